@@ -1,0 +1,59 @@
+"""latentkit: learn, look at and measure the latent space of images.
+
+    import latentkit as lk
+
+    run = lk.run(model="conv-ae", dataset="fashion-mnist", embed=["isomap"], epochs=10)
+    run.latents("test"), run.coordinates("isomap"), run.evaluation, run.model, run.history
+
+Every name here is imported on first use: ``import latentkit`` costs next to nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+from latentkit._lazy import lazy_attributes
+from latentkit._version import __version__
+
+if TYPE_CHECKING:
+    from latentkit.api.encoder import LatentEncoder
+    from latentkit.api.handle import Run
+    from latentkit.api.parts import dataset, embedding, model
+    from latentkit.api.study import Study, tune
+    from latentkit.api.work import embed, list_runs, resume, run
+    from latentkit.api.work import open_run as open  # noqa: A004
+    from latentkit.plugin.images import ImageData
+
+__all__ = [
+    "ImageData",
+    "LatentEncoder",
+    "Run",
+    "Study",
+    "__version__",
+    "dataset",
+    "embed",
+    "embedding",
+    "list_runs",
+    "model",
+    "open",
+    "resume",
+    "run",
+    "tune",
+]
+
+__getattr__, __dir__ = lazy_attributes(
+    __name__,
+    {
+        "ImageData": "latentkit.plugin.images",
+        "LatentEncoder": "latentkit.api.encoder",
+        "Run": "latentkit.api.handle",
+        "Study": "latentkit.api.study",
+        "dataset": "latentkit.api.parts",
+        "embed": "latentkit.api.work",
+        "embedding": "latentkit.api.parts",
+        "list_runs": "latentkit.api.work",
+        "model": "latentkit.api.parts",
+        "open": "latentkit.api.work:open_run",
+        "resume": "latentkit.api.work",
+        "run": "latentkit.api.work",
+        "tune": "latentkit.api.study",
+    },
+)

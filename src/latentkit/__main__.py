@@ -1,0 +1,5 @@
+"""``python -m latentkit``."""
+
+from latentkit.cli.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""What a notebook uses; the command line is a thin face over it."""

@@ -1,0 +1,156 @@
+"""A run, as a notebook holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentkit.config import RunConfig, find_part
+from latentkit.errors import UserError, did_you_mean
+from latentkit.pipeline.context import (
+    DATA,
+    EVALUATION,
+    HISTORY,
+    SPLITS,
+    build_model,
+    latents_path,
+    load_weights,
+)
+from latentkit.pipeline.run import stored_config
+from latentkit.pipeline.summary import map_facts, summarise, summary_rows
+from latentkit.registry.catalogue import Registry, default_registry
+from latentkit.runs.folder import RunFolder
+
+
+class Run:
+    """A finished or unfinished run: its folder, read with every hash checked.
+
+    Get one from `latentkit.run` or `latentkit.open`. What is not committed yet raises
+    `latentkit.errors.IntegrityError`, which says how to finish the run.
+    """
+
+    def __init__(self, folder: RunFolder, registry: Registry | None = None) -> None:
+        self._folder = folder
+        self._registry = registry or default_registry()
+
+    @property
+    def id(self) -> str:
+        """The name of the run's folder."""
+        return self._folder.manifest.id
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self._folder.path
+
+    @property
+    def status(self) -> str:
+        """``running``, ``stopped``, ``finished``, ``interrupted``, ``failed`` or ``pruned``.
+
+        ``stopped`` is a run that no process is working on and that did not end by itself.
+        """
+        status = self._folder.manifest.status
+        stopped = status == "running" and not self._folder.is_being_written()
+        return "stopped" if stopped else status
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """The resolved configuration."""
+        return stored_config(self._folder, self._registry)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The run's figures as a JSON object."""
+        return {**summarise(self._folder), "status": self.status}
+
+    @property
+    def history(self) -> Sequence[Mapping[str, Any]]:
+        """One record an epoch: ``epoch``, ``train`` and ``validation`` loss terms, ``seconds``."""
+        epochs: Sequence[Mapping[str, Any]] = self._folder.json(HISTORY)["epochs"]
+        return epochs
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """The evaluation card, the quality of every map under ``"maps"``."""
+        maps = {facts["embedding"]: facts["quality"] for facts in map_facts(self._folder)}
+        return {**self._folder.json(EVALUATION), "maps": maps}
+
+    def latents(self, split: str = "test") -> NDArray[np.float32]:
+        """Return latents (N, latent_dim) of ``train``, ``validation`` or ``test`` images."""
+        latents: NDArray[np.float32] = self._split_arrays(split)["latents"]
+        return latents
+
+    def labels(self, split: str = "test") -> NDArray[np.int64] | None:
+        """Return the labels (N,) in the order of `latents`, or None where there are none."""
+        return self._split_arrays(split).get("labels")
+
+    def index(self, split: str = "test") -> NDArray[np.int64]:
+        """Return the row (N,) of each latent in the data set's training or test images."""
+        index: NDArray[np.int64] = self._split_arrays(split)["index"]
+        return index
+
+    @property
+    def maps(self) -> list[str]:
+        """The names of the run's maps."""
+        return [facts["embedding"] for facts in map_facts(self._folder)]
+
+    def coordinates(self, name: str) -> NDArray[np.float64]:
+        """Return the coordinates (N, 2 or 3) of a map, in the order of ``latents("test")``.
+
+        Raises:
+            UserError: the run has no such map.
+        """
+        if name not in self.maps:
+            listed = ", ".join(self.maps) or "none"
+            raise UserError(
+                f"run {self.id} has no map {name!r}{did_you_mean(name, self.maps)}; it has "
+                f"{listed}: 'latentkit embed {self.path} --embed {name}' adds it"
+            )
+        path = f"embeddings/{name.replace(':', '.')}.npz"
+        coordinates: NDArray[np.float64] = self._folder.arrays(path)["coordinates"]
+        return coordinates
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The name of each label."""
+        return tuple(self._folder.json(DATA)["class_names"])
+
+    @cached_property
+    def model(self) -> Any:
+        """The trained ``torch.nn.Module`` on the CPU, in eval mode: ``encode``, ``decode``."""
+        part = self.config.model
+        target = find_part(self._registry, "model", part).target()
+        channels, height, width = self._folder.json(DATA)["image_shape"]
+        model = build_model(target, part, (channels, height, width))
+        return load_weights(model, self._folder).eval()
+
+    @property
+    def figures(self) -> dict[str, Path]:
+        """The path of each figure, by name."""
+        paths = self._folder.manifest.artefacts
+        found = (self.path / path for path in paths if path.startswith("figures/"))
+        return {path.stem: path for path in found}
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id}: {self.status}>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{escape(name)}</th><td>{escape(text)}</td></tr>"
+            for name, text in summary_rows(self.summary)
+        )
+        return f"<b>{escape(self.id)}</b> ({escape(self.status)})<table>{rows}</table>"
+
+    def _split_arrays(self, split: str) -> dict[str, NDArray[Any]]:
+        if split not in SPLITS:
+            raise UserError(
+                f"there is no split {split!r}{did_you_mean(split, SPLITS)}; there is "
+                f"{', '.join(SPLITS)}"
+            )
+        return self._folder.arrays(latents_path(split))

@@ -1,0 +1,24 @@
+"""Where things lie unless the user says otherwise."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+DATA_VARIABLE = "LATENTKIT_DATA"
+RUNS = Path("runs")
+STUDIES = Path("studies")
+
+
+def data_dir(given: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder of data sets: ``given``, ``LATENTKIT_DATA``, or the user's cache."""
+    chosen = given or os.environ.get(DATA_VARIABLE)
+    folder = Path(chosen) if chosen else platformdirs.user_cache_path("latentkit") / "data"
+    return folder.expanduser().absolute()
+
+
+def given_data_dir(given: str | os.PathLike[str] | None = None) -> Path | None:
+    """Return `data_dir` where the user has said one, else None."""
+    return data_dir(given) if given or os.environ.get(DATA_VARIABLE) else None

@@ -1,0 +1,182 @@
+"""Runs in one call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from latentkit.api.handle import Run
+from latentkit.api.places import RUNS, data_dir, given_data_dir
+from latentkit.config import DEFAULT_DATASET, RunConfig, build_config, read_config_file
+from latentkit.pipeline.run import Place, add_embeddings, resume_run, start_run
+from latentkit.plugin.events import Listener, Notice, ignore
+from latentkit.registry.catalogue import Registry, default_registry
+from latentkit.runs.folder import RunFolder, find_run, run_folders
+
+Path_ = str | os.PathLike[str]
+
+
+def configure(
+    registry: Registry,
+    *,
+    config: Path_ | Mapping[str, Any] | None = None,
+    model: str | None = None,
+    dataset: str | None = None,
+    corrupt: Iterable[str] = (),
+    embed: Iterable[str] = (),
+    options: Mapping[str, Any] | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+) -> RunConfig:
+    """Return the validated configuration of a run; arguments as in `run`.
+
+    Raises:
+        UserError: something in it is unknown, or of the wrong type or range.
+    """
+    document = _document(config)
+    overrides = {
+        key: value
+        for key, value in {"training.epochs": epochs, "seed": seed, "device": device}.items()
+        if value is not None
+    }
+    return build_config(
+        document,
+        registry,
+        model=model,
+        dataset=dataset,
+        corruptions=corrupt,
+        embeddings=embed,
+        overrides={**overrides, **(options or {})},
+    )
+
+
+def run(
+    *,
+    model: str | None = None,
+    dataset: str | None = None,
+    corrupt: Iterable[str] = (),
+    embed: Iterable[str] = (),
+    options: Mapping[str, Any] | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    config: Path_ | Mapping[str, Any] | None = None,
+    out: Path_ = RUNS,
+    data: Path_ | None = None,
+    listener: Listener = ignore,
+) -> Run:
+    """Train a model, encode the images, map the latents, measure both, and write a report.
+
+    Args:
+        model: a model's name; ``conv-ae`` unless the configuration says otherwise.
+        dataset: a data set's name; ``digits`` unless the configuration says otherwise.
+        corrupt: corruptions of the input, in order; the model learns to give the clean image.
+        embed: embeddings that map the test latents.
+        options: ``"part.key"`` to a value, e.g. ``{"model.latent_dim": 3}``.
+        epochs: passes over the training images.
+        seed: everything random follows from it; 0 to 2**31 - 1.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        config: a TOML file or its content, under all of the above.
+        out: the folder in which the run's own folder is made.
+        data: the folder of data sets; ``LATENTKIT_DATA`` or the user's cache where None.
+        listener: is called with every `latentkit.plugin.events.Event`.
+
+    Raises:
+        latentkit.errors.LatentkitError: of the kind that tells what is wrong.
+    """
+    registry = default_registry()
+    resolved = configure(
+        registry,
+        config=config,
+        model=model,
+        dataset=dataset,
+        corrupt=corrupt,
+        embed=embed,
+        options=options,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+    )
+    if dataset is None and "dataset" not in _document(config):
+        listener(_default_dataset_notice(registry))
+    place = Place(runs=Path(out), data=data_dir(data))
+    return Run(start_run(resolved, registry, place, listener), registry)
+
+
+def resume(path: Path_, *, data: Path_ | None = None, listener: Listener = ignore) -> Run:
+    """Do what is missing of a run; the result is that of a run that was never stopped.
+
+    Args:
+        path: the run's folder, or what else `open` takes.
+        data: where the data sets are, if they have moved.
+        listener: is called with every event.
+    """
+    registry = default_registry()
+    folder = resume_run(find_run(os.fspath(path), RUNS), registry, listener, given_data_dir(data))
+    return Run(folder, registry)
+
+
+def embed(
+    path: Path_,
+    names: Iterable[str],
+    *,
+    options: Mapping[str, Any] | None = None,
+    data: Path_ | None = None,
+    listener: Listener = ignore,
+) -> Run:
+    """Add maps to a run.
+
+    Args:
+        path: the run's folder, or what else `open` takes.
+        names: embeddings to add; one that is there is made anew if its options differ.
+        options: ``"embedding.option"`` to a value, e.g. ``{"isomap.n_neighbors": 20}``.
+        data: where the data sets are, if they have moved.
+        listener: is called with every event.
+    """
+    registry = default_registry()
+    folder = add_embeddings(
+        find_run(os.fspath(path), RUNS),
+        names,
+        options or {},
+        registry,
+        listener,
+        given_data_dir(data),
+    )
+    return Run(folder, registry)
+
+
+def open_run(path: Path_, root: Path_ = RUNS) -> Run:
+    """Open a run.
+
+    Args:
+        path: its folder; or its id in ``root``, an unambiguous start or end of that; or ``last``.
+        root: the folder of runs.
+
+    Raises:
+        latentkit.errors.UserError: there is no such run.
+    """
+    return Run(RunFolder.open(find_run(os.fspath(path), Path(root))))
+
+
+def list_runs(root: Path_ = RUNS) -> list[Run]:
+    """Return the runs in a folder, by name."""
+    return [Run(RunFolder.open(path)) for path in run_folders(Path(root))]
+
+
+def _document(config: Path_ | Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if config is None:
+        return {}
+    return config if isinstance(config, Mapping) else read_config_file(Path(config))
+
+
+def _default_dataset_notice(registry: Registry) -> Notice:
+    summary = registry.get("dataset", DEFAULT_DATASET).spec.summary
+    return Notice(
+        "default-dataset",
+        f"using dataset {DEFAULT_DATASET}: {summary}. For the reference data add  "
+        f"--dataset fashion-mnist",
+        "info",
+    )

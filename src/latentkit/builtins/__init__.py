@@ -1,0 +1,1 @@
+"""The built-in plugins. They see only what a stranger's plugin sees."""

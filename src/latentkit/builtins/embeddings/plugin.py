@@ -1,0 +1,27 @@
+"""Declares the built-in embeddings."""
+
+from collections.abc import Iterator
+
+from latentkit.plugin import EmbeddingSpec, hookimpl
+
+LATENTKIT_HOOKSPEC_VERSION = 1
+
+_HERE = "latentkit.builtins.embeddings"
+
+
+@hookimpl
+def latentkit_embeddings() -> Iterator[EmbeddingSpec]:
+    """Offer the embeddings."""
+    yield EmbeddingSpec(
+        name="pca",
+        summary="Principal components: the linear map that keeps most variance",
+        target=f"{_HERE}.pca:build",
+        options=f"{_HERE}.options:PcaOptions",
+        tags=frozenset({"linear", "inverse"}),
+    )
+    yield EmbeddingSpec(
+        name="isomap",
+        summary="Isomap: keeps distances along the nearest-neighbour graph",
+        target=f"{_HERE}.isomap:build",
+        options=f"{_HERE}.options:IsomapOptions",
+    )

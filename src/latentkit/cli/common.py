@@ -1,0 +1,141 @@
+"""What all commands share: how they end, how they speak of errors, options that each one takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from latentkit.errors import INTERRUPTED_EXIT_CODE, LatentkitError, UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from latentkit.registry.catalogue import Registry
+
+_ISSUES_HINT = "this is a bug of latentkit: please report it with what --debug prints"
+_debug = False
+
+
+def run_guarded(command: click.Command) -> int:
+    """Run a Click command; returns its exit code and prints errors as one line."""
+    try:
+        command.main(standalone_mode=False, prog_name="latentkit")
+    except click.exceptions.NoSuchOption as error:
+        near = did_you_mean(error.option_name, error.possibilities or ())
+        return _fail(f"there is no option {error.option_name}{near}; see --help", 2)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help())
+        return 0
+    except click.ClickException as error:
+        return _fail(_lower_first(error.format_message()), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", INTERRUPTED_EXIT_CODE)
+    except LatentkitError as error:
+        return _fail(str(error), error.exit_code)
+    except BrokenPipeError:  # e.g. piped into head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _fail(f"{type(error).__name__}: {error} ({_ISSUES_HINT})", 1)
+    return 0
+
+
+def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that may stand before or after any command's name."""
+    options = (
+        click.option(
+            "--debug",
+            is_flag=True,
+            expose_value=False,
+            callback=_set_debug,
+            help="Show the traceback of an error.",
+        ),
+        click.option(
+            "--no-plugins",
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_set_variable("LATENTKIT_PLUGINS", ""),
+            help="Load the built-in parts only.",
+        ),
+        click.option(
+            "--strict-plugins",
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_set_variable("LATENTKIT_STRICT", "1"),
+            help="Stop at a broken plugin instead of leaving it out.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def load_registry() -> Registry:
+    """Return the registry, and say on stderr which plugins were left out."""
+    from latentkit.registry.catalogue import default_registry
+
+    registry = default_registry()
+    for problem in registry.problems:
+        click.echo(f"latentkit: warning: {problem} ('latentkit doctor' shows more)", err=True)
+    return registry
+
+
+def part_completion(kind: str) -> Callable[..., list[str]]:
+    """Return a Click completion of the names of a kind's parts."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        from latentkit.registry.catalogue import default_registry
+
+        names = (part.spec.name for part in default_registry().parts(kind))
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
+def parse_options(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Return ``-o part.key=value`` options as a mapping; the last of a key counts."""
+    from latentkit.config import parse_override
+
+    return dict(parse_override(text) for text in texts)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document to stdout."""
+    click.echo(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False))
+
+
+def check_positive(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
+    """Refuse numbers below one in the words of the rest of the tool."""
+    if value is not None and value < 1:
+        raise UserError(f"{param.opts[0]} {value}: should be 1 or more")
+    return value
+
+
+def _set_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    global _debug
+    _debug = _debug or value
+
+
+def _set_variable(name: str, content: str) -> Callable[..., None]:
+    def callback(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value:
+            os.environ[name] = content
+
+    return callback
+
+
+def _fail(message: str, code: int) -> int:
+    if _debug:
+        traceback.print_exc()
+    click.echo(f"latentkit: error: {' '.join(message.split())}", err=True)
+    return code
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:].rstrip(".")

@@ -1,0 +1,30 @@
+"""``latentkit completion``."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+from latentkit.cli.common import common_options
+from latentkit.errors import UserError
+
+_SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(_SHELLS))
+@common_options
+def command(shell: str) -> None:
+    r"""Print the script that completes commands, options and names in SHELL.
+
+    \b
+    bash:  latentkit completion bash > ~/.local/share/bash-completion/completions/latentkit
+    zsh:   latentkit completion zsh > a folder on $fpath, named _latentkit
+    fish:  latentkit completion fish > ~/.config/fish/completions/latentkit.fish
+    """
+    from latentkit.cli.main import cli
+
+    complete = get_completion_class(shell)
+    if complete is None:
+        raise UserError(f"Click completes nothing in {shell}")
+    click.echo(complete(cli, {}, "latentkit", "_LATENTKIT_COMPLETE").source())

@@ -1,0 +1,169 @@
+"""``latentkit doctor``: what is here, what is broken, how to mend it."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from latentkit.cli.common import common_options, print_json
+from latentkit.errors import BrokenEnvironmentError
+
+_STATES = {"ok": "green", "note": "cyan", "broken": "red"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's: what was looked at, how it is, and what to do."""
+
+    topic: str
+    state: Literal["ok", "note", "broken"]
+    text: str
+    remedy: str = ""
+    details: str = ""
+
+
+@click.command("doctor")
+@click.option("--data-dir", metavar="DIR", help="Folder of data sets.  [env: LATENTKIT_DATA]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@common_options
+def command(data_dir: str | None, as_json: bool) -> None:
+    """Check versions, devices, plugins and data; exits with 3 where something is broken."""
+    findings = list(examine(data_dir))
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        _print(findings)
+    broken = [finding for finding in findings if finding.state == "broken"]
+    if broken:
+        raise BrokenEnvironmentError(
+            f"{len(broken)} thing{'s are' if len(broken) > 1 else ' is'} broken: "
+            f"{', '.join(finding.topic for finding in broken)}"
+        )
+
+
+def examine(data_dir: str | None) -> Iterator[Finding]:
+    """Yield every finding."""
+    yield from _packages()
+    yield from _device()
+    yield from _plugins()
+    yield from _data(data_dir)
+    yield _writable(Path.cwd())
+
+
+def _packages() -> Iterator[Finding]:
+    from latentkit.pipeline.environment import package_versions
+
+    for name, version in package_versions().items():
+        if name in ("latentkit", "python"):
+            yield Finding(name, "ok", version)
+            continue
+        try:
+            import_module({"scikit-learn": "sklearn"}.get(name, name))
+        # A package that does not fit another fails in any way it likes.
+        except Exception as error:
+            first = (str(error).splitlines() or [""])[0]
+            yield Finding(
+                name,
+                "broken",
+                f"{version}: {type(error).__name__}: {first}",
+                "pip install --force-reinstall torch torchvision"
+                if name.startswith("torch")
+                else f"pip install --force-reinstall {name}",
+            )
+        else:
+            yield Finding(name, "ok", version)
+
+
+def _device() -> Iterator[Finding]:
+    try:
+        import torch
+
+        from latentkit.training.device import resolve_device, usable_cpus
+    except Exception:  # told by _packages already
+        return
+    device = resolve_device("auto")
+    name = f" ({torch.cuda.get_device_name()})" if device.type == "cuda" else ""
+    yield Finding("device", "ok", f"{device.type}{name}, {usable_cpus()} CPUs may be used")
+
+
+def _plugins() -> Iterator[Finding]:
+    from latentkit.registry.catalogue import KINDS, default_registry
+    from latentkit.registry.targets import missing_requirements
+
+    registry = default_registry()
+    for plugin in registry.plugins:
+        found = plugin.found
+        names = ", ".join(spec.name for spec in plugin.specs) or "watches runs"
+        topic = f"plugin {found.distribution}:{found.name}"
+        yield Finding(topic, "ok", f"{found.version}: {names}")
+    for problem in registry.problems:
+        found = problem.plugin
+        yield Finding(
+            f"plugin {found.distribution}:{found.name}",
+            "broken",
+            f"{problem.status}: {problem.message}",
+            f"pip install --upgrade {found.distribution}, or pip uninstall {found.distribution}",
+            problem.details,
+        )
+    for found in registry.skipped:
+        yield Finding(
+            f"plugin {found.distribution}:{found.name}", "note", "not loaded: LATENTKIT_PLUGINS"
+        )
+    for kind in KINDS:
+        if not registry.parts(kind):
+            yield Finding(
+                f"{kind}s", "broken", "none found", "pip install --force-reinstall latentkit"
+            )
+    for part in registry.parts():
+        name = registry.short_name(part)
+        if name != part.spec.name:
+            text = f"{part.spec.name!r} is offered more than once; this one is {name}"
+            yield Finding(str(part), "note", text)
+        if missing := missing_requirements(part.spec):
+            remedy = f"pip install {' '.join(missing)}"
+            yield Finding(str(part), "note", f"cannot be used: needs {', '.join(missing)}", remedy)
+
+
+def _data(data_dir: str | None) -> Iterator[Finding]:
+    from latentkit.api.places import data_dir as find_data_dir
+
+    folder = find_data_dir(data_dir)
+    if not folder.is_dir():
+        yield Finding("data", "note", f"{folder} does not exist yet; downloads will go there")
+        return
+    sets = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    yield Finding("data", "ok", f"{folder} holds {', '.join(sets) or 'nothing yet'}")
+
+
+def _writable(folder: Path) -> Finding:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        remedy = "go to another folder, or use --out"
+        return Finding("folder", "broken", f"{folder} cannot be written: {error}", remedy)
+    return Finding("folder", "ok", f"{folder} can be written")
+
+
+def _print(findings: list[Finding]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    width = max(len(finding.topic) for finding in findings)
+    for finding in findings:
+        line = Text(f"{finding.state:6} ", style=_STATES[finding.state])
+        line.append(f"{finding.topic:{width}}  {finding.text}", style="default")
+        console.print(line)
+        if finding.remedy:
+            console.print(Text(f"{'':7}{'':{width}}  to mend it: {finding.remedy}", style="dim"))
+        if finding.details:
+            for row in finding.details.rstrip().splitlines():
+                console.print(Text(f"{'':9}{row}", style="dim"))

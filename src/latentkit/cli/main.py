@@ -1,0 +1,75 @@
+"""The ``latentkit`` command: a table of commands, each imported when it is run."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from latentkit._version import __version__
+from latentkit.cli.common import common_options, run_guarded
+
+# The short help stands here so that the list of commands imports none of them.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("latentkit.cli.run", "Train a model, map its latents, measure both, write a report."),
+    "resume": ("latentkit.cli.resume", "Finish a run that was stopped."),
+    "embed": ("latentkit.cli.embed", "Add maps to a run."),
+    "runs": ("latentkit.cli.runs", "List runs, or show one."),
+    "tune": ("latentkit.cli.tune", "Search for better options."),
+    "plugins": ("latentkit.cli.plugins", "List what is installed: models, data sets, maps."),
+    "doctor": ("latentkit.cli.doctor", "Check the installation, and say how to mend it."),
+    "completion": (
+        "latentkit.cli.completion",
+        "Print the script that completes commands in a shell.",
+    ),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported one at a time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table without importing what it names."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short) for name, (_, short) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggest the nearest command for one that does not exist."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from latentkit.errors import UserError, did_you_mean
+
+            raise UserError(
+                f"there is no command {args[0]!r}{did_you_mean(args[0], COMMANDS)}; there is "
+                f"{', '.join(COMMANDS)}"
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with:  latentkit run --model conv-ae --embed isomap",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="latentkit")
+@common_options
+def cli() -> None:
+    """Learn, look at and measure the latent space of images."""
+
+
+def main() -> None:
+    """Run the command line; every way it can end has its exit code."""
+    sys.exit(run_guarded(cli))

@@ -1,0 +1,93 @@
+"""How a command that works on a run ends: a summary on stdout, or what to type after Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from latentkit.cli.common import print_json
+from latentkit.cli.display import progress_display
+from latentkit.plugin.events import Event, Listener, RunStarted, fan_out
+
+if TYPE_CHECKING:
+    from latentkit.api.handle import Run
+
+
+def run_options(function: Callable[..., object]) -> Callable[..., object]:
+    """Add the options of every command that works on a run."""
+    function = click.option("--quiet", "-q", is_flag=True, help="Print the run's folder only.")(
+        function
+    )
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print the summary as one JSON document."
+    )(function)
+
+
+def data_option(function: Callable[..., object]) -> Callable[..., object]:
+    """Add ``--data-dir``."""
+    return click.option(
+        "--data-dir",
+        metavar="DIR",
+        help="Folder of data sets.  [env: LATENTKIT_DATA; default: the user's cache]",
+    )(function)
+
+
+@contextmanager
+def working_on_run(quiet: bool) -> Iterator[Listener]:
+    """Show progress; an interrupt or a failure says how to go on."""
+    path: list[str] = []
+
+    def remember(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            path[:] = [event.path]
+
+    try:
+        with progress_display(quiet) as display:
+            yield fan_out(remember, display)
+    except BaseException:
+        if path:
+            click.echo(f"What was done is kept; to go on:  latentkit resume {path[0]}", err=True)
+        raise
+
+
+def show_outcome(run: Run, *, as_json: bool, quiet: bool) -> None:
+    """Print a finished run to stdout."""
+    if as_json:
+        print_json(run.summary)
+    elif quiet:
+        click.echo(run.path)
+    else:
+        _print_summary(run)
+
+
+def _print_summary(run: Run) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from latentkit.pipeline.summary import summary_rows
+
+    summary = run.summary
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("Run", str(run.path))
+    for name, text in summary_rows(summary):
+        table.add_row(name, text)
+    if "report" in summary:
+        table.add_row("Report", summary["report"])
+    table.add_row("Next", _next_command(run))
+    console = Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty(), highlight=False)
+    console.print(table)
+
+
+def _next_command(run: Run) -> str:
+    """Return the command that is most worth typing now."""
+    if "isomap" not in run.maps:
+        return f"latentkit embed {run.path} --embed isomap"
+    if "pca" not in run.maps:
+        return f"latentkit embed {run.path} --embed pca"
+    return f"latentkit run --config {run.path}/config.toml -o model.latent_dim=2"

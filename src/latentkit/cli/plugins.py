@@ -1,0 +1,139 @@
+"""``latentkit plugins list`` and ``latentkit plugins show``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from latentkit.cli.common import common_options, load_registry, print_json
+from latentkit.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from latentkit.registry.catalogue import Part, Registry
+
+KINDS = ("model", "dataset", "corruption", "embedding", "tuner")
+
+
+@click.group("plugins")
+def command() -> None:
+    """List what is installed, and what each part can be told."""
+
+
+@command.command("list")
+@click.option("--kind", type=click.Choice(KINDS), help="Only parts of this kind.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@common_options
+def list_parts(kind: str | None, as_json: bool) -> None:
+    """List every model, data set, corruption, embedding and tuner."""
+    registry = load_registry()
+    parts = registry.parts(kind)
+    if as_json:
+        print_json([_part_facts(part, registry) for part in parts])
+        return
+    _print_rows(
+        ("kind", "name", "what it does", "from"),
+        (
+            (
+                part.spec.kind,
+                registry.short_name(part),
+                part.spec.summary,
+                f"{part.plugin.distribution} {part.plugin.version}",
+            )
+            for part in parts
+        ),
+    )
+
+
+@command.command("show")
+@click.argument("name")
+@click.option("--kind", type=click.Choice(KINDS), help="Where a name is of several kinds.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@common_options
+def show_part(name: str, kind: str | None, as_json: bool) -> None:
+    """Show what NAME does, where it comes from, and every option it takes."""
+    registry = load_registry()
+    part = _find(registry, name, kind)
+    facts = {**_part_facts(part, registry), "options": option_facts(part)}
+    if as_json:
+        print_json(facts)
+        return
+    spec = part.spec
+    click.echo(f"{spec.kind} {registry.short_name(part)}: {spec.summary}")
+    click.echo(f"from {part.plugin.distribution} {part.plugin.version}, {spec.target}")
+    if spec.tags:
+        click.echo(f"tags: {', '.join(sorted(spec.tags))}")
+    if spec.requires:
+        missing = facts["missing"]
+        state = f"missing: {', '.join(missing)}" if missing else "installed"
+        click.echo(f"needs: {', '.join(spec.requires)} ({state})")
+    if not facts["options"]:
+        click.echo("It has no options.")
+        return
+    click.echo()
+    _print_rows(
+        ("option", "default", "values", "meaning"),
+        (
+            (f["name"], _shown(f["default"]), f["values"], f["description"])
+            for f in facts["options"]
+        ),
+    )
+
+
+def option_facts(part: Part) -> list[dict[str, Any]]:
+    """Return name, default, accepted values, search range and meaning of each option."""
+    from latentkit.registry.describe import describe_options
+
+    return describe_options(part.options_type())
+
+
+def _find(registry: Registry, name: str, kind: str | None) -> Part:
+    found = [part for part in registry.parts(kind) if name in (part.spec.name, part.qualified_name)]
+    if not found:
+        known = sorted({part.spec.name for part in registry.parts(kind)})
+        raise UserError(f"there is no part {name!r}{did_you_mean(name, known)}")
+    kinds = {part.spec.kind for part in found}
+    if len(kinds) > 1:
+        raise UserError(f"{name!r} is a {' and a '.join(sorted(kinds))}: add --kind")
+    return registry.get(found[0].spec.kind, name)
+
+
+def _part_facts(part: Part, registry: Registry) -> dict[str, Any]:
+    from latentkit.registry.targets import missing_requirements
+
+    spec = part.spec
+    return {
+        "kind": spec.kind,
+        "name": registry.short_name(part),
+        "qualified_name": part.qualified_name,
+        "summary": spec.summary,
+        "distribution": part.plugin.distribution,
+        "version": part.plugin.version,
+        "plugin": part.plugin.name,
+        "target": spec.target,
+        "tags": sorted(spec.tags),
+        "requires": list(spec.requires),
+        "missing": missing_requirements(spec),
+    }
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _print_rows(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in header:
+        wraps = heading in ("what it does", "meaning", "values")
+        table.add_column(heading, no_wrap=not wraps, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(file=sys.stdout, highlight=False, markup=False)
+    if not sys.stdout.isatty():
+        console.width = 160
+    console.print(table)

@@ -1,0 +1,121 @@
+"""``latentkit run``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from latentkit.cli.common import (
+    check_positive,
+    common_options,
+    load_registry,
+    parse_options,
+    part_completion,
+)
+from latentkit.cli.outcome import data_option, run_options, show_outcome, working_on_run
+from latentkit.config import DEVICES
+
+
+@click.command("run")
+@click.option(
+    "--model",
+    metavar="NAME",
+    shell_complete=part_completion("model"),
+    help="Model.  [default: conv-ae]",
+)
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    shell_complete=part_completion("dataset"),
+    help="Data set.  [default: digits]",
+)
+@click.option(
+    "--corrupt",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=part_completion("corruption"),
+    help="Corrupt the input and learn the clean image; several in order.",
+)
+@click.option(
+    "--embed",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=part_completion("embedding"),
+    help="Map the test latents; may be given several times.",
+)
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    metavar="PART.KEY=VALUE",
+    multiple=True,
+    help="Set an option, e.g. -o model.latent_dim=3; 'latentkit plugins show NAME' lists them.",
+)
+@click.option(
+    "--epochs",
+    type=int,
+    metavar="N",
+    callback=check_positive,
+    help="Passes over the training images; short for -o training.epochs=N.",
+)
+@click.option(
+    "--seed", type=int, metavar="N", help="Everything random follows from it.  [default: 0]"
+)
+@click.option("--device", type=click.Choice(DEVICES), help="Where to compute.  [default: auto]")
+@click.option("--config", metavar="FILE", help="TOML file; the flags go on top of it.")
+@click.option(
+    "--out",
+    metavar="DIR",
+    default="runs",
+    show_default=True,
+    help="Folder in which the run's own folder is made.",
+)
+@data_option
+@click.option("--print-config", is_flag=True, help="Print the resulting configuration, and stop.")
+@run_options
+@common_options
+def command(
+    model: str | None,
+    dataset: str | None,
+    corrupt: tuple[str, ...],
+    embed: tuple[str, ...],
+    options: tuple[str, ...],
+    epochs: int | None,
+    seed: int | None,
+    device: str | None,
+    config: str | None,
+    out: str,
+    data_dir: str | None,
+    print_config: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    r"""Train a model on images, map its latents, measure both, and write a report.
+
+    \b
+    latentkit run --model conv-ae --embed isomap
+    latentkit run --dataset fashion-mnist --embed pca --embed isomap -o model.latent_dim=3
+    latentkit run --corrupt gaussian-noise -o gaussian-noise.std=0.4
+    latentkit run --config runs/.../config.toml --seed 1
+    """
+    registry = load_registry()
+    chosen: dict[str, Any] = {
+        "model": model,
+        "dataset": dataset,
+        "corrupt": corrupt,
+        "embed": embed,
+        "options": parse_options(options),
+        "epochs": epochs,
+        "seed": seed,
+        "device": device,
+        "config": config,
+    }
+    from latentkit.api import work
+
+    if print_config:
+        click.echo(work.configure(registry, **chosen).to_toml(), nl=False)
+        return
+    with working_on_run(quiet) as listener:
+        run = work.run(**chosen, out=out, data=data_dir, listener=listener)
+    show_outcome(run, as_json=as_json, quiet=quiet)

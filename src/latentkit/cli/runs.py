@@ -1,0 +1,80 @@
+"""``latentkit runs``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from latentkit.cli.common import common_options, print_json
+from latentkit.errors import LatentkitError
+
+
+@click.command("runs")
+@click.argument("run", required=False)
+@click.option("--out", metavar="DIR", default="runs", show_default=True, help="Folder of runs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@common_options
+def command(run: str | None, out: str, as_json: bool) -> None:
+    """List the runs in a folder; with RUN, show the summary of one."""
+    if run is not None:
+        from latentkit.api.work import open_run
+        from latentkit.cli.outcome import show_outcome
+
+        show_outcome(open_run(run, out), as_json=as_json, quiet=False)
+        return
+    lines = [_line(path) for path in _run_folders(Path(out))]
+    if as_json:
+        print_json(lines)
+    elif lines:
+        _print_table(lines)
+    else:
+        click.echo(f"There are no runs in {out}. Start one:  latentkit run --embed isomap")
+
+
+def _run_folders(root: Path) -> list[Path]:
+    from latentkit.runs.folder import run_folders
+
+    return run_folders(root)
+
+
+def _line(path: Path) -> dict[str, Any]:
+    """Return what is shown of a run; a damaged one is listed as such."""
+    from latentkit.pipeline.summary import summarise
+    from latentkit.runs.folder import RunFolder
+
+    try:
+        folder = RunFolder.open(path)
+        summary = summarise(folder)
+    except LatentkitError as error:
+        return {"run": path.name, "path": str(path), "status": "damaged", "error": str(error)}
+    status = summary["status"]
+    if status == "running" and not folder.is_being_written():
+        status = "stopped"
+    return {**summary, "status": status, "created": folder.manifest.created}
+
+
+def _print_table(lines: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("run", "status", "epochs", "test MSE", "PCA", "maps"):
+        table.add_column(heading, no_wrap=True)
+    for line in lines:
+        mse = line.get("reconstruction", {}).get("mse", {}).get("value")
+        pca = line.get("baselines", {}).get("pca", {}).get("mse", {}).get("value")
+        table.add_row(
+            line["run"],
+            line["status"],
+            str(line.get("epochs", "")),
+            "" if mse is None else f"{mse:.4f}",
+            "" if pca is None else f"{pca:.4f}",
+            " ".join(line.get("maps", ())),
+        )
+    Console(file=sys.stdout, soft_wrap=True, highlight=False).print(table)
+    for line in lines:
+        if "error" in line:
+            click.echo(f"latentkit: warning: {line['error']}", err=True)

@@ -1,0 +1,69 @@
+"""Images that live on the device as bytes, and leave it as float batches by index.
+
+There is no loader process: a batch is one index operation and one conversion, both where the
+network runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from latentkit.plugin.seeds import stream_seed
+
+EVALUATION_BATCH = 1000
+
+
+class DeviceImages:
+    """The images of one split on a device.
+
+    Args:
+        images: uint8 (N, C, H, W).
+        device: where they shall live.
+    """
+
+    def __init__(self, images: NDArray[np.uint8], device: torch.device) -> None:
+        # torch refuses to share memory that NumPy marks as read-only.
+        owned = images if images.flags.writeable else images.copy()
+        self._bytes = torch.from_numpy(owned).to(device)
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self._bytes)
+
+    def batch(self, index: Tensor) -> Tensor:
+        """Return images (B, C, H, W) in [0, 1], float32, channels-last, at ``index`` (int64)."""
+        chosen = self._bytes[index]
+        return chosen.to(torch.float32, memory_format=torch.channels_last).div_(255)
+
+    def in_order(self, size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
+        """Yield all images in order, ``size`` at a time."""
+        for start in range(0, len(self), size):
+            stop = min(start + size, len(self))
+            yield self.batch(torch.arange(start, stop, device=self.device))
+
+
+def epoch_order(n: int, seed: int, epoch: int, device: torch.device) -> Tensor:
+    """Return the order of training images in an epoch: int64 (n,).
+
+    It is a function of seed and epoch, drawn on the CPU, so a resumed run and another device see
+    the same order.
+    """
+    generator = torch.Generator().manual_seed(stream_seed(seed, "shuffle", epoch))
+    return torch.randperm(n, generator=generator).to(device)
+
+
+def full_batches(order: Tensor, size: int) -> list[Tensor]:
+    """Cut an order into batches of ``size``.
+
+    A last batch of a single image is left out where there are others: batch normalisation cannot
+    train on one.
+    """
+    batches = list(torch.split(order, size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches.pop()
+    return batches

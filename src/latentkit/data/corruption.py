@@ -1,0 +1,47 @@
+"""Corruptions chained in order, with their own random stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Generator, Tensor
+
+from latentkit.errors import PluginError
+from latentkit.plugin.protocols import Corruption
+from latentkit.plugin.seeds import stream_seed
+
+
+class CorruptionChain:
+    """Several corruptions, applied in order; none leaves images as they are.
+
+    Args:
+        corruptions: a name for messages, and the corruption.
+    """
+
+    def __init__(self, corruptions: Iterable[tuple[str, Corruption]] = ()) -> None:
+        self._links: Sequence[tuple[str, Corruption]] = list(corruptions)
+
+    def __bool__(self) -> bool:
+        return bool(self._links)
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """Return corrupted images (B, C, H, W).
+
+        Raises:
+            PluginError: a corruption changed the shape.
+        """
+        for name, corrupt in self._links:
+            corrupted = corrupt(images, generator)
+            if corrupted.shape != images.shape:
+                raise PluginError(
+                    f"corruption {name!r} turned images {tuple(images.shape)} into "
+                    f"{tuple(corrupted.shape)}"
+                )
+            images = corrupted
+        return images
+
+
+def noise_generator(device: torch.device, seed: int, *name: str | int) -> Generator:
+    """Return the generator of a corruption stream: fresh for each epoch, fixed in evaluation."""
+    return torch.Generator(device).manual_seed(stream_seed(seed, "corruption", *name))

@@ -1,0 +1,87 @@
+"""What a trained model makes of images: eval mode, float32, no gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from latentkit.data.batches import EVALUATION_BATCH, DeviceImages
+from latentkit.errors import PluginError
+
+Corrupt = Callable[[Tensor], Tensor]
+
+
+@torch.no_grad()
+def encode(
+    model: Any, images: DeviceImages, progress: Callable[[int, int], None] | None = None
+) -> NDArray[np.float32]:
+    """Return the latents (N, latent_dim) of clean images, in order.
+
+    Args:
+        model: an `Autoencoder`; is put in eval mode.
+        images: N images.
+        progress: is told how many of N are done.
+
+    Raises:
+        PluginError: the model's latents do not have the shape that it states.
+    """
+    model.eval()
+    parts: list[NDArray[np.float32]] = []
+    done = 0
+    for batch in images.in_order():
+        latents = model.encode(batch)
+        if latents.shape != (len(batch), model.latent_dim):
+            raise PluginError(
+                f"the model's encode gives {tuple(latents.shape)} for {len(batch)} images, "
+                f"expected ({len(batch)}, {model.latent_dim})"
+            )
+        parts.append(latents.float().cpu().numpy())
+        done += len(batch)
+        if progress:
+            progress(done, len(images))
+    return np.concatenate(parts)
+
+
+@torch.no_grad()
+def decode(model: Any, latents: NDArray[np.float32], device: torch.device) -> NDArray[np.float32]:
+    """Return the images (N, C, H, W) in [0, 1] of latents (N, latent_dim)."""
+    model.eval()
+    batches = torch.split(torch.from_numpy(np.ascontiguousarray(latents)), EVALUATION_BATCH)
+    return np.concatenate(
+        [model.decode(batch.to(device)).float().cpu().contiguous().numpy() for batch in batches]
+    )
+
+
+@torch.no_grad()
+def reconstruction_errors(
+    model: Any, images: DeviceImages, corrupt: Corrupt | None = None
+) -> NDArray[np.float64]:
+    """Return each image's mean squared error a pixel, shape (N,), against the clean image.
+
+    Args:
+        model: an `Autoencoder`; is put in eval mode.
+        images: N clean images.
+        corrupt: makes the inputs out of clean batches; None feeds the clean images.
+    """
+    model.eval()
+    parts = []
+    for batch in images.in_order():
+        inputs = batch if corrupt is None else corrupt(batch)
+        difference = model.decode(model.encode(inputs)).float() - batch
+        parts.append(difference.square().flatten(1).mean(1).cpu().numpy().astype(np.float64))
+    return np.concatenate(parts)
+
+
+@torch.no_grad()
+def corruption_errors(images: DeviceImages, corrupt: Corrupt) -> NDArray[np.float64]:
+    """Return the mean squared error a pixel of the corrupted inputs themselves, shape (N,)."""
+    parts = [
+        (corrupt(batch) - batch).square().flatten(1).mean(1).cpu().numpy().astype(np.float64)
+        for batch in images.in_order()
+    ]
+    return np.concatenate(parts)

@@ -1,0 +1,1 @@
+"""Matplotlib figures out of arrays; nothing here reads a run folder."""

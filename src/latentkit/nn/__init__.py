@@ -1,0 +1,1 @@
+"""What models are made of: encoders and decoders that infer their shapes."""

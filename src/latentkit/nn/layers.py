@@ -1,0 +1,116 @@
+"""Activations, norms and the step that doubles an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from latentkit.nn.shapes import KERNEL, STRIDE
+
+Activation = Literal["relu", "leaky-relu", "gelu", "silu", "tanh"]
+Norm = Literal["none", "batch", "group"]
+Upsampling = Literal["transpose", "resize", "pixel-shuffle"]
+
+_ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
+    "relu": lambda: nn.ReLU(inplace=True),
+    "leaky-relu": lambda: nn.LeakyReLU(0.2, inplace=True),
+    "gelu": nn.GELU,
+    "silu": lambda: nn.SiLU(inplace=True),
+    "tanh": nn.Tanh,
+}
+
+
+def activation(name: Activation) -> nn.Module:
+    """Return a new activation layer."""
+    return _ACTIVATIONS[name]()
+
+
+def norm_2d(name: Norm, channels: int) -> nn.Module:
+    """Return a norm for feature maps (B, channels, H, W); ``group`` has 8 channels a group."""
+    if name == "batch":
+        return nn.BatchNorm2d(channels)
+    if name == "group":
+        groups = max(1, channels // 8)
+        return nn.GroupNorm(groups if channels % groups == 0 else 1, channels)
+    return nn.Identity()
+
+
+def norm_1d(name: Norm, features: int) -> nn.Module:
+    """Return a norm for feature vectors (B, features); ``group`` is a layer norm."""
+    if name == "batch":
+        return nn.BatchNorm1d(features)
+    return nn.LayerNorm(features) if name == "group" else nn.Identity()
+
+
+class Doubling(nn.Module):
+    """Maps feature maps (B, C_in, H, W) to (B, C_out, *size), size about twice H x W.
+
+    Args:
+        channels_in: C_in.
+        channels_out: C_out.
+        size_in: height and width of the input.
+        size: height and width of the output.
+        how: ``"transpose"``: transposed convolution 3x3, the mirror of a strided convolution;
+            ``"resize"``: nearest-neighbour resize, then convolution 3x3 (Odena et al. 2016:
+            no checkerboard); ``"pixel-shuffle"``: convolution 3x3 at the low resolution to four
+            times the channels, then sub-pixel rearrangement, started as a nearest-neighbour
+            resize (Aitken et al. 2017: no checkerboard at the start).
+        bias: whether the convolution has a bias.
+    """
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        size_in: tuple[int, int],
+        size: tuple[int, int],
+        how: Upsampling,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.size = size
+        self.how = how
+        if how == "transpose":
+            padding, extra = zip(*map(_transpose_padding, size_in, size), strict=True)
+            self.convolution: nn.Module = nn.ConvTranspose2d(
+                channels_in,
+                channels_out,
+                KERNEL,
+                STRIDE,
+                padding=padding,
+                output_padding=extra,
+                bias=bias,
+            )
+        elif how == "resize":
+            self.convolution = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias)
+        else:
+            convolution = nn.Conv2d(channels_in, 4 * channels_out, 3, padding=1, bias=bias)
+            with torch.no_grad():  # the four sub-pixels start equal
+                weight = convolution.weight[::4].repeat_interleave(4, dim=0)
+                convolution.weight.copy_(weight)
+                if convolution.bias is not None:
+                    convolution.bias.copy_(convolution.bias[::4].repeat_interleave(4))
+            self.convolution = convolution
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the enlarged feature maps."""
+        if self.how == "resize":
+            features = functional.interpolate(features, size=self.size, mode="nearest")
+            return self.convolution(features)  # type: ignore[no-any-return]
+        features = self.convolution(features)
+        if self.how == "pixel-shuffle":
+            height, width = self.size
+            features = functional.pixel_shuffle(features, 2)[..., :height, :width]
+        return features
+
+
+def _transpose_padding(size_in: int, size: int) -> tuple[int, int]:
+    """Return padding and output padding that make ``size_in`` into ``size``."""
+    bare = (size_in - 1) * STRIDE + KERNEL
+    padding = max(0, -(-(bare - size) // 2))
+    return padding, size - (bare - 2 * padding)

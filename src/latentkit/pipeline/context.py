@@ -1,0 +1,234 @@
+"""What the stages of a run share: its folder, and images and model loaded when first needed."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from latentkit.config import PartConfig, RunConfig, find_part
+from latentkit.data.batches import DeviceImages
+from latentkit.data.corruption import CorruptionChain, noise_generator
+from latentkit.data.split import TrainValidationSplit, split_train_validation
+from latentkit.errors import DataError, IntegrityError, LatentkitError, PluginError
+from latentkit.evaluation.inference import Corrupt
+from latentkit.plugin.events import Listener
+from latentkit.plugin.images import ImageData
+from latentkit.plugin.protocols import Split
+from latentkit.plugin.seeds import stream_seed
+from latentkit.registry.catalogue import Registry
+from latentkit.runs.folder import RunFolder
+from latentkit.training.loop import is_trainable
+
+DATA = "data.json"
+MODEL = "model.safetensors"
+HISTORY = "history.json"
+EVALUATION = "evaluation.json"
+REPORT = "report.html"
+SPLITS = ("train", "validation", "test")
+
+
+def latents_path(split: str) -> str:
+    """Return where the latents of a split lie in a run."""
+    return f"latents/{split}.npz"
+
+
+def map_paths(part: PartConfig) -> tuple[str, str]:
+    """Return where a map's coordinates and its facts lie in a run."""
+    return f"embeddings/{part.slug}.npz", f"embeddings/{part.slug}.json"
+
+
+class Workshop:
+    """Loads what a configuration names: images, corruptions, model.
+
+    Args:
+        config: resolved, but for ``auto`` epochs and batch size.
+        registry: where names are looked up.
+        data_dir: the folder of data sets.
+        device: where tensors shall live.
+    """
+
+    def __init__(
+        self, config: RunConfig, registry: Registry, data_dir: Path, device: torch.device
+    ) -> None:
+        self.config = config
+        self.registry = registry
+        self.data_dir = data_dir
+        self.device = device
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.config.run.seed
+
+    def images(self, split: Split) -> ImageData:
+        """Return the images of the training or the test set, loaded once."""
+        return self._train_images if split == "train" else self._test_images
+
+    @cached_property
+    def _train_images(self) -> ImageData:
+        return load_images(self.registry, self.config.dataset, "train", self.data_dir)
+
+    @cached_property
+    def _test_images(self) -> ImageData:
+        return load_images(self.registry, self.config.dataset, "test", self.data_dir)
+
+    @cached_property
+    def split(self) -> TrainValidationSplit:
+        """Training and validation rows of the training set."""
+        images = self.images("train")
+        seed = stream_seed(self.seed, "split")
+        try:
+            return split_train_validation(
+                len(images), images.labels, self.config.split.validation, seed
+            )
+        except ValueError as error:
+            raise DataError(f"dataset {self.config.dataset.name!r}: {error}") from error
+
+    def device_images(self, split: str) -> DeviceImages:
+        """Return the images of ``train``, ``validation`` or ``test`` on the device."""
+        if split == "test":
+            return DeviceImages(self.images("test").images, self.device)
+        rows = self.split.train if split == "train" else self.split.validation
+        return DeviceImages(self.images("train").images[rows], self.device)
+
+    @cached_property
+    def corruption(self) -> CorruptionChain:
+        """The run's corruptions in order."""
+        chosen = [
+            (part.name, find_part(self.registry, "corruption", part).target()(part.options))
+            for part in self.config.corruptions
+        ]
+        return CorruptionChain(chosen)
+
+    def evaluation_noise(self) -> Corrupt:
+        """Return the run's corruption with the noise that is the same in every evaluation.
+
+        Each call starts the noise anew; feed it the batches of one split in order.
+        """
+        generator = noise_generator(self.device, self.seed, "evaluation")
+        return lambda images: self.corruption(images, generator)
+
+    def new_model(self) -> Any:
+        """Build the network with the run's initial weights, on the device.
+
+        Raises:
+            PluginError: what the plugin builds is no model.
+        """
+        part = self.config.model
+        target = find_part(self.registry, "model", part).target()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream_seed(self.seed, "initialisation"))
+            model = build_model(target, part, self.images("train").image_shape)
+        return model.to(self.device, memory_format=torch.channels_last)
+
+
+class RunContext(Workshop):
+    """A workshop inside a run's folder, for the stages.
+
+    Args:
+        config: fully resolved.
+        registry: where names are looked up.
+        data_dir: the folder of data sets.
+        device: where to compute.
+        folder: the run, locked for writing.
+        tell: hears of progress.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        registry: Registry,
+        data_dir: Path,
+        device: torch.device,
+        folder: RunFolder,
+        tell: Listener,
+    ) -> None:
+        super().__init__(config, registry, data_dir, device)
+        self.folder = folder
+        self.tell = tell
+
+    def images(self, split: Split) -> ImageData:
+        """Return images that are still the ones the run began with.
+
+        Raises:
+            DataError: the data set is not what it was.
+        """
+        images = super().images(split)
+        if DATA in self.folder.manifest.artefacts:
+            known = self.folder.json(DATA)["digest"][split]
+            if images.digest() != known:
+                raise DataError(
+                    f"the {split} images of {self.config.dataset.name!r} in {self.data_dir} are "
+                    f"not those that run {self.folder.manifest.id} began with: put them back, or "
+                    f"start a new run"
+                )
+        return images
+
+    @cached_property
+    def model(self) -> Any:
+        """The trained model, from its committed weights, in eval mode."""
+        return load_weights(self.new_model(), self.folder).eval()
+
+
+def load_weights(model: Any, folder: RunFolder) -> Any:
+    """Load a run's committed weights into ``model`` and return it.
+
+    Raises:
+        IntegrityError: they are missing, changed, or belong to another network.
+    """
+    from safetensors.torch import load_file
+
+    path = folder.verified(MODEL)
+    try:
+        model.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise IntegrityError(f"{path} does not fit the model that is built: {first}") from error
+    return model
+
+
+def load_images(registry: Registry, part: PartConfig, split: Split, data_dir: Path) -> ImageData:
+    """Load a split of a data set.
+
+    Raises:
+        PluginError: what the plugin gives are no images.
+    """
+    load = find_part(registry, "dataset", part).target()
+    try:
+        images = load(part.options, split, data_dir)
+    except LatentkitError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"dataset {part.name!r} failed to load its {split} images: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(images, ImageData):
+        raise PluginError(f"dataset {part.name!r} gave {type(images).__name__}, expected ImageData")
+    return images
+
+
+def build_model(target: Any, part: PartConfig, image_shape: tuple[int, int, int]) -> Any:
+    """Build a model and check that it keeps the contract.
+
+    Raises:
+        PluginError: it does not.
+    """
+    try:
+        model = target(part.options, image_shape)
+    except LatentkitError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"model {part.name!r} cannot be built for images {image_shape}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not is_trainable(model):
+        raise PluginError(
+            f"model {part.name!r} builds a {type(model).__name__} that lacks latent_dim, encode, "
+            f"decode or loss, or is no torch.nn.Module"
+        )
+    return model

@@ -1,0 +1,98 @@
+"""Stages: what each reads, whether it is still current, and doing what is missing in order."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from latentkit.errors import IntegrityError
+from latentkit.pipeline.context import RunContext
+from latentkit.pipeline.environment import peak_rss_bytes
+from latentkit.plugin.events import Listener, Notice, StageFinished, StageSkipped, StageStarted
+from latentkit.runs.folder import RunFolder
+from latentkit.runs.manifest import StageRecord
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run.
+
+    Args:
+        name: unique in the run.
+        work: does it, and commits artefacts under the stage's name.
+        reads: artefacts of earlier stages that it depends on.
+        settings: a hash of the options it follows beyond the run's identity.
+    """
+
+    name: str
+    work: Callable[[RunContext], None]
+    reads: Sequence[str] = ()
+    settings: str = ""
+
+
+def run_stages(stages: Iterable[Stage], context: RunContext) -> None:
+    """Do every stage that is not current, in order, and commit each as it ends."""
+    for stage in stages:
+        if is_current(stage, context.folder):
+            context.tell(StageSkipped(stage.name))
+            continue
+        context.folder.forget_stage(stage.name)
+        context.tell(StageStarted(stage.name))
+        started = time.perf_counter()
+        with _warnings_told(context.tell):
+            stage.work(context)
+        seconds = time.perf_counter() - started
+        inputs = {path: context.folder.manifest.artefacts[path].sha256 for path in stage.reads}
+        record = StageRecord(inputs=inputs, seconds=seconds, settings=stage.settings)
+        context.folder.finish_stage(stage.name, record)
+        context.tell(StageFinished(stage.name, seconds, peak_rss_bytes()))
+
+
+def is_current(stage: Stage, folder: RunFolder) -> bool:
+    """Return whether a stage is committed and made from what is there now.
+
+    A file that is missing makes it out of date; one that was changed is an error, for doing
+    the stage again would overwrite somebody's work.
+
+    Raises:
+        IntegrityError: a file of the stage was changed.
+    """
+    record = folder.manifest.stages.get(stage.name)
+    if record is None or record.settings != stage.settings:
+        return False
+    artefacts = folder.manifest.artefacts
+    if any(p not in artefacts or artefacts[p].sha256 != record.inputs.get(p) for p in stage.reads):
+        return False
+    own = [path for path, artefact in artefacts.items() if artefact.stage == stage.name]
+    if not all((folder.path / path).exists() for path in own):
+        return False
+    for path in own:
+        folder.verified(path)
+    return True
+
+
+def check_integrity(folder: RunFolder) -> list[str]:
+    """Return a line for each artefact that is missing or was changed."""
+    faults = []
+    for path in folder.manifest.artefacts:
+        try:
+            folder.verified(path)
+        except IntegrityError as error:
+            faults.append(str(error))
+    return faults
+
+
+@contextmanager
+def _warnings_told(tell: Listener) -> Iterator[None]:
+    """Turn Python warnings of libraries into notices, each text once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+    for text in dict.fromkeys(" ".join(str(item.message).split()) for item in caught):
+        tell(Notice("library-warning", text))

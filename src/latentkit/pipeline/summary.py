@@ -1,0 +1,107 @@
+"""What a finished run says of itself in a few lines, read from its committed files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from latentkit.pipeline.context import DATA, EVALUATION, HISTORY, REPORT
+from latentkit.runs.folder import RunFolder
+
+
+def summarise(folder: RunFolder) -> dict[str, Any]:
+    """Return the figures of a run as a JSON object; what is not committed yet is left out."""
+    manifest = folder.manifest
+    config = manifest.config
+    summary: dict[str, Any] = {
+        "run": manifest.id,
+        "path": str(folder.path),
+        "status": manifest.status,
+        "model": config["model"]["name"],
+        "dataset": config["dataset"]["name"],
+        "corruptions": [part["name"] for part in config.get("corruption", [])],
+        "device": config["device"],
+        "seconds": {name: round(stage.seconds, 3) for name, stage in manifest.stages.items()},
+    }
+    there = manifest.artefacts
+    if DATA in there:
+        summary["counts"] = folder.json(DATA)["counts"]
+    if HISTORY in there:
+        epochs = folder.json(HISTORY)["epochs"]
+        summary["epochs"] = len(epochs)
+        summary["validation"] = epochs[-1]["validation"]
+    if EVALUATION in there:
+        card = folder.json(EVALUATION)
+        summary["latent_dim"] = card["latent_dim"]
+        summary["reconstruction"] = card["reconstruction"]
+        summary["baselines"] = card["baselines"]
+    summary["maps"] = {
+        facts["embedding"]: {
+            "n_points": facts["n_points"],
+            "seconds": facts["seconds"],
+            **facts["quality"],
+        }
+        for facts in map_facts(folder)
+    }
+    if REPORT in there:
+        summary["report"] = str(folder.path / REPORT)
+    return summary
+
+
+def map_facts(folder: RunFolder) -> list[Mapping[str, Any]]:
+    """Return the facts of every committed map, in the order of their names."""
+    paths = sorted(path for path in folder.manifest.artefacts if path.startswith("embeddings/"))
+    return [folder.json(path) for path in paths if path.endswith(".json")]
+
+
+def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the summary as rows of name and text, for a terminal or a page."""
+    rows = []
+    if "reconstruction" in summary:
+        d = summary["latent_dim"]
+        found = summary["reconstruction"]
+        rows.append((f"Test MSE, {d} latents", estimate_text(found["mse"])))
+        if "mse_from_corrupted" in found:
+            rows.append(
+                ("Test MSE from corrupted input", estimate_text(found["mse_from_corrupted"]))
+            )
+            rows.append(
+                ("Test MSE of the corrupted input", estimate_text(found["mse_of_corrupted"]))
+            )
+        pca = summary["baselines"]["pca"]
+        rows.append((f"Test MSE, PCA of {d}", estimate_text(pca["mse"])))
+    for name, quality in summary["maps"].items():
+        rows.append((f"Map {name}", quality_line(quality)))
+    if summary["seconds"]:
+        total = sum(summary["seconds"].values())
+        training = summary["seconds"].get("train", 0.0)
+        rows.append(("Time", f"{total:.1f} s, of which training {training:.1f} s"))
+    return rows
+
+
+def quality_line(quality: Mapping[str, Any]) -> str:
+    """Return a map's quality in one line."""
+    parts = [
+        f"trustworthiness {_short(quality['trustworthiness'])}",
+        f"continuity {_short(quality['continuity'])}",
+        f"distance correlation {_short(quality['distance_correlation'])}",
+    ]
+    if quality["knn_accuracy_map"] is not None:
+        parts.append(
+            f"{quality['n_neighbors']}-NN accuracy {_short(quality['knn_accuracy_map'])} "
+            f"(latents {_short(quality['knn_accuracy_latents'])})"
+        )
+    text = ", ".join(parts)
+    if quality["n_anchors"] < quality["n_points"]:
+        text += f"; sampled at {quality['n_anchors']:,} of {quality['n_points']:,} points"
+    return text
+
+
+def estimate_text(estimate: Mapping[str, float]) -> str:
+    """Return a mean with its standard error."""
+    return f"{estimate['value']:.4f} ± {estimate['standard_error']:.4f}"
+
+
+def _short(estimate: Mapping[str, float]) -> str:
+    error = estimate["standard_error"]
+    return f"{estimate['value']:.3f}" + (f" ± {error:.3f}" if error else "")

@@ -1,0 +1,128 @@
+"""The contract: everything that a plugin author imports.
+
+A plugin is a module named in the entry-point group ``latentkit.plugins`` that implements hooks
+(`latentkit.plugin.hookspecs`). Each hook returns specs (`latentkit.plugin.specs`), and a spec
+names the import path of the part. What the part must then provide is in
+`latentkit.plugin.protocols`. Networks are easier with `latentkit.nn`; errors that a user should
+read in one line are in `latentkit.errors`. Nothing else of latentkit is promised to stay.
+"""
+
+from typing import TYPE_CHECKING
+
+from latentkit._lazy import lazy_attributes
+
+if TYPE_CHECKING:
+    from latentkit.plugin.events import (
+        EpochFinished,
+        Event,
+        RunInfo,
+    )
+    from latentkit.plugin.hookspecs import (
+        HOOKSPEC_VERSION,
+        hookimpl,
+    )
+    from latentkit.plugin.images import (
+        ImageData,
+    )
+    from latentkit.plugin.options import (
+        NoOptions,
+        Options,
+        SearchChoice,
+        SearchRange,
+        search_all,
+    )
+    from latentkit.plugin.protocols import (
+        Autoencoder,
+        Budget,
+        Corruption,
+        Embedding,
+        Objective,
+        ResourceEstimate,
+        StudyResult,
+        Trial,
+        TrialPruned,
+        TrialRecord,
+        Tuner,
+    )
+    from latentkit.plugin.specs import (
+        CorruptionSpec,
+        DatasetSpec,
+        EmbeddingSpec,
+        ModelSpec,
+        TunerSpec,
+    )
+
+__all__ = [
+    "HOOKSPEC_VERSION",
+    "Autoencoder",
+    "Budget",
+    "Corruption",
+    "CorruptionSpec",
+    "DatasetSpec",
+    "Embedding",
+    "EmbeddingSpec",
+    "EpochFinished",
+    "Event",
+    "ImageData",
+    "ModelSpec",
+    "NoOptions",
+    "Objective",
+    "Options",
+    "ResourceEstimate",
+    "RunInfo",
+    "SearchChoice",
+    "SearchRange",
+    "StudyResult",
+    "Trial",
+    "TrialPruned",
+    "TrialRecord",
+    "Tuner",
+    "TunerSpec",
+    "hookimpl",
+    "search_all",
+]
+
+# A declaration needs specs and a marker; numpy and pydantic come only with what uses them.
+_HOMES = {
+    "hookspecs": (
+        "HOOKSPEC_VERSION",
+        "hookimpl",
+    ),
+    "specs": (
+        "CorruptionSpec",
+        "DatasetSpec",
+        "EmbeddingSpec",
+        "ModelSpec",
+        "TunerSpec",
+    ),
+    "options": (
+        "NoOptions",
+        "Options",
+        "SearchChoice",
+        "SearchRange",
+        "search_all",
+    ),
+    "images": ("ImageData",),
+    "events": (
+        "EpochFinished",
+        "Event",
+        "RunInfo",
+    ),
+    "protocols": (
+        "Autoencoder",
+        "Budget",
+        "Corruption",
+        "Embedding",
+        "Objective",
+        "ResourceEstimate",
+        "StudyResult",
+        "Trial",
+        "TrialPruned",
+        "TrialRecord",
+        "Tuner",
+    ),
+}
+__getattr__, __dir__ = lazy_attributes(
+    __name__,
+    {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names},
+)

@@ -1,0 +1,176 @@
+"""What a run reports while it works, as data.
+
+Whoever wants to show, log or forward progress receives these records; nobody who works on a
+run prints anything. Records that are `transient` are for display and are not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a plugin is told of a run.
+
+    Args:
+        id: the name of the run's folder.
+        path: the run's folder.
+        config: the resolved configuration, as in ``config.toml``.
+        resumed: whether the run goes on from an earlier process.
+    """
+
+    id: str
+    path: Path
+    config: Mapping[str, Any]
+    resumed: bool = False
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of all events."""
+
+    transient: ClassVar[bool] = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the event as a JSON object, its type under ``"event"``."""
+        return {"event": type(self).__name__, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class RunPreparing(Event):
+    """Packages and images are being loaded; there is no folder yet."""
+
+    transient: ClassVar[bool] = True
+
+    stages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunStarted(Event):
+    """A run begins or is resumed; ``stages`` are all its stages in order."""
+
+    run: str
+    path: str
+    stages: tuple[str, ...]
+    resumed: bool
+
+
+@dataclass(frozen=True)
+class StageStarted(Event):
+    """A stage begins."""
+
+    stage: str
+
+
+@dataclass(frozen=True)
+class StageSkipped(Event):
+    """A stage is not done again, for its results are committed."""
+
+    stage: str
+
+
+@dataclass(frozen=True)
+class StageProgress(Event):
+    """A stage is ``done`` of ``total`` steps along."""
+
+    transient: ClassVar[bool] = True
+
+    stage: str
+    done: int
+    total: int
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class StageFinished(Event):
+    """A stage is committed; ``peak_rss_bytes`` is the process's peak resident memory so far."""
+
+    stage: str
+    seconds: float
+    peak_rss_bytes: int
+
+
+@dataclass(frozen=True)
+class TrainingStarted(Event):
+    """Training begins after ``first_epoch`` finished epochs, on ``device`` in ``precision``."""
+
+    epochs: int
+    first_epoch: int
+    steps_per_epoch: int
+    parameters: int
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class BatchFinished(Event):
+    """``step`` of ``steps`` in ``epoch`` is done; ``loss`` is the epoch's mean so far."""
+
+    transient: ClassVar[bool] = True
+
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class EpochFinished(Event):
+    """An epoch is over.
+
+    Args:
+        epoch: its number, from 1.
+        epochs: how many there will be.
+        train: mean of each loss term over the epoch's training batches.
+        validation: mean of each loss term over the validation images, in eval mode.
+        learning_rate: at the epoch's last step.
+        seconds: for training, without validation.
+    """
+
+    epoch: int
+    epochs: int
+    train: Mapping[str, float]
+    validation: Mapping[str, float]
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Notice(Event):
+    """Something the user should know; ``code`` is a stable name for it."""
+
+    code: str
+    message: str
+    level: Literal["info", "warning"] = "warning"
+
+
+@dataclass(frozen=True)
+class RunFinished(Event):
+    """The run ended: ``finished``, ``interrupted``, ``failed``, or ``pruned`` by a tuner."""
+
+    run: str
+    status: str
+    seconds: float
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+Listener = Callable[[Event], None]
+"""Whoever wants to hear of events."""
+
+
+def fan_out(*listeners: Listener) -> Listener:
+    """Return one listener that tells all of ``listeners``, in order."""
+
+    def tell(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell
+
+
+def ignore(event: Event) -> None:
+    """Listen to nothing."""

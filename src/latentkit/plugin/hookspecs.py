@@ -1,0 +1,176 @@
+"""The hooks a plugin may implement: five that offer parts, three that watch a run.
+
+A plugin is an importable module named in the entry-point group ``latentkit.plugins``. It states
+the version of this contract that it was written for and implements any of the hooks below::
+
+    from latentkit.plugin import ModelSpec, hookimpl
+
+    LATENTKIT_HOOKSPEC_VERSION = 1
+
+    @hookimpl
+    def latentkit_models():
+        yield ModelSpec(
+            name="my-net",
+            summary="A network of my own",
+            target="my_package.net:build",
+            options="my_package.options:MyNetOptions",
+        )
+
+Keep this module light: targets are strings, imported only when a part is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from latentkit.plugin.events import EpochFinished, RunInfo
+    from latentkit.plugin.specs import (
+        CorruptionSpec,
+        DatasetSpec,
+        EmbeddingSpec,
+        ModelSpec,
+        TunerSpec,
+    )
+
+HOOKSPEC_VERSION = 1
+"""Major version of this contract. A plugin that states another one is not loaded."""
+
+hookspec = pluggy.HookspecMarker("latentkit")
+hookimpl = pluggy.HookimplMarker("latentkit")
+
+
+@hookspec
+def latentkit_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
+    """Offer models (autoencoders).
+
+    Example::
+
+        @hookimpl
+        def latentkit_models():
+            yield ModelSpec(
+                name="my-net",
+                summary="A network of my own",
+                target="my_package.net:build",  # build(options, image_shape) -> nn.Module
+                options="my_package.options:MyNetOptions",
+            )
+    """
+
+
+@hookspec
+def latentkit_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
+    """Offer data sets.
+
+    Example::
+
+        @hookimpl
+        def latentkit_datasets():
+            yield DatasetSpec(
+                name="my-images",
+                summary="Images of my own",
+                target="my_package.images:load",  # load(options, split, cache) -> ImageData
+            )
+    """
+
+
+@hookspec
+def latentkit_corruptions() -> Iterable[CorruptionSpec]:  # type: ignore[empty-body]
+    """Offer corruptions: what is done to the input of a denoising model.
+
+    Example::
+
+        @hookimpl
+        def latentkit_corruptions():
+            yield CorruptionSpec(
+                name="my-noise",
+                summary="Noise of my own",
+                target="my_package.noise:build",  # build(options) -> f(images, generator)
+                options="my_package.options:MyNoiseOptions",
+            )
+    """
+
+
+@hookspec
+def latentkit_embeddings() -> Iterable[EmbeddingSpec]:  # type: ignore[empty-body]
+    """Offer embeddings: methods that map latents to 2-D or 3-D coordinates.
+
+    Example::
+
+        @hookimpl
+        def latentkit_embeddings():
+            yield EmbeddingSpec(
+                name="my-map",
+                summary="A map of my own",
+                target="my_package.maps:build",  # build(options, random_state) -> estimator
+                options="my_package.options:MyMapOptions",
+                requires=("my-library>=1.0",),
+                tags=frozenset({"transductive"}),
+            )
+    """
+
+
+@hookspec
+def latentkit_tuners() -> Iterable[TunerSpec]:  # type: ignore[empty-body]
+    """Offer tuners: engines that search hyper-parameters.
+
+    Example::
+
+        @hookimpl
+        def latentkit_tuners():
+            yield TunerSpec(
+                name="my-search",
+                summary="A search of my own",
+                target="my_package.search:build",  # build(options) -> Tuner
+            )
+    """
+
+
+@hookspec
+def latentkit_run_started(run: RunInfo) -> None:
+    """Be told that a run begins or is resumed.
+
+    Args:
+        run: its id, folder, resolved configuration, and whether it is resumed.
+
+    Example::
+
+        @hookimpl
+        def latentkit_run_started(run):
+            print("started", run.id)
+    """
+
+
+@hookspec
+def latentkit_epoch_finished(run: RunInfo, epoch: EpochFinished) -> None:
+    """Be told the losses of an epoch, once each.
+
+    Args:
+        run: the run that trains.
+        epoch: its number, the mean loss terms on train and validation images, and its seconds.
+
+    Example::
+
+        @hookimpl
+        def latentkit_epoch_finished(run, epoch):
+            my_tracker.log(epoch.validation, step=epoch.epoch)
+    """
+
+
+@hookspec
+def latentkit_run_finished(run: RunInfo, status: str, summary: Mapping[str, Any]) -> None:
+    """Be told how a run ended.
+
+    Args:
+        run: the run.
+        status: ``"finished"``, ``"interrupted"``, ``"failed"``, or ``"pruned"`` by a tuner.
+        summary: the figures that ``latentkit run --json`` prints; empty unless finished.
+
+    Example::
+
+        @hookimpl
+        def latentkit_run_finished(run, status, summary):
+            notify_me(f"{run.id}: {status}")
+    """

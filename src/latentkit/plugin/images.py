@@ -1,0 +1,105 @@
+"""Images in memory, with what is known of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """The images of one split of a data set.
+
+    Args:
+        images: uint8, shape (N, C, H, W), N at least 1, C 1 or 3.
+        labels: int64, shape (N,), each from 0 to ``len(class_names) - 1``; None where unknown.
+        class_names: the name of each label; may be left out where there are no labels.
+        factors: float64, shape (N, F): the ground-truth factors of each image; None where unknown.
+        factor_names: the name of each column of ``factors``.
+        licence: how the images may be used, as an SPDX name or a sentence.
+        checksum: SHA-256 of the source files, as far as there are files.
+
+    Raises:
+        ValueError: the arrays do not have these shapes, types and ranges.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64] | None = None
+    class_names: tuple[str, ...] = ()
+    factors: NDArray[np.float64] | None = None
+    factor_names: tuple[str, ...] = ()
+    licence: str = ""
+    checksum: str = ""
+    _digest: list[str] = field(default_factory=list, repr=False, init=False)
+
+    def __post_init__(self) -> None:
+        n = _check_images(self.images)
+        object.__setattr__(self, "class_names", tuple(self.class_names))
+        object.__setattr__(self, "factor_names", tuple(self.factor_names))
+        if self.labels is not None:
+            _check_labels(self.labels, n, len(self.class_names))
+        if self.factors is not None and self.factors.shape != (n, len(self.factor_names)):
+            raise ValueError(
+                f"factors have shape {self.factors.shape}, expected ({n}, {len(self.factor_names)})"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of every image."""
+        _, channels, height, width = self.images.shape
+        return channels, height, width
+
+    def subset(self, index: NDArray[np.integer[Any]]) -> ImageData:
+        """Return the images at ``index`` (int, shape (M,)), in that order."""
+        return ImageData(
+            images=self.images[index],
+            labels=None if self.labels is None else self.labels[index],
+            class_names=self.class_names,
+            factors=None if self.factors is None else self.factors[index],
+            factor_names=self.factor_names,
+            licence=self.licence,
+            checksum=self.checksum,
+        )
+
+    def digest(self) -> str:
+        """Return the SHA-256 of shapes and contents of images, labels and factors."""
+        if not self._digest:
+            sha = hashlib.sha256()
+            for array in (self.images, self.labels, self.factors):
+                if array is None:
+                    sha.update(b"none")
+                else:
+                    sha.update(f"{array.dtype.str}{array.shape}".encode())
+                    sha.update(np.ascontiguousarray(array).data)
+            self._digest.append(sha.hexdigest())
+        return self._digest[0]
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.image_shape))
+        classes = f", {len(self.class_names)} classes" if self.labels is not None else ""
+        return f"ImageData({len(self):,} images {shape}{classes})"
+
+
+def _check_images(images: Any) -> int:
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
+        kind = f"{getattr(images, 'dtype', type(images).__name__)}"
+        raise ValueError(f"images must be uint8 (N, C, H, W), not {kind} {np.shape(images)}")
+    if not len(images):
+        raise ValueError("there are no images")
+    if images.shape[1] not in (1, 3):
+        raise ValueError(f"images must have 1 or 3 channels, not {images.shape[1]}")
+    return len(images)
+
+
+def _check_labels(labels: Any, n: int, classes: int) -> None:
+    if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.shape != (n,):
+        raise ValueError(f"labels must be int64 ({n},), not {np.asarray(labels).dtype}")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels must lie in 0..{classes - 1}, one class name each")

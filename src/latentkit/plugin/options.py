@@ -1,0 +1,102 @@
+"""The base of every part's options, and the marker that says where a tuner may search.
+
+from typing import Annotated
+from pydantic import Field
+from latentkit.plugin import Options, SearchRange
+
+class MyNetOptions(Options):
+    latent_dim: Annotated[int, SearchRange(2, 64, log=True)] = Field(
+        16, ge=1, description="Number of latent dimensions.")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
+
+
+class Options(BaseModel):
+    """Base of the options of a part: immutable, unknown keys refused, defaults validated.
+
+    Give every field a default and a description, use ``Literal`` for choices, and ``ge``/``le``
+    for ranges: ``latentkit plugins show`` and the error messages are made from them. ``name``
+    is taken: it is the part's own name in a configuration file.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
+
+
+class NoOptions(Options):
+    """The options of a part that has nothing to choose."""
+
+
+@dataclass(frozen=True)
+class SearchRange:
+    """Where a tuner looks for a number, both ends included.
+
+    Args:
+        low: the least value.
+        high: the greatest value.
+        log: search evenly in the logarithm; ``low`` must then be positive.
+        step: distance of neighbouring values; None for any. Not together with ``log``.
+
+    Raises:
+        ValueError: the range is empty or its fields contradict each other.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"search range {self.low}..{self.high} is empty")
+        if self.log and (self.low <= 0 or self.step is not None):
+            raise ValueError("a logarithmic search range needs low > 0 and takes no step")
+
+
+@dataclass(frozen=True)
+class SearchChoice:
+    """The values among which a tuner chooses.
+
+    Args:
+        values: at least two; strings, numbers or booleans.
+
+    Raises:
+        ValueError: there are fewer than two values.
+    """
+
+    values: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", tuple(self.values))
+        if len(self.values) < 2:
+            raise ValueError("a search among fewer than two values finds nothing")
+
+
+SearchDomain = SearchRange | SearchChoice
+
+
+def search_domains(options: type[BaseModel]) -> Iterator[tuple[str, SearchDomain, FieldInfo]]:
+    """Yield name, domain and field of each option that is marked for search.
+
+    A `SearchChoice` without values of its own cannot exist, so a ``Literal`` field that shall be
+    searched over all its values is marked with `search_all`.
+    """
+    for name, field in options.model_fields.items():
+        for marker in field.metadata:
+            if isinstance(marker, SearchRange | SearchChoice):
+                yield name, marker, field
+            elif marker is search_all and get_origin(field.annotation) is Literal:
+                yield name, SearchChoice(get_args(field.annotation)), field
+
+
+def search_all() -> None:
+    """Marker, not to be called: ``Annotated[Literal[...], search_all]`` searches every choice."""

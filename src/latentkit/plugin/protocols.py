@@ -1,0 +1,205 @@
+"""What the target of each kind must provide.
+
+Images are float32 tensors (B, C, H, W) in [0, 1], latents float32 (B, latent_dim). These are
+protocols: inherit from nothing, provide the methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from latentkit.plugin.images import ImageData
+from latentkit.plugin.options import SearchDomain
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Generator, Tensor
+
+Split = Literal["train", "test"]
+ImageShape = tuple[int, int, int]
+"""Channels, height, width."""
+
+
+@runtime_checkable
+class Autoencoder(Protocol):
+    """A model: a ``torch.nn.Module`` with these methods beside it."""
+
+    latent_dim: int
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W) in [0, 1] to latents (B, latent_dim).
+
+        Deterministic in eval mode: a model with a posterior gives its mean.
+        """
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Map latents (B, latent_dim) to images (B, C, H, W) in [0, 1]."""
+        ...
+
+    def loss(self, inputs: Tensor, targets: Tensor, *, step: int) -> Mapping[str, Tensor]:
+        """Return the loss terms of a batch, each a scalar; ``"loss"`` is what is minimised.
+
+        Args:
+            inputs: what the model sees (corrupted, if there is corruption).
+            targets: the clean images that it should give.
+            step: number of optimiser steps taken so far, from 0.
+        """
+        ...
+
+
+class ModelTarget(Protocol):
+    """Target of a `ModelSpec`."""
+
+    def __call__(self, options: Any, image_shape: ImageShape) -> Autoencoder:
+        """Build the network for images of ``image_shape``; each side is 8 or more.
+
+        Initial weights come from torch's global random state, which the core seeds.
+        """
+        ...
+
+
+class DatasetTarget(Protocol):
+    """Target of a `DatasetSpec`."""
+
+    def __call__(self, options: Any, split: Split, cache: Path) -> ImageData:
+        """Load one split.
+
+        Args:
+            options: the part's validated options.
+            split: ``"train"`` or ``"test"``; the core takes validation images from train.
+            cache: folder for downloads, shared by all data sets; may not exist yet.
+
+        Raises:
+            latentkit.errors.DataError: a file is missing or damaged.
+            latentkit.errors.NetworkError: a download failed.
+        """
+        ...
+
+
+class Corruption(Protocol):
+    """What the target of a `CorruptionSpec` builds."""
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """Return corrupted images: new memory, same shape and device, in [0, 1].
+
+        Every random number comes from ``generator``, which lives on the device of the images.
+        At zero strength it is the identity.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ResourceEstimate:
+    """What fitting an embedding will need: peak memory in bytes, time in seconds on two cores."""
+
+    bytes: int
+    seconds: float
+
+
+class Embedding(Protocol):
+    """What the target of an `EmbeddingSpec` builds: scikit-learn's estimator conventions.
+
+    May also have ``transform(vectors)`` for new points (then it is not tagged transductive),
+    ``inverse_transform(coordinates)`` (tag ``"inverse"``), and ``estimate(n, d) ->
+    ResourceEstimate``, which the core asks before it starts.
+    """
+
+    def fit_transform(self, vectors: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
+        """Map vectors (N, D) to coordinates (N, n_components), finite, deterministic by seed."""
+        ...
+
+
+@runtime_checkable
+class SupportsEstimate(Protocol):
+    """An embedding that knows what it will need."""
+
+    def estimate(self, n: int, d: int) -> ResourceEstimate:
+        """Return memory and time for ``n`` vectors of ``d`` dimensions."""
+        ...
+
+
+class TrialPruned(Exception):  # noqa: N818
+    """Raised by `Trial.report` when the trial is not worth finishing."""
+
+
+class Trial(Protocol):
+    """One trial, as the objective sees it."""
+
+    number: int
+    params: Mapping[str, Any]
+
+    def report(self, epoch: int, value: float) -> None:
+        """Tell the objective's value after ``epoch``.
+
+        Raises:
+            TrialPruned: the tuner gives this trial up. Let it pass.
+        """
+        ...
+
+
+Objective = Callable[[Trial], float]
+"""Runs one trial to its end and returns what is to be minimised."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a study is over: after ``trials`` finished trials or ``seconds``, what comes first."""
+
+    trials: int
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """What became of a trial; ``value`` is None unless it completed."""
+
+    number: int
+    state: Literal["complete", "pruned", "failed", "running"]
+    params: Mapping[str, Any]
+    value: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """All trials of a study in order of their number."""
+
+    name: str
+    trials: tuple[TrialRecord, ...]
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The completed trial of least value, or None."""
+        done = [trial for trial in self.trials if trial.value is not None]
+        return min(done, key=lambda trial: (trial.value, trial.number), default=None)
+
+
+class Tuner(Protocol):
+    """What the target of a `TunerSpec` builds. It chooses parameters; it trains nothing."""
+
+    def optimize(
+        self,
+        objective: Objective,
+        *,
+        space: Mapping[str, SearchDomain],
+        budget: Budget,
+        storage: str,
+        study: str,
+        seed: int,
+    ) -> StudyResult:
+        """Minimise ``objective`` over ``space`` until the budget is spent.
+
+        Args:
+            objective: called once a trial; a trial that raises is recorded as failed.
+            space: where to look, by parameter name.
+            budget: counts the trials that the stored study already holds.
+            storage: SQLAlchemy URL; trials are stored as they end.
+            study: name of the study in the storage; continued if it is there.
+            seed: the same seed gives the same parameters, trial by trial.
+        """
+        ...

@@ -1,0 +1,101 @@
+"""What a plugin says of each part it offers: a flat, frozen record that imports nothing heavy."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """One part that a plugin offers.
+
+    Args:
+        name: lower case, digits and single hyphens; what a user types.
+        summary: one line that says what it does.
+        target: ``"package.module:attribute"``, imported when the part is first used.
+        options: ``"package.module:Class"``, a subclass of `latentkit.plugin.Options`; None where
+            there is nothing to choose.
+        tags: what the core should know of the part, see the subclasses.
+        requires: pip requirements (PEP 508) that must be installed before the part is used.
+
+    Raises:
+        ValueError: a field does not have the form above.
+    """
+
+    kind: ClassVar[str] = ""
+
+    name: str
+    summary: str
+    target: str
+    options: str | None = None
+    tags: frozenset[str] = frozenset()
+    requires: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise ValueError(f"name {self.name!r} is not lower case words joined by hyphens")
+        if not isinstance(self.summary, str) or not self.summary.strip() or "\n" in self.summary:
+            raise ValueError(f"{self.name}: summary must be one line of text")
+        for field in ("target", "options"):
+            value = getattr(self, field)
+            if value is None and field == "options":
+                continue
+            if not isinstance(value, str) or not _TARGET.fullmatch(value):
+                raise ValueError(f"{self.name}: {field} {value!r} is not 'package.module:name'")
+        # A bare string would be taken apart into letters.
+        for field, make in (("tags", frozenset), ("requires", tuple)):
+            value = getattr(self, field)
+            if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+                raise ValueError(f"{self.name}: {field} must be a collection of strings")
+            object.__setattr__(self, field, make(value))
+
+
+class ModelSpec(Spec):
+    """A model. Target: ``build(options, image_shape) -> nn.Module``, see `protocols.Autoencoder`.
+
+    Tags: ``"generative"`` says that the module also has ``posterior`` and ``sample``.
+    """
+
+    kind = "model"
+
+
+class DatasetSpec(Spec):
+    """A data set. Target: ``load(options, split, cache) -> ImageData``.
+
+    Tags: ``"bundled"`` needs no download; ``"download"`` fetches files on first use.
+    """
+
+    kind = "dataset"
+
+
+class CorruptionSpec(Spec):
+    """A corruption. Target: ``build(options) -> f(images, generator) -> images``."""
+
+    kind = "corruption"
+
+
+class EmbeddingSpec(Spec):
+    """An embedding. Target: ``build(options, random_state) -> estimator``.
+
+    Tags: ``"transductive"`` says that there is no ``transform`` for new points; ``"inverse"``
+    that there is an ``inverse_transform``; ``"linear"`` that the map is a linear one.
+    """
+
+    kind = "embedding"
+
+
+class TunerSpec(Spec):
+    """A tuner. Target: ``build(options) -> Tuner``, see `protocols.Tuner`."""
+
+    kind = "tuner"
+
+
+SPEC_TYPES: dict[str, type[Spec]] = {
+    spec.kind: spec for spec in (ModelSpec, DatasetSpec, CorruptionSpec, EmbeddingSpec, TunerSpec)
+}
+"""The five kinds of part, by name."""

@@ -1,0 +1,1 @@
+"""Find plugins, load them, and answer what a name means."""

@@ -1,0 +1,158 @@
+"""Names to parts: what is there, which name means what, and what was left out."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from latentkit.errors import PluginError, UserError, did_you_mean
+from latentkit.plugin.options import Options
+from latentkit.plugin.specs import SPEC_TYPES, Spec
+from latentkit.registry.discovery import (
+    FoundPlugin,
+    PluginPolicy,
+    find_plugins,
+    policy_from_environment,
+)
+from latentkit.registry.loading import LoadedPlugin, PluginLoader, Problem, guarded
+from latentkit.registry.targets import check_requirements, options_type, resolve_target, validate
+
+KINDS = tuple(SPEC_TYPES)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part: its spec and the plugin that offers it."""
+
+    spec: Spec
+    plugin: FoundPlugin
+
+    @property
+    def qualified_name(self) -> str:
+        """``distribution:name``, which is never ambiguous."""
+        return f"{self.plugin.distribution}:{self.spec.name}"
+
+    def __str__(self) -> str:
+        return f"{self.spec.kind} {self.spec.name!r}"
+
+    def options_type(self) -> type[Options]:
+        """Return the class of the part's options."""
+        return options_type(self.spec)
+
+    def options(self, values: Mapping[str, Any]) -> Options:
+        """Validate ``values`` as the part's options; see `validate` for what it raises."""
+        return validate(self.options_type(), values, f"{self.spec.kind} {self.spec.name}")
+
+    def target(self) -> Any:
+        """Check the requirements and import what the spec names.
+
+        Raises:
+            BrokenEnvironmentError: a requirement is not met.
+            PluginError: the target cannot be imported.
+        """
+        check_requirements(self.spec)
+        return resolve_target(self.spec.target, str(self))
+
+
+class Registry:
+    """All parts of all loaded plugins.
+
+    Args:
+        found: the plugins to load, e.g. from `find_plugins`.
+        policy: which of them may load.
+
+    Raises:
+        PluginError: the policy is strict and a plugin is broken.
+    """
+
+    def __init__(self, found: Iterable[FoundPlugin], policy: PluginPolicy | None = None) -> None:
+        policy = policy or PluginPolicy()
+        self._loader = PluginLoader()
+        self.plugins: list[LoadedPlugin] = []
+        self.problems: list[Problem] = []
+        self.skipped: list[FoundPlugin] = []
+        for plugin in sorted(found):
+            if not policy.allows(plugin):
+                self.skipped.append(plugin)
+                continue
+            loaded = self._loader.load(plugin)
+            if isinstance(loaded, LoadedPlugin):
+                self.plugins.append(loaded)
+            elif policy.strict:
+                raise PluginError(str(loaded))
+            else:
+                self.problems.append(loaded)
+
+    def parts(self, kind: str | None = None) -> list[Part]:
+        """Return all parts, of one kind or of all, sorted by kind, name and distribution."""
+        parts = [
+            Part(spec, plugin.found)
+            for plugin in self.plugins
+            for spec in plugin.specs
+            if kind in (None, spec.kind)
+        ]
+        return sorted(
+            parts, key=lambda p: (KINDS.index(p.spec.kind), p.spec.name, p.plugin.distribution)
+        )
+
+    def get(self, kind: str, name: str) -> Part:
+        """Return the part that ``name`` or ``distribution:name`` means.
+
+        Raises:
+            UserError: no such part, or the bare name is ambiguous.
+        """
+        found = [part for part in self.parts(kind) if _means(name, part)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            choices = " or ".join(part.qualified_name for part in found)
+            raise UserError(f"{kind} {name!r} is offered more than once: say {choices}")
+        known = sorted({part.spec.name for part in self.parts(kind)})
+        if not known:
+            raise UserError(
+                f"no plugin offers any {kind}: the installation is incomplete, run "
+                f"'latentkit doctor'"
+            )
+        raise UserError(
+            f"there is no {kind} {name!r}{did_you_mean(name, known)}; there is {', '.join(known)}"
+        )
+
+    def short_name(self, part: Part) -> str:
+        """Return the bare name where that is unambiguous, else ``distribution:name``."""
+        same = [p for p in self.parts(part.spec.kind) if p.spec.name == part.spec.name]
+        return part.spec.name if len(same) == 1 else part.qualified_name
+
+    def notify(self, hook: str, **arguments: Any) -> list[str]:
+        """Call a lifecycle hook of every plugin, one by one.
+
+        Returns:
+            A line for each plugin that raised; the others were called all the same.
+        """
+        failures = []
+        for plugin in self.plugins:
+            found = plugin.found
+            fault = guarded(partial(self._loader.call, found, hook, **arguments))
+            if fault:
+                failures.append(f"plugin {found.name!r} of {found.distribution}: {hook}: {fault}")
+        return failures
+
+
+def _means(name: str, part: Part) -> bool:
+    return name in (part.spec.name, part.qualified_name)
+
+
+def default_registry() -> Registry:
+    """Return the registry of the installed plugins under the environment's policy.
+
+    Plugins are scanned and loaded once a process and policy.
+    """
+    return _load(os.environ.get("LATENTKIT_PLUGINS"), os.environ.get("LATENTKIT_STRICT"))
+
+
+@functools.cache
+def _load(plugins: str | None, strict: str | None) -> Registry:
+    return Registry(find_plugins(), policy_from_environment())

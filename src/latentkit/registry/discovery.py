@@ -1,0 +1,90 @@
+"""Find plugins without importing them.
+
+"Found" and "loaded" are two types, so neither is taken for the other.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib.metadata import Distribution, distributions
+
+GROUP = "latentkit.plugins"
+HOME = "latentkit"
+"""The distribution whose plugins are the built-in parts."""
+
+
+@dataclass(frozen=True, order=True)
+class FoundPlugin:
+    """An entry point that names a plugin.
+
+    Args:
+        distribution: the installed distribution that names it, normalised (PEP 503).
+        name: the entry point's name.
+        module: the import path it points to, ``package.module`` or ``package.module:object``.
+        version: the distribution's version.
+    """
+
+    distribution: str
+    name: str
+    module: str
+    version: str
+
+    @property
+    def built_in(self) -> bool:
+        """Whether the plugin belongs to latentkit itself."""
+        return self.distribution == HOME
+
+
+@dataclass(frozen=True)
+class PluginPolicy:
+    """Which plugins may be loaded, and how to take a broken one.
+
+    Args:
+        allow: distributions of third-party plugins that may load; None for all. Built-in parts
+            always load.
+        strict: raise on a broken plugin instead of going on without it.
+    """
+
+    allow: frozenset[str] | None = None
+    strict: bool = False
+
+    def allows(self, found: FoundPlugin) -> bool:
+        """Return whether ``found`` may be loaded."""
+        return found.built_in or self.allow is None or found.distribution in self.allow
+
+
+def policy_from_environment() -> PluginPolicy:
+    """Read ``LATENTKIT_PLUGINS`` (distributions, comma-separated) and ``LATENTKIT_STRICT``.
+
+    ``LATENTKIT_PLUGINS`` set to the empty string allows no third-party plugin.
+    """
+    listed = os.environ.get("LATENTKIT_PLUGINS")
+    allow = None
+    if listed is not None:
+        allow = frozenset(_normal(name) for name in listed.split(",") if name.strip())
+    return PluginPolicy(allow, strict=os.environ.get("LATENTKIT_STRICT", "") not in ("", "0"))
+
+
+def find_plugins() -> list[FoundPlugin]:
+    """Return every entry point of the group, sorted, so that no order of scanning shows.
+
+    Distributions are asked one by one: `importlib.metadata.entry_points` would drop the second
+    of two distributions' plugins of one name without a word.
+    """
+    first: dict[str, Distribution] = {}
+    for distribution in distributions():
+        # The first on the path is the one that is imported; a later one is shadowed.
+        name = distribution.metadata["Name"]
+        if name:
+            first.setdefault(_normal(name), distribution)
+    return sorted(
+        FoundPlugin(name, entry.name, entry.value, distribution.version)
+        for name, distribution in first.items()
+        for entry in distribution.entry_points
+        if entry.group == GROUP
+    )
+
+
+def _normal(name: str) -> str:
+    return name.strip().lower().replace("_", "-").replace(".", "-")

@@ -1,0 +1,157 @@
+"""Load found plugins one at a time, and set aside those that fail."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pluggy
+
+from latentkit.plugin import hookspecs
+from latentkit.plugin.hookspecs import HOOKSPEC_VERSION
+from latentkit.plugin.specs import SPEC_TYPES, Spec
+from latentkit.registry.discovery import GROUP, FoundPlugin
+
+VERSION_ATTRIBUTE = "LATENTKIT_HOOKSPEC_VERSION"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a plugin was set aside.
+
+    Args:
+        plugin: the plugin.
+        status: ``"broken"``, or ``"incompatible"`` with this version of the contract.
+        message: one line.
+        details: the traceback, where there is one.
+    """
+
+    plugin: FoundPlugin
+    status: str
+    message: str
+    details: str = ""
+
+    def __str__(self) -> str:
+        found = self.plugin
+        return (
+            f"plugin {found.name!r} of {found.distribution} {found.version} is {self.status} "
+            f"and was left out: {self.message}"
+        )
+
+
+@dataclass(frozen=True)
+class LoadedPlugin:
+    """A plugin that imports, declares itself, and returned good specs."""
+
+    found: FoundPlugin
+    specs: tuple[Spec, ...]
+
+
+class PluginLoader:
+    """Holds the pluggy manager; every hook is called for one plugin at a time.
+
+    pluggy's own broadcast stops at the first implementation that raises, so it is never used.
+    """
+
+    def __init__(self) -> None:
+        self.manager = pluggy.PluginManager("latentkit")
+        self.manager.add_hookspecs(hookspecs)
+        self._plugins: dict[FoundPlugin, object] = {}
+
+    def load(self, found: FoundPlugin) -> LoadedPlugin | Problem:
+        """Import, register and ask ``found``; whatever it does wrong becomes a `Problem`."""
+        try:
+            plugin = EntryPoint(found.name, found.module, GROUP).load()
+            if problem := self._version_problem(found, plugin):
+                return problem
+            self._register(found, plugin)
+            specs = self._ask(found)
+            if not specs and not self.manager.get_hookcallers(plugin):
+                raise ValueError(_nothing_found(plugin))
+        except KeyboardInterrupt:
+            raise
+        # SystemExit too: a plugin that is also a script must not end the tool.
+        except BaseException as error:
+            self._forget(found)
+            return Problem(found, "broken", _one_line(error), traceback.format_exc())
+        return LoadedPlugin(found, specs)
+
+    def call(self, found: FoundPlugin, hook: str, **arguments: Any) -> Any:
+        """Call one hook of one plugin; returns None where it does not implement it."""
+        plugin = self._plugins[found]
+        others = [other for other in self.manager.get_plugins() if other is not plugin]
+        answers = self.manager.subset_hook_caller(hook, others)(**arguments)
+        return answers[0] if answers else None
+
+    def _version_problem(self, found: FoundPlugin, plugin: object) -> Problem | None:
+        stated = getattr(plugin, VERSION_ATTRIBUTE, None)
+        if stated == HOOKSPEC_VERSION:
+            return None
+        if stated is None:
+            message = f"it does not state its version: set {VERSION_ATTRIBUTE} = {HOOKSPEC_VERSION}"
+        else:
+            message = (
+                f"it is written for version {stated!r} of the plugin contract, and this is version "
+                f"{HOOKSPEC_VERSION}: install a release of {found.distribution} that fits"
+            )
+        return Problem(found, "incompatible", message)
+
+    def _register(self, found: FoundPlugin, plugin: object) -> None:
+        self.manager.register(plugin, name=f"{found.distribution}:{found.name}")
+        self._plugins[found] = plugin
+        # Names the hook that is misspelt; plugins before this one have passed.
+        self.manager.check_pending()
+
+    def _forget(self, found: FoundPlugin) -> None:
+        plugin = self._plugins.pop(found, None)
+        name = f"{found.distribution}:{found.name}"
+        if plugin is not None:
+            self.manager.unregister(plugin)
+        elif self.manager.has_plugin(name):  # register() itself failed half-way
+            self.manager.unregister(name=name)
+
+    def _ask(self, found: FoundPlugin) -> tuple[Spec, ...]:
+        specs: list[Spec] = []
+        for kind, spec_type in SPEC_TYPES.items():
+            hook = f"latentkit_{kind}s"
+            answer = self.call(found, hook)
+            for spec in answer or ():  # a generator may raise here
+                if type(spec) is not spec_type:
+                    raise TypeError(
+                        f"{hook} gave {_short(spec)}, expected {spec_type.__name__} objects"
+                    )
+                if any(other.kind == kind and other.name == spec.name for other in specs):
+                    raise ValueError(f"{hook} gave two parts named {spec.name!r}")
+                specs.append(spec)
+        return tuple(specs)
+
+
+def _nothing_found(plugin: object) -> str:
+    bare = [name for name in vars(plugin) if name.startswith("latentkit_")]
+    if bare:
+        return f"{', '.join(sorted(bare))} is not decorated with @hookimpl, so nothing is offered"
+    return "it implements none of latentkit's hooks"
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _short(value: object, limit: int = 60) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= limit else shown[: limit - 3] + "..."
+
+
+def guarded(work: Callable[[], Any]) -> str | None:
+    """Run plugin code that must not stop the tool; returns what went wrong in one line."""
+    try:
+        work()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return _one_line(error)
+    return None

@@ -1,0 +1,120 @@
+"""From a spec to the thing it names: import a target, check what it requires, build options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar
+
+from packaging.requirements import Requirement
+from pydantic import BaseModel, ValidationError
+
+from latentkit.errors import (
+    BrokenEnvironmentError,
+    LatentkitError,
+    PluginError,
+    UserError,
+    did_you_mean,
+)
+from latentkit.plugin.options import NoOptions, Options
+from latentkit.plugin.specs import Spec
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def resolve_target(target: str, owner: str) -> Any:
+    """Import ``"package.module:attribute"``.
+
+    Args:
+        target: the import path.
+        owner: who named it, for the error.
+
+    Raises:
+        PluginError: it cannot be imported.
+    """
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except LatentkitError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"{owner} names {target!r}, which cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+
+
+def check_requirements(spec: Spec) -> None:
+    """Check that what ``spec`` requires is installed, without importing it.
+
+    Raises:
+        BrokenEnvironmentError: something is missing or too old; says the install command.
+    """
+    if missing := missing_requirements(spec):
+        quoted = " ".join(f"'{item}'" for item in missing)
+        raise BrokenEnvironmentError(
+            f"{spec.kind} {spec.name!r} needs {', '.join(missing)}: run  pip install {quoted}"
+        )
+
+
+def missing_requirements(spec: Spec) -> list[str]:
+    """Return those of ``spec.requires`` that the installed packages do not meet."""
+    return [item for item in spec.requires if not _is_met(Requirement(item))]
+
+
+def _is_met(requirement: Requirement) -> bool:
+    if requirement.marker is not None and not requirement.marker.evaluate():
+        return True
+    try:
+        installed = version(requirement.name)
+    except PackageNotFoundError:
+        return False
+    return requirement.specifier.contains(installed, prereleases=True)
+
+
+def options_type(spec: Spec) -> type[Options]:
+    """Return the options class of a part.
+
+    Raises:
+        PluginError: the target is not a subclass of `Options`.
+    """
+    if spec.options is None:
+        return NoOptions
+    found = resolve_target(spec.options, f"{spec.kind} {spec.name!r}")
+    if not (isinstance(found, type) and issubclass(found, Options)):
+        raise PluginError(f"{spec.kind} {spec.name!r}: {spec.options} is no subclass of Options")
+    return found
+
+
+def validate(model: type[M], values: Mapping[str, Any], where: str) -> M:
+    """Build a pydantic model; the first thing wrong becomes one line.
+
+    Args:
+        model: the class.
+        values: its fields.
+        where: what the fields belong to, e.g. ``"model conv-ae"``.
+
+    Raises:
+        UserError: a key is unknown, or a value has the wrong type or range.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise UserError(_explain(error, model, where)) from error
+
+
+def _explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    # An unknown key is most often the cause of whatever else is wrong.
+    faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+    first = faults[0]
+    key = str(first["loc"][0]) if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        known = list(model.model_fields)
+        listed = f"; it has {', '.join(known)}" if known else "; it has none"
+        return f"{where} has no option {key!r}{did_you_mean(key, known)}{listed}"
+    # The members of a union fail one by one; the value is wrong for all of them.
+    same = [fault for fault in faults if fault["loc"][:1] == first["loc"][:1]]
+    message = " or ".join(dict.fromkeys(f["msg"].removeprefix("Value error, ") for f in same))
+    if not key:
+        return f"{where}: {message}"
+    return f"{where}: {key} = {first['input']!r} is not valid: {message}"

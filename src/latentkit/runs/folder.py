@@ -1,0 +1,274 @@
+"""A run's folder: open it to read, lock it to write, commit artefacts, verify on every load."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+from numpy.typing import NDArray
+
+from latentkit.errors import IntegrityError, LockedError, StorageError, UserError
+from latentkit.runs.commit import (
+    TEMPORARY_PREFIX,
+    sha256_of,
+    storage_error,
+    write_atomically,
+    write_bytes,
+    write_json,
+)
+from latentkit.runs.manifest import Artefact, Manifest, StageRecord, Status, read_manifest
+
+CONFIG = "config.toml"
+EVENTS = "events.jsonl"
+LOCK = ".lock"
+_NAME_TRIES = 100
+
+
+class RunFolder:
+    """One run on disk.
+
+    Readers need nothing but the path. Writers hold the lock (`writing`) and go through
+    `commit`, which records size and SHA-256 of every file.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Open an existing run; see `read_manifest` for what is raised."""
+        return cls(path, read_manifest(path))
+
+    @classmethod
+    def create(cls, root: Path, label: str, config_toml: str, **facts: Any) -> RunFolder:
+        """Make ``root/<date>-<label>-<4 hex>`` with manifest and configuration.
+
+        Args:
+            root: the folder of runs; made where it is missing.
+            label: what the run is called after its date.
+            config_toml: the resolved configuration.
+            **facts: the remaining fields of the manifest.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
+        now = datetime.now(UTC)
+        path = _new_folder(root, f"{now:%Y-%m-%d}-{label}")
+        manifest = Manifest(
+            id=path.name, status="running", created=now.isoformat(timespec="seconds"), **facts
+        )
+        folder = cls(path, manifest)
+        write_bytes(path / CONFIG, config_toml.encode())
+        manifest.write(path)
+        return folder
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the run's lock; the operating system frees it when the process dies.
+
+        Raises:
+            LockedError: another process holds it.
+            StorageError: the folder cannot be written.
+        """
+        lock = filelock.FileLock(self.path / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            writer = read_manifest(self.path).writer
+            raise LockedError(
+                f"run {self.manifest.id} is being written by process {writer.get('pid', '?')} on "
+                f"{writer.get('host', '?')}: wait for it, or stop it"
+            ) from None
+        except OSError as error:
+            raise storage_error(self.path / LOCK, error) from error
+        try:
+            self.manifest = read_manifest(self.path)
+            self.manifest.writer = {"pid": os.getpid(), "host": platform.node()}
+            self.manifest.write(self.path)
+            self._sweep()
+            yield
+        finally:
+            lock.release()
+
+    def is_being_written(self) -> bool:
+        """Return whether a process holds the run's lock at this moment."""
+        if not (self.path / LOCK).exists():
+            return False
+        try:
+            with filelock.FileLock(self.path / LOCK, timeout=0):
+                return False
+        except filelock.Timeout:
+            return True
+        except OSError:
+            return False
+
+    def set_status(self, status: Status, error: str = "") -> None:
+        """Commit the run's status."""
+        self.manifest.status = status
+        self.manifest.error = error
+        self.manifest.write(self.path)
+
+    def commit(self, relative: str, stage: str, write: Callable[[Path], None]) -> None:
+        """Commit one file of ``stage`` and list it in the manifest once `finish_stage` is called.
+
+        Args:
+            relative: POSIX path below the folder.
+            stage: the stage it belongs to.
+            write: fills the temporary file it is given.
+        """
+        path = self.path / relative
+        write_atomically(path, write)
+        self.manifest.artefacts[relative] = Artefact(
+            path=relative, size=path.stat().st_size, sha256=sha256_of(path), stage=stage
+        )
+
+    def commit_json(self, relative: str, stage: str, document: Mapping[str, Any]) -> None:
+        """Commit a JSON artefact."""
+        self.commit(relative, stage, lambda path: write_json(path, document))
+
+    def commit_arrays(self, relative: str, stage: str, **arrays: NDArray[Any]) -> None:
+        """Commit an uncompressed .npz: the same bytes for the same arrays.
+
+        Raises:
+            TypeError: an array holds objects, which could only be pickled.
+        """
+        for name, array in arrays.items():
+            if array.dtype.hasobject:
+                raise TypeError(f"array {name!r} holds objects")
+
+        def write(path: Path) -> None:
+            with path.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]  # the stub knows a newer keyword
+
+        self.commit(relative, stage, write)
+
+    def finish_stage(self, stage: str, record: StageRecord) -> None:
+        """Commit the manifest with ``stage`` done."""
+        self.manifest.stages[stage] = record
+        self.manifest.write(self.path)
+
+    def forget_stage(self, stage: str) -> None:
+        """Strike a stage and its artefacts from the manifest, before it is done again."""
+        if self.manifest.stages.pop(stage, None) is not None:
+            kept = {k: a for k, a in self.manifest.artefacts.items() if a.stage != stage}
+            self.manifest.artefacts = kept
+            self.manifest.write(self.path)
+
+    def verified(self, relative: str) -> Path:
+        """Return the path of an artefact after checking its SHA-256.
+
+        Raises:
+            IntegrityError: it is not listed, missing, or not what was committed.
+        """
+        artefact = self.manifest.artefacts.get(relative)
+        if artefact is None:
+            raise IntegrityError(
+                f"run {self.manifest.id} has no {relative} yet: "
+                f"'latentkit resume {self.path}' finishes it"
+            )
+        path = self.path / relative
+        try:
+            intact = sha256_of(path) == artefact.sha256
+        except OSError as error:
+            raise IntegrityError(
+                f"{path} is missing: 'latentkit resume {self.path}' makes it again"
+            ) from error
+        if not intact:
+            raise IntegrityError(
+                f"{path} is not what was committed (its SHA-256 differs): put the original back, "
+                f"or delete it and 'latentkit resume {self.path}' makes it again"
+            )
+        return path
+
+    def arrays(self, relative: str) -> dict[str, NDArray[Any]]:
+        """Load a verified .npz; object arrays are refused."""
+        path = self.verified(relative)
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+
+    def json(self, relative: str) -> Any:
+        """Load a verified JSON artefact."""
+        return json.loads(self.verified(relative).read_text(encoding="utf-8"))
+
+    def config_toml(self) -> str:
+        """Return the text of ``config.toml``.
+
+        Raises:
+            IntegrityError: it is missing.
+        """
+        try:
+            return (self.path / CONFIG).read_text(encoding="utf-8")
+        except OSError as error:
+            raise IntegrityError(f"{self.path / CONFIG} cannot be read: {error}") from error
+
+    def append_event(self, line: str) -> None:
+        """Append one line to the log of events; a log is not an artefact and has no hash."""
+        try:
+            with (self.path / EVENTS).open("a", encoding="utf-8") as file:
+                file.write(f"{line}\n")
+        except OSError as error:
+            raise storage_error(self.path / EVENTS, error) from error
+
+    def _sweep(self) -> None:
+        """Remove what a killed writer left half-written."""
+        for leftover in self.path.rglob(f"{TEMPORARY_PREFIX}*"):
+            leftover.unlink(missing_ok=True)
+
+
+def _new_folder(root: Path, stem: str) -> Path:
+    for _ in range(_NAME_TRIES):
+        path = root / f"{stem}-{secrets.token_hex(2)}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            if not root.is_dir():
+                raise StorageError(f"{root} is not a folder: choose another with --out") from None
+        except OSError as error:
+            raise storage_error(path, error) from error
+        else:
+            return path
+    raise StorageError(f"no free name {stem}-xxxx in {root}")
+
+
+def find_run(reference: str, root: Path) -> Path:
+    """Return the folder that a user means.
+
+    Args:
+        reference: a path, the id of a run in ``root``, an unambiguous start or end of one, or
+            ``last``.
+        root: the folder of runs.
+
+    Raises:
+        UserError: there is no such run, or more than one.
+    """
+    if (Path(reference) / "run.json").is_file():
+        return Path(reference)
+    runs = run_folders(root)
+    if reference == "last" and runs:
+        return max(runs, key=lambda path: read_manifest(path).created)
+    found = [p for p in runs if p.name.startswith(reference) or p.name.endswith(reference)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(path.name for path in found)
+        raise UserError(f"{reference!r} is the start or end of several runs: {names}")
+    raise UserError(
+        f"there is no run {reference!r}, here or in {root}: 'latentkit runs' lists them"
+    )
+
+
+def run_folders(root: Path) -> list[Path]:
+    """Return the folders in ``root`` that hold a run, by name."""
+    if not root.is_dir():
+        return []
+    return sorted(path for path in root.iterdir() if (path / "run.json").is_file())

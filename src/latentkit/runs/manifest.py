@@ -1,0 +1,102 @@
+"""``run.json``: what a run is, how far it got, and what each of its files must hash to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from latentkit.errors import IntegrityError, UserError, describe_os_error
+from latentkit.runs.commit import write_json
+
+SCHEMA = 1
+NAME = "run.json"
+
+Status = Literal["running", "finished", "interrupted", "failed", "pruned"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class Artefact(_Record):
+    """A committed file: relative POSIX path, size in bytes, SHA-256, and the stage it is of."""
+
+    path: str
+    size: int
+    sha256: str
+    stage: str
+
+
+class StageRecord(_Record):
+    """A committed stage.
+
+    ``inputs`` holds the SHA-256 of each artefact it read, ``settings`` that of the options it
+    followed: where one of them has changed since, the stage is out of date.
+    """
+
+    inputs: dict[str, str] = Field(default_factory=dict)
+    seconds: float = 0.0
+    settings: str = ""
+
+
+class Manifest(_Record):
+    """The content of ``run.json``.
+
+    ``config`` is the resolved configuration but for its embeddings, which may be added to
+    later, and ``config_sha256`` its hash. Times are in UTC.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=False, allow_inf_nan=False)
+
+    latentkit_run: int = SCHEMA
+    id: str
+    status: Status
+    created: str
+    config: dict[str, Any]
+    config_sha256: str
+    seed: int
+    data_dir: str
+    versions: dict[str, str] = Field(default_factory=dict)
+    hardware: dict[str, Any] = Field(default_factory=dict)
+    plugins: dict[str, str] = Field(default_factory=dict)
+    writer: dict[str, Any] = Field(default_factory=dict)
+    error: str = ""
+    stages: dict[str, StageRecord] = Field(default_factory=dict)
+    artefacts: dict[str, Artefact] = Field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Commit the manifest."""
+        write_json(folder / NAME, self.model_dump(mode="json"))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check ``run.json``.
+
+    Raises:
+        UserError: ``folder`` is no run.
+        IntegrityError: the file is not a manifest, or of a later schema.
+    """
+    path = folder / NAME
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{folder} is not a run: it has no {NAME}") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {describe_os_error(error)}") from error
+    except ValueError as error:
+        raise IntegrityError(f"{path} is damaged: {error}") from error
+    schema = document.get("latentkit_run") if isinstance(document, Mapping) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise IntegrityError(
+            f"{path} was written by a later latentkit (schema {schema}): upgrade to read it"
+        )
+    try:
+        return Manifest.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise IntegrityError(f"{path} is damaged: {where}: {first['msg']}") from error

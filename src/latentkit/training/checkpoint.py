@@ -1,0 +1,138 @@
+"""Checkpoints: the last two epochs' state, each safetensors plus JSON.
+
+The JSON is written last and holds the SHA-256 of the tensors, so a checkpoint is whole or is
+not there. No random state is kept: every stream is a function of seed and epoch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from latentkit.errors import IntegrityError
+from latentkit.runs.commit import sha256_of, write_atomically, write_json
+
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training got.
+
+    Args:
+        epoch: finished epochs.
+        step: optimiser steps taken.
+        history: one record an epoch.
+        config_sha256: of the configuration that it belongs to.
+    """
+
+    epoch: int
+    step: int
+    history: tuple[Mapping[str, Any], ...]
+    config_sha256: str
+
+
+class CheckpointStore:
+    """The checkpoints in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+        """Commit a checkpoint and drop all but the last two."""
+        tensors_path, record_path = self._paths(progress.epoch)
+        tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+        tensors |= _optimizer_tensors(optimizer)
+        write_atomically(tensors_path, lambda path: save_tensors(tensors, path))
+        write_json(
+            record_path,
+            {
+                "epoch": progress.epoch,
+                "step": progress.step,
+                "config_sha256": progress.config_sha256,
+                "tensors_sha256": sha256_of(tensors_path),
+                "history": list(progress.history),
+            },
+        )
+        for epoch in self._epochs()[:-KEPT]:
+            for path in reversed(self._paths(epoch)):
+                path.unlink(missing_ok=True)
+
+    def restore(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, config_sha256: str
+    ) -> tuple[Progress | None, list[str]]:
+        """Load the latest intact checkpoint into model and optimiser.
+
+        Returns:
+            Its progress, or None where there is none; and a line for each damaged one.
+        """
+        damaged = []
+        for epoch in reversed(self._epochs()):
+            try:
+                progress, tensors = self._read(epoch)
+            except IntegrityError as error:
+                damaged.append(str(error))
+                continue
+            if progress.config_sha256 != config_sha256:
+                damaged.append(f"checkpoint of epoch {epoch} belongs to another configuration")
+                continue
+            prefix = "model."
+            model.load_state_dict(
+                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            )
+            _load_optimizer(optimizer, tensors)
+            return progress, damaged
+        return None, damaged
+
+    def _read(self, epoch: int) -> tuple[Progress, dict[str, Tensor]]:
+        tensors_path, record_path = self._paths(epoch)
+        try:
+            record = json.loads(record_path.read_text(encoding="utf-8"))
+            if sha256_of(tensors_path) != record["tensors_sha256"]:
+                raise IntegrityError(f"checkpoint {tensors_path} is damaged (SHA-256 differs)")
+            progress = Progress(
+                record["epoch"], record["step"], tuple(record["history"]), record["config_sha256"]
+            )
+            return progress, load_file(tensors_path)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise IntegrityError(f"checkpoint {record_path} is damaged: {error}") from error
+
+    def _epochs(self) -> list[int]:
+        names = (path.stem.removeprefix("epoch-") for path in self._folder.glob("epoch-*.json"))
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def _paths(self, epoch: int) -> tuple[Path, Path]:
+        stem = self._folder / f"epoch-{epoch:05d}"
+        return stem.with_suffix(".safetensors"), stem.with_suffix(".json")
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors as safetensors: on the CPU, contiguous, each with its own memory."""
+    save_file({k: v.detach().to("cpu").contiguous().clone() for k, v in tensors.items()}, path)
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {
+        f"optimizer.{parameter}.{name}": torch.as_tensor(value)
+        for parameter, values in state.items()
+        for name, value in values.items()
+    }
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, parameter, name = key.split(".", 2)
+            state.setdefault(int(parameter), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

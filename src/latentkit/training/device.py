@@ -1,0 +1,102 @@
+"""Where to compute, with how many threads, in which precision."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from latentkit.config import Device
+from latentkit.errors import BrokenEnvironmentError
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def resolve_device(wanted: Device) -> torch.device:
+    """Return the device that is meant; ``auto`` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        BrokenEnvironmentError: the device that was asked for is not there.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if wanted == "auto":
+        return torch.device(next(name for name, found in there.items() if found))
+    if not there[wanted]:
+        found = ", ".join(name for name, is_there in there.items() if is_there)
+        raise BrokenEnvironmentError(
+            f"there is no {wanted} device here for torch {torch.__version__}; there is {found}: "
+            f"say --device auto"
+        )
+    return torch.device(wanted)
+
+
+def resolve_precision(wanted: str, device: torch.device) -> Precision:
+    """Return the precision of training; ``auto`` takes bfloat16 where hardware multiplies it.
+
+    That is CUDA with compute capability 8.0, and CPUs with AMX. On other CPUs bfloat16 was
+    measured to be slower than float32.
+    """
+    if wanted != "auto":
+        return "bfloat16" if wanted == "bfloat16" else "float32"
+    if device.type == "cuda":
+        fast = torch.cuda.get_device_capability()[0] >= 8
+    else:
+        has_amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
+        fast = device.type == "cpu" and has_amx is not None and bool(has_amx())
+    return "bfloat16" if fast else "float32"
+
+
+def resolve_threads(wanted: int) -> int:
+    """Return the number of CPU threads: ``wanted``, or all that this process may use for 0."""
+    return wanted or usable_cpus()
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs this process may use: its affinity, cut by a container's quota."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        count = os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        count = min(count, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):  # no cgroup, or "max"
+        pass
+    return count
+
+
+@contextmanager
+def repeatable(device: torch.device, threads: int) -> Iterator[None]:
+    """Compute with ``threads`` threads and repeatable algorithms.
+
+    What was set before, torch's random state included, is put back at the end.
+
+    Sums depend on the number of threads, so it belongs to what makes two runs equal.
+    """
+    before = (
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.backends.cudnn.benchmark,
+    )
+    random_state = torch.get_rng_state()
+    # cuBLAS reads it when its first handle is made.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+    try:
+        yield
+    finally:
+        torch.set_rng_state(random_state)
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1], warn_only=before[2])
+        torch.backends.cudnn.benchmark = before[3]

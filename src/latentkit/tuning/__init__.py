@@ -1,0 +1,1 @@
+"""The search space and the objective that a tuner plugin is handed."""
