@@ -4,8 +4,7 @@ Trustworthiness and continuity follow J. Venna and S. Kaski (2001) as scikit-lea
 1 is perfect, and about 0.5 is what a random map gets. Up to `EXACT_LIMIT` points every point is
 an anchor; above, anchors are sampled, each still compared with all points, and the standard
 error of the mean is given. Distances are float64 and computed directly, not through inner
-products, whose
-cancellation would shuffle the ranks of near points.
+products, whose cancellation would shuffle the ranks of near points.
 """
 
 from __future__ import annotations

@@ -33,14 +33,15 @@ def loss_curves(history: Sequence[Mapping[str, Any]], title: str, unit: str = ""
         axes.plot(
             epochs, validation, marker=marker, ms=4, ls="--", color=PALETTE[1], label="validation"
         )
-        axes.plot(epochs[best], validation[best], "*", ms=12, color=PALETTE[2], mec="white")
-        axes.annotate(
-            f"least validation loss {validation[best]:.4g} (epoch {epochs[best]})",
-            (epochs[best], validation[best]),
-            xytext=(-4, 16),
-            textcoords="offset points",
-            ha="right" if best > len(history) / 2 else "left",
-            fontsize=8,
+        axes.plot(
+            epochs[best],
+            validation[best],
+            "*",
+            ms=12,
+            color=PALETTE[2],
+            mec="white",
+            ls="none",
+            label=f"least validation loss: {validation[best]:.4g} (epoch {epochs[best]})",
         )
         if min(train + validation) > 0 and max(train + validation) > _LOG_FROM * min(train):
             axes.set_yscale("log")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from latentkit.figures.style import PALETTE, class_style, empty_figure, house_style, shown
 
 _MOST_CLASSES = 20  # more do not fit a legend
+_LAYERS = 12
+_CAPTION_WIDTH = 125  # characters
+_NAME_SIZE = 8  # points
 
 
 def map_scatter(
@@ -38,32 +42,45 @@ def map_scatter(
     with house_style():
         figure = empty_figure(8.0, 6.0)
         axes: Any = figure.add_subplot(projection=None if flat else "3d")
-        size = float(np.clip(2e4 / len(coordinates), 3, 28))
-        for name, rows, (colour, marker) in _groups(labels, class_names, len(coordinates)):
-            axes.scatter(
-                *coordinates[rows].T,
-                s=size,
-                c=colour,
-                marker=marker,
-                linewidths=0,
-                alpha=0.75,
-                label=name,
-                rasterized=True,
-            )
+        size = float(np.clip(2e4 / len(coordinates), 4, 28))
+        _scatter(axes, coordinates, _groups(labels, class_names, len(coordinates)), size)
+        _dress(axes, axis_name, flat)
         if flat and labels is not None:
             _name_classes(axes, coordinates, labels, class_names)
-        _dress(axes, axis_name, flat)
         figure.suptitle(title, x=0.01, ha="left", fontsize=12)
         if caption:
-            figure.supxlabel(caption, x=0.01, ha="left", fontsize=8, color="#555555")
+            wrapped = textwrap.fill(caption, _CAPTION_WIDTH)
+            figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=8, color="#555555")
         if labels is not None:
             figure.legend(loc="outside right upper", markerscale=max(1.0, 5 / np.sqrt(size)))
     return figure
 
 
+Group = tuple[str, NDArray[Any], tuple[str, str]]
+"""Name, rows, colour and marker of a class."""
+
+
+def _scatter(
+    axes: Any, coordinates: NDArray[np.floating[Any]], groups: Sequence[Group], size: float
+) -> None:
+    """Draw the classes in thin layers by turns, so that none of them hides another."""
+    for layer in range(_LAYERS):
+        for name, rows, (colour, marker) in groups:
+            axes.scatter(
+                *coordinates[rows[layer::_LAYERS]].T,
+                s=size,
+                c=colour,
+                marker=marker,
+                linewidths=0,
+                alpha=0.8,
+                label=name if layer == 0 else None,
+                rasterized=True,
+            )
+
+
 def _groups(
     labels: NDArray[np.integer[Any]] | None, class_names: Sequence[str], n: int
-) -> list[tuple[str, NDArray[Any], tuple[str, str]]]:
+) -> list[Group]:
     if labels is None:
         return [("", np.arange(n), (PALETTE[0], "o"))]
     classes = np.unique(labels)
@@ -85,22 +102,43 @@ def _name_classes(
     labels: NDArray[np.integer[Any]],
     class_names: Sequence[str],
 ) -> None:
-    """Write each class's name over its median point."""
+    """Write each class's name near its median point, no name over another."""
     classes = np.unique(labels)
     if len(classes) > _MOST_CLASSES:
         return
-    for label in classes:
-        x, y = np.median(coordinates[labels == label], axis=0)
+    names = [shown(class_names, int(label)) for label in classes]
+    medians = np.array([np.median(coordinates[labels == label], axis=0) for label in classes])
+    for name, (x, y) in zip(names, _spread(axes, names, medians), strict=True):
         axes.text(
             x,
             y,
-            shown(class_names, int(label)),
+            name,
             ha="center",
             va="center",
-            fontsize=8,
+            fontsize=_NAME_SIZE,
             weight="bold",
             path_effects=[withStroke(linewidth=2.5, foreground="white")],
         )
+
+
+def _spread(
+    axes: Axes, names: Sequence[str], places: NDArray[np.floating[Any]]
+) -> NDArray[np.floating[Any]]:
+    """Move names (M,) at places (M, 2) upwards until none lies over another."""
+    axes.apply_aspect()
+    to_pixels, to_data = axes.transData, axes.transData.inverted()
+    pixel = axes.get_figure(root=True).dpi / 72  # type: ignore[union-attr]
+    height = 1.25 * _NAME_SIZE * pixel
+    widths = [0.68 * _NAME_SIZE * pixel * len(name) for name in names]
+    pixels = to_pixels.transform(places)
+    placed: list[int] = []
+    for name in np.argsort(pixels[:, 1], kind="stable"):
+        for other in placed:
+            near = abs(pixels[name, 0] - pixels[other, 0]) < (widths[name] + widths[other]) / 2
+            if near and abs(pixels[name, 1] - pixels[other, 1]) < height:
+                pixels[name, 1] = pixels[other, 1] + height
+        placed.append(int(name))
+    return np.asarray(to_data.transform(pixels))
 
 
 def _dress(axes: Any, axis_name: str, flat: bool) -> None:

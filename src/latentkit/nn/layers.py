@@ -104,8 +104,13 @@ class Doubling(nn.Module):
             return self.convolution(features)  # type: ignore[no-any-return]
         features = self.convolution(features)
         if self.how == "pixel-shuffle":
+            features = functional.pixel_shuffle(features, 2)
             height, width = self.size
-            features = functional.pixel_shuffle(features, 2)[..., :height, :width]
+            missing = height - features.shape[2], width - features.shape[3]
+            if max(missing) > 0:  # an odd size that was halved downwards
+                pad = (0, max(0, missing[1]), 0, max(0, missing[0]))
+                features = functional.pad(features, pad, mode="replicate")
+            features = features[..., :height, :width]
         return features
 
 

@@ -129,10 +129,18 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    groups = optimizer.state_dict()["param_groups"]
+    order = [number for group in groups for number in group["params"]]
+    parameters = dict(
+        zip(order, (p for group in optimizer.param_groups for p in group["params"]), strict=True)
+    )
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
-            _, parameter, name = key.split(".", 2)
-            state.setdefault(int(parameter), {})[name] = value
-    groups = optimizer.state_dict()["param_groups"]
+            _, number, name = key.split(".", 2)
+            parameter = parameters[int(number)]
+            if value.shape == parameter.shape:
+                # Fused kernels walk parameter and state in memory order: the layouts must agree.
+                value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+            state.setdefault(int(number), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -14,12 +14,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from latentkit.config import TrainingOptions
 from latentkit.data.batches import DeviceImages, epoch_order, full_batches
 from latentkit.data.corruption import CorruptionChain, noise_generator
-from latentkit.errors import DivergedError
 from latentkit.plugin.events import (
     BatchFinished,
     EpochFinished,
@@ -31,6 +30,7 @@ from latentkit.plugin.protocols import Autoencoder
 from latentkit.plugin.seeds import stream_seed
 from latentkit.training.checkpoint import CheckpointStore, Progress
 from latentkit.training.device import Precision
+from latentkit.training.meter import LossMeter
 from latentkit.training.optimisation import learning_rate, make_optimizer
 
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
@@ -137,8 +137,8 @@ def _run_epoch(
     return EpochFinished(
         epoch=epoch,
         epochs=job.epochs,
-        train=_finite(terms, f"in epoch {epoch}"),
-        validation=_finite(validate(job, epoch), f"on the validation images after epoch {epoch}"),
+        train=terms,
+        validation=validate(job, epoch),
         learning_rate=optimizer.param_groups[0]["lr"],
         seconds=seconds,
     )
@@ -153,8 +153,7 @@ def _train_epoch(
     order = epoch_order(len(job.train), job.seed, epoch, device)
     batches = full_batches(order, int(job.options.batch_size))
     total = job.epochs * len(batches)
-    sums: dict[str, Tensor] = {}
-    seen = 0
+    meter = LossMeter((epoch - 1) * len(batches))
     reported = time.monotonic()
     job.model.train()
     for number, index in enumerate(batches):
@@ -168,14 +167,11 @@ def _train_epoch(
             terms = job.model.loss(inputs, targets, step=step)
         terms["loss"].backward()
         optimizer.step()
-        for name, value in terms.items():
-            # Kept on the device: reading a number waits for everything before it.
-            sums[name] = sums.get(name, 0) + value.detach().float() * len(index)
-        seen += len(index)
+        meter.add(terms, len(index))
         if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
             reported = time.monotonic()
-            tell(BatchFinished(epoch, number + 1, len(batches), float(sums["loss"]) / seen))
-    return {name: float(value) / seen for name, value in sums.items()}
+            tell(BatchFinished(epoch, number + 1, len(batches), meter.means()["loss"]))
+    return meter.means()
 
 
 @torch.no_grad()
@@ -185,22 +181,11 @@ def validate(job: TrainingJob, epoch: int) -> dict[str, float]:
     torch.manual_seed(stream_seed(job.seed, "validate"))
     noise = noise_generator(job.validation.device, job.seed, "validation")
     step = epoch * job.steps_per_epoch
-    sums: dict[str, Tensor] = {}
+    meter = LossMeter(step - 1)
     for targets in job.validation.in_order():
         terms = job.model.loss(job.corruption(targets, noise), targets, step=step)
-        for name, value in terms.items():
-            sums[name] = sums.get(name, 0) + value.float() * len(targets)
-    return {name: float(value) / len(job.validation) for name, value in sums.items()}
-
-
-def _finite(terms: dict[str, float], where: str) -> dict[str, float]:
-    wrong = [f"{name} is {value}" for name, value in terms.items() if not math.isfinite(value)]
-    if wrong:
-        raise DivergedError(
-            f"training diverged {where}: {', '.join(wrong)}; lower training.learning_rate, or set "
-            f"training.precision=float32"
-        )
-    return terms
+        meter.add(terms, len(targets))
+    return meter.means()
 
 
 def is_trainable(model: object) -> bool:

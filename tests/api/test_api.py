@@ -1,0 +1,142 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+import latentkit as lk
+from latentkit.errors import UserError
+
+SMALL = {"model.channels": [4, 8], "model.hidden": 16, "model.latent_dim": 3}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return lk.run(embed=["pca"], epochs=1, options=SMALL, out=tmp_path_factory.mktemp("runs"))
+
+
+def test_every_public_name_is_there_and_documented():
+    for name in lk.__all__:
+        value = getattr(lk, name)
+        if name != "__version__":
+            assert value.__doc__, name
+    assert set(lk.__all__) <= set(dir(lk))
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        _ = lk.nonsense
+
+
+def test_importing_latentkit_imports_nothing_heavy():
+    heavy = {"torch", "numpy", "sklearn", "scipy", "umap", "optuna", "matplotlib", "pydantic"}
+    code = f"import sys, latentkit; print(sorted({heavy} & set(sys.modules)))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_a_run_gives_latents_coordinates_labels_and_history(run):
+    assert run.latents("test").shape == (360, 3)
+    assert run.latents("train").shape == (1150, 3)
+    assert run.latents("validation").shape == (287, 3)
+    assert run.coordinates("pca").shape == (360, 2)
+    assert run.labels("test").shape == (360,)
+    images = lk.dataset("digits", "train")
+    assert np.array_equal(images.labels[run.index("train")], run.labels("train"))
+    assert [record["epoch"] for record in run.history] == [1]
+    assert run.evaluation["reconstruction"]["mse"]["value"] > 0
+    assert run.evaluation["maps"]["pca"]["n_points"] == 360
+    assert run.class_names == tuple("0123456789")
+    assert {"samples", "reconstructions", "loss", "map-pca"} == set(run.figures)
+
+
+def test_the_model_of_a_run_gives_its_latents(run):
+    images = torch.from_numpy(lk.dataset("digits", "test").images) / 255
+    with torch.no_grad():
+        latents = run.model.encode(images)
+    assert np.allclose(latents.numpy(), run.latents("test"), atol=1e-5)
+
+
+def test_a_run_shows_itself_in_a_notebook(run):
+    assert run.id in run._repr_html_()
+    assert "Test MSE, PCA of 3" in run._repr_html_()
+    assert repr(run) == f"<Run {run.id}: finished>"
+
+
+def test_what_a_run_does_not_have_is_said_with_what_it_has(run):
+    with pytest.raises(UserError, match=r"no map 'isomap'; it has pca: 'latentkit embed"):
+        run.coordinates("isomap")
+    with pytest.raises(UserError, match=r"no split 'tests' \(did you mean 'test'\?\)"):
+        run.latents("tests")
+
+
+def test_runs_are_listed_and_opened_by_name(run):
+    root = run.path.parent
+    assert [found.id for found in lk.list_runs(root)] == [run.id]
+    assert lk.open("last", root).id == run.id
+    assert lk.open(run.id[-4:], root).id == run.id
+
+
+def test_parts_are_built_in_one_call():
+    images = lk.dataset("digits", split="test")
+    assert images.image_shape == (1, 8, 8)
+    model = lk.model("conv-ae", image_shape=(1, 28, 28), latent_dim=3)
+    assert model.encode(torch.rand(2, 1, 28, 28)).shape == (2, 3)
+    assert lk.embedding("isomap", n_neighbors=10).n_neighbors == 10
+    with pytest.raises(UserError, match=r"has no option 'latent_dims' \(did you mean 'latent_dim'"):
+        lk.model("conv-ae", image_shape=(1, 28, 28), latent_dims=3)
+
+
+def test_a_latent_encoder_is_a_step_of_a_scikit_learn_pipeline():
+    images = lk.dataset("digits", "train")
+    encoder = lk.LatentEncoder(latent_dim=6, epochs=3, model_options={"hidden": 32})
+    pipeline = make_pipeline(encoder, LogisticRegression(max_iter=2000))
+    pipeline.fit(images.images, images.labels)
+    test = lk.dataset("digits", "test")
+    assert pipeline.score(test.images, test.labels) > 0.5
+    rebuilt = encoder.inverse_transform(encoder.transform(test.images))
+    assert rebuilt.shape == test.images.shape
+    assert ((rebuilt - test.images / 255) ** 2).mean() < 0.06
+    assert len(encoder.get_feature_names_out()) == 6
+
+
+def test_a_latent_encoder_is_cloned_and_repeats_by_its_seed():
+    images = lk.dataset("digits", "test").images[:100]
+    encoder = lk.LatentEncoder(latent_dim=2, epochs=1, random_state=5)
+    first = encoder.fit(images).transform(images)
+    assert np.array_equal(clone(encoder).fit_transform(images), first)
+    floats = clone(encoder).fit(images[:, 0] / 255).transform(images[:, 0] / 255)
+    assert np.array_equal(floats, first)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((10, 64)), "rows of pixels must be reshaped"),
+        (np.full((10, 8, 8), 255.0), r"reach from 255 to 255, expected \[0, 1\]: divide by 255"),
+        (np.full((10, 8, 8), np.nan), r"expected \[0, 1\]"),
+        (np.zeros((10, 8, 8), int), "are int64, expected uint8"),
+        (np.zeros((10, 2, 8, 8), np.uint8), "1 or 3 channels"),
+    ],
+)
+def test_a_latent_encoder_refuses_what_are_no_images(images, message):
+    with pytest.raises(UserError, match=message):
+        lk.LatentEncoder(epochs=1).fit(images)
+
+
+def test_a_study_runs_trials_as_runs_and_goes_on(tmp_path):
+    arguments = {"epochs": 1, "options": {"model.latent_dim": 3}, "out": tmp_path}
+    study = lk.tune(trials=2, **arguments)
+    assert [trial.state for trial in study.result.trials] == ["complete", "complete"]
+    assert "model.latent_dim" not in study.best_params
+    assert set(study.best_params) >= {"model.hidden", "training.learning_rate"}
+    best = study.best_run
+    assert best.history[-1]["validation"]["loss"] == study.result.best.value
+    assert best.config.model.options.hidden == study.best_params["model.hidden"]
+    more = lk.tune(trials=3, **arguments)
+    assert more.result.trials[:2] == study.result.trials
+    assert len(more.result.trials) == 3

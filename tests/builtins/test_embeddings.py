@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from sklearn.datasets import make_s_curve
+from sklearn.manifold import Isomap
+
+import latentkit as lk
+
+
+@pytest.fixture(scope="module")
+def curve():
+    points, along = make_s_curve(400, random_state=0)
+    return points.astype(np.float32), along
+
+
+@pytest.mark.parametrize("name", ["pca", "isomap"])
+@pytest.mark.parametrize("n_components", [2, 3])
+def test_a_map_is_repeatable_and_leaves_its_input_alone(curve, name, n_components):
+    points = curve[0].copy()
+    maps = [
+        lk.embedding(name, n_components=n_components, random_state=3).fit_transform(points)
+        for _ in range(2)
+    ]
+    assert maps[0].shape == (400, n_components)
+    assert np.array_equal(maps[0], maps[1])
+    assert np.array_equal(points, curve[0])
+
+
+def test_isomap_unrolls_the_s_curve_where_pca_cannot(curve):
+    points, along = curve
+    correlations = {
+        name: abs(np.corrcoef(lk.embedding(name).fit_transform(points)[:, 0], along)[0, 1])
+        for name in ("isomap", "pca")
+    }
+    assert correlations["isomap"] > 0.99
+    assert correlations["pca"] < 0.95
+
+
+def test_isomap_is_scikit_learns_up_to_sign_and_spares_numpys_random_state(curve):
+    np.random.seed(7)
+    expected_draw = np.random.rand()
+    np.random.seed(7)
+    ours = lk.embedding("isomap", n_neighbors=8).fit_transform(curve[0])
+    assert np.random.rand() == expected_draw
+    theirs = Isomap(n_neighbors=8).fit_transform(curve[0])
+    assert np.allclose(np.abs(ours), np.abs(theirs), atol=1e-5)
+
+
+def test_isomap_places_new_points_and_pca_goes_back(curve):
+    points, _ = curve
+    isomap = lk.embedding("isomap")
+    coordinates = isomap.fit_transform(points)
+    assert np.abs(isomap.transform(points) - coordinates).max() < 0.05 * np.ptp(coordinates)
+    pca = lk.embedding("pca", n_components=3)
+    assert np.allclose(pca.inverse_transform(pca.fit_transform(points)), points, atol=1e-5)
+
+
+def test_isomap_knows_that_it_is_quadratic():
+    estimate = lk.embedding("isomap").estimate
+    assert estimate(20_000, 16).bytes == 4 * estimate(10_000, 16).bytes
+    assert estimate(70_000, 3).bytes > 39e9

@@ -1,0 +1,65 @@
+import pytest
+import torch
+
+import latentkit as lk
+from latentkit.errors import UserError
+
+SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 17, 23), (3, 64, 64)]
+REFERENCE = {
+    "channels": (8, 16, 32),
+    "hidden": 64,
+    "latent_dim": 3,
+    "activation": "relu",
+    "norm": "none",
+    "upsampling": "transpose",
+    "odd_sizes": "down",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_conv_ae_takes_images_of_any_size(shape):
+    model = lk.model("conv-ae", shape, latent_dim=5)
+    images = torch.rand(3, *shape)
+    terms = model.loss(images, images, step=0)
+    terms["loss"].backward()
+    assert terms["loss"].isfinite()
+    model.eval()
+    latents = model.encode(images)
+    assert latents.shape == (3, 5)
+    rebuilt = model.decode(latents)
+    assert rebuilt.shape == images.shape
+    assert rebuilt.min() >= 0
+    assert rebuilt.max() <= 1
+
+
+def test_encode_is_deterministic_in_eval_mode_whatever_else_is_in_the_batch():
+    model = lk.model("conv-ae", (1, 28, 28)).eval()
+    images = torch.rand(4, 1, 28, 28)
+    with torch.no_grad():
+        assert torch.equal(model.encode(images), model.encode(images))
+        assert torch.allclose(model.encode(images)[:1], model.encode(images[:1]), atol=1e-5)
+
+
+def test_the_loss_is_the_mean_squared_error_a_pixel():
+    model = lk.model("conv-ae", (1, 8, 8), latent_dim=2, norm="none").eval()
+    inputs, targets = torch.rand(2, 5, 1, 8, 8)
+    expected = ((model.decode(model.encode(inputs)) - targets) ** 2).mean()
+    assert model.loss(inputs, targets, step=0)["loss"].item() == pytest.approx(expected.item())
+
+
+def test_options_rebuild_the_network_of_the_tutorials():
+    model = lk.model("conv-ae", (1, 28, 28), **REFERENCE)
+    features, seen = torch.rand(1, 1, 28, 28), []
+    for layer in model.encoder.convolutions:
+        features = layer(features)
+        seen.append(tuple(features.shape[1:]))
+    assert seen[::3] == [(8, 14, 14), (16, 7, 7), (32, 3, 3)]
+    linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
+    widths = [(m.in_features, m.out_features) for m in linear]
+    assert widths == [(288, 64), (64, 3), (3, 64), (64, 288)]
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules())
+
+
+def test_a_network_too_deep_for_the_images_says_how_deep_it_may_be():
+    with pytest.raises(UserError, match="8x8 cannot be halved 5 times: give at most 3 channels"):
+        lk.model("conv-ae", (1, 8, 8), channels=(4, 4, 4, 4, 4))

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+
+import latentkit as lk
+from latentkit.data.batches import DeviceImages
+from latentkit.errors import PluginError
+from latentkit.evaluation.baselines import pca_reconstruction_errors
+from latentkit.evaluation.inference import (
+    corruption_errors,
+    decode,
+    encode,
+    reconstruction_errors,
+)
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def images():
+    return lk.dataset("digits", "train").images[:1100], lk.dataset("digits", "test").images
+
+
+def test_the_pca_baseline_is_scikit_learns_clipped(images):
+    train, test = (part.reshape(len(part), -1) / 255 for part in images)
+    pca = PCA(5).fit(train)
+    rebuilt = np.clip(pca.inverse_transform(pca.transform(test)), 0, 1)
+    expected = ((rebuilt - test) ** 2).mean(1)
+    found = pca_reconstruction_errors(*(DeviceImages(part, CPU) for part in images), 5)
+    assert np.allclose(found, expected, atol=1e-7)
+
+
+def test_pca_of_as_many_components_as_pixels_is_perfect(images):
+    errors = pca_reconstruction_errors(*(DeviceImages(part, CPU) for part in images), 1000)
+    assert errors.max() < 1e-10
+
+
+def test_reconstruction_errors_are_one_a_image_in_eval_mode(images):
+    model = lk.model("conv-ae", (1, 8, 8)).train()
+    test = DeviceImages(images[1], CPU)
+    errors = reconstruction_errors(model, test)
+    clean = torch.from_numpy(images[1]) / 255
+    with torch.no_grad():
+        expected = (model.eval()(clean) - clean).square().flatten(1).mean(1)
+    assert errors.shape == (360,)
+    assert np.allclose(errors, expected.numpy(), atol=1e-6)
+
+
+def test_a_denoised_image_is_compared_with_the_clean_one(images):
+    class Identity(torch.nn.Module):
+        latent_dim = 64
+
+        def encode(self, images):
+            return images
+
+        def decode(self, latents):
+            return latents
+
+    test = DeviceImages(images[1], CPU)
+    darken = lambda batch: batch * 0.5  # noqa: E731
+    clean = images[1] / 255
+    expected = ((clean / 2) ** 2).mean((1, 2, 3))
+    assert np.allclose(reconstruction_errors(Identity(), test, darken), expected, atol=1e-6)
+    assert np.allclose(corruption_errors(test, darken), expected, atol=1e-6)
+
+
+def test_encode_and_decode_keep_order_and_tell_progress(images):
+    model, seen = lk.model("conv-ae", (1, 8, 8), latent_dim=3), []
+    latents = encode(
+        model, DeviceImages(images[0], CPU), lambda done, total: seen.append((done, total))
+    )
+    assert latents.shape == (1100, 3)
+    assert seen == [(1000, 1100), (1100, 1100)]
+    assert decode(model, latents, CPU).shape == images[0].shape
+    alone = encode(model, DeviceImages(images[0][7:8], CPU))
+    assert np.allclose(alone, latents[7:8], atol=1e-5)
+
+
+def test_a_model_whose_latents_have_another_shape_is_named(images):
+    model = lk.model("conv-ae", (1, 8, 8), latent_dim=3)
+    model.latent_dim = 4
+    with pytest.raises(PluginError, match=r"gives \(360, 3\) for 360 images, expected \(360, 4\)"):
+        encode(model, DeviceImages(images[1], CPU))

@@ -1,0 +1,104 @@
+import io
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from latentkit.figures.history import loss_curves
+from latentkit.figures.images import reconstruction_rows, sample_grid
+from latentkit.figures.maps import map_scatter
+from latentkit.figures.style import DPI, PALETTE, class_style, save_png
+
+GENERATOR = np.random.default_rng(0)
+NAMES = tuple("abcdefghij")
+LABELS = np.arange(200) % 10
+
+
+def drawn(figure: Figure, tmp_path: Path):
+    path = tmp_path / "figure.png"
+    save_png(figure, path)
+    pixels = imread(path)
+    width, height = figure.get_size_inches() * DPI
+    assert pixels.shape[:2] == pytest.approx((height, width), abs=1)
+    return pixels
+
+
+@pytest.mark.parametrize("n_components", [2, 3])
+@pytest.mark.parametrize("labels", [LABELS, None], ids=["labels", "no labels"])
+def test_a_map_is_drawn_in_two_and_three_dimensions(tmp_path, n_components, labels):
+    coordinates = GENERATOR.normal(size=(200, n_components))
+    figure = map_scatter(coordinates, labels, NAMES, "title", "a caption " * 30, "pca")
+    pixels = drawn(figure, tmp_path)
+    assert pixels.std() > 0.01
+    assert bool(figure.legends) == (labels is not None)
+
+
+def test_a_map_names_each_class_and_no_name_lies_over_another():
+    coordinates = GENERATOR.normal(size=(200, 2)) * 1e-3  # all medians nearly coincide
+    figure = map_scatter(coordinates, LABELS, ("Ankle boot",) * 10, "title")
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 10
+    heights = sorted(box.y0 for box in boxes)
+    assert min(np.diff(heights)) > 0.8 * boxes[0].height
+
+
+def test_many_classes_are_cut_to_those_a_legend_can_hold():
+    labels = np.arange(200) % 47
+    figure = map_scatter(GENERATOR.normal(size=(200, 2)), labels, (), "title")
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "27 more classes" in names
+    assert len(names) == 21
+
+
+def test_classes_differ_in_colour_or_marker():
+    assert len({class_style(label) for label in range(20)}) == 20
+    assert len(set(PALETTE)) == 10
+
+
+def test_a_sample_grid_has_a_row_for_each_class(tmp_path):
+    images = GENERATOR.integers(0, 256, (200, 1, 8, 8), dtype=np.uint8)
+    figure = sample_grid(images, LABELS, NAMES, "title")
+    assert [axes.get_ylabel() for axes in figure.axes[::10]] == list(NAMES)
+    drawn(figure, tmp_path)
+
+
+def test_unlabelled_and_few_images_are_drawn_too(tmp_path):
+    colour = GENERATOR.random((3, 3, 9, 11))
+    drawn(sample_grid(colour, None, (), "title"), tmp_path)
+
+
+def test_reconstructions_carry_their_error():
+    images = GENERATOR.random((4, 1, 8, 8))
+    rows = [("original", images), ("corrupted", images), ("reconstruction", images)]
+    figure = reconstruction_rows(rows, np.array([0.1, 0.2, 0.3, 0.4]), "title")
+    assert [axes.get_xlabel() for axes in figure.axes[-4:]] == [
+        "0.1000",
+        "0.2000",
+        "0.3000",
+        "0.4000",
+    ]
+
+
+def test_the_least_validation_loss_is_marked():
+    history = [
+        {"epoch": e, "train": {"loss": 1 / e}, "validation": {"loss": loss}}
+        for e, loss in enumerate([3.0, 0.5, 0.7], 1)
+    ]
+    figure = loss_curves(history, "title")
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert "least validation loss: 0.5 (epoch 2)" in legend
+
+
+def test_a_figure_is_the_same_bytes_twice_and_leaves_the_settings_alone():
+    before = dict(mpl.rcParams)
+    contents = []
+    for _ in range(2):
+        buffer = io.BytesIO()
+        save_png(map_scatter(np.eye(6)[:, :2], None, (), "title"), buffer)
+        contents.append(buffer.getvalue())
+    assert contents[0] == contents[1]
+    assert dict(mpl.rcParams) == before

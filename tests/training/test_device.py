@@ -1,0 +1,49 @@
+import pytest
+import torch
+
+from latentkit.errors import BrokenEnvironmentError
+from latentkit.training.device import (
+    repeatable,
+    resolve_device,
+    resolve_precision,
+    resolve_threads,
+    usable_cpus,
+)
+
+
+def test_the_cpu_is_always_there():
+    assert resolve_device("cpu") == torch.device("cpu")
+
+
+def test_auto_takes_a_device_that_is_there():
+    assert resolve_device("auto").type in ("cpu", "cuda", "mps")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_a_device_that_is_not_there_is_refused_with_what_is_there():
+    with pytest.raises(
+        BrokenEnvironmentError, match=r"there is no cuda device.*cpu.*--device auto"
+    ):
+        resolve_device("cuda")
+
+
+def test_precision_can_be_forced():
+    assert resolve_precision("float32", torch.device("cpu")) == "float32"
+    assert resolve_precision("bfloat16", torch.device("cpu")) == "bfloat16"
+
+
+def test_threads_are_all_that_may_be_used_unless_said():
+    assert resolve_threads(3) == 3
+    assert resolve_threads(0) == usable_cpus() >= 1
+
+
+def test_repeatable_puts_back_what_was_set():
+    torch.manual_seed(5)
+    before = torch.get_num_threads(), torch.get_rng_state().clone()
+    with repeatable(torch.device("cpu"), threads=1):
+        assert torch.get_num_threads() == 1
+        assert torch.are_deterministic_algorithms_enabled()
+        torch.rand(3)
+    assert torch.get_num_threads() == before[0]
+    assert torch.equal(torch.get_rng_state(), before[1])
+    assert not torch.are_deterministic_algorithms_enabled()

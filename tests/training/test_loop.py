@@ -1,0 +1,207 @@
+import hashlib
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from latentkit.api.parts import model as build
+from latentkit.config import TrainingOptions
+from latentkit.data.batches import DeviceImages
+from latentkit.data.corruption import CorruptionChain
+from latentkit.errors import DivergedError
+from latentkit.plugin.events import BatchFinished, EpochFinished, Notice, TrainingStarted, ignore
+from latentkit.training.checkpoint import CheckpointStore
+from latentkit.training.device import repeatable
+from latentkit.training.loop import TrainingJob, train
+
+CPU = torch.device("cpu")
+
+
+def stripes(n, seed=0):
+    """Images that a small network can learn: vertical bars at random columns."""
+    generator = np.random.default_rng(seed)
+    images = np.zeros((n, 1, 8, 8), np.uint8)
+    images[np.arange(n), 0, :, generator.integers(0, 8, n)] = 255
+    return images
+
+
+def make_job(epochs=3, seed=0, corruption=(), model=None, **options):
+    torch.manual_seed(1)
+    model = model or build("conv-ae", (1, 8, 8), latent_dim=4, hidden=16, channels=(4, 8))
+    options = {"batch_size": 32, "epochs": epochs, **options}
+    return TrainingJob(
+        model=model.to(memory_format=torch.channels_last),
+        train=DeviceImages(stripes(200), CPU),
+        validation=DeviceImages(stripes(50, seed=1), CPU),
+        corruption=CorruptionChain(corruption),
+        options=TrainingOptions(**options),
+        precision="float32",
+        seed=seed,
+        config_sha256="c",
+    )
+
+
+def digest(model):
+    sha = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        sha.update(name.encode())
+        sha.update(tensor.contiguous().numpy().tobytes())
+    return sha.hexdigest()
+
+
+def trained(store=None, tell=ignore, **arguments):
+    job = make_job(**arguments)
+    with repeatable(CPU, 1):
+        history = train(job, store, tell)
+    return job, history
+
+
+def noise(images, generator):
+    return (images + 0.3 * torch.empty_like(images).normal_(generator=generator)).clamp(0, 1)
+
+
+def test_the_loss_falls():
+    _, history = trained(epochs=25)
+    losses = [record["validation"]["loss"] for record in history]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not():
+    same = [digest(trained(seed=3)[0].model) for _ in range(2)]
+    assert same[0] == same[1]
+    assert digest(trained(seed=4)[0].model) != same[0]
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_after(epoch):
+    def listener(event):
+        if isinstance(event, EpochFinished) and event.epoch == epoch:
+            raise Stop
+
+    return listener
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+@pytest.mark.parametrize("corruption", [(), (("noise", noise),)])
+def test_training_that_is_stopped_and_resumed_ends_in_the_same_bytes(
+    tmp_path, monkeypatch, epoch, corruption
+):
+    monkeypatch.setattr("latentkit.training.loop._SECONDS_BETWEEN_CHECKPOINTS", 0)
+    whole, history = trained(epochs=4, corruption=corruption)
+    store = CheckpointStore(tmp_path)
+    with pytest.raises(Stop):
+        trained(store, stop_after(epoch), epochs=4, corruption=corruption)
+    resumed, again = trained(store, epochs=4, corruption=corruption)
+    assert digest(resumed.model) == digest(whole.model)
+    losses = [[r[k]["loss"] for r in h for k in ("train", "validation")] for h in (history, again)]
+    assert losses[0] == losses[1]
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr("latentkit.training.loop._SECONDS_BETWEEN_CHECKPOINTS", 0)
+    whole, _ = trained(epochs=4)
+    store = CheckpointStore(tmp_path)
+    with pytest.raises(Stop):
+        trained(store, stop_after(3), epochs=4)
+    latest = max(tmp_path.glob("*.safetensors"))
+    content = bytearray(latest.read_bytes())
+    content[-5] ^= 1
+    latest.write_bytes(content)
+    events = []
+    resumed, _ = trained(store, events.append, epochs=4)
+    assert any(isinstance(e, Notice) and e.code == "checkpoint-damaged" for e in events)
+    assert next(e for e in events if isinstance(e, TrainingStarted)).first_epoch == 2
+    assert digest(resumed.model) == digest(whole.model)
+
+
+def test_only_the_last_two_checkpoints_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("latentkit.training.loop._SECONDS_BETWEEN_CHECKPOINTS", 0)
+    trained(CheckpointStore(tmp_path), epochs=4)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [
+        f"epoch-0000{epoch}.{suffix}" for epoch in (3, 4) for suffix in ("json", "safetensors")
+    ]
+
+
+def test_noise_is_fresh_each_epoch_and_the_same_in_validation():
+    seen = {"train": [], "validation": []}
+
+    def record(images, generator):
+        corrupted = noise(images, generator)
+        seen["train" if job.model.training else "validation"].append(corrupted)
+        return corrupted
+
+    job = make_job(epochs=2, corruption=(("record", record),))
+    train(job, None, ignore)
+    first, second = seen["validation"]
+    assert torch.equal(first, second)
+    assert not torch.equal(seen["train"][0], seen["train"][len(seen["train"]) // 2])
+
+
+def test_targets_stay_clean_when_inputs_are_corrupted():
+    class Spy(nn.Module):
+        latent_dim = 1
+        pairs = ()
+
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1))
+
+        def encode(self, images):
+            return images.mean((1, 2, 3))[:, None]
+
+        def decode(self, latents):
+            return latents
+
+        def loss(self, inputs, targets, *, step):
+            self.pairs = (*self.pairs, (inputs, targets, step))
+            return {"loss": (self.weight - 1).square().sum()}
+
+    spy = Spy()
+    train(make_job(epochs=1, model=spy, corruption=(("noise", noise),)), None, ignore)
+    inputs, targets, _ = spy.pairs[0]
+    assert set(targets.unique().tolist()) == {0.0, 1.0}
+    assert not torch.equal(inputs, targets)
+    assert [step for _, _, step in spy.pairs[:7]] == list(range(7))
+
+
+def test_divergence_stops_at_once_and_says_what_to_do():
+    class Exploding(nn.Module):
+        latent_dim = 1
+
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1))
+
+        def encode(self, images):
+            return images
+
+        def decode(self, latents):
+            return latents
+
+        def loss(self, inputs, targets, *, step):
+            return {"loss": self.weight.sum() * math.nan, "kl": self.weight.sum() * 0}
+
+    with pytest.raises(
+        DivergedError, match=r"at step 1: loss became NaN or infinite; lower training"
+    ):
+        train(make_job(model=Exploding()), None, ignore)
+
+
+def test_a_single_left_over_image_is_not_a_batch():
+    job = make_job(epochs=1, batch_size=199)
+    assert job.steps_per_epoch == 1
+    train(job, None, ignore)
+
+
+def test_progress_is_told_within_an_epoch(monkeypatch):
+    monkeypatch.setattr("latentkit.training.loop._SECONDS_BETWEEN_REPORTS", 0)
+    events = []
+    trained(tell=events.append, epochs=1)
+    steps = [event.step for event in events if isinstance(event, BatchFinished)]
+    assert steps == list(range(1, 8))

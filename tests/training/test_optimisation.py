@@ -1,0 +1,53 @@
+import pytest
+import torch
+from torch import nn
+
+from latentkit.config import TrainingOptions
+from latentkit.training.optimisation import learning_rate, make_optimizer
+
+STEPS = 1001
+
+
+def rates(schedule):
+    options = TrainingOptions(schedule=schedule, learning_rate=0.1)
+    return [learning_rate(options, step, STEPS) for step in range(STEPS)]
+
+
+def test_a_constant_schedule_stays_at_its_peak():
+    assert set(rates("constant")) == {0.1}
+
+
+def test_cosine_falls_from_the_peak_to_nearly_nothing():
+    found = rates("cosine")
+    assert found[0] == pytest.approx(0.1)
+    assert found == sorted(found, reverse=True)
+    assert found[-1] < 1e-6
+
+
+def test_one_cycle_rises_for_three_tenths_and_falls_after():
+    found = rates("one-cycle")
+    assert found[0] == pytest.approx(0.1 / 25)
+    assert found[300] == pytest.approx(0.1)
+    assert found[:301] == sorted(found[:301])
+    assert found[300:] == sorted(found[300:], reverse=True)
+    assert found[-1] == pytest.approx(0.1 / 25 * 1e-4)
+
+
+def test_one_cycle_agrees_with_torch():
+    parameter = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=0.1)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=STEPS)
+    ours = rates("one-cycle")
+    for step in range(STEPS - 1):
+        # torch puts its peak one step earlier: at 0.3 * steps - 1.
+        assert theirs.get_last_lr()[0] == pytest.approx(ours[step], rel=0.02, abs=2e-4)
+        optimizer.step()
+        theirs.step()
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_the_optimiser_skips_frozen_parameters(name):
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model[0].requires_grad_(False)
+    optimizer = make_optimizer(model, TrainingOptions(optimizer=name), torch.device("cpu"))
+    assert len(optimizer.param_groups[0]["params"]) == 2
