@@ -1,0 +1,118 @@
+"""Docstrings and records as Markdown, for the generated reference."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
+
+
+@dataclass
+class Docstring:
+    """A Google-style docstring as Markdown.
+
+    Args:
+        text: all but the sections below.
+        arguments: the meaning of each argument or field.
+        outcomes: what is returned and raised.
+    """
+
+    text: str = ""
+    arguments: dict[str, str] = field(default_factory=dict)
+    outcomes: str = ""
+
+    @property
+    def argument_list(self) -> str:
+        """The arguments as a list."""
+        return "\n".join(f"- `{name}`: {meaning}" for name, meaning in self.arguments.items())
+
+
+def parse_docstring(raw: str | None) -> Docstring:
+    """Take a docstring apart; ``word::`` before an indented block makes a block of Python."""
+    parsed, lines = Docstring(), inspect.cleandoc(raw or "").replace("``", "`").splitlines()
+    text: list[str] = []
+    outcomes: list[str] = []
+    while lines:
+        line = lines.pop(0)
+        if line == "Args:":
+            parsed.arguments = dict(_items(_indented(lines)))
+        elif line == "Returns:":
+            outcomes.append(f"- returns {' '.join(_indented(lines))}")
+        elif line == "Raises:":
+            outcomes += [f"- raises `{k}`: {v}" for k, v in _items(_indented(lines))]
+        elif line.endswith("::"):
+            text += [line[:-1], "", *_python(_indented(lines)), ""]
+        else:
+            text.append(line)
+    parsed.text, parsed.outcomes = "\n".join(text).strip(), "\n".join(outcomes)
+    return parsed
+
+
+def _indented(lines: list[str]) -> list[str]:
+    """Take the indented block off the front of ``lines``."""
+    block = []
+    while lines and (not lines[0].strip() or lines[0].startswith("    ")):
+        block.append(lines.pop(0))
+    return textwrap.dedent("\n".join(block)).strip().splitlines()
+
+
+def _python(block: list[str]) -> list[str]:
+    # Formatters of Markdown want two blank lines before a function, a docstring has one.
+    source = re.sub(r"\n\n+(?=@|def |class )", "\n\n\n", "\n".join(block))
+    return ["```python", *source.splitlines(), "```"]
+
+
+def _items(block: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield name and meaning of each ``name: meaning``, whose next lines are indented."""
+    name, meaning = "", list[str]()
+    for line in block:
+        if line.startswith(" ") and name:
+            meaning.append(line.strip())
+            continue
+        if name:
+            yield name, " ".join(meaning)
+        name, _, first = line.partition(": ")
+        meaning = [first]
+    if name:
+        yield name, " ".join(meaning)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; a column with nothing in it is left out."""
+    kept = [at for at in range(len(header)) if any(row[at] for row in rows)]
+    lines = [header, ["---"] * len(header), *rows]
+    cells = [[line[at].replace("|", "\\|") for at in kept] for line in lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def code(text: object) -> str:
+    """Return ``text`` as code, or nothing for nothing."""
+    return f"`{text}`" if text not in ("", None) else ""
+
+
+def signature(name: str, function: Callable[..., Any]) -> str:
+    """Return a signature as the source spells it, without ``self``."""
+    found = inspect.signature(function)
+    shown, starred = [], False
+    for parameter in found.parameters.values():
+        if parameter.name == "self":
+            continue
+        if parameter.kind is parameter.KEYWORD_ONLY and not starred:
+            shown.append("*")
+            starred = True
+        shown.append(f"{parameter.name}: {parameter.annotation}")
+    return f"{name}({', '.join(shown)}) -> {found.return_annotation}"
+
+
+def fields_table(record: type[Any], arguments: dict[str, str]) -> str:
+    """Return the table of a dataclass's fields, or nothing where there are none."""
+    rows = []
+    for item in fields(record):
+        factory = item.default_factory
+        default = item.default if factory is MISSING else factory()
+        shown = "" if default is MISSING else code(repr(default))
+        rows.append((code(item.name), code(item.type), shown, arguments.get(item.name, "")))
+    return table(("field", "type", "default", "meaning"), rows) if rows else ""
