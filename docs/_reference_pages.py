@@ -26,8 +26,7 @@ _ENVIRONMENT = [
     ("`LATENTKIT_DATA`", "The folder of data sets, where no `--data-dir` says otherwise."),
     (
         "`LATENTKIT_PLUGINS`",
-        "Distributions of third-party plugins that may load, separated by commas; set to nothing, "
-        "none may.",
+        "Distributions of third-party plugins that may load, by comma; set to nothing, none may.",
     ),
     ("`LATENTKIT_STRICT`", "`1` stops at a broken plugin instead of leaving it out."),
     ("`NO_COLOR`, `CI`", "Plain lines of progress, also on a terminal."),
