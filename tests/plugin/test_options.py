@@ -1,0 +1,54 @@
+"""Options are strict, and carry where to search."""
+
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field, ValidationError
+
+from latentkit.plugin import Options, SearchChoice, SearchRange, search_all
+from latentkit.plugin.options import search_domains
+
+
+class Net(Options):
+    """Options of a test."""
+
+    width: Annotated[int, SearchRange(8, 64, log=True)] = Field(16, ge=1)
+    activation: Annotated[Literal["relu", "silu"], search_all] = "relu"
+    depth: Annotated[int, SearchChoice((1, 2, 3))] = 2
+    name_of_loss: str = "mse"
+
+
+def test_an_unknown_key_and_nan_are_refused():
+    with pytest.raises(ValidationError, match="widht"):
+        Net(widht=3)
+
+    class Rate(Options):
+        rate: float = 0.1
+
+    with pytest.raises(ValidationError, match="finite"):
+        Rate(rate=float("nan"))
+
+
+def test_options_do_not_change():
+    with pytest.raises(ValidationError, match="frozen"):
+        Net().width = 3
+
+
+def test_search_domains_are_those_that_are_marked():
+    found = {name: domain for name, domain, _ in search_domains(Net)}
+    assert found == {
+        "width": SearchRange(8, 64, log=True),
+        "activation": SearchChoice(("relu", "silu")),
+        "depth": SearchChoice((1, 2, 3)),
+    }
+
+
+@pytest.mark.parametrize("arguments", [(2, 1), (1, 1), (0, 1, True), (1, 2, True, 0.5)], ids=str)
+def test_an_empty_or_contradicting_range_is_refused(arguments):
+    with pytest.raises(ValueError, match="range"):
+        SearchRange(*arguments)
+
+
+def test_a_choice_needs_two_values():
+    with pytest.raises(ValueError, match="two values"):
+        SearchChoice(("relu",))

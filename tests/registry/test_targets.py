@@ -1,0 +1,79 @@
+"""What a spec names is imported when it is used, and its options are checked."""
+
+from typing import Literal
+
+import pytest
+from pydantic import Field
+
+from latentkit.errors import BrokenEnvironmentError, PluginError, UserError
+from latentkit.plugin import ModelSpec, Options
+from latentkit.registry.catalogue import default_registry
+from latentkit.registry.describe import describe_options
+from latentkit.registry.targets import (
+    check_requirements,
+    missing_requirements,
+    options_type,
+    resolve_target,
+    validate,
+)
+
+
+class Net(Options):
+    """Options of a test."""
+
+    width: int = Field(16, ge=1, le=64, description="Width.")
+    mode: Literal["fast", "slow"] = "fast"
+    count: int | Literal["auto"] = "auto"
+
+
+def spec(**fields):
+    return ModelSpec(**{"name": "net", "summary": "A net", "target": "json:dumps", **fields})
+
+
+@pytest.mark.parametrize("target", ["no_such_module:x", "json:no_such_name"])
+def test_a_target_that_is_not_there_is_the_plugins_fault(target):
+    with pytest.raises(PluginError, match=f"model 'net' names '{target}', which cannot"):
+        resolve_target(target, "model 'net'")
+
+
+def test_what_is_required_and_missing_is_said_with_the_command():
+    needy = spec(requires=("no-such-package>=2", "torch>=1", "numpy>=99", "x; python_version<'3'"))
+    assert missing_requirements(needy) == ["no-such-package>=2", "numpy>=99"]
+    with pytest.raises(BrokenEnvironmentError, match="pip install 'no-such-package>=2'"):
+        check_requirements(needy)
+
+
+def test_options_that_are_no_options_are_the_plugins_fault():
+    with pytest.raises(PluginError, match="no subclass of Options"):
+        options_type(spec(options="json:JSONDecoder"))
+    assert not options_type(spec()).model_fields
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"widht": 3}, "model net has no option 'widht' .did you mean 'width'.*it has width, mode"),
+        ({"width": 0}, "model net: width = 0 is not valid: Input should be greater than or equal"),
+        ({"width": "wide"}, "width = 'wide' is not valid"),
+        ({"mode": "slwo"}, "mode = 'slwo' is not valid: Input should be 'fast' or 'slow'"),
+        ({"count": "many"}, "count = 'many' is not valid: .* or .*'auto'"),
+        ({"width": 0, "colour": 1}, "has no option 'colour'"),
+    ],
+)
+def test_a_wrong_option_is_explained_in_one_line(values, message):
+    with pytest.raises(UserError, match=message) as raised:
+        validate(Net, values, "model net")
+    assert "\n" not in str(raised.value)
+
+
+def test_options_are_described_for_people():
+    width = describe_options(Net)[0]
+    assert (width["name"], width["default"], width["description"]) == ("width", 16, "Width.")
+    assert "at most 64" in width["values"]
+
+
+@pytest.mark.parametrize("part", default_registry().parts(), ids=str)
+def test_every_installed_part_describes_each_option_and_has_good_defaults(part):
+    assert part.options({})
+    for fact in describe_options(part.options_type()):
+        assert fact["description"].endswith("."), fact["name"]
