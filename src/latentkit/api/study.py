@@ -10,7 +10,7 @@ from typing import Any
 
 from latentkit.api.handle import Run
 from latentkit.api.places import STUDIES, data_dir
-from latentkit.api.work import Path_, configure
+from latentkit.api.request import Path_, configure
 from latentkit.config import RunConfig, build_config, choose_part, find_part
 from latentkit.errors import StorageError, describe_os_error
 from latentkit.pipeline.run import Place, start_run

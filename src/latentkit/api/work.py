@@ -9,48 +9,12 @@ from typing import Any
 
 from latentkit.api.handle import Run
 from latentkit.api.places import RUNS, data_dir, given_data_dir
-from latentkit.config import DEFAULT_DATASET, RunConfig, build_config, read_config_file
+from latentkit.api.request import Path_, configure, read_document
+from latentkit.config import DEFAULT_DATASET
 from latentkit.pipeline.run import Place, add_embeddings, resume_run, start_run
 from latentkit.plugin.events import Listener, Notice, ignore
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs.folder import RunFolder, find_run, run_folders
-
-Path_ = str | os.PathLike[str]
-
-
-def configure(
-    registry: Registry,
-    *,
-    config: Path_ | Mapping[str, Any] | None = None,
-    model: str | None = None,
-    dataset: str | None = None,
-    corrupt: Iterable[str] = (),
-    embed: Iterable[str] = (),
-    options: Mapping[str, Any] | None = None,
-    epochs: int | None = None,
-    seed: int | None = None,
-    device: str | None = None,
-) -> RunConfig:
-    """Return the validated configuration of a run; arguments as in `run`.
-
-    Raises:
-        UserError: something in it is unknown, or of the wrong type or range.
-    """
-    document = _document(config)
-    overrides = {
-        key: value
-        for key, value in {"training.epochs": epochs, "seed": seed, "device": device}.items()
-        if value is not None
-    }
-    return build_config(
-        document,
-        registry,
-        model=model,
-        dataset=dataset,
-        corruptions=corrupt,
-        embeddings=embed,
-        overrides={**overrides, **(options or {})},
-    )
 
 
 def run(
@@ -100,7 +64,7 @@ def run(
         seed=seed,
         device=device,
     )
-    if dataset is None and "dataset" not in _document(config):
+    if dataset is None and "dataset" not in read_document(config):
         listener(_default_dataset_notice(registry))
     place = Place(runs=Path(out), data=data_dir(data))
     return Run(start_run(resolved, registry, place, listener), registry)
@@ -164,12 +128,6 @@ def open_run(path: Path_, root: Path_ = RUNS) -> Run:
 def list_runs(root: Path_ = RUNS) -> list[Run]:
     """Return the runs in a folder, by name."""
     return [Run(RunFolder.open(path)) for path in run_folders(Path(root))]
-
-
-def _document(config: Path_ | Mapping[str, Any] | None) -> Mapping[str, Any]:
-    if config is None:
-        return {}
-    return config if isinstance(config, Mapping) else read_config_file(Path(config))
 
 
 def _default_dataset_notice(registry: Registry) -> Notice:

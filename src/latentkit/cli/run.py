@@ -111,11 +111,13 @@ def command(
         "device": device,
         "config": config,
     }
+    if print_config:
+        from latentkit.api.request import configure
+
+        click.echo(configure(registry, **chosen).to_toml(), nl=False)
+        return
     from latentkit.api import work
 
-    if print_config:
-        click.echo(work.configure(registry, **chosen).to_toml(), nl=False)
-        return
     with working_on_run(quiet) as listener:
         run = work.run(**chosen, out=out, data=data_dir, listener=listener)
     show_outcome(run, as_json=as_json, quiet=quiet)

@@ -1,0 +1,71 @@
+"""The command line in this process, as the console script runs it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from latentkit.cli import common
+from latentkit.cli.main import main
+
+OPTIONS = {"model.channels": [4, 8], "model.hidden": 16, "model.latent_dim": 3, "threads": 1}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The line that begins with ``latentkit: error:``, of which there must be one."""
+        (line,) = [row for row in self.err.splitlines() if row.startswith("latentkit: error:")]
+        return line
+
+
+@pytest.fixture(scope="session")
+def small() -> list[str]:
+    """Return the arguments that make a run take a second."""
+    return ["--epochs", "1", *(w for k, v in OPTIONS.items() for w in ("-o", f"{k}={v}"))]
+
+
+@pytest.fixture
+def latentkit(tmp_path, monkeypatch, capsys):
+    """Return a function that runs a command in an empty folder."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def run(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["latentkit", *map(str, arguments)])
+        monkeypatch.setattr(common, "_debug", False)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        shown = capsys.readouterr()
+        return Ended(left.value.code or 0, shown.out, shown.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory):
+    """Return the folder of one finished run with a PCA map, to be left as it is."""
+    import latentkit as lk
+
+    out = tmp_path_factory.mktemp("finished")
+    return lk.run(embed=["pca"], epochs=1, options=OPTIONS, out=out).path
+
+
+@pytest.fixture
+def finished(finished_once, latentkit, tmp_path):
+    """Return a copy of a finished run in ./runs, to be harmed at will."""
+    copy = tmp_path / "here" / "runs" / finished_once.name
+    shutil.copytree(finished_once, copy)
+    return copy

@@ -1,0 +1,147 @@
+"""Third-party plugins, good and bad, as the command line shows them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+GOOD = """
+    from latentkit.plugin import EmbeddingSpec, hookimpl
+    LATENTKIT_HOOKSPEC_VERSION = 1
+
+    @hookimpl
+    def latentkit_embeddings():
+        yield EmbeddingSpec(name="NAME", summary="A map", target="json:dumps", requires=REQUIRES)
+"""
+RAISES = """
+    from latentkit.plugin import hookimpl
+    LATENTKIT_HOOKSPEC_VERSION = 1
+
+    @hookimpl
+    def latentkit_models():
+        raise RuntimeError("no models today")
+"""
+HEAVY = ("torch", "sklearn", "scipy", "umap", "optuna", "matplotlib")
+
+
+def good(name, requires=()):
+    return GOOD.replace("NAME", name).replace("REQUIRES", repr(requires))
+
+
+def test_plugins_list_names_every_part_and_who_offers_it(latentkit, install_plugin):
+    install_plugin("my_maps", good("my-map"), version="3.1")
+    ended = latentkit("plugins", "list")
+    assert ended.code == 0
+    for word in ("conv-ae", "fashion-mnist", "gaussian-noise", "isomap", "optuna", "my-maps 3.1"):
+        assert word in ended.out
+    facts = json.loads(latentkit("plugins", "list", "--json", "--kind", "embedding").out)
+    (mine,) = [fact for fact in facts if fact["name"] == "my-map"]
+    assert mine["qualified_name"] == "my-maps:my-map"
+    assert {fact["kind"] for fact in facts} == {"embedding"}
+
+
+def test_plugins_show_lists_options_with_default_values_and_meaning(latentkit):
+    ended = latentkit("plugins", "show", "conv-ae")
+    assert "latent_dim" in ended.out
+    assert "Number of latent dimensions." in ended.out
+    facts = json.loads(latentkit("plugins", "show", "conv-ae", "--json").out)
+    (option,) = [fact for fact in facts["options"] if fact["name"] == "latent_dim"]
+    assert option["search"]
+
+
+def test_broken_plugins_cost_a_line_each_and_nothing_else(latentkit, install_plugin):
+    install_plugin("import_fails", "1 / 0")
+    install_plugin("hook_fails", RAISES)
+    ended = latentkit("plugins", "list")
+    assert ended.code == 0
+    assert "conv-ae" in ended.out
+    warnings = ended.err.splitlines()
+    assert len(warnings) == 2
+    assert "'hook_fails' of hook-fails 1.0 is broken" in warnings[0]
+    assert "RuntimeError: no models today" in warnings[0]
+    assert "ZeroDivisionError" in warnings[1]
+    assert latentkit("run", "--print-config").code == 0
+
+
+def test_the_doctor_shows_the_traceback_and_the_remedy_and_exits_with_3(latentkit, install_plugin):
+    install_plugin("import_fails", "1 / 0")
+    ended = latentkit("doctor")
+    assert ended.code == 3
+    assert "plugin import-fails:import_fails" in ended.error
+    assert "ZeroDivisionError: division by zero" in ended.out
+    assert "pip uninstall import-fails" in ended.out
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_good_installation(latentkit):
+    ended = latentkit("doctor", "--json", "--no-plugins")
+    assert ended.code == 0
+    topics = {finding["topic"]: finding for finding in json.loads(ended.out)}
+    assert {"latentkit", "torch", "torchvision", "device", "folder"} <= set(topics)
+    assert all(finding["state"] != "broken" for finding in topics.values())
+
+
+def test_strict_mode_stops_with_9(latentkit, install_plugin):
+    install_plugin("import_fails", "1 / 0")
+    ended = latentkit("plugins", "list", "--strict-plugins")
+    assert ended.code == 9
+    assert "import-fails 1.0 is broken" in ended.error
+
+
+def test_no_plugins_leaves_third_parties_out(latentkit, install_plugin):
+    install_plugin("import_fails", "1 / 0")
+    ended = latentkit("plugins", "list", "--no-plugins")
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_two_of_one_name_are_listed_and_told_apart(latentkit, install_plugin):
+    install_plugin("mine", good("pca"))
+    listed = latentkit("plugins", "list").out
+    assert "mine:pca" in listed
+    assert "latentkit:pca" in listed
+    ended = latentkit("run", "--embed", "pca", "--print-config")
+    assert ended.code == 2
+    assert "say latentkit:pca or mine:pca" in ended.error
+    chosen = latentkit("run", "--embed", "latentkit:pca", "--print-config")
+    assert 'name = "latentkit:pca"' in chosen.out
+    assert "offered more than once" in latentkit("doctor").out
+
+
+def test_what_a_part_needs_is_said_with_the_command_before_anything_starts(
+    latentkit, install_plugin
+):
+    install_plugin("my_maps", good("my-map", ("no-such-package>=2",)))
+    ended = latentkit("run", "--embed", "my-map")
+    assert ended.code == 3
+    assert "pip install 'no-such-package>=2'" in ended.error
+    assert "missing: no-such-package>=2" in latentkit("plugins", "show", "my-map").out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--help",
+        "run --help",
+        "--version",
+        "plugins list",
+        "plugins show conv-ae",
+        "run --print-config --embed isomap -o isomap.n_neighbors=7",
+    ],
+)
+def test_what_needs_no_work_imports_nothing_heavy(arguments):
+    code = (
+        "import sys; from latentkit.cli.main import main\n"
+        f"sys.argv = ['latentkit', *{arguments.split()!r}]\n"
+        "try: main()\n"
+        "except SystemExit as left: assert not left.code, left.code\n"
+        f"print(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stderr.splitlines()[-1] == "[]"
+
+
+def test_it_also_runs_as_a_module():
+    shown = subprocess.run(
+        [sys.executable, "-m", "latentkit", "--version"], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.startswith("latentkit, version ")

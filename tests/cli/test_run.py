@@ -1,0 +1,133 @@
+"""The commands that work on runs: what is printed where, and what is made."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+
+def test_a_run_ends_with_where_it_is_how_good_it_is_and_what_to_type_next(latentkit, small):
+    ended = latentkit("run", "--model", "conv-ae", "--embed", "isomap", *small)
+    assert ended.code == 0
+    (run,) = Path("runs").iterdir()
+    for line in (
+        f"Run +runs/{run.name}",
+        r"Test MSE, 3 latents +0\.\d{4}",
+        "Test MSE, PCA of 3 ",
+        "Map isomap +trustworthiness",
+        "Report .*report.html",
+        "Next +latentkit embed",
+    ):
+        assert re.search(line, ended.out), line
+    assert "using dataset digits" in ended.err
+    assert "--dataset fashion-mnist" in ended.err
+    assert "epoch 1/1  train 0." in ended.err
+    assert "\x1b" not in ended.err + ended.out
+
+
+def test_a_run_folder_holds_all_of_it(finished):
+    files = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
+    assert {
+        "run.json", "config.toml", "events.jsonl", "data.json", "history.json",
+        "model.safetensors", "evaluation.json", "report.html",
+        "latents/train.npz", "latents/validation.npz", "latents/test.npz",
+        "embeddings/pca.npz", "embeddings/pca.json", "figures/samples.png",
+        "figures/reconstructions.png", "figures/loss.png", "figures/map-pca.png",
+    } <= files  # fmt: skip
+
+
+def test_json_is_one_document_and_the_only_thing_on_stdout(latentkit, small):
+    ended = latentkit("run", "--json", "--corrupt", "gaussian-noise", *small)
+    summary = json.loads(ended.out)
+    assert summary["status"] == "finished"
+    found = {name: row["value"] for name, row in summary["reconstruction"].items()}
+    assert 0 < found["mse"] < 1
+    assert found["mse_of_corrupted"] > 0.01
+
+
+def test_quiet_prints_the_folder_only_and_warnings(latentkit, small):
+    ended = latentkit("run", "-q", *small)
+    assert all(line.startswith("warning: ") for line in ended.err.splitlines())
+    assert Path(ended.out.strip(), "run.json").is_file()
+
+
+def test_print_config_says_the_same_again_when_it_is_read_back(latentkit, small):
+    flags = ("--embed", "pca", "--embed", "isomap", "--corrupt", "gaussian-noise", "--seed", "3")
+    first = latentkit("run", "--print-config", *flags, *small)
+    Path("run.toml").write_text(first.out)
+    assert latentkit("run", "--print-config", "--config", "run.toml").out == first.out
+    on_top = latentkit("run", "--print-config", "--config", "run.toml", "--seed", "4", "-o",
+                       "isomap.n_neighbors=7")  # fmt: skip
+    document = tomllib.loads(on_top.out)
+    assert document["seed"] == 4
+    assert [e.get("n_neighbors") for e in document["embedding"]] == [None, 7]
+    assert not Path("runs").exists()
+
+
+def test_the_same_configuration_is_the_same_bytes(latentkit, finished):
+    ended = latentkit("run", "-q", "--config", finished / "config.toml")
+    for name in ("model.safetensors", "latents/test.npz", "embeddings/pca.npz", "config.toml"):
+        assert Path(ended.out.strip(), name).read_bytes() == (finished / name).read_bytes(), name
+
+
+def test_embed_adds_a_map_and_does_nothing_twice(latentkit, finished):
+    before = (finished / "model.safetensors").stat().st_mtime_ns
+    ended = latentkit("embed", "last", "--embed", "isomap", "-o", "isomap.n_neighbors=7")
+    assert ended.code == 0
+    assert "train is already there" in ended.err
+    assert (finished / "model.safetensors").stat().st_mtime_ns == before
+    facts = json.loads((finished / "embeddings/isomap.json").read_text())
+    assert facts["options"]["n_neighbors"] == 7
+    assert (finished / "figures/map-isomap.png").exists()
+    summary = json.loads(latentkit("runs", "last", "--json").out)
+    assert sorted(summary["maps"]) == ["isomap", "pca"]
+
+
+def test_resume_of_a_finished_run_does_nothing_and_shows_it(latentkit, finished):
+    ended = latentkit("resume", finished.name[-4:])
+    assert ended.code == 0
+    assert ended.err.count("is already there") >= 5
+    assert "done in" not in ended.err
+
+
+def test_resume_makes_again_what_was_deleted(latentkit, finished):
+    content = (finished / "latents/test.npz").read_bytes()
+    (finished / "latents/test.npz").unlink()
+    assert latentkit("resume", "last").code == 0
+    assert (finished / "latents/test.npz").read_bytes() == content
+
+
+def test_runs_lists_and_shows(latentkit, finished):
+    assert finished.name in latentkit("runs").out
+    (line,) = json.loads(latentkit("runs", "--json").out)
+    assert (line["run"], line["status"], line["epochs"]) == (finished.name, "finished", 1)
+    assert "Test MSE, 3 latents" in latentkit("runs", "last").out
+
+
+def test_a_damaged_run_is_listed_as_such(latentkit, finished):
+    (finished / "run.json").write_text("{")
+    (line,) = json.loads(latentkit("runs", "--json").out)
+    assert line["status"] == "damaged"
+    assert "run.json" in latentkit("runs").err
+
+
+def test_an_empty_folder_says_how_to_start(latentkit):
+    assert "latentkit run --embed isomap" in latentkit("runs").out
+
+
+def test_tune_finds_the_best_of_its_trials_and_goes_on_later(latentkit, small):
+    arguments = ("tune", "--json", "-q", "--trials", "2", *small)
+    first = json.loads(latentkit(*arguments).out)
+    assert len(first["trials"]) == 2
+    again = json.loads(latentkit(*arguments).out)
+    assert again["trials"] == first["trials"]
+    assert Path("studies/study/study.db").exists()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_for_the_shell(latentkit, shell):
+    ended = latentkit("completion", shell)
+    assert ended.code == 0
+    assert "_LATENTKIT_COMPLETE" in ended.out
