@@ -5,21 +5,38 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
 DATA = os.environ.get("LATENTKIT_DATA", "")
-_SETTINGS = ("LATENTKIT_DATA", "LATENTKIT_PLUGINS", "LATENTKIT_STRICT", "NO_COLOR", "CI")
+_TERMINAL = ("NO_COLOR", "FORCE_COLOR", "CI", "COLUMNS", "LINES", "TTY_COMPATIBLE")
+
+
+def _forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what latentkit, Click, rich, urllib and matplotlib would read."""
+    for name in list(os.environ):
+        proxy = name.lower().endswith("_proxy")
+        if name in _TERMINAL or name.startswith("LATENTKIT_") or proxy:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_in_shared_fixtures(tmp_path_factory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _forget_settings(monkeypatch)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)
-def no_settings(monkeypatch, tmp_path_factory):
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the developer's settings away; data sets are looked for in an empty folder."""
-    for name in _SETTINGS:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    _forget_settings(monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +49,11 @@ def fashion_mnist_dir() -> Path:
 
 
 @pytest.fixture
-def install_plugin(tmp_path, monkeypatch):
-    """Return a function that installs a distribution with one plugin, in this test only."""
+def install_plugin(tmp_path, monkeypatch) -> Iterator[Callable[..., Path]]:
+    """Return a function that installs a distribution with one plugin, in this test only.
+
+    The distribution is found by this process and by those it starts.
+    """
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))
@@ -41,36 +61,72 @@ def install_plugin(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(site), before))))
 
     def install(
-        module: str,
+        name: str,
         code: str,
         *,
         distribution: str | None = None,
-        entry: str | None = None,
         version: str = "1.0",
+        entry: str | None = None,
     ) -> Path:
-        """Install ``code`` as ``module`` of ``distribution``, over the entry point ``entry``."""
-        name = distribution or module.replace("_", "-")
-        (site / f"{module}.py").write_text(dedent(code))
-        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        """Install ``code`` as module ``name``, and return the folder that holds it.
+
+        Args:
+            name: of the module.
+            code: of the module; may be indented.
+            distribution: what offers it; the module's name with hyphens unless given.
+            version: of the distribution.
+            entry: name of the entry point; the module's unless given.
+        """
+        distribution = distribution or name.replace("_", "-")
+        (site / f"{name}.py").write_text(dedent(code), encoding="utf-8")
+        info = site / f"{distribution.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8"
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n", encoding="utf-8"
         )
         (info / "entry_points.txt").write_text(
-            f"[latentkit.plugins]\n{entry or module} = {module}\n", encoding="utf-8"
+            f"[latentkit.plugins]\n{entry or name} = {name}\n", encoding="utf-8"
         )
-        importlib.invalidate_caches()
-        _forget_registry()
+        _forget_plugins()
         return site
 
     yield install
-    _forget_registry()
+    _forget_plugins()
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None) or "").startswith(str(site)):
             del sys.modules[name]
 
 
-def _forget_registry() -> None:
+def _forget_plugins() -> None:
     from latentkit.registry import catalogue
 
+    importlib.invalidate_caches()
     catalogue._load.cache_clear()
+
+
+@pytest.fixture
+def read_only_dir() -> Iterator[Callable[[], Path]]:
+    """Return an empty folder and, once called, the right to write nowhere below it.
+
+    Root may write everywhere, so a test run by root goes on as another user.
+    """
+    if not hasattr(os, "geteuid"):
+        pytest.skip("needs POSIX permissions")
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory(prefix="latentkit-test-") as name:
+        folder = Path(name)
+
+        def close() -> Path:
+            for path in (folder, *folder.rglob("*")):
+                path.chmod(0o555 if path.is_dir() else 0o444)
+            if user == 0:
+                os.seteuid(65534)
+            return folder
+
+        close.path = folder  # type: ignore[attr-defined]
+        yield close
+        if user == 0:
+            os.seteuid(user)
+        for path in (folder, *folder.rglob("*")):
+            if path.is_dir():
+                path.chmod(0o755)
