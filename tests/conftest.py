@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from textwrap import dedent
 
@@ -14,6 +15,7 @@ import pytest
 
 DATA = os.environ.get("LATENTKIT_DATA", "")
 _TERMINAL = ("NO_COLOR", "FORCE_COLOR", "CI", "COLUMNS", "LINES", "TTY_COMPATIBLE")
+_NOBODY = 65534
 
 
 def _forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,28 +107,32 @@ def _forget_plugins() -> None:
 
 
 @pytest.fixture
-def read_only_dir() -> Iterator[Callable[[], Path]]:
-    """Return an empty folder and, once called, the right to write nowhere below it.
+def public_dir() -> Iterator[Path]:
+    """Return an empty folder that every user can reach, unlike ``tmp_path``."""
+    with tempfile.TemporaryDirectory(prefix="latentkit-test-") as name:
+        yield Path(name)
 
-    Root may write everywhere, so a test run by root goes on as another user.
-    """
+
+@pytest.fixture
+def read_only() -> Callable[[Path], AbstractContextManager[None]]:
+    """Return a context manager that takes away the right to write in a `public_dir`."""
     if not hasattr(os, "geteuid"):
         pytest.skip("needs POSIX permissions")
+    return _read_only
+
+
+@contextmanager
+def _read_only(folder: Path) -> Iterator[None]:
     user = os.geteuid()
-    with tempfile.TemporaryDirectory(prefix="latentkit-test-") as name:
-        folder = Path(name)
-
-        def close() -> Path:
-            for path in (folder, *folder.rglob("*")):
-                path.chmod(0o555 if path.is_dir() else 0o444)
-            if user == 0:
-                os.seteuid(65534)
-            return folder
-
-        close.path = folder  # type: ignore[attr-defined]
-        yield close
-        if user == 0:
-            os.seteuid(user)
-        for path in (folder, *folder.rglob("*")):
-            if path.is_dir():
-                path.chmod(0o755)
+    paths = [folder, *folder.rglob("*")]
+    before = {path: path.stat().st_mode for path in paths}
+    for path in paths:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    if user == 0:  # root may write everywhere
+        os.seteuid(_NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        for path, mode in before.items():
+            path.chmod(mode)

@@ -270,7 +270,7 @@ class _Draft:
                 f"-o {key}: this run has no part {part!r}{did_you_mean(part, known)}; "
                 f"it has {', '.join(known)}"
             )
-        if option == "name":
+        if option == "name" or key in (*_SINGLE_PARTS, *_MANY_PARTS):
             raise UserError(f"-o {key}: choose parts with --model, --dataset, --embed, --corrupt")
         table[option] = value
 
@@ -299,7 +299,9 @@ class _Draft:
     def _tables_by_name(self) -> dict[str, dict[str, Any]]:
         named = {table["name"]: table for tables in self.many.values() for table in tables}
         named |= {self.single[kind]["name"]: self.single[kind] for kind in _SINGLE_PARTS}
-        return {**self.single, **self.sections, **named}
+        fixed = {**self.single, **self.sections}
+        # A part that a plugin calls "training" does not take the section's place.
+        return {**fixed, **named, **fixed}
 
 
 def choose_part(registry: Registry, kind: str, table: Mapping[str, Any]) -> PartConfig:
@@ -343,7 +345,7 @@ def _table(value: Any, key: str) -> dict[str, Any]:
 
 
 def _tables(value: Any, key: str) -> list[dict[str, Any]]:
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
         raise UserError(f"configuration: {key} must be a list of tables, written as [[{key}]]")
     tables = [_table(item, key) for item in value]
     for table in tables:

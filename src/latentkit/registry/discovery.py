@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 
@@ -72,19 +74,25 @@ def find_plugins() -> list[FoundPlugin]:
     Distributions are asked one by one: `importlib.metadata.entry_points` would drop the second
     of two distributions' plugins of one name without a word.
     """
-    first: dict[str, Distribution] = {}
+    first: dict[str, list[FoundPlugin]] = {}
     for distribution in distributions():
-        # The first on the path is the one that is imported; a later one is shadowed.
-        name = distribution.metadata["Name"]
-        if name:
-            first.setdefault(_normal(name), distribution)
-    return sorted(
-        FoundPlugin(name, entry.name, entry.value, distribution.version)
-        for name, distribution in first.items()
+        # A package that is damaged or half removed, whosever it is, must not end the tool.
+        with suppress(Exception):
+            name, plugins = _offered_by(distribution)
+            # The first on the path is the one that is imported; a later one is shadowed.
+            first.setdefault(name, plugins)
+    return sorted(plugin for plugins in first.values() for plugin in plugins)
+
+
+def _offered_by(distribution: Distribution) -> tuple[str, list[FoundPlugin]]:
+    metadata = dict(distribution.metadata.items())
+    name = _normal(metadata["Name"])
+    return name, [
+        FoundPlugin(name, entry.name, entry.value, metadata["Version"])
         for entry in distribution.entry_points
         if entry.group == GROUP
-    )
+    ]
 
 
 def _normal(name: str) -> str:
-    return name.strip().lower().replace("_", "-").replace(".", "-")
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()

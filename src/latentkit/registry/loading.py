@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 import pluggy
+from packaging.requirements import InvalidRequirement, Requirement
 
 from latentkit.plugin import hookspecs
 from latentkit.plugin.hookspecs import HOOKSPEC_VERSION
@@ -125,8 +126,17 @@ class PluginLoader:
                     )
                 if any(other.kind == kind and other.name == spec.name for other in specs):
                     raise ValueError(f"{hook} gave two parts named {spec.name!r}")
+                _check_requires(spec)
                 specs.append(spec)
         return tuple(specs)
+
+
+def _check_requires(spec: Spec) -> None:
+    for item in spec.requires:
+        try:
+            Requirement(item)
+        except InvalidRequirement as error:
+            raise ValueError(f"{spec.name} requires {item!r}, which is no requirement") from error
 
 
 def _nothing_found(plugin: object) -> str:
@@ -137,7 +147,10 @@ def _nothing_found(plugin: object) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # its __str__ is a plugin's code too
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -38,7 +38,8 @@ def resolve_target(target: str, owner: str) -> Any:
         return getattr(import_module(module), attribute)
     except LatentkitError:
         raise
-    except Exception as error:
+    # SystemExit too: a module that is also a script must not end the tool.
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"{owner} names {target!r}, which cannot be imported: {type(error).__name__}: {error}"
         ) from error
@@ -112,6 +113,8 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
         known = list(model.model_fields)
         listed = f"; it has {', '.join(known)}" if known else "; it has none"
         return f"{where} has no option {key!r}{did_you_mean(key, known)}{listed}"
+    if first["type"] == "missing":
+        return f"{where} needs the option {key!r}, which has no default"
     # The members of a union fail one by one; the value is wrong for all of them.
     same = [fault for fault in faults if fault["loc"][:1] == first["loc"][:1]]
     message = " or ".join(dict.fromkeys(f["msg"].removeprefix("Value error, ") for f in same))

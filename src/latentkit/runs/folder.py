@@ -65,7 +65,7 @@ class RunFolder:
         now = datetime.now(UTC)
         path = _new_folder(root, f"{now:%Y-%m-%d}-{label}")
         manifest = Manifest(
-            id=path.name, status="running", created=now.isoformat(timespec="seconds"), **facts
+            id=path.name, status="running", created=now.isoformat(timespec="microseconds"), **facts
         )
         folder = cls(path, manifest)
         write_bytes(path / CONFIG, config_toml.encode())
@@ -251,8 +251,9 @@ def find_run(reference: str, root: Path) -> Path:
     Raises:
         UserError: there is no such run, or more than one.
     """
-    if (Path(reference) / "run.json").is_file():
-        return Path(reference)
+    for path in (Path(reference), root / reference):
+        if (path / "run.json").is_file():
+            return path
     runs = run_folders(root)
     if reference == "last" and runs:
         return max(runs, key=lambda path: read_manifest(path).created)

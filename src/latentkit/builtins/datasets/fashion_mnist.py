@@ -33,7 +33,8 @@ def load(options: DownloadOptions, split: Split, cache: Path) -> ImageData:
     source = IdxSource("FashionMNIST", cache, options.mirror)
     images, images_sha = source.read(f"{_PREFIX[split]}-images-idx3-ubyte.gz")
     labels, labels_sha = source.read(f"{_PREFIX[split]}-labels-idx1-ubyte.gz")
-    if images.ndim != 3 or labels.shape != images.shape[:1] or labels.max() >= len(_CLASSES):
+    together = images.ndim == 3 and labels.shape == images.shape[:1] and len(labels) > 0
+    if not together or labels.max() >= len(_CLASSES):
         raise DataError(f"the files in {source.folder} do not belong together")
     return ImageData(
         images=images[:, None],

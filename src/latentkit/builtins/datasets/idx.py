@@ -6,14 +6,15 @@ torchvision's (``<Name>/raw/*.gz``), so its downloads are found, unpacked ones t
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import math
 import zlib
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from latentkit.errors import (
 )
 
 _UINT8_CODE = 0x08
+_NOT_WRITTEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 
 
 class IdxSource:
@@ -54,6 +56,7 @@ class IdxSource:
         Raises:
             DataError: the file does not have its checksum, or is no IDX file.
             NetworkError: the file is not here and cannot be downloaded.
+            StorageError: the file is not here and cannot be written.
         """
         packed = self.folder / name
         unpacked = packed.with_suffix("")
@@ -81,28 +84,36 @@ class IdxSource:
             raise DataError(f"cannot read {path}: {describe_os_error(error)}") from error
 
     def _download(self, name: str) -> None:
-        from torchvision.datasets.utils import download_url
-
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(
-                f"cannot create {self.folder}: {describe_os_error(error)}; choose another place "
-                f"with --data-dir"
-            ) from error
+            raise self._storage_error(error) from error
         reasons = []
         for mirror in self.mirrors:
             try:
-                download_url(
-                    f"{mirror.rstrip('/')}/{name}", self.folder, filename=name, md5=self.md5[name]
-                )
-            except (URLError, OSError, RuntimeError) as error:
+                return self._fetch(f"{mirror.rstrip('/')}/{name}", name)
+            # RuntimeError: its MD5 is another. ValueError: the mirror is no address.
+            except (OSError, HTTPException, RuntimeError, ValueError) as error:
+                if isinstance(error, OSError) and error.errno in _NOT_WRITTEN:
+                    raise self._storage_error(error) from error
                 reason = getattr(error, "reason", None) or error
                 reasons.append(f"{mirror}: {reason}")
-                (self.folder / name).unlink(missing_ok=True)
-            else:
-                return
         raise NetworkError(self._how_to_place_files(reasons))
+
+    def _fetch(self, url: str, name: str) -> None:
+        from torchvision.datasets.utils import download_url
+
+        try:
+            download_url(url, self.folder, filename=name, md5=self.md5[name])
+        except BaseException:  # Ctrl-C too: half a file would be taken for a damaged one
+            (self.folder / name).unlink(missing_ok=True)
+            raise
+
+    def _storage_error(self, error: OSError) -> StorageError:
+        return StorageError(
+            f"cannot write {self.folder}: {describe_os_error(error)}; choose another place with "
+            f"--data-dir"
+        )
 
     def _how_to_place_files(self, reasons: Sequence[str]) -> str:
         listed = ", ".join(f"{name} (MD5 {md5})" for name, md5 in self.md5.items())
