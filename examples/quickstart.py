@@ -1,0 +1,25 @@
+"""Train an autoencoder on digits, look at its latents, and see what a classifier makes of them.
+
+python examples/quickstart.py            half a minute, no download
+python examples/quickstart.py 5          with 5 epochs
+"""
+
+import sys
+
+from sklearn.neighbors import KNeighborsClassifier
+
+import latentkit as lk
+
+epochs = int(sys.argv[1]) if len(sys.argv) > 1 else None
+run = lk.run(model="conv-ae", embed=["isomap"], epochs=epochs, options={"model.latent_dim": 8})
+
+errors = run.evaluation
+print(f"test MSE {errors['reconstruction']['mse']['value']:.4f}")
+print(f"PCA      {errors['baselines']['pca']['mse']['value']:.4f}")
+
+classifier = KNeighborsClassifier(10).fit(run.latents("train"), run.labels("train"))
+print(
+    f"10-NN accuracy of the latents {classifier.score(run.latents('test'), run.labels('test')):.3f}"
+)
+print(f"map      {run.figures['map-isomap']}")
+print(f"report   {run.path / 'report.html'}")
