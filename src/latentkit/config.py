@@ -74,11 +74,27 @@ class TrainingOptions(Options):
     )
     optimizer: Literal["adam", "adamw"] = Field("adamw", description="Optimiser.")
     learning_rate: Annotated[float, SearchRange(5e-4, 1e-2, log=True)] = Field(
-        4e-3, gt=0, description="Peak learning rate."
+        8e-3, gt=0, description="Peak learning rate."
     )
+    beta2: float = Field(0.99, gt=0, lt=1, description="Decay of Adam's mean of squared gradients.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay (adamw only).")
     schedule: Literal["constant", "cosine", "one-cycle"] = Field(
         "one-cycle", description="How the learning rate moves over all steps."
+    )
+    clip_norm: float = Field(
+        0.0, ge=0, description="Greatest norm of the gradient; 0 does not clip."
+    )
+    ema_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay of the average of weights that is used; 0 averages none.",
+    )
+    patience: int = Field(
+        0, ge=0, description="Epochs without a better one after which training stops; 0: never."
+    )
+    keep: Literal["best", "last"] = Field(
+        "best", description="Weights of the epoch of least validation loss, or of the last."
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Arithmetic of training; evaluation is always float32."
@@ -158,6 +174,15 @@ class RunConfig:
     def identity_sha256(self) -> str:
         """Return the SHA-256 of the canonical form of `identity`."""
         return canonical_sha256(self.identity())
+
+    def trajectory_sha256(self) -> str:
+        """Return the SHA-256 of what decides each training step but how many there will be.
+
+        A checkpoint of one number of epochs serves a run that is extended to more.
+        """
+        document = self.identity()
+        document["training"] = {k: v for k, v in document["training"].items() if k != "epochs"}
+        return canonical_sha256(document)
 
 
 def canonical_sha256(document: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 import latentkit as lk
 from latentkit.errors import UserError
 
-SMALL = {"model.channels": [4, 8], "model.hidden": 16, "model.latent_dim": 3}
+SMALL = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3}
 
 
 @pytest.fixture(scope="module")

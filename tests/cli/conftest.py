@@ -11,7 +11,7 @@ import pytest
 from latentkit.cli import common
 from latentkit.cli.main import main
 
-OPTIONS = {"model.channels": [4, 8], "model.hidden": 16, "model.latent_dim": 3, "threads": 1}
+OPTIONS = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import latentkit as lk
 from latentkit.errors import DataError, IntegrityError, PluginError, ResourceError, UserError
 from latentkit.plugin.events import EpochFinished, Notice, RunFinished, StageSkipped, StageStarted
 
-SMALL = {"model.channels": [4, 8], "model.hidden": 16, "model.latent_dim": 3}
+SMALL = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3}
 BYTES = ("model.safetensors", "latents/test.npz", "latents/train.npz", "embeddings/isomap.npz")
 
 

@@ -19,6 +19,7 @@ from latentkit.evaluation.inference import decode, encode
 from latentkit.pipeline.context import build_model
 from latentkit.pipeline.run import with_counts
 from latentkit.plugin.events import ignore
+from latentkit.plugin.images import to_uint8
 from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.catalogue import default_registry
 from latentkit.training.device import repeatable, resolve_device, resolve_precision, resolve_threads
@@ -108,7 +109,9 @@ class LatentEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 seed=seed,
                 config_sha256="",
             )
-            self.history_ = train(job, None, ignore)
+            trained = train(job, None, ignore)
+        network.load_state_dict(trained.weights)
+        self.history_ = trained.history
         self.model_ = network.eval()
         self.image_shape_ = images.shape[1:]
         return self
@@ -139,27 +142,12 @@ class LatentEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def as_images(values: ArrayLike) -> NDArray[np.uint8]:
-    """Return images as uint8 (N, C, H, W).
-
-    Args:
-        values: (N, H, W) or (N, C, H, W); uint8 in 0..255, or float in [0, 1].
+    """Return images as uint8 (N, C, H, W); see `latentkit.plugin.images.to_uint8`.
 
     Raises:
         UserError: they have another shape, type or range.
     """
-    images = np.asarray(values)
-    if images.ndim == 3:
-        images = images[:, None]
-    if images.ndim != 4 or not len(images) or images.shape[1] not in (1, 3):
-        raise UserError(
-            f"images have shape {np.shape(values)}, expected (N, H, W) or (N, C, H, W) with 1 or "
-            f"3 channels; rows of pixels must be reshaped first"
-        )
-    if images.dtype == np.uint8:
-        return images
-    if not np.issubdtype(images.dtype, np.floating):
-        raise UserError(f"images are {images.dtype}, expected uint8, or float in [0, 1]")
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 1):  # also refuses NaN
-        raise UserError(f"images reach from {low:g} to {high:g}, expected [0, 1]: divide by 255?")
-    return np.asarray(np.rint(images * 255), dtype=np.uint8)
+    try:
+        return to_uint8(values)
+    except ValueError as error:
+        raise UserError(str(error)) from error

@@ -70,16 +70,35 @@ def run(
     return Run(start_run(resolved, registry, place, listener), registry)
 
 
-def resume(path: Path_, *, data: Path_ | None = None, listener: Listener = ignore) -> Run:
+def resume(
+    path: Path_,
+    *,
+    epochs: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    data: Path_ | None = None,
+    listener: Listener = ignore,
+) -> Run:
     """Do what is missing of a run; the result is that of a run that was never stopped.
 
     Args:
         path: the run's folder, or what else `open` takes.
+        epochs: train for so many in all, where that is more than the run has.
+        options: ``"part.key"`` to a value; refused where the run has another one.
         data: where the data sets are, if they have moved.
         listener: is called with every event.
+
+    Raises:
+        latentkit.errors.UserError: epochs or options contradict the run.
     """
     registry = default_registry()
-    folder = resume_run(find_run(os.fspath(path), RUNS), registry, listener, given_data_dir(data))
+    overrides = {**({} if epochs is None else {"training.epochs": epochs}), **(options or {})}
+    folder = resume_run(
+        find_run(os.fspath(path), RUNS),
+        registry,
+        listener,
+        given_data_dir(data),
+        overrides=overrides,
+    )
     return Run(folder, registry)
 
 

@@ -4,16 +4,43 @@ from __future__ import annotations
 
 import click
 
-from latentkit.cli.common import common_options, load_registry
+from latentkit.cli.common import (
+    check_positive,
+    common_options,
+    load_registry,
+    parse_options,
+)
 from latentkit.cli.outcome import data_option, run_options, show_outcome, working_on_run
 
 
 @click.command("resume")
 @click.argument("run")
+@click.option(
+    "--epochs",
+    type=int,
+    metavar="N",
+    callback=check_positive,
+    help="Train for N epochs in all, more than the run has so far.",
+)
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    metavar="PART.KEY=VALUE",
+    multiple=True,
+    help="Check that the run has this option; it cannot be changed.",
+)
 @data_option
 @run_options
 @common_options
-def command(run: str, data_dir: str | None, as_json: bool, quiet: bool) -> None:
+def command(
+    run: str,
+    epochs: int | None,
+    options: tuple[str, ...],
+    data_dir: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Do what is missing of RUN, and nothing twice.
 
     RUN is the run's folder; or its name in ./runs, an unambiguous start or end of that; or 'last'.
@@ -23,5 +50,7 @@ def command(run: str, data_dir: str | None, as_json: bool, quiet: bool) -> None:
     from latentkit.api import work
 
     with working_on_run(quiet) as listener:
-        finished = work.resume(run, data=data_dir, listener=listener)
+        finished = work.resume(
+            run, epochs=epochs, options=parse_options(options), data=data_dir, listener=listener
+        )
     show_outcome(finished, as_json=as_json, quiet=quiet)

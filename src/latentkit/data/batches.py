@@ -16,28 +16,50 @@ from torch import Tensor
 from latentkit.plugin.seeds import stream_seed
 
 EVALUATION_BATCH = 1000
+_SHARE_OF_DEVICE = 0.5  # of a GPU's free memory that images may take
 
 
 class DeviceImages:
-    """The images of one split on a device.
+    """The images of one split, on a device where they fit, else streamed to it batch by batch.
 
     Args:
-        images: uint8 (N, C, H, W).
-        device: where they shall live.
+        images: uint8 (N, C, H, W); may be memory-mapped.
+        device: where batches shall be.
+        rows: int64 (M,), those of the images that belong to the split; None for all.
     """
 
-    def __init__(self, images: NDArray[np.uint8], device: torch.device) -> None:
-        # torch refuses to share memory that NumPy marks as read-only.
-        owned = images if images.flags.writeable else images.copy()
-        self._bytes = torch.from_numpy(owned).to(device)
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        device: torch.device,
+        rows: NDArray[np.int64] | None = None,
+    ) -> None:
         self.device = device
+        self._rows: Tensor | None = None
+        if isinstance(images, np.memmap):
+            self.placement = "streamed from disk"
+            self._bytes = torch.from_numpy(images)
+            self._rows = None if rows is None else torch.from_numpy(rows)
+            return
+        # torch refuses to share memory that NumPy marks as read-only.
+        owned = images[rows] if rows is not None else np.require(images, requirements="W")
+        self._bytes = torch.from_numpy(owned)
+        self.placement = "in memory"
+        if device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            if owned.nbytes > _SHARE_OF_DEVICE * free:
+                self.placement = "streamed from memory"
+                return
+        self._bytes = self._bytes.to(device)
 
     def __len__(self) -> int:
-        return len(self._bytes)
+        return len(self._bytes if self._rows is None else self._rows)
 
     def batch(self, index: Tensor) -> Tensor:
         """Return images (B, C, H, W) in [0, 1], float32, channels-last, at ``index`` (int64)."""
-        chosen = self._bytes[index]
+        index = index.to(self._bytes.device)
+        chosen = self._bytes[index if self._rows is None else self._rows[index]]
+        chosen = chosen.to(self.device)
         return chosen.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
     def in_order(self, size: int = EVALUATION_BATCH) -> Iterator[Tensor]:

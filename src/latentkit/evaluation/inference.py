@@ -14,6 +14,7 @@ from latentkit.data.batches import EVALUATION_BATCH, DeviceImages
 from latentkit.errors import PluginError
 
 Corrupt = Callable[[Tensor], Tensor]
+_AT_END = 1e-4
 
 
 @torch.no_grad()
@@ -85,3 +86,12 @@ def corruption_errors(images: DeviceImages, corrupt: Corrupt) -> NDArray[np.floa
         for batch in images.in_order()
     ]
     return np.concatenate(parts)
+
+
+@torch.no_grad()
+def saturated_share(model: Any, images: DeviceImages) -> float:
+    """Return the share of pixels at the ends of [0, 1] in the reconstruction of the first batch."""
+    model.eval()
+    batch = next(images.in_order())
+    rebuilt = model.decode(model.encode(batch)).float()
+    return float(((rebuilt < _AT_END) | (rebuilt > 1 - _AT_END)).float().mean())

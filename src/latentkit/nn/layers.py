@@ -13,7 +13,7 @@ from latentkit.nn.shapes import KERNEL, STRIDE
 
 Activation = Literal["relu", "leaky-relu", "gelu", "silu", "tanh"]
 Norm = Literal["none", "batch", "group"]
-Upsampling = Literal["transpose", "resize", "pixel-shuffle"]
+Upsampling = Literal["transpose", "transpose-4", "resize", "pixel-shuffle"]
 
 _ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
@@ -55,10 +55,11 @@ class Doubling(nn.Module):
         size_in: height and width of the input.
         size: height and width of the output.
         how: ``"transpose"``: transposed convolution 3x3, the mirror of a strided convolution;
-            ``"resize"``: nearest-neighbour resize, then convolution 3x3 (Odena et al. 2016:
-            no checkerboard); ``"pixel-shuffle"``: convolution 3x3 at the low resolution to four
-            times the channels, then sub-pixel rearrangement, started as a nearest-neighbour
-            resize (Aitken et al. 2017: no checkerboard at the start).
+            ``"transpose-4"``: transposed convolution 4x4, whose kernels overlap evenly (no
+            checkerboard); ``"resize"``: nearest-neighbour resize, then convolution 3x3 (Odena et
+            al. 2016: no checkerboard); ``"pixel-shuffle"``: convolution 3x3 at the low resolution
+            to four times the channels, then sub-pixel rearrangement, started as a
+            nearest-neighbour resize (Aitken et al. 2017: no checkerboard at the start).
         bias: whether the convolution has a bias.
     """
 
@@ -75,12 +76,16 @@ class Doubling(nn.Module):
         super().__init__()
         self.size = size
         self.how = how
-        if how == "transpose":
-            padding, extra = zip(*map(_transpose_padding, size_in, size), strict=True)
+        if how in ("transpose", "transpose-4"):
+            kernel = 4 if how == "transpose-4" else KERNEL
+            padding, extra = zip(
+                *(_transpose_padding(*sizes, kernel) for sizes in zip(size_in, size, strict=True)),
+                strict=True,
+            )
             self.convolution: nn.Module = nn.ConvTranspose2d(
                 channels_in,
                 channels_out,
-                KERNEL,
+                kernel,
                 STRIDE,
                 padding=padding,
                 output_padding=extra,
@@ -114,8 +119,8 @@ class Doubling(nn.Module):
         return features
 
 
-def _transpose_padding(size_in: int, size: int) -> tuple[int, int]:
+def _transpose_padding(size_in: int, size: int, kernel: int) -> tuple[int, int]:
     """Return padding and output padding that make ``size_in`` into ``size``."""
-    bare = (size_in - 1) * STRIDE + KERNEL
+    bare = (size_in - 1) * STRIDE + kernel
     padding = max(0, -(-(bare - size) // 2))
     return padding, size - (bare - 2 * padding)

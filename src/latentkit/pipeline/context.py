@@ -92,7 +92,7 @@ class Workshop:
         if split == "test":
             return DeviceImages(self.images("test").images, self.device)
         rows = self.split.train if split == "train" else self.split.validation
-        return DeviceImages(self.images("train").images[rows], self.device)
+        return DeviceImages(self.images("train").images, self.device, rows)
 
     @cached_property
     def corruption(self) -> CorruptionChain:

@@ -39,6 +39,7 @@ from latentkit.training.device import (
     resolve_precision,
     resolve_threads,
 )
+from latentkit.training.loop import steps_per_epoch
 
 _TYPICAL_EPOCHS, _MOST_EPOCHS, _ENOUGH_STEPS = 10, 50, 2000
 _TYPICAL_BATCH, _LEAST_BATCH, _ENOUGH_BATCHES = 256, 32, 32
@@ -100,6 +101,7 @@ def resume_run(
     tell: Listener,
     data_dir: Path | None = None,
     stages: Plan = plan,
+    overrides: Mapping[str, Any] | None = None,
 ) -> RunFolder:
     """Do what is missing of a run.
 
@@ -109,13 +111,15 @@ def resume_run(
         tell: hears of progress.
         data_dir: where the data sets are now; None for where they were.
         stages: the plan that the run was started with.
+        overrides: options that the run shall have: those it has, or more ``training.epochs``.
 
     Raises:
+        UserError: the overrides contradict the run.
         LatentkitError: as `start_run`; `IntegrityError` where files of the run were changed.
     """
     folder = RunFolder.open(path)
     with folder.writing():
-        config = stored_config(folder, registry)
+        config = _extend(folder, registry, overrides or {}, tell)
         tell(RunPreparing(tuple(stage.name for stage in stages(config))))
         _tell_of_other_versions(folder, tell)
         _check_parts(config, registry)
@@ -191,8 +195,22 @@ def prepare(config: RunConfig, registry: Registry, data: Path) -> tuple[RunConfi
             f"images {test.image_shape}: they must have one shape"
         )
     workshop.config = with_counts(config, len(workshop.split.train))
-    workshop.new_model()
+    _check_warm_up(workshop)
     return workshop.config, workshop
+
+
+def _check_warm_up(workshop: Workshop) -> None:
+    """Build the model, and refuse a warm-up that training would never end."""
+    training = workshop.config.training
+    warm_up = getattr(workshop.new_model(), "warm_up_steps", 0)
+    each = steps_per_epoch(len(workshop.split.train), int(training.batch_size))
+    total = int(training.epochs) * each
+    if warm_up > total:
+        raise UserError(
+            f"model {workshop.config.model.name!r} warms up for {warm_up:,} steps, and training "
+            f"has {total:,} ({training.epochs} epochs of {each}): lower model.warm_up, or train "
+            f"for more epochs"
+        )
 
 
 def stored_config(folder: RunFolder, registry: Registry) -> RunConfig:
@@ -208,12 +226,64 @@ def stored_config(folder: RunFolder, registry: Registry) -> RunConfig:
         raise IntegrityError(f"{folder.path / CONFIG} was damaged: {error}") from error
     known = folder.manifest.config
     here = {key: value for key, value in document.items() if key != "embedding"}
-    if canonical_sha256(here) != folder.manifest.config_sha256:
+    if canonical_sha256(here) != folder.manifest.config_sha256 and not _has_more_epochs(
+        known, here
+    ):
         raise IntegrityError(
             f"{folder.path / CONFIG} was edited ({_difference(known, here)}): a run keeps its "
             f"configuration; put that back, and start another run with --config and a copy"
         )
     return build_config(document, registry)
+
+
+def _extend(
+    folder: RunFolder, registry: Registry, overrides: Mapping[str, Any], tell: Listener
+) -> RunConfig:
+    """Return the run's configuration, with more epochs where they are asked for.
+
+    The configuration is written before the manifest, so that a run that is killed in between
+    is one whose ``config.toml`` asks for more epochs, which `stored_config` takes as it is.
+    """
+    stored = stored_config(folder, registry)
+    config = build_config(stored.as_dict(), registry, overrides=overrides)
+    before, after = stored.identity(), config.identity()
+    if before != after and not _has_more_epochs(before, after):
+        raise UserError(
+            f"run {folder.manifest.id} keeps its configuration ({_difference(before, after)}); "
+            f"only training.epochs may grow: start another run with "
+            f"--config {folder.path / CONFIG}"
+        )
+    known = folder.manifest.config
+    if known != after:
+        write_bytes(folder.path / CONFIG, config.to_toml().encode())
+        folder.manifest.config = after
+        folder.manifest.config_sha256 = config.identity_sha256()
+        folder.manifest.write(folder.path)
+        training = config.training
+        tell(
+            Notice(
+                "extended",
+                f"training goes on from {known['training']['epochs']} to {training.epochs} epochs, "
+                f"and the {training.schedule} schedule is that of {training.epochs} from now on",
+                "info",
+            )
+        )
+    return config
+
+
+def _has_more_epochs(known: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
+    """Return whether two configurations differ in nothing but a greater number of epochs."""
+
+    def rest(document: Mapping[str, Any]) -> dict[str, Any]:
+        training = {k: v for k, v in document["training"].items() if k != "epochs"}
+        return {**document, "training": training}
+
+    try:
+        return rest(known) == rest(here) and (
+            here["training"]["epochs"] > known["training"]["epochs"]
+        )
+    except (KeyError, TypeError, AttributeError):  # it was edited in more than that
+        return False
 
 
 def _execute(

@@ -27,14 +27,17 @@ def summarise(folder: RunFolder) -> dict[str, Any]:
     if DATA in there:
         summary["counts"] = folder.json(DATA)["counts"]
     if HISTORY in there:
-        epochs = folder.json(HISTORY)["epochs"]
-        summary["epochs"] = len(epochs)
-        summary["validation"] = epochs[-1]["validation"]
+        history = folder.json(HISTORY)
+        summary["epochs"] = len(history["epochs"])
+        summary["weights_epoch"] = history["weights_epoch"]
+        summary["validation"] = history["epochs"][history["weights_epoch"] - 1]["validation"]
     if EVALUATION in there:
         card = folder.json(EVALUATION)
         summary["latent_dim"] = card["latent_dim"]
         summary["reconstruction"] = card["reconstruction"]
         summary["baselines"] = card["baselines"]
+        if "likelihood" in card:
+            summary["likelihood"] = card["likelihood"]
     summary["maps"] = {
         facts["embedding"]: {
             "n_points": facts["n_points"],
@@ -70,6 +73,16 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
             )
         pca = summary["baselines"]["pca"]
         rows.append((f"Test MSE, PCA of {d}", estimate_text(pca["mse"])))
+    if "likelihood" in summary:
+        found = summary["likelihood"]
+        rows.append(("Test ELBO", f"{nats_text(found['elbo'])} nats an image"))
+        rows.append(
+            (
+                f"Test log-likelihood, IWAE-{found['importance_samples']}",
+                f"{nats_text(found['importance_weighted'])} nats an image",
+            )
+        )
+        rows.append(("Active dimensions", f"{found['active_dimensions']} of {d}"))
     for name, quality in summary["maps"].items():
         rows.append((f"Map {name}", quality_line(quality)))
     if summary["seconds"]:
@@ -100,6 +113,11 @@ def quality_line(quality: Mapping[str, Any]) -> str:
 def estimate_text(estimate: Mapping[str, float]) -> str:
     """Return a mean with its standard error."""
     return f"{estimate['value']:.4f} ± {estimate['standard_error']:.4f}"
+
+
+def nats_text(estimate: Mapping[str, float]) -> str:
+    """Return a mean of nats with its standard error."""
+    return f"{estimate['value']:.1f} ± {estimate['standard_error']:.1f}"
 
 
 def _short(estimate: Mapping[str, float]) -> str:

@@ -10,9 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit.config import PartConfig, RunConfig, canonical_sha256, find_part
+from latentkit.data.batches import DeviceImages
 from latentkit.errors import LatentkitError, PluginError, ResourceError
 from latentkit.evaluation.baselines import pca_reconstruction_errors
-from latentkit.evaluation.inference import corruption_errors, encode, reconstruction_errors
+from latentkit.evaluation.inference import (
+    corruption_errors,
+    encode,
+    reconstruction_errors,
+    saturated_share,
+)
+from latentkit.evaluation.likelihood import SAMPLES, likelihood_card
 from latentkit.evaluation.map_quality import map_quality
 from latentkit.pipeline.context import (
     DATA,
@@ -28,13 +35,15 @@ from latentkit.pipeline.environment import available_memory_bytes
 from latentkit.pipeline.pages import report
 from latentkit.pipeline.stages import Stage
 from latentkit.plugin.events import Notice, StageProgress
-from latentkit.plugin.protocols import SupportsEstimate
+from latentkit.plugin.protocols import Generative, SupportsEstimate
 from latentkit.plugin.seeds import short_stream_seed, stream_seed
 from latentkit.training.checkpoint import CheckpointStore, save_tensors
 from latentkit.training.loop import TrainingJob, train
 
 PROTOCOL = 1
 """Version of the evaluation: figures of two versions are not to be compared."""
+
+_SATURATED = 0.999  # of all pixels
 
 
 def plan(config: RunConfig) -> list[Stage]:
@@ -52,7 +61,7 @@ def plan(config: RunConfig) -> list[Stage]:
     maps = [path for part in config.embeddings for path in map_paths(part)]
     return [
         Stage("data", _data),
-        Stage("train", _train, reads=(DATA,)),
+        Stage("train", _train, reads=(DATA,), settings=f"epochs={config.training.epochs}"),
         Stage("encode", _encode, reads=(DATA, MODEL)),
         *embeds,
         Stage("evaluate", _evaluate, reads=(DATA, MODEL)),
@@ -98,12 +107,12 @@ def _train(context: RunContext) -> None:
         options=config.training,
         precision="bfloat16" if config.training.precision == "bfloat16" else "float32",
         seed=context.seed,
-        config_sha256=config.identity_sha256(),
+        config_sha256=config.trajectory_sha256(),
     )
-    history = train(job, CheckpointStore(context.folder.path / "checkpoints"), context.tell)
-    state = job.model.state_dict()
-    context.folder.commit(MODEL, "train", lambda path: save_tensors(state, path))
-    context.folder.commit_json(HISTORY, "train", {"epochs": list(history)})
+    trained = train(job, CheckpointStore(context.folder.path / "checkpoints"), context.tell)
+    context.folder.commit(MODEL, "train", lambda path: save_tensors(trained.weights, path))
+    document = {"weights_epoch": trained.weights_epoch, "epochs": list(trained.history)}
+    context.folder.commit_json(HISTORY, "train", document)
 
 
 def _encode(context: RunContext) -> None:
@@ -207,23 +216,19 @@ def fit_embedding(
 
 def _evaluate(context: RunContext) -> None:
     train_images, test_images = context.device_images("train"), context.device_images("test")
-    errors = reconstruction_errors(context.model, test_images)
-    pca = pca_reconstruction_errors(train_images, test_images, context.model.latent_dim)
-    reconstruction: dict[str, Any] = {"mse": _mean(errors)}
-    if context.corruption:
-        denoised = reconstruction_errors(context.model, test_images, context.evaluation_noise())
-        reconstruction["mse_from_corrupted"] = _mean(denoised)
-        reconstruction["mse_of_corrupted"] = _mean(
-            corruption_errors(test_images, context.evaluation_noise())
-        )
+    model = context.model
+    errors = reconstruction_errors(model, test_images)
+    pca = pca_reconstruction_errors(train_images, test_images, model.latent_dim)
     document = {
         "protocol": PROTOCOL,
         "split": "test",
         "n_images": len(errors),
-        "latent_dim": context.model.latent_dim,
-        "reconstruction": reconstruction,
-        "baselines": {"pca": {"n_components": context.model.latent_dim, "mse": _mean(pca)}},
+        "latent_dim": model.latent_dim,
+        "reconstruction": {"mse": _mean(errors), **_denoising(context, test_images)},
+        "baselines": {"pca": {"n_components": model.latent_dim, "mse": _mean(pca)}},
     }
+    if isinstance(model, Generative):
+        document["likelihood"] = _likelihood(context, test_images)
     context.folder.commit_json(EVALUATION, "evaluate", document)
     if errors.mean() > pca.mean():
         context.tell(
@@ -233,6 +238,44 @@ def _evaluate(context: RunContext) -> None:
                 f"({pca.mean():.4f}): train for more epochs, or raise the learning rate",
             )
         )
+    if saturated_share(model, test_images) > _SATURATED:
+        context.tell(
+            Notice(
+                "saturated",
+                "nearly every pixel of the reconstructions is black or white: the decoder is "
+                "saturated; lower training.learning_rate, or set training.clip_norm=1",
+            )
+        )
+
+
+def _denoising(context: RunContext, images: DeviceImages) -> dict[str, Any]:
+    """Return the errors from corrupted input and of that input itself, for denoising models."""
+    if not context.corruption:
+        return {}
+    denoised = reconstruction_errors(context.model, images, context.evaluation_noise())
+    corrupted = corruption_errors(images, context.evaluation_noise())
+    return {"mse_from_corrupted": _mean(denoised), "mse_of_corrupted": _mean(corrupted)}
+
+
+def _likelihood(context: RunContext, images: DeviceImages) -> dict[str, Any]:
+    card = likelihood_card(context.model, images, stream_seed(context.seed, "likelihood"))
+    active, dimensions = int(card.active.sum()), len(card.active)
+    if active < dimensions:
+        context.tell(
+            Notice(
+                "posterior-collapse",
+                f"{active} of {dimensions} latent dimensions are active, the others carry nothing: "
+                f"lower model.beta, or set model.warm_up or model.free_bits",
+            )
+        )
+    return {
+        "unit": "nats an image",
+        "elbo": _mean(card.elbo),
+        "importance_weighted": _mean(card.importance_weighted),
+        "importance_samples": SAMPLES,
+        "importance_images": len(card.importance_weighted),
+        "active_dimensions": active,
+    }
 
 
 def _mean(values: NDArray[np.float64]) -> dict[str, float]:

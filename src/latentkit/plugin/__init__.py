@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from latentkit.plugin.images import (
         ImageData,
+        to_uint8,
     )
     from latentkit.plugin.options import (
         NoOptions,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         Budget,
         Corruption,
         Embedding,
+        Generative,
         Objective,
         ResourceEstimate,
         StudyResult,
@@ -63,6 +65,7 @@ __all__ = [
     "EmbeddingSpec",
     "EpochFinished",
     "Event",
+    "Generative",
     "ImageData",
     "ModelSpec",
     "NoOptions",
@@ -80,6 +83,7 @@ __all__ = [
     "TunerSpec",
     "hookimpl",
     "search_all",
+    "to_uint8",
 ]
 
 # A declaration needs specs and a marker; numpy and pydantic come only with what uses them.
@@ -102,7 +106,10 @@ _HOMES = {
         "SearchRange",
         "search_all",
     ),
-    "images": ("ImageData",),
+    "images": (
+        "ImageData",
+        "to_uint8",
+    ),
     "events": (
         "EpochFinished",
         "Event",
@@ -113,6 +120,7 @@ _HOMES = {
         "Budget",
         "Corruption",
         "Embedding",
+        "Generative",
         "Objective",
         "ResourceEstimate",
         "StudyResult",

@@ -96,7 +96,10 @@ class StageFinished(Event):
 
 @dataclass(frozen=True)
 class TrainingStarted(Event):
-    """Training begins after ``first_epoch`` finished epochs, on ``device`` in ``precision``."""
+    """Training begins after ``first_epoch`` finished epochs, on ``device`` in ``precision``.
+
+    ``placement`` says where the images are: in memory, or streamed because they do not fit.
+    """
 
     epochs: int
     first_epoch: int
@@ -104,6 +107,7 @@ class TrainingStarted(Event):
     parameters: int
     device: str
     precision: str
+    placement: str = "in memory"
 
 
 @dataclass(frozen=True)

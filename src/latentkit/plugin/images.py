@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +85,36 @@ class ImageData:
         shape = "x".join(map(str, self.image_shape))
         classes = f", {len(self.class_names)} classes" if self.labels is not None else ""
         return f"ImageData({len(self):,} images {shape}{classes})"
+
+
+def to_uint8(values: ArrayLike) -> NDArray[np.uint8]:
+    """Return images as uint8 (N, C, H, W).
+
+    Args:
+        values: (N, H, W), (N, C, H, W) or (N, H, W, C); uint8 in 0..255, or float in [0, 1],
+            which is rounded to 8 bits.
+
+    Raises:
+        ValueError: they have another shape, type or range.
+    """
+    images = np.asarray(values) if not isinstance(values, np.memmap) else values
+    if images.ndim == 3:
+        images = images[:, None]
+    if images.ndim == 4 and images.shape[1] not in (1, 3) and images.shape[3] in (1, 3):
+        images = images.transpose(0, 3, 1, 2)
+    if images.ndim != 4 or not len(images) or images.shape[1] not in (1, 3):
+        raise ValueError(
+            f"images have shape {np.shape(values)}, expected (N, H, W) or (N, C, H, W) with 1 or "
+            f"3 channels; rows of pixels must be reshaped first"
+        )
+    if images.dtype == np.uint8:
+        return images
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"images are {images.dtype}, expected uint8, or float in [0, 1]")
+    low, high = float(images.min()), float(images.max())
+    if not (low >= 0 and high <= 1):  # also refuses NaN
+        raise ValueError(f"images reach from {low:g} to {high:g}, expected [0, 1]: divide by 255?")
+    return np.asarray(np.rint(images * 255), dtype=np.uint8)
 
 
 def _check_images(images: Any) -> int:

@@ -52,6 +52,30 @@ class Autoencoder(Protocol):
         ...
 
 
+@runtime_checkable
+class Generative(Protocol):
+    """What a model tagged ``"generative"`` has beside `Autoencoder`.
+
+    Where its loss changes over its first steps (a KL warm-up), it states their number as
+    ``warm_up_steps``: early stopping and the choice of the best epoch wait for them.
+    """
+
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mu and log_var of q(z | images), each (B, latent_dim)."""
+        ...
+
+    def sample(self, n: int, generator: Generator | None = None) -> Tensor:
+        """Draw from the prior and decode: n images (n, C, H, W) in [0, 1]."""
+        ...
+
+    def log_likelihood(self, images: Tensor, samples: int) -> Tensor:
+        """Return a lower bound of log p(images), (B,), in nats, from importance samples.
+
+        With one sample it is an unbiased estimate of the ELBO.
+        """
+        ...
+
+
 class ModelTarget(Protocol):
     """Target of a `ModelSpec`."""
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from latentkit.errors import IntegrityError
 from latentkit.runs.commit import sha256_of, write_atomically, write_json
@@ -46,11 +45,9 @@ class CheckpointStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    def save(self, tensors: Mapping[str, Tensor], progress: Progress) -> None:
         """Commit a checkpoint and drop all but the last two."""
         tensors_path, record_path = self._paths(progress.epoch)
-        tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-        tensors |= _optimizer_tensors(optimizer)
         write_atomically(tensors_path, lambda path: save_tensors(tensors, path))
         write_json(
             record_path,
@@ -66,13 +63,11 @@ class CheckpointStore:
             for path in reversed(self._paths(epoch)):
                 path.unlink(missing_ok=True)
 
-    def restore(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, config_sha256: str
-    ) -> tuple[Progress | None, list[str]]:
-        """Load the latest intact checkpoint into model and optimiser.
+    def latest(self, config_sha256: str) -> tuple[Progress | None, dict[str, Tensor], list[str]]:
+        """Read the latest intact checkpoint.
 
         Returns:
-            Its progress, or None where there is none; and a line for each damaged one.
+            Its progress (None where there is none) and tensors; and a line for each damaged one.
         """
         damaged = []
         for epoch in reversed(self._epochs()):
@@ -81,16 +76,10 @@ class CheckpointStore:
             except IntegrityError as error:
                 damaged.append(str(error))
                 continue
-            if progress.config_sha256 != config_sha256:
-                damaged.append(f"checkpoint of epoch {epoch} belongs to another configuration")
-                continue
-            prefix = "model."
-            model.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            )
-            _load_optimizer(optimizer, tensors)
-            return progress, damaged
-        return None, damaged
+            if progress.config_sha256 == config_sha256:
+                return progress, tensors, damaged
+            damaged.append(f"checkpoint of epoch {epoch} belongs to another configuration")
+        return None, {}, damaged
 
     def _read(self, epoch: int) -> tuple[Progress, dict[str, Tensor]]:
         tensors_path, record_path = self._paths(epoch)
@@ -116,33 +105,4 @@ class CheckpointStore:
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors as safetensors: on the CPU, contiguous, each with its own memory."""
-    separate = {k: v.detach().to("cpu").contiguous().clone() for k, v in tensors.items()}
-    # save_file would hide the system's error, a full disk say, in one of its own.
-    path.write_bytes(save(separate))
-
-
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state = optimizer.state_dict()["state"]
-    return {
-        f"optimizer.{parameter}.{name}": torch.as_tensor(value)
-        for parameter, values in state.items()
-        for name, value in values.items()
-    }
-
-
-def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    groups = optimizer.state_dict()["param_groups"]
-    order = [number for group in groups for number in group["params"]]
-    parameters = dict(
-        zip(order, (p for group in optimizer.param_groups for p in group["params"]), strict=True)
-    )
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimizer."):
-            _, number, name = key.split(".", 2)
-            parameter = parameters[int(number)]
-            if value.shape == parameter.shape:
-                # Fused kernels walk parameter and state in memory order: the layouts must agree.
-                value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-            state.setdefault(int(number), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    save_file({k: v.detach().to("cpu").contiguous().clone() for k, v in tensors.items()}, path)

@@ -2,19 +2,20 @@
 
 It reads top to bottom: epochs, steps, validation, checkpoint. What is random in an epoch (the
 order, the noise, what a model draws itself) follows from seed and epoch alone, so training that
-goes on from a checkpoint is training that was never interrupted, to the byte.
+goes on from a checkpoint is training that was never interrupted, to the byte. When to stop and
+which epoch was the best follow from the history alone, for the same reason.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from latentkit.config import TrainingOptions
 from latentkit.data.batches import DeviceImages, epoch_order, full_batches
@@ -31,10 +32,13 @@ from latentkit.plugin.seeds import stream_seed
 from latentkit.training.checkpoint import CheckpointStore, Progress
 from latentkit.training.device import Precision
 from latentkit.training.meter import LossMeter
-from latentkit.training.optimisation import learning_rate, make_optimizer
+from latentkit.training.optimisation import learning_rate
+from latentkit.training.state import TrainingState, Weights
 
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
 _SECONDS_BETWEEN_REPORTS = 0.1
+
+Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -69,13 +73,30 @@ class TrainingJob:
     @property
     def steps_per_epoch(self) -> int:
         """Number of optimiser steps an epoch."""
-        order = torch.empty(len(self.train), device="meta")
-        return len(full_batches(order, int(self.options.batch_size)))
+        return steps_per_epoch(len(self.train), int(self.options.batch_size))
+
+    @property
+    def warm_up_steps(self) -> int:
+        """Steps in which the model's loss is not yet what it will be."""
+        return int(getattr(self.model, "warm_up_steps", 0))
 
 
-def train(
-    job: TrainingJob, checkpoints: CheckpointStore | None, tell: Listener
-) -> tuple[Mapping[str, Any], ...]:
+@dataclass(frozen=True)
+class Trained:
+    """What training gives.
+
+    Args:
+        weights: the model's state, of the epoch ``weights_epoch``.
+        weights_epoch: the best epoch, or the last, as the options say.
+        history: one record an epoch: epoch, loss terms, learning rate, seconds.
+    """
+
+    weights: Weights
+    weights_epoch: int
+    history: tuple[Record, ...]
+
+
+def train(job: TrainingJob, checkpoints: CheckpointStore | None, tell: Listener) -> Trained:
     """Train ``job.model`` in place, going on from the latest checkpoint.
 
     Args:
@@ -83,14 +104,11 @@ def train(
         checkpoints: where state is kept between epochs; None keeps none.
         tell: hears of batches and epochs.
 
-    Returns:
-        One record an epoch: epoch, train and validation loss terms, learning rate, seconds.
-
     Raises:
         DivergedError: a loss is NaN or infinite; the last checkpoint is from before.
     """
-    optimizer = make_optimizer(job.model, job.options, job.train.device)
-    progress = _restore(job, optimizer, checkpoints, tell)
+    state = TrainingState(job.model, job.options, job.train.device)
+    progress = _restore(job, state, checkpoints, tell)
     tell(
         TrainingStarted(
             epochs=job.epochs,
@@ -99,53 +117,97 @@ def train(
             parameters=sum(p.numel() for p in job.model.parameters()),
             device=str(job.train.device),
             precision=job.precision,
+            placement=job.train.placement,
         )
     )
     saved_at = -math.inf
-    for epoch in range(progress.epoch + 1, job.epochs + 1):
-        record = _run_epoch(job, optimizer, epoch, tell)
+    while progress.epoch < job.epochs and not _is_enough(job, progress.history, tell):
+        record = _run_epoch(job, state, progress.epoch + 1, tell)
         history = (*progress.history, asdict(record))
+        epoch = record.epoch
         progress = Progress(epoch, epoch * job.steps_per_epoch, history, job.config_sha256)
+        if job.options.keep == "best" and best_epoch(job, history) == epoch:
+            state.best = state.weights()
         due = epoch == job.epochs or time.monotonic() - saved_at > _SECONDS_BETWEEN_CHECKPOINTS
         if checkpoints is not None and due:
-            checkpoints.save(job.model, optimizer, progress)
+            checkpoints.save(state.tensors(), progress)
             saved_at = time.monotonic()
         tell(record)
-    return progress.history
+    if job.options.keep == "best" and state.best is not None:
+        return Trained(state.best, best_epoch(job, progress.history), progress.history)
+    return Trained(state.weights(), progress.epoch, progress.history)
+
+
+def best_epoch(job: TrainingJob, history: Sequence[Record]) -> int:
+    """Return the epoch of least validation loss; the first of equals.
+
+    Epochs that end within the model's warm-up do not count, for their loss is another one; where
+    all do, it is the last.
+    """
+    counted = [r for r in history if r["epoch"] * job.steps_per_epoch >= job.warm_up_steps]
+    if not counted:
+        return int(history[-1]["epoch"])
+    return int(min(counted, key=lambda r: (r["validation"]["loss"], r["epoch"]))["epoch"])
+
+
+def steps_per_epoch(n: int, batch_size: int) -> int:
+    """Return the number of optimiser steps an epoch of ``n`` images has."""
+    return len(full_batches(torch.empty(n, device="meta"), batch_size))
+
+
+def _is_enough(job: TrainingJob, history: Sequence[Record], tell: Listener) -> bool:
+    """Return whether early stopping has seen too many epochs without a better one."""
+    if not job.options.patience or not history:
+        return False
+    epoch, best = int(history[-1]["epoch"]), best_epoch(job, history)
+    if epoch - best < job.options.patience:
+        return False
+    tell(
+        Notice(
+            "stopped-early",
+            f"stopped after epoch {epoch}: the validation loss has not fallen since epoch {best}",
+            "info",
+        )
+    )
+    return True
 
 
 def _restore(
     job: TrainingJob,
-    optimizer: torch.optim.Optimizer,
+    state: TrainingState,
     checkpoints: CheckpointStore | None,
     tell: Listener,
 ) -> Progress:
-    progress, damaged = None, list[str]()
-    if checkpoints is not None:
-        progress, damaged = checkpoints.restore(job.model, optimizer, job.config_sha256)
+    start = Progress(0, 0, (), job.config_sha256)
+    if checkpoints is None:
+        return start
+    progress, tensors, damaged = checkpoints.latest(job.config_sha256)
     for line in damaged:
         tell(Notice("checkpoint-damaged", f"{line}; going on from an earlier one"))
-    return progress or Progress(0, 0, (), job.config_sha256)
+    if progress is None:
+        return start
+    state.load(tensors)
+    return progress
 
 
-def _run_epoch(
-    job: TrainingJob, optimizer: torch.optim.Optimizer, epoch: int, tell: Listener
-) -> EpochFinished:
+def _run_epoch(job: TrainingJob, state: TrainingState, epoch: int, tell: Listener) -> EpochFinished:
     started = time.perf_counter()
-    terms = _train_epoch(job, optimizer, epoch, tell)
+    terms = _train_epoch(job, state, epoch, tell)
     seconds = time.perf_counter() - started
+    with state.for_evaluation():
+        validation = validate(job, epoch)
     return EpochFinished(
         epoch=epoch,
         epochs=job.epochs,
         train=terms,
-        validation=validate(job, epoch),
-        learning_rate=optimizer.param_groups[0]["lr"],
+        validation=validation,
+        learning_rate=state.optimizer.param_groups[0]["lr"],
         seconds=seconds,
     )
 
 
 def _train_epoch(
-    job: TrainingJob, optimizer: torch.optim.Optimizer, epoch: int, tell: Listener
+    job: TrainingJob, state: TrainingState, epoch: int, tell: Listener
 ) -> dict[str, float]:
     device = job.train.device
     torch.manual_seed(stream_seed(job.seed, "train", epoch))  # for what the model itself draws
@@ -158,20 +220,30 @@ def _train_epoch(
     job.model.train()
     for number, index in enumerate(batches):
         step = (epoch - 1) * len(batches) + number
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(job.options, step, total)
+        state.set_learning_rate(learning_rate(job.options, step, total))
         targets = job.train.batch(index)
-        inputs = job.corruption(targets, noise)
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, torch.bfloat16, enabled=job.precision == "bfloat16"):
-            terms = job.model.loss(inputs, targets, step=step)
-        terms["loss"].backward()
-        optimizer.step()
+        terms = _step(job, state, job.corruption(targets, noise), targets, step)
         meter.add(terms, len(index))
         if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
             reported = time.monotonic()
             tell(BatchFinished(epoch, number + 1, len(batches), meter.means()["loss"]))
     return meter.means()
+
+
+def _step(
+    job: TrainingJob, state: TrainingState, inputs: Tensor, targets: Tensor, step: int
+) -> Mapping[str, Tensor]:
+    """Take one optimiser step; returns the loss terms before it."""
+    state.optimizer.zero_grad(set_to_none=True)
+    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=job.precision == "bfloat16"):
+        terms: Mapping[str, Tensor] = job.model.loss(inputs, targets, step=step)
+    torch.autograd.backward(terms["loss"])
+    if job.options.clip_norm:
+        nn.utils.clip_grad_norm_(job.model.parameters(), job.options.clip_norm)
+    state.optimizer.step()
+    if state.average is not None:
+        state.average.update(step)
+    return terms
 
 
 @torch.no_grad()

@@ -20,11 +20,16 @@ def make_optimizer(
     """Return the optimiser; fused where torch has fused kernels for the device."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     fused = device.type in ("cpu", "cuda")
+    betas = (0.9, options.beta2)
     if options.optimizer == "adamw":
         return torch.optim.AdamW(
-            parameters, options.learning_rate, weight_decay=options.weight_decay, fused=fused
+            parameters,
+            options.learning_rate,
+            betas=betas,
+            weight_decay=options.weight_decay,
+            fused=fused,
         )
-    return torch.optim.Adam(parameters, options.learning_rate, fused=fused)
+    return torch.optim.Adam(parameters, options.learning_rate, betas=betas, fused=fused)
 
 
 def learning_rate(options: TrainingOptions, step: int, steps: int) -> float:

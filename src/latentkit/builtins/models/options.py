@@ -2,39 +2,103 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from latentkit.plugin import Options, SearchRange, search_all
 
-LatentDim = Annotated[int, SearchRange(2, 64, log=True)]
 Activation = Literal["relu", "leaky-relu", "gelu", "silu", "tanh"]
+Norm = Literal["none", "batch", "group"]
+Widths = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=65536)], ...],
+    BeforeValidator(lambda value: _listed(value)),
+]
 
 
-class ConvAutoencoderOptions(Options):
-    """The network of `latentkit.builtins.models.conv_ae`."""
+def _listed(value: Any) -> Any:
+    """Take one width as a list of one."""
+    return [value] if isinstance(value, int) and not isinstance(value, bool) else value
 
-    latent_dim: LatentDim = Field(16, ge=1, le=4096, description="Number of latent dimensions.")
+
+class NetworkOptions(Options):
+    """What every network can be told."""
+
+    latent_dim: Annotated[int, SearchRange(2, 64, log=True)] = Field(
+        16, ge=1, le=4096, description="Number of latent dimensions."
+    )
+    activation: Annotated[Activation, search_all] = Field(
+        "relu", description="Activation of every hidden layer."
+    )
+    norm: Norm = Field("batch", description="Normalisation before every activation.")
+
+
+class ConvOptions(NetworkOptions):
+    """The networks of `latentkit.nn.conv`."""
+
+    patch: Literal[1, 2, 4] = Field(
+        2, description="Pixels a side that are folded into channels first; 1: none."
+    )
     channels: tuple[Annotated[int, Field(ge=1, le=2048)], ...] = Field(
-        (16, 32, 64),
+        (32,),
         min_length=1,
         max_length=8,
         description="Feature maps after each 3x3 convolution of stride 2.",
     )
-    hidden: Annotated[int, SearchRange(64, 512, log=True)] = Field(
-        256, ge=0, le=65536, description="Width of the dense layer next to the latents; 0: none."
+    hidden: Widths = Field(
+        (512, 128), description="Widths of the dense layers between convolutions and latents."
     )
-    activation: Annotated[Activation, search_all] = Field(
-        "silu", description="Activation of every hidden layer."
-    )
-    norm: Literal["none", "batch", "group"] = Field(
-        "batch", description="Normalisation before every activation."
-    )
-    upsampling: Literal["transpose", "resize", "pixel-shuffle"] = Field(
+    upsampling: Literal["transpose", "transpose-4", "resize", "pixel-shuffle"] = Field(
         "pixel-shuffle",
         description="How the decoder doubles an image; only transpose can leave a checkerboard.",
     )
     odd_sizes: Literal["up", "down"] = Field(
         "up", description="How odd sizes are halved: 7 to 4 (up) or 7 to 3 (down)."
     )
+
+
+class DenseOptions(NetworkOptions):
+    """The networks of `latentkit.nn.dense`."""
+
+    hidden: Widths = Field(
+        (512, 256, 128), description="Widths of the hidden layers, from the image on."
+    )
+
+
+class VaeOptions(NetworkOptions):
+    """The objective of `latentkit.builtins.models.vae`."""
+
+    likelihood: Literal["bernoulli", "continuous-bernoulli", "gaussian", "gaussian-learned"] = (
+        Field(
+            "gaussian-learned",
+            description="What logits say of a pixel; bernoulli is no density of grey images.",
+        )
+    )
+    sigma: float = Field(
+        0.1, gt=0, le=10, description="Standard deviation of gaussian; start of gaussian-learned."
+    )
+    beta: Annotated[float, SearchRange(0.1, 10.0, log=True)] = Field(
+        1.0, ge=0, le=1e4, description="Weight of the KL; 1 makes the loss the negative ELBO."
+    )
+    warm_up: int = Field(
+        0, ge=0, description="Optimiser steps over which the KL's weight rises to beta."
+    )
+    free_bits: float = Field(
+        0.0, ge=0, le=100, description="Nats of KL that each latent dimension has for free."
+    )
+
+
+class ConvAutoencoderOptions(ConvOptions):
+    """Options of ``conv-ae``."""
+
+
+class DenseAutoencoderOptions(DenseOptions):
+    """Options of ``dense-ae``."""
+
+
+class ConvVaeOptions(VaeOptions, ConvOptions):
+    """Options of ``conv-vae``."""
+
+
+class DenseVaeOptions(VaeOptions, DenseOptions):
+    """Options of ``dense-vae``."""

@@ -6,7 +6,7 @@ from latentkit.plugin import ModelSpec, hookimpl
 
 LATENTKIT_HOOKSPEC_VERSION = 1
 
-_OPTIONS = "latentkit.builtins.models.options"
+_HERE = "latentkit.builtins.models"
 
 
 @hookimpl
@@ -15,6 +15,26 @@ def latentkit_models() -> Iterator[ModelSpec]:
     yield ModelSpec(
         name="conv-ae",
         summary="Convolutional autoencoder trained on squared error",
-        target="latentkit.builtins.models.conv_ae:build",
-        options=f"{_OPTIONS}:ConvAutoencoderOptions",
+        target=f"{_HERE}.autoencoder:build_conv",
+        options=f"{_HERE}.options:ConvAutoencoderOptions",
+    )
+    yield ModelSpec(
+        name="dense-ae",
+        summary="Dense autoencoder trained on squared error",
+        target=f"{_HERE}.autoencoder:build_dense",
+        options=f"{_HERE}.options:DenseAutoencoderOptions",
+    )
+    yield ModelSpec(
+        name="conv-vae",
+        summary="Convolutional variational autoencoder",
+        target=f"{_HERE}.vae:build_conv",
+        options=f"{_HERE}.options:ConvVaeOptions",
+        tags=frozenset({"generative"}),
+    )
+    yield ModelSpec(
+        name="dense-vae",
+        summary="Dense variational autoencoder",
+        target=f"{_HERE}.vae:build_dense",
+        options=f"{_HERE}.options:DenseVaeOptions",
+        tags=frozenset({"generative"}),
     )

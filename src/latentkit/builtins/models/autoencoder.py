@@ -1,0 +1,62 @@
+"""``conv-ae`` and ``dense-ae``: an encoder, its mirror, and the squared error between.
+
+With its options ``conv-ae`` is also the small network of many tutorials:
+``channels=[8, 16, 32] hidden=[64] latent_dim=3 patch=1 activation="relu" norm="none"
+upsampling="transpose" odd_sizes="down"`` is 28 -> 14 -> 7 -> 3 pixels, 288 -> 64 -> 3 features.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from latentkit.builtins.models.networks import ImageShape, conv_pair, dense_pair
+from latentkit.builtins.models.options import ConvAutoencoderOptions, DenseAutoencoderOptions
+
+
+class DeterministicAutoencoder(nn.Module):
+    """An autoencoder trained on the mean squared error a pixel.
+
+    Args:
+        encoder: images (B, C, H, W) to latents (B, latent_dim).
+        decoder: latents to logits (B, C, H, W).
+        latent_dim: number of latent dimensions.
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, latent_dim: int) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to latents (B, latent_dim)."""
+        return self.encoder(images)  # type: ignore[no-any-return]
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Map latents (B, latent_dim) to images (B, C, H, W) in [0, 1]."""
+        return self.decoder(latents).sigmoid()  # type: ignore[no-any-return]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Reconstruct images (B, C, H, W)."""
+        return self.decode(self.encode(images))
+
+    def loss(self, inputs: Tensor, targets: Tensor, *, step: int) -> dict[str, Tensor]:
+        """Return the mean squared error a pixel, in float32, under ``"loss"``."""
+        return {"loss": functional.mse_loss(self(inputs).float(), targets)}
+
+
+def build_conv(
+    options: ConvAutoencoderOptions, image_shape: ImageShape
+) -> DeterministicAutoencoder:
+    """Build ``conv-ae``; a network too deep for the images is a `UserError`."""
+    encoder, decoder = conv_pair(options, image_shape, options.latent_dim, "conv-ae")
+    return DeterministicAutoencoder(encoder, decoder, options.latent_dim)
+
+
+def build_dense(
+    options: DenseAutoencoderOptions, image_shape: ImageShape
+) -> DeterministicAutoencoder:
+    """Build ``dense-ae``."""
+    encoder, decoder = dense_pair(options, image_shape, options.latent_dim)
+    return DeterministicAutoencoder(encoder, decoder, options.latent_dim)

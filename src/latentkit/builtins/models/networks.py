@@ -1,0 +1,52 @@
+"""Encoders and decoders as the options of the built-in models describe them."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from latentkit.builtins.models.options import ConvOptions, DenseOptions
+from latentkit.errors import UserError
+from latentkit.nn.conv import ConvDecoder, ConvEncoder
+from latentkit.nn.dense import DenseDecoder, DenseEncoder
+
+ImageShape = tuple[int, int, int]
+
+
+def conv_pair(
+    options: ConvOptions, image_shape: ImageShape, features: int, model: str
+) -> tuple[nn.Module, nn.Module]:
+    """Return a convolutional encoder to ``features`` values, and the decoder from the latents.
+
+    Raises:
+        UserError: the images are too small for the network that was asked for.
+    """
+    shared = {
+        "image_shape": image_shape,
+        "channels": options.channels,
+        "hidden": options.hidden,
+        "act": options.activation,
+        "norm": options.norm,
+        "odd_sizes": options.odd_sizes,
+        "patch": options.patch,
+    }
+    try:
+        encoder = ConvEncoder(features=features, **shared)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise UserError(f"model {model}: {error}") from error
+    decoder = ConvDecoder(
+        latent_dim=options.latent_dim,
+        upsampling=options.upsampling,
+        **shared,  # type: ignore[arg-type]
+    )
+    return encoder, decoder
+
+
+def dense_pair(
+    options: DenseOptions, image_shape: ImageShape, features: int
+) -> tuple[nn.Module, nn.Module]:
+    """Return a dense encoder to ``features`` values, and the decoder from the latents."""
+    act, norm = options.activation, options.norm
+    return (
+        DenseEncoder(image_shape, options.hidden, features, act, norm),
+        DenseDecoder(image_shape, options.hidden, options.latent_dim, act, norm),
+    )

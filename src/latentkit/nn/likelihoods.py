@@ -1,0 +1,110 @@
+"""What a decoder's logits say of an image: log p(image | logits), and the image itself.
+
+A likelihood is a module, for it may have parameters. Log-likelihoods are float32, in nats, summed
+over all pixels and channels: shape (B,).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+LikelihoodName = Literal["bernoulli", "continuous-bernoulli", "gaussian", "gaussian-learned"]
+
+_NEAR_HALF = 1e-2
+_LEAST_LOG_SIGMA = -6.0
+
+
+class Likelihood(nn.Module):
+    """Base: the mean is the sigmoid of the logits unless a subclass knows better."""
+
+    def log_prob(self, logits: Tensor, images: Tensor) -> Tensor:
+        """Return log p(images | logits) in nats, (B,); images (B, C, H, W) in [0, 1]."""
+        raise NotImplementedError
+
+    def mean(self, logits: Tensor) -> Tensor:
+        """Return the expected images (B, C, H, W), in [0, 1]."""
+        return logits.float().sigmoid()
+
+
+class Bernoulli(Likelihood):
+    """Each value is on or off; on grey images this is cross-entropy, and no density."""
+
+    def log_prob(self, logits: Tensor, images: Tensor) -> Tensor:
+        """Return the negative cross-entropy."""
+        return -_sum(_cross_entropy(logits, images))
+
+
+class ContinuousBernoulli(Likelihood):
+    """Bernoulli with the constant that makes it a density on [0, 1].
+
+    G. Loaiza-Ganem and J. P. Cunningham, NeurIPS 2019.
+    """
+
+    def log_prob(self, logits: Tensor, images: Tensor) -> Tensor:
+        """Return the log-density."""
+        return _sum(log_constant(logits.float()) - _cross_entropy(logits, images))
+
+    def mean(self, logits: Tensor) -> Tensor:
+        """Return the mean: e^t / (e^t - 1) - 1 / t for logits t, 1/2 + t/12 near t = 0."""
+        t = logits.float()
+        near = t.abs() < _NEAR_HALF
+        safe = torch.where(near, torch.ones_like(t), t)
+        exact = -1 / torch.expm1(-safe) - 1 / safe
+        return torch.where(near, 0.5 + t / 12, exact).clamp(0, 1)
+
+
+class Gaussian(Likelihood):
+    """Independent Gaussians around the sigmoid of the logits, all of one sigma.
+
+    Args:
+        sigma: standard deviation; images reach from 0 to 1.
+        learned: train log sigma with the network (O. Rybkin et al., ICML 2021).
+    """
+
+    def __init__(self, sigma: float, *, learned: bool = False) -> None:
+        super().__init__()
+        start = torch.tensor(math.log(sigma))
+        if learned:
+            self.log_sigma = nn.Parameter(start)
+        else:
+            self.register_buffer("log_sigma", start)
+
+    def log_prob(self, logits: Tensor, images: Tensor) -> Tensor:
+        """Return the log-density."""
+        log_sigma = self.log_sigma.float().clamp(min=_LEAST_LOG_SIGMA)
+        squares = (images - self.mean(logits)).square() * (-2 * log_sigma).exp()
+        return -_sum(0.5 * squares + log_sigma + 0.5 * math.log(2 * math.pi))
+
+
+def make_likelihood(name: LikelihoodName, sigma: float) -> Likelihood:
+    """Return a new likelihood; ``sigma`` is where the Gaussians stand or start."""
+    if name == "bernoulli":
+        return Bernoulli()
+    if name == "continuous-bernoulli":
+        return ContinuousBernoulli()
+    return Gaussian(sigma, learned=name == "gaussian-learned")
+
+
+def log_constant(logits: Tensor) -> Tensor:
+    """Return log C of the continuous Bernoulli, C = t / tanh(t / 2) for logits t.
+
+    With lambda = sigmoid(t), C(lambda) = 2 artanh(1 - 2 lambda) / (1 - 2 lambda); near t = 0,
+    where this is 0 / 0, its series log 2 + t^2 / 12 is used.
+    """
+    near = logits.abs() < _NEAR_HALF
+    safe = torch.where(near, torch.ones_like(logits), logits)
+    exact = torch.log(safe.abs()) - torch.log(torch.tanh(safe.abs() / 2))
+    return torch.where(near, math.log(2) + logits.square() / 12, exact)
+
+
+def _cross_entropy(logits: Tensor, images: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(logits.float(), images, reduction="none")
+
+
+def _sum(values: Tensor) -> Tensor:
+    return values.flatten(1).sum(1)

@@ -1,0 +1,101 @@
+"""All that training changes, and its way into a checkpoint and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latentkit.config import TrainingOptions
+from latentkit.training.average import WeightAverage
+from latentkit.training.optimisation import make_optimizer
+
+Weights = dict[str, Tensor]
+
+
+class TrainingState:
+    """Model, optimiser, averaged weights and the best weights so far.
+
+    Args:
+        model: already on its device.
+        options: name the optimiser and the average.
+        device: where the model is.
+    """
+
+    def __init__(self, model: Any, options: TrainingOptions, device: torch.device) -> None:
+        self.model = model
+        self.optimizer = make_optimizer(model, options, device)
+        self.average = WeightAverage(model, options.ema_decay) if options.ema_decay else None
+        self.best: Weights | None = None
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Set the learning rate of the next step."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    @contextmanager
+    def for_evaluation(self) -> Iterator[Any]:
+        """Give the model as it would be used: in eval mode, with averaged weights if so asked."""
+        with self.average.in_model() if self.average else nullcontext():
+            yield self.model.eval()
+
+    def weights(self) -> Weights:
+        """Return a copy of the weights as they would be used."""
+        with self.for_evaluation() as model:
+            return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+    def tensors(self) -> Weights:
+        """Return everything as named tensors."""
+        groups: dict[str, Mapping[str, Tensor]] = {"model": self.model.state_dict()}
+        if self.average is not None:
+            groups["average"] = self.average.tensors()
+        if self.best is not None:
+            groups["best"] = self.best
+        tensors = {
+            f"{group}.{name}": value
+            for group, named in groups.items()
+            for name, value in named.items()
+        }
+        return tensors | _optimizer_tensors(self.optimizer)
+
+    def load(self, tensors: Weights) -> None:
+        """Go on from stored `tensors`."""
+        self.model.load_state_dict(_group(tensors, "model"))
+        _load_optimizer(self.optimizer, tensors)
+        if self.average is not None:
+            self.average.load(_group(tensors, "average"))
+        self.best = _group(tensors, "best") or None
+
+
+def _group(tensors: Mapping[str, Tensor], name: str) -> Weights:
+    prefix = f"{name}."
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> Weights:
+    state = optimizer.state_dict()["state"]
+    return {
+        f"optimizer.{parameter}.{name}": torch.as_tensor(value)
+        for parameter, values in state.items()
+        for name, value in values.items()
+    }
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    groups = optimizer.state_dict()["param_groups"]
+    order = [number for group in groups for number in group["params"]]
+    parameters = dict(
+        zip(order, (p for group in optimizer.param_groups for p in group["params"]), strict=True)
+    )
+    state: dict[int, Weights] = {}
+    for key, value in _group(tensors, "optimizer").items():
+        number, name = key.split(".", 1)
+        parameter = parameters[int(number)]
+        if value.shape == parameter.shape:
+            # Fused kernels walk parameter and state in memory order: the layouts must agree.
+            value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+        state.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
