@@ -1,6 +1,7 @@
-"""``gaussian-noise``: x + std * n, n ~ N(0, 1) for each value, clipped to [0, 1].
+"""``gaussian-noise``: x + std * n, n ~ N(0, 1) for each value.
 
-Clipping makes the noise on black and white pixels one-sided and smaller than ``std``.
+Values beyond [0, 1] are clipped, which makes the noise on black and white pixels one-sided and
+smaller than ``std``; or, without clipping, reflected at 0 and 1, which keeps its strength there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ def build(options: GaussianNoiseOptions) -> Corruption:
 
     def add_noise(images: Tensor, generator: Generator) -> Tensor:
         noise = torch.empty_like(images).normal_(0, 1, generator=generator)
-        return noise.mul_(options.std).add_(images).clamp_(0, 1)
+        noisy = noise.mul_(options.std).add_(images)
+        return noisy.clamp_(0, 1) if options.clip else _reflect(noisy)
 
     return add_noise
+
+
+def _reflect(values: Tensor) -> Tensor:
+    """Fold the line onto [0, 1] as if 0 and 1 were mirrors."""
+    return 1 - (values.remainder_(2) - 1).abs_()

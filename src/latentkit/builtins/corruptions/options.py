@@ -10,11 +10,36 @@ from latentkit.plugin import Options, SearchRange
 
 
 class GaussianNoiseOptions(Options):
-    """The noise of `latentkit.builtins.corruptions.gaussian_noise`."""
+    """Options of ``gaussian-noise``."""
 
     std: Annotated[float, SearchRange(0.05, 0.5)] = Field(
-        0.3,
-        ge=0,
-        le=10,
-        description="Standard deviation before clipping; images reach from 0 to 1.",
+        0.3, ge=0, le=10, description="Standard deviation; images reach from 0 to 1."
+    )
+    clip: bool = Field(
+        True, description="Clip to [0, 1], which weakens the noise at both ends; else reflect."
+    )
+
+
+class SaltAndPepperOptions(Options):
+    """Options of ``salt-and-pepper``."""
+
+    amount: Annotated[float, SearchRange(0.05, 0.5)] = Field(
+        0.2, ge=0, le=1, description="Share of the pixels that are hit, half of them white."
+    )
+
+
+class MaskingOptions(Options):
+    """Options of ``masking``."""
+
+    share: Annotated[float, SearchRange(0.1, 0.7)] = Field(
+        0.3, ge=0, le=1, description="Share of the squares that are blackened, on average."
+    )
+    block: int = Field(1, ge=1, le=256, description="Side of a square in pixels.")
+
+
+class BlurOptions(Options):
+    """Options of ``blur``."""
+
+    sigma: Annotated[float, SearchRange(0.5, 3.0)] = Field(
+        1.0, ge=0, le=50, description="Standard deviation of the Gaussian in pixels."
     )
