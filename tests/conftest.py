@@ -11,7 +11,12 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from textwrap import dedent
 
+import hypothesis
 import pytest
+
+# A slow machine is no failure.
+hypothesis.settings.register_profile("latentkit", deadline=None, max_examples=50)
+hypothesis.settings.load_profile("latentkit")
 
 DATA = os.environ.get("LATENTKIT_DATA", "")
 _TERMINAL = ("NO_COLOR", "FORCE_COLOR", "CI", "COLUMNS", "LINES", "TTY_COMPATIBLE")

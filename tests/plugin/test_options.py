@@ -29,6 +29,36 @@ def test_an_unknown_key_and_nan_are_refused():
         Rate(rate=float("nan"))
 
 
+class Kinds(Options):
+    """One option of each kind that may or may not be true."""
+
+    whole: int = 1
+    real: float = 1.0
+    either: int | Literal["auto"] = "auto"
+    flag: bool = False
+    perhaps: bool | None = None
+    choice: Literal[True, "auto"] = "auto"
+
+
+@pytest.mark.parametrize("field", ["whole", "real", "either"])
+def test_true_is_not_taken_for_the_number_one(field):
+    with pytest.raises(ValidationError, match="should not be true or false"):
+        Kinds(**{field: True})
+
+
+@pytest.mark.parametrize("field", ["flag", "perhaps", "choice"])
+def test_true_is_taken_where_it_is_meant(field):
+    assert getattr(Kinds(**{field: True}), field) is True
+
+
+def test_a_default_of_the_wrong_type_does_not_pass():
+    class Wrong(Options):
+        width: int = "wide"
+
+    with pytest.raises(ValidationError, match="width"):
+        Wrong()
+
+
 def test_options_do_not_change():
     with pytest.raises(ValidationError, match="frozen"):
         Net().width = 3
@@ -47,6 +77,22 @@ def test_search_domains_are_those_that_are_marked():
 def test_an_empty_or_contradicting_range_is_refused(arguments):
     with pytest.raises(ValueError, match="range"):
         SearchRange(*arguments)
+
+
+def test_a_mark_that_fits_no_choice_is_passed_over():
+    class Plain(Options):
+        depth: Annotated[int, search_all] = 1
+        width: int = Field(1, ge=1)
+
+    assert list(search_domains(Plain)) == []
+
+
+def test_domains_are_inherited_and_can_be_replaced():
+    class Deep(Net):
+        width: int = 16
+        rate: Annotated[float, SearchRange(0, 1, step=0.1)] = 0.5
+
+    assert {name for name, _, _ in search_domains(Deep)} == {"activation", "depth", "rate"}
 
 
 def test_a_choice_needs_two_values():

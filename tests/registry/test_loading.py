@@ -1,10 +1,11 @@
 """Found is not loaded, loaded is not trusted: one bad plugin costs itself only."""
 
+import shutil
+
 import pytest
 
 from latentkit.errors import PluginError, UserError
-from latentkit.registry.catalogue import Registry, default_registry
-from latentkit.registry.discovery import find_plugins
+from latentkit.registry.catalogue import default_registry
 
 GOOD = """
     from latentkit.plugin import EmbeddingSpec, hookimpl
@@ -27,6 +28,13 @@ BAD = {
     "raises on import": ("1 / 0", "broken", "ZeroDivisionError"),
     "exits on import": ("raise SystemExit(3)", "broken", "SystemExit: 3"),
     "does not exist": ("import no_such_module", "broken", "no_such_module"),
+    "exits without a word": ("import sys; sys.exit()", "broken", "SystemExit"),
+    "is no Python": ("def (:", "broken", "SyntaxError"),
+    "raises what cannot be shown": (
+        "class Bad(Exception):\n    def __str__(self): raise self\nraise Bad",
+        "broken",
+        "Bad",
+    ),
     "raises in its hook": (HEAD + "        raise RuntimeError('no')", "broken", "RuntimeError: no"),
     "fails half-way": (HEAD + "        yield SPEC\n        1 / 0", "broken", "ZeroDivisionError"),
     "gives strings": (HEAD + "        return ['half']", "broken", "expected EmbeddingSpec"),
@@ -41,6 +49,17 @@ BAD = {
         HEAD + "        return [EmbeddingSpec(name='A B', summary='y', target='json:dumps')]",
         "broken",
         "A B",
+    ),
+    "requires nonsense": (
+        HEAD + "        return [EmbeddingSpec(name='x', summary='y', target='json:dumps',"
+        " requires=['torch >>> 2'])]",
+        "broken",
+        "x requires 'torch >>> 2'",
+    ),
+    "asks for what a hook does not give": (
+        GOOD.replace("embeddings()", "embeddings(device)"),
+        "broken",
+        "device",
     ),
     "has a misspelt hook": (
         GOOD.replace("latentkit_embeddings", "latentkit_embedings"),
@@ -66,15 +85,20 @@ def good(name):
     return GOOD.replace("NAME", name)
 
 
+def problems_of(registry, *distributions):
+    return [p for p in registry.problems if p.plugin.distribution in distributions]
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_a_bad_plugin_is_set_aside_with_its_reason_and_the_rest_works(case, install_plugin):
     code, status, reason = BAD[case]
     install_plugin("bad_plugin", code, version="2.1")
     install_plugin("good_plugin", good("fine"))
     registry = default_registry()
-    (problem,) = registry.problems
+    (problem,) = problems_of(registry, "bad-plugin", "good-plugin")
     assert (problem.status, problem.plugin.distribution) == (status, "bad-plugin")
     assert reason in problem.message
+    assert "\n" not in str(problem)
     assert "plugin 'bad_plugin' of bad-plugin 2.1" in str(problem)
     assert ("Traceback" in problem.details) == (status == "broken")
     assert registry.get("embedding", "fine").plugin.distribution == "good-plugin"
@@ -128,14 +152,16 @@ def test_one_entry_point_name_in_two_distributions_loads_both(install_plugin):
     assert {"one", "two"} <= names
 
 
-def test_the_order_in_which_plugins_are_found_decides_nothing(install_plugin):
-    install_plugin("first", good("one"))
-    install_plugin("second", good("one"))
-    found = find_plugins()
-    forward, backward = Registry(found), Registry(reversed(found))
-    assert [str(part) + part.qualified_name for part in forward.parts()] == [
-        str(part) + part.qualified_name for part in backward.parts()
-    ]
+def test_one_module_offered_by_two_distributions_is_loaded_once(install_plugin):
+    site = install_plugin("maps", good("one"), distribution="maps-cpu")
+    second = site / "maps_gpu-1.0.dist-info"
+    shutil.copytree(site / "maps_cpu-1.0.dist-info", second)
+    (second / "METADATA").write_text("Name: maps-gpu\nVersion: 1.0\n")
+    registry = default_registry()
+    (problem,) = problems_of(registry, "maps-cpu", "maps-gpu")
+    assert "already registered" in problem.message
+    assert registry.get("embedding", "one").plugin.distribution == "maps-cpu"
+    assert registry.notify("latentkit_run_started", run="the run") == []
 
 
 def test_a_plugin_that_watches_and_raises_disturbs_nobody(install_plugin):
@@ -156,3 +182,29 @@ def test_a_plugin_that_watches_and_raises_disturbs_nobody(install_plugin):
     import b_watcher
 
     assert b_watcher.SEEN == ["the run"]
+
+
+def test_a_plugin_may_be_an_object_of_a_module(install_plugin):
+    code = """
+        from latentkit.plugin import ModelSpec, hookimpl
+
+        class Plugin:
+            LATENTKIT_HOOKSPEC_VERSION = 1
+
+            @hookimpl
+            def latentkit_models(self):
+                return [ModelSpec(name="of-an-object", summary="A net", target="json:dumps")]
+
+        plugin = Plugin()
+    """
+    site = install_plugin("my_nets", code)
+    (entries,) = site.glob("*/entry_points.txt")
+    entries.write_text("[latentkit.plugins]\nmine = my_nets:plugin\n")
+    assert default_registry().get("model", "of-an-object").plugin.module == "my_nets:plugin"
+
+
+def test_a_hook_may_give_nothing_for_now(install_plugin):
+    install_plugin("empty_plugin", HEAD + "        return None")
+    registry = default_registry()
+    assert problems_of(registry, "empty-plugin") == []
+    assert not [part for part in registry.parts() if part.plugin.distribution == "empty-plugin"]

@@ -7,8 +7,9 @@ from pydantic import Field
 
 from latentkit.errors import BrokenEnvironmentError, PluginError, UserError
 from latentkit.plugin import ModelSpec, Options
-from latentkit.registry.catalogue import default_registry
+from latentkit.registry.catalogue import Registry
 from latentkit.registry.describe import describe_options
+from latentkit.registry.discovery import find_plugins
 from latentkit.registry.targets import (
     check_requirements,
     missing_requirements,
@@ -16,6 +17,8 @@ from latentkit.registry.targets import (
     resolve_target,
     validate,
 )
+
+BUILT_IN = Registry(found for found in find_plugins() if found.built_in).parts()
 
 
 class Net(Options):
@@ -36,11 +39,30 @@ def test_a_target_that_is_not_there_is_the_plugins_fault(target):
         resolve_target(target, "model 'net'")
 
 
+@pytest.mark.parametrize("code", ["raise SystemExit(0)", "1 / 0", "def (:"])
+def test_a_target_that_fails_on_import_does_not_end_the_tool(code, tmp_path, monkeypatch):
+    (tmp_path / "failing_target.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(PluginError, match="model 'net' names 'failing_target:x', which cannot"):
+        resolve_target("failing_target:x", "model 'net'")
+
+
+def test_an_error_for_the_user_passes_through_a_target(tmp_path, monkeypatch):
+    code = "from latentkit.errors import BrokenEnvironmentError as E; raise E('no driver')"
+    (tmp_path / "needy_target.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(BrokenEnvironmentError, match=r"^no driver$"):
+        resolve_target("needy_target:x", "model 'net'")
+
+
 def test_what_is_required_and_missing_is_said_with_the_command():
     needy = spec(requires=("no-such-package>=2", "torch>=1", "numpy>=99", "x; python_version<'3'"))
     assert missing_requirements(needy) == ["no-such-package>=2", "numpy>=99"]
-    with pytest.raises(BrokenEnvironmentError, match="pip install 'no-such-package>=2'"):
+    with pytest.raises(
+        BrokenEnvironmentError, match=r"pip install 'no-such-package>=2' 'numpy>=99'$"
+    ):
         check_requirements(needy)
+    check_requirements(spec(requires=("NumPy>=1", "pytest")))
 
 
 def test_options_that_are_no_options_are_the_plugins_fault():
@@ -66,14 +88,16 @@ def test_a_wrong_option_is_explained_in_one_line(values, message):
     assert "\n" not in str(raised.value)
 
 
-def test_options_are_described_for_people():
-    width = describe_options(Net)[0]
-    assert (width["name"], width["default"], width["description"]) == ("width", 16, "Width.")
-    assert "at most 64" in width["values"]
+def test_an_option_without_a_default_is_asked_for_by_name():
+    class Folder(Options):
+        path: str
+
+    with pytest.raises(UserError, match=r"^dataset folder needs the option 'path', which has no"):
+        validate(Folder, {}, "dataset folder")
 
 
-@pytest.mark.parametrize("part", default_registry().parts(), ids=str)
-def test_every_installed_part_describes_each_option_and_has_good_defaults(part):
+@pytest.mark.parametrize("part", BUILT_IN, ids=str)
+def test_every_built_in_part_describes_each_option_and_has_good_defaults(part):
     assert part.options({})
     for fact in describe_options(part.options_type()):
         assert fact["description"].endswith("."), fact["name"]

@@ -1,24 +1,19 @@
 """A run's folder: hashes on every load, one writer, names that find it."""
 
+import hashlib
 import json
+import os
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from latentkit.errors import IntegrityError, LockedError, StorageError, UserError
+from latentkit.errors import IntegrityError, LockedError
 from latentkit.runs.commit import TEMPORARY_PREFIX
-from latentkit.runs.folder import RunFolder, find_run, run_folders
+from latentkit.runs.folder import CONFIG, EVENTS, RunFolder
 from latentkit.runs.manifest import StageRecord
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return RunFolder.create(
-        tmp_path / "runs", "net-images", "seed = 0\n", config={}, config_sha256="", seed=0,
-        data_dir="",
-    )  # fmt: skip
 
 
 def commit(folder, name="latents/test.npz", stage="encode"):
@@ -33,6 +28,51 @@ def test_what_is_committed_reads_back_from_a_fresh_look(folder):
     assert list(again.manifest.stages) == ["encode"]
 
 
+def test_a_new_run_is_named_after_its_day_and_holds_its_configuration(folder):
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d-net-images-[0-9a-f]{4}", folder.path.name)
+    assert folder.manifest.id == folder.path.name
+    assert folder.config_toml() == "seed = 0\n"
+    (folder.path / CONFIG).unlink()
+    with pytest.raises(IntegrityError, match=r"config\.toml cannot be read"):
+        folder.config_toml()
+
+
+def test_runs_of_one_moment_get_names_of_their_own(folder, new_run, monkeypatch):
+    taken = folder.path.name[-4:]
+    draws = iter([taken, taken, "beef"])
+    monkeypatch.setattr("latentkit.runs.folder.secrets.token_hex", lambda n: next(draws))
+    assert new_run(folder.path.parent).path.name.endswith("-beef")
+
+
+def test_a_committed_file_is_listed_with_size_hash_and_stage(folder):
+    folder.commit_json("a/b.json", "evaluate", {"x": 1})
+    folder.finish_stage("evaluate", StageRecord(inputs={"latents": "abc"}, seconds=2.0))
+    again = RunFolder.open(folder.path)
+    content = (folder.path / "a/b.json").read_bytes()
+    artefact = again.manifest.artefacts["a/b.json"]
+    assert artefact.sha256 == hashlib.sha256(content).hexdigest()
+    assert (artefact.path, artefact.size, artefact.stage) == ("a/b.json", len(content), "evaluate")
+    assert again.json("a/b.json") == {"x": 1}
+    assert again.manifest.stages["evaluate"].inputs == {"latents": "abc"}
+
+
+def test_what_is_committed_twice_is_what_was_committed_last(folder):
+    folder.commit_json("a.json", "evaluate", {"x": 1})
+    folder.commit_json("a.json", "evaluate", {"x": 2})
+    folder.finish_stage("evaluate", StageRecord())
+    assert RunFolder.open(folder.path).json("a.json") == {"x": 2}
+
+
+def test_status_and_reason_are_kept_and_events_are_appended(folder):
+    folder.set_status("failed", "the disk is full")
+    folder.append_event('{"event": "é"}')
+    folder.append_event("{}")
+    again = RunFolder.open(folder.path)
+    assert (again.manifest.status, again.manifest.error) == ("failed", "the disk is full")
+    lines = (folder.path / EVENTS).read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [{"event": "é"}, {}]
+
+
 def test_equal_arrays_are_equal_bytes(folder):
     commit(folder, "a.npz")
     commit(folder, "b.npz")
@@ -41,12 +81,28 @@ def test_equal_arrays_are_equal_bytes(folder):
 
 def test_an_artefact_of_a_stage_that_did_not_finish_is_not_there(folder):
     folder.commit_json("half.json", "evaluate", {})
-    assert "half.json" not in RunFolder.open(folder.path).manifest.artefacts
+    again = RunFolder.open(folder.path)
+    assert "half.json" not in again.manifest.artefacts
+    with pytest.raises(
+        IntegrityError, match=r"has no half\.json yet: 'latentkit resume .*' finish"
+    ):
+        again.json("half.json")
 
 
 def test_arrays_of_objects_are_never_written(folder):
     with pytest.raises(TypeError, match="objects"):
         folder.commit_arrays("a.npz", "encode", latents=np.array([object()]))
+    assert not (folder.path / "a.npz").exists()
+
+
+def test_arrays_of_objects_are_never_read(folder):
+    def smuggle(path):
+        with path.open("wb") as file:
+            np.savez(file, latents=np.array([{"a": 1}]))
+
+    folder.commit("a.npz", "encode", smuggle)
+    with pytest.raises(ValueError, match="allow_pickle"):
+        folder.arrays("a.npz")
 
 
 @pytest.mark.parametrize(
@@ -64,11 +120,22 @@ def test_a_harmed_artefact_is_refused_on_load(folder, harm, message):
         RunFolder.open(folder.path).arrays("latents/test.npz")
 
 
+def test_a_harmed_json_artefact_is_refused_too(folder):
+    folder.commit_json("card.json", "evaluate", {"mse": 0.1})
+    path = folder.path / "card.json"
+    path.write_text(path.read_text().replace("0.1", "0.0"))
+    with pytest.raises(IntegrityError, match=r"card\.json is not what was committed"):
+        folder.json("card.json")
+
+
 def test_a_forgotten_stage_takes_its_artefacts_out_of_the_manifest(folder):
     commit(folder)
     commit(folder, "embeddings/pca.npz", "embed pca")
     folder.forget_stage("encode")
     assert list(RunFolder.open(folder.path).manifest.artefacts) == ["embeddings/pca.npz"]
+    before = (folder.path / "run.json").read_bytes()
+    folder.forget_stage("never")
+    assert (folder.path / "run.json").read_bytes() == before
 
 
 def test_a_second_writer_is_refused_also_in_another_process(folder):
@@ -93,62 +160,38 @@ def test_a_second_writer_is_refused_also_in_another_process(folder):
         pass
 
 
+def test_a_second_writer_in_this_process_is_refused_too(folder):
+    other = RunFolder.open(folder.path)
+    with folder.writing():
+        with pytest.raises(LockedError, match="wait for it, or stop it"), other.writing():
+            pass
+        folder.set_status("finished")
+    with other.writing():
+        assert other.manifest.status == "finished"
+
+
+def test_a_killed_writer_leaves_no_lock(folder):
+    code = (
+        "import os, sys; from pathlib import Path; from latentkit.runs.folder import RunFolder\n"
+        "with RunFolder.open(Path(sys.argv[1])).writing():\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(folder.path)], check=False)
+    assert killed.returncode == -9
+    assert not folder.is_being_written()
+    with folder.writing():
+        assert folder.manifest.writer["pid"] == os.getpid()
+
+
+def test_an_error_in_the_work_frees_the_lock(folder):
+    with pytest.raises(ZeroDivisionError), folder.writing():
+        1 / 0  # noqa: B018
+    assert not folder.is_being_written()
+
+
 def test_a_writer_sweeps_what_a_killed_one_left_behind(folder):
     left = folder.path / "latents" / f"{TEMPORARY_PREFIX}abc.npz"
     left.parent.mkdir()
     left.write_bytes(b"half")
     with folder.writing():
         assert not left.exists()
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "is damaged"),
-        ("[]", "is damaged"),
-        ('{"latentkit_run": 1}', "is damaged: id"),
-        ('{"latentkit_run": 99}', "by a later latentkit .schema 99.: upgrade"),
-    ],
-)
-def test_a_manifest_that_is_none_or_of_a_later_schema_is_explained(folder, text, message):
-    (folder.path / "run.json").write_text(text)
-    with pytest.raises(IntegrityError, match=message):
-        RunFolder.open(folder.path)
-
-
-def test_fields_of_a_later_minor_version_are_passed_over(folder):
-    path = folder.path / "run.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "mood": "good"}))
-    assert RunFolder.open(folder.path).manifest.status == "running"
-
-
-def test_a_folder_that_is_no_run_says_so(tmp_path):
-    with pytest.raises(UserError, match=r"is not a run: it has no run\.json"):
-        RunFolder.open(tmp_path)
-
-
-def test_runs_cannot_be_made_where_a_file_is(tmp_path):
-    (tmp_path / "runs").write_text("")
-    with pytest.raises(StorageError, match="choose another"):
-        RunFolder.create(tmp_path / "runs", "x", "", config={}, config_sha256="", seed=0,
-                         data_dir="")  # fmt: skip
-
-
-def test_a_run_is_found_by_path_id_start_end_and_as_the_last(folder, tmp_path):
-    root = tmp_path / "runs"
-    name = folder.path.name
-    for reference in (str(folder.path), name, name[:-2], name[-4:], "last"):
-        assert find_run(reference, root).name == name
-    assert run_folders(root) == [folder.path]
-    with pytest.raises(UserError, match="there is no run 'nonsense'"):
-        find_run("nonsense", root)
-    assert run_folders(tmp_path / "nowhere") == []
-
-
-def test_an_ambiguous_start_lists_the_runs(folder, tmp_path):
-    other = RunFolder.create(
-        tmp_path / "runs", "net-images", "", config={}, config_sha256="", seed=0, data_dir=""
-    )
-    with pytest.raises(UserError, match="several runs") as raised:
-        find_run(folder.path.name[:10], tmp_path / "runs")
-    assert other.path.name in str(raised.value)

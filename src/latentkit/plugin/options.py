@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 
@@ -30,6 +30,21 @@ class Options(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic reads true as 1.
+        field = cls.model_fields[info.field_name or ""]
+        if isinstance(value, bool) and not _takes_bool(field.annotation):
+            raise ValueError("should not be true or false")
+        return value
+
+
+def _takes_bool(annotation: Any) -> bool:
+    if annotation in (bool, Any, object) or isinstance(annotation, bool):
+        return True
+    return any(map(_takes_bool, get_args(annotation)))
 
 
 class NoOptions(Options):

@@ -6,9 +6,10 @@ import types
 import typing
 from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from latentkit.errors import PluginError
 from latentkit.plugin.options import SearchDomain, SearchRange, search_domains
 
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
@@ -20,9 +21,12 @@ def describe_options(options: type[BaseModel]) -> list[dict[str, Any]]:
     Returns:
         ``name``, ``default`` (as JSON), ``values`` (type and bounds in words), ``search`` (the
         range that a tuner searches, or the empty string) and ``description``.
+
+    Raises:
+        PluginError: an option has no default, or one that is not valid.
     """
     domains = {name: domain for name, domain, _ in search_domains(options)}
-    defaults = options().model_dump(mode="json")
+    defaults = _defaults(options)
     return [
         {
             "name": name,
@@ -33,6 +37,18 @@ def describe_options(options: type[BaseModel]) -> list[dict[str, Any]]:
         }
         for name, field in options.model_fields.items()
     ]
+
+
+def _defaults(options: type[BaseModel]) -> dict[str, Any]:
+    try:
+        return options().model_dump(mode="json")
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise PluginError(
+            f"{options.__module__}:{options.__name__} is not valid with its defaults: "
+            f"{where}: {first['msg']}"
+        ) from error
 
 
 def _values(field: FieldInfo) -> str:
@@ -50,7 +66,9 @@ def _type_name(annotation: Any) -> str:
     if origin is Literal:
         return " | ".join(map(str, get_args(annotation)))
     if origin in (typing.Union, types.UnionType):
-        return " | ".join(map(_type_name, get_args(annotation)))
+        # No configuration file can say None: it is the default or it is not there.
+        members = [member for member in get_args(annotation) if member is not types.NoneType]
+        return " | ".join(map(_type_name, members))
     if origin is typing.Annotated:
         return _type_name(get_args(annotation)[0])
     if origin is tuple:

@@ -85,7 +85,7 @@ def find_plugins() -> list[FoundPlugin]:
 
 
 def _offered_by(distribution: Distribution) -> tuple[str, list[FoundPlugin]]:
-    metadata = dict(distribution.metadata.items())
+    metadata = distribution.metadata
     name = _normal(metadata["Name"])
     return name, [
         FoundPlugin(name, entry.name, entry.value, metadata["Version"])

@@ -1,0 +1,120 @@
+"""A name means one part or says why not, in whatever order plugins were found."""
+
+import random
+
+import pytest
+
+from latentkit.errors import BrokenEnvironmentError, PluginError, UserError
+from latentkit.registry.catalogue import KINDS, Registry, default_registry
+from latentkit.registry.discovery import FoundPlugin, PluginPolicy, find_plugins
+
+OFFER = """
+    from latentkit.plugin import EmbeddingSpec, ModelSpec, hookimpl
+    LATENTKIT_HOOKSPEC_VERSION = 1
+
+    @hookimpl
+    def latentkit_embeddings():
+        yield EmbeddingSpec(name="shared", summary="A map", FIELDS)
+
+    @hookimpl
+    def latentkit_models():
+        yield ModelSpec(name="own-HERE", summary="A net", target="json:dumps")
+"""
+
+
+def offer(here, fields="target='json:dumps'"):
+    return OFFER.replace("HERE", here).replace("FIELDS", fields)
+
+
+@pytest.fixture
+def two(install_plugin):
+    install_plugin("first_maps", offer("first"))
+    install_plugin("second_maps", offer("second"))
+
+
+def test_every_order_of_finding_gives_the_same_registry(two, install_plugin):
+    install_plugin("a_broken_one", "1 / 0")
+    install_plugin("z_broken_one", "1 / 0")
+    found = find_plugins()
+    registries = [Registry(random.Random(n).sample(found, len(found))) for n in range(4)]
+    shown = {
+        (
+            tuple(part.qualified_name for part in registry.parts()),
+            tuple(map(str, registry.problems)),
+        )
+        for registry in registries
+    }
+    assert len(shown) == 1
+
+
+def test_a_clash_leaves_every_other_name_of_both_plugins_alone(two):
+    registry = default_registry()
+    with pytest.raises(UserError, match="say first-maps:shared or second-maps:shared"):
+        registry.get("embedding", "shared")
+    for here in ("first", "second"):
+        part = registry.get("embedding", f"{here}-maps:shared")
+        assert part.plugin.distribution == f"{here}-maps"
+        assert registry.short_name(part) == part.qualified_name
+        assert registry.get("model", f"own-{here}").plugin.distribution == f"{here}-maps"
+
+
+def test_a_name_is_looked_up_in_its_own_kind(two):
+    with pytest.raises(UserError, match="there is no model 'shared'; there is "):
+        default_registry().get("model", "shared")
+    with pytest.raises(UserError, match="there is no embedding 'other-maps:shared'"):
+        default_registry().get("embedding", "other-maps:shared")
+
+
+def test_an_unknown_name_suggests_the_nearest_and_lists_each_name_once(two):
+    with pytest.raises(UserError, match=r"no embedding 'shred' \(did you mean 'shared'\?\)") as e:
+        default_registry().get("embedding", "shred")
+    assert str(e.value).count("shared") == 2
+
+
+def test_parts_are_sorted_by_kind_name_and_distribution(two):
+    parts = default_registry().parts()
+    keys = [(KINDS.index(p.spec.kind), p.spec.name, p.plugin.distribution) for p in parts]
+    assert keys == sorted(keys)
+    assert {part.spec.kind for part in parts} == set(KINDS)
+
+
+def test_an_installation_without_a_kind_sends_to_the_doctor():
+    with pytest.raises(UserError, match=r"no plugin offers any tuner.*'latentkit doctor'"):
+        Registry([]).get("tuner", "optuna")
+
+
+def test_the_installed_plugins_are_loaded_once_and_anew_under_another_policy(two, monkeypatch):
+    registry = default_registry()
+    assert default_registry() is registry
+    monkeypatch.setenv("LATENTKIT_PLUGINS", "first-maps")
+    allowed = default_registry()
+    assert allowed.get("embedding", "shared").plugin.distribution == "first-maps"
+    assert "second-maps" in {found.distribution for found in allowed.skipped}
+
+
+def test_strict_mode_does_not_mind_what_may_not_load():
+    broken = FoundPlugin("broken", "broken", "no_such_module", "1.0")
+    registry = Registry([broken], PluginPolicy(frozenset(), strict=True))
+    assert (registry.skipped, registry.problems) == ([broken], [])
+    with pytest.raises(PluginError, match="no_such_module"):
+        Registry([broken], PluginPolicy(strict=True))
+
+
+def test_what_a_part_requires_is_checked_before_it_is_imported(install_plugin):
+    fields = "target='no_such_module:x', requires=('no-such-package>=2',)"
+    install_plugin("needy_maps", offer("needy", fields))
+    part = default_registry().get("embedding", "needy-maps:shared")
+    with pytest.raises(
+        BrokenEnvironmentError,
+        match="embedding 'shared' needs no-such-package>=2: run  pip install 'no-such-package>=2'",
+    ):
+        part.target()
+
+
+def test_a_part_brings_its_target_and_its_options(two):
+    part = default_registry().get("embedding", "first-maps:shared")
+    assert str(part) == "embedding 'shared'"
+    assert part.target()([1]) == "[1]"
+    assert part.options({}).model_dump() == {}
+    with pytest.raises(UserError, match="embedding shared has no option 'k'; it has none"):
+        part.options({"k": 1})

@@ -1,0 +1,28 @@
+"""A run's folder with nothing done yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from latentkit.runs.folder import RunFolder
+
+
+@pytest.fixture
+def new_run() -> Callable[..., RunFolder]:
+    """Return a function that makes a run's folder below a root."""
+
+    def make(root: Path, label: str = "net-images") -> RunFolder:
+        return RunFolder.create(
+            root, label, "seed = 0\n", config={}, config_sha256="", seed=0, data_dir=""
+        )
+
+    return make
+
+
+@pytest.fixture
+def folder(tmp_path: Path, new_run: Callable[..., RunFolder]) -> RunFolder:
+    """Return a run that has just begun, in ``tmp_path/runs``."""
+    return new_run(tmp_path / "runs")

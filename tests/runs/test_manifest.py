@@ -1,0 +1,118 @@
+"""run.json is strict JSON, written whole, and explained where it cannot be read."""
+
+import json
+import math
+
+import pytest
+
+from latentkit.errors import IntegrityError, UserError
+from latentkit.runs.manifest import SCHEMA, Artefact, Manifest, StageRecord, read_manifest
+
+
+def manifest(**fields):
+    facts = {
+        "id": "2026-01-02-net-images-beef",
+        "status": "finished",
+        "created": "2026-01-02T03:04:05.000006+00:00",
+        "config": {"seed": 0, "model": {"name": "net"}},
+        "config_sha256": "abc",
+        "seed": 0,
+        "data_dir": "/data",
+    }
+    return Manifest(**{**facts, **fields})
+
+
+def change(folder, **fields):
+    path = folder / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def test_what_is_written_reads_back(tmp_path):
+    written = manifest(
+        stages={"train": StageRecord(inputs={"a": "b"}, seconds=1.5, settings="c")},
+        artefacts={"x.npz": Artefact(path="x.npz", size=3, sha256="d", stage="train")},
+        hardware={"cpus": 2, "device": "cpu"},
+        versions={"torch": "2.9"},
+        error="",
+    )
+    written.write(tmp_path)
+    assert read_manifest(tmp_path) == written
+    assert json.loads((tmp_path / "run.json").read_text())["latentkit_run"] == SCHEMA
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is damaged"),
+        (b"{", "is damaged"),
+        (b"[]", "is damaged"),
+        (b"null", "is damaged"),
+        (b"\xff\xfe", "is damaged"),
+        (b"\0" * 4096, "is damaged"),
+        (b'{"latentkit_run": 1}', "is damaged: id: Field required"),
+    ],
+)
+def test_a_file_that_is_no_manifest_is_said_to_be_damaged(tmp_path, content, message):
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(IntegrityError, match=message):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_a_manifest_that_was_cut_short_is_said_to_be_damaged(tmp_path, share):
+    manifest().write(tmp_path)
+    path = tmp_path / "run.json"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(IntegrityError, match=r"run\.json is damaged"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"status": "done"}, "status"),
+        ({"seed": "zero"}, "seed"),
+        ({"config": []}, "config"),
+        ({"stages": {"train": {"seconds": "long"}}}, r"stages\.train\.seconds"),
+        ({"stages": {"train": {"seconds": math.nan}}}, r"stages\.train\.seconds"),
+        ({"artefacts": {"x": {"path": "x", "size": 1, "stage": "s"}}}, r"artefacts\.x\.sha256"),
+    ],
+    ids=str,
+)
+def test_a_field_of_the_wrong_type_is_named(tmp_path, fields, where):
+    manifest().write(tmp_path)
+    change(tmp_path, **fields)
+    with pytest.raises(IntegrityError, match=f"is damaged: {where}"):
+        read_manifest(tmp_path)
+
+
+def test_a_manifest_of_a_later_schema_asks_to_upgrade(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"latentkit_run": SCHEMA + 1, "all": "new"}))
+    with pytest.raises(IntegrityError, match=rf"later latentkit \(schema {SCHEMA + 1}\): upgrade"):
+        read_manifest(tmp_path)
+
+
+def test_fields_that_a_later_minor_version_adds_are_passed_over(tmp_path):
+    manifest(stages={"train": StageRecord()}).write(tmp_path)
+    change(tmp_path, mood="good", stages={"train": {"mood": "good"}})
+    assert read_manifest(tmp_path) == manifest(stages={"train": StageRecord()})
+
+
+def test_what_is_written_is_strict_json_even_of_a_value_that_is_no_number(tmp_path):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    manifest(hardware={"load": math.nan}).write(tmp_path)
+    text = (tmp_path / "run.json").read_text(encoding="utf-8")
+    assert json.loads(text, parse_constant=refuse)["hardware"] == {"load": None}
+
+
+def test_a_folder_that_is_no_run_says_so(tmp_path):
+    with pytest.raises(UserError, match=r"is not a run: it has no run\.json"):
+        read_manifest(tmp_path)
+    with pytest.raises(UserError, match="is not a run"):
+        read_manifest(tmp_path / "nowhere")
+    (tmp_path / "run.json").mkdir()
+    with pytest.raises(UserError, match=r"cannot read .*run\.json: Is a directory"):
+        read_manifest(tmp_path)
