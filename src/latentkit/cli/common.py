@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -108,6 +108,23 @@ def parse_options(texts: tuple[str, ...]) -> dict[str, Any]:
 def print_json(document: Any) -> None:
     """Print one JSON document to stdout."""
     click.echo(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False))
+
+
+def print_rows(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """Print a table to stdout; columns of prose wrap."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in header:
+        wraps = heading in ("what it does", "meaning", "values")
+        table.add_column(heading, no_wrap=not wraps, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(file=sys.stdout, highlight=False, markup=False)
+    if not sys.stdout.isatty():
+        console.width = 160
+    console.print(table)
 
 
 def check_positive(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("latentkit.cli.runs", "List runs, or show one."),
     "tune": ("latentkit.cli.tune", "Search for better options."),
     "plugins": ("latentkit.cli.plugins", "List what is installed: models, data sets, maps."),
+    "data": ("latentkit.cli.data", "List data sets, look at one, verify one."),
     "doctor": ("latentkit.cli.doctor", "Check the installation, and say how to mend it."),
     "completion": (
         "latentkit.cli.completion",

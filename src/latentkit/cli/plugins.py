@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from latentkit.cli.common import common_options, load_registry, print_json
+from latentkit.cli.common import common_options, load_registry, print_json, print_rows
 from latentkit.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ def list_parts(kind: str | None, as_json: bool) -> None:
     if as_json:
         print_json([_part_facts(part, registry) for part in parts])
         return
-    _print_rows(
+    print_rows(
         ("kind", "name", "what it does", "from"),
         (
             (
@@ -73,7 +71,7 @@ def show_part(name: str, kind: str | None, as_json: bool) -> None:
         click.echo("It has no options.")
         return
     click.echo()
-    _print_rows(
+    print_rows(
         ("option", "default", "values", "meaning"),
         (
             (f["name"], _shown(f["default"]), f["values"], f["description"])
@@ -121,19 +119,3 @@ def _part_facts(part: Part, registry: Registry) -> dict[str, Any]:
 
 def _shown(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _print_rows(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in header:
-        wraps = heading in ("what it does", "meaning", "values")
-        table.add_column(heading, no_wrap=not wraps, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console = Console(file=sys.stdout, highlight=False, markup=False)
-    if not sys.stdout.isatty():
-        console.width = 160
-    console.print(table)

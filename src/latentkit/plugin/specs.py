@@ -67,7 +67,8 @@ class ModelSpec(Spec):
 class DatasetSpec(Spec):
     """A data set. Target: ``load(options, split, cache) -> ImageData``.
 
-    Tags: ``"bundled"`` needs no download; ``"download"`` fetches files on first use.
+    Tags: ``"bundled"`` needs no download; ``"download"`` fetches files on first use;
+    ``"local"`` reads files of the user.
     """
 
     kind = "dataset"

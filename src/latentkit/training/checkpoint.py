@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from latentkit.errors import IntegrityError
@@ -105,4 +105,6 @@ class CheckpointStore:
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors as safetensors: on the CPU, contiguous, each with its own memory."""
-    save_file({k: v.detach().to("cpu").contiguous().clone() for k, v in tensors.items()}, path)
+    separate = {k: v.detach().to("cpu").contiguous().clone() for k, v in tensors.items()}
+    # save_file would hide the system's error, a full disk say, in one of its own.
+    path.write_bytes(save(separate))

@@ -45,7 +45,8 @@ def _load(
     source = IdxSource(folder, cache, options.mirror)
     images, images_sha = source.read(f"{_PREFIX[split]}-images-idx3-ubyte.gz")
     labels, labels_sha = source.read(f"{_PREFIX[split]}-labels-idx1-ubyte.gz")
-    if images.ndim != 3 or labels.shape != images.shape[:1] or labels.max() >= len(classes):
+    together = images.ndim == 3 and labels.shape == images.shape[:1] and len(labels) > 0
+    if not together or labels.max() >= len(classes):
         raise DataError(f"the files in {source.folder} do not belong together")
     return ImageData(
         images=images[:, None],
@@ -56,9 +57,7 @@ def _load(
     )
 
 
-load_fashion_mnist: _Load = partial(
-    _load, folder="FashionMNIST", classes=_CLOTHES, licence="MIT"
-)
+load_fashion_mnist: _Load = partial(_load, folder="FashionMNIST", classes=_CLOTHES, licence="MIT")
 """H. Xiao, K. Rasul, R. Vollgraf, arXiv:1708.07747."""
 
 load_mnist: _Load = partial(_load, folder="MNIST", classes=_DIGITS, licence="CC-BY-SA-3.0")

@@ -7,6 +7,9 @@ from latentkit.plugin import DatasetSpec, hookimpl
 LATENTKIT_HOOKSPEC_VERSION = 1
 
 _HERE = "latentkit.builtins.datasets"
+_BUNDLED = frozenset({"bundled"})
+_DOWNLOAD = frozenset({"download"})
+_LOCAL = frozenset({"local"})
 
 
 @hookimpl
@@ -16,12 +19,58 @@ def latentkit_datasets() -> Iterator[DatasetSpec]:
         name="digits",
         summary="1,797 handwritten digits, 8x8 grey, 10 classes; bundled with scikit-learn",
         target=f"{_HERE}.digits:load",
-        tags=frozenset({"bundled"}),
+        tags=_BUNDLED,
     )
     yield DatasetSpec(
-        name="fashion-mnist",
-        summary="70,000 photographs of clothing, 28x28 grey, 10 classes; downloaded once (30 MB)",
-        target=f"{_HERE}.fashion_mnist:load",
+        name="sprites",
+        summary="Squares, ellipses and hearts with known factors, 28x28 or 64x64 grey; drawn",
+        target=f"{_HERE}.sprites:load",
+        options=f"{_HERE}.options:SpritesOptions",
+        tags=_BUNDLED,
+    )
+    yield DatasetSpec(
+        name="image-folder",
+        summary="Image files of your own, in folders by class or not",
+        target=f"{_HERE}.image_folder:load",
+        options=f"{_HERE}.options:ImageFolderOptions",
+        tags=_LOCAL,
+    )
+    yield DatasetSpec(
+        name="npz",
+        summary="NumPy arrays of your own",
+        target=f"{_HERE}.npz:load",
+        options=f"{_HERE}.options:NpzOptions",
+        tags=_LOCAL,
+    )
+    yield from _downloads()
+
+
+def _downloads() -> Iterator[DatasetSpec]:
+    described = {
+        "fashion-mnist": "70,000 photographs of clothing, 28x28 grey, 10 classes; 30 MB",
+        "mnist": "70,000 handwritten digits, 28x28 grey, 10 classes; 12 MB",
+        "kmnist": "70,000 cursive Japanese characters, 28x28 grey, 10 classes; 21 MB",
+    }
+    for name, summary in described.items():
+        yield DatasetSpec(
+            name=name,
+            summary=f"{summary}, downloaded once",
+            target=f"{_HERE}.idx_family:load_{name.replace('-', '_')}",
+            options=f"{_HERE}.options:DownloadOptions",
+            tags=_DOWNLOAD,
+        )
+    yield DatasetSpec(
+        name="emnist",
+        summary="Handwritten letters and digits, 28x28 grey, 10 to 62 classes; 536 MB, downloaded"
+        " once",
+        target=f"{_HERE}.emnist:load",
+        options=f"{_HERE}.options:EmnistOptions",
+        tags=_DOWNLOAD,
+    )
+    yield DatasetSpec(
+        name="cifar10",
+        summary="60,000 photographs, 32x32 colour, 10 classes; 163 MB, downloaded once",
+        target=f"{_HERE}.cifar10:load",
         options=f"{_HERE}.options:DownloadOptions",
-        tags=frozenset({"download"}),
+        tags=_DOWNLOAD,
     )

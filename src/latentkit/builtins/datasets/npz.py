@@ -1,0 +1,82 @@
+"""``npz``: arrays of one's own.
+
+An ``.npz`` holds ``x_train`` and, as far as they exist, ``y_train``, ``x_test``, ``y_test`` (as
+Keras has them), or ``images`` and ``labels``; an ``.npy`` holds images alone, and is
+memory-mapped. Where there is no test set, one image in five is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentkit.builtins.datasets.held_out import rows_of
+from latentkit.builtins.datasets.options import NpzOptions
+from latentkit.errors import DataError, UserError, describe_os_error
+from latentkit.plugin import ImageData, to_uint8
+from latentkit.plugin.protocols import Split
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def load(options: NpzOptions, split: Split, cache: Path) -> ImageData:
+    """Return the images of a split, (N, C, H, W)."""
+    if not options.path:
+        raise UserError("dataset npz: say which file with  -o npz.path=FILE")
+    path = Path(options.path).expanduser()
+    arrays = _read(path)
+    try:
+        images, labels = _choose(arrays, split)
+        return _image_data(to_uint8(images), labels, _sha256(path))
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> Arrays:
+    try:
+        if path.suffix == ".npy":
+            # Copy-on-write: torch takes no memory that cannot be written.
+            return {"images": np.load(path, mmap_mode="c", allow_pickle=False)}
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {describe_os_error(error)}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise DataError(f"{path} is no file of plain NumPy arrays: {error}") from error
+
+
+def _choose(arrays: Arrays, split: Split) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    if f"x_{split}" in arrays and "x_test" in arrays:
+        return arrays[f"x_{split}"], arrays.get(f"y_{split}")
+    images = arrays.get("images", arrays.get("x_train"))
+    labels = arrays.get("labels", arrays.get("y_train"))
+    if images is None:
+        raise ValueError(
+            f"it holds {', '.join(arrays) or 'nothing'}, expected x_train and x_test, or images"
+        )
+    codes = None if labels is None else np.unique(labels, return_inverse=True)[1].ravel()
+    rows = rows_of(split, len(images), codes)
+    return images[rows], None if labels is None else labels[rows]
+
+
+def _image_data(images: NDArray[np.uint8], labels: NDArray[Any] | None, checksum: str) -> ImageData:
+    if labels is None:
+        return ImageData(images=images, checksum=checksum)
+    labels = labels.ravel()
+    if np.issubdtype(labels.dtype, np.integer) and labels.size and labels.min() >= 0:
+        names = tuple(str(number) for number in range(int(labels.max()) + 1))
+        codes = labels.astype(np.int64)
+    else:
+        values, codes = np.unique(labels, return_inverse=True)
+        names, codes = tuple(map(str, values)), codes.astype(np.int64)
+    return ImageData(images=images, labels=codes, class_names=names, checksum=checksum)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
