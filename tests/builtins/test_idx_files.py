@@ -123,7 +123,7 @@ def test_files_that_do_not_belong_together_are_refused(raw, packed, images, labe
 )
 def test_a_file_that_is_no_idx_file_is_refused(content, message, tmp_path):
     with pytest.raises(DataError, match=message):
-        idx._parse_idx(content, tmp_path / "x")
+        idx.parse_idx(content, tmp_path / "x")
 
 
 def test_a_torchvision_that_does_not_fit_torch_says_how_to_mend_it(monkeypatch, raw):

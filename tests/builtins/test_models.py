@@ -5,7 +5,9 @@ import latentkit as lk
 from latentkit.errors import UserError
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 17, 23), (3, 64, 64)]
+UPSAMPLING = ["transpose", "transpose-4", "resize", "pixel-shuffle"]
 REFERENCE = {
+    "patch": 1,
     "channels": (8, 16, 32),
     "hidden": 64,
     "latent_dim": 3,
@@ -17,8 +19,9 @@ REFERENCE = {
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_conv_ae_takes_images_of_any_size(shape):
-    model = lk.model("conv-ae", shape, latent_dim=5)
+@pytest.mark.parametrize("name", ["conv-ae", "dense-ae", "conv-vae", "dense-vae"])
+def test_every_model_takes_images_of_any_size(name, shape):
+    model = lk.model(name, shape, latent_dim=5)
     images = torch.rand(3, *shape)
     terms = model.loss(images, images, step=0)
     terms["loss"].backward()
@@ -30,6 +33,22 @@ def test_conv_ae_takes_images_of_any_size(shape):
     assert rebuilt.shape == images.shape
     assert rebuilt.min() >= 0
     assert rebuilt.max() <= 1
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("upsampling", UPSAMPLING)
+@pytest.mark.parametrize("patch", [1, 2, 4])
+@pytest.mark.parametrize("odd_sizes", ["up", "down"])
+def test_conv_ae_mirrors_any_size_however_it_is_halved_and_doubled(
+    shape, upsampling, patch, odd_sizes
+):
+    channels = (4,) if patch == 4 else (4, 8)
+    model = lk.model(
+        "conv-ae", shape, channels=channels, patch=patch, hidden=(), upsampling=upsampling,
+        odd_sizes=odd_sizes,
+    ).eval()  # fmt: skip
+    images = torch.rand(2, *shape)
+    assert model.decode(model.encode(images)).shape == images.shape
 
 
 def test_encode_is_deterministic_in_eval_mode_whatever_else_is_in_the_batch():
@@ -62,4 +81,4 @@ def test_options_rebuild_the_network_of_the_tutorials():
 
 def test_a_network_too_deep_for_the_images_says_how_deep_it_may_be():
     with pytest.raises(UserError, match="8x8 cannot be halved 5 times: give at most 3 channels"):
-        lk.model("conv-ae", (1, 8, 8), channels=(4, 4, 4, 4, 4))
+        lk.model("conv-ae", (1, 8, 8), channels=(4, 4, 4, 4, 4), patch=1)

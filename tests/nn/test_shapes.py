@@ -7,7 +7,7 @@ from latentkit.nn.conv import ConvDecoder, ConvEncoder
 from latentkit.nn.layers import Doubling
 from latentkit.nn.shapes import halved, size_pyramid
 
-UPSAMPLINGS = ["transpose", "resize", "pixel-shuffle"]
+UPSAMPLINGS = ["transpose", "transpose-4", "resize", "pixel-shuffle"]
 
 
 def test_28_pixels_shrink_as_in_the_tutorials():
@@ -35,8 +35,8 @@ def test_too_many_halvings_are_refused_with_how_many_fit():
 )
 def test_the_decoder_mirrors_the_encoder_at_any_size(upsampling, shape, rule, levels):
     channels = (4, 6, 8)[:levels]
-    encoder = ConvEncoder(shape, channels, 10, 5, odd_sizes=rule).eval()
-    decoder = ConvDecoder(shape, channels, 10, 5, odd_sizes=rule, upsampling=upsampling).eval()
+    encoder = ConvEncoder(shape, channels, (10,), 5, odd_sizes=rule).eval()
+    decoder = ConvDecoder(shape, channels, (10,), 5, odd_sizes=rule, upsampling=upsampling).eval()
     with torch.no_grad():
         latents = encoder(torch.rand(2, *shape))
         assert latents.shape == (2, 5)
@@ -53,6 +53,6 @@ def test_pixel_shuffle_starts_without_a_checkerboard():
 
 @pytest.mark.parametrize("norm", ["none", "batch", "group"])
 def test_every_norm_trains(norm):
-    encoder = ConvEncoder((1, 8, 8), (4, 6), 8, 2, norm=norm)
+    encoder = ConvEncoder((1, 8, 8), (4, 6), (8,), 2, norm=norm)
     encoder(torch.rand(4, 1, 8, 8)).sum().backward()
     assert all(p.grad is not None for p in encoder.parameters())

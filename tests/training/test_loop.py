@@ -43,9 +43,9 @@ def make_job(epochs=3, seed=0, corruption=(), model=None, **options):
     )
 
 
-def digest(model):
+def digest(weights):
     sha = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(weights.items()):
         sha.update(name.encode())
         sha.update(tensor.contiguous().numpy().tobytes())
     return sha.hexdigest()
@@ -54,8 +54,8 @@ def digest(model):
 def trained(store=None, tell=ignore, **arguments):
     job = make_job(**arguments)
     with repeatable(CPU, 1):
-        history = train(job, store, tell)
-    return job, history
+        result = train(job, store, tell)
+    return job, result
 
 
 def noise(images, generator):
@@ -63,15 +63,15 @@ def noise(images, generator):
 
 
 def test_the_loss_falls():
-    _, history = trained(epochs=25)
-    losses = [record["validation"]["loss"] for record in history]
+    _, result = trained(epochs=25)
+    losses = [record["validation"]["loss"] for record in result.history]
     assert losses[-1] < 0.5 * losses[0]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not():
-    same = [digest(trained(seed=3)[0].model) for _ in range(2)]
+    same = [digest(trained(seed=3)[1].weights) for _ in range(2)]
     assert same[0] == same[1]
-    assert digest(trained(seed=4)[0].model) != same[0]
+    assert digest(trained(seed=4)[1].weights) != same[0]
 
 
 class Stop(Exception):
@@ -87,24 +87,38 @@ def stop_after(epoch):
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 3])
-@pytest.mark.parametrize("corruption", [(), (("noise", noise),)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"corruption": (("noise", noise),)},
+        {"ema_decay": 0.9, "clip_norm": 0.1, "optimizer": "adam"},
+        {"patience": 1, "keep": "last", "learning_rate": 0.3, "schedule": "constant"},
+    ],
+    ids=["plain", "denoising", "averaged", "stopping early"],
+)
 def test_training_that_is_stopped_and_resumed_ends_in_the_same_bytes(
-    tmp_path, monkeypatch, epoch, corruption
+    tmp_path, monkeypatch, epoch, options
 ):
     monkeypatch.setattr("latentkit.training.loop._SECONDS_BETWEEN_CHECKPOINTS", 0)
-    whole, history = trained(epochs=4, corruption=corruption)
+    _, whole = trained(epochs=5, **options)
     store = CheckpointStore(tmp_path)
-    with pytest.raises(Stop):
-        trained(store, stop_after(epoch), epochs=4, corruption=corruption)
-    resumed, again = trained(store, epochs=4, corruption=corruption)
-    assert digest(resumed.model) == digest(whole.model)
-    losses = [[r[k]["loss"] for r in h for k in ("train", "validation")] for h in (history, again)]
+    if epoch <= len(whole.history):
+        with pytest.raises(Stop):
+            trained(store, stop_after(epoch), epochs=5, **options)
+    _, resumed = trained(store, epochs=5, **options)
+    assert digest(resumed.weights) == digest(whole.weights)
+    assert resumed.weights_epoch == whole.weights_epoch
+    losses = [
+        [record[part]["loss"] for record in result.history for part in ("train", "validation")]
+        for result in (whole, resumed)
+    ]
     assert losses[0] == losses[1]
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, monkeypatch):
     monkeypatch.setattr("latentkit.training.loop._SECONDS_BETWEEN_CHECKPOINTS", 0)
-    whole, _ = trained(epochs=4)
+    _, whole = trained(epochs=4)
     store = CheckpointStore(tmp_path)
     with pytest.raises(Stop):
         trained(store, stop_after(3), epochs=4)
@@ -113,10 +127,10 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, mon
     content[-5] ^= 1
     latest.write_bytes(content)
     events = []
-    resumed, _ = trained(store, events.append, epochs=4)
+    _, resumed = trained(store, events.append, epochs=4)
     assert any(isinstance(e, Notice) and e.code == "checkpoint-damaged" for e in events)
     assert next(e for e in events if isinstance(e, TrainingStarted)).first_epoch == 2
-    assert digest(resumed.model) == digest(whole.model)
+    assert digest(resumed.weights) == digest(whole.weights)
 
 
 def test_only_the_last_two_checkpoints_are_kept(tmp_path, monkeypatch):

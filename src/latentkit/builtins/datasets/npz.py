@@ -59,6 +59,8 @@ def _choose(arrays: Arrays, split: Split) -> tuple[NDArray[Any], NDArray[Any] | 
         raise ValueError(
             f"it holds {', '.join(arrays) or 'nothing'}, expected x_train and x_test, or images"
         )
+    if labels is not None and len(labels) != len(images):
+        raise ValueError(f"it holds {len(images)} images and {len(labels)} labels")
     codes = None if labels is None else np.unique(labels, return_inverse=True)[1].ravel()
     rows = rows_of(split, len(images), codes)
     return images[rows], None if labels is None else labels[rows]

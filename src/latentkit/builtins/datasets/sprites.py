@@ -67,7 +67,7 @@ def _draw(inside: _Inside, factors: NDArray[np.float64], size: int) -> NDArray[n
     side = size * _POINTS
     at = ((np.arange(side) + 0.5) / side * 2 - 1).astype(np.float32)
     scale, rotation, x, y = (column[:, None, None] for column in factors.T.astype(np.float32))
-    dx, dy = at[None, None, :] - x, y - at[None, :, None]  # y points up, rows go down
+    dx, dy = at[None, None, :] - x, -at[None, :, None] - y  # y points up, rows go down
     cosine, sine = np.cos(rotation) / scale, np.sin(rotation) / scale
     hits = inside(cosine * dx + sine * dy, cosine * dy - sine * dx)
     # Counting along rows first keeps the sums in bytes.

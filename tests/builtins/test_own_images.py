@@ -1,0 +1,222 @@
+"""Images of the user: folders of files, NumPy arrays; and sprites, which are drawn."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import latentkit as lk
+from latentkit.errors import DataError, UserError
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Return a folder of colour JPEGs and PNGs of mixed size, six of each of two classes."""
+    generator = np.random.default_rng(0)
+    for name, tint in (("cats", (200, 30, 30)), ("dogs", (30, 30, 200))):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(6):
+            height, width = generator.integers(20, 90, 2)
+            noise = generator.integers(0, 40, (height, width, 3)) + np.array(tint) // 2
+            ending = "jpg" if number % 2 else "png"
+            path = tmp_path / "photos" / name / f"{number}.{ending}"
+            Image.fromarray(noise.astype(np.uint8)).save(path)
+    return tmp_path / "photos"
+
+
+def folder(path, split="train", **options):
+    return lk.dataset("image-folder", split, path=str(path), **{"size": 16, **options})
+
+
+def test_classes_are_folders_and_one_image_in_five_is_for_testing(photos):
+    train, test = folder(photos), folder(photos, "test")
+    assert train.class_names == ("cats", "dogs")
+    assert (len(train), len(test)) == (9, 3)
+    assert train.image_shape == (3, 16, 16)
+    red, _, blue = train.images.mean((2, 3)).T
+    assert ((red > blue) == (train.labels == 0)).all()
+    assert train.checksum == test.checksum
+
+
+def test_a_test_folder_is_taken_where_there_is_one(photos):
+    (photos / "test").mkdir()
+    (photos / "train").mkdir()
+    for name in ("cats", "dogs"):
+        (photos / name).rename(photos / "train" / name)
+        (photos / "test" / name).mkdir()
+    source = photos / "train" / "dogs" / "0.png"
+    source.rename(photos / "test" / "dogs" / "0.png")
+    train, test = folder(photos), folder(photos, "test")
+    assert (len(train), len(test)) == (11, 1)
+    assert test.labels.tolist() == [1]
+
+
+def test_images_without_classes_have_no_labels(photos):
+    assert folder(photos / "cats").labels is None
+
+
+@pytest.mark.parametrize(
+    ("fit", "top", "middle"), [("crop", 255, 255), ("pad", 0, 255), ("stretch", 255, 255)]
+)
+def test_an_image_is_made_square_by_the_stated_rule(tmp_path, fit, top, middle):
+    for number in range(5):
+        Image.new("L", (40, 20), 255).save(tmp_path / f"{number}.png")
+    images = folder(tmp_path, fit=fit).images
+    assert images.shape == (4, 1, 16, 16)
+    assert images[0, 0, 0, 8] == top
+    assert images[0, 0, 8, 8] == middle
+
+
+def test_crop_cuts_the_middle_out(tmp_path):
+    stripes = np.zeros((20, 60), np.uint8)
+    stripes[:, 20:40] = 255
+    for number in range(5):
+        Image.fromarray(stripes).save(tmp_path / f"{number}.png")
+    assert folder(tmp_path).images.mean() > 250
+
+
+def test_transparent_parts_become_white_and_a_noted_orientation_is_applied(tmp_path):
+    for number in range(5):
+        Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(tmp_path / f"{number}.png")
+    assert (folder(tmp_path).images == 255).all()
+    turned = tmp_path / "turned"
+    turned.mkdir()
+    half = np.zeros((20, 20), np.uint8)
+    half[:10] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    for number in range(5):
+        Image.fromarray(half).save(turned / f"{number}.jpg", exif=exif)
+    images = folder(turned).images
+    assert images[0, 0, 2].mean() < 50
+    assert images[0, 0, -3].mean() > 200
+
+
+@pytest.mark.parametrize(("channels", "expected"), [("grey", 1), ("rgb", 3), ("auto", 3)])
+def test_channels_are_as_asked(photos, channels, expected):
+    assert folder(photos, channels=channels).image_shape[0] == expected
+
+
+def test_unreadable_files_are_listed_and_refused_or_left_out(photos):
+    (photos / "cats" / "9.jpg").write_bytes(b"this is no JPEG")
+    (photos / "dogs" / "9.png").write_bytes((photos / "dogs" / "0.png").read_bytes()[:60])
+    with pytest.raises(DataError, match="2 of 14 images cannot be read") as raised:
+        folder(photos)
+    assert "9.jpg" in str(raised.value)
+    assert "unreadable=skip" in str(raised.value)
+    kept = folder(photos, unreadable="skip")
+    assert kept.labels.tolist() == folder(photos, unreadable="skip").labels.tolist()
+    assert len(kept) + len(folder(photos, "test", unreadable="skip")) == 12
+
+
+def test_a_folder_that_is_missing_empty_or_not_said(tmp_path):
+    with pytest.raises(UserError, match=r"-o image-folder\.path=DIR"):
+        folder("")
+    with pytest.raises(DataError, match="there is no folder"):
+        folder(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="holds no image files"):
+        folder(tmp_path)
+
+
+def arrays(path, split="train"):
+    return lk.dataset("npz", split, path=str(path))
+
+
+def test_arrays_with_the_names_of_keras(tmp_path):
+    x = np.arange(12 * 64, dtype=np.uint8).reshape(12, 8, 8)
+    np.savez(tmp_path / "a.npz", x_train=x[:8], y_train=[2] * 8, x_test=x[8:], y_test=[0] * 4)
+    train, test = arrays(tmp_path / "a.npz"), arrays(tmp_path / "a.npz", "test")
+    assert (train.images[:, 0] == x[:8]).all()
+    assert (len(test), test.class_names) == (4, ("0",))
+    assert train.labels.tolist() == [2] * 8
+
+
+def test_images_alone_are_split_and_floats_become_bytes(tmp_path):
+    images = np.linspace(0, 1, 20 * 8 * 8 * 3, dtype=np.float32).reshape(20, 8, 8, 3)
+    labels = np.array(["cat", "dog"] * 10)
+    np.savez(tmp_path / "a.npz", images=images, labels=labels)
+    train, test = arrays(tmp_path / "a.npz"), arrays(tmp_path / "a.npz", "test")
+    assert (len(train), len(test)) == (16, 4)
+    assert train.image_shape == (3, 8, 8)
+    assert train.class_names == ("cat", "dog")
+    assert np.bincount(test.labels).tolist() == [2, 2]
+
+
+def test_an_npy_of_images_is_read(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (10, 9, 11), np.uint8)
+    np.save(tmp_path / "a.npy", images)
+    train = arrays(tmp_path / "a.npy")
+    assert train.image_shape == (1, 9, 11)
+    assert len(train) == 8
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"images": np.full((6, 8, 8), 255.0)}, r"reach from 255 to 255.*divide by 255"),
+        ({"images": np.full((6, 8, 8), np.nan)}, "nan"),
+        ({"images": np.zeros((6, 8, 8), np.int32)}, "int32, expected uint8"),
+        ({"images": np.zeros((6, 64), np.uint8)}, r"\(\d, 64\), expected \(N, H, W\)"),
+        ({"pictures": np.zeros((6, 8, 8), np.uint8)}, "it holds pictures, expected x_train"),
+        ({"images": np.zeros((6, 8, 8), np.uint8), "labels": np.zeros(5, int)}, "6 images and 5"),
+    ],
+)
+def test_arrays_that_are_no_images_are_refused_with_the_reason(tmp_path, content, message):
+    np.savez(tmp_path / "a.npz", **content)
+    with pytest.raises(DataError, match=message):
+        arrays(tmp_path / "a.npz")
+
+
+def test_files_that_are_no_arrays_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"-o npz\.path=FILE"):
+        arrays("")
+    with pytest.raises(DataError, match="cannot read"):
+        arrays(tmp_path / "no.npz")
+    (tmp_path / "bad.npz").write_bytes(b"PK\3\4 nothing")
+    with pytest.raises(DataError, match="no file of plain NumPy arrays"):
+        arrays(tmp_path / "bad.npz")
+    np.save(tmp_path / "objects.npy", np.array([{}, {}]), allow_pickle=True)
+    with pytest.raises(DataError, match="no file of plain NumPy arrays"):
+        arrays(tmp_path / "objects.npy")
+
+
+def sprites(split="train", **options):
+    return lk.dataset("sprites", split, **{"n_train": 300, "n_test": 60, **options})
+
+
+@pytest.mark.parametrize("size", [28, 64])
+def test_sprites_have_the_factors_that_they_are_drawn_with(size):
+    data = sprites(size=size)
+    assert data.images.shape == (300, 1, size, size)
+    assert data.factor_names == ("shape", "scale", "rotation", "x", "y")
+    assert (data.factors[:, 0] == data.labels).all()
+    weight = data.images[:, 0].astype(float)
+    mass = weight.sum((1, 2))
+    at = (np.arange(size) + 0.5) / size * 2 - 1
+    x = (weight.sum(1) * at).sum(1) / mass
+    y = -(weight.sum(2) * at).sum(1) / mass
+    even = data.labels < 2  # the centre of a heart is not its centre of mass
+    assert np.abs(x - data.factors[:, 3])[even].max() < 0.02
+    assert np.abs(y - data.factors[:, 4])[even].max() < 0.02
+    areas = mass / 255 * (2 / size) ** 2
+    scale = data.factors[:, 1]
+    assert areas[data.labels == 0] == pytest.approx((1.6 * scale[data.labels == 0]) ** 2, rel=0.03)
+    ellipses = data.labels == 1
+    assert areas[ellipses] == pytest.approx(np.pi / 2 * scale[ellipses] ** 2, rel=0.03)
+
+
+def test_rotation_turns_an_ellipse_counter_clockwise():
+    data = sprites()
+    at = (np.arange(28) + 0.5) / 28 * 2 - 1
+    for image, factors in zip(data.images[:, 0], data.factors, strict=True):
+        if factors[0] != 1:
+            continue
+        weight = image.astype(float) / image.sum()
+        dx, dy = at[None] - factors[3], -at[:, None] - factors[4]
+        angle = 0.5 * np.arctan2(2 * (weight * dx * dy).sum(), (weight * (dx**2 - dy**2)).sum())
+        assert abs(np.sin(angle - factors[2])) < 0.1
+
+
+def test_sprites_are_the_same_by_seed_whatever_the_split_beside_them():
+    assert sprites().digest() == sprites().digest()
+    assert sprites().digest() != sprites(seed=1).digest()
+    assert sprites("test").digest() != sprites().subset(np.arange(60)).digest()
