@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from latentkit.config import TrainingOptions
 from latentkit.data.batches import DeviceImages, epoch_order, full_batches
@@ -28,6 +28,7 @@ from latentkit.plugin.events import (
 )
 from latentkit.plugin.protocols import Autoencoder
 from latentkit.plugin.seeds import stream_seed
+from latentkit.registry.targets import fault_of
 from latentkit.training.checkpoint import CheckpointStore, Progress
 from latentkit.training.device import Precision
 from latentkit.training.meter import LossMeter
@@ -88,6 +89,7 @@ def train(
 
     Raises:
         DivergedError: a loss is NaN or infinite; the last checkpoint is from before.
+        PluginError: the model or a corruption fails.
     """
     optimizer = make_optimizer(job.model, job.options, job.train.device)
     progress = _restore(job, optimizer, checkpoints, tell)
@@ -164,7 +166,7 @@ def _train_epoch(
         inputs = job.corruption(targets, noise)
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=job.precision == "bfloat16"):
-            terms = job.model.loss(inputs, targets, step=step)
+            terms = _loss(job.model, inputs, targets, step)
         terms["loss"].backward()
         optimizer.step()
         meter.add(terms, len(index))
@@ -183,9 +185,17 @@ def validate(job: TrainingJob, epoch: int) -> dict[str, float]:
     step = epoch * job.steps_per_epoch
     meter = LossMeter(step - 1)
     for targets in job.validation.in_order():
-        terms = job.model.loss(job.corruption(targets, noise), targets, step=step)
+        terms = _loss(job.model, job.corruption(targets, noise), targets, step)
         meter.add(terms, len(targets))
     return meter.means()
+
+
+def _loss(model: Any, inputs: Tensor, targets: Tensor, step: int) -> dict[str, Any]:
+    with fault_of("the model's loss failed"):
+        terms = dict(model.loss(inputs, targets, step=step))
+        if terms["loss"].ndim:
+            raise ValueError(f"'loss' has shape {tuple(terms['loss'].shape)}, expected a scalar")
+    return terms
 
 
 def is_trainable(model: object) -> bool:
