@@ -6,13 +6,28 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
 import latentkit as lk
-from latentkit.config import build_config, read_config_file
+from latentkit.config import RunConfig, build_config, read_config_file
 from latentkit.registry.catalogue import default_registry
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
+@pytest.fixture(scope="module")
+def reference() -> RunConfig:
+    document = read_config_file(EXAMPLES / "reference_network.toml")
+    return build_config(document, default_registry())
+
+
+@pytest.fixture(scope="module")
+def network(reference: RunConfig) -> torch.nn.Module:
+    return lk.model("conv-ae", (1, 28, 28), **reference.model.options.model_dump())
+
+
+@pytest.mark.usefixtures("one_cpu")
 def test_the_quickstart_prints_figures_and_pictures(tmp_path):
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "quickstart.py"), "2"],
@@ -23,18 +38,48 @@ def test_the_quickstart_prints_figures_and_pictures(tmp_path):
     )
     lines = dict(line.rsplit(maxsplit=1) for line in done.stdout.splitlines())
     assert 0 < float(lines["test MSE"]) < 0.2
+    assert 0 < float(lines["PCA"]) < 0.05
+    assert 0.5 < float(lines["trustworthiness of the map"]) <= 1
     assert float(lines["10-NN accuracy of the latents"]) > 0.5
     assert (tmp_path / lines["map"]).exists()
     assert (tmp_path / lines["report"]).exists()
 
 
-def test_the_reference_network_has_the_layers_of_its_description():
-    config = build_config(read_config_file(EXAMPLES / "reference_network.toml"), default_registry())
-    options = config.model.options.model_dump()
-    model = lk.model("conv-ae", (1, 28, 28), **options)
-    shapes = [tuple(p.shape) for name, p in model.named_parameters() if name.endswith("weight")]
+def test_the_reference_network_has_the_layers_of_its_description(network):
+    shapes = [tuple(p.shape) for name, p in network.named_parameters() if name.endswith("weight")]
     assert shapes == [
         (8, 1, 3, 3), (16, 8, 3, 3), (32, 16, 3, 3), (64, 288), (3, 64),
         (64, 3), (288, 64), (32, 16, 3, 3), (16, 8, 3, 3), (8, 1, 3, 3),
     ]  # fmt: skip
-    assert (config.training.optimizer, config.training.learning_rate) == ("adam", 5e-4)
+    biases = [len(p) for name, p in network.named_parameters() if name.endswith("bias")]
+    assert biases == [8, 16, 32, 64, 3, 64, 288, 16, 8, 1]
+
+
+def test_the_reference_network_halves_and_doubles_as_described(network):
+    sizes = []
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            layer.register_forward_hook(lambda *io: sizes.append(tuple(io[2].shape[2:])))
+    with torch.no_grad():
+        images = network.decode(network.encode(torch.zeros(2, 1, 28, 28)))
+    assert sizes == [(14, 14), (7, 7), (3, 3), (7, 7), (14, 14), (28, 28)]
+    assert images.shape == (2, 1, 28, 28)
+
+
+def test_the_reference_network_has_no_norms_and_only_relu(network):
+    kinds = {type(layer).__name__ for layer in network.modules() if not list(layer.children())}
+    assert kinds == {
+        "Conv2d", "ConvTranspose2d", "Linear", "ReLU", "Identity", "Flatten", "Unflatten",
+    }  # fmt: skip
+
+
+def test_the_reference_network_is_trained_as_described(reference):
+    assert reference.dataset.name == "fashion-mnist"
+    assert reference.training.model_dump(exclude={"weight_decay"}) == {
+        "epochs": 10,
+        "batch_size": 256,
+        "optimizer": "adam",
+        "learning_rate": 5e-4,
+        "schedule": "constant",
+        "precision": "float32",
+    }

@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
+import shlex
 import sys
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import latentkit as lk
+from latentkit.cli.main import main
+from latentkit.config import build_config
+from latentkit.registry.catalogue import default_registry
+
+pytestmark = pytest.mark.usefixtures("one_cpu")
+
 ROOT = Path(__file__).parents[2]
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
 
 
-def execute(command: str, folder: Path) -> str:
-    """Run a line of shell as a user would, ``latentkit`` being the one that is tested."""
-    scripts = str(Path(sys.executable).parent)
-    done = subprocess.run(
-        command,
-        shell=True,
-        cwd=folder,
-        env={**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-    return done.stdout
+COMMANDS = [line for block in blocks(TUTORIAL, "console") for line in block.splitlines()]
+README_COMMANDS = [
+    line.partition("   #")[0].strip() for line in re.findall(r"^    (latentkit .*)$", README, re.M)
+]
+PYTHON = blocks(TUTORIAL, "python")
 
 
 @pytest.fixture(scope="module")
@@ -39,38 +40,131 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("tutorial")
 
 
-def test_every_command_runs_in_order(folder):
-    commands = [line for block in blocks(TUTORIAL, "console") for line in block.splitlines()]
-    assert commands[0] == "latentkit run --model conv-ae --embed isomap"
-    for command in commands:
-        if "fashion-mnist" in command:
-            command += " --print-config"  # the download and ten epochs are not for a test
-        execute(command, folder)
+@pytest.fixture
+def execute(monkeypatch, capsys) -> Callable[[str], str]:
+    """Return a function that runs a line as the shell would, and returns what went to stdout."""
+
+    def run(line: str) -> str:
+        command, _, file = line.partition(" > ")
+        monkeypatch.setattr(sys, "argv", shlex.split(command))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        assert not ended.value.code, f"{line}\n{printed.err}"
+        if file:
+            Path(file).write_text(printed.out, encoding="utf-8")
+        return printed.out
+
+    return run
 
 
-def test_every_block_of_python_runs_in_order(folder):
-    script = "\n".join(blocks(TUTORIAL, "python"))
-    (folder / "tutorial.py").write_text(script, encoding="utf-8")
-    shown = execute(f"{sys.executable} tutorial.py", folder)
-    assert "torch.Size([5, 1, 8, 8])" in shown
+def quick(line: str) -> str:
+    """Return the command with few epochs, and without those on data that is not here."""
+    if line.startswith("latentkit run "):
+        line = line.replace("--epochs 5", "")
+        command, redirected, _ = line.partition(" > ")
+        if redirected:
+            return line
+        extra = "--print-config" if "fashion-mnist" in command else "--epochs 2"
+        return f"{command} {extra}"
+    return line
 
 
-def test_every_file_that_the_tutorial_names_is_in_a_run(folder):
-    (run, *_) = sorted((folder / "runs").glob("*"), key=os.path.getmtime)
-    table = TUTORIAL.split("| file |")[1].split("\n\n")[0]
-    for name in re.findall(r"`([\w/]+\.(?:html|toml|safetensors|jsonl|json|npz))`", table):
-        assert (run / name).exists() or (run / "latents" / name).exists(), name
+def printed_as_stated(block: str) -> list[str]:
+    """Return what a block's ``print(...)  # text`` lines say that they print."""
+    return re.findall(r"^print\(.*\)  # (.+)$", block, re.M)
 
 
-def test_every_block_of_python_of_the_readme_runs(tmp_path):
-    for block in blocks((ROOT / "README.md").read_text(encoding="utf-8"), "python"):
-        (tmp_path / "readme.py").write_text(block, encoding="utf-8")
-        execute(f"{sys.executable} readme.py", tmp_path)
+def test_the_commands_of_the_tutorial_run_in_order(folder, execute, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert COMMANDS[0] == "latentkit run --model conv-ae --embed isomap"
+    shown = {command: execute(quick(command)) for command in COMMANDS}
+    (example, *_) = blocks(TUTORIAL, "text")
+    headings = [line[:20].strip() for line in example.splitlines() if not line.startswith(" ")]
+    assert re.findall(r"^\S.*?(?=  )", shown[COMMANDS[0]], re.M) == headings
+    assert "from corrupted input" in shown["latentkit run --config run.toml --seed 1"]
+    assert "latent_dim" in shown["latentkit plugins show conv-ae"]
+    assert shown[COMMANDS[-1]].endswith("validation = 0.2\n")
 
 
-def test_every_link_between_documents_leads_somewhere():
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
-    for path in pages:
-        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
-            if "://" not in target:
-                assert (path.parent / target).exists(), f"{path.name}: {target}"
+def test_a_run_of_the_tutorial_holds_the_files_that_it_names(folder):
+    (run, *_) = sorted((folder / "runs").iterdir(), key=os.path.getmtime)
+    table = TUTORIAL.split("| file | what it holds |")[1].split("\n\n")[0]
+    first_cells = "\n".join(line.split("|")[1] for line in table.splitlines()[2:])
+    names = re.findall(r"`([^`]+)`", first_cells)
+    assert len(names) > 10
+    assert [name for name in names if not (run / name).exists()] == []
+    kept = {path.name for path in run.iterdir() if not path.name.startswith(".")}
+    assert kept == {name.split("/")[0] for name in names}
+
+
+def test_the_python_of_the_tutorial_prints_what_it_says(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    script = "\n".join(block for block in PYTHON if "fashion-mnist" not in block)
+    exec(compile(script, "tutorial.py", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    expected = printed_as_stated(script)
+    assert len(expected) > 10
+    assert [line for line in expected if line not in lines] == []
+    assert lines[-1].startswith("there is no model 'conv-ea' (did you mean 'conv-ae'?); there is ")
+
+
+def test_the_fashion_mnist_of_the_tutorial_is_what_it_says(fashion_mnist_dir, monkeypatch, capsys):
+    monkeypatch.setenv("LATENTKIT_DATA", str(fashion_mnist_dir))
+    (block,) = (block for block in PYTHON if "fashion-mnist" in block)
+    exec(compile(block, "tutorial.py", "exec"), {"lk": lk})
+    assert capsys.readouterr().out.splitlines() == printed_as_stated(block)
+
+
+def test_the_configuration_of_the_tutorial_is_valid():
+    (text,) = blocks(TUTORIAL, "toml")
+    config = build_config(tomllib.loads(text), default_registry())
+    assert config.model.options.model_dump()["latent_dim"] == 8
+    assert [part.name for part in (*config.corruptions, *config.embeddings)] == [
+        "gaussian-noise",
+        "isomap",
+    ]
+
+
+def test_the_tutorial_installs_as_the_readme_does():
+    (install, *_) = blocks(TUTORIAL, "sh")
+    assert f"{install.splitlines()[0]} && .venv/bin/{COMMANDS[0]}" in README
+
+
+@pytest.mark.parametrize("command", [c for c in README_COMMANDS if c.startswith("latentkit run")])
+def test_the_runs_of_the_readme_are_valid(execute, command):
+    assert execute(f"{command} --print-config").startswith("seed = 0\n")
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks(README, "python")
+    names: dict[str, object] = {}
+    exec(compile(block, "readme.py", "exec"), names)
+    assert names["run"].status == "finished"
+
+
+def links(page: Path) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    return [to for to in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text) if "://" not in to]
+
+
+PAGES = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").rglob("*.md"),
+    *(ROOT / "examples").rglob("*.md"),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_of_a_page_leads_somewhere(page):
+    targets = [to for to in links(page) if not to.endswith(".png")]
+    assert [to for to in targets if not (page.parent / to).exists()] == []
+
+
+def test_the_pictures_of_the_readme_are_there():
+    pictures = [to for to in links(ROOT / "README.md") if to.endswith(".png")]
+    assert pictures
+    if not (ROOT / "docs" / "images").exists():
+        pytest.skip("docs/images is made from a run on Fashion-MNIST")
+    assert [to for to in pictures if not (ROOT / to).read_bytes().startswith(b"\x89PNG")] == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -11,6 +13,8 @@ import pytest
 
 pytest.importorskip("pacmap", reason="pip install ./plugins/latentkit-pacmap to test it")
 
+import numba
+
 import latentkit as lk
 from latentkit.errors import UserError
 from latentkit.registry.catalogue import default_registry
@@ -19,6 +23,12 @@ pytestmark = pytest.mark.skipif(
     not [e for e in entry_points(group="latentkit.plugins") if e.name == "pacmap"],
     reason="pip install ./plugins/latentkit-pacmap to test it",
 )
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch):
+    monkeypatch.delenv("LATENTKIT_PLUGINS", raising=False)
+    monkeypatch.delenv("LATENTKIT_STRICT", raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -72,19 +82,49 @@ def test_the_seed_decides_the_map(name, digits):
     assert not np.array_equal(maps[0], maps[2])
 
 
-def test_a_map_of_three_dimensions(digits):
-    vectors, _ = digits
-    assert lk.embedding("pacmap", n_components=3).fit_transform(vectors[:100]).shape == (100, 3)
+@pytest.mark.parametrize("name", ["pacmap", "localmap"])
+def test_the_number_of_threads_does_not(name, digits):
+    before = numba.get_num_threads()
+    maps = []
+    try:
+        for threads in {1, before}:
+            numba.set_num_threads(threads)
+            maps.append(lk.embedding(name).fit_transform(digits[0][:200]))
+            assert numba.get_num_threads() == threads
+    finally:
+        numba.set_num_threads(before)
+    assert np.array_equal(maps[0], maps[-1])
 
 
-def test_threads_and_log_levels_of_others_are_left_alone(digits):
-    import logging
+def test_every_seed_that_a_run_may_give_is_taken(digits):
+    assert lk.embedding("pacmap", random_state=2**32 - 1).fit(digits[0][:100])
 
-    import numba
 
-    before = numba.get_num_threads(), logging.getLogger("pacmap").level
+@pytest.mark.parametrize("distance", ["euclidean", "manhattan", "angular"])
+def test_a_map_of_three_dimensions_by_each_distance(distance, digits):
+    estimator = lk.embedding("pacmap", n_components=3, distance=distance)
+    coordinates = estimator.fit_transform(digits[0][:100])
+    assert coordinates.shape == (100, 3)
+    assert np.isfinite(coordinates).all()
+
+
+def test_equal_vectors_beside_others_do_no_harm(digits):
+    vectors = np.vstack([np.repeat(digits[0][:1], 80, axis=0), digits[0][:40]])
+    assert np.isfinite(lk.embedding("pacmap").fit_transform(vectors)).all()
+
+
+def test_each_new_point_is_placed_on_its_own(digits):
+    estimator = lk.embedding("pacmap").fit(digits[0][:100])
+    placed = estimator.transform(digits[0][100:110])
+    np.testing.assert_allclose(estimator.transform(digits[0][100:101]), placed[:1], rtol=1e-4)
+    assert estimator.transform(digits[0][:0]).shape == (0, 2)
+
+
+def test_nothing_is_logged_and_log_levels_of_others_are_left_alone(digits, caplog):
+    before = logging.getLogger("pacmap").level
     lk.embedding("pacmap").fit(digits[0][:100])
-    assert (numba.get_num_threads(), logging.getLogger("pacmap").level) == before
+    assert caplog.records == []
+    assert logging.getLogger("pacmap").level == before
 
 
 @pytest.mark.parametrize(
@@ -129,8 +169,15 @@ def test_the_estimate_grows_with_points_and_pairs():
     assert lk.embedding("pacmap", n_neighbors=50).estimate(1_000, 16).bytes > small.bytes
 
 
-def test_a_run_maps_its_latents_with_it(tmp_path):
-    options = {"model.channels": [4, 8], "model.hidden": 16, "model.latent_dim": 3, "threads": 1}
-    run = lk.run(embed=["pacmap"], epochs=1, options=options, out=tmp_path)
-    assert run.coordinates("pacmap").shape == (360, 2)
-    assert run.figures["map-pacmap"].exists()
+def test_latentkit_run_maps_its_latents_with_it(tmp_path):
+    small = ["model.channels=[4, 8]", "model.hidden=16", "model.latent_dim=3", "threads=1"]
+    command = [sys.executable, "-m", "latentkit", "run", "--embed", "pacmap", "--epochs", "1"]
+    command += [word for option in small for word in ("-o", option)]
+    shown = subprocess.run(
+        [*command, "--json"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+    (run,) = tmp_path.glob("runs/*")
+    assert json.loads(shown.stdout)["run"].endswith(run.name)
+    assert lk.open(run).coordinates("pacmap").shape == (360, 2)
+    assert (run / "figures" / "map-pacmap.png").exists()

@@ -12,13 +12,14 @@ from latentkit.api.handle import Run
 from latentkit.api.places import STUDIES, data_dir
 from latentkit.api.request import Path_, configure
 from latentkit.config import RunConfig, build_config, choose_part, find_part
-from latentkit.errors import StorageError, describe_os_error
+from latentkit.errors import PluginError, StorageError, describe_os_error
 from latentkit.pipeline.run import Place, start_run
 from latentkit.pipeline.work import training_plan
 from latentkit.plugin.events import EpochFinished, Event, Listener, fan_out, ignore
 from latentkit.plugin.protocols import Budget, StudyResult, Trial
 from latentkit.plugin.seeds import short_stream_seed
 from latentkit.registry.catalogue import Registry, default_registry
+from latentkit.registry.targets import fault_of
 from latentkit.runs.folder import RunFolder
 from latentkit.tuning.space import search_space
 
@@ -120,18 +121,19 @@ def tune(
             f"cannot create {path}: {describe_os_error(error)}; choose another folder with --out"
         ) from error
     objective = _TrialRunner(base, registry, Place(path / "runs", data_dir(data)), listener)
-    result = (
-        find_part(registry, "tuner", part)
-        .target()(part.options)
-        .optimize(
+    space = search_space(base, (options or {}).keys())
+    build = find_part(registry, "tuner", part).target()
+    with fault_of(f"tuner {part.name!r} failed"):
+        result = build(part.options).optimize(
             objective,
-            space=search_space(base, (options or {}).keys()),
+            space=space,
             budget=Budget(trials, seconds),
             storage=f"sqlite:///{path / 'study.db'}",
             study=name,
             seed=short_stream_seed(base.run.seed, "study"),
         )
-    )
+    if not isinstance(result, StudyResult):
+        raise PluginError(f"tuner {part.name!r} gave {type(result).__name__}, expected StudyResult")
     return Study(path, result, objective.runs())
 
 

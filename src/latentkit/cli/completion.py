@@ -15,13 +15,13 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(_SHELLS))
 @common_options
 def command(shell: str) -> None:
-    r"""Print the script that completes commands, options and names in SHELL.
+    """Print the script that completes commands, options and names in SHELL.
 
     \b
     bash:  latentkit completion bash > ~/.local/share/bash-completion/completions/latentkit
     zsh:   latentkit completion zsh > a folder on $fpath, named _latentkit
     fish:  latentkit completion fish > ~/.config/fish/completions/latentkit.fish
-    """
+    """  # noqa: D301  # Click takes a real backspace
     from latentkit.cli.main import cli
 
     complete = get_completion_class(shell)

@@ -91,14 +91,14 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    r"""Train a model on images, map its latents, measure both, and write a report.
+    """Train a model on images, map its latents, measure both, and write a report.
 
     \b
     latentkit run --model conv-ae --embed isomap
     latentkit run --dataset fashion-mnist --embed pca --embed isomap -o model.latent_dim=3
     latentkit run --corrupt gaussian-noise -o gaussian-noise.std=0.4
     latentkit run --config runs/.../config.toml --seed 1
-    """
+    """  # noqa: D301  # Click takes a real backspace
     registry = load_registry()
     chosen: dict[str, Any] = {
         "model": model,

@@ -101,11 +101,11 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    r"""Search the options that carry a search range for the least validation loss.
+    """Search the options that carry a search range for the least validation loss.
 
     \b
     latentkit tune --dataset fashion-mnist --trials 20 --epochs 3 -o model.latent_dim=3
-    """
+    """  # noqa: D301  # Click takes a real backspace
     load_registry()
     from latentkit.api.study import tune
 

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from latentkit.errors import PluginError
 from latentkit.plugin.protocols import Corruption
 from latentkit.plugin.seeds import stream_seed
+from latentkit.registry.targets import fault_of
 
 
 class CorruptionChain:
@@ -29,10 +30,11 @@ class CorruptionChain:
         """Return corrupted images (B, C, H, W).
 
         Raises:
-            PluginError: a corruption changed the shape.
+            PluginError: a corruption failed, or changed the shape.
         """
         for name, corrupt in self._links:
-            corrupted = corrupt(images, generator)
+            with fault_of(f"corruption {name!r} failed on images {tuple(images.shape)}"):
+                corrupted = corrupt(images, generator)
             if corrupted.shape != images.shape:
                 raise PluginError(
                     f"corruption {name!r} turned images {tuple(images.shape)} into "

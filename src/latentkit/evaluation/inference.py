@@ -12,6 +12,7 @@ from torch import Tensor
 
 from latentkit.data.batches import EVALUATION_BATCH, DeviceImages
 from latentkit.errors import PluginError
+from latentkit.registry.targets import fault_of
 
 Corrupt = Callable[[Tensor], Tensor]
 _AT_END = 1e-4
@@ -29,13 +30,14 @@ def encode(
         progress: is told how many of N are done.
 
     Raises:
-        PluginError: the model's latents do not have the shape that it states.
+        PluginError: the model fails, or its latents do not have the shape that it states.
     """
     model.eval()
     parts: list[NDArray[np.float32]] = []
     done = 0
     for batch in images.in_order():
-        latents = model.encode(batch)
+        with fault_of("the model's encode failed"):
+            latents = model.encode(batch)
         if latents.shape != (len(batch), model.latent_dim):
             raise PluginError(
                 f"the model's encode gives {tuple(latents.shape)} for {len(batch)} images, "
@@ -53,9 +55,10 @@ def decode(model: Any, latents: NDArray[np.float32], device: torch.device) -> ND
     """Return the images (N, C, H, W) in [0, 1] of latents (N, latent_dim)."""
     model.eval()
     batches = torch.split(torch.from_numpy(np.ascontiguousarray(latents)), EVALUATION_BATCH)
-    return np.concatenate(
-        [model.decode(batch.to(device)).float().cpu().contiguous().numpy() for batch in batches]
-    )
+    with fault_of("the model's decode failed"):
+        return np.concatenate(
+            [model.decode(batch.to(device)).float().cpu().contiguous().numpy() for batch in batches]
+        )
 
 
 @torch.no_grad()
@@ -73,7 +76,8 @@ def reconstruction_errors(
     parts = []
     for batch in images.in_order():
         inputs = batch if corrupt is None else corrupt(batch)
-        difference = model.decode(model.encode(inputs)).float() - batch
+        with fault_of("the model's reconstruction failed"):
+            difference = model.decode(model.encode(inputs)).float() - batch
         parts.append(difference.square().flatten(1).mean(1).cpu().numpy().astype(np.float64))
     return np.concatenate(parts)
 

@@ -12,13 +12,14 @@ from latentkit.config import PartConfig, RunConfig, find_part
 from latentkit.data.batches import DeviceImages
 from latentkit.data.corruption import CorruptionChain, noise_generator
 from latentkit.data.split import TrainValidationSplit, split_train_validation
-from latentkit.errors import DataError, IntegrityError, LatentkitError, PluginError
+from latentkit.errors import DataError, IntegrityError, PluginError
 from latentkit.evaluation.inference import Corrupt
 from latentkit.plugin.events import Listener
 from latentkit.plugin.images import ImageData
 from latentkit.plugin.protocols import Split
 from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.catalogue import Registry
+from latentkit.registry.targets import fault_of
 from latentkit.runs.folder import RunFolder
 from latentkit.training.loop import is_trainable
 
@@ -97,10 +98,11 @@ class Workshop:
     @cached_property
     def corruption(self) -> CorruptionChain:
         """The run's corruptions in order."""
-        chosen = [
-            (part.name, find_part(self.registry, "corruption", part).target()(part.options))
-            for part in self.config.corruptions
-        ]
+        chosen = []
+        for part in self.config.corruptions:
+            build = find_part(self.registry, "corruption", part).target()
+            with fault_of(f"corruption {part.name!r} cannot be built"):
+                chosen.append((part.name, build(part.options)))
         return CorruptionChain(chosen)
 
     def evaluation_noise(self) -> Corrupt:
@@ -197,15 +199,8 @@ def load_images(registry: Registry, part: PartConfig, split: Split, data_dir: Pa
         PluginError: what the plugin gives are no images.
     """
     load = find_part(registry, "dataset", part).target()
-    try:
+    with fault_of(f"dataset {part.name!r} failed to load its {split} images"):
         images = load(part.options, split, data_dir)
-    except LatentkitError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"dataset {part.name!r} failed to load its {split} images: "
-            f"{type(error).__name__}: {error}"
-        ) from error
     if not isinstance(images, ImageData):
         raise PluginError(f"dataset {part.name!r} gave {type(images).__name__}, expected ImageData")
     return images
@@ -217,15 +212,8 @@ def build_model(target: Any, part: PartConfig, image_shape: tuple[int, int, int]
     Raises:
         PluginError: it does not.
     """
-    try:
+    with fault_of(f"model {part.name!r} cannot be built for images {image_shape}"):
         model = target(part.options, image_shape)
-    except LatentkitError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"model {part.name!r} cannot be built for images {image_shape}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
     if not is_trainable(model):
         raise PluginError(
             f"model {part.name!r} builds a {type(model).__name__} that lacks latent_dim, encode, "

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from latentkit.config import PartConfig, RunConfig, canonical_sha256, find_part
 from latentkit.data.batches import DeviceImages
-from latentkit.errors import LatentkitError, PluginError, ResourceError
+from latentkit.errors import PluginError, ResourceError
 from latentkit.evaluation.baselines import pca_reconstruction_errors
 from latentkit.evaluation.inference import (
     corruption_errors,
@@ -37,6 +37,7 @@ from latentkit.pipeline.stages import Stage
 from latentkit.plugin.events import Notice, StageProgress
 from latentkit.plugin.protocols import Generative, SupportsEstimate
 from latentkit.plugin.seeds import short_stream_seed, stream_seed
+from latentkit.registry.targets import fault_of
 from latentkit.training.checkpoint import CheckpointStore, save_tensors
 from latentkit.training.loop import TrainingJob, train
 
@@ -144,7 +145,9 @@ def _embed(context: RunContext, part: PartConfig) -> None:
     arrays = context.folder.arrays(source)
     random_state = short_stream_seed(context.seed, "embedding", part.name)
     started = time.perf_counter()
-    estimator = find_part(context.registry, "embedding", part).target()(part.options, random_state)
+    build = find_part(context.registry, "embedding", part).target()
+    with fault_of(f"embedding {part.name!r} cannot be built"):
+        estimator = build(part.options, random_state)
     coordinates = fit_embedding(estimator, part, arrays["latents"])
     seconds = time.perf_counter() - started
     started = time.perf_counter()
@@ -188,22 +191,17 @@ def fit_embedding(
     """
     n, d = vectors.shape
     if isinstance(estimator, SupportsEstimate):
-        needed, free = estimator.estimate(n, d).bytes, available_memory_bytes()
+        with fault_of(f"embedding {part.name!r} cannot estimate what {n:,} points need"):
+            needed = estimator.estimate(n, d).bytes
+        free = available_memory_bytes()
         if needed > free:
             raise ResourceError(
                 f"embedding {part.name!r} of {n:,} points needs about {needed / 2**30:.1f} GiB of "
                 f"memory and {free / 2**30:.1f} GiB are free: map fewer points, or choose another "
                 f"embedding such as pca"
             )
-    try:
+    with fault_of(f"embedding {part.name!r} failed on {n:,} points of {d} dimensions"):
         coordinates = np.asarray(estimator.fit_transform(vectors), dtype=np.float64)
-    except LatentkitError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            f"embedding {part.name!r} failed on {n:,} points of {d} dimensions: "
-            f"{type(error).__name__}: {error}"
-        ) from error
     if coordinates.ndim != 2 or len(coordinates) != n or coordinates.shape[1] not in (2, 3):
         raise PluginError(
             f"embedding {part.name!r} gave coordinates {coordinates.shape} for {n:,} points, "
@@ -230,7 +228,7 @@ def _evaluate(context: RunContext) -> None:
     if isinstance(model, Generative):
         document["likelihood"] = _likelihood(context, test_images)
     context.folder.commit_json(EVALUATION, "evaluate", document)
-    if errors.mean() > pca.mean():
+    if not context.corruption and errors.mean() > pca.mean():
         context.tell(
             Notice(
                 "worse-than-pca",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
@@ -43,6 +44,24 @@ def resolve_target(target: str, owner: str) -> Any:
         raise PluginError(
             f"{owner} names {target!r}, which cannot be imported: {type(error).__name__}: {error}"
         ) from error
+
+
+@contextmanager
+def fault_of(what: str) -> Iterator[None]:
+    """Turn whatever a part's own code raises into an error that blames the part.
+
+    Args:
+        what: the part and what it failed to do, for the error.
+
+    Raises:
+        PluginError: the block raised something that latentkit does not explain to its user.
+    """
+    try:
+        yield
+    except LatentkitError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 def check_requirements(spec: Spec) -> None:

@@ -83,8 +83,7 @@ def repeatable(device: torch.device, threads: int) -> Iterator[None]:
     """
     before = (
         torch.get_num_threads(),
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.get_deterministic_debug_mode(),
         torch.backends.cudnn.benchmark,
     )
     random_state = torch.get_rng_state()
@@ -92,11 +91,12 @@ def repeatable(device: torch.device, threads: int) -> Iterator[None]:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+    # use_deterministic_algorithms sets the same, and imports torch's compiler: seconds.
+    torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")
     try:
         yield
     finally:
         torch.set_rng_state(random_state)
         torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1], warn_only=before[2])
-        torch.backends.cudnn.benchmark = before[3]
+        torch.set_deterministic_debug_mode(before[1])
+        torch.backends.cudnn.benchmark = before[2]

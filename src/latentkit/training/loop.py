@@ -29,6 +29,7 @@ from latentkit.plugin.events import (
 )
 from latentkit.plugin.protocols import Autoencoder
 from latentkit.plugin.seeds import stream_seed
+from latentkit.registry.targets import fault_of
 from latentkit.training.checkpoint import CheckpointStore, Progress
 from latentkit.training.device import Precision
 from latentkit.training.meter import LossMeter
@@ -106,6 +107,7 @@ def train(job: TrainingJob, checkpoints: CheckpointStore | None, tell: Listener)
 
     Raises:
         DivergedError: a loss is NaN or infinite; the last checkpoint is from before.
+        PluginError: the model or a corruption fails.
     """
     state = TrainingState(job.model, job.options, job.train.device)
     progress = _restore(job, state, checkpoints, tell)
@@ -236,7 +238,7 @@ def _step(
     """Take one optimiser step; returns the loss terms before it."""
     state.optimizer.zero_grad(set_to_none=True)
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=job.precision == "bfloat16"):
-        terms: Mapping[str, Tensor] = job.model.loss(inputs, targets, step=step)
+        terms = _loss(job.model, inputs, targets, step)
     torch.autograd.backward(terms["loss"])
     if job.options.clip_norm:
         nn.utils.clip_grad_norm_(job.model.parameters(), job.options.clip_norm)
@@ -255,9 +257,17 @@ def validate(job: TrainingJob, epoch: int) -> dict[str, float]:
     step = epoch * job.steps_per_epoch
     meter = LossMeter(step - 1)
     for targets in job.validation.in_order():
-        terms = job.model.loss(job.corruption(targets, noise), targets, step=step)
+        terms = _loss(job.model, job.corruption(targets, noise), targets, step)
         meter.add(terms, len(targets))
     return meter.means()
+
+
+def _loss(model: Any, inputs: Tensor, targets: Tensor, step: int) -> dict[str, Any]:
+    with fault_of("the model's loss failed"):
+        terms = dict(model.loss(inputs, targets, step=step))
+        if terms["loss"].ndim:
+            raise ValueError(f"'loss' has shape {tuple(terms['loss'].shape)}, expected a scalar")
+    return terms
 
 
 def is_trainable(model: object) -> bool:

@@ -111,6 +111,8 @@ class PairwiseMap:
                 f"embedding {self.name!r}: the new vectors have {points.shape[1]} dimensions, "
                 f"those of the fit had {self._dimensions}"
             )
+        if not len(points):
+            return np.empty((0, self.options.n_components), np.float32)
         with _one_quiet_thread():
             coordinates: NDArray[np.float32] = self._fitted.transform(points, save_pairs=False)
         return coordinates
