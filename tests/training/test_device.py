@@ -32,9 +32,15 @@ def test_precision_can_be_forced():
     assert resolve_precision("bfloat16", torch.device("cpu")) == "bfloat16"
 
 
-def test_threads_are_all_that_may_be_used_unless_said():
+def test_threads_are_all_that_may_be_used_unless_said(monkeypatch):
     assert resolve_threads(3) == 3
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert resolve_threads(0) == usable_cpus() >= 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert resolve_threads(0) == 1
+    assert resolve_threads(2) == 2
+    monkeypatch.setenv("OMP_NUM_THREADS", "nonsense")
+    assert resolve_threads(0) == usable_cpus()
 
 
 def test_repeatable_puts_back_what_was_set():

@@ -90,7 +90,9 @@ def _device() -> Iterator[Finding]:
         return
     device = resolve_device("auto")
     name = f" ({torch.cuda.get_device_name()})" if device.type == "cuda" else ""
-    yield Finding("device", "ok", f"{device.type}{name}, {usable_cpus()} CPUs may be used")
+    cpus = usable_cpus()
+    count = "1 CPU" if cpus == 1 else f"{cpus} CPUs"
+    yield Finding("device", "ok", f"{device.type}{name}, {count} may be used")
 
 
 def _plugins() -> Iterator[Finding]:

@@ -90,4 +90,7 @@ def _next_command(run: Run) -> str:
         return f"latentkit embed {run.path} --embed isomap"
     if "pca" not in run.maps:
         return f"latentkit embed {run.path} --embed pca"
-    return f"latentkit run --config {run.path}/config.toml -o model.latent_dim=2"
+    again = f"latentkit run --config {run.path}/config.toml"
+    if run.summary["latent_dim"] != 2:
+        return f"{again} -o model.latent_dim=2"
+    return f"{again} --corrupt gaussian-noise"

@@ -77,7 +77,12 @@ def reconstruction_errors(
     for batch in images.in_order():
         inputs = batch if corrupt is None else corrupt(batch)
         with fault_of("the model's reconstruction failed"):
-            difference = model.decode(model.encode(inputs)).float() - batch
+            rebuilt = model.decode(model.encode(inputs))
+        if rebuilt.shape != batch.shape:
+            raise PluginError(
+                f"the model's decode gives {tuple(rebuilt.shape)} for images {tuple(batch.shape)}"
+            )
+        difference = rebuilt.float() - batch
         parts.append(difference.square().flatten(1).mean(1).cpu().numpy().astype(np.float64))
     return np.concatenate(parts)
 

@@ -55,8 +55,13 @@ def resolve_precision(wanted: str, device: torch.device) -> Precision:
 
 
 def resolve_threads(wanted: int) -> int:
-    """Return the number of CPU threads: ``wanted``, or all that this process may use for 0."""
-    return wanted or usable_cpus()
+    """Return the number of CPU threads: ``wanted``, or for 0 all that this process may use.
+
+    ``OMP_NUM_THREADS`` is how a user or a cluster says that it shall be fewer.
+    """
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    limit = int(stated) if stated.isdigit() and int(stated) else usable_cpus()
+    return wanted or min(limit, usable_cpus())
 
 
 def usable_cpus() -> int:

@@ -1,6 +1,6 @@
 """``isomap``: J. Tenenbaum, V. de Silva, J. Langford, Science 290 (2000); scikit-learn's.
 
-Exact, and so quadratic in the number of points: memory for three n x n matrices of doubles.
+Exact, and so quadratic in the number of points: memory for two n x n matrices of doubles.
 """
 
 from __future__ import annotations

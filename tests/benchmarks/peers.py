@@ -1,0 +1,279 @@
+"""The reference network, trained by latentkit and by others: one epoch at a time.
+
+The same network (28 -> 14 -> 7 -> 3 pixels, 288 -> 64 -> 3), the same 48,000 images, Adam 5e-4,
+batches of 256, mean squared error, float32. Every peer is timed over its own epoch alone: no
+validation, no checkpoint.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+import latentkit as lk
+from latentkit.config import TrainingOptions
+from latentkit.data.batches import DeviceImages
+from latentkit.data.corruption import CorruptionChain
+from latentkit.plugin.events import EpochFinished
+from latentkit.training.checkpoint import CheckpointStore
+from latentkit.training.loop import TrainingJob, train
+
+REFERENCE = {
+    "latent_dim": 3,
+    "patch": 1,
+    "channels": [8, 16, 32],
+    "hidden": [64],
+    "activation": "relu",
+    "norm": "none",
+    "upsampling": "transpose",
+    "odd_sizes": "down",
+}
+BATCH, RATE = 256, 5e-4
+CPU = torch.device("cpu")
+
+
+class Peer(Protocol):
+    """Somebody who trains the reference network."""
+
+    name: str
+    model: nn.Module
+
+    def epoch(self) -> float:
+        """Train for one epoch; returns its seconds."""
+        ...
+
+
+class Images:
+    """Fashion-MNIST: 48,000 training images by latentkit's split, and the test set.
+
+    Args:
+        folder: the folder of data sets.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        everything = lk.dataset("fashion-mnist", "train", data=folder)
+        from latentkit.data.split import split_train_validation
+        from latentkit.plugin.seeds import stream_seed
+
+        split = split_train_validation(60_000, everything.labels, 0.2, stream_seed(0, "split"))
+        self.rows, self.validation_rows = split.train, split.validation
+        self.train = everything.images[split.train]
+        self.validation = everything.images[split.validation]
+        self.test = lk.dataset("fashion-mnist", "test", data=folder).images.copy()
+
+    def test_mse(self, model: nn.Module) -> float:
+        """Return the mean squared error a pixel of a model's reconstruction of the test set."""
+        model.eval()
+        batches = torch.from_numpy(self.test).float().div(255).split(1000)
+        with torch.no_grad():
+            return float(np.mean([functional.mse_loss(model(x), x).item() for x in batches]))
+
+
+def reference_network() -> nn.Module:
+    """Return the network with the same initial weights each time."""
+    torch.manual_seed(0)
+    return lk.model("conv-ae", (1, 28, 28), **REFERENCE)
+
+
+class Latentkit:
+    """latentkit's loop."""
+
+    name = "latentkit"
+
+    def __init__(self, images: Images) -> None:
+        self.model = reference_network().to(memory_format=torch.channels_last)
+        self._images = images
+        self._store = CheckpointStore(Path(tempfile.mkdtemp()))
+        self._done = 0
+
+    def epoch(self) -> float:
+        """Go on from the last checkpoint for one epoch."""
+        self._done += 1
+        job = TrainingJob(
+            model=self.model,
+            train=DeviceImages(self._images.train, CPU),
+            validation=DeviceImages(self._images.validation[:100], CPU),
+            corruption=CorruptionChain(),
+            options=TrainingOptions(
+                epochs=self._done,
+                batch_size=BATCH,
+                optimizer="adam",
+                learning_rate=RATE,
+                beta2=0.999,
+                schedule="constant",
+                keep="last",
+            ),
+            precision="float32",
+            seed=0,
+            config_sha256="",
+        )
+        seconds: list[float] = []
+
+        def watch(event: object) -> None:
+            if isinstance(event, EpochFinished):
+                seconds.append(event.seconds)
+
+        train(job, self._store, watch)
+        return seconds[-1]
+
+
+class Notebook:
+    """The loop of the tutorials: torchvision's data set, ToTensor, DataLoader, Adam."""
+
+    name = "notebook loop"
+
+    def __init__(self, images: Images) -> None:
+        self.model = reference_network()
+        self._optimizer = torch.optim.Adam(self.model.parameters(), RATE)
+        self._loader = notebook_loader(images)
+
+    def epoch(self) -> float:
+        """Train for one epoch."""
+        started = time.perf_counter()
+        self.model.train()
+        for images, _ in self._loader:
+            self._optimizer.zero_grad()
+            loss = functional.mse_loss(self.model(images), images)
+            loss.backward()
+            self._optimizer.step()
+        return time.perf_counter() - started
+
+
+class Lightning:
+    """Lightning's trainer on the notebook's loader."""
+
+    name = "Lightning"
+
+    def __init__(self, images: Images) -> None:
+        import lightning
+
+        self.name = f"Lightning {lightning.__version__}"
+        self.model = network = reference_network()
+        self._loader = notebook_loader(images)
+
+        class Module(lightning.LightningModule):
+            def __init__(self) -> None:
+                super().__init__()
+                self.network = network
+
+            def training_step(self, batch: Any, index: int) -> Any:
+                return functional.mse_loss(self.network(batch[0]), batch[0])
+
+            def configure_optimizers(self) -> Any:
+                return optimizer
+
+            def on_train_epoch_start(self) -> None:
+                self.started = time.perf_counter()
+
+            def on_train_epoch_end(self) -> None:
+                self.seconds = time.perf_counter() - self.started
+
+        self._module = Module()
+        optimizer = torch.optim.Adam(network.parameters(), RATE)
+        self._new_trainer = lambda: lightning.Trainer(
+            max_epochs=1,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+
+    def epoch(self) -> float:
+        """Fit for one epoch; set-up is not counted."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._new_trainer().fit(self._module, self._loader)
+        seconds: float = self._module.seconds
+        return seconds
+
+
+class Pythae:
+    """Pythae's AE and trainer, which keeps float images in memory."""
+
+    name = "Pythae"
+
+    def __init__(self, images: Images) -> None:
+        from pythae.data.datasets import BaseDataset
+        from pythae.models import AE, AEConfig
+        from pythae.models.base.base_utils import ModelOutput
+        from pythae.models.nn import BaseDecoder, BaseEncoder
+        from pythae.trainers import BaseTrainer, BaseTrainerConfig
+
+        self.name = "Pythae 0.1.2"
+        self.model = network = reference_network()
+
+        class Encoder(BaseEncoder):
+            def __init__(self) -> None:
+                super().__init__()
+                self.inner = network.encoder
+
+            def forward(self, x: Any) -> Any:
+                return ModelOutput(embedding=self.inner(x))
+
+        class Decoder(BaseDecoder):
+            def __init__(self) -> None:
+                super().__init__()
+                self.inner = network.decoder
+
+            def forward(self, z: Any) -> Any:
+                return ModelOutput(reconstruction=self.inner(z).sigmoid())
+
+        floats = torch.from_numpy(images.train).float() / 255
+        config = AEConfig(input_dim=(1, 28, 28), latent_dim=3)
+        self._trainer = BaseTrainer(
+            model=AE(config, Encoder(), Decoder()),
+            train_dataset=BaseDataset(floats, torch.zeros(len(floats))),
+            training_config=BaseTrainerConfig(
+                output_dir=tempfile.mkdtemp(),
+                learning_rate=RATE,
+                per_device_train_batch_size=BATCH,
+                optimizer_cls="Adam",
+                no_cuda=True,
+            ),
+            callbacks=[],
+        )
+        self._trainer.prepare_training()
+        self._done = 0
+
+    def epoch(self) -> float:
+        """Train for one epoch."""
+        self._done += 1
+        started = time.perf_counter()
+        self._trainer.train_step(self._done)
+        return time.perf_counter() - started
+
+
+def notebook_loader(images: Images) -> Any:
+    """Return the DataLoader of the tutorials over the same 48,000 images."""
+    from torch.utils.data import DataLoader, Subset
+    from torchvision import transforms
+    from torchvision.datasets import FashionMNIST
+
+    with tempfile.TemporaryDirectory() as folder:  # torchvision unpacks beside the downloads
+        raw = Path(folder) / "FashionMNIST" / "raw"
+        raw.mkdir(parents=True)
+        for path in (Path(images.folder) / "FashionMNIST" / "raw").glob("*.gz"):
+            (raw / path.name).symlink_to(path.absolute())
+        data = FashionMNIST(folder, train=True, download=True, transform=transforms.ToTensor())
+    return DataLoader(Subset(data, images.rows.tolist()), batch_size=BATCH, shuffle=True)
+
+
+def available(images: Images) -> list[Peer]:
+    """Return every peer whose package is installed, and say which are not."""
+    peers: list[Peer] = []
+    for make in (Latentkit, Notebook, Lightning, Pythae):
+        try:
+            peers.append(make(images))
+        except ImportError as error:
+            print(f"{make.__name__} is left out: {error}")
+    return peers
