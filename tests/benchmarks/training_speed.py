@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
+    os.environ["TQDM_DISABLE"] = "1"
     for name in ("lightning", "lightning.pytorch", "pythae"):
         logging.getLogger(name).setLevel(logging.ERROR)
     images = Images(chosen.data)

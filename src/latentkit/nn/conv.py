@@ -134,6 +134,8 @@ class ConvDecoder(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         """Return the logits (B, C, H, W); a sigmoid makes them an image."""
         folded = self.convolutions(self.dense(latents))
+        if self.patch == 1:  # pixel_shuffle would copy all the same
+            return folded  # type: ignore[no-any-return]
         height, width = self.size
         return functional.pixel_shuffle(folded, self.patch)[..., :height, :width]
 
