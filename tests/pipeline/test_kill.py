@@ -1,21 +1,26 @@
 """A process that is killed at any moment loses nothing that was committed."""
 
 import hashlib
+import multiprocessing
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 import latentkit as lk
 
-KILLS = 3
+KILLS = 100
 _OPTIONS = {"model.channels": "[4,8]", "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
 ARGUMENTS = ["run", "-q", "--epochs", "12", "--embed", "pca"]
 ARGUMENTS += [word for key, value in _OPTIONS.items() for word in ("-o", f"{key}={value}")]
+
+
+RUN = {"model": "conv-ae", "embed": ["pca"], "epochs": 12, "options": _OPTIONS}
 
 
 def start(*arguments, cwd):
@@ -42,31 +47,53 @@ def sha256(path):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole")
-    assert start(*ARGUMENTS, cwd=folder).wait() == 0
-    return lk.open("last", folder / "runs")
+def forks():
+    """Processes that start in milliseconds: forked from one that has imported everything."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["latentkit.pipeline.run", "latentkit.pipeline.work"])
+    return context
 
 
-def test_killed_in_training_and_resumed_is_the_same_to_the_byte(uninterrupted, tmp_path):
-    moments = random.Random(0)
-    process = start(*ARGUMENTS, cwd=tmp_path)
-    assert wait_for(lambda: list(tmp_path.glob("runs/*/checkpoints/*.json")), process)
-    (path,) = (tmp_path / "runs").iterdir()
+def in_a_fork(forks, folder, seconds=None):
+    """Begin or go on in ``folder``; returns whether it was killed, after ``seconds``."""
+    runs = list((folder / "runs").glob("*/run.json"))
+    if runs:
+        process = forks.Process(target=lk.resume, args=(runs[0].parent,))
+    else:
+        process = forks.Process(target=lk.run, kwargs={**RUN, "out": folder / "runs"})
+    process.start()
+    process.join(seconds)
     process.kill()
-    process.wait()
-    assert lk.open(path).status == "stopped"
-    events = path / "events.jsonl"
-    for _ in range(KILLS - 1):
-        process = start("resume", str(path), cwd=tmp_path)
-        lines = len(events.read_text().splitlines())
-        grown = lines + moments.randint(2, 6)
-        wait_for(lambda grown=grown: len(events.read_text().splitlines()) > grown, process)
-        process.kill()
-        process.wait()
-    assert start("resume", str(path), cwd=tmp_path).wait() == 0
-    for name in ("model.safetensors", "latents/test.npz", "embeddings/pca.npz"):
-        assert sha256(path / name) == sha256(uninterrupted.path / name), name
+    process.join()
+    return process.exitcode == -signal.SIGKILL
+
+
+def bytes_of(folder: Path):
+    (path,) = (entry.parent for entry in (folder / "runs").glob("*/run.json"))
+    assert lk.open(path).status == "finished"
+    names = ("model.safetensors", "latents/test.npz", "embeddings/pca.npz", "evaluation.json")
+    return {name: sha256(path / name) for name in names}
+
+
+def test_killed_a_hundred_times_and_resumed_is_the_same_to_the_byte(forks, tmp_path, capsys):
+    folder = tmp_path / "never"
+    assert not in_a_fork(forks, folder)  # the server of forks is up now
+    whole = bytes_of(folder)
+    started = time.monotonic()
+    assert not in_a_fork(forks, tmp_path / "timed")
+    seconds = time.monotonic() - started
+    moments, kills, finished, stages = random.Random(0), 0, 0, set()
+    while kills < KILLS:
+        folder = tmp_path / str(finished)
+        while in_a_fork(forks, folder, moments.uniform(0, 1.2 * seconds)):
+            kills += 1
+            for path in (folder / "runs").glob("*/run.json"):
+                stages.add(len(lk.open(path.parent).manifest.stages))
+        finished += 1
+        assert bytes_of(folder) == whole, folder
+    with capsys.disabled():
+        print(f"[{kills} kills, {finished} runs, after {sorted(stages)} stages]", end=" ")
+    assert len(stages) >= 4, stages
 
 
 def test_ctrl_c_says_how_to_go_on_and_exits_with_130(tmp_path):

@@ -25,12 +25,16 @@ from latentkit.pipeline.context import (
     map_paths,
 )
 from latentkit.pipeline.summary import quality_line, summarise, summary_rows
+from latentkit.plugin.protocols import Generative
+from latentkit.plugin.seeds import stream_seed
+from latentkit.registry.targets import fault_of
 from latentkit.report.page import Picture, Table, render_page
 from latentkit.runs.commit import write_bytes
 from latentkit.runs.folder import CONFIG
 
 _STAGE = "report"
 _SHOWN = 10  # images in a row
+_PRIOR_SAMPLES = 50
 
 
 def report(context: RunContext) -> None:
@@ -40,6 +44,8 @@ def report(context: RunContext) -> None:
         ("reconstructions", "Original and reconstruction", lambda: _reconstructions(context)),
         ("loss", "Loss over epochs", lambda: _losses(context)),
     ]
+    if isinstance(context.model, Generative):
+        figures.append(("prior", "Samples from the prior", lambda: _prior(context)))
     for part in context.config.embeddings:
         draw = _drawer(context, part)
         figures.append((f"map-{part.slug}", f"{part.name} map of the latents", draw))
@@ -124,6 +130,15 @@ def _losses(context: RunContext) -> tuple[Figure, str]:
         "Train: mean over the epoch's steps, while weights still move. Validation: after the epoch."
     )
     return figure, caption
+
+
+def _prior(context: RunContext) -> tuple[Figure, str]:
+    name = context.config.model.name
+    generator = torch.Generator(context.device).manual_seed(stream_seed(context.seed, "prior"))
+    with fault_of(f"model {name!r} failed to draw samples"):
+        drawn = _array(context.model.sample(_PRIOR_SAMPLES, generator).float())
+    figure = sample_grid(drawn, None, (), f"{name}: decoded draws from the prior")
+    return figure, "No test image: latents drawn from the prior, and decoded."
 
 
 def _drawer(context: RunContext, part: PartConfig) -> Callable[[], tuple[Figure, str]]:
