@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from latentkit.api.handle import Run
     from latentkit.api.parts import dataset, embedding, model
     from latentkit.api.study import Study, tune
+    from latentkit.api.vectors import embed_vectors
     from latentkit.api.work import embed, list_runs, resume, run
     from latentkit.api.work import open_run as open  # noqa: A004
     from latentkit.plugin.images import ImageData
@@ -30,6 +31,7 @@ __all__ = [
     "__version__",
     "dataset",
     "embed",
+    "embed_vectors",
     "embedding",
     "list_runs",
     "model",
@@ -48,6 +50,7 @@ __getattr__, __dir__ = lazy_attributes(
         "Study": "latentkit.api.study",
         "dataset": "latentkit.api.parts",
         "embed": "latentkit.api.work",
+        "embed_vectors": "latentkit.api.vectors",
         "embedding": "latentkit.api.parts",
         "list_runs": "latentkit.api.work",
         "model": "latentkit.api.parts",

@@ -108,6 +108,17 @@ class TrainingOptions(Options):
         return value
 
 
+class MapOptions(Options):
+    """What the core lets be said of every map, beside the options of its embedding."""
+
+    on: Literal["test", "train", "validation", "all"] | Annotated[int, Field(ge=2)] = Field(
+        "test", description="Which latents are mapped; a number draws so many of all."
+    )
+    align_to: str = Field(
+        "", description="Map that this one is laid over: RUN, RUN#MAP, or #MAP of the same run."
+    )
+
+
 _SECTIONS: dict[str, type[Options]] = {"training": TrainingOptions, "split": SplitOptions}
 _SINGLE_PARTS = ("model", "dataset")
 _MANY_PARTS = ("corruption", "embedding")
@@ -136,6 +147,32 @@ class PartConfig:
 
 
 @dataclass(frozen=True)
+class MapConfig(PartConfig):
+    """An embedding that was chosen, and what it shall map.
+
+    Args:
+        map: which latents, and over what they are laid.
+    """
+
+    map: MapOptions
+
+    @property
+    def label(self) -> str:
+        """The name of the map: the embedding's, and which latents where not those of the test."""
+        return self.name if self.map.on == "test" else f"{self.name}-{self.map.on}"
+
+    @property
+    def slug(self) -> str:
+        """The label as it stands in file names."""
+        return self.label.replace(":", ".")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return name, options and what is mapped as one TOML table."""
+        said = self.map.model_dump(mode="json", exclude_defaults=True)
+        return {**super().as_dict(), **said}
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """A run, validated: every name exists, every option has its type and range."""
 
@@ -143,7 +180,7 @@ class RunConfig:
     model: PartConfig
     dataset: PartConfig
     corruptions: tuple[PartConfig, ...]
-    embeddings: tuple[PartConfig, ...]
+    embeddings: tuple[MapConfig, ...]
     training: TrainingOptions
     split: SplitOptions
 
@@ -301,19 +338,17 @@ class _Draft:
 
     def finish(self) -> RunConfig:
         single = {kind: self._part(kind, table) for kind, table in self.single.items()}
-        many = {
-            kind: tuple(self._part(kind, table) for table in tables)
-            for kind, tables in self.many.items()
-        }
-        for embedding in many["embedding"]:
-            if sum(other.name == embedding.name for other in many["embedding"]) > 1:
-                raise UserError(f"embedding {embedding.name!r} is asked for twice")
+        corruptions = tuple(self._part("corruption", table) for table in self.many["corruption"])
+        maps = tuple(choose_map(self.registry, table) for table in self.many["embedding"])
+        for label in (part.label for part in maps):
+            if sum(other.label == label for other in maps) > 1:
+                raise UserError(f"embedding {label!r} is asked for twice")
         return RunConfig(
             run=validate(RunOptions, self.run, "configuration"),
             model=single["model"],
             dataset=single["dataset"],
-            corruptions=many["corruption"],
-            embeddings=many["embedding"],
+            corruptions=corruptions,
+            embeddings=maps,
             training=validate(TrainingOptions, self.sections["training"], "training"),
             split=validate(SplitOptions, self.sections["split"], "split"),
         )
@@ -346,6 +381,18 @@ def choose_part(registry: Registry, kind: str, table: Mapping[str, Any]) -> Part
     except UserError as error:
         raise _mention_broken_plugins(error, registry) from error
     return PartConfig(registry.short_name(part), part.options(values))
+
+
+def choose_map(registry: Registry, table: Mapping[str, Any]) -> MapConfig:
+    """Look up an embedding, and validate its options and what it shall map.
+
+    Raises:
+        UserError: as `choose_part`.
+    """
+    own = {key: value for key, value in table.items() if key in MapOptions.model_fields}
+    rest = {key: value for key, value in table.items() if key not in own}
+    part = choose_part(registry, "embedding", rest)
+    return MapConfig(part.name, part.options, validate(MapOptions, own, f"embedding {part.name!r}"))
 
 
 def find_part(registry: Registry, kind: str, config: PartConfig) -> Part:

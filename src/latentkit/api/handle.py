@@ -78,7 +78,7 @@ class Run:
     @property
     def evaluation(self) -> dict[str, Any]:
         """The evaluation card, the quality of every map under ``"maps"``."""
-        maps = {facts["embedding"]: facts["quality"] for facts in map_facts(self._folder)}
+        maps = {facts["map"]: facts["quality"] for facts in map_facts(self._folder)}
         return {**self._folder.json(EVALUATION), "maps": maps}
 
     def latents(self, split: str = "test") -> NDArray[np.float32]:
@@ -98,23 +98,29 @@ class Run:
     @property
     def maps(self) -> list[str]:
         """The names of the run's maps."""
-        return [facts["embedding"] for facts in map_facts(self._folder)]
+        return [facts["map"] for facts in map_facts(self._folder)]
 
     def coordinates(self, name: str) -> NDArray[np.float64]:
-        """Return the coordinates (N, 2 or 3) of a map, in the order of ``latents("test")``.
+        """Return the coordinates (N, 2 or 3) of a map, in the order of the latents it is of.
+
+        Those are ``latents("test")`` unless the map's name says otherwise: ``isomap-train`` is of
+        ``latents("train")``, ``isomap-all`` of train, validation and test in this order, and
+        ``isomap-5000`` of a draw of all, whose images `map_index` tells.
 
         Raises:
             UserError: the run has no such map.
         """
-        if name not in self.maps:
-            listed = ", ".join(self.maps) or "none"
-            raise UserError(
-                f"run {self.id} has no map {name!r}{did_you_mean(name, self.maps)}; it has "
-                f"{listed}: 'latentkit embed {self.path} --embed {name}' adds it"
-            )
-        path = f"embeddings/{name.replace(':', '.')}.npz"
-        coordinates: NDArray[np.float64] = self._folder.arrays(path)["coordinates"]
+        coordinates: NDArray[np.float64] = self._map_arrays(name)["coordinates"]
         return coordinates
+
+    def map_index(self, name: str) -> tuple[NDArray[np.int64], list[str]]:
+        """Return which image each point of a map is: its row (N,), and the name of its split (N).
+
+        Raises:
+            UserError: the run has no such map.
+        """
+        arrays = self._map_arrays(name)
+        return arrays["index"], [SPLITS[code] for code in arrays["split"]]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -154,3 +160,12 @@ class Run:
                 f"{', '.join(SPLITS)}"
             )
         return self._folder.arrays(latents_path(split))
+
+    def _map_arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        if name not in self.maps:
+            listed = ", ".join(self.maps) or "none"
+            raise UserError(
+                f"run {self.id} has no map {name!r}{did_you_mean(name, self.maps)}; it has "
+                f"{listed}: 'latentkit embed {self.path} --embed {name}' adds it"
+            )
+        return self._folder.arrays(f"embeddings/{name.replace(':', '.')}.npz")

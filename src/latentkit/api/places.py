@@ -10,6 +10,7 @@ import platformdirs
 DATA_VARIABLE = "LATENTKIT_DATA"
 RUNS = Path("runs")
 STUDIES = Path("studies")
+MAPS = Path("maps")
 
 
 def data_dir(given: str | os.PathLike[str] | None = None) -> Path:

@@ -106,6 +106,8 @@ def embed(
     path: Path_,
     names: Iterable[str],
     *,
+    on: str | int | None = None,
+    align_to: str | None = None,
     options: Mapping[str, Any] | None = None,
     data: Path_ | None = None,
     listener: Listener = ignore,
@@ -115,6 +117,10 @@ def embed(
     Args:
         path: the run's folder, or what else `open` takes.
         names: embeddings to add; one that is there is made anew if its options differ.
+        on: map the latents of ``test``, ``train``, ``validation``, ``all`` of these, or so many
+            of all, drawn by the run's seed; ``test`` where None.
+        align_to: another run, whose map of the same name this one is laid over;
+            ``RUN#MAP`` for another map of it, ``#MAP`` for one of the same run.
         options: ``"embedding.option"`` to a value, e.g. ``{"isomap.n_neighbors": 20}``.
         data: where the data sets are, if they have moved.
         listener: is called with every event.
@@ -127,6 +133,11 @@ def embed(
         registry,
         listener,
         given_data_dir(data),
+        {
+            key: value
+            for key, value in {"on": on, "align_to": align_to}.items()
+            if value is not None
+        },
     )
     return Run(folder, registry)
 

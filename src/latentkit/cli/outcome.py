@@ -15,6 +15,7 @@ from latentkit.plugin.events import Event, Listener, RunStarted, fan_out
 
 if TYPE_CHECKING:
     from latentkit.api.handle import Run
+    from latentkit.pipeline.vector_maps import VectorMaps
 
 
 def run_options(function: Callable[..., object]) -> Callable[..., object]:
@@ -64,22 +65,41 @@ def show_outcome(run: Run, *, as_json: bool, quiet: bool) -> None:
         _print_summary(run)
 
 
-def _print_summary(run: Run) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def show_maps(maps: VectorMaps, *, as_json: bool, quiet: bool) -> None:
+    """Print maps of vectors to stdout."""
+    if as_json:
+        print_json({"path": str(maps.path), "maps": maps.documents})
+    elif quiet:
+        click.echo(maps.path)
+    else:
+        from latentkit.pipeline.summary import quality_line
 
+        documents = maps.documents.items()
+        rows = [("Maps", str(maps.path))]
+        rows += [(f"Map {name}", quality_line(found["quality"])) for name, found in documents]
+        rows += [("Picture", f"{maps.path}/{name.replace(':', '.')}.png") for name in maps.arrays]
+        _print_rows(rows)
+
+
+def _print_summary(run: Run) -> None:
     from latentkit.pipeline.summary import summary_rows
 
     summary = run.summary
+    rows = [("Run", str(run.path)), *summary_rows(summary)]
+    if "report" in summary:
+        rows.append(("Report", summary["report"]))
+    _print_rows([*rows, ("Next", _next_command(run))])
+
+
+def _print_rows(rows: list[tuple[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("Run", str(run.path))
-    for name, text in summary_rows(summary):
-        table.add_row(name, text)
-    if "report" in summary:
-        table.add_row("Report", summary["report"])
-    table.add_row("Next", _next_command(run))
+    for row in rows:
+        table.add_row(*row)
     console = Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty(), highlight=False)
     console.print(table)
 

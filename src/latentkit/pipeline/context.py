@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from latentkit.config import PartConfig, RunConfig, find_part
+from latentkit.config import MapConfig, PartConfig, RunConfig, find_part
 from latentkit.data.batches import DeviceImages
 from latentkit.data.corruption import CorruptionChain, noise_generator
 from latentkit.data.split import TrainValidationSplit, split_train_validation
@@ -36,7 +36,7 @@ def latents_path(split: str) -> str:
     return f"latents/{split}.npz"
 
 
-def map_paths(part: PartConfig) -> tuple[str, str]:
+def map_paths(part: MapConfig) -> tuple[str, str]:
     """Return where a map's coordinates and its facts lie in a run."""
     return f"embeddings/{part.slug}.npz", f"embeddings/{part.slug}.json"
 

@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from latentkit.config import PartConfig
+from latentkit.config import MapConfig
 from latentkit.figures.history import loss_curves
 from latentkit.figures.images import reconstruction_rows, sample_grid
 from latentkit.figures.maps import map_scatter
@@ -21,9 +21,9 @@ from latentkit.pipeline.context import (
     HISTORY,
     REPORT,
     RunContext,
-    latents_path,
     map_paths,
 )
+from latentkit.pipeline.points import map_points, points_text
 from latentkit.pipeline.summary import quality_line, summarise, summary_rows
 from latentkit.plugin.protocols import Generative
 from latentkit.plugin.seeds import stream_seed
@@ -48,7 +48,8 @@ def report(context: RunContext) -> None:
         figures.append(("prior", "Samples from the prior", lambda: _prior(context)))
     for part in context.config.embeddings:
         draw = _drawer(context, part)
-        figures.append((f"map-{part.slug}", f"{part.name} map of the latents", draw))
+        title = f"{part.name} map of the {points_text(part.map)}"
+        figures.append((f"map-{part.slug}", title, draw))
     pictures = [_picture(context, name, title, draw) for name, title, draw in figures]
     folder = context.folder
     summary = summarise(folder)
@@ -141,26 +142,26 @@ def _prior(context: RunContext) -> tuple[Figure, str]:
     return figure, "No test image: latents drawn from the prior, and decoded."
 
 
-def _drawer(context: RunContext, part: PartConfig) -> Callable[[], tuple[Figure, str]]:
+def _drawer(context: RunContext, part: MapConfig) -> Callable[[], tuple[Figure, str]]:
     return lambda: _map(context, part)
 
 
-def _map(context: RunContext, part: PartConfig) -> tuple[Figure, str]:
+def _map(context: RunContext, part: MapConfig) -> tuple[Figure, str]:
     folder = context.folder
     arrays_path, facts_path = map_paths(part)
     coordinates = folder.arrays(arrays_path)["coordinates"]
-    latents = folder.arrays(latents_path("test"))
+    points = map_points(folder, part.map, context.seed)
     facts = folder.json(facts_path)
     dimension = folder.json(EVALUATION)["latent_dim"]
     config = context.config
     title = (
-        f"{part.name} of {len(coordinates):,} test latents "
+        f"{part.name} of {len(coordinates):,} {points_text(part.map)} "
         f"({config.model.name}, {dimension} dimensions, {config.dataset.name})"
     )
     caption = quality_line(facts["quality"])
     figure = map_scatter(
         coordinates,
-        latents.get("labels"),
+        points.labels,
         folder.json(DATA)["class_names"],
         title,
         caption,

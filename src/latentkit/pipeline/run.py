@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from latentkit.config import RunConfig, build_config, canonical_sha256, find_part
+from latentkit.config import RunConfig, build_config, canonical_sha256, choose_map, find_part
 from latentkit.errors import IntegrityError, UserError
 from latentkit.pipeline.context import RunContext, Workshop
 from latentkit.pipeline.environment import hardware, package_versions, plugin_versions
@@ -137,6 +137,7 @@ def add_embeddings(
     registry: Registry,
     tell: Listener,
     data_dir: Path | None = None,
+    chosen: Mapping[str, Any] | None = None,
 ) -> RunFolder:
     """Add maps to a run, or make one anew with other options, and do what is missing.
 
@@ -147,24 +148,30 @@ def add_embeddings(
         registry: where names are looked up.
         tell: hears of progress.
         data_dir: as in `resume_run`.
+        chosen: what the maps are of and laid over: fields of `MapOptions`.
 
     Raises:
         UserError: an override speaks of something other than an embedding.
         LatentkitError: as `resume_run`.
     """
+    chosen = chosen or {}
     folder = RunFolder.open(path)
     with folder.writing():
         before = stored_config(folder, registry)
-        document = before.as_dict()
-        old = [part.name for part in before.embeddings]
-        asked = list(dict.fromkeys(names))
-        wanted = [*old, *(name for name in asked if name not in old)]
-        config = build_config(document, registry, embeddings=wanted, overrides=overrides)
+        old = {part.label: part for part in before.embeddings}
+        tables = []
+        for name in dict.fromkeys(names):
+            part = choose_map(registry, {"name": name, **chosen})
+            tables.append({**old.get(part.label, part).as_dict(), **chosen, "name": name})
+        document = {**before.as_dict(), "embedding": tables}
+        config = build_config(document, registry, overrides=overrides)
         if config.identity_sha256() != before.identity_sha256():
             raise UserError(
                 f"only options of embeddings can be set on a finished run, such as "
-                f"-o {wanted[-1]}.n_components=3: start a new run for the rest"
+                f"-o {tables[-1]['name']}.n_components=3: start a new run for the rest"
             )
+        merged = {**old, **{part.label: part for part in config.embeddings}}
+        config = replace(config, embeddings=tuple(merged.values()))
         _check_parts(config, registry)
         write_bytes(folder.path / CONFIG, config.to_toml().encode())
     return resume_run(path, registry, tell, data_dir)

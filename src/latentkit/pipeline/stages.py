@@ -42,7 +42,7 @@ def run_stages(stages: Iterable[Stage], context: RunContext) -> None:
         context.folder.forget_stage(stage.name)
         context.tell(StageStarted(stage.name))
         started = time.perf_counter()
-        with _warnings_told(context.tell):
+        with warnings_told(context.tell):
             stage.work(context)
         seconds = time.perf_counter() - started
         inputs = {path: context.folder.manifest.artefacts[path].sha256 for path in stage.reads}
@@ -86,7 +86,7 @@ def check_integrity(folder: RunFolder) -> list[str]:
 
 
 @contextmanager
-def _warnings_told(tell: Listener) -> Iterator[None]:
+def warnings_told(tell: Listener) -> Iterator[None]:
     """Turn Python warnings of libraries into notices, each text once."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)

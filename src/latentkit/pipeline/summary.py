@@ -39,7 +39,7 @@ def summarise(folder: RunFolder) -> dict[str, Any]:
         if "likelihood" in card:
             summary["likelihood"] = card["likelihood"]
     summary["maps"] = {
-        facts["embedding"]: {
+        facts["map"]: {
             "n_points": facts["n_points"],
             "seconds": facts["seconds"],
             **facts["quality"],
@@ -53,8 +53,9 @@ def summarise(folder: RunFolder) -> dict[str, Any]:
 
 def map_facts(folder: RunFolder) -> list[Mapping[str, Any]]:
     """Return the facts of every committed map, in the order of their names."""
-    paths = sorted(path for path in folder.manifest.artefacts if path.startswith("embeddings/"))
-    return [folder.json(path) for path in paths if path.endswith(".json")]
+    paths = (path for path in folder.manifest.artefacts if path.startswith("embeddings/"))
+    facts = (folder.json(path) for path in paths if path.endswith(".json"))
+    return sorted(facts, key=lambda one: str(one["map"]))
 
 
 def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latentkit.config import PartConfig, RunConfig, canonical_sha256, find_part
+from latentkit.config import RunConfig, canonical_sha256
 from latentkit.data.batches import DeviceImages
-from latentkit.errors import PluginError, ResourceError
+from latentkit.errors import PluginError
 from latentkit.evaluation.baselines import pca_reconstruction_errors
 from latentkit.evaluation.inference import (
     corruption_errors,
@@ -20,7 +19,6 @@ from latentkit.evaluation.inference import (
     saturated_share,
 )
 from latentkit.evaluation.likelihood import SAMPLES, likelihood_card
-from latentkit.evaluation.map_quality import map_quality
 from latentkit.pipeline.context import (
     DATA,
     EVALUATION,
@@ -31,13 +29,13 @@ from latentkit.pipeline.context import (
     latents_path,
     map_paths,
 )
-from latentkit.pipeline.environment import available_memory_bytes
+from latentkit.pipeline.maps import embed, reads_of_same_run
 from latentkit.pipeline.pages import report
+from latentkit.pipeline.points import latents_read
 from latentkit.pipeline.stages import Stage
 from latentkit.plugin.events import Notice, StageProgress
-from latentkit.plugin.protocols import Generative, SupportsEstimate
-from latentkit.plugin.seeds import short_stream_seed, stream_seed
-from latentkit.registry.targets import fault_of
+from latentkit.plugin.protocols import Generative
+from latentkit.plugin.seeds import stream_seed
 from latentkit.training.checkpoint import CheckpointStore, save_tensors
 from latentkit.training.loop import TrainingJob, train
 
@@ -49,12 +47,11 @@ _SATURATED = 0.999  # of all pixels
 
 def plan(config: RunConfig) -> list[Stage]:
     """Return the stages of a run in order."""
-    latents = latents_path("test")
     embeds = [
         Stage(
             f"embed:{part.slug}",
-            partial(_embed, part=part),
-            reads=(DATA, latents),
+            partial(embed, part=part),
+            reads=(DATA, *latents_read(part.map), *reads_of_same_run(part)),
             settings=canonical_sha256(part.as_dict()),
         )
         for part in config.embeddings
@@ -137,79 +134,6 @@ def _encode(context: RunContext) -> None:
         if labels is not None:
             arrays["labels"] = labels[rows[name]]
         context.folder.commit_arrays(latents_path(name), "encode", **arrays)
-
-
-def _embed(context: RunContext, part: PartConfig) -> None:
-    stage = f"embed:{part.slug}"
-    source = latents_path("test")
-    arrays = context.folder.arrays(source)
-    random_state = short_stream_seed(context.seed, "embedding", part.name)
-    started = time.perf_counter()
-    build = find_part(context.registry, "embedding", part).target()
-    with fault_of(f"embedding {part.name!r} cannot be built"):
-        estimator = build(part.options, random_state)
-    coordinates = fit_embedding(estimator, part, arrays["latents"])
-    seconds = time.perf_counter() - started
-    started = time.perf_counter()
-    quality = map_quality(
-        arrays["latents"],
-        coordinates,
-        arrays.get("labels"),
-        seed=stream_seed(context.seed, "map-quality"),
-    )
-    arrays_path, facts_path = map_paths(part)
-    context.folder.commit_arrays(arrays_path, stage, coordinates=coordinates, index=arrays["index"])
-    context.folder.commit_json(
-        facts_path,
-        stage,
-        {
-            "embedding": part.name,
-            "options": part.as_dict(),
-            "source": source,
-            "n_points": len(coordinates),
-            "random_state": random_state,
-            "seconds": seconds,
-            "quality_seconds": time.perf_counter() - started,
-            "quality": quality.as_dict(),
-        },
-    )
-
-
-def fit_embedding(
-    estimator: Any, part: PartConfig, vectors: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """Fit an embedding and return coordinates (N, n_components), float64.
-
-    Args:
-        estimator: what the embedding's target built.
-        part: for messages.
-        vectors: (N, D).
-
-    Raises:
-        ResourceError: it would need more memory than there is.
-        PluginError: it fails, or gives something other than finite coordinates.
-    """
-    n, d = vectors.shape
-    if isinstance(estimator, SupportsEstimate):
-        with fault_of(f"embedding {part.name!r} cannot estimate what {n:,} points need"):
-            needed = estimator.estimate(n, d).bytes
-        free = available_memory_bytes()
-        if needed > free:
-            raise ResourceError(
-                f"embedding {part.name!r} of {n:,} points needs about {needed / 2**30:.1f} GiB of "
-                f"memory and {free / 2**30:.1f} GiB are free: map fewer points, or choose another "
-                f"embedding such as pca"
-            )
-    with fault_of(f"embedding {part.name!r} failed on {n:,} points of {d} dimensions"):
-        coordinates = np.asarray(estimator.fit_transform(vectors), dtype=np.float64)
-    if coordinates.ndim != 2 or len(coordinates) != n or coordinates.shape[1] not in (2, 3):
-        raise PluginError(
-            f"embedding {part.name!r} gave coordinates {coordinates.shape} for {n:,} points, "
-            f"expected 2 or 3 numbers a point"
-        )
-    if not np.isfinite(coordinates).all():
-        raise PluginError(f"embedding {part.name!r} gave coordinates that are not all finite")
-    return coordinates
 
 
 def _evaluate(context: RunContext) -> None:

@@ -62,11 +62,9 @@ class RunFolder:
         Raises:
             StorageError: the folder cannot be written.
         """
-        now = datetime.now(UTC)
-        path = _new_folder(root, f"{now:%Y-%m-%d}-{label}")
-        manifest = Manifest(
-            id=path.name, status="running", created=now.isoformat(timespec="microseconds"), **facts
-        )
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
+        path = new_folder(root, label)
+        manifest = Manifest(id=path.name, status="running", created=now, **facts)
         folder = cls(path, manifest)
         write_bytes(path / CONFIG, config_toml.encode())
         manifest.write(path)
@@ -225,7 +223,13 @@ class RunFolder:
             leftover.unlink(missing_ok=True)
 
 
-def _new_folder(root: Path, stem: str) -> Path:
+def new_folder(root: Path, label: str) -> Path:
+    """Make ``root/<date>-<label>-<4 hex>`` and return it.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    stem = f"{datetime.now(UTC):%Y-%m-%d}-{label}"
     for _ in range(_NAME_TRIES):
         path = root / f"{stem}-{secrets.token_hex(2)}"
         try:

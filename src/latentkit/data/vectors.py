@@ -1,0 +1,150 @@
+"""Anybody's vectors: rows of a .npy or .npz file, or the pixels of images."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentkit.errors import DataError, UserError, describe_os_error
+from latentkit.plugin.images import ImageData
+
+_NAMES = ("latents", "vectors", "embeddings", "features", "X", "x", "images")
+_LABELS = ("labels", "y", "Y", "targets")
+SUFFIXES = (".npy", ".npz")
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Points to be mapped.
+
+    Args:
+        values: (N, D), finite.
+        labels: (N,), or None.
+        class_names: name of each label; may be empty.
+        source: where they come from, for the map's record.
+    """
+
+    values: NDArray[np.float32]
+    labels: NDArray[np.int64] | None = None
+    class_names: Sequence[str] = ()
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    def rows(self, chosen: NDArray[np.int64]) -> Vectors:
+        """Return some of the points."""
+        labels = None if self.labels is None else self.labels[chosen]
+        return Vectors(self.values[chosen], labels, self.class_names, self.source)
+
+    def with_labels(self, labels: NDArray[Any], where: str) -> Vectors:
+        """Return the points with labels (N,) of any kind; ``where`` is for the message.
+
+        Raises:
+            DataError: there is not one label for each vector.
+        """
+        n = len(self.values)
+        if labels.shape not in ((n,), (n, 1)):
+            raise DataError(
+                f"{where} has labels {labels.shape} for {n:,} vectors: one for each is needed"
+            )
+        values, codes = np.unique(labels.ravel(), return_inverse=True)
+        names = [str(value) for value in values]
+        return Vectors(self.values, codes.astype(np.int64), names, self.source)
+
+
+def read_vectors(path: Path) -> Vectors:
+    """Read the rows of a file; what has more than two axes is flattened.
+
+    A ``.npy`` holds the vectors alone. In an ``.npz`` they are the array called latents, vectors,
+    embeddings, features, X, x or images, or the only one of two axes or more; their labels are
+    called labels, y, Y or targets.
+
+    Raises:
+        DataError: the file cannot be read, or holds something else.
+    """
+    arrays = _read(path)
+    source = {"file": str(path), "sha256": _sha256(path)}
+    vectors = Vectors(as_vectors(_vectors_among(arrays, path), str(path)), source=source)
+    labels = next((arrays[name] for name in _LABELS if name in arrays), None)
+    return vectors if labels is None else vectors.with_labels(labels, str(path))
+
+
+def read_labels(path: Path) -> NDArray[Any]:
+    """Read the labels of vectors: the array of a ``.npy``, or the one called so in an ``.npz``.
+
+    Raises:
+        DataError: the file cannot be read, or holds something else.
+    """
+    arrays = _read(path)
+    for name in (_ONLY, *_LABELS):
+        if name in arrays:
+            return arrays[name]
+    raise DataError(f"{path} holds {', '.join(arrays) or 'nothing'}: call the array 'labels'")
+
+
+def pixels(images: ImageData, source: Mapping[str, Any]) -> Vectors:
+    """Return images as vectors (N, C*H*W) of pixels in [0, 1]."""
+    values = as_vectors(images.images, str(source))
+    return Vectors(values, images.labels, images.class_names, source)
+
+
+def as_vectors(values: NDArray[Any], where: str) -> NDArray[np.float32]:
+    """Return float32 vectors (N, D); bytes become 0 to 1.
+
+    Raises:
+        DataError: they are no numbers, or one of them is not finite.
+    """
+    if values.ndim < 2 or not len(values) or values.dtype.kind not in "fiub":
+        raise DataError(
+            f"{where} holds {values.dtype} {values.shape}, expected numbers of shape "
+            f"(points, dimensions)"
+        )
+    flat = values.reshape(len(values), -1).astype(np.float32)
+    if values.dtype == np.uint8:
+        flat /= 255
+    bad = ~np.isfinite(flat).all(1)
+    if bad.any():
+        raise DataError(
+            f"{where}: row {int(bad.argmax())} has NaN or infinite values, as have "
+            f"{int(bad.sum()):,} of {len(flat):,} rows: take them out first"
+        )
+    return flat
+
+
+_ONLY = ""
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    if path.suffix not in SUFFIXES:
+        raise UserError(f"{path} is neither .npy nor .npz")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {_ONLY: loaded}
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {describe_os_error(error)}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is no file of plain NumPy arrays: {error}") from error
+
+
+def _vectors_among(arrays: Mapping[str, NDArray[Any]], path: Path) -> NDArray[Any]:
+    for name in (_ONLY, *_NAMES):
+        if name in arrays:
+            return arrays[name]
+    wide = [name for name, values in arrays.items() if values.ndim >= 2]
+    if len(wide) == 1:
+        return arrays[wide[0]]
+    held = ", ".join(f"{name} {values.shape}" for name, values in arrays.items()) or "nothing"
+    raise DataError(f"{path} holds {held}: call the array to be mapped 'vectors'")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

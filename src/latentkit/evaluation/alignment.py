@@ -1,0 +1,58 @@
+"""One map laid over another: a similarity transform fitted on the points that both have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Coordinates = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """``coordinates @ rotation * scale + shift``.
+
+    Args:
+        rotation: orthogonal (D, D), a reflection where that fits better.
+        scale: above 0.
+        shift: (D,).
+        disparity: squared distances that are left over the spread of the reference, 0 to 1.
+    """
+
+    rotation: Coordinates
+    scale: float
+    shift: Coordinates
+    disparity: float
+
+    def __call__(self, coordinates: NDArray[np.floating[Any]]) -> Coordinates:
+        """Move coordinates (N, D)."""
+        moved: Coordinates = self.scale * (coordinates @ self.rotation) + self.shift
+        return moved
+
+
+def align(
+    coordinates: NDArray[np.floating[Any]], reference: NDArray[np.floating[Any]]
+) -> Alignment:
+    """Return the least-squares similarity from ``coordinates`` (N, D) to ``reference`` (N, D).
+
+    It is ordinary Procrustes analysis (J. Gower 1975) with translation, rotation or reflection,
+    and one scale.
+
+    Raises:
+        ValueError: the shapes differ, or all points of one side are equal.
+    """
+    if coordinates.shape != reference.shape:
+        raise ValueError(f"{coordinates.shape} cannot be laid over {reference.shape}")
+    here, there = coordinates.mean(0), reference.mean(0)
+    a, b = coordinates - here, reference - there
+    spread_a, spread_b = float(np.square(a).sum()), float(np.square(b).sum())
+    if spread_a == 0 or spread_b == 0:
+        raise ValueError("all points are equal")
+    u, singular, v = np.linalg.svd(a.T @ b)
+    rotation = u @ v
+    scale = float(singular.sum()) / spread_a
+    disparity = max(0.0, 1 - float(singular.sum()) ** 2 / (spread_a * spread_b))
+    return Alignment(rotation, scale, there - scale * here @ rotation, disparity)

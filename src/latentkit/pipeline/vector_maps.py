@@ -1,0 +1,112 @@
+"""Maps of vectors that no run has made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentkit.config import MapConfig
+from latentkit.data.vectors import Vectors
+from latentkit.figures.maps import map_scatter
+from latentkit.figures.style import save_png
+from latentkit.pipeline.environment import package_versions, peak_rss_bytes
+from latentkit.pipeline.maps import make_map
+from latentkit.pipeline.stages import warnings_told
+from latentkit.pipeline.summary import quality_line
+from latentkit.plugin.events import Listener, RunPreparing, StageFinished, StageStarted
+from latentkit.registry.catalogue import Registry
+from latentkit.runs.commit import write_atomically, write_json
+from latentkit.runs.folder import new_folder
+
+
+@dataclass(frozen=True)
+class VectorMaps:
+    """The maps of some vectors, and the folder that holds them.
+
+    Args:
+        path: of the folder: ``<map>.npz``, ``<map>.json`` and ``<map>.png`` for each.
+        documents: the content of each ``<map>.json``, by name.
+        arrays: the content of each ``<map>.npz``, by name.
+    """
+
+    path: Path
+    documents: dict[str, dict[str, Any]]
+    arrays: dict[str, dict[str, NDArray[Any]]]
+
+    def coordinates(self, name: str) -> NDArray[np.float64]:
+        """Return the coordinates (N, 2 or 3) of a map, in the order of the vectors."""
+        return self.arrays[name]["coordinates"]
+
+
+def map_vectors(
+    vectors: Vectors,
+    parts: Sequence[MapConfig],
+    *,
+    name: str,
+    out: Path,
+    registry: Registry,
+    seed: int,
+    tell: Listener,
+) -> VectorMaps:
+    """Make the maps, one after the other; each is committed as it is done.
+
+    Args:
+        vectors: what is mapped, in full.
+        parts: the embeddings.
+        name: what the vectors are called in the folder's name and on figures.
+        out: the folder in which the maps' own folder is made.
+        registry: where the embeddings are.
+        seed: everything random follows from it.
+        tell: hears of progress.
+
+    Raises:
+        LatentkitError: of every kind; the maps that were done are kept.
+    """
+    tell(RunPreparing(tuple(_stage(part) for part in parts)))
+    maps = VectorMaps(new_folder(out, name), {}, {})
+    for part in parts:
+        tell(StageStarted(_stage(part)))
+        started = time.perf_counter()
+        with warnings_told(tell):
+            made = make_map(registry, part, vectors.values, vectors.labels, seed=seed, tell=tell)
+        document = {
+            **made.document,
+            "source": dict(vectors.source),
+            "seed": seed,
+            "versions": package_versions(),
+        }
+        _commit(maps.path, part, vectors, replace(made, document=document), name)
+        maps.documents[part.label], maps.arrays[part.label] = document, made.arrays
+        tell(StageFinished(_stage(part), time.perf_counter() - started, peak_rss_bytes()))
+    return maps
+
+
+def _stage(part: MapConfig) -> str:
+    return f"embed:{part.slug}"
+
+
+def _commit(folder: Path, part: MapConfig, vectors: Vectors, made: Any, name: str) -> None:
+    arrays, document = made.arrays, made.document
+    write_atomically(folder / f"{part.slug}.npz", lambda path: _save_arrays(path, arrays))
+    n, d = vectors.values.shape
+    figure = map_scatter(
+        arrays["coordinates"],
+        vectors.labels,
+        vectors.class_names,
+        f"{part.name} of {n:,} vectors of {d:,} dimensions ({name})",
+        quality_line(document["quality"]),
+        part.name,
+    )
+    write_atomically(folder / f"{part.slug}.png", lambda path: save_png(figure, path))
+    write_json(folder / f"{part.slug}.json", document)
+
+
+def _save_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    with path.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]

@@ -1,0 +1,133 @@
+import json
+
+import numpy as np
+import pytest
+
+import latentkit as lk
+from latentkit.evaluation.alignment import align
+
+
+@pytest.fixture
+def vectors(latentkit, tmp_path):
+    """Return a file of 200 vectors in two classes, in the working folder."""
+    labels = np.repeat([0, 1], 100)
+    values = np.random.default_rng(0).normal(size=(200, 5)) + 2 * labels[:, None]
+    path = tmp_path / "here" / "mine.npz"
+    np.savez(path, vectors=values, labels=labels)
+    return path
+
+
+def test_vectors_of_a_file_get_maps_in_a_folder_of_their_own(latentkit, vectors):
+    ended = latentkit("embed", "mine.npz", "--embed", "pca", "--embed", "isomap", "--json")
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    folder = vectors.parent / found["path"]
+    assert folder.parent == vectors.parent / "maps"
+    assert {path.name for path in folder.iterdir()} == {
+        f"{name}.{suffix}" for name in ("pca", "isomap") for suffix in ("npz", "json", "png")
+    }
+    assert np.load(folder / "isomap.npz")["coordinates"].shape == (200, 2)
+    record = json.loads((folder / "pca.json").read_text())
+    assert record == found["maps"]["pca"]
+    assert record["source"]["file"] == "mine.npz"
+    assert record["quality"]["knn_accuracy_map"]["value"] > 0.95
+
+
+def test_the_summary_names_quality_and_picture(latentkit, vectors):
+    ended = latentkit("embed", "mine.npz", "--embed", "pca")
+    assert "Map pca" in ended.out
+    assert "trustworthiness" in ended.out
+    assert "pca.png" in ended.out
+    assert "latentkit resume" not in ended.err
+
+
+def test_a_number_maps_so_many(latentkit, vectors):
+    ended = latentkit("embed", "mine.npz", "--embed", "pca", "--on", "50", "--json")
+    assert json.loads(ended.out)["maps"]["pca"]["n_points"] == 50
+    ended = latentkit("embed", "mine.npz", "--embed", "pca", "--on", "500")
+    assert ended.code == 2
+    assert "a map of 500 points was asked for and there are 200" in ended.error
+
+
+def test_one_seed_gives_one_map(latentkit, vectors):
+    found = [
+        latentkit("embed", "mine.npz", "--embed", "isomap", "--on", "150", "--quiet").out.strip()
+        for _ in range(2)
+    ]
+    first, second = ((vectors.parent / path / "isomap.npz").read_bytes() for path in found)
+    assert first == second
+    assert found[0] != found[1]
+
+
+def test_raw_pixels_are_mapped(latentkit):
+    ended = latentkit("embed", "--dataset", "digits", "--embed", "pca", "--json")
+    assert ended.code == 0, ended.err
+    record = json.loads(ended.out)["maps"]["pca"]
+    assert record["n_points"] == 360
+    ended = latentkit("embed", "--dataset", "digits", "--embed", "pca", "--on", "all", "--json")
+    assert json.loads(ended.out)["maps"]["pca"]["n_points"] == 1797
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--embed", "pca"], "say what to map: a run, a .npy or .npz file, or --dataset NAME"),
+        (["mine.npz", "--embed", "pac"], "did you mean 'pca'"),
+        (["absent.npy", "--embed", "pca"], "cannot read absent.npy"),
+        (["mine.npz", "--embed", "pca", "--on", "train"], "a file of vectors has no splits"),
+        (["mine.npz", "--embed", "pca", "-o", "model.latent_dim=3"], "only options of the embedd"),
+        (["mine.npz", "--embed", "pca", "--align-to", "x"], "--align-to is for the maps of runs"),
+        (["--dataset", "digits", "--embed", "pca", "--on", "tset"], "no 'tset'"),
+    ],
+)
+def test_what_cannot_be_mapped_is_told_in_one_line(latentkit, vectors, arguments, message):
+    ended = latentkit("embed", *arguments)
+    assert ended.code in (2, 4), ended
+    assert message in ended.error
+
+
+def test_other_latents_of_a_run_get_maps_of_their_own(latentkit, finished):
+    for on, count in (("train", 1150), ("all", 1797), ("300", 300)):
+        ended = latentkit("embed", finished, "--embed", "pca", "--on", on)
+        assert ended.code == 0, ended.err
+        run = lk.open(finished)
+        assert run.coordinates(f"pca-{on}").shape == (count, 2)
+    assert run.maps == ["pca", "pca-300", "pca-all", "pca-train"]
+    index, splits = run.map_index("pca-300")
+    assert set(splits) == {"train", "validation", "test"}
+    assert len(index) == 300
+    assert (finished / "figures" / "map-pca-all.png").exists()
+
+
+def test_more_points_than_there_are_are_refused(latentkit, finished):
+    ended = latentkit("embed", finished, "--embed", "pca", "--on", "1798")
+    assert ended.code == 2
+    assert "a map of 1,798 points was asked for and there are 1,797" in ended.error
+
+
+def test_a_map_is_laid_over_another_one(latentkit, finished):
+    before = lk.open(finished).coordinates("pca")
+    ended = latentkit("embed", finished, "--embed", "isomap", "--align-to", "#pca")
+    assert ended.code == 0, ended.err
+    run = lk.open(finished)
+    after = run.coordinates("isomap")
+    found = align(after, before)
+    assert np.allclose(found.rotation, np.eye(2), atol=1e-6)
+    assert found.scale == pytest.approx(1)
+    record = json.loads((finished / "embeddings" / "isomap.json").read_text())
+    assert record["aligned_to"]["n_points"] == 360
+    assert record["aligned_to"]["disparity"] == pytest.approx(found.disparity)
+
+
+def test_a_map_of_other_images_is_laid_over_by_those_that_both_have(latentkit, finished):
+    ended = latentkit("embed", finished, "--embed", "pca", "--on", "all", "--align-to", "#pca")
+    assert ended.code == 0, ended.err
+    record = json.loads((finished / "embeddings" / "pca-all.json").read_text())
+    assert record["aligned_to"]["n_points"] == 360
+    assert record["aligned_to"]["map"].endswith("#pca")
+
+
+def test_a_map_that_is_not_there_cannot_be_laid_over(latentkit, finished):
+    ended = latentkit("embed", finished, "--embed", "isomap", "--align-to", "#tsne")
+    assert ended.code == 2
+    assert "has no map 'tsne' to lay it over" in ended.error
