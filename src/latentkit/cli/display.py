@@ -40,6 +40,7 @@ from latentkit.plugin.events import (
 )
 
 _NAME_WIDTH = 16
+_SECONDS_BETWEEN_LINES = 30
 
 
 @contextmanager
@@ -64,10 +65,20 @@ def _is_live() -> bool:
 
 
 class _PlainDisplay:
-    """One line for each epoch and stage, flushed, without a control character."""
+    """One line for each epoch and stage, flushed, without a control character.
+
+    A stage that goes on for long shows where it is, twice a minute.
+    """
+
+    def __init__(self) -> None:
+        self._shown = time.monotonic()
 
     def __call__(self, event: Event) -> None:
+        now = time.monotonic()
+        if isinstance(event, StageProgress) and now - self._shown < _SECONDS_BETWEEN_LINES:
+            return
         if line := _plain_line(event):
+            self._shown = now
             print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
@@ -81,6 +92,8 @@ def _plain_line(event: Event) -> str | None:
             return f"{'resuming' if event.resumed else 'run'} {event.path}"
         case TrainingStarted():
             return _training_line(event)
+        case StageProgress():
+            return f"{event.stage} {event.done}/{event.total or '?'}  {event.detail}".rstrip()
         case StageFinished():
             return f"{event.stage} done in {event.seconds:.1f} s"
         case StageSkipped():
@@ -171,7 +184,10 @@ class _LiveDisplay:
 
     def _stage_progress(self, event: StageProgress) -> None:
         self._progress.update(
-            self._task(event.stage), total=event.total, completed=event.done, detail=event.detail
+            self._task(event.stage),
+            total=event.total or None,
+            completed=event.done,
+            detail=event.detail,
         )
 
     def _stage_finished(self, event: StageFinished) -> None:

@@ -59,19 +59,6 @@ def peak_rss_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def available_memory_bytes() -> int:
-    """Return how much more memory this process may take, an address-space limit included."""
-    free: int = psutil.virtual_memory().available
-    try:
-        import resource
-    except ImportError:
-        return free
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY:
-        free = min(free, limit - psutil.Process().memory_info().vms)
-    return max(0, free)
-
-
 def _processor() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123

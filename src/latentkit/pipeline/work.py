@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from latentkit.config import PartConfig, RunConfig, canonical_sha256, find_part
 from latentkit.data.batches import DeviceImages
-from latentkit.errors import PluginError, ResourceError
+from latentkit.errors import PluginError
 from latentkit.evaluation.baselines import pca_reconstruction_errors
 from latentkit.evaluation.inference import (
     corruption_errors,
@@ -31,11 +31,11 @@ from latentkit.pipeline.context import (
     latents_path,
     map_paths,
 )
-from latentkit.pipeline.environment import available_memory_bytes
+from latentkit.pipeline.fitting import fit_embedding
 from latentkit.pipeline.pages import report
 from latentkit.pipeline.stages import Stage
 from latentkit.plugin.events import Notice, StageProgress
-from latentkit.plugin.protocols import Generative, SupportsEstimate
+from latentkit.plugin.protocols import Generative
 from latentkit.plugin.seeds import short_stream_seed, stream_seed
 from latentkit.registry.targets import fault_of
 from latentkit.training.checkpoint import CheckpointStore, save_tensors
@@ -148,7 +148,9 @@ def _embed(context: RunContext, part: PartConfig) -> None:
     build = find_part(context.registry, "embedding", part).target()
     with fault_of(f"embedding {part.name!r} cannot be built"):
         estimator = build(part.options, random_state)
-    coordinates = fit_embedding(estimator, part, arrays["latents"])
+    coordinates, facts = fit_embedding(
+        estimator, part.name, arrays["latents"], stage=stage, tell=context.tell
+    )
     seconds = time.perf_counter() - started
     started = time.perf_counter()
     quality = map_quality(
@@ -169,47 +171,11 @@ def _embed(context: RunContext, part: PartConfig) -> None:
             "n_points": len(coordinates),
             "random_state": random_state,
             "seconds": seconds,
+            "facts": facts,
             "quality_seconds": time.perf_counter() - started,
             "quality": quality.as_dict(),
         },
     )
-
-
-def fit_embedding(
-    estimator: Any, part: PartConfig, vectors: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """Fit an embedding and return coordinates (N, n_components), float64.
-
-    Args:
-        estimator: what the embedding's target built.
-        part: for messages.
-        vectors: (N, D).
-
-    Raises:
-        ResourceError: it would need more memory than there is.
-        PluginError: it fails, or gives something other than finite coordinates.
-    """
-    n, d = vectors.shape
-    if isinstance(estimator, SupportsEstimate):
-        with fault_of(f"embedding {part.name!r} cannot estimate what {n:,} points need"):
-            needed = estimator.estimate(n, d).bytes
-        free = available_memory_bytes()
-        if needed > free:
-            raise ResourceError(
-                f"embedding {part.name!r} of {n:,} points needs about {needed / 2**30:.1f} GiB of "
-                f"memory and {free / 2**30:.1f} GiB are free: map fewer points, or choose another "
-                f"embedding such as pca"
-            )
-    with fault_of(f"embedding {part.name!r} failed on {n:,} points of {d} dimensions"):
-        coordinates = np.asarray(estimator.fit_transform(vectors), dtype=np.float64)
-    if coordinates.ndim != 2 or len(coordinates) != n or coordinates.shape[1] not in (2, 3):
-        raise PluginError(
-            f"embedding {part.name!r} gave coordinates {coordinates.shape} for {n:,} points, "
-            f"expected 2 or 3 numbers a point"
-        )
-    if not np.isfinite(coordinates).all():
-        raise PluginError(f"embedding {part.name!r} gave coordinates that are not all finite")
-    return coordinates
 
 
 def _evaluate(context: RunContext) -> None:

@@ -75,7 +75,7 @@ class StageSkipped(Event):
 
 @dataclass(frozen=True)
 class StageProgress(Event):
-    """A stage is ``done`` of ``total`` steps along."""
+    """A stage is ``done`` of ``total`` steps along; 0 in all where their number is not known."""
 
     transient: ClassVar[bool] = True
 

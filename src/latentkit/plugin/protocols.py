@@ -129,8 +129,9 @@ class Embedding(Protocol):
     """What the target of an `EmbeddingSpec` builds: scikit-learn's estimator conventions.
 
     May also have ``transform(vectors)`` for new points (then it is not tagged transductive),
-    ``inverse_transform(coordinates)`` (tag ``"inverse"``), and ``estimate(n, d) ->
-    ResourceEstimate``, which the core asks before it starts.
+    ``inverse_transform(coordinates)`` (tag ``"inverse"``), ``estimate(n, d) ->
+    ResourceEstimate``, which the core asks before it starts, and what `ReportsProgress` and
+    `HasFacts` say.
     """
 
     def fit_transform(self, vectors: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
@@ -145,6 +146,33 @@ class SupportsEstimate(Protocol):
     def estimate(self, n: int, d: int) -> ResourceEstimate:
         """Return memory and time for ``n`` vectors of ``d`` dimensions."""
         ...
+
+
+Progress = Callable[[int, int, str], None]
+"""Told how far work is: steps done, steps in all (0 where not known), what is being done."""
+
+
+@runtime_checkable
+class ReportsProgress(Protocol):
+    """An embedding that tells how far it is.
+
+    Its constructor leaves ``on_progress`` None; the core may set it before ``fit_transform``.
+    Call it as often as you like: the core shows about ten calls a second, and always the first
+    and the last step of what is being done.
+    """
+
+    on_progress: Progress | None
+
+
+@runtime_checkable
+class HasFacts(Protocol):
+    """A fitted embedding that has something to say to the map's reader.
+
+    ``facts_`` holds JSON values by name: the method that was chosen, neighbours that were left
+    out, how exact the map is. The core writes it into the map's JSON file.
+    """
+
+    facts_: Mapping[str, Any]
 
 
 class TrialPruned(Exception):  # noqa: N818

@@ -1,0 +1,70 @@
+"""How much memory this process may still take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import psutil
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+def available_memory_bytes() -> int:
+    """Return how much more memory this process may take.
+
+    That is what the system has free, cut to what a container (control groups, version 1 or 2)
+    and an address-space limit (``ulimit -v``) leave.
+    """
+    free = [psutil.virtual_memory().available, *_control_groups(), *_address_space()]
+    return max(0, min(free))
+
+
+def _address_space() -> Iterator[int]:
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY:
+        yield limit - psutil.Process().memory_info().vms
+
+
+def _control_groups() -> Iterator[int]:
+    """Yield what each group that this process is in has left, those above it included."""
+    try:
+        lines = _MEMBERSHIP.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers == "":
+            root, limit, usage = _CGROUPS, "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            root, limit, usage = (
+                _CGROUPS / "memory",
+                "memory.limit_in_bytes",
+                "memory.usage_in_bytes",
+            )
+        else:
+            continue
+        # A container may see its own group as the root: folders that are not there say nothing.
+        inside = PurePosixPath(group).relative_to("/")
+        for folder in (root / inside, *(root / parent for parent in inside.parents)):
+            yield from _group_left(folder, limit, usage)
+
+
+def _group_left(folder: Path, limit: str, usage: str) -> Iterator[int]:
+    try:
+        most = (folder / limit).read_text(encoding="ascii").strip()
+        used = int((folder / usage).read_text(encoding="ascii"))
+        statistics = (folder / "memory.stat").read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return
+    if most == "max":
+        return
+    fields = dict(line.split(" ", 1) for line in statistics.splitlines())
+    # The kernel gives such pages of files back before it refuses memory.
+    reclaimable = int(fields.get("total_inactive_file", fields.get("inactive_file", 0)))
+    yield int(most) - used + reclaimable
