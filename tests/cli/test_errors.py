@@ -3,11 +3,29 @@
 import errno
 import gzip
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+GREEDY = """
+    from latentkit.plugin import EmbeddingSpec, ResourceEstimate, hookimpl
+
+    LATENTKIT_HOOKSPEC_VERSION = 1
+
+    @hookimpl
+    def latentkit_embeddings():
+        yield EmbeddingSpec(name="greedy", summary="Needs it all", target="greedy:build")
+
+    class Greedy:
+        def estimate(self, n, d):
+            return ResourceEstimate(bytes=int(5.9 * 2**30), seconds=1.0)
+
+    def build(options, random_state):
+        return Greedy()
+"""
 
 
 @pytest.mark.parametrize(
@@ -180,10 +198,25 @@ def test_a_plugin_that_breaks_its_contract_is_9(latentkit, install_plugin, small
 
 
 def test_too_little_memory_is_10(latentkit, finished, monkeypatch):
-    monkeypatch.setattr("latentkit.pipeline.work.available_memory_bytes", lambda: 1000)
+    monkeypatch.setattr("latentkit.pipeline.fitting.available_memory_bytes", lambda: 1000)
     ended = latentkit("embed", "last", "--embed", "isomap")
     assert ended.code == 10
     assert "GiB are free: map fewer points" in ended.error
+
+
+def test_an_address_space_limit_refuses_a_map_with_a_number(finished, install_plugin):
+    install_plugin("greedy", GREEDY)
+    command = f"ulimit -v {6 * 2**20}; exec '{sys.executable}' -m latentkit embed last --embed"
+    refused = subprocess.run(
+        ["bash", "-c", f"{command} greedy"], capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 10, refused.stderr
+    found = re.search(
+        r"'greedy' of 360 points needs about 5.9 GiB of memory and (\d\.\d) GiB are free",
+        refused.stderr,
+    )
+    assert found, refused.stderr
+    assert 0 < float(found[1]) < 5.9
 
 
 def test_training_that_diverges_is_11_and_names_step_and_term(latentkit, small):

@@ -170,7 +170,7 @@ def test_an_interrupted_run_goes_on_where_it_was(original, tmp_path, monkeypatch
 
 
 def test_a_failed_run_keeps_what_was_done_and_says_why(tmp_path, monkeypatch):
-    monkeypatch.setattr("latentkit.pipeline.work.available_memory_bytes", lambda: 1000)
+    monkeypatch.setattr("latentkit.pipeline.fitting.available_memory_bytes", lambda: 1000)
     events = []
     with pytest.raises(ResourceError, match=r"'isomap' of 360 points needs about .* GiB"):
         small_run(tmp_path, listener=events.append)
@@ -221,12 +221,11 @@ def test_small_sets_get_small_batches_and_many_epochs(original):
 
 
 def test_an_embedding_that_gives_nonsense_is_named(original):
-    from latentkit.pipeline.work import fit_embedding
+    from latentkit.pipeline.fitting import fit_embedding
 
     class Nonsense:
         def fit_transform(self, vectors):
             return np.full((len(vectors), 2), np.nan)
 
-    part = original.config.embeddings[0]
     with pytest.raises(PluginError, match="'isomap' gave coordinates that are not all finite"):
-        fit_embedding(Nonsense(), part, original.latents())
+        fit_embedding(Nonsense(), "isomap", original.latents())

@@ -17,7 +17,8 @@ def available_memory_bytes() -> int:
     That is what the system has free, cut to what a container (control groups, version 1 or 2)
     and an address-space limit (``ulimit -v``) leave.
     """
-    return max(0, min(psutil.virtual_memory().available, *_control_groups(), *_address_space()))
+    free = [psutil.virtual_memory().available, *_control_groups(), *_address_space()]
+    return max(0, min(free))
 
 
 def _address_space() -> Iterator[int]:
