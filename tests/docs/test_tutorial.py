@@ -67,7 +67,7 @@ def quick(line: str) -> str:
             return line
         extra = "--print-config" if "fashion-mnist" in command else "--epochs 2"
         return f"{command} {extra}"
-    return line
+    return line.replace("--epochs 60", "--epochs 3")
 
 
 def printed_as_stated(block: str) -> list[str]:
