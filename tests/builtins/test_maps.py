@@ -199,7 +199,7 @@ def test_tsne_tells_each_step(digits):
     assert told[1:] == [(step, 300, "optimising") for step in range(301)]
 
 
-@pytest.mark.parametrize(("extent", "error"), [(1e-3, 1e-5), (3, 1e-4), (30, 0.03), (60, 0.08)])
+@pytest.mark.parametrize(("extent", "error"), [(1e-3, 1e-5), (3, 1e-4), (30, 0.05), (60, 0.08)])
 def test_the_mesh_gives_nearly_the_exact_gradient(extent, error):
     generator = np.random.default_rng(0)
     points = generator.normal(size=(400, 2)) * extent / 6

@@ -54,7 +54,7 @@ def test_umap_places_old_points_on_their_places_and_new_ones_by_their_class(digi
     data = load_digits()
     placed = umap.transform(data.data[500:700])
     nearest = cKDTree(umap.embedding_).query(placed)[1]
-    assert (digits[1][nearest] == data.target[500:700]).mean() > 0.85
+    assert (digits[1][nearest] == data.target[500:700]).mean() > 0.8
     assert umap.transform(digits[0][:0]).shape == (0, 2)
 
 
