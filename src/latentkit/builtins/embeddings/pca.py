@@ -80,7 +80,7 @@ class Pca(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def estimate(self, n: int, d: int) -> ResourceEstimate:
         """Return memory and time for ``n`` vectors of ``d`` dimensions."""
         return ResourceEstimate(
-            bytes=4 * n * (2 * d + 3 * self.n_components) + 32 * d * d,
+            bytes=n * (d + 12 * self.n_components) + 40 * d * d,
             seconds=0.01 + 4e-11 * n * d * d + 1e-9 * d**3,
         )
 
