@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -24,4 +24,46 @@ class IsomapOptions(EmbeddingOptions):
 
     n_neighbors: Annotated[int, SearchRange(5, 50)] = Field(
         10, ge=2, le=1000, description="Neighbours of each point in the graph."
+    )
+
+
+class TsneOptions(EmbeddingOptions):
+    """Options of ``tsne``."""
+
+    perplexity: Annotated[float, SearchRange(5, 100, log=True)] = Field(
+        30.0,
+        ge=2,
+        le=1000,
+        description="How many neighbours of each point count; lowered for few points.",
+    )
+    affinities: Literal["perplexity", "uniform"] = Field(
+        "perplexity",
+        description="How neighbours count: by their distance, or the perplexity / 2 nearest alike, "
+        "which is faster.",
+    )
+    n_iter: int = Field(
+        500, ge=1, le=100_000, description="Steps after the 250 of early exaggeration."
+    )
+    method: Literal["auto", "opentsne", "scikit-learn"] = Field(
+        "auto", description="Who optimises: openTSNE in 2-D and scikit-learn in 3-D, unless chosen."
+    )
+
+
+class UmapOptions(EmbeddingOptions):
+    """Options of ``umap``."""
+
+    n_neighbors: Annotated[int, SearchRange(5, 100, log=True)] = Field(
+        15, ge=2, le=1000, description="Neighbours of each point; lowered for few points."
+    )
+    min_dist: Annotated[float, SearchRange(0.0, 0.9)] = Field(
+        0.1, ge=0, lt=1, description="How close points may lie in the map."
+    )
+    n_epochs: int | None = Field(
+        None, ge=1, le=100_000, description="Steps; by the number of points unless given."
+    )
+    init: Literal["spectral", "pca", "random"] = Field(
+        "spectral", description="Where points start."
+    )
+    parallel: bool = Field(
+        False, description="Use all cores; the map then differs from run to run."
     )

@@ -2,13 +2,89 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
 
+from latentkit.builtins.embeddings.checks import checked_new, checked_vectors, finite_vectors
 from latentkit.builtins.embeddings.options import PcaOptions
-from latentkit.plugin import Embedding
+from latentkit.errors import UserError
+from latentkit.plugin import Embedding, ResourceEstimate
+
+
+class Pca(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Principal components with one map's checks and facts; nothing in it is random.
+
+    Args:
+        n_components: dimensions of the map, 2 or 3.
+    """
+
+    def __init__(self, n_components: int = 2) -> None:
+        self.n_components = n_components
+
+    def fit(self, X: Any, y: Any = None) -> Pca:  # noqa: N803
+        """Fit to vectors (N, D).
+
+        Raises:
+            UserError: vectors that cannot be used.
+        """
+        n = self.n_components
+        dtype = np.float64 if np.asarray(X).dtype == np.float64 else np.float32
+        self._vectors = checked_vectors(X, "pca", n_components=n, least=n, dtype=dtype)
+        # 'covariance_eigh' centres before it multiplies, and fixes the signs of the axes.
+        self._pca = PCA(self.n_components, svd_solver="covariance_eigh").fit(self._vectors)
+        self.n_features_in_ = self._vectors.shape[1]
+        self.explained_variance_ratio_ = self._pca.explained_variance_ratio_
+        self._vectors = self._vectors[:0]  # their number of dimensions and precision will do
+        self.facts_ = {
+            "explained_variance_ratio": [float(part) for part in self.explained_variance_ratio_]
+        }
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> NDArray[np.floating[Any]]:  # noqa: N803
+        """Map vectors (N, D) to coordinates (N, n_components)."""
+        return self.fit(X).transform(X)
+
+    def transform(self, X: Any) -> NDArray[np.floating[Any]]:  # noqa: N803
+        """Map new vectors (M, D) by the same axes.
+
+        Raises:
+            UserError: the map is not fitted, or the vectors are not like those of the fit.
+        """
+        points = checked_new(X, "pca", getattr(self, "_vectors", None))
+        if not len(points):
+            return np.empty((0, self.n_components), points.dtype)
+        coordinates: NDArray[np.floating[Any]] = self._pca.transform(points)
+        return coordinates
+
+    def inverse_transform(self, X: Any) -> NDArray[np.floating[Any]]:  # noqa: N803
+        """Return the vectors (M, D) of coordinates (M, n_components).
+
+        Raises:
+            UserError: the map is not fitted, or the coordinates are not its.
+        """
+        if not hasattr(self, "_pca"):
+            raise UserError("embedding 'pca': fit it before coordinates are taken back")
+        coordinates = finite_vectors(X, "pca", self._vectors.dtype)
+        if coordinates.shape[1] != self.n_components:
+            raise UserError(
+                f"embedding 'pca': the coordinates have {coordinates.shape[1]} dimensions, the map "
+                f"has {self.n_components}"
+            )
+        vectors: NDArray[np.floating[Any]] = self._pca.inverse_transform(coordinates)
+        return vectors
+
+    def estimate(self, n: int, d: int) -> ResourceEstimate:
+        """Return memory and time for ``n`` vectors of ``d`` dimensions."""
+        return ResourceEstimate(
+            bytes=n * (d + 12 * self.n_components) + 40 * d * d,
+            seconds=0.01 + 4e-11 * n * d * d + 1e-9 * d**3,
+        )
 
 
 def build(options: PcaOptions, random_state: int) -> Embedding:
-    """Return the estimator; nothing in it is random."""
-    # 'covariance_eigh' centres before it multiplies, and fixes the signs of the axes.
-    return PCA(options.n_components, svd_solver="covariance_eigh")  # type: ignore[no-any-return]
+    """Return the estimator."""
+    return Pca(options.n_components)

@@ -25,3 +25,15 @@ def latentkit_embeddings() -> Iterator[EmbeddingSpec]:
         target=f"{_HERE}.isomap:build",
         options=f"{_HERE}.options:IsomapOptions",
     )
+    yield EmbeddingSpec(
+        name="tsne",
+        summary="t-SNE: keeps neighbours together, and shows clusters",
+        target=f"{_HERE}.tsne:build",
+        options=f"{_HERE}.options:TsneOptions",
+    )
+    yield EmbeddingSpec(
+        name="umap",
+        summary="UMAP: keeps neighbours together, and more of the whole than t-SNE",
+        target=f"{_HERE}.umap:build",
+        options=f"{_HERE}.options:UmapOptions",
+    )

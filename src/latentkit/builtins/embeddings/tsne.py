@@ -1,0 +1,245 @@
+"""``tsne``: L. van der Maaten, G. Hinton, JMLR 9 (2008), as openTSNE and scikit-learn compute it.
+
+In two dimensions openTSNE optimises (P. Policar et al., J. Stat. Softw. 109, 2024), with the
+gradient of `tsne_gradient`; it has no fast gradient in three, where scikit-learn's tree is used.
+Start, exaggeration and learning rate follow D. Kobak, P. Berens, Nature Communications 10 (2019).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import openTSNE
+from numpy.typing import NDArray
+from openTSNE.affinity import PerplexityBasedNN, PrecomputedAffinities, Uniform
+from openTSNE.affinity import joint_probabilities_nn as affinities_to
+from openTSNE.nearest_neighbors import PrecomputedNeighbors
+from openTSNE.tsne import PartialTSNEEmbedding
+from scipy.sparse import csr_matrix
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+
+from latentkit.builtins.embeddings.checks import checked_new, checked_vectors
+from latentkit.builtins.embeddings.nearest import nearest
+from latentkit.builtins.embeddings.options import TsneOptions
+from latentkit.builtins.embeddings.tsne_gradient import MeshGradient
+from latentkit.errors import UserError
+from latentkit.plugin import Embedding, Progress, ResourceEstimate
+
+_EXAGGERATION = 12
+_EARLY_STEPS = 250
+_START_SPREAD = 1e-4
+_LEAST_VECTORS = 5
+_NEW_PERPLEXITY = 5  # a new point follows its nearest neighbours
+_NEW_STEPS = 250
+
+
+class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """t-SNE with scikit-learn's conventions.
+
+    Args:
+        n_components: dimensions of the map, 2 or 3.
+        perplexity: how many neighbours of each point count; lowered where there are too few points.
+        affinities: ``perplexity``, or ``uniform`` over the ``perplexity / 2`` nearest.
+        n_iter: steps after the 250 of early exaggeration.
+        method: ``opentsne``, ``scikit-learn``, or ``auto`` for the faster.
+        random_state: its seed.
+    """
+
+    def __init__(
+        self,
+        n_components: int = 2,
+        perplexity: float = 30.0,
+        affinities: str = "perplexity",
+        n_iter: int = 500,
+        method: str = "auto",
+        random_state: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.perplexity = perplexity
+        self.affinities = affinities
+        self.n_iter = n_iter
+        self.method = method
+        self.random_state = random_state
+        self.on_progress: Progress | None = None
+
+    def fit(self, X: Any, y: Any = None) -> Tsne:  # noqa: N803
+        """Fit to vectors (N, D)."""
+        self.fit_transform(X)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> NDArray[np.float64]:  # noqa: N803
+        """Map vectors (N, D) to coordinates (N, n_components).
+
+        Raises:
+            UserError: vectors or options that cannot be used.
+        """
+        method = self._chosen_method()
+        points = checked_vectors(X, "tsne", n_components=self.n_components, least=_LEAST_VECTORS)
+        perplexity = min(float(self.perplexity), (len(points) - 1) / 3)
+        fit = self._fit_opentsne if method == "opentsne" else self._fit_sklearn
+        coordinates, divergence = fit(points, perplexity)
+        self._vectors, self.embedding_ = points, coordinates
+        self.n_features_in_ = points.shape[1]
+        self.facts_ = {
+            "method": method,
+            "perplexity": perplexity,
+            "affinities": self.affinities,
+            "iterations": _EARLY_STEPS + self.n_iter,
+            "kl_divergence": divergence,
+        }
+        return coordinates
+
+    def transform(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
+        """Place new vectors (M, D) into the fitted map, each on its own.
+
+        A point starts at the affinity-weighted mean of its nearest neighbours' places. In two
+        dimensions it is then optimised with the map held fixed.
+
+        Raises:
+            UserError: the map is not fitted, or the vectors are not like those of the fit.
+        """
+        points = checked_new(X, "tsne", getattr(self, "_vectors", None))
+        n = len(self._vectors)
+        if not len(points):
+            return np.empty((0, self.n_components))
+        perplexity = min(_NEW_PERPLEXITY, (n - 1) / 3)
+        neighbors, distances = nearest(self._vectors, max(1, int(3 * perplexity)), points)
+        affinities = affinities_to(
+            neighbors,
+            distances,
+            [perplexity],
+            symmetrize=False,
+            normalization="point-wise",
+            n_reference_samples=n,
+            n_jobs=numba.get_num_threads(),
+        ).tocsr()
+        start: NDArray[np.float64] = affinities @ self.embedding_
+        return start if self.n_components == 3 else self._settle(start, affinities)
+
+    def estimate(self, n: int, d: int) -> ResourceEstimate:
+        """Return memory and time for ``n`` vectors of ``d`` dimensions."""
+        return _estimate(n, d, self._chosen_method(), self.n_iter, self._neighbors(self.perplexity))
+
+    def _chosen_method(self) -> str:
+        if self.method == "auto":
+            return "opentsne" if self.n_components == 2 else "scikit-learn"
+        if self.method == "opentsne" and self.n_components != 2:
+            raise UserError(
+                "embedding 'tsne': openTSNE has no fast gradient in three dimensions: set "
+                "tsne.method=scikit-learn, or tsne.n_components=2"
+            )
+        if self.method == "scikit-learn" and self.affinities != "perplexity":
+            raise UserError(
+                "embedding 'tsne': scikit-learn has no uniform affinities: set "
+                "tsne.affinities=perplexity"
+            )
+        return self.method
+
+    def _neighbors(self, perplexity: float) -> int:
+        return max(1, int(perplexity / 2 if self.affinities == "uniform" else 3 * perplexity))
+
+    def _fit_opentsne(
+        self, points: NDArray[np.floating[Any]], perplexity: float
+    ) -> tuple[NDArray[np.float64], float]:
+        steps = _EARLY_STEPS + self.n_iter
+        self._tell(0, 0, "finding neighbours")
+        index = PrecomputedNeighbors(*nearest(points, self._neighbors(perplexity)))
+        if self.affinities == "uniform":
+            affinities = Uniform(knn_index=index, symmetrize="mean")
+        else:
+            threads = numba.get_num_threads()
+            affinities = PerplexityBasedNN(knn_index=index, perplexity=perplexity, n_jobs=threads)
+        self._tell(0, steps, "optimising")
+        embedding = openTSNE.TSNEEmbedding(
+            self._start(points),
+            affinities,
+            negative_gradient_method=_Counted(self._tell, steps),
+            learning_rate="auto",  # n / exaggeration
+            momentum=0.8,
+        )
+        embedding.optimize(_EARLY_STEPS, exaggeration=_EXAGGERATION, inplace=True)
+        embedding.optimize(self.n_iter, inplace=True)
+        return np.array(embedding), float(embedding.kl_divergence)
+
+    def _fit_sklearn(
+        self, points: NDArray[np.floating[Any]], perplexity: float
+    ) -> tuple[NDArray[np.float64], float]:
+        self._tell(0, 0, "scikit-learn is optimising")
+        tsne = TSNE(
+            n_components=self.n_components,
+            perplexity=perplexity,
+            early_exaggeration=_EXAGGERATION,
+            init=self._start(points).astype(np.float32),
+            max_iter=_EARLY_STEPS + self.n_iter,
+            random_state=self.random_state,
+            n_jobs=-1,
+        )
+        return tsne.fit_transform(points).astype(np.float64), float(tsne.kl_divergence_)
+
+    def _start(self, points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        pca = PCA(self.n_components, svd_solver="covariance_eigh")
+        start: NDArray[np.float64] = pca.fit_transform(points).astype(np.float64)
+        start *= _START_SPREAD / start[:, 0].std()
+        # Equal points would stay together for good, and lines stay lines.
+        noise = np.random.default_rng(self.random_state).normal(size=start.shape)
+        return start + 0.01 * _START_SPREAD * noise
+
+    def _settle(self, start: NDArray[np.float64], affinities: Any) -> NDArray[np.float64]:
+        n = len(self.embedding_)
+        centre = (self.embedding_.max(0) + self.embedding_.min(0)) / 2
+        nothing = PrecomputedAffinities(csr_matrix((n, n)), normalize=False)
+        reference = openTSNE.TSNEEmbedding(self.embedding_ - centre, nothing)
+        placed = PartialTSNEEmbedding(start - centre, reference, P=affinities)
+        settled = placed.optimize(
+            _NEW_STEPS,
+            learning_rate=0.1,
+            exaggeration=1.5,
+            momentum=0.8,
+            max_grad_norm=0.25,
+            negative_gradient_method="fft",
+            n_jobs=numba.get_num_threads(),
+        )
+        return np.asarray(np.array(settled) + centre, np.float64)
+
+    def _tell(self, done: int, total: int, message: str) -> None:
+        if self.on_progress is not None:
+            self.on_progress(done, total, message)
+
+
+class _Counted(MeshGradient):
+    """The gradient that tells its steps."""
+
+    def __init__(self, tell: Progress, steps: int) -> None:
+        super().__init__(numba.get_num_threads())
+        self._tell = tell
+        self._steps = steps
+        self._done = 0
+
+    def __call__(self, embedding: Any, P: Any, **arguments: Any) -> Any:  # noqa: N803
+        result = super().__call__(embedding, P, **arguments)
+        if not arguments.get("should_eval_error"):  # that is asked for between the phases
+            self._done += 1
+            self._tell(self._done, self._steps, "optimising")
+        return result
+
+
+def _estimate(n: int, d: int, method: str, n_iter: int, neighbors: int) -> ResourceEstimate:
+    steps = _EARLY_STEPS + n_iter
+    k = min(neighbors, n)
+    if method == "scikit-learn":
+        return ResourceEstimate(
+            bytes=4 * 2**20 + n * (60 * k + 8 * d + 400), seconds=steps * n * 1e-5
+        )
+    return ResourceEstimate(
+        bytes=60 * 2**20 + n * (60 * k + 16 * d + 200),
+        seconds=0.5 + n * k * d**0.5 * 1e-6 + steps * (0.002 + n * (k * 3e-9 + 3e-7)),
+    )
+
+
+def build(options: TsneOptions, random_state: int) -> Embedding:
+    """Return the estimator."""
+    return Tsne(random_state=random_state, **options.model_dump())

@@ -1,0 +1,162 @@
+"""``umap``: L. McInnes, J. Healy, J. Melville, arXiv:1802.03426 (2018); umap-learn's.
+
+Its neighbour search, pynndescent, compiles for half a minute in every process. An exact search is
+handed in instead, also for new points.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from latentkit.builtins.embeddings.checks import checked_new, checked_vectors
+from latentkit.builtins.embeddings.nearest import nearest
+from latentkit.builtins.embeddings.options import UmapOptions
+from latentkit.plugin import Embedding, Progress, ResourceEstimate
+
+_LEAST_VECTORS = 5
+_EXPECTED = "precomputed_knn[2]"  # umap-learn warns that the search is not pynndescent's
+
+
+class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """UMAP with scikit-learn's conventions.
+
+    Args:
+        n_components: dimensions of the map, 2 or 3.
+        n_neighbors: of each point, itself included; lowered where there are too few points.
+        min_dist: how close points may lie in the map.
+        n_epochs: steps; None for a number by that of the points.
+        init: where points start: ``spectral``, ``pca`` or ``random``.
+        parallel: use all cores, and give up that one seed gives one map.
+        random_state: its seed.
+    """
+
+    def __init__(
+        self,
+        n_components: int = 2,
+        n_neighbors: int = 15,
+        min_dist: float = 0.1,
+        n_epochs: int | None = None,
+        init: str = "spectral",
+        parallel: bool = False,
+        random_state: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.n_neighbors = n_neighbors
+        self.min_dist = min_dist
+        self.n_epochs = n_epochs
+        self.init = init
+        self.parallel = parallel
+        self.random_state = random_state
+        self.on_progress: Progress | None = None
+
+    def fit(self, X: Any, y: Any = None) -> Umap:  # noqa: N803
+        """Fit to vectors (N, D)."""
+        self.fit_transform(X)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> NDArray[np.float32]:  # noqa: N803
+        """Map vectors (N, D) to coordinates (N, n_components).
+
+        Raises:
+            UserError: vectors that cannot be used.
+        """
+        points = checked_vectors(X, "umap", n_components=self.n_components, least=_LEAST_VECTORS)
+        k = min(self.n_neighbors, len(points) - 1)
+        self._tell("loading umap")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # without Tensorflow there is no parametric UMAP
+            from umap import UMAP
+        self._tell("finding neighbours")
+        search = _Search(points)
+        precomputed = (*search.around_themselves(k), search)
+        self._tell("compiling umap and optimising")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            self._umap = UMAP(
+                n_components=self.n_components,
+                n_neighbors=k,
+                min_dist=self.min_dist,
+                n_epochs=self.n_epochs,
+                init=self._start(points),
+                precomputed_knn=precomputed,
+                random_state=None if self.parallel else self.random_state,
+                transform_seed=self.random_state,
+                n_jobs=-1 if self.parallel else 1,
+            )
+            coordinates: NDArray[np.float32] = self._umap.fit_transform(points)
+        self._vectors, self.embedding_ = points, coordinates
+        self.n_features_in_ = points.shape[1]
+        texts = {" ".join(str(warning.message).split()) for warning in caught}
+        self.facts_ = {
+            "n_neighbors": k,
+            "neighbours": "exact",
+            "repeatable": not self.parallel,
+            "warnings": sorted(text for text in texts if _EXPECTED not in text),
+        }
+        return coordinates
+
+    def transform(self, X: Any) -> NDArray[np.float32]:  # noqa: N803
+        """Place new vectors (M, D) into the fitted map; the vectors of the fit get their places.
+
+        Raises:
+            UserError: the map is not fitted, or the vectors are not like those of the fit.
+        """
+        points = checked_new(X, "umap", getattr(self, "_vectors", None))
+        if not len(points):
+            return np.empty((0, self.n_components), np.float32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            coordinates: NDArray[np.float32] = self._umap.transform(points)
+        return coordinates
+
+    def estimate(self, n: int, d: int) -> ResourceEstimate:
+        """Return memory and time for ``n`` vectors of ``d`` dimensions, compilation included."""
+        k = self.n_neighbors
+        steps = self.n_epochs or (500 if n <= 10_000 else 200)
+        return ResourceEstimate(
+            bytes=185 * 2**20 + n * (190 * k + 12 * d),
+            seconds=11 + n * k * (d**0.5 * 2e-6 + steps * 2.5e-7),
+        )
+
+    def _start(self, points: NDArray[np.float32]) -> str:
+        # The spectrum of very few points has no solver.
+        return "random" if len(points) < 4 * self.n_components + 4 else self.init
+
+    def _tell(self, message: str) -> None:
+        if self.on_progress is not None:
+            self.on_progress(0, 0, message)
+
+
+class _Search:
+    """What umap-learn asks of a search index."""
+
+    _angular_trees = False
+
+    def __init__(self, vectors: NDArray[np.float32]) -> None:
+        self._vectors = vectors
+
+    def around_themselves(self, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the ``k`` nearest of each vector, the first of which is itself."""
+        indices, distances = nearest(self._vectors, k - 1)
+        itself = np.arange(len(indices), dtype=np.int32)[:, None]
+        return (
+            np.hstack([itself, indices]),
+            np.hstack([np.zeros_like(itself), distances]).astype(np.float32),
+        )
+
+    def query(
+        self, queries: NDArray[np.float32], k: int, epsilon: float
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the ``k`` nearest of each query; ``epsilon`` is for approximate searches."""
+        indices, distances = nearest(self._vectors, k, queries)
+        return indices, distances.astype(np.float32)
+
+
+def build(options: UmapOptions, random_state: int) -> Embedding:
+    """Return the estimator."""
+    return Umap(random_state=random_state, **options.model_dump())
