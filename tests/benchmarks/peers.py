@@ -1,8 +1,9 @@
 """The reference network, trained by latentkit and by others: one epoch at a time.
 
-The same network (28 -> 14 -> 7 -> 3 pixels, 288 -> 64 -> 3), the same 48,000 images, Adam 5e-4,
-batches of 256, mean squared error, float32. Every peer is timed over its own epoch alone: no
-validation, no checkpoint.
+The same network (28 -> 14 -> 7 -> 3 pixels, 288 -> 64 -> 3) from the same initial weights, the same
+48,000 images, Adam 5e-4, batches of 256, mean squared error, float32. The others train the network
+as one writes it in ``torch.nn``; latentkit trains its own. Every peer is timed over its own epoch
+alone: no validation, no checkpoint.
 """
 
 from __future__ import annotations
@@ -78,10 +79,44 @@ class Images:
             return float(np.mean([functional.mse_loss(model(x), x).item() for x in batches]))
 
 
-def reference_network() -> nn.Module:
-    """Return the network with the same initial weights each time."""
+def reference_network() -> Any:
+    """Return latentkit's network, with the same initial weights each time."""
     torch.manual_seed(0)
     return lk.model("conv-ae", (1, 28, 28), **REFERENCE)
+
+
+class PlainNetwork(nn.Module):
+    """The same network as a notebook writes it, in layers of ``torch.nn`` alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            *(nn.Conv2d(1, 8, 3, 2, 1), nn.ReLU(inplace=True)),
+            *(nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU(inplace=True)),
+            *(nn.Conv2d(16, 32, 3, 2, 0), nn.ReLU(inplace=True)),
+            *(nn.Flatten(), nn.Linear(288, 64), nn.ReLU(inplace=True), nn.Linear(64, 3)),
+        )
+        self.decoder = nn.Sequential(
+            *(nn.Linear(3, 64), nn.ReLU(inplace=True)),
+            *(nn.Linear(64, 288), nn.Unflatten(1, (32, 3, 3)), nn.ReLU(inplace=True)),
+            *(nn.ConvTranspose2d(32, 16, 3, 2, 0), nn.ReLU(inplace=True)),
+            *(nn.ConvTranspose2d(16, 8, 3, 2, 1, 1), nn.ReLU(inplace=True)),
+            nn.ConvTranspose2d(8, 1, 3, 2, 1, 1),
+        )
+        source = reference_network().state_dict().values()
+        self.load_state_dict(dict(zip(self.state_dict(), source, strict=True)))
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Return latents (B, 3)."""
+        return self.encoder(images)  # type: ignore[no-any-return]
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Return images (B, 1, 28, 28)."""
+        return self.decoder(latents).sigmoid()  # type: ignore[no-any-return]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return reconstructions (B, 1, 28, 28)."""
+        return self.decode(self.encode(images))
 
 
 class Latentkit:
@@ -132,7 +167,7 @@ class Notebook:
     name = "notebook loop"
 
     def __init__(self, images: Images) -> None:
-        self.model = reference_network()
+        self.model = PlainNetwork()
         self._optimizer = torch.optim.Adam(self.model.parameters(), RATE)
         self._loader = notebook_loader(images)
 
@@ -157,7 +192,7 @@ class Lightning:
         import lightning
 
         self.name = f"Lightning {lightning.__version__}"
-        self.model = network = reference_network()
+        self.model = network = PlainNetwork()
         self._loader = notebook_loader(images)
 
         class Module(lightning.LightningModule):
@@ -210,7 +245,7 @@ class Pythae:
         from pythae.trainers import BaseTrainer, BaseTrainerConfig
 
         self.name = "Pythae 0.1.2"
-        self.model = network = reference_network()
+        self.model = network = PlainNetwork()
 
         class Encoder(BaseEncoder):
             def __init__(self) -> None:

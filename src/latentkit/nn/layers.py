@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from latentkit.nn.shapes import KERNEL, STRIDE
+from latentkit.nn.transposed import FastTransposed
 
 Activation = Literal["relu", "leaky-relu", "gelu", "silu", "tanh"]
 Norm = Literal["none", "batch", "group"]
@@ -82,7 +83,7 @@ class Doubling(nn.Module):
                 *(_transpose_padding(*sizes, kernel) for sizes in zip(size_in, size, strict=True)),
                 strict=True,
             )
-            self.convolution: nn.Module = nn.ConvTranspose2d(
+            self.convolution: nn.Module = FastTransposed(
                 channels_in,
                 channels_out,
                 kernel,
