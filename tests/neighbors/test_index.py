@@ -120,7 +120,9 @@ def test_a_search_that_gives_up_early_reports_its_true_recall():
     assert np.array_equal(early.indices, again.indices)
 
 
-@pytest.mark.parametrize(("value", "word"), [(np.nan, "NaN"), (np.inf, "infinity"), (1e39, "infinity")])
+@pytest.mark.parametrize(
+    ("value", "word"), [(np.nan, "NaN"), (np.inf, "infinity"), (1e39, "infinity")]
+)
 def test_a_value_that_is_no_finite_number_is_refused_naming_its_row(value, word):
     points = cloud(50, 3).astype(np.float64)
     points[31, 1] = value
@@ -163,7 +165,11 @@ print(sum(search.stats.cache_hits.values()), sum(search.stats.cache_misses.value
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     counts = [
         subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.split()
         for _ in range(2)
     ]

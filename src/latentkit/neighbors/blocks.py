@@ -51,27 +51,55 @@ def make_blocks(points: Floats, width: int) -> Blocks:
     columns = np.full((count, p, int(np.diff(starts).max())), np.inf, np.float32)
     centers = np.empty((count, p), np.float32)
     radii = np.empty(count, np.float32)
-    _fill(points, order, starts, columns, centers, radii)
-    return Blocks(order, starts, columns, centers, radii)
+    blocks = Blocks(order, starts, columns, centers, radii)
+    _fill(blocks, points)
+    return blocks
 
 
 @compiled(parallel=True)
 def _halve(points: Floats, order: Integers, starts: Integers) -> Integers:
-    """Sort each block along its principal direction, and return where its second half begins."""
+    """Part each block at the median of its principal direction, and return where."""
     middles = np.empty(len(starts) - 1, np.int64)
     for block in numba.prange(len(starts) - 1):
-        start, stop = starts[block], starts[block + 1]
-        members = order[start:stop].copy()
-        direction = _principal_direction(points, members)
-        along = np.zeros(len(members), np.float32)
-        for i in range(len(members)):
-            for t in range(points.shape[1]):
-                along[i] += points[members[i], t] * direction[t]
-        ranks = np.argsort(along, kind="mergesort")
-        for i in range(len(members)):
-            order[start + i] = members[ranks[i]]
-        middles[block] = (start + stop) // 2
+        middles[block] = _halve_block(points, order, starts[block], starts[block + 1])
     return middles
+
+
+@compiled()
+def _halve_block(points: Floats, order: Integers, start: int, stop: int) -> int:
+    members = order[start:stop]
+    direction = _principal_direction(points, members)
+    along = np.empty(len(members), np.float32)
+    for i in range(len(members)):
+        along[i] = _dot(points[members[i]], direction)
+    middle = (start + stop) // 2
+    _part(along, members, middle - start)
+    return middle
+
+
+@compiled()
+def _part(keys: Floats, members: Integers, middle: int) -> None:
+    """Move the ``middle`` members of least keys to the front (C. A. R. Hoare, 1961)."""
+    left, right = 0, len(keys) - 1
+    while left < right:
+        pivot = keys[(left + right) // 2]
+        i, j = left, right
+        while i <= j:
+            while keys[i] < pivot:
+                i += 1
+            while keys[j] > pivot:
+                j -= 1
+            if i <= j:
+                keys[i], keys[j] = keys[j], keys[i]
+                members[i], members[j] = members[j], members[i]
+                i += 1
+                j -= 1
+        if middle <= j:
+            right = j
+        elif middle >= i:
+            left = i
+        else:
+            return
 
 
 @compiled()
@@ -80,54 +108,65 @@ def _principal_direction(points: Floats, members: Integers) -> Floats:
     p = points.shape[1]
     step = max(1, len(members) // _SAMPLE)
     sample = np.empty((len(members) // step, p), np.float32)
-    for i in range(len(sample)):
-        sample[i] = points[members[i * step]]
-    mean = np.zeros(p, np.float32)
-    for i in range(len(sample)):
-        mean += sample[i]
-    mean /= np.float32(len(sample))
-    variance = np.zeros(p, np.float32)
-    for i in range(len(sample)):
-        sample[i] -= mean
-        variance += sample[i] ** 2
     direction = np.zeros(p, np.float32)
-    direction[np.argmax(variance)] = 1
-    for _ in range(_POWER_STEPS):
-        following = np.zeros(p, np.float32)
+    widest, most = 0, np.float32(-1)
+    for t in range(p):
+        mean, variance = np.float32(0), np.float32(0)
         for i in range(len(sample)):
-            shadow = np.float32(0)
+            sample[i, t] = points[members[i * step], t]
+            mean += sample[i, t] / np.float32(len(sample))
+        for i in range(len(sample)):
+            sample[i, t] -= mean
+            variance += sample[i, t] * sample[i, t]
+        if variance > most:
+            widest, most = t, variance
+    direction[widest] = 1
+    following = np.empty(p, np.float32)
+    for _ in range(_POWER_STEPS):
+        for t in range(p):
+            following[t] = 0
+        for i in range(len(sample)):
+            shadow = _dot(sample[i], direction)
             for t in range(p):
-                shadow += sample[i, t] * direction[t]
-            following += shadow * sample[i]
-        length = np.sqrt(np.sum(following**2))
-        if not length > 0:
+                following[t] += shadow * sample[i, t]
+        length = np.sqrt(_dot(following, following))
+        if length == 0:
             break
-        direction = following / length
+        for t in range(p):
+            direction[t] = following[t] / length
     return direction
 
 
+@compiled()
+def _dot(a: Floats, b: Floats) -> np.float32:
+    total = np.float32(0)
+    for t in range(len(a)):
+        total += a[t] * b[t]
+    return total
+
+
 @compiled(parallel=True)
-def _fill(
-    points: Floats,
-    order: Integers,
-    starts: Integers,
-    columns: Floats,
-    centers: Floats,
-    radii: Floats,
-) -> None:
-    p = points.shape[1]
-    for block in numba.prange(len(radii)):
-        start, stop = starts[block], starts[block + 1]
-        for t in range(p):
-            total = 0.0
-            for i in range(start, stop):
-                columns[block, t, i - start] = points[order[i], t]
-                total += points[order[i], t]
-            centers[block, t] = total / (stop - start)
-        farthest = np.float32(0)
+def _fill(blocks: Blocks, points: Floats) -> None:
+    for block in numba.prange(len(blocks.radii)):
+        _fill_block(blocks, block, points)
+
+
+@compiled()
+def _fill_block(blocks: Blocks, block: int, points: Floats) -> None:
+    start, stop = blocks.starts[block], blocks.starts[block + 1]
+    center = blocks.centers[block]
+    for t in range(len(center)):
+        total = 0.0
         for i in range(start, stop):
-            square = np.float32(0)
-            for t in range(p):
-                square += (points[order[i], t] - centers[block, t]) ** 2
-            farthest = max(farthest, square)
-        radii[block] = np.sqrt(farthest)
+            value = points[blocks.order[i], t]
+            blocks.columns[block, t, i - start] = value
+            total += value
+        center[t] = total / (stop - start)
+    farthest = np.float32(0)
+    for i in range(start, stop):
+        square = np.float32(0)
+        for t in range(len(center)):
+            step = points[blocks.order[i], t] - center[t]
+            square += step * step
+        farthest = max(farthest, square)
+    blocks.radii[block] = np.sqrt(farthest)

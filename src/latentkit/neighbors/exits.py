@@ -19,6 +19,7 @@ def shortest_exits(
     slack: float,
     groups: Integers,
     members: Integers,
+    homes_of: Integers,
     starts: Integers,
     ends: Integers,
 ) -> Floats:
@@ -31,13 +32,14 @@ def shortest_exits(
         slack: what rounding may have added to a distance as the blocks see it.
         groups: (n,), the group of each point.
         members: positions in the order of the blocks of the points of the groups asked for.
+        homes_of: the block of each of them.
         starts: (asked + 1,), where each group begins in ``members``.
         ends: (asked, 2), filled with the points that the line joins, the group's own first.
     """
-    squares = np.full(len(ends), np.inf, np.float32)
+    squares = np.empty(len(ends), np.float32)
     for asked in numba.prange(len(ends)):
         own = members[starts[asked] : starts[asked + 1]]
-        homes = np.searchsorted(blocks.starts, own, side="right") - 1
+        homes = homes_of[starts[asked] : starts[asked + 1]]
         best = _try_nearest_blocks(blocks, rows, groups, own, homes, ends[asked])
         squares[asked] = _improve(
             blocks, rows, seen, np.float32(slack), groups, own, homes, best, ends[asked]

@@ -136,13 +136,13 @@ class NeighborIndex:
         asked = np.delete(np.arange(len(sizes)), sizes.argmax())
         by_group = np.argsort(labels[self.blocks.order], kind="stable")
         borders = np.concatenate([[0], np.cumsum(sizes)])
-        members = [by_group[borders[group] : borders[group + 1]] for group in asked]
+        members = np.concatenate([by_group[borders[g] : borders[g + 1]] for g in asked])
+        homes = np.searchsorted(self.blocks.starts, members, side="right") - 1
         starts = np.concatenate([[0], np.cumsum(sizes[asked])])
         ends = np.empty((len(asked), 2), np.int64)
         squares = shortest_exits(
-            self.blocks, self.rows, self._seen, self._slack,
-            labels, np.concatenate(members), starts, ends,
-        )  # fmt: skip
+            self.blocks, self.rows, self._seen, self._slack, labels, members, homes, starts, ends
+        )
         return ends[:, 0], ends[:, 1], self._lengths(squares)
 
     def _look(self, rows: Floats) -> Floats:

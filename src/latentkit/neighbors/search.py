@@ -56,7 +56,7 @@ def search(
     Returns:
         (batches,), how many multiplications each batch took.
     """
-    work = np.zeros(len(queries.homes), np.int64)
+    work = np.empty(len(queries.homes), np.int64)
     for batch in numba.prange(len(work)):
         first, last = queries.starts[batch], queries.starts[batch + 1]
         work[batch] = _search_batch(
@@ -87,24 +87,35 @@ def _search_batch(
     indices: NDArray[np.int32],
     squares: Floats,
 ) -> int:
+    m, p = shadows.shape
     last = squares.shape[1] - 1
-    indices[:] = -1
-    squares[:] = np.inf
-    as_columns = shadows.T.copy()
-    gaps = np.sqrt(_squared_distances(home, blocks.centers))
-    radius = np.sqrt(_squared_distances(home, shadows).max())
-    to_center = np.empty(len(shadows), np.float32)
+    as_columns = np.empty((p, m), np.float32)
+    gaps = np.empty(len(blocks.radii), np.float32)
+    order = np.empty(len(blocks.radii), np.int64)
+    to_center = np.empty(m, np.float32)
     found = np.empty(blocks.columns.shape[2], np.float32)
+    radius = np.float32(0)
+    for i in range(m):
+        radius = max(radius, np.sqrt(_squared_distance(home, shadows[i])))
+        for t in range(p):
+            as_columns[t, i] = shadows[i, t]
+        for place in range(last + 1):
+            squares[i, place] = np.inf
+            indices[i, place] = -1
+    for block in range(len(gaps)):
+        gaps[block] = np.sqrt(_squared_distance(home, blocks.centers[block]))
+        order[block] = block
+    _sort(order, gaps)
     reach = np.float32(np.inf)
     visits = work = 0
-    for block in np.argsort(gaps):
+    for block in order:
         if gaps[block] - radius - blocks.radii[block] > (reach + slack) * _RELATIVE:
             continue
         if visits == limit:
             break
         _compare(blocks.centers[block], as_columns, to_center)
         visited = False
-        for i in range(len(shadows)):
+        for i in range(m):
             far = np.sqrt(squares[i, last])
             bound = (far + blocks.radii[block] + slack) * _RELATIVE
             if to_center[i] >= bound * bound:
@@ -115,17 +126,47 @@ def _search_batch(
             compared = _keep_nearest(
                 blocks, block, rows, query_rows[i], own[i], found, cut, indices[i], squares[i]
             )
-            work += found.size * shadows.shape[1] + compared * rows.shape[1]
+            work += found.size * p + compared * rows.shape[1]
         if visited:
             visits += 1
-            reach = np.sqrt(squares[:, last].max())
+            reach = np.float32(0)
+            for i in range(m):
+                reach = max(reach, np.sqrt(squares[i, last]))
     return work
+
+
+@compiled()
+def _sort(order: Integers, keys: Floats) -> None:
+    """Sort ``order`` by ``keys[order]``: a heap sort, for numba's own takes seconds to compile."""
+    size = len(order)
+    for start in range(size // 2 - 1, -1, -1):
+        _sink(order, keys, start, size)
+    for end in range(size - 1, 0, -1):
+        order[0], order[end] = order[end], order[0]
+        _sink(order, keys, 0, end)
+
+
+@compiled()
+def _sink(order: Integers, keys: Floats, place: int, size: int) -> None:
+    item = order[place]
+    while True:
+        child = 2 * place + 1
+        if child >= size:
+            break
+        if child + 1 < size and keys[order[child + 1]] > keys[order[child]]:
+            child += 1
+        if keys[order[child]] <= keys[item]:
+            break
+        order[place] = order[child]
+        place = child
+    order[place] = item
 
 
 @compiled()
 def _compare(point: Floats, columns: Floats, squares: Floats) -> None:
     """Fill in the squared distances of ``point`` (p,) to the columns (p, width)."""
-    squares[:] = 0
+    for j in range(len(squares)):
+        squares[j] = 0
     for t in range(len(point)):
         value = point[t]
         column = columns[t]
@@ -178,18 +219,16 @@ def _squared_distance(a: Floats, b: Floats) -> np.float32:
     return total
 
 
-@compiled()
-def _squared_distances(point: Floats, others: Floats) -> Floats:
-    squares = np.empty(len(others), np.float32)
-    for i in range(len(others)):
-        squares[i] = _squared_distance(point, others[i])
-    return squares
-
-
 @compiled(parallel=True)
 def nearest_blocks(points: Floats, centers: Floats) -> Integers:
     """Return the block (m,) whose centre is nearest to each point (m, p)."""
     nearest = np.empty(len(points), np.int64)
     for i in numba.prange(len(points)):
-        nearest[i] = np.argmin(_squared_distances(points[i], centers))
+        least = np.float32(np.inf)
+        nearest[i] = 0
+        for block in range(len(centers)):
+            square = _squared_distance(points[i], centers[block])
+            if square < least:
+                least = square
+                nearest[i] = block
     return nearest

@@ -56,10 +56,13 @@ def symmetric_graph(indices: Indices, distances: Floats) -> Graph:
         indices: (n, k), nearest neighbours.
         distances: (n, k).
     """
-    starts = np.concatenate([[0], np.cumsum(_degrees(indices))])
+    degrees = np.full(len(indices), indices.shape[1], np.int64)
+    _count_reverse_edges(indices, degrees)
+    starts = np.concatenate([[0], np.cumsum(degrees)])
     ends = np.empty(starts[-1], np.int32)
     lengths = np.empty(starts[-1], np.float32)
-    _fill(indices, distances, starts, ends, lengths)
+    free = starts[:-1] + indices.shape[1]
+    _fill(indices, distances, starts, free, ends, lengths)
     return Graph(starts, ends, lengths)
 
 
@@ -72,27 +75,29 @@ def _is_mutual(indices: Indices, i: int, j: int) -> bool:
 
 
 @compiled()
-def _degrees(indices: Indices) -> NDArray[np.int64]:
-    n, k = indices.shape
-    degrees = np.full(n, k, np.int64)
-    for i in range(n):
+def _count_reverse_edges(indices: Indices, degrees: NDArray[np.int64]) -> None:
+    for i in range(len(indices)):
         for j in indices[i]:
             if not _is_mutual(indices, i, j):
                 degrees[j] += 1
-    return degrees
 
 
 @compiled()
 def _fill(
-    indices: Indices, distances: Floats, starts: NDArray[np.int64], ends: Indices, lengths: Floats
+    indices: Indices,
+    distances: Floats,
+    starts: NDArray[np.int64],
+    free: NDArray[np.int64],
+    ends: Indices,
+    lengths: Floats,
 ) -> None:
+    """Store each edge at both ends; ``free`` says where the next reverse edge of a point goes."""
     n, k = indices.shape
-    free = starts[:-1] + k
     for i in range(n):
-        ends[starts[i] : starts[i] + k] = indices[i]
-        lengths[starts[i] : starts[i] + k] = distances[i]
         for neighbor in range(k):
             j = indices[i, neighbor]
+            ends[starts[i] + neighbor] = j
+            lengths[starts[i] + neighbor] = distances[i, neighbor]
             if not _is_mutual(indices, i, j):
                 ends[free[j]] = i
                 lengths[free[j]] = distances[i, neighbor]

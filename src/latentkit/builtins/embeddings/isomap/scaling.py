@@ -146,33 +146,65 @@ def _leading(matrix: Doubles, count: int, seed: int) -> tuple[Doubles, Doubles]:
 
 @compiled(parallel=True)
 def _place(distances: Floats, mean_squares: Doubles, weights: Doubles) -> Doubles:
-    n, axes = distances.shape[1], weights.shape[1]
-    coordinates = np.zeros((n, axes))
-    for chunk in numba.prange((n + _CHUNK - 1) // _CHUNK):
-        for landmark in range(len(distances)):
-            for i in range(chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)):
-                length = np.float64(distances[landmark, i])
-                for axis in range(axes):
-                    coordinates[i, axis] += weights[landmark, axis] * (
-                        length * length - mean_squares[landmark]
-                    )
+    coordinates = np.empty((distances.shape[1], weights.shape[1]))
+    for chunk in numba.prange((len(coordinates) + _CHUNK - 1) // _CHUNK):
+        start, stop = chunk * _CHUNK, min(len(coordinates), (chunk + 1) * _CHUNK)
+        _place_chunk(distances[:, start:stop], mean_squares, weights, coordinates[start:stop])
     return coordinates
+
+
+@compiled()
+def _place_chunk(
+    distances: Floats, mean_squares: Doubles, weights: Doubles, coordinates: Doubles
+) -> None:
+    """Fill in ``coordinates`` by distances to the landmarks; landmark by landmark, as they lie."""
+    _clear(coordinates)
+    for landmark in range(len(distances)):
+        for i in range(len(coordinates)):
+            _pull(coordinates[i], distances[landmark, i], mean_squares[landmark], weights[landmark])
 
 
 @compiled(parallel=True)
 def _place_through(
     distances: Floats, indices: Indices, steps: Floats, mean_squares: Doubles, weights: Doubles
 ) -> Doubles:
-    (m, k), axes = indices.shape, weights.shape[1]
-    coordinates = np.zeros((m, axes))
-    for chunk in numba.prange((m + _CHUNK - 1) // _CHUNK):
-        for landmark in range(len(distances)):
-            for i in range(chunk * _CHUNK, min(m, (chunk + 1) * _CHUNK)):
-                length = np.float32(np.inf)
-                for j in range(k):
-                    length = min(length, steps[i, j] + distances[landmark, indices[i, j]])
-                for axis in range(axes):
-                    coordinates[i, axis] += weights[landmark, axis] * (
-                        np.float64(length) * length - mean_squares[landmark]
-                    )
+    coordinates = np.empty((len(indices), weights.shape[1]))
+    for chunk in numba.prange((len(coordinates) + _CHUNK - 1) // _CHUNK):
+        some = slice(chunk * _CHUNK, min(len(coordinates), (chunk + 1) * _CHUNK))
+        _place_chunk_through(
+            distances, indices[some], steps[some], mean_squares, weights, coordinates[some]
+        )
     return coordinates
+
+
+@compiled()
+def _place_chunk_through(
+    distances: Floats,
+    indices: Indices,
+    steps: Floats,
+    mean_squares: Doubles,
+    weights: Doubles,
+    coordinates: Doubles,
+) -> None:
+    _clear(coordinates)
+    for landmark in range(len(distances)):
+        for i in range(len(coordinates)):
+            length = np.float32(np.inf)
+            for j in range(indices.shape[1]):
+                length = min(length, steps[i, j] + distances[landmark, indices[i, j]])
+            _pull(coordinates[i], length, mean_squares[landmark], weights[landmark])
+
+
+@compiled()
+def _clear(coordinates: Doubles) -> None:
+    for i in range(len(coordinates)):
+        for axis in range(coordinates.shape[1]):
+            coordinates[i, axis] = 0
+
+
+@compiled()
+def _pull(place: Doubles, length: float, mean_square: float, weights: Doubles) -> None:
+    """Move a point by what its distance to one landmark says."""
+    excess = np.float64(length) * np.float64(length) - mean_square
+    for axis in range(len(place)):
+        place[axis] += weights[axis] * excess
