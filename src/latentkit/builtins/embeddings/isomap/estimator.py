@@ -98,7 +98,8 @@ class LandmarkIsomap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self._report(count, count, "scaling")
         masses = np.ones(n) if count == n else landmark_masses(distances)
         scaled = scale_landmarks(distances[:, chosen], masses, self.n_components, self.random_state)
-        self._triangulation, coordinates = scaled.along_principal_axes(scaled.place(distances))
+        self._triangulation = scaled.along_principal_axes(scaled.place(distances))
+        coordinates = self._triangulation.place(distances)
         self._distances, self._index, self._places = distances, net.index, net.places
         self.landmarks_ = net.nodes[chosen]
         self.embedding_ = self._with_the_rest(rows, net.nodes, coordinates)

@@ -52,21 +52,20 @@ class Triangulation:
         found = _place_through(distances, indices, steps, self.mean_squares, self.weights)
         return found + self.offset
 
-    def along_principal_axes(self, coordinates: Doubles) -> tuple[Triangulation, Doubles]:
-        """Return itself and ``coordinates`` centred and turned to their principal axes.
+    def along_principal_axes(self, coordinates: Doubles) -> Triangulation:
+        """Return it centred and turned to the principal axes of the ``coordinates`` that it gives.
 
         Each axis points to where its farthest point lies.
         """
         center = coordinates.mean(axis=0)
         with threadpool_limits(limits=1, user_api="blas"):
-            turn = np.linalg.eigh(np.cov((coordinates - center).T))[1][:, ::-1]
+            turn = np.linalg.eigh(np.atleast_2d(np.cov((coordinates - center).T)))[1][:, ::-1]
             turned = (coordinates - center) @ turn
             farthest = turned[np.abs(turned).argmax(axis=0), np.arange(turned.shape[1])]
             turn = turn * np.where(farthest < 0, -1.0, 1.0)
-            better = Triangulation(
+            return Triangulation(
                 self.mean_squares, self.weights @ turn, (self.offset - center) @ turn
             )
-            return better, (coordinates - center) @ turn
 
 
 def scale_landmarks(
@@ -86,11 +85,12 @@ def scale_landmarks(
     squares = np.square(distances, dtype=np.float64)
     squares = (squares + squares.T) / 2
     shares = masses / masses.sum()
-    mean = shares @ squares
     roots = np.sqrt(shares)
-    products = (mean + mean[:, None] - shares @ mean - squares) / 2
-    products *= roots * roots[:, None]
+    # Threads would add in another order, and so round otherwise.
     with threadpool_limits(limits=1, user_api="blas"):
+        mean = shares @ squares
+        products = (mean + mean[:, None] - shares @ mean - squares) / 2
+        products *= roots * roots[:, None]
         values, vectors = _leading(products, n_components, seed)
     supported = values > _NO_AXIS * max(values[0], np.finfo(float).tiny)
     scale = np.where(supported, 1 / np.sqrt(np.where(supported, values, 1)), 0)
@@ -203,7 +203,7 @@ def _clear(coordinates: Doubles) -> None:
 
 
 @compiled()
-def _pull(place: Doubles, length: float, mean_square: float, weights: Doubles) -> None:
+def _pull(place: Doubles, length: np.float32, mean_square: np.float64, weights: Doubles) -> None:
     """Move a point by what its distance to one landmark says."""
     excess = np.float64(length) * np.float64(length) - mean_square
     for axis in range(len(place)):
