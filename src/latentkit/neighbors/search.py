@@ -108,7 +108,8 @@ def _search_batch(
     _sort(order, gaps)
     reach = np.float32(np.inf)
     visits = work = 0
-    for block in order:
+    for rank in range(len(order)):
+        block = int(order[rank])
         if gaps[block] - radius - blocks.radii[block] > (reach + slack) * _RELATIVE:
             continue
         if visits == limit:
