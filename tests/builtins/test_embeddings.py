@@ -52,9 +52,3 @@ def test_isomap_places_new_points_and_pca_goes_back(curve):
     assert np.abs(isomap.transform(points) - coordinates).max() < 0.05 * np.ptp(coordinates)
     pca = lk.embedding("pca", n_components=3)
     assert np.allclose(pca.inverse_transform(pca.fit_transform(points)), points, atol=1e-5)
-
-
-def test_isomap_knows_that_it_is_quadratic():
-    estimate = lk.embedding("isomap").estimate
-    assert estimate(20_000, 16).bytes == 4 * estimate(10_000, 16).bytes
-    assert estimate(70_000, 3).bytes > 39e9

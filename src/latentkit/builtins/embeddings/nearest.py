@@ -1,4 +1,4 @@
-"""Nearest neighbours, exact, in Euclidean distance."""
+"""Nearest neighbours in the form that openTSNE and umap-learn take them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.neighbors import NearestNeighbors
 
-_TREE_DIMENSIONS = 20  # above, a tree looks at nearly every point
+from latentkit.neighbors import NeighborIndex
 
 
 def nearest(
@@ -24,7 +23,6 @@ def nearest(
         queries: (M, D); None for the vectors themselves, each of which is then no neighbour of
             its own.
     """
-    algorithm = "kd_tree" if vectors.shape[1] <= _TREE_DIMENSIONS else "brute"
-    index = NearestNeighbors(n_neighbors=k, algorithm=algorithm, n_jobs=-1).fit(vectors)
-    distances, indices = index.kneighbors(queries)
-    return indices.astype(np.int32), np.asarray(distances, np.float64)
+    index = NeighborIndex(vectors)
+    found = index.neighbors(k) if queries is None else index.query(queries, k)
+    return found.indices, found.distances.astype(np.float64)

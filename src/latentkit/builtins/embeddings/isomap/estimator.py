@@ -1,0 +1,168 @@
+"""The estimator ``isomap``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from latentkit.builtins.embeddings.isomap.geodesics import Disconnected, connected_graph
+from latentkit.builtins.embeddings.isomap.landmarks import LandmarkChoice, choose_landmarks
+from latentkit.builtins.embeddings.isomap.needs import needs
+from latentkit.builtins.embeddings.isomap.paths import shortest_paths
+from latentkit.builtins.embeddings.isomap.scaling import (
+    landmark_masses,
+    residual_variance,
+    scale_landmarks,
+)
+from latentkit.neighbors import as_vectors
+from latentkit.plugin import ResourceEstimate
+
+_EXACT_LIMIT = 2_000
+_LANDMARKS = 256
+
+
+class LandmarkIsomap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Isomap with as many landmarks as the number of points allows.
+
+    With all points as landmarks it is Isomap itself. One seed gives one map, bit by bit, on any
+    number of threads.
+
+    Args:
+        n_neighbors: of each point in the graph.
+        n_components: 2 or 3.
+        landmarks: points from which distances along the graph are measured; ``"auto"``: all of
+            up to 2,000, else 256, whose map differs from Isomap's by a Procrustes disparity of
+            about 1e-5.
+        landmark_choice: how they are chosen; see `choose_landmarks`.
+        disconnected: what to do with a graph that falls apart. ``"bridge"`` joins the components
+            by their shortest edges; ``"largest"`` fits the largest and places the others as
+            `transform` would; ``"error"`` refuses.
+        random_state: seed of whatever is drawn.
+
+    Attributes:
+        embedding_: (N, n_components) coordinates of the points fitted.
+        landmarks_: rows of the landmarks, in the order of their choice.
+        facts_: what the reader of the map should know, as JSON values.
+        n_features_in_: D.
+        on_progress: None, or called with (done, total, message) during a fit.
+    """
+
+    on_progress: Callable[[int, int, str], None] | None = None
+
+    def __init__(
+        self,
+        n_neighbors: int = 10,
+        n_components: int = 2,
+        landmarks: int | Literal["auto"] = "auto",
+        landmark_choice: LandmarkChoice = "k-means++",
+        disconnected: Disconnected = "bridge",
+        random_state: int = 0,
+    ) -> None:
+        self.n_neighbors = n_neighbors
+        self.n_components = n_components
+        self.landmarks = landmarks
+        self.landmark_choice = landmark_choice
+        self.disconnected = disconnected
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: Any = None) -> LandmarkIsomap:  # noqa: N803
+        """Fit to vectors (N, D)."""
+        self.fit_transform(X)
+        return self
+
+    def fit_transform(self, X: ArrayLike, y: Any = None) -> NDArray[np.float64]:  # noqa: N803
+        """Return coordinates (N, n_components) of vectors (N, D).
+
+        Raises:
+            VectorsError: a row holds NaN or infinity, or there are too few.
+            UserError: the graph falls apart, and ``disconnected`` is ``"error"``.
+        """
+        rows = as_vectors(X)
+        validate_data(self, X, skip_check_array=True)
+        self._report(0, 1, "nearest neighbours")
+        net = connected_graph(rows, self.n_neighbors, self.disconnected, self.random_state)
+        n = len(net.nodes)
+        count = min(n, self._landmark_count(n))
+        vectors = net.index.rows[net.index.blocks.order]
+        chosen = np.arange(n)
+        if count < n:
+            chosen = choose_landmarks(vectors, count, self.landmark_choice, self.random_state)
+        distances = shortest_paths(
+            net.graph, chosen, lambda done: self._report(done, count, "distances along the graph")
+        )
+        self._report(count, count, "scaling")
+        masses = np.ones(n) if count == n else landmark_masses(distances)
+        scaled = scale_landmarks(distances[:, chosen], masses, self.n_components, self.random_state)
+        self._triangulation = scaled.along_principal_axes(scaled.place(distances))
+        coordinates = self._triangulation.place(distances)
+        self._distances, self._index, self._places = distances, net.index, net.places
+        self.landmarks_ = net.nodes[chosen]
+        self.embedding_ = self._with_the_rest(rows, net.nodes, coordinates)
+        self.facts_ = {
+            "method": "exact" if count == n else "landmarks",
+            "n_neighbors": self.n_neighbors,
+            "graph_recall": net.recall,
+            "components": net.components,
+            "bridges": len(net.bridges),
+            "longest_bridge": float(net.bridges.max(initial=0)),
+            "points_in_graph": n,
+            "landmarks": count,
+            "landmark_rows": None if count == n else self.landmarks_.tolist(),
+            "residual_variance": residual_variance(distances, chosen, masses, coordinates),
+        }
+        return self.embedding_
+
+    def transform(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+        """Return coordinates (M, n_components) of new vectors (M, D), in the map of the old ones.
+
+        A vector's way to a landmark leads through the best of its ``n_neighbors`` nearest.
+
+        Raises:
+            VectorsError: a row holds NaN or infinity, or D is another.
+        """
+        check_is_fitted(self)
+        rows = as_vectors(X)
+        validate_data(self, X, reset=False, skip_check_array=True)
+        return self._place(rows)
+
+    def estimate(self, n: int, d: int) -> ResourceEstimate:
+        """Return memory and time for ``n`` vectors of ``d`` dimensions."""
+        return needs(n, d, self.n_neighbors, min(n, self._landmark_count(n)))
+
+    def _landmark_count(self, n: int) -> int:
+        if self.landmarks != "auto":
+            return self.landmarks
+        if n <= _EXACT_LIMIT:
+            return n
+        return _LANDMARKS
+
+    def _with_the_rest(
+        self, rows: NDArray[np.float32], nodes: NDArray[np.int64], placed: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return coordinates of all ``rows``, given those that were ``placed``."""
+        coordinates = np.empty((len(rows), self.n_components))
+        coordinates[nodes] = placed
+        rest = np.ones(len(rows), bool)
+        rest[nodes] = False
+        if rest.any():
+            coordinates[rest] = self._place(rows[rest])
+        return coordinates
+
+    def _place(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        found = self._index.query(rows, self.n_neighbors)
+        return self._triangulation.place_through(
+            self._distances, self._places[found.indices], found.distances
+        )
+
+    def _report(self, done: int, total: int, message: str) -> None:
+        if self.on_progress is not None:
+            self.on_progress(done, total, message)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_components

@@ -1,0 +1,107 @@
+"""Shortest paths from a few points of a graph to all others: Dijkstra's algorithm, on all cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from latentkit.builtins.embeddings.isomap.graph import Floats, Graph, Indices
+from latentkit.neighbors.compiled import compiled
+
+_BATCH = 32
+_ARITY = 4
+
+
+def shortest_paths(
+    graph: Graph, sources: NDArray[np.int64], report: Callable[[int], None]
+) -> Floats:
+    """Return the lengths (sources, n) of the shortest paths; infinity where there is none.
+
+    Args:
+        graph: with lengths of 0 or more.
+        sources: points to start from.
+        report: called with the number of sources done, now and then.
+    """
+    lengths = np.empty((len(sources), len(graph.starts) - 1), np.float32)
+    for start in range(0, len(sources), _BATCH):
+        stop = min(start + _BATCH, len(sources))
+        _run(graph, sources[start:stop], lengths[start:stop], numba.get_num_threads())
+        report(stop)
+    return lengths
+
+
+@compiled(parallel=True)
+def _run(graph: Graph, sources: NDArray[np.int64], lengths: Floats, workers: int) -> None:
+    n = lengths.shape[1]
+    for worker in numba.prange(workers):
+        nodes = np.empty(n, np.int32)
+        keys = np.empty(n, np.float32)
+        places = np.empty(n, np.int32)
+        for i in range(worker, len(sources), workers):
+            _dijkstra(graph, sources[i], lengths[i], nodes, keys, places)
+
+
+@compiled()
+def _dijkstra(
+    graph: Graph, source: int, lengths: Floats, nodes: Indices, keys: Floats, places: Indices
+) -> None:
+    """Fill in ``lengths`` (n,); the rest is room for a heap of nodes by length, and its inverse."""
+    lengths[:] = np.inf
+    places[:] = -1
+    lengths[source] = 0
+    nodes[0], keys[0], places[source] = source, 0, 0
+    size = 1
+    while size > 0:
+        node, length = nodes[0], keys[0]
+        size -= 1
+        if size > 0:
+            _sink(nodes, keys, places, size, nodes[size], keys[size])
+        for edge in range(graph.starts[node], graph.starts[node + 1]):
+            end = graph.ends[edge]
+            through = length + graph.lengths[edge]
+            if through < lengths[end]:
+                lengths[end] = through
+                place = places[end]
+                if place < 0:
+                    place = size
+                    size += 1
+                _rise(nodes, keys, places, place, end, through)
+
+
+@compiled()
+def _rise(
+    nodes: Indices, keys: Floats, places: Indices, place: int, node: int, key: np.float32
+) -> None:
+    """Put a node in its place, from ``place`` towards the root."""
+    while place > 0:
+        parent = (place - 1) // _ARITY
+        if keys[parent] <= key:
+            break
+        nodes[place], keys[place] = nodes[parent], keys[parent]
+        places[nodes[place]] = place
+        place = parent
+    nodes[place], keys[place], places[node] = node, key, place
+
+
+@compiled()
+def _sink(
+    nodes: Indices, keys: Floats, places: Indices, size: int, node: int, key: np.float32
+) -> None:
+    """Put a node in its place, from the root of a heap of ``size`` downwards."""
+    place = 0
+    while True:
+        child = _ARITY * place + 1
+        if child >= size:
+            break
+        for other in range(child + 1, min(child + _ARITY, size)):
+            if keys[other] < keys[child]:
+                child = other
+        if keys[child] >= key:
+            break
+        nodes[place], keys[place] = nodes[child], keys[child]
+        places[nodes[place]] = place
+        place = child
+    nodes[place], keys[place], places[node] = node, key, place

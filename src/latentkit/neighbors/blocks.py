@@ -1,0 +1,172 @@
+"""Points in blocks of neighbours: what a search visits or passes over as a whole.
+
+Blocks come from halving the points again and again at the median of their principal direction,
+so all blocks are equally full. Each has a centre and a radius, by which the triangle inequality
+rules it out, and holds its points transposed, so that one instruction compares many points.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from latentkit.neighbors.compiled import compiled
+
+_SAMPLE = 256
+_POWER_STEPS = 8
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
+
+
+class Blocks(NamedTuple):
+    """Points (n, p) in blocks.
+
+    Args:
+        order: (n,), the points' numbers, block after block.
+        starts: (blocks + 1,), where each block begins in ``order``.
+        columns: (blocks, p, width), each block's points as columns; infinity where it is not full.
+        centers: (blocks, p).
+        radii: (blocks,), distance of the centre to its farthest point.
+    """
+
+    order: Integers
+    starts: Integers
+    columns: Floats
+    centers: Floats
+    radii: Floats
+
+
+def make_blocks(points: Floats, width: int) -> Blocks:
+    """Return ``points`` (n, p) in blocks of at most ``width`` points, all within one of equal."""
+    n, p = points.shape
+    order = np.arange(n)
+    starts = np.array([0, n])
+    while np.diff(starts).max() > width:
+        middles = _halve(points, order, starts)
+        starts = np.sort(np.concatenate([starts, middles]))
+    count = len(starts) - 1
+    columns = np.full((count, p, int(np.diff(starts).max())), np.inf, np.float32)
+    centers = np.empty((count, p), np.float32)
+    radii = np.empty(count, np.float32)
+    blocks = Blocks(order, starts, columns, centers, radii)
+    _fill(blocks, points)
+    return blocks
+
+
+@compiled(parallel=True)
+def _halve(points: Floats, order: Integers, starts: Integers) -> Integers:
+    """Part each block at the median of its principal direction, and return where."""
+    middles = np.empty(len(starts) - 1, np.int64)
+    for block in numba.prange(len(starts) - 1):
+        middles[block] = _halve_block(points, order, starts[block], starts[block + 1])
+    return middles
+
+
+@compiled()
+def _halve_block(points: Floats, order: Integers, start: int, stop: int) -> int:
+    members = order[start:stop]
+    direction = _principal_direction(points, members)
+    along = np.empty(len(members), np.float32)
+    for i in range(len(members)):
+        along[i] = _dot(points[members[i]], direction)
+    middle = (start + stop) // 2
+    _part(along, members, middle - start)
+    return middle
+
+
+@compiled()
+def _part(keys: Floats, members: Integers, middle: int) -> None:
+    """Move the ``middle`` members of least keys to the front (C. A. R. Hoare, 1961)."""
+    left, right = 0, len(keys) - 1
+    while left < right:
+        pivot = keys[(left + right) // 2]
+        i, j = left, right
+        while i <= j:
+            while keys[i] < pivot:
+                i += 1
+            while keys[j] > pivot:
+                j -= 1
+            if i <= j:
+                keys[i], keys[j] = keys[j], keys[i]
+                members[i], members[j] = members[j], members[i]
+                i += 1
+                j -= 1
+        if middle <= j:
+            right = j
+        elif middle >= i:
+            left = i
+        else:
+            return
+
+
+@compiled()
+def _principal_direction(points: Floats, members: Integers) -> Floats:
+    """Return the direction of most variance of a sample, by power iteration."""
+    p = points.shape[1]
+    step = max(1, len(members) // _SAMPLE)
+    sample = np.empty((len(members) // step, p), np.float32)
+    direction = np.zeros(p, np.float32)
+    widest, most = 0, np.float32(-1)
+    for t in range(p):
+        mean, variance = np.float32(0), np.float32(0)
+        for i in range(len(sample)):
+            sample[i, t] = points[members[i * step], t]
+            mean += sample[i, t] / np.float32(len(sample))
+        for i in range(len(sample)):
+            sample[i, t] -= mean
+            variance += sample[i, t] * sample[i, t]
+        if variance > most:
+            widest, most = t, variance
+    direction[widest] = 1
+    following = np.empty(p, np.float32)
+    for _ in range(_POWER_STEPS):
+        for t in range(p):
+            following[t] = 0
+        for i in range(len(sample)):
+            shadow = _dot(sample[i], direction)
+            for t in range(p):
+                following[t] += shadow * sample[i, t]
+        length = np.sqrt(_dot(following, following))
+        if length == 0:
+            break
+        for t in range(p):
+            direction[t] = following[t] / length
+    return direction
+
+
+@compiled()
+def _dot(a: Floats, b: Floats) -> np.float32:
+    total = np.float32(0)
+    for t in range(len(a)):
+        total += a[t] * b[t]
+    return total
+
+
+@compiled(parallel=True)
+def _fill(blocks: Blocks, points: Floats) -> None:
+    for block in numba.prange(len(blocks.radii)):
+        _fill_block(blocks, block, points)
+
+
+@compiled()
+def _fill_block(blocks: Blocks, block: int, points: Floats) -> None:
+    start, stop = blocks.starts[block], blocks.starts[block + 1]
+    center = blocks.centers[block]
+    for t in range(len(center)):
+        total = 0.0
+        for i in range(start, stop):
+            value = points[blocks.order[i], t]
+            blocks.columns[block, t, i - start] = value
+            total += value
+        center[t] = total / (stop - start)
+    farthest = np.float32(0)
+    for i in range(start, stop):
+        square = np.float32(0)
+        for t in range(len(center)):
+            step = points[blocks.order[i], t] - center[t]
+            square += step * step
+        farthest = max(farthest, square)
+    blocks.radii[block] = np.sqrt(farthest)

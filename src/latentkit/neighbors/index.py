@@ -1,0 +1,227 @@
+"""The nearest points of a set, for the set itself and for newcomers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from latentkit.errors import UserError
+from latentkit.neighbors.blocks import Floats, Integers, make_blocks
+from latentkit.neighbors.exits import shortest_exits
+from latentkit.neighbors.search import Queries, nearest_blocks, search
+from latentkit.neighbors.shadows import fit_shadows
+from latentkit.neighbors.vectors import as_vectors
+
+_WIDTHS = ((4, 64), (2**62, 128))
+"""Up to how many dimensions blocks are how wide: what was fastest."""
+_BATCH = 128
+_SAMPLED_BATCHES = 24
+_SAMPLED_QUERIES = 2_048
+_MARGIN = 0.003
+_FIRST_LIMIT = 16
+_EVERYTHING = 2**62
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """The nearest points of each query, nearest first.
+
+    Args:
+        indices: (m, k).
+        distances: (m, k), Euclidean.
+        recall: share of the true nearest points that are among them: 1 where the search was
+            exact, else measured at sampled queries.
+    """
+
+    indices: NDArray[np.int32]
+    distances: Floats
+    recall: float
+
+
+class NeighborIndex:
+    """Finds the nearest of a set of vectors: for one seed the same, on any number of threads.
+
+    The search is exact, up to rounding in float32, unless that would take many minutes. Then each
+    batch of queries visits only as many blocks as keep the recall above ``min_recall``.
+
+    Args:
+        vectors: (n, d), finite; a float32 copy is kept.
+        random_state: seed of what is sampled.
+        min_recall: what a search that is not exact must reach.
+        exact_work: multiplications up to which a search is exact. Two cores do ten to twenty
+            thousand million in a second.
+
+    Raises:
+        VectorsError: the vectors are no finite matrix.
+    """
+
+    def __init__(
+        self,
+        vectors: ArrayLike,
+        *,
+        random_state: int = 0,
+        min_recall: float = 0.99,
+        exact_work: float = 1e13,
+    ) -> None:
+        self.random_state = random_state
+        self.min_recall = min_recall
+        self.exact_work = exact_work
+        rows = as_vectors(vectors)
+        # Squares of very large and very small numbers leave the range of float32.
+        self._scale = np.float32(2.0 ** -int(np.frexp(np.abs(rows).max())[1]))
+        rows *= self._scale
+        self._shadows = fit_shadows(rows, np.random.default_rng(random_state))
+        self._slack = 0.0 if self._shadows is None else self._shadows.slack
+        seen = self._look(rows)
+        width = next(width for dimensions, width in _WIDTHS if rows.shape[1] <= dimensions)
+        self.blocks = make_blocks(seen, width)
+        self._seen = seen
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def neighbors(self, k: int) -> Neighbors:
+        """Return the ``k`` nearest others of each point: never itself, but its duplicates.
+
+        Raises:
+            UserError: there are fewer than ``k`` others.
+        """
+        n = len(self)
+        if not 1 <= k < n:
+            raise UserError(f"{n:,} points have no {k} others each; ask for {n - 1:,} or fewer")
+        order = self.blocks.order
+        homes = np.arange(len(self.blocks.radii))
+        queries = Queries(
+            self._seen[order], self._full(self.rows[order]), order, self.blocks.starts, homes
+        )
+        return self._answer(queries, k, order)
+
+    def query(self, points: ArrayLike, k: int) -> Neighbors:
+        """Return the ``k`` nearest of the set to each of ``points`` (m, d).
+
+        Raises:
+            VectorsError: the points are no finite matrix of d columns.
+            UserError: the set has fewer than ``k`` points.
+        """
+        n, d = self.rows.shape
+        if not 1 <= k <= n:
+            raise UserError(f"a set of {n:,} points has no {k} nearest; ask for {n:,} or fewer")
+        rows = as_vectors(points, d)
+        rows *= self._scale
+        seen = self._look(rows)
+        homes = nearest_blocks(seen, self.blocks.centers)
+        order = np.argsort(homes, kind="stable")
+        starts = _batches(homes[order])
+        nobody = np.full(len(rows), -1)
+        queries = Queries(
+            seen[order], self._full(rows[order]), nobody, starts, homes[order][starts[:-1]]
+        )
+        return self._answer(queries, k, order)
+
+    def shortest_exits(self, groups: ArrayLike) -> tuple[Integers, Integers, Floats]:
+        """Return, for each group but the largest, the shortest line from it to any other group.
+
+        Args:
+            groups: (n,), the group of each point: 0, 1, ..., at least two.
+
+        Returns:
+            The points at both ends, the group's own first, and the lengths.
+        """
+        labels = np.asarray(groups, dtype=np.int64)
+        sizes = np.bincount(labels)
+        asked = np.delete(np.arange(len(sizes)), sizes.argmax())
+        by_group = np.argsort(labels[self.blocks.order], kind="stable")
+        borders = np.concatenate([[0], np.cumsum(sizes)])
+        members = np.concatenate([by_group[borders[g] : borders[g + 1]] for g in asked])
+        homes = np.searchsorted(self.blocks.starts, members, side="right") - 1
+        starts = np.concatenate([[0], np.cumsum(sizes[asked])])
+        ends = np.empty((len(asked), 2), np.int64)
+        squares = shortest_exits(
+            self.blocks, self.rows, self._seen, self._slack, labels, members, homes, starts, ends
+        )
+        return ends[:, 0], ends[:, 1], self._lengths(squares)
+
+    def _look(self, rows: Floats) -> Floats:
+        return rows if self._shadows is None else self._shadows.cast(rows)
+
+    def _lengths(self, squares: Floats) -> Floats:
+        lengths: Floats = np.sqrt(squares, out=squares)
+        return np.divide(lengths, self._scale, out=lengths)
+
+    def _full(self, rows: Floats) -> Floats:
+        """Return ``rows``, without columns where the blocks see all of them."""
+        return rows[:, :0].copy() if self._shadows is None else rows
+
+    def _answer(self, queries: Queries, k: int, order: Integers) -> Neighbors:
+        """Search, and put what the queries find where ``order`` says."""
+        limit = self._limit(queries, k)
+        found, squares, _ = self._search(queries, k, limit)
+        recall = 1.0 if limit == _EVERYTHING else self._measured_recall(queries, found)
+        indices, distances = np.empty(found.shape, np.int32), np.empty_like(squares)
+        indices[order] = found
+        distances[order] = self._lengths(squares)
+        return Neighbors(indices, distances, recall)
+
+    def _search(
+        self, queries: Queries, k: int, limit: int
+    ) -> tuple[NDArray[np.int32], Floats, int]:
+        indices = np.empty((len(queries.own), k), np.int32)
+        squares = np.empty((len(queries.own), k), np.float32)
+        work = search(
+            self.blocks, self._full(self.rows), queries, limit, self._slack, indices, squares
+        )
+        return indices, squares, int(work.sum())
+
+    def _limit(self, queries: Queries, k: int) -> int:
+        """Return how many blocks a batch may visit."""
+        m, (n, d) = len(queries.own), self.rows.shape
+        if m * n * d <= self.exact_work:
+            return _EVERYTHING
+        rng = np.random.default_rng([self.random_state, 1])
+        batches = len(queries.homes)
+        chosen = np.sort(rng.choice(batches, min(batches, _SAMPLED_BATCHES), replace=False))
+        sample = _pick(
+            queries, [np.arange(*queries.starts[i : i + 2]) for i in chosen], queries.homes[chosen]
+        )
+        truth, _, work = self._search(sample, k, _EVERYTHING)
+        if work / len(truth) * m <= self.exact_work:
+            return _EVERYTHING
+        limit: int = max(_FIRST_LIMIT, 2 + 2 * k * len(self.blocks.radii) // n)
+        while _recall(self._search(sample, k, limit)[0], truth) < min(self.min_recall + _MARGIN, 1):
+            limit *= 2
+        return limit
+
+    def _measured_recall(self, queries: Queries, found: NDArray[np.int32]) -> float:
+        """Return the recall at sampled queries, each now searched for exactly."""
+        m, k = found.shape
+        rng = np.random.default_rng([self.random_state, 2])
+        chosen = np.sort(rng.choice(m, min(m, _SAMPLED_QUERIES), replace=False))
+        homes = queries.homes[np.searchsorted(queries.starts, chosen, side="right") - 1]
+        sample = _pick(queries, [np.array([i]) for i in chosen], homes)
+        return _recall(found[chosen], self._search(sample, k, _EVERYTHING)[0])
+
+
+def _batches(homes: Integers) -> Integers:
+    """Return where to cut sorted ``homes`` so that a batch has one home, and is not too large."""
+    changes = np.flatnonzero(np.diff(homes, prepend=-1, append=-1))
+    cuts = [np.arange(start, stop, _BATCH) for start, stop in pairwise(changes)]
+    return np.concatenate([*cuts, changes[-1:]])
+
+
+def _pick(queries: Queries, batches: list[Integers], homes: Integers) -> Queries:
+    """Return some of the queries, in new batches."""
+    members = np.concatenate(batches)
+    starts = np.cumsum([0, *map(len, batches)])
+    return Queries(
+        queries.shadows[members], queries.rows[members], queries.own[members], starts, homes
+    )
+
+
+def _recall(found: NDArray[np.int32], truth: NDArray[np.int32]) -> float:
+    """Return the share of the true neighbours (m, k) that were found."""
+    hits = sum(np.isin(true, some).sum() for some, true in zip(found, truth, strict=True))
+    return float(hits / truth.size)

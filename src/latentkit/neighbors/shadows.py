@@ -1,0 +1,74 @@
+"""Vectors seen in few dimensions, where no two are farther apart than they are.
+
+A shadow is the leading principal components of a vector and, as a last coordinate, the length of
+what they leave out. By the triangle inequality the distance of two shadows is a lower bound of
+the distance of the vectors, and for images and latents a close one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from latentkit.neighbors.blocks import Floats
+
+MOST = 16
+"""Dimensions of a shadow; vectors of no more dimensions are their own."""
+_SAMPLE = 4_096
+_CHUNK = 16_384
+_ROUNDING = 4e-6
+
+
+@dataclass(frozen=True)
+class Shadows:
+    """The projection that casts shadows.
+
+    Args:
+        mean: (d,).
+        axes: (d, MOST - 1), orthonormal.
+        slack: what rounding may add to the distance of two shadows.
+    """
+
+    mean: Floats
+    axes: Floats
+    slack: float
+
+    def cast(self, vectors: Floats) -> Floats:
+        """Return the shadows (n, MOST) of vectors (n, d)."""
+        shadows = np.empty((len(vectors), MOST), np.float32)
+        # Threads would add in another order, and so round otherwise.
+        with threadpool_limits(limits=1, user_api="blas"):
+            for start in range(0, len(vectors), _CHUNK):
+                centred = vectors[start : start + _CHUNK] - self.mean
+                part = shadows[start : start + _CHUNK]
+                part[:, :-1] = centred @ self.axes
+                left = centred - part[:, :-1] @ self.axes.T
+                part[:, -1] = np.sqrt(np.einsum("ij,ij->i", left, left))
+        return shadows
+
+
+def fit_shadows(vectors: Floats, rng: np.random.Generator) -> Shadows | None:
+    """Return the projection for vectors (n, d), or None if they are their own shadows."""
+    n, d = vectors.shape
+    if d <= MOST:
+        return None
+    sample = vectors[np.sort(rng.choice(n, min(n, _SAMPLE), replace=False))]
+    mean: NDArray[Any] = sample.mean(axis=0)
+    with threadpool_limits(limits=1, user_api="blas"):
+        axes = _leading_axes(sample - mean, rng)
+    reach = max(
+        float(np.abs(part - mean).max()) for part in np.array_split(vectors, n // _CHUNK + 1)
+    )
+    return Shadows(mean, axes, _ROUNDING * reach * float(np.sqrt(d)))
+
+
+def _leading_axes(centred: Floats, rng: np.random.Generator) -> Floats:
+    """Return about the leading principal axes (d, MOST - 1): exactness is not needed here."""
+    axes = np.linalg.qr(rng.standard_normal((centred.shape[1], MOST - 1)))[0]
+    for _ in range(6):
+        axes = np.linalg.qr(centred.T @ (centred @ axes))[0]
+    return axes.astype(np.float32)

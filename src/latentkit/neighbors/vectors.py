@@ -1,0 +1,52 @@
+"""What comes in as vectors: a finite matrix, or one line that says what it is instead."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_array
+
+from latentkit.errors import UserError
+from latentkit.neighbors.blocks import Floats
+
+_CHUNK = 65_536
+
+
+class VectorsError(UserError, ValueError):
+    """Vectors that cannot be worked with; a ValueError too, as scikit-learn's users expect."""
+
+
+def as_vectors(vectors: ArrayLike, dimensions: int | None = None) -> Floats:
+    """Return a float32 copy (n, d) of ``vectors``, row after row in memory.
+
+    Args:
+        vectors: anything that makes a matrix of real numbers.
+        dimensions: d, where it is known.
+
+    Raises:
+        VectorsError: it is no matrix, holds NaN or infinity, or has another d.
+    """
+    try:
+        rows: Floats = check_array(
+            vectors, dtype=np.float32, order="C", copy=True, ensure_all_finite=False
+        )
+    except ValueError as error:
+        raise VectorsError(" ".join(str(error).split())) from error
+    if dimensions not in (None, rows.shape[1]):
+        raise VectorsError(f"vectors have {rows.shape[1]} columns where {dimensions} are expected")
+    refuse_gaps(rows)
+    return rows
+
+
+def refuse_gaps(rows: Floats) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        VectorsError: names the first row that is not finite.
+    """
+    for start in range(0, len(rows), _CHUNK):
+        finite = np.isfinite(rows[start : start + _CHUNK]).all(axis=1)
+        if not finite.all():
+            row = start + int(np.argmin(finite))
+            what = "NaN" if np.isnan(rows[row]).any() else "infinity (or a number above 3e38)"
+            raise VectorsError(f"row {row} of the vectors holds {what}; remove or mend such rows")

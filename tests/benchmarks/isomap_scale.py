@@ -1,0 +1,116 @@
+"""Isomap with landmarks beside scikit-learn's: seconds, memory, and how alike the maps are.
+
+python tests/benchmarks/isomap_scale.py --latents latents.npy [--sizes 10000 70000] [--repeats 3]
+
+First both map 10,000 points in turn, in one process. Then each size is mapped in a fresh process
+that finds its compiled code on disk. Where there are fewer latents than points asked for, they
+are drawn again with noise of ``--noise`` standard deviations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from scipy.spatial import procrustes
+from sklearn.manifold import Isomap
+
+import latentkit as lk
+
+
+def points_of(path: str, n: int, noise: float) -> np.ndarray:
+    """Return ``n`` latents: some of those stored, or, if there are fewer, noisy copies."""
+    latents = np.load(path).astype(np.float32)
+    rng = np.random.default_rng(0)
+    if n <= len(latents):
+        return latents[rng.permutation(len(latents))[:n]]
+    drawn = latents[rng.integers(len(latents), size=n)]
+    steps = rng.standard_normal(drawn.shape, dtype=np.float32)
+    return drawn + np.float32(noise) * latents.std(axis=0) * steps
+
+
+def seconds_of(estimator, points: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return how long a map takes, and the map."""
+    start = time.perf_counter()
+    coordinates = estimator.fit_transform(points)
+    return time.perf_counter() - start, coordinates
+
+
+def side_by_side(points: np.ndarray, repeats: int) -> float:
+    """Print how both do in turn, and return scikit-learn's median."""
+    seconds_of(lk.embedding("isomap"), points)
+    ours, theirs = [], []
+    for _ in range(repeats):
+        theirs.append(seconds_of(Isomap(n_neighbors=10), points))
+        ours.append(seconds_of(lk.embedding("isomap"), points))
+    peer, mine = (median(seconds for seconds, _ in runs) for runs in (theirs, ours))
+    disparity = procrustes(theirs[0][1], ours[0][1])[2]
+    print(f"\n{len(points):,} x {points.shape[1]}, warm, in turn, {repeats} times\n")
+    print("| | seconds | scikit-learn / ours | Procrustes disparity |")
+    print("| --- | --- | --- | --- |")
+    print(f"| scikit-learn | {peer:.2f} | | |")
+    print(f"| latentkit | {mine:.2f} | {peer / mine:.1f} | {disparity:.1e} |", flush=True)
+    return peer
+
+
+def alone(path: str, n: int, noise: float) -> None:
+    """Map in this process, and print a line of JSON."""
+    points = points_of(path, n, noise)
+    estimator = lk.embedding("isomap")
+    expected = estimator.estimate(*points.shape)
+    seconds, _ = seconds_of(estimator, points)
+    # getrusage would count the parent's peak too.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    peak = 1024 * int(re.search(r"VmHWM:\s+(\d+)", status)[1])
+    facts = {key: value for key, value in estimator.facts_.items() if key != "landmark_rows"}
+    print(json.dumps({"seconds": seconds, "peak": peak, "expected": expected.bytes, **facts}))
+
+
+def in_fresh_processes(path: str, sizes: list[int], noise: float, peer: float) -> None:
+    """Print what each size takes, starting and importing included."""
+    print("\nFresh processes, compiled code on disk\n")
+    print("| points | process, s | map, s | process / scikit-learn's 10,000 | peak RSS, GB "
+          "| recall | components | landmarks |")  # fmt: skip
+    print("| --- " * 8 + "|")
+    for n in sizes:
+        command = [sys.executable, __file__, "--latents", path, "--alone", str(n)]
+        start = time.perf_counter()
+        done = subprocess.run(
+            [*command, "--noise", str(noise)], check=True, capture_output=True, text=True
+        )
+        whole = time.perf_counter() - start
+        found = json.loads(done.stdout)
+        print(
+            f"| {n:,} | {whole:.1f} | {found['seconds']:.1f} | {whole / peer:.2f} "
+            f"| {found['peak'] / 1e9:.2f} | {found['graph_recall']:.4f} "
+            f"| {found['components']:,} | {found['landmarks']} |",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--latents", required=True, type=lambda text: str(Path(text).absolute()))
+    parser.add_argument("--beside", type=int, default=10_000)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[10_000, 70_000])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--noise", type=float, default=0.1)
+    parser.add_argument("--alone", type=int, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.alone:
+        alone(chosen.latents, chosen.alone, chosen.noise)
+        return
+    peer = side_by_side(points_of(chosen.latents, chosen.beside, chosen.noise), chosen.repeats)
+    in_fresh_processes(chosen.latents, chosen.sizes, chosen.noise, peer)
+
+
+if __name__ == "__main__":
+    main()

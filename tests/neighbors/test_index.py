@@ -1,0 +1,176 @@
+import os
+import subprocess
+import sys
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from latentkit.errors import UserError
+from latentkit.neighbors import NeighborIndex, VectorsError
+
+
+def brute_force(points, queries, k, leave_out_self):
+    squares = np.square(queries[:, None].astype(np.float64) - points[None]).sum(axis=2)
+    if leave_out_self:
+        np.fill_diagonal(squares, np.inf)
+    indices = np.argsort(squares, axis=1)[:, :k]
+    return indices, np.sqrt(np.take_along_axis(squares, indices, axis=1))
+
+
+def cloud(n, d, seed=0):
+    rng = np.random.default_rng(seed)
+    return (rng.standard_normal((n, d)) * np.geomspace(1, 0.2, d)).astype(np.float32)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 8, 16, 17, 40])
+def test_neighbours_are_those_of_brute_force(d):
+    points = cloud(700, d)
+    found = NeighborIndex(points).neighbors(12)
+    indices, distances = brute_force(points, points, 12, leave_out_self=True)
+    assert np.array_equal(found.indices, indices)
+    assert np.allclose(found.distances, distances, rtol=1e-5)
+    assert found.distances.dtype == np.float32
+    assert found.recall == 1
+
+
+@pytest.mark.parametrize("d", [3, 30])
+def test_newcomers_find_the_nearest_of_the_set(d):
+    points, others = cloud(900, d), cloud(300, d, seed=1) + 0.5
+    found = NeighborIndex(points).query(others, 7)
+    indices, distances = brute_force(points, others, 7, leave_out_self=False)
+    assert np.array_equal(found.indices, indices)
+    assert np.allclose(found.distances, distances, rtol=1e-5)
+
+
+@given(
+    n=st.integers(2, 200),
+    d=st.integers(1, 20),
+    grid=st.integers(1, 4),
+    seed=st.integers(0, 2**31),
+)
+@settings(max_examples=30)
+def test_distances_are_right_among_many_duplicates_and_ties(n, d, grid, seed):
+    points = np.random.default_rng(seed).integers(0, grid, (n, d)).astype(np.float32)
+    k = min(9, n - 1)
+    found = NeighborIndex(points).neighbors(k)
+    assert np.allclose(found.distances, brute_force(points, points, k, True)[1], rtol=1e-5)
+    to_found = np.linalg.norm(points[:, None] - points[found.indices], axis=2)
+    assert np.allclose(to_found, found.distances, rtol=1e-5)
+    assert (found.indices != np.arange(n)[:, None]).all()
+    assert all(len(set(row)) == k for row in found.indices.tolist())
+
+
+def test_a_thousand_copies_of_one_point_are_neighbours_at_distance_zero():
+    found = NeighborIndex(np.full((1_000, 5), 2.5)).neighbors(10)
+    assert not found.distances.any()
+    assert (found.indices != np.arange(1_000)[:, None]).all()
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_squares_that_float32_cannot_hold_do_no_harm(size):
+    points = cloud(300, 4)
+    small, large = NeighborIndex(points), NeighborIndex(points * np.float32(size))
+    assert np.array_equal(small.neighbors(5).indices, large.neighbors(5).indices)
+    expected = small.neighbors(5).distances.astype(np.float64) * size
+    assert np.allclose(large.neighbors(5).distances, expected, rtol=1e-4, atol=0)
+
+
+def test_the_input_may_be_anything_that_makes_a_matrix_and_is_left_alone():
+    points = cloud(200, 6)
+    expected = NeighborIndex(points).neighbors(4)
+    fortran = np.asfortranarray(points.astype(np.float64))
+    strided = np.repeat(points, 2, axis=0)[::2]
+    constant = np.concatenate([points, np.full((200, 2), 0.5, np.float32)], axis=1)
+    read_only = points.copy()
+    read_only.setflags(write=False)
+    for same in (fortran, strided, constant, read_only, points.tolist()):
+        assert np.array_equal(NeighborIndex(same).neighbors(4).indices, expected.indices)
+    assert np.array_equal(points, cloud(200, 6))
+
+
+@pytest.mark.parametrize("d", [4, 24])
+def test_the_number_of_threads_changes_nothing(d):
+    points = cloud(1_500, d)
+    before = numba.get_num_threads()
+    found = []
+    try:
+        for threads in (1, before):
+            numba.set_num_threads(threads)
+            found.append(NeighborIndex(points).neighbors(10))
+    finally:
+        numba.set_num_threads(before)
+    assert found[0].indices.tobytes() == found[1].indices.tobytes()
+    assert found[0].distances.tobytes() == found[1].distances.tobytes()
+
+
+def test_a_search_that_gives_up_early_reports_its_true_recall():
+    points = np.random.default_rng(0).standard_normal((6_000, 12)).astype(np.float32)
+    exact = NeighborIndex(points).neighbors(10)
+    index = NeighborIndex(points, exact_work=1, min_recall=0.8)
+    early = index.neighbors(10)
+    share = np.mean(
+        [len(set(a) & set(b)) / 10 for a, b in zip(exact.indices, early.indices, strict=True)]
+    )
+    assert 0.8 <= share < 1
+    assert early.recall == pytest.approx(share, abs=0.01)
+    again = NeighborIndex(points, exact_work=1, min_recall=0.8).neighbors(10)
+    assert np.array_equal(early.indices, again.indices)
+
+
+@pytest.mark.parametrize(
+    ("value", "word"), [(np.nan, "NaN"), (np.inf, "infinity"), (1e39, "infinity")]
+)
+def test_a_value_that_is_no_finite_number_is_refused_naming_its_row(value, word):
+    points = cloud(50, 3).astype(np.float64)
+    points[31, 1] = value
+    with np.errstate(over="ignore"), pytest.raises(VectorsError, match=rf"row 31 .* {word}"):
+        NeighborIndex(points)
+
+
+def test_a_set_without_so_many_neighbours_says_how_many_it_has():
+    index = NeighborIndex(cloud(10, 2))
+    with pytest.raises(UserError, match="ask for 9 or fewer"):
+        index.neighbors(10)
+    with pytest.raises(UserError, match="ask for 10 or fewer"):
+        index.query(cloud(3, 2), 11)
+    with pytest.raises(VectorsError, match="3 columns where 2"):
+        index.query(cloud(3, 3), 2)
+
+
+def test_each_smaller_group_finds_its_shortest_way_out():
+    rng = np.random.default_rng(0)
+    centers = rng.uniform(-20, 20, (12, 3))
+    groups = rng.integers(0, 12, 900)
+    points = (centers[groups] + rng.standard_normal((900, 3))).astype(np.float32)
+    own, other, lengths = NeighborIndex(points).shortest_exits(groups)
+    asked = np.delete(np.arange(12), np.bincount(groups).argmax())
+    assert np.array_equal(groups[own], asked)
+    assert (groups[other] != asked).all()
+    for group, length in zip(asked, lengths, strict=True):
+        inside, outside = points[groups == group], points[groups != group]
+        assert length == pytest.approx(brute_force(outside, inside, 1, False)[1].min(), rel=1e-5)
+
+
+def test_a_second_process_compiles_nothing(tmp_path):
+    code = """
+import numpy as np
+from latentkit.neighbors import NeighborIndex
+from latentkit.neighbors.search import search
+NeighborIndex(np.random.default_rng(0).random((300, 4))).neighbors(5)
+print(sum(search.stats.cache_hits.values()), sum(search.stats.cache_misses.values()))
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    counts = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for _ in range(2)
+    ]
+    assert counts == [["0", "1"], ["1", "0"]]
