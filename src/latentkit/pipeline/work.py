@@ -156,9 +156,16 @@ def _embed(context: RunContext, part: PartConfig) -> None:
         coordinates,
         arrays.get("labels"),
         seed=stream_seed(context.seed, "map-quality"),
+        threads=context.config.run.threads,
     )
     arrays_path, facts_path = map_paths(part)
-    context.folder.commit_arrays(arrays_path, stage, coordinates=coordinates, index=arrays["index"])
+    context.folder.commit_arrays(
+        arrays_path,
+        stage,
+        coordinates=coordinates,
+        index=arrays["index"],
+        trustworthiness=quality.point_trustworthiness,
+    )
     context.folder.commit_json(
         facts_path,
         stage,
