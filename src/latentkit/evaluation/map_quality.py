@@ -1,34 +1,46 @@
 """How far a map can be trusted: neighbourhoods and distances before and after.
 
-Trustworthiness and continuity follow J. Venna and S. Kaski (2001) as scikit-learn scales them:
-1 is perfect, and about 0.5 is what a random map gets. Up to `EXACT_LIMIT` points every point is
-an anchor; above, anchors are sampled, each still compared with all points, and the standard
-error of the mean is given. Distances are float64 and computed directly, not through inner
-products, whose cancellation would shuffle the ranks of near points.
+Up to `EXACT_LIMIT` points every point is an anchor; above, `ANCHORS` are sampled, each still
+compared with all points: an unbiased estimate. Correlation and stress of distances look at all
+pairs up to `EXACT_PAIRS_LIMIT` points and at `PAIRS` sampled ones above; both are functions of
+means over pairs, whose bias is far below their standard error.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-EXACT_LIMIT = 5_000
+from latentkit.evaluation.estimates import Estimate, mean_of_sample
+from latentkit.evaluation.neighbourhoods import look_around, sizes
+from latentkit.evaluation.pair_distances import (
+    pair_distances,
+    scale_normalised_stress,
+    spearman_correlation,
+)
+
+EXACT_LIMIT = 10_000
 ANCHORS = 2_000
-_BLOCK_BYTES = 64 * 2**20
+EXACT_PAIRS_LIMIT = 5_000
+PAIRS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A mean over anchors, with its standard error (0 where every point is an anchor)."""
+class Preservation:
+    """How many of the k nearest neighbours in the latents are among the k nearest in the map.
 
-    value: float
-    standard_error: float
+    Args:
+        k: size of the neighbourhoods.
+        q_nx: the share of neighbours that is kept; a random map keeps k / (n - 1).
+        r_nx: that share between a random map's, 0, and a perfect map's, 1.
+    """
+
+    k: int
+    q_nx: Estimate
+    r_nx: Estimate
 
 
 @dataclass(frozen=True)
@@ -38,27 +50,41 @@ class MapQuality:
     Args:
         n_points: points of the map.
         n_anchors: points whose neighbourhoods were looked at.
-        n_neighbors: size of those neighbourhoods.
+        n_pairs: pairs of points whose distances were looked at.
+        n_neighbors: size of the neighbourhoods, where nothing else is said.
         trustworthiness: how few of the map's neighbours are strangers in the latents.
         continuity: how few of the latents' neighbours are torn away in the map.
-        distance_correlation: Spearman correlation of all distances from the anchors.
+        neighbourhood_preservation: Q_NX and R_NX at k = 1, 2, 5, 10, ... up to n - 2.
+        auc_r_nx: the mean of R_NX(k) over all k from 1 to n - 2, each with the weight 1/k.
         knn_accuracy_map: share of anchors whose label most of their neighbours in the map
             share, each anchor left out; None without labels.
         knn_accuracy_latents: the same by neighbours in the latents.
+        spearman_correlation: rank correlation of distances; None where all are the same.
+        scale_normalised_stress: what distances in the map, at the best scale, miss of those in
+            the latents, 0 to 1; None where all latents are equal.
+        point_trustworthiness: (n,), float32, of each anchor, NaN for other points; not part of
+            `as_dict`.
     """
 
     n_points: int
     n_anchors: int
+    n_pairs: int
     n_neighbors: int
     trustworthiness: Estimate
     continuity: Estimate
-    distance_correlation: Estimate
+    neighbourhood_preservation: tuple[Preservation, ...]
+    auc_r_nx: Estimate
     knn_accuracy_map: Estimate | None
     knn_accuracy_latents: Estimate | None
+    spearman_correlation: Estimate | None
+    scale_normalised_stress: Estimate | None
+    point_trustworthiness: NDArray[np.float32] = field(compare=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the verdict as a JSON object."""
-        return asdict(self)
+        document = asdict(self)
+        del document["point_trustworthiness"]
+        return document
 
 
 def map_quality(
@@ -68,101 +94,76 @@ def map_quality(
     *,
     n_neighbors: int = 10,
     seed: int = 0,
+    threads: int = 1,
 ) -> MapQuality:
     """Compare a map with the vectors that it maps.
+
+    Points at equal distances from an anchor (duplicates, a map of one point) are its neighbours
+    in the order of their rows, in both spaces; `latentkit.evaluation.ranks` says what is equal.
 
     Args:
         vectors: (N, D), what was mapped.
         coordinates: (N, 2 or 3), the map.
         labels: (N,), or None.
         n_neighbors: neighbourhood size; cut to what N allows, (N - 1) // 2.
-        seed: for the choice of anchors.
+        seed: for the choice of anchors and pairs.
+        threads: to compute with; the result is the same with any number.
 
     Raises:
-        ValueError: there are fewer than 5 points, or the arrays do not belong together.
+        ValueError: there are fewer than 5 points, the arrays do not belong together, or a number
+            is not finite.
     """
     n = len(vectors)
-    if n < 5 or len(coordinates) != n:
+    if n < 5 or len(coordinates) != n or (labels is not None and len(labels) != n):
         raise ValueError("a map is judged on 5 points or more, each with its coordinates")
     k = min(n_neighbors, (n - 1) // 2)
-    high = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float64))
-    low = torch.from_numpy(np.ascontiguousarray(coordinates, dtype=np.float64))
-    known = None if labels is None else torch.from_numpy(np.ascontiguousarray(labels)).long()
-    anchors = torch.from_numpy(_anchors(n, seed))
-    rows = max(1, _BLOCK_BYTES // (8 * n))
-    columns = torch.cat(
-        [_judge_block(high, low, known, block, k) for block in torch.split(anchors, rows)], dim=1
-    )
-    sampled = len(anchors) < n
-    trust, continuity, correlation, *accuracies = (_mean(c, sampled) for c in columns)
+    high, low = _scaled(vectors, np.float32), _scaled(coordinates, np.float64)
+    classes = np.zeros(n, np.int64) if labels is None else np.unique(labels, return_inverse=True)[1]
+    anchors = _anchors(n, seed)
+    found = look_around(high, low, classes.astype(np.int64), anchors, k, threads)
+    pairs = pair_distances(high, low, None if n <= EXACT_PAIRS_LIMIT else PAIRS, seed)
+    points = np.full(n, np.nan, np.float32)
+    points[anchors] = found.trustworthiness
     return MapQuality(
         n_points=n,
         n_anchors=len(anchors),
+        n_pairs=len(pairs.high),
         n_neighbors=k,
-        trustworthiness=trust,
-        continuity=continuity,
-        distance_correlation=correlation,
-        knn_accuracy_map=accuracies[0] if accuracies else None,
-        knn_accuracy_latents=accuracies[1] if accuracies else None,
+        trustworthiness=mean_of_sample(found.trustworthiness, n),
+        continuity=mean_of_sample(found.continuity, n),
+        neighbourhood_preservation=_preservation(found.q_nx, n),
+        auc_r_nx=mean_of_sample(found.auc_r_nx, n),
+        knn_accuracy_map=None if labels is None else mean_of_sample(found.hits_map, n),
+        knn_accuracy_latents=None if labels is None else mean_of_sample(found.hits_latents, n),
+        spearman_correlation=spearman_correlation(pairs),
+        scale_normalised_stress=scale_normalised_stress(pairs),
+        point_trustworthiness=points,
     )
 
 
 def _anchors(n: int, seed: int) -> NDArray[np.int64]:
     if n <= EXACT_LIMIT:
         return np.arange(n)
-    return np.sort(np.random.default_rng(seed).choice(n, ANCHORS, replace=False))
+    return np.sort(np.random.default_rng([seed, 0]).choice(n, ANCHORS, replace=False))
 
 
-def _judge_block(
-    high: Tensor, low: Tensor, labels: Tensor | None, anchors: Tensor, k: int
-) -> Tensor:
-    """Return a row for each figure and a column for each anchor of a block."""
-    n = len(high)
-    far, near = _distances(high, anchors), _distances(low, anchors)
-    neighbors_high = far.topk(k, largest=False).indices
-    neighbors_low = near.topk(k, largest=False).indices
-    # An anchor's worst possible sum of rank excesses is the same for all anchors.
-    worst = k * (2 * n - 3 * k - 1) / 2
-    rows = [
-        1 - _rank_excess(far, neighbors_low, k) / worst,
-        1 - _rank_excess(near, neighbors_high, k) / worst,
-        _spearman(far, near),
-    ]
-    if labels is not None:
-        own = labels[anchors]
-        rows += [
-            (labels[neighbors].mode(dim=1).values == own).double()
-            for neighbors in (neighbors_low, neighbors_high)
-        ]
-    return torch.stack(rows)
+def _scaled(
+    points: NDArray[np.floating[Any]], least: type[np.floating[Any]]
+) -> NDArray[np.floating[Any]]:
+    """Bring points near 1 by a power of two, so that squares neither overflow nor vanish."""
+    points = np.asarray(points, dtype=np.result_type(points, least))
+    largest = float(np.abs(points).max())
+    if not np.isfinite(largest):
+        raise ValueError("a map is judged on finite vectors and coordinates")
+    return np.ldexp(points, -int(np.frexp(largest)[1]))
 
 
-def _distances(points: Tensor, anchors: Tensor) -> Tensor:
-    """Return distances (B, N) from each anchor; its own is infinite."""
-    exact = "donot_use_mm_for_euclid_dist"
-    distances = torch.cdist(points[anchors], points, compute_mode=exact)
-    return distances.scatter_(1, anchors[:, None], math.inf)
-
-
-def _rank_excess(distances: Tensor, neighbors: Tensor, k: int) -> Tensor:
-    """Sum, over each anchor's ``neighbors``, by how much their rank in ``distances`` exceeds k."""
-    ordered = distances.sort(dim=1).values
-    ranks = torch.searchsorted(ordered, distances.gather(1, neighbors)) + 1
-    return (ranks - k).clamp_(min=0).sum(1).double()
-
-
-def _spearman(a: Tensor, b: Tensor) -> Tensor:
-    """Return each row's rank correlation; the infinite entry, last in both, is left out."""
-    ranks = []
-    for distances in (a, b):
-        order = distances.argsort(dim=1)
-        positions = torch.arange(a.shape[1], dtype=torch.float64).expand_as(order)
-        ranks.append(torch.empty_like(a).scatter_(1, order, positions))
-    n = a.shape[1] - 1
-    squared = (ranks[0] - ranks[1]).square().sum(1)
-    return 1 - 6 * squared / (n * (n * n - 1))
-
-
-def _mean(values: Tensor, sampled: bool) -> Estimate:
-    error = float(values.std()) / math.sqrt(len(values)) if sampled else 0.0
-    return Estimate(float(values.mean()), error)
+def _preservation(q_nx: NDArray[np.float64], n: int) -> tuple[Preservation, ...]:
+    """Return the figures at each size from the shares (A, sizes) around the anchors."""
+    rows = []
+    for k, shares in zip(sizes(n).tolist(), q_nx.T, strict=True):
+        q = mean_of_sample(shares, n)
+        scale = (n - 1) / (n - 1 - k)
+        r = Estimate(scale * q.value - k / (n - 1 - k), scale * q.standard_error)
+        rows.append(Preservation(k, q, r))
+    return tuple(rows)

@@ -48,7 +48,7 @@ class MadeMap:
     """A map and its record.
 
     Args:
-        arrays: ``coordinates`` (N, n_components), and what is known of each point.
+        arrays: ``coordinates`` (N, n_components), and ``trustworthiness`` (N,) of each point.
         document: options, seconds, facts and quality, as JSON.
     """
 
@@ -64,6 +64,7 @@ def make_map(
     *,
     seed: int,
     tell: Listener,
+    threads: int = 0,
     keys: NDArray[np.int64] | None = None,
     reference: Reference | None = None,
 ) -> MadeMap:
@@ -76,6 +77,7 @@ def make_map(
         labels: (N,), for the neighbours' accuracy.
         seed: the run's.
         tell: hears of progress.
+        threads: of the measurement; 0 for all.
         keys: which point each vector is, (N,); needed with ``reference``.
         reference: is what the map is laid over.
 
@@ -95,7 +97,13 @@ def make_map(
     if reference is not None and keys is not None:
         coordinates, aligned = _laid_over(coordinates, keys, reference, part)
     fitted = time.perf_counter()
-    quality = map_quality(vectors, coordinates, labels, seed=stream_seed(seed, "map-quality"))
+    quality = map_quality(
+        vectors,
+        coordinates,
+        labels,
+        seed=stream_seed(seed, "map-quality"),
+        threads=threads,
+    )
     document = {
         "map": part.label,
         "embedding": part.name,
@@ -108,7 +116,8 @@ def make_map(
         "aligned_to": aligned,
         "quality": quality.as_dict(),
     }
-    return MadeMap({"coordinates": coordinates}, document)
+    arrays = {"coordinates": coordinates, "trustworthiness": quality.point_trustworthiness}
+    return MadeMap(arrays, document)
 
 
 def embed(context: RunContext, part: MapConfig) -> None:
@@ -121,6 +130,7 @@ def embed(context: RunContext, part: MapConfig) -> None:
         points.labels,
         seed=context.seed,
         tell=context.tell,
+        threads=context.config.run.threads,
         keys=_keys(points.index, points.split),
         reference=_reference(context.folder, part) if part.map.align_to else None,
     )

@@ -94,12 +94,15 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def quality_line(quality: Mapping[str, Any]) -> str:
-    """Return a map's quality in one line."""
-    parts = [
-        f"trustworthiness {_short(quality['trustworthiness'])}",
-        f"continuity {_short(quality['continuity'])}",
-        f"distance correlation {_short(quality['distance_correlation'])}",
+    """Return the main figures of a map's quality in one line."""
+    named = [
+        ("trustworthiness", quality["trustworthiness"]),
+        ("continuity", quality["continuity"]),
+        ("area under R_NX", quality["auc_r_nx"]),
+        ("Spearman correlation", quality["spearman_correlation"]),
+        ("stress", quality["scale_normalised_stress"]),
     ]
+    parts = [f"{name} {_short(estimate)}" for name, estimate in named if estimate is not None]
     if quality["knn_accuracy_map"] is not None:
         parts.append(
             f"{quality['n_neighbors']}-NN accuracy {_short(quality['knn_accuracy_map'])} "
@@ -122,5 +125,5 @@ def nats_text(estimate: Mapping[str, float]) -> str:
 
 
 def _short(estimate: Mapping[str, float]) -> str:
-    error = estimate["standard_error"]
-    return f"{estimate['value']:.3f}" + (f" ± {error:.3f}" if error else "")
+    error = f"{estimate['standard_error']:.3f}"
+    return f"{estimate['value']:.3f}" + (f" ± {error}" if error != "0.000" else "")

@@ -1,0 +1,124 @@
+"""Neighbourhoods before and after: what the ranks of distances around each anchor say of a map.
+
+Trustworthiness and continuity follow J. Venna and S. Kaski (2001) as scikit-learn scales them:
+1 is perfect, and about 0.5 is what a random map gets. Q_NX(k), the share of an anchor's k nearest
+in the latents that are among its k nearest in the map, and R_NX(k), the same scaled so that a
+random map gets 0, follow J. A. Lee et al. (2013); the area under R_NX over the logarithm of k
+follows Lee, Peluffo-Ordóñez and Verleysen (2015). Every k from 1 to n - 2 enters the area: it is
+no sum over a grid of k, and is sampled in the anchors alone.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_CHUNK = 32  # anchors in a task
+
+
+@dataclass(frozen=True)
+class Neighbourhoods:
+    """What was found around each of A anchors.
+
+    Args:
+        trustworthiness: (A,), how few of the map's neighbours are strangers in the latents.
+        continuity: (A,), how few of the latents' neighbours are torn away in the map.
+        q_nx: (A, sizes), the share of neighbours kept, for each size asked for.
+        auc_r_nx: (A,), the area under R_NX(k) over the logarithm of k.
+        hits_map: (A,), 1 where most neighbours in the map share the anchor's label, else 0.
+        hits_latents: (A,), the same by neighbours in the latents.
+    """
+
+    trustworthiness: NDArray[np.float64]
+    continuity: NDArray[np.float64]
+    q_nx: NDArray[np.float64]
+    auc_r_nx: NDArray[np.float64]
+    hits_map: NDArray[np.float64]
+    hits_latents: NDArray[np.float64]
+
+
+def sizes(n: int) -> NDArray[np.int64]:
+    """Return 1, 2, 5, 10, 20, ... up to n - 2, the largest k that R_NX knows."""
+    series = [factor * 10**power for power in range(len(str(n))) for factor in (1, 2, 5)]
+    return np.array([k for k in series if k <= n - 2])
+
+
+def look_around(
+    high: NDArray[np.floating[Any]],
+    low: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    anchors: NDArray[np.int64],
+    k: int,
+    threads: int,
+) -> Neighbourhoods:
+    """Compare the ranks of all points as seen from each anchor.
+
+    Args:
+        high: (n, D), float32 or float64.
+        low: (n, d).
+        labels: (n,), from 0 up; all 0 where there are none.
+        anchors: (A,), rows.
+        k: size of a neighbourhood but for `sizes`.
+        threads: that share the anchors. Each anchor's figures are its own, so their number does
+            not show.
+    """
+    from latentkit.evaluation import ranks
+
+    n, grid = len(high), sizes(len(high))
+    excess = np.zeros((len(anchors), 2), np.int64)
+    hits = np.zeros((len(anchors), 2), np.int64)
+    kept = np.zeros((len(anchors), len(grid) + 1), np.int64)
+    area = np.zeros(len(anchors))
+    work = partial(
+        ranks.compare_ranks,
+        np.ascontiguousarray(high.T),
+        np.ascontiguousarray(low.T),
+        labels=labels,
+        n_classes=int(labels.max()) + 1,
+        k=k,
+        slots=np.searchsorted(grid, np.arange(n)),
+        weights=_area_weights(n),
+        mask=ranks.index_mask(n),
+    )
+
+    def chunk(start: int) -> None:
+        part = slice(start, start + _CHUNK)
+        work(
+            anchors=anchors[part],
+            excess=excess[part],
+            hits=hits[part],
+            kept=kept[part],
+            area=area[part],
+        )
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(chunk, range(0, len(anchors), _CHUNK)))
+    # An anchor's worst possible sum of rank excesses is the same for all anchors.
+    trust, continuity = 1 - excess.T / (k * (2 * n - 3 * k - 1) / 2)
+    return Neighbourhoods(
+        trustworthiness=trust,
+        continuity=continuity,
+        q_nx=kept[:, :-1].cumsum(axis=1) / grid,
+        auc_r_nx=area - 1,
+        hits_map=hits[:, 0].astype(np.float64),
+        hits_latents=hits[:, 1].astype(np.float64),
+    )
+
+
+def _area_weights(n: int) -> NDArray[np.float64]:
+    """Return what a point adds to the area, by the larger of its two ranks, 0 to n - 1.
+
+    The area is the sum of R_NX(k)/k over that of 1/k, for k from 1 to n - 2. R_NX(k) counts the
+    points whose larger rank is k or less, so each adds a tail of the sum over k; what R_NX
+    subtracts for chance adds up to 1.
+    """
+    k = np.arange(1, n - 1, dtype=np.float64)
+    terms = (n - 1) / (k * k * (n - 1 - k)) / (1 / k).sum()
+    weights = np.zeros(n)
+    weights[1 : n - 1] = terms[::-1].cumsum()[::-1]
+    return weights

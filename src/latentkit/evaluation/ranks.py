@@ -1,0 +1,188 @@
+"""Ranks of distances, compiled. Import it only to work: numba comes with it.
+
+A distance, an index below it in the same 64 bits, makes a key: a float64 that is not negative
+orders as its bits do, so that integers are sorted, by radix, and each carries its index along.
+The exponent and 33 bits of the mantissa remain of a squared distance (fewer above 2^20 points):
+what agrees in ten digits is a tie, whatever the order in which its coordinates were summed, and a
+tie is ordered by index, in the latents as in the map (Lee and Verleysen, 2009).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+INDEX_BITS = 20
+"""Bits below those that are sorted by; they hold the index, which is in order to begin with."""
+
+_DIGIT_BITS = 11
+_DIGITS = 4
+_TILE = 512  # points whose coordinates stay in the cache while anchors take turns
+_TURNS = 4  # anchors
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _compiled(function: F) -> F:
+    # Nothing in here has a state, so threads may share it without the interpreter's lock.
+    return cast("F", numba.njit(cache=True, nogil=True)(function))
+
+
+def index_mask(n: int) -> np.uint64:
+    """Return the bits of a key that hold the index of one of n."""
+    return np.uint64((1 << max(INDEX_BITS, (n - 1).bit_length())) - 1)
+
+
+@_compiled
+def sort_keys(keys: NDArray[np.uint64], spare: NDArray[np.uint64]) -> None:
+    """Sort by all but the lowest `INDEX_BITS`; equal keys keep their order."""
+    counts = np.zeros((_DIGITS, 1 << _DIGIT_BITS), np.int64)
+    low = np.uint64((1 << _DIGIT_BITS) - 1)
+    for key in keys:
+        for digit in range(_DIGITS):
+            shift = np.uint64(INDEX_BITS + digit * _DIGIT_BITS)
+            counts[digit, np.int64((key >> shift) & low)] += 1
+    source, target = keys, spare
+    for digit in range(_DIGITS):  # an even number, so the last writes to keys
+        shift = np.uint64(INDEX_BITS + digit * _DIGIT_BITS)
+        places = counts[digit]
+        start = 0
+        for value in range(len(places)):
+            count = places[value]
+            places[value] = start
+            start += count
+        for key in source:
+            value = np.int64((key >> shift) & low)
+            target[places[value]] = key
+            places[value] += 1
+        source, target = target, source
+
+
+@_compiled
+def doubled_mid_ranks(values: NDArray[np.float64], mask: np.uint64) -> NDArray[np.int32]:
+    """Return twice each value's share of places 0 to n, ties in the middle of theirs: 1 to 2n - 1.
+
+    Values are not negative, and fewer than 2^30.
+    """
+    n = len(values)
+    keys, spare = np.empty(n, np.uint64), np.empty(n, np.uint64)
+    bits = values.view(np.uint64)
+    for i in range(n):
+        keys[i] = ((bits[i] << np.uint64(1)) & ~mask) | np.uint64(i)
+    sort_keys(keys, spare)
+    ranks = np.empty(n, np.int32)
+    start = 0
+    for end in range(1, n + 1):
+        if end == n or (keys[end] & ~mask) != (keys[start] & ~mask):
+            for position in range(start, end):
+                ranks[np.int64(keys[position] & mask)] = start + end
+            start = end
+    return ranks
+
+
+@_compiled
+def _fill_keys(
+    points: NDArray[np.floating[Any]],
+    anchors: NDArray[np.int64],
+    mask: np.uint64,
+    keys: NDArray[np.uint64],
+) -> None:
+    """Write the keys (A, n) of all points (d, n) seen from each anchor; its own comes last."""
+    d, n = points.shape
+    squared = np.empty(_TILE, np.float64)
+    bits = squared.view(np.uint64)
+    for start in range(0, n, _TILE):
+        size = min(_TILE, n - start)
+        for row in range(len(anchors)):
+            squared[:size] = 0.0
+            for c in range(d):
+                own = np.float64(points[c, anchors[row]])
+                others = points[c, start : start + size]
+                for j in range(size):
+                    difference = np.float64(others[j]) - own
+                    squared[j] += difference * difference
+            for j in range(size):
+                key = (bits[j] << np.uint64(1)) & ~mask
+                keys[row, start + j] = key | np.uint64(start + j)
+    for row in range(len(anchors)):
+        keys[row, anchors[row]] = ~mask | np.uint64(anchors[row])
+
+
+@_compiled
+def _majority(
+    keys: NDArray[np.uint64], k: int, mask: np.uint64, labels: NDArray[np.int64], n_classes: int
+) -> int:
+    """Return the class of most of the first k; the lowest of those with as many."""
+    votes = np.zeros(n_classes, np.int64)
+    for position in range(k):
+        votes[labels[np.int64(keys[position] & mask)]] += 1
+    return int(np.argmax(votes))
+
+
+@_compiled
+def compare_ranks(
+    high: NDArray[np.floating[Any]],
+    low: NDArray[np.float64],
+    anchors: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    n_classes: int,
+    k: int,
+    slots: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    mask: np.uint64,
+    excess: NDArray[np.int64],
+    hits: NDArray[np.int64],
+    kept: NDArray[np.int64],
+    area: NDArray[np.float64],
+) -> None:
+    """Rank all points around each anchor in two spaces, and write what the ranks say.
+
+    Args:
+        high: (D, n), the vectors, coordinate by coordinate.
+        low: (d, n), the map.
+        anchors: (A,), rows of the points to look from.
+        labels: (n,), from 0 to n_classes - 1.
+        n_classes: how many there are.
+        k: size of a neighbourhood.
+        slots: (n,), for each rank the column of ``kept`` that counts it.
+        weights: (n,), for each rank what it adds to ``area``.
+        mask: `index_mask`.
+        excess: (A, 2), by how much ranks in ``high`` of the k nearest in ``low`` exceed k, in
+            sum, and the other way round.
+        hits: (A, 2), whether most of the k nearest share the anchor's label: in ``low``, in
+            ``high``.
+        kept: (A, slots), how many points have the larger of their two ranks in that slot.
+        area: (A,), the sum of the weights of all points' larger ranks.
+    """
+    n = high.shape[1]
+    far = np.empty((_TURNS, n), np.uint64)
+    near = np.empty((1, n), np.uint64)
+    spare = np.empty(n, np.uint64)
+    rank_high = np.empty(n, np.int32)
+    for first in range(0, len(anchors), _TURNS):
+        turn = anchors[first : first + _TURNS]
+        _fill_keys(high, turn, mask, far)
+        for row in range(len(turn)):
+            out = first + row
+            sort_keys(far[row], spare)
+            _fill_keys(low, turn[row : row + 1], mask, near)
+            sort_keys(near[0], spare)
+            for position in range(n):
+                rank_high[np.int64(far[row, position] & mask)] = position + 1
+            for position in range(n - 1):  # the last is the anchor itself
+                rank_low = position + 1
+                rank = rank_high[np.int64(near[0, position] & mask)]
+                if rank_low <= k and rank > k:
+                    excess[out, 0] += rank - k
+                if rank <= k and rank_low > k:
+                    excess[out, 1] += rank_low - k
+                larger = max(rank, rank_low)
+                kept[out, slots[larger]] += 1
+                area[out] += weights[larger]
+            own = labels[turn[row]]
+            hits[out, 0] = _majority(near[0], k, mask, labels, n_classes) == own
+            hits[out, 1] = _majority(far[row], k, mask, labels, n_classes) == own
