@@ -64,7 +64,7 @@ def make_map(
     *,
     seed: int,
     tell: Listener,
-    threads: int = 0,
+    threads: int,
     keys: NDArray[np.int64] | None = None,
     reference: Reference | None = None,
 ) -> MadeMap:
@@ -77,7 +77,7 @@ def make_map(
         labels: (N,), for the neighbours' accuracy.
         seed: the run's.
         tell: hears of progress.
-        threads: of the measurement; 0 for all.
+        threads: of the measurement.
         keys: which point each vector is, (N,); needed with ``reference``.
         reference: is what the map is laid over.
 
@@ -116,7 +116,8 @@ def make_map(
         "aligned_to": aligned,
         "quality": quality.as_dict(),
     }
-    arrays = {"coordinates": coordinates, "trustworthiness": quality.point_trustworthiness}
+    arrays: dict[str, NDArray[Any]] = {"coordinates": coordinates}
+    arrays["trustworthiness"] = quality.point_trustworthiness
     return MadeMap(arrays, document)
 
 

@@ -23,6 +23,7 @@ from latentkit.plugin.events import Listener, RunPreparing, StageFinished, Stage
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.commit import write_atomically, write_json
 from latentkit.runs.folder import new_folder
+from latentkit.training.device import resolve_threads
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,15 @@ def map_vectors(
         tell(StageStarted(_stage(part)))
         started = time.perf_counter()
         with warnings_told(tell):
-            made = make_map(registry, part, vectors.values, vectors.labels, seed=seed, tell=tell)
+            made = make_map(
+                registry,
+                part,
+                vectors.values,
+                vectors.labels,
+                seed=seed,
+                tell=tell,
+                threads=resolve_threads(0),
+            )
         document = {
             **made.document,
             "source": dict(vectors.source),
