@@ -92,7 +92,9 @@ def main() -> None:
     for n, taken in zip(turns, zip(*rounds, strict=True), strict=True):
         name = "scikit-learn Isomap, 10,000 x 3" if n == YARDSTICK else f"card of {n:,} x 16"
         seconds = statistics.median(one["seconds"] for one in taken)
-        ratios = [one["seconds"] / turn[0]["seconds"] for one, turn in zip(taken, rounds, strict=True)]
+        ratios = [
+            one["seconds"] / turn[0]["seconds"] for one, turn in zip(taken, rounds, strict=True)
+        ]
         peak = max(one["peak"] for one in taken)
         print(f"| {name} | {seconds:.2f} | {statistics.median(ratios):.2f} | {peak:,.0f} |")
 
