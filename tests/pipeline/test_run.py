@@ -229,3 +229,11 @@ def test_an_embedding_that_gives_nonsense_is_named(original):
 
     with pytest.raises(PluginError, match="'isomap' gave coordinates that are not all finite"):
         fit_embedding(Nonsense(), "isomap", original.latents())
+
+
+def test_a_map_keeps_its_quality_and_each_points_trustworthiness(original):
+    points = np.load(original.path / "embeddings/isomap.npz")["trustworthiness"]
+    assert points.shape == (len(original.coordinates("isomap")),)
+    quality = original.evaluation["maps"]["isomap"]
+    assert quality["trustworthiness"]["value"] == pytest.approx(points.mean(), abs=1e-6)
+    assert [row["k"] for row in quality["neighbourhood_preservation"]][:4] == [1, 2, 5, 10]

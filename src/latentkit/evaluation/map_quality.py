@@ -155,7 +155,8 @@ def _scaled(
     largest = float(np.abs(points).max())
     if not np.isfinite(largest):
         raise ValueError("a map is judged on finite vectors and coordinates")
-    return np.ldexp(points, -int(np.frexp(largest)[1]))
+    scaled: NDArray[np.floating[Any]] = np.ldexp(points, -int(np.frexp(largest)[1]))
+    return scaled
 
 
 def _preservation(q_nx: NDArray[np.float64], n: int) -> tuple[Preservation, ...]:

@@ -50,7 +50,7 @@ def sizes(n: int) -> NDArray[np.int64]:
 
 def look_around(
     high: NDArray[np.floating[Any]],
-    low: NDArray[np.float64],
+    low: NDArray[np.floating[Any]],
     labels: NDArray[np.int64],
     anchors: NDArray[np.int64],
     k: int,
@@ -60,7 +60,7 @@ def look_around(
 
     Args:
         high: (n, D), float32 or float64.
-        low: (n, d).
+        low: (n, d), float64.
         labels: (n,), from 0 up; all 0 where there are none.
         anchors: (A,), rows.
         k: size of a neighbourhood but for `sizes`.

@@ -27,7 +27,7 @@ class PairDistances:
 
 
 def pair_distances(
-    high: NDArray[np.floating[Any]], low: NDArray[np.float64], draws: int | None, seed: int
+    high: NDArray[np.floating[Any]], low: NDArray[np.floating[Any]], draws: int | None, seed: int
 ) -> PairDistances:
     """Measure all pairs of points, or pairs drawn independently, each as likely as any other.
 

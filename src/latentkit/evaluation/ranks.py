@@ -50,10 +50,10 @@ def sort_keys(keys: NDArray[np.uint64], spare: NDArray[np.uint64]) -> None:
     for digit in range(_DIGITS):  # an even number, so the last writes to keys
         shift = np.uint64(INDEX_BITS + digit * _DIGIT_BITS)
         places = counts[digit]
-        start = 0
-        for value in range(len(places)):
-            count = places[value]
-            places[value] = start
+        start = np.int64(0)
+        for place in range(len(places)):
+            count = places[place]
+            places[place] = start
             start += count
         for key in source:
             value = np.int64((key >> shift) & low)
@@ -126,7 +126,7 @@ def _majority(
 @_compiled
 def compare_ranks(
     high: NDArray[np.floating[Any]],
-    low: NDArray[np.float64],
+    low: NDArray[np.floating[Any]],
     anchors: NDArray[np.int64],
     labels: NDArray[np.int64],
     n_classes: int,
