@@ -11,7 +11,7 @@ from torch import Tensor
 
 from latentkit.data.batches import DeviceImages
 
-_ROWS = 4096
+_ROWS = 1024
 
 
 def pca_reconstruction_errors(
