@@ -1,0 +1,43 @@
+"""Errors on noisy test images: of the images, of a denoising run, and of one that saw no noise.
+
+python tests/benchmarks/denoising.py --data DIR PLAIN_RUN DENOISING_RUN
+
+Both runs are of one model and data set; the noise is that of the denoising run's evaluation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+
+import latentkit as lk
+from latentkit.evaluation.inference import reconstruction_errors
+from latentkit.pipeline.context import Workshop
+from latentkit.registry.catalogue import default_registry
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("plain")
+    parser.add_argument("denoising")
+    parser.add_argument("--data", default=os.environ.get("LATENTKIT_DATA"))
+    chosen = parser.parse_args()
+    plain, denoising = lk.open(chosen.plain), lk.open(chosen.denoising)
+    workshop = Workshop(
+        denoising.config, default_registry(), Path(chosen.data), torch.device("cpu")
+    )
+    images = workshop.device_images("test")
+    noisy = denoising.evaluation["reconstruction"]["mse_of_corrupted"]["value"]
+    print("| test MSE against the clean image | |\n| --- | --- |")
+    print(f"| the noisy image itself | {noisy:.4f} |")
+    for name, run in (("no noise in training", plain), ("noise in training", denoising)):
+        error = reconstruction_errors(run.model, images, workshop.evaluation_noise()).mean()
+        print(f"| reconstructed from it, {name} | {error:.4f} |")
+
+
+if __name__ == "__main__":
+    main()
