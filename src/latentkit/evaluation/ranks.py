@@ -29,7 +29,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def _compiled(function: F) -> F:
     # Nothing in here has a state, so threads may share it without the interpreter's lock.
-    return cast("F", numba.njit(cache=True, nogil=True)(function))
+    try:
+        return cast("F", numba.njit(cache=True, nogil=True)(function))
+    except RuntimeError:  # no folder can be written to for compiled code to be kept in
+        return cast("F", numba.njit(nogil=True)(function))
 
 
 def index_mask(n: int) -> np.uint64:
