@@ -111,7 +111,9 @@ def test_the_written_document_names_every_default():
     document = tomllib.loads(build(embeddings=["isomap"]).to_toml())
     assert document["seed"] == 0
     assert document["model"]["channels"] == [32]
-    assert document["embedding"] == [{"name": "isomap", "n_components": 2, "n_neighbors": 10}]
+    (isomap,) = document["embedding"]
+    options = build(embeddings=["isomap"]).embeddings[0].options
+    assert isomap == {"name": "isomap", **options.model_dump()}
     assert "corruption" not in document
 
 
