@@ -209,6 +209,16 @@ def test_denoising_compares_with_the_clean_image(tmp_path):
     assert found["mse"] <= found["mse_from_corrupted"]
 
 
+def test_a_generative_model_shows_draws_from_its_prior_and_its_likelihood(tmp_path, original):
+    run = small_run(tmp_path, model="conv-vae", embed=[])
+    drawn = (run.path / "figures/prior.png").read_bytes()
+    assert "Samples from the prior" in (run.path / "report.html").read_text()
+    assert run.evaluation["likelihood"]["elbo"]["value"] < 0
+    again = small_run(tmp_path / "again", model="conv-vae", embed=[])
+    assert (again.path / "figures/prior.png").read_bytes() == drawn
+    assert not (original.path / "figures/prior.png").exists()
+
+
 def test_a_model_that_does_worse_than_pca_is_told_so(tmp_path):
     events = []
     small_run(tmp_path, epochs=1, embed=[], listener=events.append)

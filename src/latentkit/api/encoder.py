@@ -17,7 +17,7 @@ from latentkit.data.split import split_train_validation
 from latentkit.errors import UserError
 from latentkit.evaluation.inference import decode, encode
 from latentkit.pipeline.context import build_model
-from latentkit.pipeline.run import with_counts
+from latentkit.pipeline.prepare import with_counts
 from latentkit.plugin.events import ignore
 from latentkit.plugin.images import to_uint8
 from latentkit.plugin.seeds import stream_seed

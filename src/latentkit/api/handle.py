@@ -22,7 +22,7 @@ from latentkit.pipeline.context import (
     latents_path,
     load_weights,
 )
-from latentkit.pipeline.run import stored_config
+from latentkit.pipeline.stored import stored_config
 from latentkit.pipeline.summary import map_facts, summarise, summary_rows
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs.folder import RunFolder

@@ -1,0 +1,58 @@
+"""What a run is asked to do: TOML and overrides in, a validated `RunConfig` out.
+
+The file has a table for each part, which holds its name and its options side by side::
+
+    seed = 0
+
+    [model]
+    name = "conv-ae"
+    latent_dim = 3
+
+    [dataset]
+    name = "fashion-mnist"
+
+    [[embedding]]
+    name = "isomap"
+    n_neighbors = 10
+
+    [training]
+    epochs = 10
+
+Nothing here imports torch: a mistake is told before anything slow begins.
+"""
+
+from latentkit.config.build import build_config
+from latentkit.config.files import parse_override, read_config_file
+from latentkit.config.options import (
+    DEFAULT_DATASET,
+    DEFAULT_MODEL,
+    DEVICES,
+    Device,
+    MapOptions,
+    RunOptions,
+    SplitOptions,
+    TrainingOptions,
+)
+from latentkit.config.parts import choose_map, choose_part, find_part
+from latentkit.config.run import MapConfig, PartConfig, RunConfig, canonical_sha256
+
+__all__ = [
+    "DEFAULT_DATASET",
+    "DEFAULT_MODEL",
+    "DEVICES",
+    "Device",
+    "MapConfig",
+    "MapOptions",
+    "PartConfig",
+    "RunConfig",
+    "RunOptions",
+    "SplitOptions",
+    "TrainingOptions",
+    "build_config",
+    "canonical_sha256",
+    "choose_map",
+    "choose_part",
+    "find_part",
+    "parse_override",
+    "read_config_file",
+]

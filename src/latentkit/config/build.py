@@ -1,0 +1,148 @@
+"""Lay flags and overrides over a document, and validate all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from latentkit.config.options import (
+    DEFAULT_DATASET,
+    DEFAULT_MODEL,
+    RunOptions,
+    SplitOptions,
+    TrainingOptions,
+)
+from latentkit.config.parts import choose_map, choose_part
+from latentkit.config.run import PartConfig, RunConfig
+from latentkit.errors import UserError, did_you_mean
+from latentkit.plugin.options import Options
+from latentkit.registry.catalogue import Registry
+from latentkit.registry.targets import validate
+
+_SECTIONS: dict[str, type[Options]] = {"training": TrainingOptions, "split": SplitOptions}
+_SINGLE_PARTS = ("model", "dataset")
+_MANY_PARTS = ("corruption", "embedding")
+
+
+def build_config(
+    document: Mapping[str, Any],
+    registry: Registry,
+    *,
+    model: str | None = None,
+    dataset: str | None = None,
+    corruptions: Iterable[str] = (),
+    embeddings: Iterable[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """Lay flags and overrides over a document, and validate all of it.
+
+    Args:
+        document: the tables of a configuration file; may be empty.
+        registry: where names are looked up.
+        model: takes the document's place; so does ``dataset``. Options of the document stay
+            only where the name stays.
+        dataset: see ``model``.
+        corruptions: in order; where any is given, they replace the document's.
+        embeddings: as ``corruptions``.
+        overrides: ``"part.key"`` or ``"key"`` to a value, applied last.
+
+    Raises:
+        UserError: an unknown name or key, or a value of the wrong type or range.
+    """
+    draft = _Draft(document, registry)
+    draft.choose("model", model, DEFAULT_MODEL)
+    draft.choose("dataset", dataset, DEFAULT_DATASET)
+    draft.choose_many("corruption", corruptions)
+    draft.choose_many("embedding", embeddings)
+    for key, value in (overrides or {}).items():
+        draft.override(key, value)
+    return draft.finish()
+
+
+class _Draft:
+    """A document under construction: tables of plain values, checked for form only."""
+
+    def __init__(self, document: Mapping[str, Any], registry: Registry) -> None:
+        known = [*RunOptions.model_fields, *_SINGLE_PARTS, *_MANY_PARTS, *_SECTIONS]
+        for key in document:
+            if key not in known:
+                raise UserError(
+                    f"configuration has no key {key!r}{did_you_mean(key, known)}; "
+                    f"it has {', '.join(known)}"
+                )
+        self.registry = registry
+        self.run = {key: document[key] for key in RunOptions.model_fields if key in document}
+        self.sections = {key: _table(document.get(key, {}), key) for key in _SECTIONS}
+        self.single = {key: _table(document.get(key, {}), key) for key in _SINGLE_PARTS}
+        self.many = {key: _tables(document.get(key, []), key) for key in _MANY_PARTS}
+
+    def choose(self, kind: str, name: str | None, default: str) -> None:
+        table = self.single[kind]
+        if name is not None and name != table.get("name"):
+            self.single[kind] = {"name": name}
+        elif "name" not in table:
+            self.single[kind] = {"name": default, **table}
+
+    def choose_many(self, kind: str, names: Iterable[str]) -> None:
+        names = list(names)
+        if names:
+            before = {table.get("name"): table for table in self.many[kind]}
+            self.many[kind] = [before.get(name, {"name": name}) for name in names]
+
+    def override(self, key: str, value: Any) -> None:
+        part, dot, option = key.rpartition(".")
+        table = self._tables_by_name().get(part) if dot else self.run
+        if table is None:
+            known = list(self._tables_by_name())
+            raise UserError(
+                f"-o {key}: this run has no part {part!r}{did_you_mean(part, known)}; "
+                f"it has {', '.join(known)}"
+            )
+        if option == "name" or key in (*_SINGLE_PARTS, *_MANY_PARTS):
+            raise UserError(f"-o {key}: choose parts with --model, --dataset, --embed, --corrupt")
+        table[option] = value
+
+    def finish(self) -> RunConfig:
+        single = {kind: self._part(kind, table) for kind, table in self.single.items()}
+        corruptions = tuple(self._part("corruption", table) for table in self.many["corruption"])
+        maps = tuple(choose_map(self.registry, table) for table in self.many["embedding"])
+        for label in (part.label for part in maps):
+            if sum(other.label == label for other in maps) > 1:
+                raise UserError(f"embedding {label!r} is asked for twice")
+        return RunConfig(
+            run=validate(RunOptions, self.run, "configuration"),
+            model=single["model"],
+            dataset=single["dataset"],
+            corruptions=corruptions,
+            embeddings=maps,
+            training=validate(TrainingOptions, self.sections["training"], "training"),
+            split=validate(SplitOptions, self.sections["split"], "split"),
+        )
+
+    def _part(self, kind: str, table: Mapping[str, Any]) -> PartConfig:
+        return choose_part(self.registry, kind, table)
+
+    def _tables_by_name(self) -> dict[str, dict[str, Any]]:
+        named = {table["name"]: table for tables in self.many.values() for table in tables}
+        named |= {self.single[kind]["name"]: self.single[kind] for kind in _SINGLE_PARTS}
+        fixed = {**self.single, **self.sections}
+        # A part that a plugin calls "training" does not take the section's place.
+        return {**fixed, **named, **fixed}
+
+
+def _table(value: Any, key: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UserError(f"configuration: {key} must be a table, written as [{key}]")
+    if not isinstance(value.get("name", ""), str):
+        raise UserError(f"configuration: [{key}] name must be a string")
+    return dict(value)
+
+
+def _tables(value: Any, key: str) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
+        raise UserError(f"configuration: {key} must be a list of tables, written as [[{key}]]")
+    tables = [_table(item, key) for item in value]
+    for table in tables:
+        if "name" not in table:
+            raise UserError(f"configuration: a [[{key}]] table has no name")
+    return tables

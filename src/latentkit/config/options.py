@@ -1,0 +1,88 @@
+"""The options of a run that belong to no part: seed and device, training, split, maps."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from latentkit.plugin.options import Options, SearchRange
+
+DEFAULT_MODEL = "conv-ae"
+DEFAULT_DATASET = "digits"
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
+
+
+class RunOptions(Options):
+    """What belongs to the run as a whole: the top of the file."""
+
+    seed: int = Field(0, ge=0, lt=2**31, description="Everything random follows from it.")
+    device: Device = Field("auto", description="Where to compute; auto takes CUDA, MPS, CPU.")
+    threads: int = Field(0, ge=0, description="CPU threads of torch; 0 for all that may be used.")
+
+
+class SplitOptions(Options):
+    """How validation images are taken out of the training set."""
+
+    validation: float = Field(
+        0.2, gt=0, lt=1, description="Share of the training set, stratified by label."
+    )
+
+
+class TrainingOptions(Options):
+    """How a model is trained."""
+
+    epochs: int | Literal["auto"] = Field(
+        "auto",
+        description="Passes over the training images; auto makes 10, up to 50 for small sets.",
+    )
+    batch_size: int | Literal["auto"] = Field(
+        "auto", description="Images a step; auto makes 256, down to 32 for small sets."
+    )
+    optimizer: Literal["adam", "adamw"] = Field("adamw", description="Optimiser.")
+    learning_rate: Annotated[float, SearchRange(5e-4, 1e-2, log=True)] = Field(
+        8e-3, gt=0, description="Peak learning rate."
+    )
+    beta2: float = Field(0.99, gt=0, lt=1, description="Decay of Adam's mean of squared gradients.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay (adamw only).")
+    schedule: Literal["constant", "cosine", "one-cycle"] = Field(
+        "one-cycle", description="How the learning rate moves over all steps."
+    )
+    clip_norm: float = Field(
+        0.0, ge=0, description="Greatest norm of the gradient; 0 does not clip."
+    )
+    ema_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay of the average of weights that is used; 0 averages none.",
+    )
+    patience: int = Field(
+        0, ge=0, description="Epochs without a better one after which training stops; 0: never."
+    )
+    keep: Literal["best", "last"] = Field(
+        "best", description="Weights of the epoch of least validation loss, or of the last."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Arithmetic of training; evaluation is always float32."
+    )
+
+    @field_validator("epochs", "batch_size")
+    @classmethod
+    def _at_least_one(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 1:
+            raise ValueError("should be 1 or more, or 'auto'")
+        return value
+
+
+class MapOptions(Options):
+    """What the core lets be said of every map, beside the options of its embedding."""
+
+    on: Literal["test", "train", "validation", "all"] | Annotated[int, Field(ge=2)] = Field(
+        "test", description="Which latents are mapped; a number draws so many of all."
+    )
+    align_to: str = Field(
+        "", description="Map that this one is laid over: RUN, RUN#MAP, or #MAP of the same run."
+    )

@@ -1,0 +1,93 @@
+"""Do the stages of a run, and tell of its beginning and end."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from latentkit.config import RunConfig
+from latentkit.pipeline.context import RunContext, Workshop
+from latentkit.pipeline.stages import Stage, run_stages
+from latentkit.pipeline.summary import summarise
+from latentkit.plugin.events import (
+    EpochFinished,
+    Event,
+    Listener,
+    Notice,
+    RunFinished,
+    RunInfo,
+    RunStarted,
+    fan_out,
+)
+from latentkit.plugin.protocols import TrialPruned
+from latentkit.registry.catalogue import Registry
+from latentkit.runs.folder import RunFolder
+from latentkit.training.device import repeatable
+
+Plan = Callable[[RunConfig], list[Stage]]
+"""Which stages a configuration asks for."""
+
+
+def execute(
+    folder: RunFolder, workshop: Workshop, tell: Listener, stages: Plan, *, resumed: bool
+) -> None:
+    """Do the stages that are missing; the run's status and its log say how that ended.
+
+    Raises:
+        LatentkitError: a stage failed; the run is marked so.
+        KeyboardInterrupt: the run is marked as interrupted.
+    """
+    config, registry = workshop.config, workshop.registry
+    info = RunInfo(folder.manifest.id, folder.path, config.as_dict(), resumed)
+    tell = fan_out(_log(folder), tell, _lifecycle(info, registry, tell))
+    started = time.perf_counter()
+    planned = stages(config)
+    names = tuple(stage.name for stage in planned)
+    _notify(registry, tell, "latentkit_run_started", run=info)
+    tell(RunStarted(folder.manifest.id, str(folder.path), names, resumed))
+    status, summary = "failed", {}
+    try:
+        context = RunContext(config, registry, workshop.data_dir, workshop.device, folder, tell)
+        with repeatable(workshop.device, config.run.threads):
+            run_stages(planned, context)
+        status = "finished"
+        folder.set_status("finished")
+        summary = summarise(folder)
+    except KeyboardInterrupt:
+        status = "interrupted"
+        folder.set_status("interrupted")
+        raise
+    except TrialPruned as given_up:
+        status = "pruned"
+        folder.set_status("pruned", str(given_up))
+        raise
+    except Exception as error:
+        folder.set_status("failed", f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        _notify(registry, tell, "latentkit_run_finished", run=info, status=status, summary=summary)
+        tell(RunFinished(info.id, status, time.perf_counter() - started, summary))
+
+
+def _log(folder: RunFolder) -> Listener:
+    def write(event: Event) -> None:
+        if not event.transient:
+            record = {"time": time.time(), **event.as_dict()}
+            folder.append_event(json.dumps(record, allow_nan=False, default=str))
+
+    return write
+
+
+def _lifecycle(info: RunInfo, registry: Registry, tell: Listener) -> Listener:
+    def forward(event: Event) -> None:
+        if isinstance(event, EpochFinished):
+            _notify(registry, tell, "latentkit_epoch_finished", run=info, epoch=event)
+
+    return forward
+
+
+def _notify(registry: Registry, tell: Listener, hook: str, **arguments: Any) -> None:
+    for line in registry.notify(hook, **arguments):
+        tell(Notice("plugin-failed", line))

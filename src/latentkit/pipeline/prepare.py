@@ -1,0 +1,88 @@
+"""What is found out before a run's folder is made: parts, images, and every ``auto``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+from latentkit.config import RunConfig, find_part
+from latentkit.errors import UserError
+from latentkit.pipeline.context import Workshop
+from latentkit.registry.catalogue import Registry
+from latentkit.training.device import resolve_device, resolve_precision, resolve_threads
+from latentkit.training.loop import steps_per_epoch
+
+_TYPICAL_EPOCHS, _MOST_EPOCHS, _ENOUGH_STEPS = 10, 50, 2000
+_TYPICAL_BATCH, _LEAST_BATCH, _ENOUGH_BATCHES = 256, 32, 32
+
+
+def prepare(config: RunConfig, registry: Registry, data: Path) -> tuple[RunConfig, Workshop]:
+    """Load what the configuration names, and resolve every ``auto`` in it.
+
+    Raises:
+        LatentkitError: something is missing, damaged, or does not fit.
+    """
+    device = resolve_device(config.run.device)
+    precision = resolve_precision(config.training.precision, device)
+    run = config.run.model_copy(
+        update={"device": device.type, "threads": resolve_threads(config.run.threads)}
+    )
+    config = replace(
+        config,
+        run=run,
+        training=config.training.model_copy(update={"precision": precision}),
+    )
+    check_parts(config, registry)
+    workshop = Workshop(config, registry, data, device)
+    train, test = workshop.images("train"), workshop.images("test")
+    if train.image_shape != test.image_shape:
+        raise UserError(
+            f"dataset {config.dataset.name!r} has training images {train.image_shape} and test "
+            f"images {test.image_shape}: they must have one shape"
+        )
+    workshop.config = with_counts(config, len(workshop.split.train))
+    _check_warm_up(workshop)
+    return workshop.config, workshop
+
+
+def _check_warm_up(workshop: Workshop) -> None:
+    """Build the model, and refuse a warm-up that training would never end."""
+    training = workshop.config.training
+    warm_up = getattr(workshop.new_model(), "warm_up_steps", 0)
+    each = steps_per_epoch(len(workshop.split.train), int(training.batch_size))
+    total = int(training.epochs) * each
+    if warm_up > total:
+        raise UserError(
+            f"model {workshop.config.model.name!r} warms up for {warm_up:,} steps, and training "
+            f"has {total:,} ({training.epochs} epochs of {each}): lower model.warm_up, or train "
+            f"for more epochs"
+        )
+
+
+def check_parts(config: RunConfig, registry: Registry) -> None:
+    """Import every chosen part now: what is missing shall not be found out after training."""
+    find_part(registry, "model", config.model).target()
+    find_part(registry, "dataset", config.dataset).target()
+    for part in config.corruptions:
+        find_part(registry, "corruption", part).target()
+    for part in config.embeddings:
+        find_part(registry, "embedding", part).target()
+
+
+def with_counts(config: RunConfig, n: int) -> RunConfig:
+    """Turn ``auto`` epochs and batch size into numbers for ``n`` training images.
+
+    Small sets get smaller batches and more epochs, so that they too see enough steps.
+    """
+    training = config.training
+    batch = training.batch_size
+    if batch == "auto":
+        power = 1 << int(math.log2(max(1, n // _ENOUGH_BATCHES)))
+        batch = min(_TYPICAL_BATCH, max(_LEAST_BATCH, power))
+    epochs = training.epochs
+    if epochs == "auto":
+        steps = max(1, n // int(batch))
+        epochs = min(_MOST_EPOCHS, max(_TYPICAL_EPOCHS, round(_ENOUGH_STEPS / steps)))
+    counted = training.model_copy(update={"batch_size": batch, "epochs": epochs})
+    return replace(config, training=counted)

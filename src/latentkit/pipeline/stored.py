@@ -1,0 +1,100 @@
+"""The configuration in a run's folder: read, compared with what was begun, and extended."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from latentkit.config import RunConfig, build_config, canonical_sha256
+from latentkit.errors import IntegrityError, UserError
+from latentkit.plugin.events import Listener, Notice
+from latentkit.registry.catalogue import Registry
+from latentkit.runs.commit import write_bytes
+from latentkit.runs.folder import CONFIG, RunFolder
+
+
+def stored_config(folder: RunFolder, registry: Registry) -> RunConfig:
+    """Return the configuration in a run's folder.
+
+    Raises:
+        IntegrityError: it was edited in more than its embeddings.
+    """
+    text = folder.config_toml()
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise IntegrityError(f"{folder.path / CONFIG} was damaged: {error}") from error
+    known = folder.manifest.config
+    here = {key: value for key, value in document.items() if key != "embedding"}
+    if canonical_sha256(here) != folder.manifest.config_sha256 and not _has_more_epochs(
+        known, here
+    ):
+        raise IntegrityError(
+            f"{folder.path / CONFIG} was edited ({_difference(known, here)}): a run keeps its "
+            f"configuration; put that back, and start another run with --config and a copy"
+        )
+    return build_config(document, registry)
+
+
+def extended_config(
+    folder: RunFolder, registry: Registry, overrides: Mapping[str, Any], tell: Listener
+) -> RunConfig:
+    """Return the run's configuration, with more epochs where they are asked for.
+
+    The configuration is written before the manifest, so that a run that is killed in between
+    is one whose ``config.toml`` asks for more epochs, which `stored_config` takes as it is.
+    """
+    stored = stored_config(folder, registry)
+    config = build_config(stored.as_dict(), registry, overrides=overrides)
+    before, after = stored.identity(), config.identity()
+    if before != after and not _has_more_epochs(before, after):
+        raise UserError(
+            f"run {folder.manifest.id} keeps its configuration ({_difference(before, after)}); "
+            f"only training.epochs may grow: start another run with "
+            f"--config {folder.path / CONFIG}"
+        )
+    known = folder.manifest.config
+    if known != after:
+        write_bytes(folder.path / CONFIG, config.to_toml().encode())
+        folder.manifest.config = after
+        folder.manifest.config_sha256 = config.identity_sha256()
+        folder.manifest.write(folder.path)
+        training = config.training
+        tell(
+            Notice(
+                "extended",
+                f"training goes on from {known['training']['epochs']} to {training.epochs} epochs, "
+                f"and the {training.schedule} schedule is that of {training.epochs} from now on",
+                "info",
+            )
+        )
+    return config
+
+
+def _has_more_epochs(known: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
+    """Return whether two configurations differ in nothing but a greater number of epochs."""
+
+    def rest(document: Mapping[str, Any]) -> dict[str, Any]:
+        training = {k: v for k, v in document["training"].items() if k != "epochs"}
+        return {**document, "training": training}
+
+    try:
+        return rest(known) == rest(here) and (
+            here["training"]["epochs"] > known["training"]["epochs"]
+        )
+    except (KeyError, TypeError, AttributeError):  # it was edited in more than that
+        return False
+
+
+def _difference(known: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """Name the first key in which two configurations differ."""
+    for key in sorted({*known, *here}):
+        a, b = known.get(key), here.get(key)
+        if a == b:
+            continue
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            return f"{key}.{_difference(a, b)}"
+        return f"{key}: {json.dumps(a)} became {json.dumps(b)}"
+    return "in its form"
