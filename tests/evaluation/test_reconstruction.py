@@ -31,6 +31,17 @@ def test_the_pca_baseline_is_scikit_learns_clipped(images):
     assert np.allclose(found, expected, atol=1e-7)
 
 
+@pytest.mark.parametrize(("rows", "direct"), [(40, 4096), (1100, 63), (40, 20)])
+def test_pca_of_few_images_or_many_pixels_is_still_scikit_learns(images, monkeypatch, rows, direct):
+    monkeypatch.setattr("latentkit.evaluation.baselines._DIRECT", direct)
+    train, test = images[0][:rows], images[1]
+    flat, other = (part.reshape(len(part), -1) / 255 for part in (train, test))
+    pca = PCA(5).fit(flat)
+    rebuilt = np.clip(pca.inverse_transform(pca.transform(other)), 0, 1)
+    found = pca_reconstruction_errors(DeviceImages(train, CPU), DeviceImages(test, CPU), 5)
+    assert np.allclose(found, ((rebuilt - other) ** 2).mean(1), atol=1e-7)
+
+
 def test_pca_of_as_many_components_as_pixels_is_perfect(images):
     errors = pca_reconstruction_errors(*(DeviceImages(part, CPU) for part in images), 1000)
     assert errors.max() < 1e-10

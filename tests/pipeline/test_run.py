@@ -151,6 +151,7 @@ def test_only_embeddings_can_be_changed_on_a_run(run):
 
 def test_an_interrupted_run_goes_on_where_it_was(original, tmp_path, monkeypatch):
     monkeypatch.setattr("latentkit.training.loop._SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr("latentkit.training.loop._PAUSE_OVER_SAVING", 0)
 
     def interrupt(event):
         if isinstance(event, EpochFinished):

@@ -101,6 +101,7 @@ def test_training_that_is_stopped_and_resumed_ends_in_the_same_bytes(
     tmp_path, monkeypatch, epoch, options
 ):
     monkeypatch.setattr("latentkit.training.loop._SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr("latentkit.training.loop._PAUSE_OVER_SAVING", 0)
     _, whole = trained(epochs=5, **options)
     store = CheckpointStore(tmp_path)
     if epoch <= len(whole.history):
@@ -118,6 +119,7 @@ def test_training_that_is_stopped_and_resumed_ends_in_the_same_bytes(
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, monkeypatch):
     monkeypatch.setattr("latentkit.training.loop._SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr("latentkit.training.loop._PAUSE_OVER_SAVING", 0)
     _, whole = trained(epochs=4)
     store = CheckpointStore(tmp_path)
     with pytest.raises(Stop):
@@ -135,6 +137,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, mon
 
 def test_only_the_last_two_checkpoints_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr("latentkit.training.loop._SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr("latentkit.training.loop._PAUSE_OVER_SAVING", 0)
     trained(CheckpointStore(tmp_path), epochs=4)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import scipy.linalg
 import torch
 from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
 from latentkit.data.batches import DeviceImages
 
 _ROWS = 1024
+_DIRECT = 4096
+"""Images or pixels up to which a matrix of as many rows and columns is decomposed as a whole."""
 
 
 def pca_reconstruction_errors(
@@ -40,12 +44,51 @@ def _principal_components(images: DeviceImages, dimension: int) -> tuple[Tensor,
     """Return the mean (D,) and the leading eigenvectors (D, dimension) of the covariance."""
     sums = torch.stack([rows.double().sum(0) for rows in _rows(images)]).sum(0)
     mean = sums / len(images)
-    scatter = torch.zeros(len(mean), len(mean), dtype=torch.float64)
-    for rows in _rows(images):
-        centred = rows.double() - mean
-        scatter.addmm_(centred.T, centred)
-    _, vectors = torch.linalg.eigh(scatter)  # ascending
-    return mean, vectors.flip(1)[:, : min(dimension, len(mean))]
+    n, d = len(images), len(mean)
+    if min(n, d) > _DIRECT:
+        vectors = _iterated(images, mean, min(dimension, d))
+    elif n < d:
+        vectors = _of_few(images, mean, min(dimension, max(1, n - 1)))
+    else:
+        scatter = torch.zeros(d, d, dtype=torch.float64)
+        for rows in _rows(images):
+            centred = rows.double() - mean
+            scatter.addmm_(centred.T, centred)
+        vectors = _leading(scatter, min(dimension, d))
+    return mean, vectors
+
+
+def _leading(scatter: Tensor, k: int) -> Tensor:
+    """Return the ``k`` leading eigenvectors (M, k) of a symmetric matrix (M, M)."""
+    m = len(scatter)
+    found = scipy.linalg.eigh(scatter.numpy(), subset_by_index=(m - k, m - 1), overwrite_a=True)
+    return torch.from_numpy(np.ascontiguousarray(found[1][:, ::-1]))  # they ascend
+
+
+def _of_few(images: DeviceImages, mean: Tensor, k: int) -> Tensor:
+    """Return the components of fewer images than pixels, by way of the images' products."""
+    centred = torch.cat([rows.double() for rows in _rows(images)]) - mean
+    spanned: Tensor = centred.T @ _leading(centred @ centred.T, k)
+    basis, _ = torch.linalg.qr(spanned)
+    return basis
+
+
+def _iterated(images: DeviceImages, mean: Tensor, k: int) -> Tensor:
+    """Return the components by Lanczos iteration, for a covariance too large to hold."""
+
+    def product(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        given = torch.from_numpy(vector.reshape(-1))
+        total = torch.zeros_like(mean)
+        for rows in _rows(images):
+            centred = rows.double() - mean
+            total += centred.T @ (centred @ given)
+        return total.numpy()
+
+    d = len(mean)
+    operator = LinearOperator((d, d), matvec=product, dtype=np.float64)
+    start = np.random.default_rng(0).standard_normal(d)
+    _, vectors = eigsh(operator, min(k, d - 1), v0=start, tol=1e-6)
+    return torch.from_numpy(np.ascontiguousarray(vectors[:, ::-1]))
 
 
 def _rows(images: DeviceImages) -> Iterator[Tensor]:

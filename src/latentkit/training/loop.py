@@ -37,6 +37,7 @@ from latentkit.training.optimisation import learning_rate
 from latentkit.training.state import TrainingState, Weights
 
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
+_PAUSE_OVER_SAVING = 10  # large models may take a tenth of the time to save
 _SECONDS_BETWEEN_REPORTS = 0.1
 
 Record = Mapping[str, Any]
@@ -122,7 +123,7 @@ def train(job: TrainingJob, checkpoints: CheckpointStore | None, tell: Listener)
             placement=job.train.placement,
         )
     )
-    saved_at = -math.inf
+    due_at = -math.inf
     while progress.epoch < job.epochs and not _is_enough(job, progress.history, tell):
         record = _run_epoch(job, state, progress.epoch + 1, tell)
         history = (*progress.history, asdict(record))
@@ -130,10 +131,12 @@ def train(job: TrainingJob, checkpoints: CheckpointStore | None, tell: Listener)
         progress = Progress(epoch, epoch * job.steps_per_epoch, history, job.config_sha256)
         if job.options.keep == "best" and best_epoch(job, history) == epoch:
             state.best = state.weights()
-        due = epoch == job.epochs or time.monotonic() - saved_at > _SECONDS_BETWEEN_CHECKPOINTS
-        if checkpoints is not None and due:
+        began = time.monotonic()
+        if checkpoints is not None and (epoch == job.epochs or began > due_at):
             checkpoints.save(state.tensors(), progress)
-            saved_at = time.monotonic()
+            ended = time.monotonic()
+            pause = max(_SECONDS_BETWEEN_CHECKPOINTS, _PAUSE_OVER_SAVING * (ended - began))
+            due_at = ended + pause
         tell(record)
     if job.options.keep == "best" and state.best is not None:
         return Trained(state.best, best_epoch(job, progress.history), progress.history)

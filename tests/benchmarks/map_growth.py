@@ -1,0 +1,104 @@
+"""How the cost of each map and of its quality card grows with the points: a table and a figure.
+
+python tests/benchmarks/map_growth.py VECTORS.npy [--out map-growth.png] [--repeats 3]
+
+Each measurement is a process of its own that finds its compiled code on disk; the maps take
+turns. Seconds are those of the map, without starting Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from map_measures import timed
+
+import latentkit as lk
+
+SIZES = (5_000, 10_000, 20_000, 40_000, 70_000)
+CARD = "quality card"
+WHAT = ("pca", "isomap", "umap", "tsne", CARD)
+
+
+def main() -> None:
+    """Take turns, print the table, and draw the figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("vectors")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--sizes", type=int, nargs="*", default=SIZES)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--child", choices=WHAT)
+    asked = parser.parse_args()
+    if asked.child:
+        print(json.dumps(measure(asked.child, asked.vectors, asked.sizes[0])))
+        return
+    seconds: dict[str, list[float]] = {what: [] for what in WHAT}
+    print("| points | " + " | ".join(f"{what}, s | GB" for what in WHAT) + " |")
+    print("| --- " * (1 + 2 * len(WHAT)) + "|")
+    for n in asked.sizes:
+        rounds = [
+            {what: in_a_process(what, asked.vectors, n) for what in WHAT}
+            for _ in range(asked.repeats)
+        ]
+        cells = []
+        for what in WHAT:
+            seconds[what].append(statistics.median(one[what]["seconds"] for one in rounds))
+            peak = max(one[what]["peak"] for one in rounds)
+            cells.append(f"{seconds[what][-1]:.2f} | {peak:.2f}")
+        print(f"| {n:,} | " + " | ".join(cells) + " |", flush=True)
+    if asked.out:
+        draw(asked.sizes, seconds, asked.out)
+
+
+def in_a_process(what: str, vectors: str, n: int) -> dict[str, float]:
+    """Measure in a fresh process; return seconds, and the peak of its memory in GB."""
+    command = [sys.executable, __file__, vectors, "--child", what, "--sizes", str(n)]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def measure(what: str, vectors: str, n: int) -> dict[str, float]:
+    """Return the cost of one map, or of the card of PCA's."""
+    rows = np.load(vectors, mmap_mode="r")
+    points = rows[np.sort(np.random.default_rng(0).choice(len(rows), n, replace=False))]
+    if what == CARD:
+        from latentkit.evaluation.map_quality import map_quality
+
+        flat = lk.embedding("pca").fit_transform(points)
+        _, seconds, _ = timed(lambda: map_quality(points, flat, np.arange(n) % 10))
+    else:
+        _, seconds, _ = timed(lambda: lk.embedding(what).fit_transform(points))
+    return {
+        "seconds": seconds,
+        "peak": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9,
+    }
+
+
+def draw(sizes: list[int], seconds: dict[str, list[float]], path: Path) -> None:
+    """Draw seconds over points, both logarithmic, each line named at its end."""
+    from matplotlib.figure import Figure
+
+    from latentkit.figures.style import class_style, house_style, save_png
+
+    with house_style():
+        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        axes = figure.subplots()
+        for number, (what, values) in enumerate(seconds.items()):
+            colour, marker = class_style(number)
+            axes.loglog(sizes, values, color=colour, marker=marker, markersize=4, label=what)
+        axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
+        axes.minorticks_off()
+        axes.set(xlabel="points", ylabel="seconds")
+        axes.set_title("Cost of a map in two dimensions, and of its quality card")
+        axes.legend()
+        save_png(figure, path)
+
+
+if __name__ == "__main__":
+    main()
