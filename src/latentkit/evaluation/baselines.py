@@ -69,7 +69,7 @@ def _of_few(images: DeviceImages, mean: Tensor, k: int) -> Tensor:
     """Return the components of fewer images than pixels, by way of the images' products."""
     centred = torch.cat([rows.double() for rows in _rows(images)]) - mean
     spanned: Tensor = centred.T @ _leading(centred @ centred.T, k)
-    basis, _ = torch.linalg.qr(spanned)
+    basis: Tensor = torch.linalg.qr(spanned).Q
     return basis
 
 
