@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,7 +113,10 @@ def to_uint8(values: ArrayLike) -> NDArray[np.uint8]:
     if not np.issubdtype(images.dtype, np.floating):
         raise ValueError(f"images are {images.dtype}, expected uint8, or float in [0, 1]")
     low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 1):  # also refuses NaN
+    if not (math.isfinite(low) and math.isfinite(high)):
+        row = int(np.argmin(np.isfinite(images.reshape(len(images), -1)).all(1)))
+        raise ValueError(f"image {row} holds NaN or infinity: mend it or leave it out")
+    if low < 0 or high > 1:
         raise ValueError(f"images reach from {low:g} to {high:g}, expected [0, 1]: divide by 255?")
     return np.asarray(np.rint(images * 255), dtype=np.uint8)
 
