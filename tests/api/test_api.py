@@ -118,7 +118,7 @@ def test_a_latent_encoder_is_cloned_and_repeats_by_its_seed():
     [
         (np.zeros((10, 64)), "rows of pixels must be reshaped"),
         (np.full((10, 8, 8), 255.0), r"reach from 255 to 255, expected \[0, 1\]: divide by 255"),
-        (np.full((10, 8, 8), np.nan), r"expected \[0, 1\]"),
+        (np.full((10, 8, 8), np.nan), "holds NaN"),
         (np.zeros((10, 8, 8), int), "are int64, expected uint8"),
         (np.zeros((10, 2, 8, 8), np.uint8), "1 or 3 channels"),
     ],

@@ -154,7 +154,7 @@ def test_an_npy_of_images_is_read(tmp_path):
     [
         ({"images": np.full((6, 8, 8), 255.0)}, r"reach from 255 to 255.*divide by 255"),
         ({"images": np.stack([np.zeros((8, 8)), np.full((8, 8), np.nan)])}, "image 1 holds NaN"),
-        ({"images": np.full((6, 8, 8), np.nan)}, "nan"),
+        ({"images": np.full((6, 8, 8), np.nan)}, "holds NaN"),
         ({"images": np.zeros((6, 8, 8), np.int32)}, "int32, expected uint8"),
         ({"images": np.zeros((6, 64), np.uint8)}, r"\(\d, 64\), expected \(N, H, W\)"),
         ({"pictures": np.zeros((6, 8, 8), np.uint8)}, "it holds pictures, expected x_train"),

@@ -32,7 +32,7 @@ def load(options: NpzOptions, split: Split, cache: Path) -> ImageData:
     arrays = _read(path)
     try:
         images, labels = _choose(arrays, split)
-        return _image_data(to_uint8(images), labels, _sha256(path))
+        return _image_data(images, labels, _sha256(path))
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error
 
@@ -50,9 +50,9 @@ def _read(path: Path) -> Arrays:
         raise DataError(f"{path} is no file of plain NumPy arrays: {error}") from error
 
 
-def _choose(arrays: Arrays, split: Split) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def _choose(arrays: Arrays, split: Split) -> tuple[NDArray[np.uint8], NDArray[Any] | None]:
     if f"x_{split}" in arrays and "x_test" in arrays:
-        return arrays[f"x_{split}"], arrays.get(f"y_{split}")
+        return to_uint8(arrays[f"x_{split}"]), arrays.get(f"y_{split}")
     images = arrays.get("images", arrays.get("x_train"))
     labels = arrays.get("labels", arrays.get("y_train"))
     if images is None:
@@ -62,8 +62,10 @@ def _choose(arrays: Arrays, split: Split) -> tuple[NDArray[Any], NDArray[Any] | 
     if labels is not None and len(labels) != len(images):
         raise ValueError(f"it holds {len(images)} images and {len(labels)} labels")
     codes = None if labels is None else np.unique(labels, return_inverse=True)[1].ravel()
-    rows = rows_of(split, len(images), codes)
-    return images[rows], None if labels is None else labels[rows]
+    # Before the split, so that a message counts as the file does.
+    pixels = to_uint8(images)
+    rows = rows_of(split, len(pixels), codes)
+    return pixels[rows], None if labels is None else labels[rows]
 
 
 def _image_data(images: NDArray[np.uint8], labels: NDArray[Any] | None, checksum: str) -> ImageData:
