@@ -14,6 +14,7 @@ from latentkit._lazy import lazy_attributes
 from latentkit._version import __version__
 
 if TYPE_CHECKING:
+    from latentkit.api import explore
     from latentkit.api.encoder import LatentEncoder
     from latentkit.api.handle import Run
     from latentkit.api.parts import dataset, embedding, model
@@ -33,6 +34,7 @@ __all__ = [
     "embed",
     "embed_vectors",
     "embedding",
+    "explore",
     "list_runs",
     "model",
     "open",
@@ -52,6 +54,7 @@ __getattr__, __dir__ = lazy_attributes(
         "embed": "latentkit.api.work",
         "embed_vectors": "latentkit.api.vectors",
         "embedding": "latentkit.api.parts",
+        "explore": "latentkit.api.explore:",
         "list_runs": "latentkit.api.work",
         "model": "latentkit.api.parts",
         "open": "latentkit.api.work:open_run",

@@ -15,14 +15,16 @@ def lazy_attributes(
 
     Args:
         package: the module's ``__name__``.
-        homes: for each public name, the module that defines it, or ``module:other_name``.
+        homes: for each public name, the module that defines it, or ``module:other_name``, or
+            ``module:`` for the module itself.
     """
 
     def __getattr__(name: str) -> Any:  # noqa: N807
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module, _, attribute = homes[name].partition(":")
-        value = getattr(import_module(module), attribute or name)
+        path, colon, attribute = homes[name].partition(":")
+        module = import_module(path)
+        value = module if colon and not attribute else getattr(module, attribute or name)
         setattr(sys.modules[package], name, value)
         return value
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from latentkit.api.places import given_data_dir
 from latentkit.config import RunConfig, find_part
 from latentkit.errors import UserError, did_you_mean
 from latentkit.pipeline.context import (
@@ -18,12 +20,15 @@ from latentkit.pipeline.context import (
     EVALUATION,
     HISTORY,
     SPLITS,
+    RunContext,
     build_model,
     latents_path,
     load_weights,
 )
+from latentkit.pipeline.explored import ExploredRun
 from latentkit.pipeline.stored import stored_config
 from latentkit.pipeline.summary import map_facts, summarise, summary_rows
+from latentkit.plugin.events import ignore
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs.folder import RunFolder
 
@@ -136,11 +141,21 @@ class Run:
         model = build_model(target, part, (channels, height, width))
         return load_weights(model, self._folder).eval()
 
+    @cached_property
+    def explored(self) -> ExploredRun:
+        """What `latentkit.explore` draws on: latents, images and model, each loaded once."""
+        data = given_data_dir() or Path(self._folder.manifest.data_dir)
+        context = RunContext(
+            self.config, self._registry, data, torch.device("cpu"), self._folder, ignore
+        )
+        return ExploredRun(context, self.model)
+
     @property
     def figures(self) -> dict[str, Path]:
-        """The path of each figure, by name."""
+        """The path of each figure's PNG, by name."""
         paths = self._folder.manifest.artefacts
-        found = (self.path / path for path in paths if path.startswith("figures/"))
+        shown = (path for path in paths if path.startswith("figures/") and path.endswith(".png"))
+        found = (self.path / path for path in shown)
         return {path.stem: path for path in found}
 
     def __repr__(self) -> str:

@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("latentkit.cli.run", "Train a model, map its latents, measure both, write a report."),
     "resume": ("latentkit.cli.resume", "Finish a run that was stopped."),
     "embed": ("latentkit.cli.embed", "Add maps to a run."),
+    "explore": ("latentkit.cli.explore", "Draw what a run's latent space holds."),
     "runs": ("latentkit.cli.runs", "List runs, or show one."),
     "tune": ("latentkit.cli.tune", "Search for better options."),
     "plugins": ("latentkit.cli.plugins", "List what is installed: models, data sets, maps."),

@@ -62,6 +62,12 @@ def save_png(figure: Figure, path: Path) -> None:
     figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
 
 
+def save_svg(figure: Figure, path: Path) -> None:
+    """Write a figure as SVG with its text as text, and nothing that depends on the day."""
+    with house_style():
+        figure.savefig(path, format="svg", dpi=DPI, metadata={"Date": None})
+
+
 def empty_figure(width: float, height: float) -> Figure:
     """Return a figure without a window; sizes in inches."""
     return Figure(figsize=(width, height), layout="constrained")

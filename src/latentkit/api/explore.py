@@ -1,0 +1,243 @@
+"""The latent space of a run as arrays: walks through it, samples, neighbours.
+
+    import latentkit as lk
+
+    run = lk.open("last")
+    lk.explore.traversals(run).images             # (M, S, C, H, W)
+    lk.explore.interpolate(run, 0, "class:7", way="graph").images
+
+A test item is named by its number, by ``class:NAME`` for the first item of a class, or by
+``class:NAME:i`` for another one. Every function returns a frozen dataclass of arrays whose fields
+say shapes and units; ``latentkit explore`` draws the same as pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from latentkit.api.handle import Run
+from latentkit.errors import UserError
+from latentkit.exploration.arithmetic import Arithmetic, add_difference
+from latentkit.exploration.nearest import Nearest, TrainingNeighbours
+from latentkit.exploration.paths import Interpolation
+from latentkit.exploration.plane import ManifoldGrid, Plane, manifold_grid, plane_through
+from latentkit.exploration.samples import Samples, mixture_samples
+from latentkit.exploration.settings import Settings, compare_settings
+from latentkit.exploration.traversal import Traversals, traverse
+from latentkit.pipeline import exploration
+from latentkit.pipeline.exploration import COMPONENTS, NEIGHBOURS, Overview
+from latentkit.pipeline.items import class_label
+from latentkit.pipeline.settings import settings_names
+
+__all__ = [
+    "Arithmetic",
+    "Interpolation",
+    "ManifoldGrid",
+    "Nearest",
+    "Overview",
+    "Plane",
+    "Samples",
+    "Settings",
+    "TrainingNeighbours",
+    "Traversals",
+    "arithmetic",
+    "grid",
+    "interpolate",
+    "neighbours",
+    "overview",
+    "samples",
+    "settings",
+    "traversals",
+]
+
+Item = int | str
+Source = Literal["prior", "mixture"]
+
+
+def traversals(
+    run: Run,
+    item: Item | None = None,
+    *,
+    steps: int = 9,
+    reach: float = 3.0,
+    dimensions: Sequence[int] | None = None,
+    most: int | None = None,
+) -> Traversals:
+    """Change one latent dimension after the other, in sigmas of the training latents.
+
+    Args:
+        run: a run.
+        item: whose latent the walks pass by; the mean of the training latents where None.
+        steps: images a dimension.
+        reach: the farthest, in sigmas.
+        dimensions: which ones; where None all, by KL from the prior, or by variance where the
+            model has none.
+        most: show no more than so many of them.
+    """
+    explored = run.explored
+    start = explored.scale.mean if item is None else explored.latents()[explored.row(item)]
+    chosen = explored.scale.order.tolist() if dimensions is None else list(dimensions)
+    return traverse(
+        explored.decode,
+        start,
+        explored.scale,
+        steps=steps,
+        reach=reach,
+        dimensions=chosen[:most],
+    )
+
+
+def grid(run: Run, dimensions: tuple[int, int] | None = None, *, steps: int = 16) -> ManifoldGrid:
+    """Decode a plane of latents on a grid, where 98 % of the test latents are on each axis.
+
+    Args:
+        run: a run.
+        dimensions: the two that span the plane, the others at their mean. Where None, the latents
+            themselves where they are two, else the plane of the leading principal directions.
+        steps: rows, and columns.
+    """
+    explored = run.explored
+    plane = plane_through(explored.latents("train"), dimensions)
+    return manifold_grid(explored.decode, plane, explored.latents(), steps=steps)
+
+
+def interpolate(
+    run: Run,
+    a: Item,
+    b: Item,
+    *,
+    way: Literal["linear", "spherical", "graph"] = "linear",
+    steps: int = 10,
+    n_neighbors: int = NEIGHBOURS,
+) -> Interpolation:
+    """Go from the latent of one test item to that of another, in even steps.
+
+    Args:
+        run: a run.
+        a: where it begins.
+        b: where it ends.
+        way: ``linear``; ``spherical``, around the prior's mean, or that of the training latents
+            where there is no prior; or ``graph``, the shortest way over the nearest-neighbour
+            graph of training latents (of 10,000 drawn ones, where there are more).
+        steps: images, both ends included.
+        n_neighbors: of each latent in the graph.
+    """
+    explored = run.explored
+    rows = explored.row(a), explored.row(b)
+    return exploration.between(explored, *rows, way, steps, n_neighbors)
+
+
+def samples(
+    run: Run,
+    n: int = 40,
+    *,
+    source: Source | None = None,
+    components: int = COMPONENTS,
+    seed: int | None = None,
+) -> Samples:
+    """Draw new images.
+
+    Args:
+        run: a run.
+        n: how many.
+        source: the model's ``prior``, or a Gaussian ``mixture`` that is fitted to training
+            latents (10,000 drawn ones, where there are more); where None the prior, if any.
+        components: of the mixture.
+        seed: of fit and draws, 0 to 2**31 - 1; follows from the run's where None.
+    """
+    explored = run.explored
+    if n < 1:
+        raise UserError(f"{n} samples cannot be drawn: ask for 1 or more")
+    if source is None:
+        source = "prior" if explored.has_prior else "mixture"
+    if source == "prior":
+        return explored.prior_samples(n, seed)
+    return mixture_samples(
+        explored.decode,
+        explored.drawn_latents,
+        n,
+        components=components,
+        seed=explored.seed if seed is None else seed,
+    )
+
+
+def arithmetic(
+    run: Run,
+    item: Item,
+    *,
+    plus: str,
+    minus: str,
+    amounts: Sequence[float] = (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5),
+) -> Arithmetic:
+    """Add the mean latent of one class minus that of another to a test item.
+
+    Args:
+        run: a run with labels.
+        item: what it is added to.
+        plus: name of the class whose mean is added.
+        minus: name of the class whose mean is taken away.
+        amounts: how many times, image by image.
+    """
+    explored = run.explored
+    labels = explored.labels("train")
+    return add_difference(
+        explored.decode,
+        explored.latents()[explored.row(item)],
+        explored.latents("train"),
+        labels,
+        class_label(plus, explored.class_names),
+        class_label(minus, explored.class_names),
+        amounts,
+    )
+
+
+def neighbours(run: Run, items: Sequence[Item] | Samples, *, k: int = 5) -> TrainingNeighbours:
+    """Find the nearest training images of test items or samples, in latents and in pixels.
+
+    The ratio of the distance to the nearest over what is typical for test items tells whether
+    something is a copy: far below 1 it is. What came out of the decoder is smooth, so samples are
+    measured against reconstructions of test items, not against the images themselves.
+
+    Args:
+        run: a run whose data set is still there.
+        items: test items, or what `samples` gave.
+        k: training images for each.
+    """
+    explored = run.explored
+    if isinstance(items, Samples):
+        return exploration.sample_neighbours(explored, items, len(items.images), k)
+    rows = np.array([explored.row(item) for item in items], np.int64)
+    if not len(rows):
+        raise UserError("say of which items the nearest training images are wanted")
+    return explored.neighbours(explored.images(rows), explored.latents()[rows], k, decoded=False)
+
+
+def settings(runs: Sequence[Run], items: Sequence[Item] = (0,)) -> Settings:
+    """Reconstruct test items with the models of several runs: other epochs, other latents.
+
+    A run keeps its last weights only, so an item is followed over epochs by runs of one, two, five
+    ... epochs. Models are named by the options in which the runs differ.
+
+    Args:
+        runs: in the order in which they are shown; the images are those of the first one.
+        items: test items of the first run.
+
+    Raises:
+        latentkit.errors.UserError: no run, or runs on images of different shapes.
+    """
+    if not runs or not items:
+        raise UserError("say which runs reconstruct which items")
+    explored = [run.explored for run in runs]
+    names = settings_names(explored)
+    first = explored[0]
+    originals = first.images(np.array([first.row(item) for item in items], np.int64))
+    pairs = [(one.encode, one.decode) for one in explored]
+    return compare_settings(dict(zip(names, pairs, strict=True)), originals)
+
+
+def overview(run: Run) -> Overview:
+    """Explore a run with the defaults that a report shows."""
+    return exploration.overview(run.explored)

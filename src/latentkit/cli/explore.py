@@ -1,0 +1,259 @@
+"""``latentkit explore``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from latentkit.cli.common import common_options, load_registry
+from latentkit.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from latentkit.api.handle import Run
+
+WAYS = ("linear", "spherical", "graph")
+SOURCES = ("prior", "mixture")
+
+
+class Views(click.Group):
+    """The kinds of picture; an unknown one suggests the nearest."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the view that is meant."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            raise UserError(
+                f"there is no view {args[0]!r}{did_you_mean(args[0], self.commands)}; there is "
+                f"{', '.join(self.commands)}"
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group("explore", cls=Views, invoke_without_command=True)
+@click.argument("run")
+@click.pass_context
+def command(ctx: click.Context, run: str) -> None:
+    """Draw what the latent space of RUN holds, as PNG and SVG.
+
+    RUN is a folder; or a name in ./runs, an unambiguous start or end of that; or 'last'. An ITEM
+    is a test image: its number from 0; class:NAME for the first of a class, class:NAME:2 for the
+    third. 'latentkit explore RUN VIEW --help' shows the options of a view.
+    """
+    ctx.obj = run
+    if ctx.invoked_subcommand is None:
+        raise UserError(f"say what to look at: {', '.join(command.commands)}")
+
+
+def view(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what all views take, and hand them the run as their first argument."""
+    function = common_options(function)
+    function = click.option(
+        "--out",
+        metavar="FILE",
+        help="Write here instead of the run's figures; .png, .svg, or both without a suffix.",
+    )(function)
+    return click.pass_obj(function)
+
+
+@command.command("traversal")
+@click.option("--item", metavar="ITEM", help="Start from it, not from the mean latent.")
+@click.option("--steps", type=int, default=9, show_default=True, help="Images a dimension.")
+@click.option(
+    "--reach", type=float, default=3.0, show_default=True, help="The farthest, in sigmas."
+)
+@click.option("--dimension", "dimensions", type=int, multiple=True, help="Only this; repeatable.")
+@click.option("--most", type=click.IntRange(1), default=16, show_default=True, help="Rows.")
+@view
+def traversal(
+    run: str,
+    item: str | None,
+    steps: int,
+    reach: float,
+    dimensions: tuple[int, ...],
+    most: int,
+    out: str | None,
+) -> None:
+    """Change one latent dimension after the other."""
+    from latentkit.api import explore
+    from latentkit.pipeline.exploration_figures import traversal_figure
+
+    opened = _open(run)
+    found = explore.traversals(
+        opened, item, steps=steps, reach=reach, dimensions=dimensions or None, most=most
+    )
+    row = None if item is None else opened.explored.row(item)
+    _write(opened, "traversal", traversal_figure(opened.explored, found, row), out)
+
+
+@command.command("grid")
+@click.option(
+    "--dimensions", metavar="I,J", help="The two that span the plane.  [default: what shows most]"
+)
+@click.option("--steps", type=int, default=16, show_default=True, help="Rows, and columns.")
+@view
+def grid(run: str, dimensions: str | None, steps: int, out: str | None) -> None:
+    """Decode a plane of the latents on a grid."""
+    from latentkit.api import explore
+    from latentkit.pipeline.exploration_figures import grid_figure
+
+    opened = _open(run)
+    found = explore.grid(opened, _pair(dimensions), steps=steps)
+    _write(opened, "grid", grid_figure(opened.explored, found), out)
+
+
+@command.command("interpolate")
+@click.argument("a", metavar="ITEM")
+@click.argument("b", metavar="ITEM")
+@click.option("--way", "ways", type=click.Choice(WAYS), multiple=True, help="Repeatable; all.")
+@click.option("--steps", type=int, default=10, show_default=True, help="Images, ends included.")
+@click.option(
+    "--neighbours", type=click.IntRange(1), default=10, show_default=True, help="In the graph."
+)
+@view
+def interpolate(
+    run: str, a: str, b: str, ways: tuple[str, ...], steps: int, neighbours: int, out: str | None
+) -> None:
+    """Go from one ITEM to another: on a line, an arc, and from neighbour to neighbour."""
+    from latentkit.api import explore
+    from latentkit.pipeline.exploration_figures import interpolation_figure
+
+    opened = _open(run)
+    found = [
+        explore.interpolate(opened, a, b, way=way, steps=steps, n_neighbors=neighbours)
+        for way in ways or WAYS
+    ]
+    rows = opened.explored.row(a), opened.explored.row(b)
+    _write(opened, "interpolate", interpolation_figure(opened.explored, found, rows), out)
+
+
+@command.command("samples")
+@click.option("-n", "count", type=int, default=40, show_default=True, help="Images a source.")
+@click.option(
+    "--from", "sources", type=click.Choice(SOURCES), multiple=True, help="Repeatable; all there is."
+)
+@click.option("--components", type=int, default=10, show_default=True, help="Of the mixture.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="[default: the run's]")
+@view
+def samples(
+    run: str,
+    count: int,
+    sources: tuple[str, ...],
+    components: int,
+    seed: int | None,
+    out: str | None,
+) -> None:
+    """Draw from the prior, and from a Gaussian mixture on the latents."""
+    from latentkit.api import explore
+    from latentkit.pipeline.exploration_figures import samples_figure
+
+    opened = _open(run)
+    chosen = sources or (SOURCES if opened.explored.has_prior else SOURCES[1:])
+    found = [
+        explore.samples(opened, count, source=source, components=components, seed=seed)
+        for source in chosen
+    ]
+    _write(opened, "samples", samples_figure(opened.explored, found), out)
+
+
+@command.command("arithmetic")
+@click.argument("item", metavar="ITEM")
+@click.option("--plus", metavar="CLASS", required=True, help="Its mean latent is added.")
+@click.option("--minus", metavar="CLASS", required=True, help="Its mean latent is taken away.")
+@view
+def arithmetic(run: str, item: str, plus: str, minus: str, out: str | None) -> None:
+    """Add the difference of two classes to an ITEM."""
+    from latentkit.api import explore
+    from latentkit.pipeline.exploration_figures import arithmetic_figure
+
+    opened = _open(run)
+    found = explore.arithmetic(opened, item, plus=plus, minus=minus)
+    row = opened.explored.row(item)
+    figure = arithmetic_figure(opened.explored, found, row, plus, minus)
+    _write(opened, "arithmetic", figure, out)
+
+
+@command.command("neighbours")
+@click.argument("items", metavar="[ITEM]...", nargs=-1)
+@click.option("--samples", type=click.IntRange(1), help="Of so many samples instead of ITEMs.")
+@click.option(
+    "--from", "source", type=click.Choice(SOURCES), help="[default: the prior, if there is one]"
+)
+@click.option("--count", type=click.IntRange(1), default=5, show_default=True, help="For each.")
+@view
+def neighbours(
+    run: str,
+    items: tuple[str, ...],
+    samples: int | None,
+    source: str | None,
+    count: int,
+    out: str | None,
+) -> None:
+    """Show the nearest training images of ITEMs, or of samples: are they copies?"""
+    from latentkit.api import explore
+    from latentkit.pipeline.exploration_figures import item_text, neighbours_figure
+
+    if bool(items) == bool(samples):
+        raise UserError("say of what: one or more ITEMs, or --samples N")
+    opened = _open(run)
+    explored = opened.explored
+    if samples:
+        drawn = explore.samples(opened, samples, source=source)
+        found = explore.neighbours(opened, drawn, k=count)
+        names = [f"sample {number}" for number in range(samples)]
+    else:
+        found = explore.neighbours(opened, items, k=count)
+        names = [item_text(explored, explored.row(item)) for item in items]
+    _write(opened, "neighbours", neighbours_figure(explored, found, names), out)
+
+
+@command.command("settings")
+@click.argument("others", metavar="[RUN]...", nargs=-1)
+@click.option(
+    "--item", "items", metavar="ITEM", multiple=True, help="Repeatable.  [default: 0 to 9]"
+)
+@view
+def settings(run: str, others: tuple[str, ...], items: tuple[str, ...], out: str | None) -> None:
+    """Reconstruct ITEMs with this RUN and with others: more epochs, other latents."""
+    from latentkit.api import explore
+    from latentkit.pipeline.exploration_figures import settings_figure
+
+    runs = [_open(one) for one in (run, *others)]
+    explored = runs[0].explored
+    chosen = items or range(min(10, len(explored.latents())))
+    rows = [explored.row(item) for item in chosen]
+    found = explore.settings(runs, rows)
+    _write(runs[0], "settings", settings_figure(explored, found, rows), out)
+
+
+def _open(run: str) -> Run:
+    from latentkit.api.work import open_run
+
+    load_registry()
+    return open_run(run)
+
+
+def _pair(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    parts: Sequence[str] = [part.strip() for part in text.split(",")]
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        raise UserError(f"--dimensions {text}: should be two numbers, such as 0,1")
+    return int(parts[0]), int(parts[1])
+
+
+def _write(run: Run, name: str, figure: Figure, out: str | None) -> None:
+    """Write the figure, and print where to."""
+    from latentkit.pipeline.exploration_figures import keep_figure, write_figure
+
+    if out is None:
+        paths = keep_figure(run.explored.context.folder, f"explore-{name}", figure)
+    else:
+        paths = write_figure(figure, Path(out))
+    for path in paths:
+        click.echo(path)

@@ -1,0 +1,66 @@
+"""What all of exploration shares: the decoder as a function, and the unit of a walk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Decode = Callable[[Floats], Floats]
+"""Latents (N, D) to images (N, C, H, W) in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class LatentScale:
+    """How latents are spread.
+
+    Args:
+        mean: (D,), of the latents.
+        sigma: (D,), their standard deviation: the unit of a walk.
+        weight: (D,), how much each dimension carries.
+        weight_name: what the weight is, with its unit.
+    """
+
+    mean: Floats
+    sigma: Floats
+    weight: NDArray[np.float64]
+    weight_name: str
+
+    @property
+    def order(self) -> NDArray[np.intp]:
+        """The dimensions (D,), the one that carries most first."""
+        return np.argsort(-self.weight, kind="stable")
+
+    def in_sigmas(self, latents: NDArray[Any]) -> NDArray[np.float64]:
+        """Return how many sigmas from the mean each value (..., D) is; 0 where nothing varies."""
+        away = np.asarray(latents, np.float64) - self.mean
+        return np.divide(away, self.sigma, out=np.zeros_like(away), where=self.sigma > 0)
+
+
+def latent_scale(latents: NDArray[Any], kl: NDArray[Any] | None = None) -> LatentScale:
+    """Return how latents (N, D) are spread.
+
+    Args:
+        latents: of training images.
+        kl: (D,), mean divergence of the posterior from the prior in nats, where there is one;
+            dimensions are else weighed by their variance.
+    """
+    values = np.asarray(latents, np.float64)
+    variance = values.var(axis=0)
+    weight = variance if kl is None else np.asarray(kl, np.float64)
+    return LatentScale(
+        mean=values.mean(axis=0).astype(np.float32),
+        sigma=np.sqrt(variance).astype(np.float32),
+        weight=weight,
+        weight_name="variance" if kl is None else "KL (nats)",
+    )
+
+
+def decode_grid(decode: Decode, latents: Floats) -> Floats:
+    """Return the images (..., C, H, W) of latents (..., D)."""
+    images = decode(np.ascontiguousarray(latents.reshape(-1, latents.shape[-1]), np.float32))
+    return images.reshape(*latents.shape[:-1], *images.shape[1:])

@@ -1,0 +1,116 @@
+"""The nearest training images of anything, and whether that is suspiciously near."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentkit.errors import UserError
+
+_CHUNK_VALUES = 2**22  # of the reference that are made float32 at a time
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The nearest of a reference set, nearest first.
+
+    Args:
+        rows: (M, k), into the reference set.
+        distances: (M, k), Euclidean: latent units, or pixels in [0, 1].
+        typical: the median distance from a test item to its own nearest.
+    """
+
+    rows: NDArray[np.int64]
+    distances: NDArray[np.float64]
+    typical: float
+
+    @property
+    def ratios(self) -> NDArray[np.float64]:
+        """The distance (M,) to the nearest over the typical one: far below 1 is a copy."""
+        return self.distances[:, 0] / max(self.typical, np.finfo(np.float32).tiny)
+
+
+@dataclass(frozen=True)
+class TrainingNeighbours:
+    """Items beside their nearest training images.
+
+    Args:
+        images: (M, C, H, W), what was asked about, in [0, 1].
+        latents: (M, D), its latents.
+        in_latents: its nearest in the latents; rows of the training images.
+        in_pixels: its nearest in the pixels.
+        latent_images: (M, k, C, H, W), uint8: the nearest in the latents.
+        pixel_images: (M, k, C, H, W), uint8: the nearest in the pixels.
+    """
+
+    images: NDArray[np.float32]
+    latents: NDArray[np.float32]
+    in_latents: Nearest
+    in_pixels: Nearest
+    latent_images: NDArray[np.uint8]
+    pixel_images: NDArray[np.uint8]
+
+
+def nearest(
+    queries: NDArray[Any],
+    reference: NDArray[Any],
+    k: int,
+    tests: NDArray[Any],
+    rows: NDArray[np.int64] | None = None,
+) -> Nearest:
+    """Find the ``k`` nearest of a reference set by looking at all of it, a piece at a time.
+
+    Args:
+        queries: (M, ...).
+        reference: (N, ...), may be memory-mapped; uint8 stands for pixels and is divided by 255.
+        k: how many.
+        tests: (T, ...), test items that say what distance is typical.
+        rows: (R,), those of the reference that are looked at; all where None. What is found is
+            counted in the reference.
+
+    Raises:
+        UserError: the reference set has fewer than ``k``.
+    """
+    looked = np.arange(len(reference)) if rows is None else rows
+    if not 1 <= k <= len(looked):
+        raise UserError(f"{len(looked):,} training images have no {k} nearest")
+    asked = np.concatenate([_as_rows(queries), _as_rows(tests)])
+    found, distances = _search(asked, reference, looked, k)
+    count = len(queries)
+    return Nearest(found[:count], distances[:count], float(np.median(distances[count:, 0])))
+
+
+def _search(
+    asked: NDArray[np.float32], reference: NDArray[Any], looked: NDArray[np.int64], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return rows and distances (M, k) of the nearest, in their order."""
+    m, width = asked.shape
+    step = max(k, _CHUNK_VALUES // width)
+    spare = k + 4  # rounding may swap near ties: more are kept, and measured exactly
+    best_rows = np.zeros((m, 0), np.int64)
+    best = np.zeros((m, 0), np.float32)
+    for start in range(0, len(looked), step):
+        piece = looked[start : start + step]
+        values = _as_rows(reference[piece])
+        squares = np.einsum("ij,ij->i", values, values) - 2 * (asked @ values.T)
+        candidates = np.concatenate([best, squares], axis=1)
+        owners = np.concatenate([best_rows, np.broadcast_to(piece, squares.shape)], axis=1)
+        kept = min(spare, candidates.shape[1])
+        columns = np.argpartition(candidates, kept - 1, axis=1)[:, :kept]
+        best = np.take_along_axis(candidates, columns, axis=1)
+        best_rows = np.take_along_axis(owners, columns, axis=1)
+    distances = np.empty(best.shape)
+    for query, own in enumerate(best_rows):
+        away = _as_rows(reference[own]).astype(np.float64) - asked[query]
+        distances[query] = np.linalg.norm(away, axis=1)
+    order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(best_rows, order, 1), np.take_along_axis(distances, order, 1)
+
+
+def _as_rows(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return items (N, ...) as float32 rows; bytes as pixels in [0, 1]."""
+    rows = values.reshape(len(values), -1).astype(np.float32)
+    return rows / np.float32(255) if values.dtype == np.uint8 else rows

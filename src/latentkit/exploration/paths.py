@@ -1,0 +1,173 @@
+"""Ways from one latent to another: a line, an arc, or from neighbour to neighbour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentkit.errors import UserError
+from latentkit.exploration.common import Decode, Floats
+
+Doubles = NDArray[np.float64]
+Rows = NDArray[np.int64]
+WAYS = ("linear", "spherical", "graph")
+_PARALLEL = 1e-6  # radians
+_STEEPEST = np.pi - 1e-3  # beyond it rounding decides which way round an arc goes
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """Images on the way from one latent to another.
+
+    Args:
+        way: ``linear``, ``spherical`` or ``graph``.
+        latents: (S, D), from one to the other.
+        images: (S, C, H, W), decoded, in [0, 1].
+        positions: (S,), the share of the way, 0 to 1.
+        length: of the whole way, Euclidean, in latent units.
+        through: (M,), rows of the latents of the graph that the way passes; empty for others.
+    """
+
+    way: str
+    latents: Floats
+    images: Floats
+    positions: Doubles
+    length: float
+    through: Rows
+
+
+def linear_path(a: Floats, b: Floats, positions: Doubles) -> Doubles:
+    """Return latents (S, D) on the line from a to b, each (D,), at shares (S,) of the way."""
+    share = positions[:, None]
+    return (1 - share) * np.asarray(a, np.float64) + share * np.asarray(b, np.float64)
+
+
+def spherical_path(a: Floats, b: Floats, positions: Doubles, centre: Floats) -> Doubles:
+    """Return latents (S, D) on the arc around ``centre`` (D,) from a to b.
+
+    The direction turns evenly (slerp: K. Shoemake, SIGGRAPH 1985), the distance from the centre
+    changes linearly. Where a and b have one direction, or one of them is the centre, it is a line.
+
+    Raises:
+        UserError: a and b have opposite directions, between which there is no single arc.
+    """
+    middle = np.asarray(centre, np.float64)
+    ends = np.stack([a, b]).astype(np.float64) - middle
+    radii = np.linalg.norm(ends, axis=1)
+    if not radii.all():
+        return linear_path(a, b, positions)
+    first, second = ends / radii[:, None]
+    angle = 2 * np.arctan2(np.linalg.norm(first - second), np.linalg.norm(first + second))
+    if angle < _PARALLEL:
+        return linear_path(a, b, positions)
+    if angle > _STEEPEST:
+        raise UserError(
+            "the two latents lie on opposite sides of the centre, and no single arc joins them: "
+            "interpolate linearly"
+        )
+    share = positions[:, None]
+    turned = np.sin((1 - share) * angle) * first + np.sin(share * angle) * second
+    return middle + ((1 - share) * radii[0] + share * radii[1]) * turned / np.sin(angle)
+
+
+def graph_path(
+    a: Floats, b: Floats, positions: Doubles, latents: Floats, n_neighbors: int = 10
+) -> tuple[Doubles, Rows]:
+    """Return latents (S, D) on the shortest way from a to b over a nearest-neighbour graph.
+
+    Two of latents (N, D), a and b are joined where one is among the nearest of the other, by an
+    edge as long as they are apart.
+
+    Returns:
+        Points at even distances on the way, and the rows (M,) of ``latents`` that it passes.
+
+    Raises:
+        UserError: too few latents, or the graph has no way from a to b.
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import dijkstra
+
+    from latentkit.neighbors import NeighborIndex
+
+    nodes = np.concatenate([latents, a[None], b[None]])
+    found = NeighborIndex(nodes).neighbors(n_neighbors)
+    starts = np.arange(0, found.indices.size + 1, n_neighbors)
+    # An edge of length 0 would be none: duplicates are a hair apart.
+    lengths = np.maximum(found.distances.astype(np.float64).ravel(), np.finfo(np.float32).tiny)
+    size = len(nodes)
+    graph = csr_array((lengths, found.indices.ravel(), starts), shape=(size, size))
+    start, end = size - 2, size - 1
+    reached, before = dijkstra(graph, directed=False, indices=start, return_predecessors=True)
+    if not np.isfinite(reached[end]):
+        raise UserError(
+            f"the graph of {n_neighbors} nearest neighbours has no way between the two: ask for "
+            f"more neighbours, or interpolate linearly"
+        )
+    passed = [end]
+    while passed[-1] != start:
+        passed.append(int(before[passed[-1]]))
+    corners = nodes[passed[::-1]].astype(np.float64)
+    return _even_points(corners, positions), np.array(passed[-2:0:-1], np.int64)
+
+
+def interpolate(
+    decode: Decode,
+    a: Floats,
+    b: Floats,
+    *,
+    way: str = "linear",
+    steps: int = 10,
+    centre: Floats | None = None,
+    latents: Floats | None = None,
+    n_neighbors: int = 10,
+) -> Interpolation:
+    """Go from latent a to latent b, each (D,), in even steps.
+
+    Args:
+        decode: makes images of latents.
+        a: where it begins.
+        b: where it ends.
+        way: one of `WAYS`.
+        steps: images, both ends included.
+        centre: (D,), what an arc goes around; the origin where None.
+        latents: (N, D), the points of the graph.
+        n_neighbors: how many each is joined to.
+
+    Raises:
+        UserError: fewer than two steps, or there is no such way between the two.
+    """
+    if steps < 2:
+        raise UserError(f"an interpolation needs 2 or more steps, not {steps}")
+    positions = np.linspace(0, 1, steps)
+    through = np.empty(0, np.int64)
+    if way == "linear":
+        path = linear_path(a, b, positions)
+        length = float(np.linalg.norm(path[-1] - path[0]))
+    elif way == "spherical":
+        around = np.zeros_like(a) if centre is None else centre
+        path = spherical_path(a, b, positions, around)
+        length = _length(spherical_path(a, b, np.linspace(0, 1, 513), around))
+    elif way == "graph":
+        if latents is None:
+            raise UserError("a way over the nearest-neighbour graph needs latents to go through")
+        path, through = graph_path(a, b, positions, latents, n_neighbors)
+        length = _length(np.concatenate([a[None], latents[through], b[None]]))
+    else:
+        raise UserError(f"there is no way {way!r}; there is {', '.join(WAYS)}")
+    values = path.astype(np.float32)
+    return Interpolation(way, values, decode(values), positions, length, through)
+
+
+def _even_points(corners: Doubles, positions: Doubles) -> Doubles:
+    """Return points (S, D) at shares (S,) of the length of a polyline (M, D)."""
+    steps = np.linalg.norm(np.diff(corners, axis=0), axis=1)
+    along = np.concatenate([[0], np.cumsum(steps)])
+    places = positions * along[-1]
+    columns = [np.interp(places, along, column) for column in corners.T]
+    return np.stack(columns, axis=1)
+
+
+def _length(points: NDArray[np.floating]) -> float:
+    return float(np.linalg.norm(np.diff(np.asarray(points, np.float64), axis=0), axis=1).sum())

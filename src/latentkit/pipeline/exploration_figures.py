@@ -1,0 +1,220 @@
+"""What was found in a latent space, drawn with the names of the run it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from latentkit.errors import LatentkitError, UserError
+from latentkit.exploration.arithmetic import Arithmetic
+from latentkit.exploration.nearest import TrainingNeighbours
+from latentkit.exploration.paths import Interpolation
+from latentkit.exploration.plane import ManifoldGrid
+from latentkit.exploration.samples import Samples
+from latentkit.exploration.settings import Settings
+from latentkit.exploration.traversal import Traversals
+from latentkit.figures.exploration import image_table, manifold_figure, traversal_table
+from latentkit.figures.style import save_png, save_svg, shown
+from latentkit.pipeline.explored import ExploredRun
+from latentkit.runs.commit import write_atomically
+from latentkit.runs.folder import RunFolder
+
+_STAGE = "pictures"
+_PER_ROW = 10
+WRITERS = {".png": save_png, ".svg": save_svg}
+
+
+def traversal_figure(run: ExploredRun, found: Traversals, item: int | None) -> Figure:
+    """Draw traversals from a test item, or from the mean where None."""
+    start = "the mean training latent" if item is None else item_text(run, item)
+    unit = found.weight_name
+    names = [
+        f"latent {dimension}\n{unit.partition(' ')[0]} {weight:.3g}"
+        for dimension, weight in zip(found.dimensions, found.weights, strict=True)
+    ]
+    caption = (
+        f"From {start}: one latent dimension a row, set to so many standard deviations of the "
+        f"training latents from their mean; the others stay. Sorted by {unit}; "
+        f"{len(names)} of {len(found.start)} dimensions."
+    )
+    title = f"{_model(run)}: latent traversals"
+    return traversal_table(found.images, found.sigmas, names, title, caption)
+
+
+def grid_figure(run: ExploredRun, found: ManifoldGrid) -> Figure:
+    """Draw a decoded plane under the test latents."""
+    flat = found.latents.shape[-1] == 2
+    rest = "" if flat else " Test latents are shown where they fall on the plane, near or far."
+    return manifold_figure(
+        found.images,
+        found.x,
+        found.y,
+        found.names,
+        found.points,
+        run.labels() if run.labelled else None,
+        run.class_names,
+        f"{_model(run)}: a plane of the latents, decoded",
+        f"The grid reaches over the middle 98 % of the test latents on each axis.{rest}",
+    )
+
+
+def interpolation_figure(
+    run: ExploredRun, found: Sequence[Interpolation], items: tuple[int, int]
+) -> Figure:
+    """Draw one or several ways between two test items, with the originals at the ends."""
+    cells = np.stack([walk.images for walk in found])
+    heads = [f"{share:.0%}" for share in found[0].positions]
+    try:
+        originals = run.images(np.array(items))
+    except LatentkitError:
+        originals = None
+    if originals is not None:
+        ends = np.full((2, len(found), *originals.shape[1:]), np.nan, np.float32)
+        ends[:, 0] = originals
+        cells = np.concatenate([ends[0][:, None], cells, ends[1][:, None]], axis=1)
+        heads = ["original", *heads, "original"]
+    names = [
+        f"{walk.way}\nlength {walk.length:.3g}"
+        + (f"\nby {len(walk.through)} latents" if walk.way == "graph" else "")
+        for walk in found
+    ]
+    first, last = (item_text(run, item) for item in items)
+    caption = (
+        f"From {first} to {last}, in even steps; the length of each way is in latent units. Graph: "
+        f"the shortest way over nearest neighbours among the training latents."
+    )
+    kept = caption if any(walk.way == "graph" for walk in found) else caption.partition(" Graph")[0]
+    return image_table(cells, names, heads, f"{_model(run)}: interpolation", caption=kept)
+
+
+def samples_figure(run: ExploredRun, found: Sequence[Samples]) -> Figure:
+    """Draw samples, those of each source in rows of their own."""
+    rows, names = [], []
+    for samples in found:
+        for start in range(0, len(samples.images), _PER_ROW):
+            row = np.full((_PER_ROW, *samples.images.shape[1:]), np.nan, np.float32)
+            piece = samples.images[start : start + _PER_ROW]
+            row[: len(piece)] = piece
+            rows.append(row)
+            names.append(samples.source.partition(" of ")[0] if start == 0 else "")
+    sources = "; ".join(f"{len(samples.images)} from the {samples.source}" for samples in found)
+    return image_table(
+        np.stack(rows),
+        names,
+        [""] * _PER_ROW,
+        f"{_model(run)}: decoded samples",
+        caption=f"No test image: {sources}.",
+    )
+
+
+def arithmetic_figure(
+    run: ExploredRun, found: Arithmetic, item: int, plus: str, minus: str
+) -> Figure:
+    """Draw an item to which the difference of two classes is added."""
+    cells = np.concatenate([found.mean_images[::-1], found.images])[None]
+    heads = [f"mean of\n{minus}", f"mean of\n{plus}"]
+    heads += [f"+ {amount:.3g} ×" if amount else "item" for amount in found.amounts]
+    return image_table(
+        cells,
+        [""],
+        heads,
+        f"{_model(run)}: {item_text(run, item)} + {plus} − {minus}",
+        caption=(
+            f"To the latent of the item the mean training latent of {plus} minus that of {minus} "
+            f"is added, so many times, and decoded."
+        ),
+    )
+
+
+def neighbours_figure(run: ExploredRun, found: TrainingNeighbours, names: Sequence[str]) -> Figure:
+    """Draw items beside their nearest training images, in latents and in pixels."""
+    count, k = found.in_latents.rows.shape
+    gap = np.full((count, 1, *found.images.shape[1:]), np.nan, np.float32)
+    sides = [
+        images.astype(np.float32) / 255 for images in (found.latent_images, found.pixel_images)
+    ]
+    cells = np.concatenate([found.images[:, None], sides[0], gap, sides[1]], axis=1)
+    heads = ["item", *_ordinals("latents", k), "", *_ordinals("pixels", k)]
+    near, pixel = found.in_latents, found.in_pixels
+    notes = [
+        ["", *(f"{d:.3g}" for d in a), "", *(f"{d:.3g}" for d in b)]
+        for a, b in zip(near.distances, pixel.distances, strict=True)
+    ]
+    rows = [
+        f"{name}\nlatents {a:.2f}×\npixels {b:.2f}×"
+        for name, a, b in zip(names, near.ratios, pixel.ratios, strict=True)
+    ]
+    caption = (
+        f"Below each training image: its Euclidean distance. At the left: the distance of the "
+        f"nearest over the median that test items have ({near.typical:.3g} in latents, "
+        f"{pixel.typical:.3g} in pixels); far below 1× is a copy."
+    )
+    title = f"{_model(run)}: nearest training images"
+    return image_table(cells, rows, heads, title, notes=notes, caption=caption)
+
+
+def settings_figure(run: ExploredRun, found: Settings, items: Sequence[int]) -> Figure:
+    """Draw test items above what each of several runs makes of them."""
+    cells = np.concatenate([found.originals[None], found.images])
+    means = found.errors.mean(axis=1)
+    names = ["original", *(f"{n}\nmean {m:.4f}" for n, m in zip(found.names, means, strict=True))]
+    notes = [[""] * len(items), *([f"{e:.4f}" for e in row] for row in found.errors)]
+    dataset = run.context.config.dataset.name
+    return image_table(
+        cells,
+        names,
+        [f"test {item}" for item in items],
+        f"{dataset}: the same items under different settings",
+        notes=notes,
+        caption="Below each reconstruction: its mean squared error a pixel to the original.",
+    )
+
+
+def item_text(run: ExploredRun, row: int) -> str:
+    """Return a test item's number, and its class where it is known."""
+    if not run.labelled:
+        return f"test item {row}"
+    return f"test item {row} ({shown(run.class_names, int(run.labels()[row]))})"
+
+
+def write_figure(figure: Figure, path: Path) -> list[Path]:
+    """Write a figure as its suffix says, or as PNG and as SVG where there is none.
+
+    Raises:
+        UserError: another suffix.
+    """
+    if path.suffix and path.suffix not in WRITERS:
+        raise UserError(f"{path}: figures are written as {' or '.join(WRITERS)}")
+    chosen = [path.suffix] if path.suffix else list(WRITERS)
+    paths = [path if path.suffix else path.with_name(f"{path.name}{suffix}") for suffix in chosen]
+    for target in paths:
+        write_atomically(target, partial(WRITERS[target.suffix], figure))
+    return paths
+
+
+def keep_figure(folder: RunFolder, name: str, figure: Figure) -> list[Path]:
+    """Commit a figure to a run's folder, as PNG and as SVG.
+
+    Raises:
+        LockedError: the run is being written.
+    """
+    relatives = [f"figures/{name}{suffix}" for suffix in WRITERS]
+    with folder.writing():
+        for relative, write in zip(relatives, WRITERS.values(), strict=True):
+            folder.commit(relative, _STAGE, partial(write, figure))
+        folder.manifest.write(folder.path)
+    return [folder.path / relative for relative in relatives]
+
+
+def _ordinals(where: str, k: int) -> list[str]:
+    return [f"{where} 1", *(str(number) for number in range(2, k + 1))]
+
+
+def _model(run: ExploredRun) -> str:
+    config = run.context.config
+    dimension = run.latents().shape[1]
+    return f"{config.model.name} on {config.dataset.name}, {dimension} latents"

@@ -1,0 +1,209 @@
+"""What exploration draws on in a run: latents, images, and the model as functions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from latentkit.data.batches import EVALUATION_BATCH
+from latentkit.errors import LatentkitError, UserError
+from latentkit.evaluation.inference import decode
+from latentkit.exploration.common import Floats, LatentScale, latent_scale
+from latentkit.exploration.nearest import TrainingNeighbours, nearest
+from latentkit.exploration.samples import Samples
+from latentkit.nn.gaussian import kl_to_standard_normal
+from latentkit.pipeline.context import DATA, RunContext, latents_path
+from latentkit.pipeline.items import item_row
+from latentkit.plugin.protocols import Generative
+from latentkit.plugin.seeds import short_stream_seed
+from latentkit.registry.targets import fault_of
+
+_SCALE_IMAGES = 1000  # whose posterior the KL of each dimension is averaged over
+_DRAWN = 10_000  # training latents that a density or a graph is made of
+_TYPICAL = 200  # test items that say what distance is typical
+
+
+class ExploredRun:
+    """A run whose latents are looked at; everything is loaded when first needed.
+
+    Args:
+        context: of the run.
+        model: trained, in eval mode, on the context's device.
+    """
+
+    def __init__(self, context: RunContext, model: Any) -> None:
+        self.context = context
+        self.model = model
+
+    @property
+    def id(self) -> str:
+        """The run's name."""
+        return self.context.folder.manifest.id
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether new images can be drawn from the model itself."""
+        return isinstance(self.model, Generative)
+
+    @property
+    def seed(self) -> int:
+        """Of everything random in an exploration."""
+        return short_stream_seed(self.context.seed, "exploration")
+
+    def latents(self, split: str = "test") -> Floats:
+        """Return the latents (N, D) of a split."""
+        latents: Floats = self._arrays[split]["latents"]
+        return latents
+
+    def labels(self, split: str = "test") -> NDArray[np.int64]:
+        """Return the labels (N,) of a split.
+
+        Raises:
+            UserError: there are none.
+        """
+        if "labels" not in self._arrays[split]:
+            name = self.context.config.dataset.name
+            raise UserError(f"data set {name!r} has no labels: name items by their number")
+        return self._arrays[split]["labels"]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the data set has labels."""
+        return "labels" in self._arrays["test"]
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The name of each label."""
+        return tuple(self.context.folder.json(DATA)["class_names"])
+
+    @cached_property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        channels, height, width = self.context.folder.json(DATA)["image_shape"]
+        return channels, height, width
+
+    def row(self, item: int | str) -> int:
+        """Return the row of a test item that is given by its number or as ``class:NAME[:i]``.
+
+        Raises:
+            UserError: there is no such item.
+        """
+        labels = self.labels() if isinstance(item, str) and item.startswith("class:") else None
+        return item_row(item, len(self.latents()), labels, self.class_names)
+
+    def images(self, rows: NDArray[np.integer[Any]]) -> Floats:
+        """Return test images (M, C, H, W) in [0, 1]."""
+        chosen = self.context.images("test").images[self._arrays["test"]["index"][rows]]
+        return chosen.astype(np.float32) / 255
+
+    def decode(self, latents: Floats) -> Floats:
+        """Return the images (N, C, H, W) in [0, 1] of latents (N, D)."""
+        return decode(self.model, latents, self.context.device)
+
+    @torch.no_grad()
+    def encode(self, images: Floats) -> Floats:
+        """Return the latents (N, D) of images (N, C, H, W) in [0, 1]."""
+        batches = torch.split(torch.from_numpy(np.ascontiguousarray(images)), EVALUATION_BATCH)
+        with fault_of("the model's encode failed"):
+            codes = [self.model.encode(batch.to(self.context.device)) for batch in batches]
+        return np.concatenate([part.float().cpu().numpy() for part in codes])
+
+    @cached_property
+    def scale(self) -> LatentScale:
+        """How training latents are spread.
+
+        The weight of a dimension is its KL where the model has a posterior. Where the images
+        are not to be had it is the variance, as for any other model.
+        """
+        return latent_scale(self.latents("train"), self._kl())
+
+    @property
+    def centre(self) -> Floats:
+        """What arcs go around: the prior's mean, or that of the training latents."""
+        mean = self.scale.mean
+        return np.zeros_like(mean) if self.has_prior else mean
+
+    @cached_property
+    def drawn_latents(self) -> Floats:
+        """Training latents, or a draw of them where there are more than a density needs."""
+        latents = self.latents("train")
+        if len(latents) <= _DRAWN:
+            return latents
+        rows = np.random.default_rng(self.seed).choice(len(latents), _DRAWN, replace=False)
+        return latents[np.sort(rows)]
+
+    def prior_samples(self, count: int, seed: int | None = None) -> Samples:
+        """Draw ``count`` images from the model's prior.
+
+        Raises:
+            UserError: it has none.
+        """
+        name = self.context.config.model.name
+        if not self.has_prior:
+            raise UserError(
+                f"model {name!r} has no prior to draw from: draw from a mixture that is fitted to "
+                f"its latents instead"
+            )
+        chosen = self.seed if seed is None else seed
+        generator = torch.Generator(self.context.device).manual_seed(chosen)
+        with torch.no_grad(), fault_of(f"model {name!r} failed to draw samples"):
+            images = self.model.sample(count, generator).float().cpu().contiguous().numpy()
+        return Samples("prior", images)
+
+    def neighbours(
+        self, images: Floats, latents: Floats, k: int, *, decoded: bool
+    ) -> TrainingNeighbours:
+        """Find the nearest training images of images (M, C, H, W) with latents (M, D).
+
+        Args:
+            images: in [0, 1].
+            latents: of the same items.
+            k: how many to find for each.
+            decoded: the images came out of the decoder, which smooths them; what distance is
+                typical is then told by reconstructions of test items, else by test images.
+        """
+        index = self._arrays["train"]["index"]
+        count = len(self.latents())
+        rows = np.linspace(0, count - 1, min(_TYPICAL, count)).astype(np.int64)
+        test_latents = self.latents()[rows]
+        test_images = self.decode(test_latents) if decoded else self.images(rows)
+        training = self.context.images("train").images
+        found = nearest(latents, self.latents("train"), k, test_latents)
+        in_latents = replace(found, rows=index[found.rows])
+        in_pixels = nearest(images, training, k, test_images, index)
+        return TrainingNeighbours(
+            images=images,
+            latents=latents,
+            in_latents=in_latents,
+            in_pixels=in_pixels,
+            latent_images=training[in_latents.rows],
+            pixel_images=training[in_pixels.rows],
+        )
+
+    @cached_property
+    def _arrays(self) -> dict[str, dict[str, NDArray[Any]]]:
+        return {
+            split: self.context.folder.arrays(latents_path(split)) for split in ("train", "test")
+        }
+
+    @torch.no_grad()
+    def _kl(self) -> NDArray[np.float64] | None:
+        """Return the mean KL (D,) of each dimension from a standard normal prior, in nats."""
+        if not self.has_prior:
+            return None
+        try:
+            images = self.images(np.arange(min(_SCALE_IMAGES, len(self.latents()))))
+        except LatentkitError:
+            return None
+        with fault_of("the model's posterior failed"):
+            batch = torch.from_numpy(images).to(self.context.device)
+            mu, log_var = self.model.posterior(batch)
+        kl: NDArray[np.float64] = (
+            kl_to_standard_normal(mu.float(), log_var.float()).mean(0).double().cpu().numpy()
+        )
+        return kl
