@@ -1,0 +1,79 @@
+import re
+from pathlib import Path
+
+import pytest
+from matplotlib.image import imread
+
+import latentkit as lk
+
+VIEWS = [
+    ["traversal", "--item", "class:3", "--steps", 5],
+    ["grid", "--steps", 4],
+    ["interpolate", "class:0", "class:7", "--steps", 5],
+    ["samples", "-n", 12, "--components", 3],
+    ["arithmetic", "class:1", "--plus", "7", "--minus", "1"],
+    ["neighbours", 0, "class:7", "--count", 2],
+    ["settings", "--item", 0, "--item", 1],
+]
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view[0])
+def test_a_view_is_drawn_into_the_figures_of_the_run(latentkit, finished, view):
+    ended = latentkit("explore", finished, *view)
+    assert ended.code == 0, ended.err
+    paths = [finished / "figures" / f"explore-{view[0]}{suffix}" for suffix in (".png", ".svg")]
+    assert ended.out.split() == [str(path) for path in paths]
+    pixels = imread(paths[0])
+    assert pixels.std() > 0.05
+    assert pixels.shape[1] > 300
+    drawn = paths[1].read_text(encoding="utf-8")
+    assert "conv-ae on digits" in drawn or "digits: the same items" in drawn
+    assert lk.open(finished).figures[f"explore-{view[0]}"] == paths[0]
+
+
+def test_the_same_view_is_the_same_bytes(latentkit, finished):
+    drawn = []
+    for name in ("a", "b"):
+        ended = latentkit("explore", finished, "samples", "-n", 4, "--out", name)
+        assert ended.code == 0, ended.err
+        assert ended.out.split() == [f"{name}.png", f"{name}.svg"]
+        drawn.append([Path(path).read_bytes() for path in ended.out.split()])
+    assert drawn[0] == drawn[1]
+    assert not (finished / "figures" / "explore-samples.png").exists()
+
+
+def test_a_file_is_written_as_its_suffix_says(latentkit, finished):
+    ended = latentkit("explore", finished, "grid", "--steps", 2, "--out", "plane.svg")
+    assert ended.out.split() == ["plane.svg"]
+    ended = latentkit("explore", finished, "grid", "--steps", 2, "--out", "plane.pdf")
+    assert ended.code == 2
+    assert "plane.pdf: figures are written as .png or .svg" in ended.error
+
+
+def test_several_runs_are_told_apart_by_their_options(latentkit, finished, small):
+    other = latentkit("run", *small, "--seed", 1, "--quiet").out.strip()
+    ended = latentkit("explore", finished, "settings", other, "--out", "both.svg")
+    assert ended.code == 0, ended.err
+    drawn = Path("both.svg").read_text(encoding="utf-8")
+    assert re.findall(r"seed \d", drawn) == ["seed 0", "seed 1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "say what to look at: traversal, grid, interpolate"),
+        (["travers"], "no view 'travers' (did you mean 'traversal'?)"),
+        (["traversal", "--item", 360], "no test item 360: the numbers go from 0 to 359"),
+        (["traversal", "--dimension", 3], "no latent dimension 3: the latents have 0 to 2"),
+        (["grid", "--dimensions", "0"], "should be two numbers, such as 0,1"),
+        (["interpolate", "0", "class:x"], "no class 'x'; there is 0, 1, 2"),
+        (["samples", "--from", "prior"], "model 'conv-ae' has no prior to draw from"),
+        (["samples", "-n", 0], "0 samples cannot be drawn"),
+        (["neighbours"], "say of what: one or more ITEMs, or --samples N"),
+        (["settings", "absent"], "there is no run 'absent'"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told_in_one_line(latentkit, finished, arguments, message):
+    ended = latentkit("explore", finished, *arguments)
+    assert ended.code == 2, ended
+    assert message in ended.error

@@ -1,0 +1,41 @@
+"""Every command and the Python of the page on exploration run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from latentkit.cli.main import main
+
+pytestmark = pytest.mark.usefixtures("one_cpu")
+
+PAGE = (Path(__file__).parents[2] / "docs" / "exploration.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.M | re.S)
+
+
+def quick(line: str) -> str:
+    return f"{line.replace('--epochs 5', '')} --epochs 1" if " run " in line else line
+
+
+def test_the_commands_and_the_python_of_the_page_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    commands = [line for block in blocks("console") for line in block.splitlines()]
+    for line in commands:
+        monkeypatch.setattr(sys, "argv", shlex.split(quick(line)))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        assert not ended.value.code, f"{line}\n{printed.err}"
+        if " explore " in line:
+            assert [Path(path).exists() for path in printed.out.split()] == [True, True]
+    (block,) = blocks("python")
+    exec(compile(block, "exploration.py", "exec"), {})
+    expected = re.findall(r"^print\(.*\)  # (.+)$", block, re.M)
+    assert capsys.readouterr().out.splitlines() == expected
