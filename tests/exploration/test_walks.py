@@ -152,10 +152,17 @@ def test_a_way_over_neighbours_follows_the_ring_that_a_line_would_cut():
 
 
 def test_islands_have_no_way_between_them():
-    islands = np.concatenate([ring(50), ring(50) + 100])
+    islands = np.concatenate([ring(200), ring(200) + 100])
     positions = np.linspace(0, 1, 3)
-    with pytest.raises(UserError, match="has no way between the two: ask for more neighbours"):
-        graph_path(islands[0], islands[60], positions, islands, 5)
+    with pytest.raises(UserError, match="160 nearest neighbours has no way between the two: ask"):
+        graph_path(islands[0], islands[260], positions, islands, 5)
+
+
+def test_neighbours_are_doubled_until_there_is_a_way():
+    islands = np.concatenate([ring(12), ring(12) + 100])
+    points, _, degree = graph_path(islands[0], islands[20], np.linspace(0, 1, 3), islands, 5)
+    assert degree == 20
+    assert np.allclose(points[[0, -1]], islands[[0, 20]])
 
 
 def test_a_way_that_is_unknown_or_has_no_steps_is_refused():

@@ -55,6 +55,7 @@ __all__ = [
 
 Item = int | str
 Source = Literal["prior", "mixture"]
+Way = Literal["linear", "spherical", "graph"]
 
 
 def traversals(
@@ -109,7 +110,7 @@ def interpolate(
     a: Item,
     b: Item,
     *,
-    way: Literal["linear", "spherical", "graph"] = "linear",
+    way: Way = "linear",
     steps: int = 10,
     n_neighbors: int = NEIGHBOURS,
 ) -> Interpolation:
@@ -123,7 +124,7 @@ def interpolate(
             where there is no prior; or ``graph``, the shortest way over the nearest-neighbour
             graph of training latents (of 10,000 drawn ones, where there are more).
         steps: images, both ends included.
-        n_neighbors: of each latent in the graph.
+        n_neighbors: of each latent in the graph; doubled, up to 160, until there is a way.
     """
     explored = run.explored
     rows = explored.row(a), explored.row(b)

@@ -14,10 +14,11 @@ from latentkit.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from latentkit.api.explore import Source, Way
     from latentkit.api.handle import Run
 
-WAYS = ("linear", "spherical", "graph")
-SOURCES = ("prior", "mixture")
+WAYS: tuple[Way, ...] = ("linear", "spherical", "graph")
+SOURCES: tuple[Source, ...] = ("prior", "mixture")
 
 
 class Views(click.Group):
@@ -117,7 +118,7 @@ def grid(run: str, dimensions: str | None, steps: int, out: str | None) -> None:
 )
 @view
 def interpolate(
-    run: str, a: str, b: str, ways: tuple[str, ...], steps: int, neighbours: int, out: str | None
+    run: str, a: str, b: str, ways: tuple[Way, ...], steps: int, neighbours: int, out: str | None
 ) -> None:
     """Go from one ITEM to another: on a line, an arc, and from neighbour to neighbour."""
     from latentkit.api import explore
@@ -143,7 +144,7 @@ def interpolate(
 def samples(
     run: str,
     count: int,
-    sources: tuple[str, ...],
+    sources: tuple[Source, ...],
     components: int,
     seed: int | None,
     out: str | None,
@@ -190,7 +191,7 @@ def neighbours(
     run: str,
     items: tuple[str, ...],
     samples: int | None,
-    source: str | None,
+    source: Source | None,
     count: int,
     out: str | None,
 ) -> None:

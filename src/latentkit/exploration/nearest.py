@@ -30,7 +30,9 @@ class Nearest:
     @property
     def ratios(self) -> NDArray[np.float64]:
         """The distance (M,) to the nearest over the typical one: far below 1 is a copy."""
-        return self.distances[:, 0] / max(self.typical, np.finfo(np.float32).tiny)
+        tiny = float(np.finfo(np.float32).tiny)
+        ratios: NDArray[np.float64] = self.distances[:, 0] / max(self.typical, tiny)
+        return ratios
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,13 @@ from numpy.typing import NDArray
 from latentkit.errors import UserError
 from latentkit.exploration.common import Decode, Floats
 
+if TYPE_CHECKING:
+    from latentkit.neighbors import Neighbors
+
 Doubles = NDArray[np.float64]
 Rows = NDArray[np.int64]
 WAYS = ("linear", "spherical", "graph")
+_MOST_NEIGHBORS = 160
 _PARALLEL = 1e-6  # radians
 _STEEPEST = np.pi - 1e-3  # beyond it rounding decides which way round an arc goes
 
@@ -28,6 +33,7 @@ class Interpolation:
         positions: (S,), the share of the way, 0 to 1.
         length: of the whole way, Euclidean, in latent units.
         through: (M,), rows of the latents of the graph that the way passes; empty for others.
+        n_neighbors: that each latent of the graph is joined to; 0 for others.
     """
 
     way: str
@@ -36,6 +42,7 @@ class Interpolation:
     positions: Doubles
     length: float
     through: Rows
+    n_neighbors: int
 
 
 def linear_path(a: Floats, b: Floats, positions: Doubles) -> Doubles:
@@ -69,47 +76,62 @@ def spherical_path(a: Floats, b: Floats, positions: Doubles, centre: Floats) -> 
         )
     share = positions[:, None]
     turned = np.sin((1 - share) * angle) * first + np.sin(share * angle) * second
-    return middle + ((1 - share) * radii[0] + share * radii[1]) * turned / np.sin(angle)
+    arc: Doubles = middle + ((1 - share) * radii[0] + share * radii[1]) * turned / np.sin(angle)
+    return arc
 
 
 def graph_path(
     a: Floats, b: Floats, positions: Doubles, latents: Floats, n_neighbors: int = 10
-) -> tuple[Doubles, Rows]:
+) -> tuple[Doubles, Rows, int]:
     """Return latents (S, D) on the shortest way from a to b over a nearest-neighbour graph.
 
     Two of latents (N, D), a and b are joined where one is among the nearest of the other, by an
-    edge as long as they are apart.
+    edge as long as they are apart. Where the graph has no way from a to b, the number of
+    neighbours is doubled until it has, up to `_MOST_NEIGHBORS`.
 
     Returns:
-        Points at even distances on the way, and the rows (M,) of ``latents`` that it passes.
+        Points at even distances on the way, the rows (M,) of ``latents`` that it passes, and the
+        number of neighbours.
 
     Raises:
-        UserError: too few latents, or the graph has no way from a to b.
+        UserError: the graph has no way from a to b, or is to have no edges.
     """
+    from latentkit.neighbors import NeighborIndex
+
+    if n_neighbors < 1:
+        raise UserError(f"a graph of {n_neighbors} nearest neighbours has no edges: 1 or more")
+    nodes = np.concatenate([latents, a[None], b[None]])
+    index = NeighborIndex(nodes)
+    count = min(n_neighbors, len(latents))
+    most = min(max(count, _MOST_NEIGHBORS), len(latents))
+    while (passed := _shortest(index.neighbors(count))) is None:
+        if count == most:
+            raise UserError(
+                f"the graph of {count} nearest neighbours has no way between the two: ask for "
+                f"more neighbours, or interpolate linearly"
+            )
+        count = min(2 * count, most)
+    return _even_points(nodes[passed].astype(np.float64), positions), passed[1:-1], count
+
+
+def _shortest(found: Neighbors) -> Rows | None:
+    """Return the nodes on the shortest way from the last but one to the last; None without one."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import dijkstra
 
-    from latentkit.neighbors import NeighborIndex
-
-    nodes = np.concatenate([latents, a[None], b[None]])
-    found = NeighborIndex(nodes).neighbors(n_neighbors)
-    starts = np.arange(0, found.indices.size + 1, n_neighbors)
+    size, degree = found.indices.shape
+    starts = np.arange(0, found.indices.size + 1, degree)
     # An edge of length 0 would be none: duplicates are a hair apart.
     lengths = np.maximum(found.distances.astype(np.float64).ravel(), np.finfo(np.float32).tiny)
-    size = len(nodes)
     graph = csr_array((lengths, found.indices.ravel(), starts), shape=(size, size))
     start, end = size - 2, size - 1
     reached, before = dijkstra(graph, directed=False, indices=start, return_predecessors=True)
     if not np.isfinite(reached[end]):
-        raise UserError(
-            f"the graph of {n_neighbors} nearest neighbours has no way between the two: ask for "
-            f"more neighbours, or interpolate linearly"
-        )
+        return None
     passed = [end]
     while passed[-1] != start:
         passed.append(int(before[passed[-1]]))
-    corners = nodes[passed[::-1]].astype(np.float64)
-    return _even_points(corners, positions), np.array(passed[-2:0:-1], np.int64)
+    return np.array(passed[::-1], np.int64)
 
 
 def interpolate(
@@ -133,7 +155,7 @@ def interpolate(
         steps: images, both ends included.
         centre: (D,), what an arc goes around; the origin where None.
         latents: (N, D), the points of the graph.
-        n_neighbors: how many each is joined to.
+        n_neighbors: how many each is joined to; more where there is else no way.
 
     Raises:
         UserError: fewer than two steps, or there is no such way between the two.
@@ -141,7 +163,7 @@ def interpolate(
     if steps < 2:
         raise UserError(f"an interpolation needs 2 or more steps, not {steps}")
     positions = np.linspace(0, 1, steps)
-    through = np.empty(0, np.int64)
+    through, degree = np.empty(0, np.int64), 0
     if way == "linear":
         path = linear_path(a, b, positions)
         length = float(np.linalg.norm(path[-1] - path[0]))
@@ -152,12 +174,12 @@ def interpolate(
     elif way == "graph":
         if latents is None:
             raise UserError("a way over the nearest-neighbour graph needs latents to go through")
-        path, through = graph_path(a, b, positions, latents, n_neighbors)
+        path, through, degree = graph_path(a, b, positions, latents, n_neighbors)
         length = _length(np.concatenate([a[None], latents[through], b[None]]))
     else:
         raise UserError(f"there is no way {way!r}; there is {', '.join(WAYS)}")
     values = path.astype(np.float32)
-    return Interpolation(way, values, decode(values), positions, length, through)
+    return Interpolation(way, values, decode(values), positions, length, through, degree)
 
 
 def _even_points(corners: Doubles, positions: Doubles) -> Doubles:

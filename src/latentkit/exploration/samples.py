@@ -60,8 +60,9 @@ def mixture_samples(
             f"or more"
         )
     values = np.asarray(latents, np.float64)
-    # The floor of a component's variance follows the scale of the latents.
-    floor = max(1e-6 * float(values.var(axis=0).mean()), np.finfo(np.float64).tiny ** 0.5)
+    # The floor of a component's variance follows the scale of the latents; float32 knows no less.
+    rounding = float(np.finfo(np.float32).eps) * max(1.0, float(np.abs(values).max()))
+    floor = max(1e-6 * float(values.var(axis=0).mean()), rounding**2)
     shape = "full" if values.shape[1] <= _FULL else "diag"
     mixture = GaussianMixture(components, covariance_type=shape, reg_covar=floor, random_state=seed)
     with warnings.catch_warnings():

@@ -155,13 +155,13 @@ def _scatter(
     rows = np.unique(np.linspace(0, len(points) - 1, min(_POINTS, len(points))).astype(int))
     look: dict[str, Any] = {"s": 8, "linewidths": 0, "alpha": 0.8, "rasterized": True}
     if labels is None or len(np.unique(labels)) > _MOST_CLASSES:
-        axes.scatter(*points[rows].T, c=PALETTE[0], **look)
+        axes.scatter(points[rows, 0], points[rows, 1], c=PALETTE[0], **look)
         return len(rows)
     for label in np.unique(labels):
         own = rows[labels[rows] == label]
         colour, marker = class_style(int(label))
         name = shown(class_names, int(label))
-        axes.scatter(*points[own].T, c=colour, marker=marker, label=name, **look)
+        axes.scatter(points[own, 0], points[own, 1], c=colour, marker=marker, label=name, **look)
     return len(rows)
 
 

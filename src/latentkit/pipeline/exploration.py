@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -69,7 +70,7 @@ def overview(run: ExploredRun) -> Overview:
         part("mixture samples", lambda: _mixture(run)),
     ]
     samples = tuple(found for found in drawn if found is not None)
-    walks = (part(f"{way} interpolation", lambda w=way: between(run, a, b, w)) for way in WAYS)
+    walks = (part(f"{way} interpolation", partial(between, run, a, b, way)) for way in WAYS)
     return Overview(
         items=(a, b),
         traversals=part(
@@ -110,9 +111,6 @@ def between(
     n_neighbors: int = NEIGHBOURS,
 ) -> Interpolation:
     """Go from one test item to another."""
-    latents = run.drawn_latents if way == "graph" else None
-    if latents is not None:
-        n_neighbors = min(n_neighbors, len(latents))
     return interpolate(
         run.decode,
         run.latents()[a],
@@ -120,7 +118,7 @@ def between(
         way=way,
         steps=steps,
         centre=run.centre,
-        latents=latents,
+        latents=run.drawn_latents if way == "graph" else None,
         n_neighbors=n_neighbors,
     )
 

@@ -79,13 +79,13 @@ def interpolation_figure(
         heads = ["original", *heads, "original"]
     names = [
         f"{walk.way}\nlength {walk.length:.3g}"
-        + (f"\nby {len(walk.through)} latents" if walk.way == "graph" else "")
+        + (f"\n{len(walk.through)} latents, k={walk.n_neighbors}" if walk.way == "graph" else "")
         for walk in found
     ]
     first, last = (item_text(run, item) for item in items)
     caption = (
         f"From {first} to {last}, in even steps; the length of each way is in latent units. Graph: "
-        f"the shortest way over nearest neighbours among the training latents."
+        f"the shortest way over training latents, each joined to its k nearest; how many it passes."
     )
     kept = caption if any(walk.way == "graph" for walk in found) else caption.partition(" Graph")[0]
     return image_table(cells, names, heads, f"{_model(run)}: interpolation", caption=kept)

@@ -99,7 +99,8 @@ class ExploredRun:
     def images(self, rows: NDArray[np.integer[Any]]) -> Floats:
         """Return test images (M, C, H, W) in [0, 1]."""
         chosen = self.context.images("test").images[self._arrays["test"]["index"][rows]]
-        return chosen.astype(np.float32) / 255
+        images: Floats = chosen.astype(np.float32) / 255
+        return images
 
     def decode(self, latents: Floats) -> Floats:
         """Return the images (N, C, H, W) in [0, 1] of latents (N, D)."""
