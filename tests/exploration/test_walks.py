@@ -80,6 +80,13 @@ def test_two_latents_are_their_own_plane():
     assert within.mean() == pytest.approx(0.98, abs=0.002)
 
 
+def test_latents_in_one_place_have_a_grid_around_them():
+    flat = np.full((5, 2), 3, np.float32)
+    grid = manifold_grid(decode, plane_through(flat), flat, steps=3)
+    assert np.allclose(grid.x, [2.5, 3, 3.5])
+    assert np.allclose(grid.y, [2.5, 3, 3.5])
+
+
 def test_more_latents_are_cut_by_the_plane_of_most_variance():
     grid = manifold_grid(decode, plane_through(LATENTS), LATENTS, steps=3)
     # Dimensions 1 and 3 have the largest spread, 3 and 2.

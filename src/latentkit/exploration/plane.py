@@ -126,6 +126,8 @@ def manifold_grid(
         raise UserError(f"a grid needs 2 or more steps, not {steps}")
     points = plane.coordinates(latents)
     low, high = np.quantile(points, [(1 - coverage) / 2, (1 + coverage) / 2], axis=0)
+    flat = high - low <= 0  # all latents in one place: still a grid, one latent unit wide
+    low, high = low - 0.5 * flat, high + 0.5 * flat
     x, y = (np.linspace(a, b, steps) for a, b in zip(low, high, strict=True))
     nodes = plane.latents(np.stack(np.meshgrid(x, y), axis=-1))
     return ManifoldGrid(nodes, decode_grid(decode, nodes), x, y, points, plane.names)

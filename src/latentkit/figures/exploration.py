@@ -52,10 +52,10 @@ def image_table(
             canvas[top : top + tile[0], left : left + tile[1]] = _colour(image, grow)
     inches = _TILE_INCHES * canvas.shape[0] / tile[1], _TILE_INCHES * canvas.shape[1] / tile[1]
     with house_style():
-        margin = _NAME_INCHES * _longest(row_names) + 0.15
+        margin = _NAME_INCHES * _longest(row_names) + 0.3
         said = _wrapped(caption, inches[1] + margin)
         needed = _NAME_INCHES * 1.1 * len(title)
-        size = max(inches[1] + margin, needed), inches[0] + 0.75 + 0.14 * (said.count("\n") + 1)
+        size = max(inches[1] + margin, needed), inches[0] + 0.85 + 0.14 * (said.count("\n") + 1)
         figure = empty_figure(*size)
         axes = figure.subplots()
         axes.imshow(canvas, interpolation="nearest")
@@ -89,7 +89,7 @@ def traversal_table(
         title: of the figure.
         caption: what is said below.
     """
-    heads = [f"{sigma:+.2g}σ" if sigma else "0" for sigma in np.round(sigmas, 6)]
+    heads = [f"{sigma:+.3g}σ" if sigma else "0" for sigma in np.round(sigmas, 6)]
     return image_table(images, row_names, heads, title, caption=caption)
 
 
@@ -125,8 +125,8 @@ def manifold_figure(
     with house_style():
         figure = empty_figure(11.5, 5.6)
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
-        for axes, alpha in zip(panels, (1.0, 0.3), strict=True):
-            axes.imshow(canvas, extent=extent, alpha=alpha, interpolation="nearest", aspect="auto")
+        for axes, shades in zip(panels, (canvas, _pale(canvas)), strict=True):
+            axes.imshow(shades, extent=extent, interpolation="nearest", aspect="auto")
             axes.set_box_aspect(1)
             axes.set_xlabel(f"{axis_names[0]}, latent units", fontsize=9)
             axes.tick_params(labelsize=7, colors="#888888")
@@ -153,7 +153,7 @@ def _scatter(
 ) -> int:
     """Draw points by class, evenly thinned out where they are many; return how many."""
     rows = np.unique(np.linspace(0, len(points) - 1, min(_POINTS, len(points))).astype(int))
-    look: dict[str, Any] = {"s": 8, "linewidths": 0, "alpha": 0.8, "rasterized": True}
+    look: dict[str, Any] = {"s": 12, "linewidths": 0, "alpha": 0.8, "rasterized": True}
     if labels is None or len(np.unique(labels)) > _MOST_CLASSES:
         axes.scatter(points[rows, 0], points[rows, 1], c=PALETTE[0], **look)
         return len(rows)
@@ -169,6 +169,12 @@ def _colour(image: NDArray[np.floating[Any]], grow: int) -> NDArray[np.floating[
     """Return an image (C, H, W) as (H grow, W grow, 3)."""
     enlarged = image.repeat(grow, axis=1).repeat(grow, axis=2)
     return np.broadcast_to(np.moveaxis(enlarged, 0, -1), (*enlarged.shape[1:], 3)).clip(0, 1)
+
+
+def _pale(canvas: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Return a canvas (H, W, 3) to draw points on: grey ones that are mostly dark are inverted."""
+    grey = (canvas == canvas[..., :1]).all()
+    return 1 - 0.3 * (canvas if grey and canvas.mean() < 0.5 else 1 - canvas)
 
 
 def _name_cells(

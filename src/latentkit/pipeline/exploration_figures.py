@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -25,6 +26,7 @@ from latentkit.runs.folder import RunFolder
 
 _STAGE = "pictures"
 _PER_ROW = 10
+_NAME_WIDTH = 26
 WRITERS = {".png": save_png, ".svg": save_svg}
 
 
@@ -34,7 +36,10 @@ def traversal_figure(run: ExploredRun, found: Traversals, item: int | None) -> F
     unit = found.weight_name
     names = [
         f"latent {dimension}\n{unit.partition(' ')[0]} {weight:.3g}"
-        for dimension, weight in zip(found.dimensions, found.weights, strict=True)
+        + ("" if item is None else f"\nitem at {at:+.2g}σ")
+        for dimension, weight, at in zip(
+            found.dimensions, found.weights, found.start[found.dimensions], strict=True
+        )
     ]
     caption = (
         f"From {start}: one latent dimension a row, set to so many standard deviations of the "
@@ -85,7 +90,8 @@ def interpolation_figure(
     first, last = (item_text(run, item) for item in items)
     caption = (
         f"From {first} to {last}, in even steps; the length of each way is in latent units. Graph: "
-        f"the shortest way over training latents, each joined to its k nearest; how many it passes."
+        f"the shortest way from training latent to training latent, each joined to its k nearest; "
+        f"the row says how many it passes."
     )
     kept = caption if any(walk.way == "graph" for walk in found) else caption.partition(" Graph")[0]
     return image_table(cells, names, heads, f"{_model(run)}: interpolation", caption=kept)
@@ -161,7 +167,8 @@ def settings_figure(run: ExploredRun, found: Settings, items: Sequence[int]) -> 
     """Draw test items above what each of several runs makes of them."""
     cells = np.concatenate([found.originals[None], found.images])
     means = found.errors.mean(axis=1)
-    names = ["original", *(f"{n}\nmean {m:.4f}" for n, m in zip(found.names, means, strict=True))]
+    wrapped = ["\n".join(wrap(name, _NAME_WIDTH, break_on_hyphens=False)) for name in found.names]
+    names = ["original", *(f"{n}\nmean {m:.4f}" for n, m in zip(wrapped, means, strict=True))]
     notes = [[""] * len(items), *([f"{e:.4f}" for e in row] for row in found.errors)]
     dataset = run.context.config.dataset.name
     return image_table(
