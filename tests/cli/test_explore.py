@@ -1,11 +1,13 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.image import imread
 
 import latentkit as lk
 
+NOISE = np.random.default_rng(0).integers(0, 256, (40, 6, 6), dtype=np.uint8)
 VIEWS = [
     ["traversal", "--item", "class:3", "--steps", 5],
     ["grid", "--steps", 4],
@@ -77,3 +79,24 @@ def test_what_cannot_be_drawn_is_told_in_one_line(latentkit, finished, arguments
     ended = latentkit("explore", finished, *arguments)
     assert ended.code == 2, ended
     assert message in ended.error
+
+
+def test_one_latent_and_one_class_have_no_plane_and_no_arc(latentkit, tmp_path):
+    own = tmp_path / "own.npz"
+    np.savez(own, images=NOISE, labels=np.zeros(len(NOISE), int))
+    options = ("-o", f"npz.path={own}", "-o", "model.latent_dim=1", "-o", "threads=1")
+    ran = latentkit(
+        "run", "--model", "dense-ae", "--dataset", "npz", "--epochs", 1, "--quiet", *options
+    )
+    assert ran.code == 0, ran.err
+    run = ran.out.strip()
+    latents = lk.open(run).latents()[:, 0] - lk.open(run).latents("train").mean()
+    left, right = int(latents.argmin()), int(latents.argmax())
+    ended = latentkit("explore", run, "interpolate", left, right)
+    assert ended.code == 0, ended.err
+    assert "the spherical way is left out: the two latents lie on opposite sides" in ended.err
+    assert latentkit("explore", run, "interpolate", left, right, "--way", "spherical").code == 2
+    assert "two latent dimensions and there is one" in latentkit("explore", run, "grid").error
+    own.unlink()
+    assert latentkit("explore", run, "traversal", "--item", "class:0").code == 0
+    assert f"cannot read {own}" in latentkit("explore", run, "neighbours", 0).error

@@ -125,11 +125,17 @@ def interpolate(
     from latentkit.pipeline.exploration_figures import interpolation_figure
 
     opened = _open(run)
-    found = [
-        explore.interpolate(opened, a, b, way=way, steps=steps, n_neighbors=neighbours)
-        for way in ways or WAYS
-    ]
     rows = opened.explored.row(a), opened.explored.row(b)
+    found = []
+    for way in ways or WAYS:
+        try:
+            walk = explore.interpolate(opened, *rows, way=way, steps=steps, n_neighbors=neighbours)
+        except UserError as error:
+            if ways or way == "linear":
+                raise
+            click.echo(f"latentkit: warning: the {way} way is left out: {error}", err=True)
+        else:
+            found.append(walk)
     _write(opened, "interpolate", interpolation_figure(opened.explored, found, rows), out)
 
 

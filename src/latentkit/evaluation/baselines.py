@@ -62,7 +62,7 @@ def _leading(scatter: Tensor, k: int) -> Tensor:
     """Return the ``k`` leading eigenvectors (M, k) of a symmetric matrix (M, M)."""
     m = len(scatter)
     found = scipy.linalg.eigh(scatter.numpy(), subset_by_index=(m - k, m - 1), overwrite_a=True)
-    return torch.from_numpy(np.ascontiguousarray(found[1][:, ::-1]))  # they ascend
+    return torch.from_numpy(found[1][:, ::-1].copy())  # they ascend
 
 
 def _of_few(images: DeviceImages, mean: Tensor, k: int) -> Tensor:

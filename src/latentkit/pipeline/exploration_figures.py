@@ -157,7 +157,7 @@ def neighbours_figure(run: ExploredRun, found: TrainingNeighbours, names: Sequen
     caption = (
         f"Below each training image: its Euclidean distance. At the left: the distance of the "
         f"nearest over the median that test items have ({near.typical:.3g} in latents, "
-        f"{pixel.typical:.3g} in pixels); far below 1× is a copy."
+        f"{pixel.typical:.3g} in pixels); far below 1× in both is a copy."
     )
     title = f"{_model(run)}: nearest training images"
     return image_table(cells, rows, heads, title, notes=notes, caption=caption)
