@@ -27,6 +27,7 @@ DATA = "data.json"
 MODEL = "model.safetensors"
 HISTORY = "history.json"
 EVALUATION = "evaluation.json"
+FIGURES_OF_IMAGES = "evaluation.npz"
 REPORT = "report.html"
 SPLITS = ("train", "validation", "test")
 
