@@ -69,6 +69,7 @@ class Browser:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network", "Audits"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Send a command and return its result."""
@@ -98,8 +99,8 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", features=features)
         self.call("Page.navigate", url="about:blank")
         self.events.clear()
-        self.call("Page.navigate", url=url)
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+        loader = self.call("Page.navigate", url=url)["loaderId"]
+        while not any(_is_load(event, loader) for event in self.events):
             self.events.append(self._receive())
         self.value("Promise.all([...document.images].map(i => i.decode().catch(() => 0)))")
 
@@ -164,6 +165,15 @@ class Browser:
             self._buffer += chunk
         message, _, self._buffer = self._buffer.partition(b"\0")
         return json.loads(message)
+
+
+def _is_load(event: dict[str, Any], loader: str) -> bool:
+    told = event["params"]
+    return (
+        event["method"] == "Page.lifecycleEvent"
+        and told["name"] == "load"
+        and told["loaderId"] == loader
+    )
 
 
 HOSTILE = (
