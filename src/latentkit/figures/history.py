@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from latentkit.figures.style import PALETTE, empty_figure, house_style
+from latentkit.figures.style import PALETTE, empty_figure, house_style, log_ticks
 
 _LOG_FROM = 5.0  # a ratio of first to last loss that a linear axis would flatten
 
@@ -45,6 +45,7 @@ def loss_curves(history: Sequence[Mapping[str, Any]], title: str, unit: str = ""
         )
         if min(train + validation) > 0 and max(train + validation) > _LOG_FROM * min(train):
             axes.set_yscale("log")
+            log_ticks(axes.yaxis)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="epoch", ylabel=f"loss{f' ({unit})' if unit else ''}", title=title)
         axes.grid(alpha=0.25)

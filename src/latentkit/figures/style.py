@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 import matplotlib as mpl
 from cycler import cycler
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 DPI = 160
 
@@ -29,6 +32,9 @@ PALETTE: tuple[str, ...] = (
 MARKERS: tuple[str, ...] = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 SEQUENTIAL = "cividis"
 
+_NAME_LENGTH = 28  # characters
+_CAPTION_DENSITY = 15.5  # characters an inch
+
 _STYLE: Any = {
     "figure.dpi": DPI,
     "savefig.dpi": DPI,
@@ -40,6 +46,7 @@ _STYLE: Any = {
     "axes.prop_cycle": cycler(color=PALETTE),
     "legend.frameon": False,
     "image.cmap": "gray",
+    "text.parse_math": False,  # a dollar sign in a class name is a dollar sign
     "svg.fonttype": "none",
     "svg.hashsalt": "latentkit",
 }
@@ -62,11 +69,38 @@ def save_png(figure: Figure, path: Path) -> None:
     figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
 
 
+def save_svg(figure: Figure, path: Path) -> None:
+    """Write a figure as SVG, with nothing in it that depends on the day."""
+    with house_style():
+        figure.savefig(path, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
+
+
 def empty_figure(width: float, height: float) -> Figure:
     """Return a figure without a window; sizes in inches."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def shown(names: Sequence[str], label: int) -> str:
-    """Return the name of a class, or its number."""
-    return names[label] if label < len(names) else str(label)
+    """Return the name of a class, cut where it is very long, or its number."""
+    return cut(names[label]) if label < len(names) else str(label)
+
+
+def cut(text: str, length: int = _NAME_LENGTH) -> str:
+    """Return a text of at most ``length`` characters, its middle left out where it is longer."""
+    half = (length - 1) // 2
+    return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
+
+
+def describe(figure: Figure, title: str, caption: str = "") -> None:
+    """Write title and caption of a figure; the caption in lines that fit its width."""
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    if caption:
+        wrapped = textwrap.fill(caption, max(40, int(figure.get_figwidth() * _CAPTION_DENSITY)))
+        figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=8, color="#555555")
+
+
+def log_ticks(axis: Axis) -> None:
+    """Number a logarithmic axis in plain figures."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

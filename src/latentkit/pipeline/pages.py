@@ -28,7 +28,7 @@ from latentkit.pipeline.summary import quality_line, summarise, summary_rows
 from latentkit.plugin.protocols import Generative
 from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.targets import fault_of
-from latentkit.report.page import Picture, Table, render_page
+from latentkit.report.page import Picture, Section, Table, render_page
 from latentkit.runs.commit import write_bytes
 from latentkit.runs.folder import CONFIG
 
@@ -53,7 +53,7 @@ def report(context: RunContext) -> None:
     pictures = [_picture(context, name, title, draw) for name, title, draw in figures]
     folder = context.folder
     summary = summarise(folder)
-    facts = Table("Summary", ("", "value"), summary_rows(summary))
+    facts = Table("", ("", "value"), summary_rows(summary))
     counts = summary["counts"]
     page = render_page(
         title=f"{summary['model']} on {summary['dataset']}",
@@ -61,8 +61,10 @@ def report(context: RunContext) -> None:
             f"Run {folder.manifest.id}, {counts['train']:,} training, {counts['validation']:,} "
             f"validation and {counts['test']:,} test images"
         ),
-        tables=[facts],
-        pictures=pictures,
+        sections=[
+            Section("Summary", tables=[facts]),
+            Section("Figures", pictures=pictures),
+        ],
         config_toml=folder.config_toml(),
         repeat_command=f"latentkit run --config {CONFIG}",
     )
@@ -75,7 +77,7 @@ def _picture(
     figure, caption = draw()
     relative = f"figures/{name}.png"
     context.folder.commit(relative, _STAGE, lambda path: save_png(figure, path))
-    return Picture(title, caption, (context.folder.path / relative).read_bytes())
+    return Picture(title, caption, (context.folder.path / relative).read_bytes(), key=name)
 
 
 def _samples(context: RunContext) -> tuple[Figure, str]:
