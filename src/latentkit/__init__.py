@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from latentkit.api.parts import dataset, embedding, model
     from latentkit.api.study import Study, tune
     from latentkit.api.vectors import embed_vectors
-    from latentkit.api.work import embed, list_runs, resume, run
+    from latentkit.api.work import embed, evaluate, list_runs, resume, run, write_report
     from latentkit.api.work import open_run as open  # noqa: A004
     from latentkit.plugin.images import ImageData
 
@@ -33,12 +33,14 @@ __all__ = [
     "embed",
     "embed_vectors",
     "embedding",
+    "evaluate",
     "list_runs",
     "model",
     "open",
     "resume",
     "run",
     "tune",
+    "write_report",
 ]
 
 __getattr__, __dir__ = lazy_attributes(
@@ -52,11 +54,13 @@ __getattr__, __dir__ = lazy_attributes(
         "embed": "latentkit.api.work",
         "embed_vectors": "latentkit.api.vectors",
         "embedding": "latentkit.api.parts",
+        "evaluate": "latentkit.api.work",
         "list_runs": "latentkit.api.work",
         "model": "latentkit.api.parts",
         "open": "latentkit.api.work:open_run",
         "resume": "latentkit.api.work",
         "run": "latentkit.api.work",
         "tune": "latentkit.api.study",
+        "write_report": "latentkit.api.work",
     },
 )

@@ -142,6 +142,45 @@ def embed(
     return Run(folder, registry)
 
 
+def evaluate(
+    path: Path_, *, again: bool = False, data: Path_ | None = None, listener: Listener = ignore
+) -> Run:
+    """Make a run's evaluation card where it is missing, or was made by an older protocol.
+
+    Args:
+        path: the run's folder, or what else `open` takes.
+        again: make it anew in any case.
+        data: where the data sets are, if they have moved.
+        listener: is called with every event.
+
+    Returns:
+        The run; the card is its ``evaluation``.
+    """
+    return _done_again(path, ("evaluate",) if again else (), data, listener)
+
+
+def write_report(path: Path_, *, data: Path_ | None = None, listener: Listener = ignore) -> Run:
+    """Draw a run's figures and write its ``report.html`` anew.
+
+    What needs images of a data set that is gone is left out, and named in the report.
+
+    Args:
+        path: the run's folder, or what else `open` takes.
+        data: where the data sets are, if they have moved.
+        listener: is called with every event.
+    """
+    return _done_again(path, ("report",), data, listener)
+
+
+def _done_again(
+    path: Path_, stages: tuple[str, ...], data: Path_ | None, listener: Listener
+) -> Run:
+    registry = default_registry()
+    found = find_run(os.fspath(path), RUNS)
+    folder = resume_run(found, registry, listener, given_data_dir(data), afresh=stages)
+    return Run(folder, registry)
+
+
 def open_run(path: Path_, root: Path_ = RUNS) -> Run:
     """Open a run.
 

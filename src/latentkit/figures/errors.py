@@ -50,7 +50,8 @@ def error_histogram(
     columns = max(1, len(images_best), len(images_worst))
     with house_style():
         figure = empty_figure(max(7.5, 2 * columns * 0.75 + 1.0), 5.2)
-        upper, lower = figure.subfigures(2, 1, height_ratios=(1.35, 1))
+        parts: Any = figure.subfigures(2, 1, height_ratios=(1.35, 1))
+        upper, lower = parts
         _histogram(upper.subplots(), errors)
         halves = lower.subfigures(1, 2)
         _pairs(halves[0], "least error", images_best, rebuilt_best, errors_best, columns)
