@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from latentkit.api.parts import dataset, embedding, model
     from latentkit.api.study import Study, tune
     from latentkit.api.vectors import embed_vectors
-    from latentkit.api.work import embed, evaluate, list_runs, resume, run, write_report
+    from latentkit.api.work import compare, embed, evaluate, list_runs, resume, run, write_report
     from latentkit.api.work import open_run as open  # noqa: A004
     from latentkit.plugin.images import ImageData
 
@@ -29,6 +29,7 @@ __all__ = [
     "Run",
     "Study",
     "__version__",
+    "compare",
     "dataset",
     "embed",
     "embed_vectors",
@@ -50,6 +51,7 @@ __getattr__, __dir__ = lazy_attributes(
         "LatentEncoder": "latentkit.api.encoder",
         "Run": "latentkit.api.handle",
         "Study": "latentkit.api.study",
+        "compare": "latentkit.api.work",
         "dataset": "latentkit.api.parts",
         "embed": "latentkit.api.work",
         "embed_vectors": "latentkit.api.vectors",

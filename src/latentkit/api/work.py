@@ -11,6 +11,7 @@ from latentkit.api.handle import Run
 from latentkit.api.places import RUNS, data_dir, given_data_dir
 from latentkit.api.request import Path_, configure, read_document
 from latentkit.config import DEFAULT_DATASET
+from latentkit.pipeline.compare import compare_runs
 from latentkit.pipeline.run import Place, add_embeddings, resume_run, start_run
 from latentkit.plugin.events import Listener, Notice, ignore
 from latentkit.registry.catalogue import Registry, default_registry
@@ -170,6 +171,23 @@ def write_report(path: Path_, *, data: Path_ | None = None, listener: Listener =
         listener: is called with every event.
     """
     return _done_again(path, ("report",), data, listener)
+
+
+def compare(*paths: Path_) -> dict[str, Any]:
+    """Put runs side by side: configurations, figures, and differences from the first one.
+
+    Args:
+        *paths: two or more runs: their folders, or what else `open` takes.
+
+    Returns:
+        ``runs``, ``config``, ``figures``, ``differences``, ``maps``; every figure with its 95 %
+        interval, ``"value"``, ``"low"`` and ``"high"``; differences image by image where the
+        test images are the same (``"paired"``).
+
+    Raises:
+        latentkit.errors.UserError: there are fewer than two, or one was evaluated otherwise.
+    """
+    return compare_runs([RunFolder.open(find_run(os.fspath(path), RUNS)) for path in paths])
 
 
 def _done_again(

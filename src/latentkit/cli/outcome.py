@@ -109,7 +109,7 @@ def _print_rows(rows: list[tuple[str, str]]) -> None:
     console.print(table)
 
 
-def print_tables(tables: Sequence[Table], note: str) -> None:
+def print_tables(tables: Sequence[Table], note: str = "") -> None:
     """Print tables of text to stdout, and a note below them."""
     from rich.console import Console
     from rich.markup import escape
@@ -127,7 +127,8 @@ def print_tables(tables: Sequence[Table], note: str) -> None:
             drawn.add_row(*map(escape, row))
         console.print(drawn)
         console.print()
-    console.print(note, markup=False)
+    if note:
+        console.print(note, markup=False)
 
 
 def _next_command(run: Run) -> str:
