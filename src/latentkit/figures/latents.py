@@ -64,7 +64,8 @@ def latent_scatter(
             _draw_in_space(figure.add_subplot(grid[:, n:], projection="3d"), few, few_groups, size)
         if len(rows) < count and n > 1:
             said += f" Each panel of points shows {len(rows):,} of them."
-        describe(figure, title, f"{count:,} latents. Diagonal: their counts, by class.{said}")
+        by_class = "" if labels is None else ", stacked by class"
+        describe(figure, title, f"{count:,} latents. Diagonal: their counts{by_class}.{said}")
         if labels is not None:
             class_legend(figure, groups)
     return figure
@@ -101,6 +102,7 @@ def _draw_in_space(
 ) -> None:
     scatter_classes(axes, latents, groups, size)
     axes.tick_params(labelsize=6, colors="#888888")
+    axes.set_box_aspect(None, zoom=0.88)  # labels of a 3-D axis are not part of the layout
     for number, letter in enumerate("xyz"):
         getattr(axes, f"set_{letter}label")(f"latent {number}", fontsize=8)
 
