@@ -194,7 +194,7 @@ def class_bars(
     with house_style():
         figure = empty_figure(7.0, float(np.clip(0.3 * count, 0.8, 11)) + 1.5)
         axes = figure.subplots()
-        bars = axes.barh(places, value, height=0.7, color=PALETTE[0])
+        bars: Any = axes.barh(places, value, height=0.7, color=PALETTE[0])
         reach = np.maximum([value - low, high - value], 0)
         axes.errorbar(value, places, xerr=reach, fmt="none", ecolor=_INK, elinewidth=1)
         look: Any = {"marker": "D", "ms": 5, "mec": _INK, "mew": 0.5, "ls": "none"}

@@ -18,6 +18,7 @@ _MOST_DIMENSIONS = 6
 _MOST_POINTS = 4000  # in a panel
 _PANEL = 1.7  # inches
 _LEGEND = 2.0  # inches
+_LEGEND_LINE = 0.2
 _NUMBERED = 32  # bars that can have a number each
 _GREY = "#94a4a2"
 
@@ -48,7 +49,8 @@ def latent_scatter(
     side = len(chosen) * _PANEL
     with house_style():
         beside = max(side, 4.5) if dimensions == 3 else 0.0
-        figure = empty_figure(max(side, 4.0) + beside + _LEGEND, max(side, 3.2) + 0.6)
+        height = max(side, 3.2, len(groups) * _LEGEND_LINE + 0.3) + 0.6
+        figure = empty_figure(max(side, 4.0) + beside + _LEGEND, height)
         n = len(chosen)
         grid = figure.add_gridspec(n, 2 * n if beside else n)
         for row in range(n):
