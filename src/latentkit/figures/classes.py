@@ -87,5 +87,11 @@ def class_legend(figure: Figure, groups: Sequence[Group]) -> None:
     # Given apart from the handles: a label of an artist is left out where it begins with "_".
     names = [name for name, _, _ in groups]
     figure.legend(
-        handles, names, loc="outside right upper", title=f"{points:,} points", alignment="left"
+        handles,
+        names,
+        loc="outside right upper",
+        title=f"{points:,} points",
+        alignment="left",
+        fontsize=9,
+        labelspacing=0.35,
     )

@@ -194,17 +194,17 @@ def class_bars(
     with house_style():
         figure = empty_figure(7.0, float(np.clip(0.3 * count, 0.8, 11)) + 1.5)
         axes = figure.subplots()
-        axes.barh(places, value, height=0.7, color=PALETTE[0], label="model")
+        bars: Any = axes.barh(places, value, height=0.7, color=PALETTE[0])
         reach = np.maximum([value - low, high - value], 0)
         axes.errorbar(value, places, xerr=reach, fmt="none", ecolor=_INK, elinewidth=1)
-        axes.plot(baseline, places, "D", ms=5, color=PALETTE[1], mec=_INK, mew=0.5, ls="none")
-        axes.lines[-1].set_label(baseline_name)
+        look: Any = {"marker": "D", "ms": 5, "mec": _INK, "mew": 0.5, "ls": "none"}
+        (points,) = axes.plot(baseline, places, color=PALETTE[1], **look)
         names = [shown(class_names, label) for label in range(count)]
         axes.set_yticks(places, names, fontsize=float(np.clip(250 / max(count, 1), 5, 9)))
         axes.set_ylim(count - 0.4, -0.6)
         axes.set_xlabel(unit)
         axes.grid(axis="x", alpha=0.25)
         axes.set_axisbelow(True)
-        figure.legend(loc="outside right upper")
+        figure.legend([bars, points], ["model", baseline_name], loc="outside right upper")
         describe(figure, title, "Lines: 95 % intervals.")
     return figure

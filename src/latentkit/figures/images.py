@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from latentkit.figures.style import describe, empty_figure, house_style, shown
 
 _INCHES = 0.72  # an image in a grid
-_MARGIN = 1.3  # for row titles
+_MARGIN = 0.3  # beside row titles
+_EDGE = 0.06
 _LETTER = 0.085  # of a title
 _NOTE = 0.16  # a line below an image
 
@@ -92,8 +93,9 @@ def image_rows(
     """
     columns = max(len(images) for _, images in rows)
     with house_style():
-        width = max(columns * _INCHES + _MARGIN, len(title) * _LETTER)
-        height = len(rows) * (_INCHES + 0.06) + len(errors) * _NOTE + 0.5
+        names = max(len(name) for name, _ in rows) * _LETTER
+        width = max(columns * _INCHES + names + _MARGIN, len(title) * _LETTER + _MARGIN, 3.4)
+        height = len(rows) * (_INCHES + 0.06) + len(errors) * _NOTE + 0.7
         figure = empty_figure(width, height)
         grid = figure.subplots(len(rows), columns, squeeze=False)
         for (name, images), line in zip(rows, grid, strict=True):
@@ -105,9 +107,10 @@ def image_rows(
         for row, found in errors.items():
             for axes, error in zip(grid[row], found, strict=False):
                 axes.set_xlabel(f"{error:.4f}", fontsize=7, labelpad=2)
-        describe(figure, title)
+        describe(figure, title, "Numbers: mean squared error a pixel." if errors else "")
         layout: Any = figure.get_layout_engine()
-        layout.set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+        edge = _EDGE / width
+        layout.set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0, rect=(edge, 0, 1 - 2 * edge, 1))
     return figure
 
 

@@ -18,6 +18,7 @@ _MOST_DIMENSIONS = 6
 _MOST_POINTS = 4000  # in a panel
 _PANEL = 1.7  # inches
 _LEGEND = 2.0  # inches
+_LEGEND_LINE = 0.2
 _NUMBERED = 32  # bars that can have a number each
 _GREY = "#94a4a2"
 
@@ -48,7 +49,8 @@ def latent_scatter(
     side = len(chosen) * _PANEL
     with house_style():
         beside = max(side, 4.5) if dimensions == 3 else 0.0
-        figure = empty_figure(max(side, 4.0) + beside + _LEGEND, max(side, 3.2) + 0.6)
+        height = max(side, 3.2, len(groups) * _LEGEND_LINE + 0.3) + 0.6
+        figure = empty_figure(max(side, 4.0) + beside + _LEGEND, height)
         n = len(chosen)
         grid = figure.add_gridspec(n, 2 * n if beside else n)
         for row in range(n):
@@ -64,7 +66,8 @@ def latent_scatter(
             _draw_in_space(figure.add_subplot(grid[:, n:], projection="3d"), few, few_groups, size)
         if len(rows) < count and n > 1:
             said += f" Each panel of points shows {len(rows):,} of them."
-        describe(figure, title, f"{count:,} latents. Diagonal: their counts, by class.{said}")
+        by_class = "" if labels is None else ", stacked by class"
+        describe(figure, title, f"{count:,} latents. Diagonal: their counts{by_class}.{said}")
         if labels is not None:
             class_legend(figure, groups)
     return figure
@@ -101,6 +104,7 @@ def _draw_in_space(
 ) -> None:
     scatter_classes(axes, latents, groups, size)
     axes.tick_params(labelsize=6, colors="#888888")
+    axes.set_box_aspect(None, zoom=0.88)  # labels of a 3-D axis are not part of the layout
     for number, letter in enumerate("xyz"):
         getattr(axes, f"set_{letter}label")(f"latent {number}", fontsize=8)
 

@@ -45,6 +45,8 @@ _STYLE: Any = {
     "axes.spines.right": False,
     "axes.prop_cycle": cycler(color=PALETTE),
     "legend.frameon": False,
+    "figure.constrained_layout.w_pad": 0.08,  # inches
+    "figure.constrained_layout.h_pad": 0.06,
     "image.cmap": "gray",
     "text.parse_math": False,  # a dollar sign in a class name is a dollar sign
     "svg.fonttype": "none",

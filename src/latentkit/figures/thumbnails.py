@@ -18,8 +18,8 @@ from latentkit.figures.style import PALETTE, class_style, describe, empty_figure
 
 _SIZE = 11.5, 9.0  # inches
 _PLOT = 8.0  # inches of the map itself, about
-_THUMBNAIL = 0.38  # inches, the longer side
-_GAP = 1.1  # times the thumbnail
+_THUMBNAIL = 0.33  # inches, the longer side
+_GAP = 1.08  # times the thumbnail
 
 
 def map_thumbnails(
@@ -54,10 +54,7 @@ def map_thumbnails(
         for row in chosen:
             colour = PALETTE[0] if labels is None else class_style(int(labels[row]))[0]
             _lay(axes, coordinates[row], images[row], sides, colour)
-        axes.set(
-            xlim=(low[0] - sides[0], high[0] + sides[0]),
-            ylim=(low[1] - sides[1], high[1] + sides[1]),
-        )
+        axes.autoscale_view()
         dress_map(axes, axis_name, flat=True)
         said = f"{len(chosen):,} of {len(coordinates):,} images are shown, each at its own point."
         describe(figure, title, f"{caption.rstrip('. ')}. {said}" if caption else said)

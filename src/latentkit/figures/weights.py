@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from latentkit.figures.style import PALETTE, cut, describe, empty_figure, house_style
@@ -36,6 +38,7 @@ def weight_histograms(named: Mapping[str, NDArray[np.floating[Any]]], title: str
             spread = f"sd {weights.std():.3g}" if len(weights) else "none"
             axes.set_xlabel(f"n = {len(weights):,}, {spread}", fontsize=7, color="#555555")
             axes.tick_params(labelsize=6, colors="#888888", length=2)
+            axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.set_yticks([])
             axes.spines["left"].set_visible(False)
         for axes in grid[len(named) :]:
@@ -60,15 +63,23 @@ def kernel_grid(kernels: NDArray[np.floating[Any]], title: str) -> Figure:
     with house_style():
         figure = empty_figure(wide + 1.0, float(np.clip(wide * rows / columns, 1.2, 9)) + 0.9)
         axes = figure.subplots()
+        colours = mpl.colormaps["RdBu_r"].with_extremes(bad="#c4c9cf")
         picture = axes.imshow(
-            canvas, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest"
+            canvas, cmap=colours, vmin=-largest, vmax=largest, interpolation="nearest"
         )
         axes.set_axis_off()
         figure.colorbar(picture, ax=axes, label="weight", shrink=0.9)
         shown = f"{len(few)} of {total}" if len(few) < total else str(total)
-        beside = f", {few.shape[1]} of {channels} input channels side by side" * (channels > 1)
+        beside = _channels_text(few.shape[1], channels)
         describe(figure, title, f"{shown} kernels of {height} × {width}{beside}.")
     return figure
+
+
+def _channels_text(shown: int, channels: int) -> str:
+    if channels == 1:
+        return ""
+    number = f"the first {shown} of {channels}" if shown < channels else str(channels)
+    return f", {number} input channels side by side"
 
 
 def _tiled(kernels: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
