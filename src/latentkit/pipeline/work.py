@@ -24,7 +24,7 @@ from latentkit.pipeline.context import (
 )
 from latentkit.pipeline.evaluate import evaluate
 from latentkit.pipeline.maps import embed, reads_of_same_run
-from latentkit.pipeline.pages import report
+from latentkit.pipeline.pages.report import report
 from latentkit.pipeline.points import latents_read
 from latentkit.pipeline.stages import Stage
 from latentkit.pipeline.verdict.card import PROTOCOL
