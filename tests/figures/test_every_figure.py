@@ -1,6 +1,8 @@
 """What holds for every figure, with ordinary and with awkward arrays."""
 
 import io
+import tempfile
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -100,9 +102,10 @@ def awkward():
 
 
 def contents(figure: Figure, save) -> bytes:
-    buffer = io.BytesIO()
-    save(figure, buffer)
-    return buffer.getvalue()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "figure"
+        save(figure, path)
+        return path.read_bytes()
 
 
 def texts(figure: Figure) -> set[str]:

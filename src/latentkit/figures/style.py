@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +36,8 @@ SEQUENTIAL = "cividis"
 
 _NAME_LENGTH = 28  # characters
 _CAPTION_DENSITY = 15.5  # characters an inch
+
+_CLIP = re.compile(r"(?<=url\(#)p[0-9a-f]{10}(?=\))|(?<=<clipPath id=\")p[0-9a-f]{10}(?=\")")
 
 _STYLE: Any = {
     "figure.dpi": DPI,
@@ -73,8 +77,17 @@ def save_png(figure: Figure, path: Path) -> None:
 
 def save_svg(figure: Figure, path: Path) -> None:
     """Write a figure as SVG, with nothing in it that depends on the day."""
+    buffer = io.StringIO()
     with house_style():
-        figure.savefig(path, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
+        figure.savefig(buffer, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
+    path.write_text(_renumbered(buffer.getvalue()), encoding="utf-8")
+
+
+def _renumbered(svg: str) -> str:
+    """Number the clipping paths: their ids tell the layout's last digits, which vary."""
+    ids = dict.fromkeys(_CLIP.findall(svg))
+    numbers = {found: f"clip{number}" for number, found in enumerate(ids, 1)}
+    return _CLIP.sub(lambda match: numbers[match[0]], svg)
 
 
 def empty_figure(width: float, height: float) -> Figure:
