@@ -37,6 +37,11 @@ def latents_path(split: str) -> str:
     return f"latents/{split}.npz"
 
 
+def snapshot_path(epoch: int) -> str:
+    """Return where the weights after an epoch lie in a run that keeps them."""
+    return f"weights/epoch-{epoch:04d}.safetensors"
+
+
 def map_paths(part: MapConfig) -> tuple[str, str]:
     """Return where a map's coordinates and its facts lie in a run."""
     return f"embeddings/{part.slug}.npz", f"embeddings/{part.slug}.json"
@@ -175,8 +180,17 @@ class RunContext(Workshop):
         """The trained model, from its committed weights, in eval mode."""
         return load_weights(self.new_model(), self.folder).eval()
 
+    def snapshots(self) -> dict[int, Any]:
+        """Return the model after each epoch whose weights were kept, in eval mode."""
+        paths = {epoch: snapshot_path(epoch) for epoch in sorted(self.config.training.snapshots)}
+        return {
+            epoch: load_weights(self.new_model(), self.folder, path).eval()
+            for epoch, path in paths.items()
+            if path in self.folder.manifest.artefacts
+        }
 
-def load_weights(model: Any, folder: RunFolder) -> Any:
+
+def load_weights(model: Any, folder: RunFolder, relative: str = MODEL) -> Any:
     """Load a run's committed weights into ``model`` and return it.
 
     Raises:
@@ -184,7 +198,7 @@ def load_weights(model: Any, folder: RunFolder) -> Any:
     """
     from safetensors.torch import load_file
 
-    path = folder.verified(MODEL)
+    path = folder.verified(relative)
     try:
         model.load_state_dict(load_file(path))
     except RuntimeError as error:

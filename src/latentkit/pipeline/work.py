@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from latentkit.pipeline.context import (
     RunContext,
     latents_path,
     map_paths,
+    snapshot_path,
 )
 from latentkit.pipeline.evaluate import evaluate
 from latentkit.pipeline.maps import embed, reads_of_same_run
@@ -29,8 +31,11 @@ from latentkit.pipeline.points import latents_read
 from latentkit.pipeline.stages import Stage
 from latentkit.pipeline.verdict.card import PROTOCOL
 from latentkit.plugin.events import StageProgress
+from latentkit.runs.commit import write_atomically
+from latentkit.runs.folder import RunFolder
 from latentkit.training.checkpoint import CheckpointStore, save_tensors
 from latentkit.training.loop import TrainingJob, train
+from latentkit.training.state import Weights
 
 
 def plan(config: RunConfig) -> list[Stage]:
@@ -100,10 +105,20 @@ def _train(context: RunContext) -> None:
         seed=context.seed,
         config_sha256=config.trajectory_sha256(),
     )
-    trained = train(job, CheckpointStore(context.folder.path / "checkpoints"), context.tell)
+    checkpoints = CheckpointStore(context.folder.path / "checkpoints")
+    trained = train(job, checkpoints, context.tell, partial(_keep, context.folder))
+    for epoch in sorted(set(config.training.snapshots)):
+        path = context.folder.path / snapshot_path(epoch)
+        if path.exists():  # not where training stopped early
+            context.folder.commit(snapshot_path(epoch), "train", partial(shutil.copyfile, path))
     context.folder.commit(MODEL, "train", lambda path: save_tensors(trained.weights, path))
     document = {"weights_epoch": trained.weights_epoch, "epochs": list(trained.history)}
     context.folder.commit_json(HISTORY, "train", document)
+
+
+def _keep(folder: RunFolder, epoch: int, weights: Weights) -> None:
+    """Write the weights of an epoch; they are listed when the stage is done."""
+    write_atomically(folder.path / snapshot_path(epoch), partial(save_tensors, weights))
 
 
 def _encode(context: RunContext) -> None:

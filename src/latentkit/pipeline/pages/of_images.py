@@ -64,7 +64,7 @@ def reconstruction_example(
 ) -> tuple[list[tuple[str, NDArray[Any]]], NDArray[np.float64]]:
     """Return rows of test images (original, corrupted if so, reconstruction) and their errors."""
     images = context.images("test")
-    clean, inputs, rebuilt = rebuild(context, _one_of_each(images.labels, len(images)))
+    clean, inputs, rebuilt = rebuild(context, one_of_each(images.labels, len(images)))
     rows = [("original", as_array(clean))]
     if context.corruption:
         rows.append(("corrupted", as_array(inputs)))
@@ -75,13 +75,21 @@ def reconstruction_example(
 
 @torch.no_grad()
 def rebuild(
-    context: RunContext, rows: NDArray[np.int64], *, corrupted: bool = True
+    context: RunContext, rows: NDArray[np.int64], *, corrupted: bool = True, model: Any = None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return test images, the model's inputs and its reconstructions, each (B, C, H, W)."""
+    """Return test images, a model's inputs and its reconstructions, each (B, C, H, W).
+
+    Args:
+        context: the run.
+        rows: which test images, (B,).
+        corrupted: whether the run's corruption, if it has any, is done to the inputs.
+        model: the run's own where None.
+    """
+    model = model or context.model
     clean = context.device_images("test").batch(torch.from_numpy(rows).to(context.device))
     noise = context.corruption and corrupted
     inputs = context.evaluation_noise()(clean) if noise else clean
-    return clean, inputs, context.model.decode(context.model.encode(inputs)).float()
+    return clean, inputs, model.decode(model.encode(inputs)).float()
 
 
 def as_array(images: torch.Tensor) -> NDArray[np.float32]:
@@ -90,7 +98,7 @@ def as_array(images: torch.Tensor) -> NDArray[np.float32]:
     return array
 
 
-def _one_of_each(labels: NDArray[np.int64] | None, n: int) -> NDArray[np.int64]:
+def one_of_each(labels: NDArray[np.int64] | None, n: int) -> NDArray[np.int64]:
     """Return rows to show: the first of each class, filled up with the first of all."""
     first = [] if labels is None else [int(np.argmax(labels == c)) for c in np.unique(labels)]
     rest = [row for row in range(min(n, 2 * _SHOWN)) if row not in first]
