@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from latentkit.api.parts import dataset, embedding, model
     from latentkit.api.study import Study, tune
     from latentkit.api.vectors import embed_vectors
-    from latentkit.api.work import embed, list_runs, resume, run
+    from latentkit.api.work import compare, embed, evaluate, list_runs, resume, run, write_report
     from latentkit.api.work import open_run as open  # noqa: A004
     from latentkit.plugin.images import ImageData
 
@@ -30,10 +30,12 @@ __all__ = [
     "Run",
     "Study",
     "__version__",
+    "compare",
     "dataset",
     "embed",
     "embed_vectors",
     "embedding",
+    "evaluate",
     "explore",
     "list_runs",
     "model",
@@ -41,6 +43,7 @@ __all__ = [
     "resume",
     "run",
     "tune",
+    "write_report",
 ]
 
 __getattr__, __dir__ = lazy_attributes(
@@ -50,10 +53,12 @@ __getattr__, __dir__ = lazy_attributes(
         "LatentEncoder": "latentkit.api.encoder",
         "Run": "latentkit.api.handle",
         "Study": "latentkit.api.study",
+        "compare": "latentkit.api.work",
         "dataset": "latentkit.api.parts",
         "embed": "latentkit.api.work",
         "embed_vectors": "latentkit.api.vectors",
         "embedding": "latentkit.api.parts",
+        "evaluate": "latentkit.api.work",
         "explore": "latentkit.api.explore:",
         "list_runs": "latentkit.api.work",
         "model": "latentkit.api.parts",
@@ -61,5 +66,6 @@ __getattr__, __dir__ = lazy_attributes(
         "resume": "latentkit.api.work",
         "run": "latentkit.api.work",
         "tune": "latentkit.api.study",
+        "write_report": "latentkit.api.work",
     },
 )

@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 
 import latentkit as lk
-from latentkit.evaluation.inference import reconstruction_errors
+from latentkit.evaluation.fidelity import fidelity
+from latentkit.evaluation.inference import reconstruction
 from latentkit.pipeline.context import Workshop
 from latentkit.registry.catalogue import default_registry
 
@@ -35,7 +36,8 @@ def main() -> None:
     print("| test MSE against the clean image | |\n| --- | --- |")
     print(f"| the noisy image itself | {noisy:.4f} |")
     for name, run in (("no noise in training", plain), ("noise in training", denoising)):
-        error = reconstruction_errors(run.model, images, workshop.evaluation_noise()).mean()
+        noise = workshop.evaluation_noise()
+        error = fidelity(images, reconstruction(run.model), noise).mse.mean()
         print(f"| reconstructed from it, {name} | {error:.4f} |")
 
 

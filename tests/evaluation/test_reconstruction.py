@@ -6,15 +6,16 @@ from sklearn.decomposition import PCA
 import latentkit as lk
 from latentkit.data.batches import DeviceImages
 from latentkit.errors import PluginError
-from latentkit.evaluation.baselines import pca_reconstruction_errors
-from latentkit.evaluation.inference import (
-    corruption_errors,
-    decode,
-    encode,
-    reconstruction_errors,
-)
+from latentkit.evaluation.baselines import PixelPCA
+from latentkit.evaluation.fidelity import fidelity
+from latentkit.evaluation.inference import decode, encode, reconstruction
 
 CPU = torch.device("cpu")
+
+
+def pca_errors(train, test, dimension):
+    pca = PixelPCA.fit(DeviceImages(train, CPU), dimension)
+    return fidelity(DeviceImages(test, CPU), pca.rebuild).mse
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +28,9 @@ def test_the_pca_baseline_is_scikit_learns_clipped(images):
     pca = PCA(5).fit(train)
     rebuilt = np.clip(pca.inverse_transform(pca.transform(test)), 0, 1)
     expected = ((rebuilt - test) ** 2).mean(1)
-    found = pca_reconstruction_errors(*(DeviceImages(part, CPU) for part in images), 5)
-    assert np.allclose(found, expected, atol=1e-7)
+    assert np.allclose(pca_errors(*images, 5), expected, atol=1e-7)
+    codes = PixelPCA.fit(DeviceImages(images[0], CPU), 5).codes(DeviceImages(images[1], CPU))
+    assert np.allclose(np.abs(codes), np.abs(pca.transform(test)), atol=1e-5)
 
 
 @pytest.mark.parametrize(("rows", "direct"), [(40, 4096), (1100, 63), (40, 20)])
@@ -38,19 +40,20 @@ def test_pca_of_few_images_or_many_pixels_is_still_scikit_learns(images, monkeyp
     flat, other = (part.reshape(len(part), -1) / 255 for part in (train, test))
     pca = PCA(5).fit(flat)
     rebuilt = np.clip(pca.inverse_transform(pca.transform(other)), 0, 1)
-    found = pca_reconstruction_errors(DeviceImages(train, CPU), DeviceImages(test, CPU), 5)
+    found = pca_errors(train, test, 5)
     assert np.allclose(found, ((rebuilt - other) ** 2).mean(1), atol=1e-7)
 
 
 def test_pca_of_as_many_components_as_pixels_is_perfect(images):
-    errors = pca_reconstruction_errors(*(DeviceImages(part, CPU) for part in images), 1000)
+    errors = pca_errors(*images, 1000)
     assert errors.max() < 1e-10
 
 
 def test_reconstruction_errors_are_one_a_image_in_eval_mode(images):
     model = lk.model("conv-ae", (1, 8, 8)).train()
     test = DeviceImages(images[1], CPU)
-    errors = reconstruction_errors(model, test)
+    errors = fidelity(test, reconstruction(model)).mse
+    assert not model.training
     clean = torch.from_numpy(images[1]) / 255
     with torch.no_grad():
         expected = (model.eval()(clean) - clean).square().flatten(1).mean(1)
@@ -72,8 +75,9 @@ def test_a_denoised_image_is_compared_with_the_clean_one(images):
     darken = lambda batch: batch * 0.5  # noqa: E731
     clean = images[1] / 255
     expected = ((clean / 2) ** 2).mean((1, 2, 3))
-    assert np.allclose(reconstruction_errors(Identity(), test, darken), expected, atol=1e-6)
-    assert np.allclose(corruption_errors(test, darken), expected, atol=1e-6)
+    denoised = fidelity(test, reconstruction(Identity()), darken)
+    assert np.allclose(denoised.mse, expected, atol=1e-6)
+    assert np.allclose(fidelity(test, darken).mse, expected, atol=1e-6)
 
 
 def test_encode_and_decode_keep_order_and_tell_progress(images):

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from latentkit.figures.history import loss_curves
-from latentkit.figures.images import reconstruction_rows, sample_grid
+from latentkit.figures.images import reconstruction_rows, sample_grid, several_reconstructions
 from latentkit.figures.maps import map_scatter
-from latentkit.figures.style import DPI, PALETTE, class_style, save_png
+from latentkit.figures.style import DPI, PALETTE, class_style, save_png, shown
 
 GENERATOR = np.random.default_rng(0)
 NAMES = tuple("abcdefghij")
@@ -81,6 +81,30 @@ def test_reconstructions_carry_their_error():
         "0.3000",
         "0.4000",
     ]
+
+
+def test_each_setting_has_a_row_with_its_errors():
+    images = GENERATOR.random((2, 1, 8, 8))
+    rows = [(f"{e} epochs", images, np.array([0.1, 0.2]) / e) for e in (1, 2)]
+    figure = several_reconstructions(images, rows, "title")
+    assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["original", "1 epochs", "2 epochs"]
+    below = [axes.get_xlabel() for axes in figure.axes]
+    assert below == ["", "", "0.1000", "0.2000", "0.0500", "0.1000"]
+
+
+def test_a_loss_that_falls_far_is_numbered_in_plain_figures():
+    history = [
+        {"epoch": e, "train": {"loss": 10.0**-e}, "validation": {"loss": 2 * 10.0**-e}}
+        for e in range(4)
+    ]
+    figure = loss_curves(history, "title")
+    figure.canvas.draw()
+    ticks = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert {"0.01", "0.1", "1"} <= set(ticks)
+
+
+def test_a_very_long_name_is_cut_in_its_middle():
+    assert shown(("x" * 50 + "y" * 50,), 0) == "x" * 13 + "…" + "y" * 13
 
 
 def test_the_least_validation_loss_is_marked():

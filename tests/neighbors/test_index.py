@@ -140,15 +140,18 @@ def test_a_set_without_so_many_neighbours_says_how_many_it_has():
         index.query(cloud(3, 3), 2)
 
 
-def test_each_smaller_group_finds_its_shortest_way_out():
+@pytest.mark.parametrize("count", [3, 12, 60], ids=lambda count: f"{900 // count} a group")
+@pytest.mark.parametrize("spread", [0.05, 1, 10])
+def test_each_smaller_group_finds_its_shortest_way_out(count, spread):
     rng = np.random.default_rng(0)
-    centers = rng.uniform(-20, 20, (12, 3))
-    groups = rng.integers(0, 12, 900)
-    points = (centers[groups] + rng.standard_normal((900, 3))).astype(np.float32)
+    centers = rng.uniform(-20, 20, (count, 3))
+    groups = rng.integers(0, count, 900)
+    points = (centers[groups] + spread * rng.standard_normal((900, 3))).astype(np.float32)
     own, other, lengths = NeighborIndex(points).shortest_exits(groups)
-    asked = np.delete(np.arange(12), np.bincount(groups).argmax())
+    asked = np.delete(np.arange(count), np.bincount(groups).argmax())
     assert np.array_equal(groups[own], asked)
     assert (groups[other] != asked).all()
+    assert np.linalg.norm(points[own] - points[other], axis=1) == pytest.approx(lengths, rel=1e-5)
     for group, length in zip(asked, lengths, strict=True):
         inside, outside = points[groups == group], points[groups != group]
         assert length == pytest.approx(brute_force(outside, inside, 1, False)[1].min(), rel=1e-5)

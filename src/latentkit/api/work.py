@@ -11,6 +11,7 @@ from latentkit.api.handle import Run
 from latentkit.api.places import RUNS, data_dir, given_data_dir
 from latentkit.api.request import Path_, configure, read_document
 from latentkit.config import DEFAULT_DATASET
+from latentkit.pipeline.compare import compare_runs
 from latentkit.pipeline.run import Place, add_embeddings, resume_run, start_run
 from latentkit.plugin.events import Listener, Notice, ignore
 from latentkit.registry.catalogue import Registry, default_registry
@@ -139,6 +140,62 @@ def embed(
             if value is not None
         },
     )
+    return Run(folder, registry)
+
+
+def evaluate(
+    path: Path_, *, again: bool = False, data: Path_ | None = None, listener: Listener = ignore
+) -> Run:
+    """Make a run's evaluation card where it is missing, or was made by an older protocol.
+
+    Args:
+        path: the run's folder, or what else `open` takes.
+        again: make it anew in any case.
+        data: where the data sets are, if they have moved.
+        listener: is called with every event.
+
+    Returns:
+        The run; the card is its ``evaluation``.
+    """
+    return _done_again(path, ("evaluate",) if again else (), data, listener)
+
+
+def write_report(path: Path_, *, data: Path_ | None = None, listener: Listener = ignore) -> Run:
+    """Draw a run's figures and write its ``report.html`` anew.
+
+    What needs images of a data set that is gone is left out, and named in the report.
+
+    Args:
+        path: the run's folder, or what else `open` takes.
+        data: where the data sets are, if they have moved.
+        listener: is called with every event.
+    """
+    return _done_again(path, ("report",), data, listener)
+
+
+def compare(*paths: Path_) -> dict[str, Any]:
+    """Put runs side by side: configurations, figures, and differences from the first one.
+
+    Args:
+        *paths: two or more runs: their folders, or what else `open` takes.
+
+    Returns:
+        ``runs``, ``config``, ``figures``, ``differences``, ``maps``; every figure with its 95 %
+        interval, ``"value"``, ``"low"`` and ``"high"``; differences image by image where the
+        test images are the same (``"paired"``).
+
+    Raises:
+        latentkit.errors.UserError: there are fewer than two, or one was evaluated otherwise.
+    """
+    return compare_runs([RunFolder.open(find_run(os.fspath(path), RUNS)) for path in paths])
+
+
+def _done_again(
+    path: Path_, stages: tuple[str, ...], data: Path_ | None, listener: Listener
+) -> Run:
+    registry = default_registry()
+    found = find_run(os.fspath(path), RUNS)
+    folder = resume_run(found, registry, listener, given_data_dir(data), afresh=stages)
     return Run(folder, registry)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from latentkit.plugin.events import Event, Listener, RunStarted, fan_out
 if TYPE_CHECKING:
     from latentkit.api.handle import Run
     from latentkit.pipeline.vector_maps import VectorMaps
+    from latentkit.report.parts import Table
 
 
 def run_options(function: Callable[..., object]) -> Callable[..., object]:
@@ -35,6 +36,10 @@ def data_option(function: Callable[..., object]) -> Callable[..., object]:
         metavar="DIR",
         help="Folder of data sets.  [env: LATENTKIT_DATA; default: the user's cache]",
     )(function)
+
+
+_WIDE = 160
+"""Columns of a table that no terminal shows."""
 
 
 @contextmanager
@@ -102,6 +107,29 @@ def _print_rows(rows: list[tuple[str, str]]) -> None:
         table.add_row(*row)
     console = Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty(), highlight=False)
     console.print(table)
+
+
+def print_tables(tables: Sequence[Table], note: str = "") -> None:
+    """Print tables of text to stdout, and a note below them."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table as RichTable
+
+    width = None if sys.stdout.isatty() else _WIDE
+    console = Console(file=sys.stdout, width=width, highlight=False)
+    for table in tables:
+        # Markup in a class name is text.
+        console.print(f"[bold]{escape(table.title)}[/bold]")
+        drawn = RichTable(box=None, pad_edge=False)
+        for number, name in enumerate(table.header):
+            right = table.is_number(number)
+            drawn.add_column(escape(name), justify="right" if right else "left", overflow="fold")
+        for row in table.rows:
+            drawn.add_row(*map(escape, row))
+        console.print(drawn)
+        console.print()
+    if note:
+        console.print(note, markup=False)
 
 
 def _next_command(run: Run) -> str:

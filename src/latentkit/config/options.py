@@ -68,6 +68,9 @@ class TrainingOptions(Options):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Arithmetic of training; evaluation is always float32."
     )
+    snapshots: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (), description="Epochs whose weights are kept besides; 0: before the first."
+    )
 
     @field_validator("epochs", "batch_size")
     @classmethod

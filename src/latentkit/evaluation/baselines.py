@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
@@ -18,26 +19,39 @@ _DIRECT = 4096
 """Images or pixels up to which a matrix of as many rows and columns is decomposed as a whole."""
 
 
-def pca_reconstruction_errors(
-    train: DeviceImages, test: DeviceImages, dimension: int
-) -> NDArray[np.float64]:
-    """Return each test image's mean squared error a pixel under PCA, shape (N,).
+@dataclass(frozen=True)
+class PixelPCA:
+    """Principal components of images' pixels.
 
     Args:
-        train: the images that the components are fitted on.
-        test: N images that are projected and reconstructed.
-        dimension: number of components; cut to the number of values in an image.
-
-    Mean and covariance are summed in float64 on the CPU; the components are exact. The
-    reconstruction is clipped to [0, 1] as images are, which can only help PCA.
+        mean: (P,), float64, on the CPU; P values in an image.
+        components: (P, k), float64, orthonormal.
     """
-    mean, components = _principal_components(train, dimension)
-    errors = []
-    for rows in _rows(test):
-        centred = rows.double() - mean
-        rebuilt = (centred @ components @ components.T + mean).clamp_(0, 1)
-        errors.append((rebuilt - rows).square().mean(1).numpy())
-    return np.concatenate(errors)
+
+    mean: Tensor
+    components: Tensor
+
+    @classmethod
+    def fit(cls, images: DeviceImages, dimension: int) -> PixelPCA:
+        """Return the leading components of ``images``, ``dimension`` of them or all there are.
+
+        Mean and covariance are summed in float64 on the CPU; the components are exact.
+        """
+        return cls(*_principal_components(images, dimension))
+
+    def codes(self, images: DeviceImages) -> NDArray[np.float32]:
+        """Project images: (N, k)."""
+        parts = [(rows.double() - self.mean) @ self.components for rows in _rows(images)]
+        return torch.cat(parts).float().numpy()
+
+    def rebuild(self, images: Tensor) -> Tensor:
+        """Project images (B, C, H, W) and put them together again, on their device.
+
+        They are clipped to [0, 1] as images are, which can only help PCA.
+        """
+        centred = _flat(images).double() - self.mean
+        rebuilt = (centred @ self.components @ self.components.T + self.mean).clamp_(0, 1)
+        return rebuilt.float().reshape(images.shape).to(images.device)
 
 
 def _principal_components(images: DeviceImages, dimension: int) -> tuple[Tensor, Tensor]:
@@ -94,4 +108,8 @@ def _iterated(images: DeviceImages, mean: Tensor, k: int) -> Tensor:
 def _rows(images: DeviceImages) -> Iterator[Tensor]:
     """Yield images as float32 rows (B, D) on the CPU."""
     for batch in images.in_order(_ROWS):
-        yield batch.cpu().contiguous().flatten(1)
+        yield _flat(batch)
+
+
+def _flat(images: Tensor) -> Tensor:
+    return images.cpu().contiguous().flatten(1)

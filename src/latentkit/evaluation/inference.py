@@ -61,40 +61,16 @@ def decode(model: Any, latents: NDArray[np.float32], device: torch.device) -> ND
         )
 
 
-@torch.no_grad()
-def reconstruction_errors(
-    model: Any, images: DeviceImages, corrupt: Corrupt | None = None
-) -> NDArray[np.float64]:
-    """Return each image's mean squared error a pixel, shape (N,), against the clean image.
-
-    Args:
-        model: an `Autoencoder`; is put in eval mode.
-        images: N clean images.
-        corrupt: makes the inputs out of clean batches; None feeds the clean images.
-    """
+def reconstruction(model: Any) -> Callable[[Tensor], Tensor]:
+    """Return what makes reconstructions (B, C, H, W) of images, with ``model`` in eval mode."""
     model.eval()
-    parts = []
-    for batch in images.in_order():
-        inputs = batch if corrupt is None else corrupt(batch)
+
+    def rebuild(images: Tensor) -> Tensor:
         with fault_of("the model's reconstruction failed"):
-            rebuilt = model.decode(model.encode(inputs))
-        if rebuilt.shape != batch.shape:
-            raise PluginError(
-                f"the model's decode gives {tuple(rebuilt.shape)} for images {tuple(batch.shape)}"
-            )
-        difference = rebuilt.float() - batch
-        parts.append(difference.square().flatten(1).mean(1).cpu().numpy().astype(np.float64))
-    return np.concatenate(parts)
+            rebuilt: Tensor = model.decode(model.encode(images))
+        return rebuilt
 
-
-@torch.no_grad()
-def corruption_errors(images: DeviceImages, corrupt: Corrupt) -> NDArray[np.float64]:
-    """Return the mean squared error a pixel of the corrupted inputs themselves, shape (N,)."""
-    parts = [
-        (corrupt(batch) - batch).square().flatten(1).mean(1).cpu().numpy().astype(np.float64)
-        for batch in images.in_order()
-    ]
-    return np.concatenate(parts)
+    return rebuild
 
 
 @torch.no_grad()

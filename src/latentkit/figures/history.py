@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
-from latentkit.figures.style import PALETTE, empty_figure, house_style
+from latentkit.figures.style import PALETTE, empty_figure, house_style, log_ticks
 
 _LOG_FROM = 5.0  # a ratio of first to last loss that a linear axis would flatten
+_DOTTED = 20  # epochs up to which each has its dot
+_COLUMNS = 4
+
+Curves = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""A term's values of training and of validation, one each epoch."""
 
 
 def loss_curves(history: Sequence[Mapping[str, Any]], title: str, unit: str = "") -> Figure:
     """Draw train and validation loss of each epoch, the least validation loss marked.
+
+    Terms of the loss that differ from it get a panel of their own below.
 
     Args:
         history: records with ``epoch``, ``train`` and ``validation`` loss terms.
@@ -22,31 +32,64 @@ def loss_curves(history: Sequence[Mapping[str, Any]], title: str, unit: str = ""
         unit: of the loss, for the axis.
     """
     epochs = [record["epoch"] for record in history]
-    train = [record["train"]["loss"] for record in history]
-    validation = [record["validation"]["loss"] for record in history]
-    best = min(range(len(history)), key=validation.__getitem__)
+    terms = _terms(history)
+    loss = terms.pop("loss")
+    lines = -(-len(terms) // _COLUMNS)
+    columns = max(1, min(_COLUMNS, len(terms)))
     with house_style():
-        figure = empty_figure(6.4, 3.8)
-        axes = figure.subplots()
-        marker = "o" if len(history) <= 20 else None
-        axes.plot(epochs, train, marker=marker, ms=4, color=PALETTE[0], label="train")
-        axes.plot(
-            epochs, validation, marker=marker, ms=4, ls="--", color=PALETTE[1], label="validation"
-        )
+        figure = empty_figure(6.4 if columns < _COLUMNS else 7.4, 3.8 + 1.8 * lines)
+        grid = figure.add_gridspec(lines + 1, columns, height_ratios=[2.0] + [1.0] * lines)
+        axes = figure.add_subplot(grid[0, :])
+        _draw(axes, epochs, loss)
+        best = int(np.argmin(loss[1]))
         axes.plot(
             epochs[best],
-            validation[best],
+            loss[1][best],
             "*",
             ms=12,
             color=PALETTE[2],
             mec="white",
             ls="none",
-            label=f"least validation loss: {validation[best]:.4g} (epoch {epochs[best]})",
+            label=f"least validation loss: {loss[1][best]:.4g} (epoch {epochs[best]})",
         )
-        if min(train + validation) > 0 and max(train + validation) > _LOG_FROM * min(train):
-            axes.set_yscale("log")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="epoch", ylabel=f"loss{f' ({unit})' if unit else ''}", title=title)
-        axes.grid(alpha=0.25)
         axes.legend()
+        for place, (name, curves) in enumerate(terms.items()):
+            panel = figure.add_subplot(grid[1 + place // columns, place % columns])
+            _draw(panel, epochs, curves)
+            panel.set_title(name, fontsize=9)
+            panel.tick_params(labelsize=8)
     return figure
+
+
+def _terms(history: Sequence[Mapping[str, Any]]) -> dict[str, Curves]:
+    """Return the loss and those of its terms that are not the loss again."""
+
+    def curves(name: str) -> Curves:
+        train, validation = (
+            np.array([record[split][name] for record in history], np.float64)
+            for split in ("train", "validation")
+        )
+        return train, validation
+
+    found = {"loss": curves("loss")}
+    for name in history[0]["train"]:
+        if all(name in record[split] for record in history for split in ("train", "validation")):
+            own = curves(name)
+            if not all(np.allclose(a, b) for a, b in zip(own, found["loss"], strict=True)):
+                found[name] = own
+    return found
+
+
+def _draw(axes: Axes, epochs: Sequence[int], curves: Curves) -> None:
+    marker = "o" if len(epochs) <= _DOTTED else None
+    for values, name, style, colour in zip(
+        curves, ("train", "validation"), ("-", "--"), PALETTE, strict=False
+    ):
+        axes.plot(epochs, values, marker=marker, ms=3.5, ls=style, color=colour, label=name)
+    both = np.concatenate(curves)
+    if both.min() > 0 and both.max() > _LOG_FROM * curves[0].min():
+        axes.set_yscale("log")
+        log_ticks(axes.yaxis)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.25)

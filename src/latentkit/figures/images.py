@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from latentkit.figures.style import empty_figure, house_style, shown
+from latentkit.figures.style import describe, empty_figure, house_style, shown
 
 _INCHES = 0.72  # an image in a grid
-_MARGIN = 1.3  # for row titles
+_MARGIN = 0.3  # beside row titles
+_EDGE = 0.06
+_LETTER = 0.085  # of a title
+_NOTE = 0.16  # a line below an image
 
 
 def sample_grid(
@@ -54,18 +58,45 @@ def reconstruction_rows(
         errors: (N,) mean squared error a pixel of the last row.
         title: of the figure.
     """
-    figure = image_rows(rows, title)
-    bottom = figure.axes[-len(errors) :]
-    for axes, error in zip(bottom, errors, strict=True):
-        axes.set_xlabel(f"{error:.4f}", fontsize=7, labelpad=2)
-    return figure
+    return image_rows(rows, title, {len(rows) - 1: errors})
 
 
-def image_rows(rows: Sequence[tuple[str, NDArray[Any]]], title: str) -> Figure:
-    """Draw titled rows of images (N, C, H, W)."""
+def several_reconstructions(
+    original: NDArray[Any],
+    rows: Sequence[tuple[str, NDArray[Any], NDArray[np.floating[Any]]]],
+    title: str,
+) -> Figure:
+    """Draw images above what became of them in different settings, such as epochs.
+
+    Args:
+        original: (N, C, H, W), uint8 or float in [0, 1].
+        rows: for each setting its label, reconstructions (N, C, H, W) and their (N,) mean squared
+            errors a pixel.
+        title: of the figure.
+    """
+    pictures = [("original", original), *((label, images) for label, images, _ in rows)]
+    errors = {number: found for number, (_, _, found) in enumerate(rows, 1)}
+    return image_rows(pictures, title, errors)
+
+
+def image_rows(
+    rows: Sequence[tuple[str, NDArray[Any]]],
+    title: str,
+    errors: Mapping[int, NDArray[np.floating[Any]]] = MappingProxyType({}),
+) -> Figure:
+    """Draw titled rows of images.
+
+    Args:
+        rows: a title and images (N, C, H, W) for each row.
+        title: of the figure.
+        errors: mean squared error of each image, by the number of its row; written below it.
+    """
     columns = max(len(images) for _, images in rows)
     with house_style():
-        figure = empty_figure(columns * _INCHES + _MARGIN, len(rows) * (_INCHES + 0.06) + 0.5)
+        names = max(len(name) for name, _ in rows) * _LETTER
+        width = max(columns * _INCHES + names + _MARGIN, len(title) * _LETTER + _MARGIN, 3.4)
+        height = len(rows) * (_INCHES + 0.06) + len(errors) * _NOTE + 0.7
+        figure = empty_figure(width, height)
         grid = figure.subplots(len(rows), columns, squeeze=False)
         for (name, images), line in zip(rows, grid, strict=True):
             for axes in line:
@@ -73,17 +104,30 @@ def image_rows(rows: Sequence[tuple[str, NDArray[Any]]], title: str) -> Figure:
             for axes, image in zip(line, images, strict=False):
                 show_image(axes, image)
             line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        for row, found in errors.items():
+            for axes, error in zip(grid[row], found, strict=False):
+                axes.set_xlabel(f"{error:.4f}", fontsize=7, labelpad=2)
+        describe(figure, title, "Numbers: mean squared error a pixel." if errors else "")
         layout: Any = figure.get_layout_engine()
-        layout.set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+        edge = _EDGE / width
+        layout.set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0, rect=(edge, 0, 1 - 2 * edge, 1))
     return figure
 
 
 def show_image(axes: Axes, image: NDArray[Any]) -> None:
     """Draw one image (C, H, W), uint8 or float in [0, 1], grey or colour."""
-    scaled = image / 255 if image.dtype == np.uint8 else image
-    shown_image = scaled[0] if len(scaled) == 1 else np.moveaxis(scaled, 0, -1)
-    axes.imshow(shown_image, vmin=0, vmax=1, cmap="gray", interpolation="nearest")
+    axes.imshow(pixels(image), vmin=0, vmax=1, cmap="gray", interpolation="nearest")
+
+
+def pixels(image: NDArray[Any]) -> NDArray[np.floating[Any]]:
+    """Return an image (C, H, W) in [0, 1] as matplotlib draws it: (H, W) or (H, W, 3)."""
+    scaled = unit_range(image)
+    return scaled[0] if len(scaled) == 1 else np.moveaxis(scaled, 0, -1)
+
+
+def unit_range(images: NDArray[Any]) -> NDArray[np.floating[Any]]:
+    """Return images, uint8 or float in [0, 1], as floats in [0, 1]."""
+    return images / 255 if images.dtype == np.uint8 else images.clip(0, 1)
 
 
 def bare(axes: Axes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,11 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from latentkit.figures.style import PALETTE, class_style, empty_figure, house_style, shown
+from latentkit.figures.classes import MOST_CLASSES, class_groups, class_legend, scatter_classes
+from latentkit.figures.style import describe, empty_figure, house_style, shown
 
-_MOST_CLASSES = 20  # more do not fit a legend
-_LAYERS = 12
-_CAPTION_WIDTH = 125  # characters
 _NAME_SIZE = 8  # points
 
 
@@ -43,57 +40,15 @@ def map_scatter(
         figure = empty_figure(8.0, 6.0)
         axes: Any = figure.add_subplot(projection=None if flat else "3d")
         size = float(np.clip(2e4 / len(coordinates), 4, 28))
-        _scatter(axes, coordinates, _groups(labels, class_names, len(coordinates)), size)
-        _dress(axes, axis_name, flat)
+        groups = class_groups(labels, class_names, len(coordinates))
+        scatter_classes(axes, coordinates, groups, size)
+        dress_map(axes, axis_name, flat)
         if flat and labels is not None:
             _name_classes(axes, coordinates, labels, class_names)
-        figure.suptitle(title, x=0.01, ha="left", fontsize=12)
-        if caption:
-            wrapped = textwrap.fill(caption, _CAPTION_WIDTH)
-            figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=8, color="#555555")
+        describe(figure, title, caption)
         if labels is not None:
-            figure.legend(loc="outside right upper", markerscale=max(1.0, 5 / np.sqrt(size)))
+            class_legend(figure, groups)
     return figure
-
-
-Group = tuple[str, NDArray[Any], tuple[str, str]]
-"""Name, rows, colour and marker of a class."""
-
-
-def _scatter(
-    axes: Any, coordinates: NDArray[np.floating[Any]], groups: Sequence[Group], size: float
-) -> None:
-    """Draw the classes in thin layers by turns, so that none of them hides another."""
-    for layer in range(_LAYERS):
-        for name, rows, (colour, marker) in groups:
-            axes.scatter(
-                *coordinates[rows[layer::_LAYERS]].T,
-                s=size,
-                c=colour,
-                marker=marker,
-                linewidths=0,
-                alpha=0.8,
-                label=name if layer == 0 else None,
-                rasterized=True,
-            )
-
-
-def _groups(
-    labels: NDArray[np.integer[Any]] | None, class_names: Sequence[str], n: int
-) -> list[Group]:
-    if labels is None:
-        return [("", np.arange(n), (PALETTE[0], "o"))]
-    classes = np.unique(labels)
-    if len(classes) > _MOST_CLASSES:
-        counts = np.bincount(labels)
-        kept = np.sort(np.argsort(-counts, kind="stable")[:_MOST_CLASSES])
-        rest = np.flatnonzero(~np.isin(labels, kept))
-        groups = [(f"{len(classes) - len(kept)} more classes", rest, ("#dddddd", "o"))]
-    else:
-        kept, groups = classes, []
-    return groups + [
-        (shown(class_names, int(c)), np.flatnonzero(labels == c), class_style(int(c))) for c in kept
-    ]
 
 
 def _name_classes(
@@ -104,7 +59,7 @@ def _name_classes(
 ) -> None:
     """Write each class's name near its median point, no name over another."""
     classes = np.unique(labels)
-    if len(classes) > _MOST_CLASSES:
+    if len(classes) > MOST_CLASSES:
         return
     names = [shown(class_names, int(label)) for label in classes]
     medians = np.array([np.median(coordinates[labels == label], axis=0) for label in classes])
@@ -141,7 +96,8 @@ def _spread(
     return np.asarray(to_data.transform(pixels))
 
 
-def _dress(axes: Any, axis_name: str, flat: bool) -> None:
+def dress_map(axes: Any, axis_name: str, flat: bool) -> None:
+    """Name the axes of a map, with equal units where it is flat."""
     for number, letter in enumerate("xy" if flat else "xyz", 1):
         getattr(axes, f"set_{letter}label")(f"{axis_name} {number}".strip(), fontsize=9)
     axes.tick_params(labelsize=7, colors="#888888")

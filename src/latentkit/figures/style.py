@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +12,9 @@ from typing import Any
 
 import matplotlib as mpl
 from cycler import cycler
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 DPI = 160
 
@@ -29,6 +34,11 @@ PALETTE: tuple[str, ...] = (
 MARKERS: tuple[str, ...] = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 SEQUENTIAL = "cividis"
 
+_NAME_LENGTH = 28  # characters
+_CAPTION_DENSITY = 15.5  # characters an inch
+
+_CLIP = re.compile(r"(?<=url\(#)p[0-9a-f]{10}(?=\))|(?<=<clipPath id=\")p[0-9a-f]{10}(?=\")")
+
 _STYLE: Any = {
     "figure.dpi": DPI,
     "savefig.dpi": DPI,
@@ -39,7 +49,10 @@ _STYLE: Any = {
     "axes.spines.right": False,
     "axes.prop_cycle": cycler(color=PALETTE),
     "legend.frameon": False,
+    "figure.constrained_layout.w_pad": 0.08,  # inches
+    "figure.constrained_layout.h_pad": 0.06,
     "image.cmap": "gray",
+    "text.parse_math": False,  # a dollar sign in a class name is a dollar sign
     "svg.fonttype": "none",
     "svg.hashsalt": "latentkit",
 }
@@ -63,9 +76,18 @@ def save_png(figure: Figure, path: Path) -> None:
 
 
 def save_svg(figure: Figure, path: Path) -> None:
-    """Write a figure as SVG with its text as text, and nothing that depends on the day."""
+    """Write a figure as SVG, with nothing in it that depends on the day."""
+    buffer = io.StringIO()
     with house_style():
-        figure.savefig(path, format="svg", dpi=DPI, metadata={"Date": None})
+        figure.savefig(buffer, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
+    path.write_text(_renumbered(buffer.getvalue()), encoding="utf-8")
+
+
+def _renumbered(svg: str) -> str:
+    """Number the clipping paths: their ids tell the layout's last digits, which vary."""
+    ids = dict.fromkeys(_CLIP.findall(svg))
+    numbers = {found: f"clip{number}" for number, found in enumerate(ids, 1)}
+    return _CLIP.sub(lambda match: numbers[match[0]], svg)
 
 
 def empty_figure(width: float, height: float) -> Figure:
@@ -74,5 +96,26 @@ def empty_figure(width: float, height: float) -> Figure:
 
 
 def shown(names: Sequence[str], label: int) -> str:
-    """Return the name of a class, or its number."""
-    return names[label] if label < len(names) else str(label)
+    """Return the name of a class, cut where it is very long, or its number."""
+    return cut(names[label]) if label < len(names) else str(label)
+
+
+def cut(text: str, length: int = _NAME_LENGTH) -> str:
+    """Return a text of at most ``length`` characters, its middle left out where it is longer."""
+    half = (length - 1) // 2
+    return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
+
+
+def describe(figure: Figure, title: str, caption: str = "") -> None:
+    """Write title and caption of a figure; the caption in lines that fit its width."""
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    if caption:
+        wrapped = textwrap.fill(caption, max(40, int(figure.get_figwidth() * _CAPTION_DENSITY)))
+        figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=8, color="#555555")
+
+
+def log_ticks(axis: Axis) -> None:
+    """Number a logarithmic axis in plain figures."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

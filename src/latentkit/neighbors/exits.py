@@ -21,9 +21,10 @@ def shortest_exits(
     members: Integers,
     homes_of: Integers,
     starts: Integers,
+    squares: Floats,
     ends: Integers,
-) -> Floats:
-    """Return the squared length of the shortest line from each group to any point outside it.
+) -> None:
+    """Find the shortest line from each group to any point outside it.
 
     Args:
         blocks: of all points.
@@ -34,17 +35,21 @@ def shortest_exits(
         members: positions in the order of the blocks of the points of the groups asked for.
         homes_of: the block of each of them.
         starts: (asked + 1,), where each group begins in ``members``.
-        ends: (asked, 2), filled with the points that the line joins, the group's own first.
+        squares: (asked,), the squared length of a line of each group, or infinity; where one of
+            the members has a shorter line, replaced.
+        ends: (asked, 2), the points that the lines join, the group's own first; replaced too.
     """
-    squares = np.empty(len(ends), np.float32)
     for asked in numba.prange(len(ends)):
         own = members[starts[asked] : starts[asked + 1]]
         homes = homes_of[starts[asked] : starts[asked + 1]]
-        best = _try_nearest_blocks(blocks, rows, groups, own, homes, ends[asked])
+        if len(own) == 0:
+            continue
+        best = squares[asked]
+        if best == np.inf:
+            best = _try_nearest_blocks(blocks, rows, groups, own, homes, ends[asked])
         squares[asked] = _improve(
             blocks, rows, seen, np.float32(slack), groups, own, homes, best, ends[asked]
         )
-    return squares
 
 
 @compiled()

@@ -22,6 +22,9 @@ _SAMPLED_BATCHES = 24
 _SAMPLED_QUERIES = 2_048
 _MARGIN = 0.003
 _FIRST_LIMIT = 16
+_SMALL_GROUP = 256
+_LISTED = 32
+"""Neighbours of each point of a small group, among which the way out is looked for first."""
 _EVERYTHING = 2**62
 
 
@@ -137,13 +140,62 @@ class NeighborIndex:
         by_group = np.argsort(labels[self.blocks.order], kind="stable")
         borders = np.concatenate([[0], np.cumsum(sizes)])
         members = np.concatenate([by_group[borders[g] : borders[g + 1]] for g in asked])
-        homes = np.searchsorted(self.blocks.starts, members, side="right") - 1
         starts = np.concatenate([[0], np.cumsum(sizes[asked])])
-        ends = np.empty((len(asked), 2), np.int64)
-        squares = shortest_exits(
-            self.blocks, self.rows, self._seen, self._slack, labels, members, homes, starts, ends
+        squares, ends, unsettled = self._exits_nearby(labels, members, starts)
+        starts = np.concatenate([[0], np.cumsum(unsettled)])[starts]
+        members = members[unsettled]
+        homes = np.searchsorted(self.blocks.starts, members, side="right") - 1
+        shortest_exits(
+            self.blocks,
+            self.rows,
+            self._seen,
+            self._slack,
+            labels,
+            members,
+            homes,
+            starts,
+            squares,
+            ends,
         )
         return ends[:, 0], ends[:, 1], self._lengths(squares)
+
+    def _exits_nearby(
+        self, labels: Integers, members: Integers, starts: Integers
+    ) -> tuple[Floats, Integers, NDArray[np.bool_]]:
+        """Look for ways out among the nearest neighbours of the points of small groups.
+
+        Returns:
+            For each group the square of the shortest line found, or infinity, and its ends
+            (asked, 2); and which of ``members`` may have a shorter one.
+        """
+        sizes = np.diff(starts)
+        group = np.repeat(np.arange(len(sizes)), sizes)
+        small = np.flatnonzero((sizes <= _SMALL_GROUP)[group])
+        squares = np.full(len(sizes), np.inf, np.float32)
+        ends = np.zeros((len(sizes), 2), np.int64)
+        unsettled = np.ones(len(members), np.bool_)
+        if not len(small):
+            return squares, ends, unsettled
+        small = small[np.argsort(members[small])]  # batches of points that lie together
+        points = self.blocks.order[members[small]]
+        homes = np.searchsorted(self.blocks.starts, members[small], side="right") - 1
+        cuts = _batches(homes)
+        queries = Queries(
+            self._seen[points], self._full(self.rows[points]), points, cuts, homes[cuts[:-1]]
+        )
+        found, lengths, _ = self._search(queries, min(_LISTED, len(self) - 1), _EVERYTHING)
+        outside = labels[found] != labels[points][:, None]
+        first, leaves = outside.argmax(axis=1), outside.any(axis=1)
+        rows = np.arange(len(points))
+        way = np.where(leaves, lengths[rows, first], np.float32(np.inf))
+        ascending = np.argsort(way, kind="stable")
+        groups, best = np.unique(group[small][ascending], return_index=True)
+        best = ascending[best]
+        squares[groups] = way[best]
+        ends[groups] = np.column_stack([points[best], found[best, first[best]]])
+        # Beyond its list a point may have a way out, but no shorter one than the list is far.
+        unsettled[small] = ~leaves & (lengths[:, -1] < squares[group[small]])
+        return squares, ends, unsettled
 
     def _look(self, rows: Floats) -> Floats:
         return rows if self._shadows is None else self._shadows.cast(rows)

@@ -27,6 +27,7 @@ DATA = "data.json"
 MODEL = "model.safetensors"
 HISTORY = "history.json"
 EVALUATION = "evaluation.json"
+FIGURES_OF_IMAGES = "evaluation.npz"
 REPORT = "report.html"
 SPLITS = ("train", "validation", "test")
 
@@ -34,6 +35,11 @@ SPLITS = ("train", "validation", "test")
 def latents_path(split: str) -> str:
     """Return where the latents of a split lie in a run."""
     return f"latents/{split}.npz"
+
+
+def snapshot_path(epoch: int) -> str:
+    """Return where the weights after an epoch lie in a run that keeps them."""
+    return f"weights/epoch-{epoch:04d}.safetensors"
 
 
 def map_paths(part: MapConfig) -> tuple[str, str]:
@@ -75,6 +81,11 @@ class Workshop:
     @cached_property
     def _test_images(self) -> ImageData:
         return load_images(self.registry, self.config.dataset, "test", self.data_dir)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the images."""
+        return self.images("train").image_shape
 
     @cached_property
     def split(self) -> TrainValidationSplit:
@@ -123,7 +134,7 @@ class Workshop:
         target = find_part(self.registry, "model", part).target()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(self.seed, "initialisation"))
-            model = build_model(target, part, self.images("train").image_shape)
+            model = build_model(target, part, self.image_shape)
         return model.to(self.device, memory_format=torch.channels_last)
 
 
@@ -169,13 +180,30 @@ class RunContext(Workshop):
                 )
         return images
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the images, also where they are gone."""
+        if DATA not in self.folder.manifest.artefacts:
+            return super().image_shape
+        channels, height, width = self.folder.json(DATA)["image_shape"]
+        return channels, height, width
+
     @cached_property
     def model(self) -> Any:
         """The trained model, from its committed weights, in eval mode."""
         return load_weights(self.new_model(), self.folder).eval()
 
+    def snapshots(self) -> dict[int, Any]:
+        """Return the model after each epoch whose weights were kept, in eval mode."""
+        paths = {epoch: snapshot_path(epoch) for epoch in sorted(self.config.training.snapshots)}
+        return {
+            epoch: load_weights(self.new_model(), self.folder, path).eval()
+            for epoch, path in paths.items()
+            if path in self.folder.manifest.artefacts
+        }
 
-def load_weights(model: Any, folder: RunFolder) -> Any:
+
+def load_weights(model: Any, folder: RunFolder, relative: str = MODEL) -> Any:
     """Load a run's committed weights into ``model`` and return it.
 
     Raises:
@@ -183,7 +211,7 @@ def load_weights(model: Any, folder: RunFolder) -> Any:
     """
     from safetensors.torch import load_file
 
-    path = folder.verified(MODEL)
+    path = folder.verified(relative)
     try:
         model.load_state_dict(load_file(path))
     except RuntimeError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from latentkit.config import RunConfig
@@ -31,9 +31,23 @@ Plan = Callable[[RunConfig], list[Stage]]
 
 
 def execute(
-    folder: RunFolder, workshop: Workshop, tell: Listener, stages: Plan, *, resumed: bool
+    folder: RunFolder,
+    workshop: Workshop,
+    tell: Listener,
+    stages: Plan,
+    *,
+    resumed: bool,
+    afresh: Collection[str] = (),
 ) -> None:
     """Do the stages that are missing; the run's status and its log say how that ended.
+
+    Args:
+        folder: the run, locked.
+        workshop: loads what its configuration names.
+        tell: hears of progress.
+        stages: the plan.
+        resumed: whether the run was begun before.
+        afresh: names of stages that are done even if they were.
 
     Raises:
         LatentkitError: a stage failed; the run is marked so.
@@ -51,7 +65,7 @@ def execute(
     try:
         context = RunContext(config, registry, workshop.data_dir, workshop.device, folder, tell)
         with repeatable(workshop.device, config.run.threads):
-            run_stages(planned, context)
+            run_stages(planned, context, afresh)
         status = "finished"
         folder.set_status("finished")
         summary = summarise(folder)

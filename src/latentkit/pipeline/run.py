@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,7 @@ def resume_run(
     data_dir: Path | None = None,
     stages: Plan = plan,
     overrides: Mapping[str, Any] | None = None,
+    afresh: Collection[str] = (),
 ) -> RunFolder:
     """Do what is missing of a run.
 
@@ -85,6 +86,7 @@ def resume_run(
         data_dir: where the data sets are now; None for where they were.
         stages: the plan that the run was started with.
         overrides: options that the run shall have: those it has, or more ``training.epochs``.
+        afresh: names of stages that are done again even if nothing of them is missing.
 
     Raises:
         UserError: the overrides contradict the run.
@@ -99,7 +101,7 @@ def resume_run(
         data = data_dir or Path(folder.manifest.data_dir)
         workshop = Workshop(config, registry, data, resolve_device(config.run.device))
         folder.set_status("running")
-        execute(folder, workshop, tell, stages, resumed=True)
+        execute(folder, workshop, tell, stages, resumed=True, afresh=afresh)
     return folder
 
 

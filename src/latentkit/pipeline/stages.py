@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -33,13 +33,18 @@ class Stage:
     settings: str = ""
 
 
-def run_stages(stages: Iterable[Stage], context: RunContext) -> None:
-    """Do every stage that is not current, in order, and commit each as it ends."""
+def run_stages(stages: Iterable[Stage], context: RunContext, afresh: Collection[str] = ()) -> None:
+    """Do every stage that is not current, in order, and commit each as it ends.
+
+    What an earlier time committed stands until a stage commits something itself: where it
+    fails before, nothing is lost. Stages named in ``afresh`` are done even if they are current.
+    """
     for stage in stages:
-        if is_current(stage, context.folder):
+        if stage.name not in afresh and is_current(stage, context.folder):
             context.tell(StageSkipped(stage.name))
             continue
-        context.folder.forget_stage(stage.name)
+        if not _is_whole(stage, context.folder):
+            context.folder.forget_stage(stage.name)
         context.tell(StageStarted(stage.name))
         started = time.perf_counter()
         with warnings_told(context.tell):
@@ -66,12 +71,20 @@ def is_current(stage: Stage, folder: RunFolder) -> bool:
     artefacts = folder.manifest.artefacts
     if any(p not in artefacts or artefacts[p].sha256 != record.inputs.get(p) for p in stage.reads):
         return False
-    own = [path for path, artefact in artefacts.items() if artefact.stage == stage.name]
-    if not all((folder.path / path).exists() for path in own):
+    if not _is_whole(stage, folder):
         return False
-    for path in own:
+    for path in _artefacts_of(stage, folder):
         folder.verified(path)
     return True
+
+
+def _is_whole(stage: Stage, folder: RunFolder) -> bool:
+    return all((folder.path / path).exists() for path in _artefacts_of(stage, folder))
+
+
+def _artefacts_of(stage: Stage, folder: RunFolder) -> list[str]:
+    artefacts = folder.manifest.artefacts.items()
+    return [path for path, artefact in artefacts if artefact.stage == stage.name]
 
 
 def check_integrity(folder: RunFolder) -> list[str]:

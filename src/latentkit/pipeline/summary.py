@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from latentkit.pipeline.card_tables import SPACES
 from latentkit.pipeline.context import DATA, EVALUATION, HISTORY, REPORT
 from latentkit.runs.folder import RunFolder
+
+Row = tuple[str, str]
+_FURTHER = ("representation", "likelihood", "disentanglement", "robustness", "left_out")
 
 
 def summarise(folder: RunFolder) -> dict[str, Any]:
@@ -36,8 +40,9 @@ def summarise(folder: RunFolder) -> dict[str, Any]:
         summary["latent_dim"] = card["latent_dim"]
         summary["reconstruction"] = card["reconstruction"]
         summary["baselines"] = card["baselines"]
-        if "likelihood" in card:
-            summary["likelihood"] = card["likelihood"]
+        for part in _FURTHER:
+            if part in card:
+                summary[part] = card[part]
     summary["maps"] = {
         facts["map"]: {
             "n_points": facts["n_points"],
@@ -62,18 +67,9 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the summary as rows of name and text, for a terminal or a page."""
     rows = []
     if "reconstruction" in summary:
-        d = summary["latent_dim"]
-        found = summary["reconstruction"]
-        rows.append((f"Test MSE, {d} latents", estimate_text(found["mse"])))
-        if "mse_from_corrupted" in found:
-            rows.append(
-                ("Test MSE from corrupted input", estimate_text(found["mse_from_corrupted"]))
-            )
-            rows.append(
-                ("Test MSE of the corrupted input", estimate_text(found["mse_of_corrupted"]))
-            )
-        pca = summary["baselines"]["pca"]
-        rows.append((f"Test MSE, PCA of {d}", estimate_text(pca["mse"])))
+        rows += _reconstruction_rows(summary)
+    if "representation" in summary:
+        rows += _representation_rows(summary["representation"])
     if "likelihood" in summary:
         found = summary["likelihood"]
         rows.append(("Test ELBO", f"{nats_text(found['elbo'])} nats an image"))
@@ -83,14 +79,55 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
                 f"{nats_text(found['importance_weighted'])} nats an image",
             )
         )
-        rows.append(("Active dimensions", f"{found['active_dimensions']} of {d}"))
+        active = f"{found['active_dimensions']} of {summary['latent_dim']}"
+        rows.append(("Active dimensions", active))
+    if "disentanglement" in summary:
+        found = summary["disentanglement"]
+        names = {"mig": "MIG", "dci_disentanglement": "DCI", "sap": "SAP"}
+        text = ", ".join(f"{name} {found[key]:.3f}" for key, name in names.items())
+        rows.append(("Disentanglement", text))
     for name, quality in summary["maps"].items():
         rows.append((f"Map {name}", quality_line(quality)))
+    for one in summary.get("left_out", ()):
+        rows.append(("Left out", f"{one['part']}: {one['why']}"))
     if summary["seconds"]:
         total = sum(summary["seconds"].values())
         training = summary["seconds"].get("train", 0.0)
         rows.append(("Time", f"{total:.1f} s, of which training {training:.1f} s"))
     return rows
+
+
+def _reconstruction_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    d, found, pca = summary["latent_dim"], summary["reconstruction"], summary["baselines"]["pca"]
+    rows = [(f"Test MSE, {d} latents", estimate_text(found["mse"]))]
+    if "mse_from_corrupted" in found:
+        rows.append(("Test MSE from corrupted input", estimate_text(found["mse_from_corrupted"])))
+        rows.append(("Test MSE of the corrupted input", estimate_text(found["mse_of_corrupted"])))
+    rows.append((f"Test MSE, PCA of {d}", estimate_text(pca["mse"])))
+    if "ssim" in found:
+        own, other = (
+            f"{one['psnr']['value']:.2f} dB, {one['ssim']['value']:.3f}" for one in (found, pca)
+        )
+        rows.append(("PSNR, SSIM", f"{own} (PCA {other})"))
+    return rows
+
+
+def _representation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what probes that know all labels, and clusters, find in latents and baselines."""
+
+    def row(name: str, figure: Callable[[Mapping[str, Any]], Mapping[str, float]]) -> Row:
+        values = {space: figure(one)["value"] for space, one in found["spaces"].items()}
+        others = ", ".join(
+            f"{SPACES[space]} {value:.3f}" for space, value in values.items() if space != "latents"
+        )
+        return name, f"{values['latents']:.3f} ({others})"
+
+    k = found["knn"]["n_neighbors"]
+    return [
+        row("Linear probe", lambda space: space["linear"][-1]["accuracy"]),
+        row(f"{k}-NN probe", lambda space: space["knn"][-1]["accuracy"]),
+        row("k-means, matched", lambda space: space["kmeans"]["accuracy"]),
+    ]
 
 
 def quality_line(quality: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 from typing import Any
 
@@ -9,40 +10,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit.config import RunConfig, canonical_sha256
-from latentkit.data.batches import DeviceImages
 from latentkit.errors import PluginError
-from latentkit.evaluation.baselines import pca_reconstruction_errors
-from latentkit.evaluation.inference import (
-    corruption_errors,
-    encode,
-    reconstruction_errors,
-    saturated_share,
-)
-from latentkit.evaluation.likelihood import SAMPLES, likelihood_card
+from latentkit.evaluation.inference import encode
 from latentkit.pipeline.context import (
     DATA,
     EVALUATION,
+    FIGURES_OF_IMAGES,
     HISTORY,
     MODEL,
     SPLITS,
     RunContext,
     latents_path,
     map_paths,
+    snapshot_path,
 )
+from latentkit.pipeline.evaluate import evaluate
 from latentkit.pipeline.maps import embed, reads_of_same_run
-from latentkit.pipeline.pages import report
+from latentkit.pipeline.pages.report import report
 from latentkit.pipeline.points import latents_read
 from latentkit.pipeline.stages import Stage
-from latentkit.plugin.events import Notice, StageProgress
-from latentkit.plugin.protocols import Generative
-from latentkit.plugin.seeds import stream_seed
+from latentkit.pipeline.verdict.card import PROTOCOL
+from latentkit.plugin.events import StageProgress
+from latentkit.runs.commit import write_atomically
+from latentkit.runs.folder import RunFolder
 from latentkit.training.checkpoint import CheckpointStore, save_tensors
 from latentkit.training.loop import TrainingJob, train
-
-PROTOCOL = 1
-"""Version of the evaluation: figures of two versions are not to be compared."""
-
-_SATURATED = 0.999  # of all pixels
+from latentkit.training.state import Weights
 
 
 def plan(config: RunConfig) -> list[Stage]:
@@ -62,8 +55,13 @@ def plan(config: RunConfig) -> list[Stage]:
         Stage("train", _train, reads=(DATA,), settings=f"epochs={config.training.epochs}"),
         Stage("encode", _encode, reads=(DATA, MODEL)),
         *embeds,
-        Stage("evaluate", _evaluate, reads=(DATA, MODEL)),
-        Stage("report", report, reads=(DATA, HISTORY, MODEL, EVALUATION, *maps)),
+        Stage(
+            "evaluate",
+            evaluate,
+            reads=(DATA, MODEL, *map(latents_path, SPLITS)),
+            settings=f"protocol={PROTOCOL}",
+        ),
+        Stage("report", report, reads=(DATA, HISTORY, MODEL, EVALUATION, FIGURES_OF_IMAGES, *maps)),
     ]
 
 
@@ -107,10 +105,20 @@ def _train(context: RunContext) -> None:
         seed=context.seed,
         config_sha256=config.trajectory_sha256(),
     )
-    trained = train(job, CheckpointStore(context.folder.path / "checkpoints"), context.tell)
+    checkpoints = CheckpointStore(context.folder.path / "checkpoints")
+    trained = train(job, checkpoints, context.tell, partial(_keep, context.folder))
+    for epoch in sorted(set(config.training.snapshots)):
+        path = context.folder.path / snapshot_path(epoch)
+        if path.exists():  # not where training stopped early
+            context.folder.commit(snapshot_path(epoch), "train", partial(shutil.copyfile, path))
     context.folder.commit(MODEL, "train", lambda path: save_tensors(trained.weights, path))
     document = {"weights_epoch": trained.weights_epoch, "epochs": list(trained.history)}
     context.folder.commit_json(HISTORY, "train", document)
+
+
+def _keep(folder: RunFolder, epoch: int, weights: Weights) -> None:
+    """Write the weights of an epoch; they are listed when the stage is done."""
+    write_atomically(folder.path / snapshot_path(epoch), partial(save_tensors, weights))
 
 
 def _encode(context: RunContext) -> None:
@@ -134,73 +142,3 @@ def _encode(context: RunContext) -> None:
         if labels is not None:
             arrays["labels"] = labels[rows[name]]
         context.folder.commit_arrays(latents_path(name), "encode", **arrays)
-
-
-def _evaluate(context: RunContext) -> None:
-    train_images, test_images = context.device_images("train"), context.device_images("test")
-    model = context.model
-    errors = reconstruction_errors(model, test_images)
-    pca = pca_reconstruction_errors(train_images, test_images, model.latent_dim)
-    document = {
-        "protocol": PROTOCOL,
-        "split": "test",
-        "n_images": len(errors),
-        "latent_dim": model.latent_dim,
-        "reconstruction": {"mse": _mean(errors), **_denoising(context, test_images)},
-        "baselines": {"pca": {"n_components": model.latent_dim, "mse": _mean(pca)}},
-    }
-    if isinstance(model, Generative):
-        document["likelihood"] = _likelihood(context, test_images)
-    context.folder.commit_json(EVALUATION, "evaluate", document)
-    if not context.corruption and errors.mean() > pca.mean():
-        context.tell(
-            Notice(
-                "worse-than-pca",
-                f"test error {errors.mean():.4f} is above that of PCA with as many dimensions "
-                f"({pca.mean():.4f}): train for more epochs, or raise the learning rate",
-            )
-        )
-    if saturated_share(model, test_images) > _SATURATED:
-        context.tell(
-            Notice(
-                "saturated",
-                "nearly every pixel of the reconstructions is black or white: the decoder is "
-                "saturated; lower training.learning_rate, or set training.clip_norm=1",
-            )
-        )
-
-
-def _denoising(context: RunContext, images: DeviceImages) -> dict[str, Any]:
-    """Return the errors from corrupted input and of that input itself, for denoising models."""
-    if not context.corruption:
-        return {}
-    denoised = reconstruction_errors(context.model, images, context.evaluation_noise())
-    corrupted = corruption_errors(images, context.evaluation_noise())
-    return {"mse_from_corrupted": _mean(denoised), "mse_of_corrupted": _mean(corrupted)}
-
-
-def _likelihood(context: RunContext, images: DeviceImages) -> dict[str, Any]:
-    card = likelihood_card(context.model, images, stream_seed(context.seed, "likelihood"))
-    active, dimensions = int(card.active.sum()), len(card.active)
-    if active < dimensions:
-        context.tell(
-            Notice(
-                "posterior-collapse",
-                f"{active} of {dimensions} latent dimensions are active, the others carry nothing: "
-                f"lower model.beta, or set model.warm_up or model.free_bits",
-            )
-        )
-    return {
-        "unit": "nats an image",
-        "elbo": _mean(card.elbo),
-        "importance_weighted": _mean(card.importance_weighted),
-        "importance_samples": SAMPLES,
-        "importance_images": len(card.importance_weighted),
-        "active_dimensions": active,
-    }
-
-
-def _mean(values: NDArray[np.float64]) -> dict[str, float]:
-    """Return a mean and its standard error."""
-    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
-    return {"value": float(values.mean()), "standard_error": error}

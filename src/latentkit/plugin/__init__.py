@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         SearchChoice,
         SearchRange,
         search_all,
+        strength,
     )
     from latentkit.plugin.protocols import (
         Autoencoder,
@@ -89,6 +90,7 @@ __all__ = [
     "TunerSpec",
     "hookimpl",
     "search_all",
+    "strength",
     "to_uint8",
 ]
 
@@ -111,6 +113,7 @@ _HOMES = {
         "SearchChoice",
         "SearchRange",
         "search_all",
+        "strength",
     ),
     "images": (
         "ImageData",

@@ -151,6 +151,9 @@ def latentkit_epoch_finished(run: RunInfo, epoch: EpochFinished) -> None:
         run: the run that trains.
         epoch: its number, the mean loss terms on train and validation images, and its seconds.
 
+    Where ``training.snapshots`` names the epoch, its weights lie below ``run.path`` already, as
+    ``weights/epoch-0001.safetensors``.
+
     Example::
 
         @hookimpl

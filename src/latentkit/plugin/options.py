@@ -11,6 +11,7 @@ class MyNetOptions(Options):
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
@@ -115,3 +116,18 @@ def search_domains(options: type[BaseModel]) -> Iterator[tuple[str, SearchDomain
 
 def search_all() -> None:
     """Marker, not to be called: ``Annotated[Literal[...], search_all]`` searches every choice."""
+
+
+def strength() -> None:
+    """Marker, not to be called: ``Annotated[float, strength]`` is how strong a corruption is.
+
+    At 0 the corruption leaves images as they are; above, the more the stronger.
+    """
+
+
+def strength_option(options: type[BaseModel]) -> tuple[str, float] | None:
+    """Return the option that is marked as `strength` and the most it may be, if there is one."""
+    for name, field in options.model_fields.items():
+        if strength in field.metadata:
+            return name, min([math.inf, *(m.le for m in field.metadata if hasattr(m, "le"))])
+    return None

@@ -3,54 +3,93 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 import jinja2
 
+from latentkit.report.parts import Picture, Section, Table
 
-@dataclass(frozen=True)
-class Picture:
-    """A figure on the page: its title, a sentence below it, and the PNG's bytes."""
-
-    title: str
-    caption: str
-    png: bytes
-
-    @property
-    def data_url(self) -> str:
-        """The picture itself, as a page without sibling files needs it."""
-        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of text below a title; the first column names the row."""
-
-    title: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
+__all__ = ["Picture", "Section", "Table", "render_page"]
 
 
 def render_page(
+    *,
     title: str,
     subtitle: str,
-    tables: Sequence[Table],
-    pictures: Sequence[Picture],
+    sections: Sequence[Section],
     config_toml: str,
     repeat_command: str,
+    environment: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """Return the page as HTML; every text in it is escaped."""
-    environment = jinja2.Environment(
+    """Return the page as HTML; every text in it is escaped, and it can load and run nothing.
+
+    Args:
+        title: of the page.
+        subtitle: a line below it.
+        sections: in the order of the page; each gets an id that follows its key or title.
+        config_toml: shown as it is.
+        repeat_command: what a reader types to do the same again.
+        environment: name and value of what it ran on, such as versions; left out where empty.
+    """
+    if environment:
+        table = Table("", (), [tuple(row) for row in environment])
+        sections = [*sections, Section("Environment", tables=[table], key="environment")]
+    style = _file("page.css")
+    jinja = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    source = files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    return environment.from_string(source).render(
+    return jinja.from_string(_file("page.html")).render(
         title=title,
         subtitle=subtitle,
-        tables=tables,
-        pictures=pictures,
+        sections=_with_ids(sections),
         config_toml=config_toml,
         repeat_command=repeat_command,
+        style=style,
+        policy=_policy(style),
     )
+
+
+def _policy(style: str) -> str:
+    """Return a policy that allows embedded pictures and this one style sheet, nothing else."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _with_ids(sections: Sequence[Section]) -> list[dict[str, Any]]:
+    """Return the sections for the template, with an id for each of them and each picture."""
+    taken = {"section-configuration"}
+    return [
+        {
+            "id": _id("section", section.key or section.title, taken),
+            "title": section.title,
+            "paragraphs": section.paragraphs,
+            "tables": section.tables,
+            "pictures": [
+                (_id("figure", picture.key or picture.title, taken), picture)
+                for picture in section.pictures
+            ],
+        }
+        for section in sections
+    ]
+
+
+def _id(kind: str, name: str, taken: set[str]) -> str:
+    """Return an id that no other part has, and take it."""
+    base = f"{kind}-{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-') or 'part'}"
+    number, unique = 1, base
+    while unique in taken:
+        number += 1
+        unique = f"{base}-{number}"
+    taken.add(unique)
+    return unique
+
+
+def _file(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -41,6 +41,8 @@ _PAUSE_OVER_SAVING = 10  # large models may take a tenth of the time to save
 _SECONDS_BETWEEN_REPORTS = 0.1
 
 Record = Mapping[str, Any]
+KeepWeights = Callable[[int, Weights], None]
+"""Is told an epoch and the weights that the model has after it."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,20 @@ class Trained:
     history: tuple[Record, ...]
 
 
-def train(job: TrainingJob, checkpoints: CheckpointStore | None, tell: Listener) -> Trained:
+def train(
+    job: TrainingJob,
+    checkpoints: CheckpointStore | None,
+    tell: Listener,
+    keep: KeepWeights | None = None,
+) -> Trained:
     """Train ``job.model`` in place, going on from the latest checkpoint.
 
     Args:
         job: what to train.
         checkpoints: where state is kept between epochs; None keeps none.
         tell: hears of batches and epochs.
+        keep: is given the weights of the epochs in ``job.options.snapshots``, before the epoch's
+            checkpoint is saved and the epoch is told of.
 
     Raises:
         DivergedError: a loss is NaN or infinite; the last checkpoint is from before.
@@ -123,6 +132,8 @@ def train(job: TrainingJob, checkpoints: CheckpointStore | None, tell: Listener)
             placement=job.train.placement,
         )
     )
+    if keep is not None and progress.epoch == 0 and 0 in job.options.snapshots:
+        keep(0, state.weights())
     due_at = -math.inf
     while progress.epoch < job.epochs and not _is_enough(job, progress.history, tell):
         record = _run_epoch(job, state, progress.epoch + 1, tell)
@@ -131,6 +142,8 @@ def train(job: TrainingJob, checkpoints: CheckpointStore | None, tell: Listener)
         progress = Progress(epoch, epoch * job.steps_per_epoch, history, job.config_sha256)
         if job.options.keep == "best" and best_epoch(job, history) == epoch:
             state.best = state.weights()
+        if keep is not None and epoch in job.options.snapshots:
+            keep(epoch, state.weights())
         began = time.monotonic()
         if checkpoints is not None and (epoch == job.epochs or began > due_at):
             checkpoints.save(state.tensors(), progress)

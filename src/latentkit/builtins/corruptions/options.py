@@ -6,13 +6,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from latentkit.plugin import Options, SearchRange
+from latentkit.plugin import Options, SearchRange, strength
 
 
 class GaussianNoiseOptions(Options):
     """Options of ``gaussian-noise``."""
 
-    std: Annotated[float, SearchRange(0.05, 0.5)] = Field(
+    std: Annotated[float, SearchRange(0.05, 0.5), strength] = Field(
         0.3, ge=0, le=10, description="Standard deviation; images reach from 0 to 1."
     )
     clip: bool = Field(
@@ -23,7 +23,7 @@ class GaussianNoiseOptions(Options):
 class SaltAndPepperOptions(Options):
     """Options of ``salt-and-pepper``."""
 
-    amount: Annotated[float, SearchRange(0.05, 0.5)] = Field(
+    amount: Annotated[float, SearchRange(0.05, 0.5), strength] = Field(
         0.2, ge=0, le=1, description="Share of the pixels that are hit, half of them white."
     )
 
@@ -31,7 +31,7 @@ class SaltAndPepperOptions(Options):
 class MaskingOptions(Options):
     """Options of ``masking``."""
 
-    share: Annotated[float, SearchRange(0.1, 0.7)] = Field(
+    share: Annotated[float, SearchRange(0.1, 0.7), strength] = Field(
         0.3, ge=0, le=1, description="Share of the squares that are blackened, on average."
     )
     block: int = Field(1, ge=1, le=256, description="Side of a square in pixels.")
@@ -40,6 +40,6 @@ class MaskingOptions(Options):
 class BlurOptions(Options):
     """Options of ``blur``."""
 
-    sigma: Annotated[float, SearchRange(0.5, 3.0)] = Field(
+    sigma: Annotated[float, SearchRange(0.5, 3.0), strength] = Field(
         1.0, ge=0, le=50, description="Standard deviation of the Gaussian in pixels."
     )

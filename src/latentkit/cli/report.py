@@ -1,0 +1,27 @@
+"""``latentkit report``."""
+
+from __future__ import annotations
+
+import click
+
+from latentkit.cli.common import common_options, load_registry
+from latentkit.cli.outcome import data_option, run_options, show_outcome, working_on_run
+
+
+@click.command("report")
+@click.argument("run")
+@data_option
+@run_options
+@common_options
+def command(run: str, data_dir: str | None, as_json: bool, quiet: bool) -> None:
+    """Draw the figures of RUN anew, and write its report.html.
+
+    RUN is the run's folder; or its name in ./runs, an unambiguous start or end of that; or 'last'.
+    What needs images of a data set that is gone is left out, and named in the report.
+    """
+    load_registry()
+    from latentkit.api import work
+
+    with working_on_run(quiet) as listener:
+        finished = work.write_report(run, data=data_dir, listener=listener)
+    show_outcome(finished, as_json=as_json, quiet=quiet)

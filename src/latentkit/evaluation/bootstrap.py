@@ -1,0 +1,77 @@
+"""Intervals by the bootstrap (B. Efron 1979): what the figures would be on other test items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CONFIDENCE = 0.95
+RESAMPLES = 1_000
+_MOST_DRAWS = 100_000_000
+_FEWEST_RESAMPLES = 200
+_CHUNK = 50
+
+Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""Takes sums over items (..., M) to figures (...)."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure, its standard error, and the interval of `CONFIDENCE` around it."""
+
+    value: float
+    standard_error: float
+    low: float
+    high: float
+
+
+class Bootstrap:
+    """Draws of N test items, N each and with replacement, shared by every figure of a card.
+
+    Args:
+        n: how many items there are.
+        seed: of the draws.
+    """
+
+    def __init__(self, n: int, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        self.resamples = max(_FEWEST_RESAMPLES, min(RESAMPLES, _MOST_DRAWS // n))
+        self._counts = np.empty((self.resamples, n), np.uint8)
+        for row in self._counts:
+            # A count above 255 has a probability below 1e-300.
+            row[:] = np.bincount(rng.integers(0, n, n), minlength=n)
+
+    def of_mean(self, values: NDArray[Any]) -> Interval:
+        """Return the mean of ``values`` (N,); the standard error is that of a mean."""
+        values = np.asarray(values, np.float64)
+        n = len(values)
+        center = float(values.mean())
+        drawn = center + self._sums((values - center)[:, None])[:, 0] / n
+        error = float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0
+        return Interval(center, error, *_ends(drawn))
+
+    def of(self, statistic: Statistic, columns: NDArray[Any]) -> Interval:
+        """Return a figure that is a function of the sums of ``columns`` (N, M)."""
+        columns = np.asarray(columns, np.float64)
+        drawn = statistic(self._sums(columns))
+        value = float(statistic(columns.sum(0)))
+        return Interval(value, float(drawn.std(ddof=1)), *_ends(drawn))
+
+    def _sums(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sums of ``columns`` (N, M) over each draw, (resamples, M)."""
+        return np.concatenate(
+            [
+                self._counts[start : start + _CHUNK].astype(np.float64) @ columns
+                for start in range(0, self.resamples, _CHUNK)
+            ]
+        )
+
+
+def _ends(drawn: NDArray[np.float64]) -> tuple[float, float]:
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return float(low), float(high)

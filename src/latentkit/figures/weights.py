@@ -1,0 +1,97 @@
+"""Weights: histograms by layer, kernels as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from latentkit.figures.style import PALETTE, cut, describe, empty_figure, house_style
+
+_COLUMNS = 4
+_PANEL = 2.3, 1.6  # inches
+_MOST_KERNELS = 64
+_MOST_CHANNELS = 16
+_TILES = 16  # in a row
+
+
+def weight_histograms(named: Mapping[str, NDArray[np.floating[Any]]], title: str) -> Figure:
+    """Draw a histogram of the weights of each layer.
+
+    Args:
+        named: (n,) weights of each layer, by its name.
+        title: of the figure.
+    """
+    columns = max(1, min(_COLUMNS, len(named)))
+    lines = max(1, -(-len(named) // columns))
+    with house_style():
+        figure = empty_figure(max(4.0, columns * _PANEL[0]), lines * _PANEL[1] + 0.6)
+        grid = figure.subplots(lines, columns, squeeze=False).ravel()
+        for axes, (name, weights) in zip(grid, named.items(), strict=False):
+            axes.hist(weights, bins=50, color=PALETTE[0])
+            axes.set_title(cut(name), fontsize=8)
+            spread = f"sd {weights.std():.3g}" if len(weights) else "none"
+            axes.set_xlabel(f"n = {len(weights):,}, {spread}", fontsize=7, color="#555555")
+            axes.tick_params(labelsize=6, colors="#888888", length=2)
+            axes.xaxis.set_major_locator(MaxNLocator(4))
+            axes.set_yticks([])
+            axes.spines["left"].set_visible(False)
+        for axes in grid[len(named) :]:
+            axes.set_visible(False)
+        describe(figure, title, "Horizontal: value of a weight. Vertical: how many have it.")
+    return figure
+
+
+def kernel_grid(kernels: NDArray[np.floating[Any]], title: str) -> Figure:
+    """Draw convolution kernels, each with its input channels side by side.
+
+    Args:
+        kernels: (K, C, h, w); at most 64 kernels and 16 channels of each are drawn.
+        title: of the figure.
+    """
+    total, channels, height, width = kernels.shape
+    few = kernels[:_MOST_KERNELS, :_MOST_CHANNELS]
+    canvas = _tiled(few)
+    largest = float(np.abs(few).max(initial=0)) or 1.0
+    rows, columns = canvas.shape
+    wide = 6.5
+    with house_style():
+        figure = empty_figure(wide + 1.0, float(np.clip(wide * rows / columns, 1.2, 9)) + 0.9)
+        axes = figure.subplots()
+        colours = mpl.colormaps["RdBu_r"].with_extremes(bad="#c4c9cf")
+        picture = axes.imshow(
+            canvas, cmap=colours, vmin=-largest, vmax=largest, interpolation="nearest"
+        )
+        axes.set_axis_off()
+        figure.colorbar(picture, ax=axes, label="weight", shrink=0.9)
+        shown = f"{len(few)} of {total}" if len(few) < total else str(total)
+        beside = _channels_text(few.shape[1], channels)
+        describe(figure, title, f"{shown} kernels of {height} × {width}{beside}.")
+    return figure
+
+
+def _channels_text(shown: int, channels: int) -> str:
+    if channels == 1:
+        return ""
+    number = f"the first {shown} of {channels}" if shown < channels else str(channels)
+    return f", {number} input channels side by side"
+
+
+def _tiled(kernels: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return kernels (K, C, h, w) on a canvas, with empty (NaN) lines between them."""
+    count, channels, height, width = kernels.shape
+    across = max(1, min(count, _TILES // channels))
+    lines = -(-count // across)
+    block = channels * (width + 1) + (channels > 1)
+    canvas = np.full((lines * (height + 1) - 1, across * block - 1 - (channels > 1)), np.nan)
+    for number, kernel in enumerate(kernels):
+        top, left = number // across * (height + 1), number % across * block
+        for channel, values in enumerate(kernel):
+            start = left + channel * (width + 1)
+            canvas[top : top + height, start : start + width] = values
+    return canvas

@@ -1,0 +1,165 @@
+"""The evaluation card as tables of text, for a terminal or a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from latentkit.report.parts import Table
+
+Card = Mapping[str, Any]
+
+SPACES = {
+    "latents": "latents",
+    "pca": "PCA",
+    "random_encoder": "random encoder",
+    "raw_pixels": "raw pixels",
+}
+"""What the spaces that probes look at are called."""
+
+
+def card_tables(card: Card) -> list[Table]:
+    """Return the tables of a card, those that it has the figures for."""
+    tables = [_reconstruction(card)]
+    found = card["reconstruction"]
+    if "classes" in found:
+        tables.append(_classes(found["classes"]))
+    if "robustness" in card:
+        tables.append(_robustness(card["robustness"]))
+    if "representation" in card:
+        tables += [_probes(card["representation"]), _clusters(card["representation"])]
+    if "likelihood" in card:
+        tables.append(_likelihood(card["likelihood"], card["latent_dim"]))
+    if "disentanglement" in card:
+        tables += _disentanglement(card["disentanglement"])
+    if card.get("left_out"):
+        rows = [(one["part"], one["why"]) for one in card["left_out"]]
+        tables.append(Table("Left out", ("part", "why"), rows))
+    return tables
+
+
+def card_note(card: Card) -> str:
+    """Return what the intervals of a card are, in a sentence."""
+    intervals = card["intervals"]
+    return (
+        f"On {card['n_images']:,} test images; in brackets, {intervals['confidence']:.0%} "
+        f"intervals: {intervals['method']}, {intervals['resamples']:,} resamples. "
+        f"Protocol {card['protocol']}, seed {card['seed']}."
+    )
+
+
+def interval_text(figure: Mapping[str, float], digits: int) -> str:
+    """Return a figure with its interval."""
+    return f"{figure['value']:.{digits}f} [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"
+
+
+def _reconstruction(card: Card) -> Table:
+    found, pca = card["reconstruction"], card["baselines"]["pca"]
+    rows = [_fidelity_row(f"model, {card['latent_dim']} latents", found)]
+    if "mse_from_corrupted" in found:
+        rows.append(_fidelity_row("model, from corrupted input", found, "_from_corrupted"))
+        rows.append(_fidelity_row("the corrupted input itself", found, "_of_corrupted"))
+    rows.append(_fidelity_row(f"PCA of {pca['n_components']}", pca))
+    return Table("Reconstruction", ("of test images", "MSE", "PSNR, dB", "SSIM"), rows)
+
+
+def _fidelity_row(name: str, found: Card, suffix: str = "") -> Sequence[str]:
+    digits = {"mse": 4, "psnr": 2, "ssim": 3}
+    return (name, *(interval_text(found[f"{key}{suffix}"], digits[key]) for key in digits))
+
+
+def _classes(classes: Sequence[Card]) -> Table:
+    rows = [
+        (
+            one["class"],
+            f"{one['n_images']:,}",
+            interval_text(one["mse"], 4),
+            f"{one['pca_mse']['value']:.4f}",
+            f"{one['psnr']['value']:.2f}",
+            f"{one['ssim']['value']:.3f}",
+        )
+        for one in classes
+    ]
+    header = ("class", "images", "MSE", "PCA's MSE", "PSNR, dB", "SSIM")
+    return Table("Reconstruction by class", header, rows)
+
+
+def _robustness(found: Card) -> Table:
+    rows = [
+        (
+            ", ".join(
+                f"{one['corruption']} {one['option']} {one['value']:.3g}"
+                for one in point["strengths"]
+            ),
+            interval_text(point["mse"], 4),
+            interval_text(point["mse_of_corrupted"], 4),
+        )
+        for point in found["points"]
+    ]
+    header = ("corruption", "reconstruction's MSE", "input's MSE")
+    return Table(f"Robustness, {found['n_images']:,} test images", header, rows)
+
+
+def _probes(found: Card) -> Table:
+    spaces = found["spaces"]
+    names = {"linear": "linear", "knn": f"{found['knn']['n_neighbors']}-NN"}
+    shares = [one["share"] for one in next(iter(spaces.values()))["linear"]]
+    rows = [
+        (
+            f"{names[probe]}, {share:.0%} of labels",
+            *(interval_text(space[probe][i]["accuracy"], 3) for space in spaces.values()),
+        )
+        for probe in names
+        for i, share in enumerate(shares)
+    ]
+    title = f"Accuracy of probes, {found['n_train']:,} training images"
+    return Table(title, ("", *map(SPACES.__getitem__, spaces)), rows)
+
+
+def _clusters(found: Card) -> Table:
+    spaces = found["spaces"]
+    names = {"accuracy": "matched accuracy", "nmi": "NMI", "ari": "ARI"}
+    rows = [
+        (name, *(interval_text(space["kmeans"][key], 3) for space in spaces.values()))
+        for key, name in names.items()
+    ]
+    title = f"k-means against the labels, {found['n_classes']} clusters"
+    return Table(title, ("", *map(SPACES.__getitem__, spaces)), rows)
+
+
+def _likelihood(found: Card, dimensions: int) -> Table:
+    samples, images = found["importance_samples"], found["importance_images"]
+    rows = [
+        ("ELBO", interval_text(found["elbo"], 1)),
+        ("its log p(x | z)", interval_text(found["log_likelihood_under_posterior"], 1)),
+        ("its KL", interval_text(found["kl"], 1)),
+        (
+            f"log-likelihood, IWAE-{samples}, {images:,} images",
+            interval_text(found["importance_weighted"], 1),
+        ),
+        ("active dimensions", f"{found['active_dimensions']} of {dimensions}"),
+        (
+            "KL of the aggregate posterior's Gaussian fit from the prior",
+            f"{found['aggregate_posterior']['kl_of_gaussian_fit_from_prior']:.2f}",
+        ),
+    ]
+    return Table("Likelihood", ("", "nats an image"), rows)
+
+
+def _disentanglement(found: Card) -> list[Table]:
+    names = {
+        "mig": "MIG",
+        "dci_disentanglement": "DCI disentanglement",
+        "dci_completeness": "DCI completeness",
+        "dci_informativeness": "DCI informativeness",
+        "sap": "SAP",
+    }
+    factors = [
+        (one["factor"], f"{one['mig']:.3f}", f"{one['informativeness']:.3f}")
+        for one in found["factors"]
+    ]
+    title = f"Disentanglement, {found['n_images']:,} test images"
+    return [
+        Table(title, ("", "value"), [(names[key], f"{found[key]:.3f}") for key in names]),
+        Table("By factor", ("factor", "MIG", "accuracy or R²"), factors),
+    ]

@@ -1,0 +1,187 @@
+"""Runs side by side: what was set differently, what came out, and whether that may be chance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from numpy.typing import NDArray
+
+from latentkit.errors import UserError
+from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap, Interval
+from latentkit.pipeline.card_tables import interval_text
+from latentkit.pipeline.context import DATA, EVALUATION, FIGURES_OF_IMAGES
+from latentkit.pipeline.summary import map_facts
+from latentkit.pipeline.verdict.card import PROTOCOL
+from latentkit.report.parts import Table
+from latentkit.runs.folder import RunFolder
+
+Json = dict[str, Any]
+Path_ = tuple[str, ...]
+
+_FIGURES: dict[str, tuple[str, str, Path_, int]] = {
+    # key: its name, the array of each test image, where the card has it, digits
+    "mse": ("MSE", "mse", ("reconstruction", "mse"), 4),
+    "ssim": ("SSIM", "ssim", ("reconstruction", "ssim"), 3),
+    "mse_from_corrupted": (
+        "MSE from corrupted input",
+        "mse_from_corrupted",
+        ("reconstruction", "mse_from_corrupted"),
+        4,
+    ),
+    "linear_accuracy": ("linear probe", "linear_hits", ("linear",), 3),
+    "knn_accuracy": ("k-NN probe", "knn_hits", ("knn",), 3),
+    "elbo": ("ELBO, nats an image", "elbo", ("likelihood", "elbo"), 1),
+    "kl": ("KL, nats an image", "kl", ("likelihood", "kl"), 1),
+}
+_MISSING = "–"
+
+
+def compare_runs(folders: Sequence[RunFolder]) -> Json:
+    """Return runs side by side, as JSON.
+
+    Returns:
+        ``runs``: their names; ``config``: each key that is not the same in all, with its value
+        in each run; ``figures``: by name, the figure of each run with its interval, or None;
+        ``differences``: by name, the figure of each further run less that of the first, with its
+        interval; ``paired``: whether those were taken image by image.
+
+    Raises:
+        UserError: there are fewer than two runs, or one of them was evaluated otherwise.
+    """
+    if len(folders) < 2:
+        raise UserError("one run cannot be compared: name two or more")
+    cards = [folder.json(EVALUATION) for folder in folders]
+    for folder, card in zip(folders, cards, strict=True):
+        if card["protocol"] != PROTOCOL:
+            raise UserError(
+                f"run {folder.manifest.id} was evaluated by protocol {card['protocol']}, not "
+                f"{PROTOCOL}: 'latentkit evaluate {folder.path}' does it anew"
+            )
+    arrays = [folder.arrays(FIGURES_OF_IMAGES) for folder in folders]
+    paired = len({folder.json(DATA)["digest"]["test"] for folder in folders}) == 1
+    figures = {key: [_figure(card, key) for card in cards] for key in _FIGURES}
+    return {
+        "runs": [folder.manifest.id for folder in folders],
+        "config": _config_differences([folder.manifest.config for folder in folders]),
+        "confidence": CONFIDENCE,
+        "paired": paired,
+        "figures": {key: found for key, found in figures.items() if any(found)},
+        "differences": _differences(arrays, paired),
+        "maps": _maps(folders),
+    }
+
+
+def comparison_tables(found: Json) -> list[Table]:
+    """Return a comparison as tables of text, configurations first."""
+    short = [f"[{number}]" for number in range(1, len(found["runs"]) + 1)]
+    runs = Table("Runs", ("", "run"), list(zip(short, found["runs"], strict=True)))
+    config = Table(
+        "Configuration, where it differs",
+        ("", *short),
+        [(key, *map(_text, values)) for key, values in found["config"].items()],
+    )
+    figures = Table(
+        f"Figures of the test images, with {found['confidence']:.0%} intervals",
+        ("", *short),
+        [
+            (_FIGURES[key][0], *(_interval(one, _FIGURES[key][3]) for one in values))
+            for key, values in found["figures"].items()
+        ]
+        + [
+            (f"map {name}: {key}", *(_MISSING if v is None else f"{v:.3f}" for v in values))
+            for name, by_key in found["maps"].items()
+            for key, values in by_key.items()
+        ],
+    )
+    how = "image by image" if found["paired"] else "between different test images"
+    differences = Table(
+        f"Less [1], {how}; * where 0 is outside the interval",
+        ("", *short[1:]),
+        [
+            (_FIGURES[key][0], *(_difference(one, _FIGURES[key][3]) for one in values))
+            for key, values in found["differences"].items()
+        ],
+    )
+    return [table for table in (runs, config, figures, differences) if table.rows]
+
+
+def _figure(card: Json, key: str) -> Json | None:
+    where = _FIGURES[key][2]
+    if len(where) == 1:
+        spaces = card.get("representation", {}).get("spaces")
+        return spaces["latents"][where[0]][-1]["accuracy"] if spaces else None
+    figure: Json | None = card.get(where[0], {}).get(where[1])
+    return figure
+
+
+def _differences(arrays: Sequence[Mapping[str, NDArray[Any]]], paired: bool) -> Json:
+    found: Json = {}
+    for key, (_, name, _, _) in _FIGURES.items():
+        first, others = arrays[0].get(name), [one.get(name) for one in arrays[1:]]
+        if first is None or all(other is None for other in others):
+            continue
+        found[key] = [
+            None if other is None else asdict(_less(other, first, paired)) for other in others
+        ]
+    return found
+
+
+def _less(values: NDArray[Any], others: NDArray[Any], paired: bool) -> Interval:
+    """Return how much larger the mean of ``values`` is than that of ``others``."""
+    if paired:
+        return Bootstrap(len(values), 0).of_mean(values - others)
+    error = math.hypot(*(float(one.std(ddof=1)) / math.sqrt(len(one)) for one in (values, others)))
+    difference = float(values.mean() - others.mean())
+    reach = 1.959964 * error  # of a normal distribution
+    return Interval(difference, error, difference - reach, difference + reach)
+
+
+def _maps(folders: Sequence[RunFolder]) -> Json:
+    quality = [{one["map"]: one["quality"] for one in map_facts(folder)} for folder in folders]
+    names = dict.fromkeys(name for of_run in quality for name in of_run)
+    shown = ("trustworthiness", "continuity", "auc_r_nx", "knn_accuracy_map")
+
+    def value(of_run: Json, name: str, key: str) -> float | None:
+        figure = of_run.get(name, {}).get(key)
+        return None if figure is None else figure["value"]
+
+    return {
+        name: {key: [value(of_run, name, key) for of_run in quality] for key in shown}
+        for name in names
+    }
+
+
+def _config_differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    flat = [dict(_flattened(config)) for config in configs]
+    keys = sorted({key for config in flat for key in config})
+    values = {key: [config.get(key) for config in flat] for key in keys}
+    return {key: found for key, found in values.items() if any(v != found[0] for v in found)}
+
+
+def _flattened(value: Any, key: str = "") -> list[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        items = [(f"{key}.{name}" if key else str(name), inner) for name, inner in value.items()]
+    elif isinstance(value, list) and any(isinstance(inner, Mapping) for inner in value):
+        items = [(f"{key}[{number}]", inner) for number, inner in enumerate(value)]
+    else:
+        return [(key, value)]
+    return [pair for name, inner in items for pair in _flattened(inner, name)]
+
+
+def _text(value: Any) -> str:
+    return _MISSING if value is None else str(value)
+
+
+def _interval(figure: Json | None, digits: int) -> str:
+    return _MISSING if figure is None else interval_text(figure, digits)
+
+
+def _difference(figure: Json | None, digits: int) -> str:
+    if figure is None:
+        return _MISSING
+    mark = "" if figure["low"] <= 0 <= figure["high"] else " *"
+    value, low, high = (f"{figure[key]:+.{digits}f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]{mark}"

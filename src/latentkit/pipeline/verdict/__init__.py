@@ -1,0 +1,1 @@
+"""The evaluation card: what a model is worth, beside baselines, with intervals."""

@@ -1,0 +1,70 @@
+"""What the parts of an evaluation card share."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentkit.evaluation.baselines import PixelPCA
+from latentkit.evaluation.bootstrap import Bootstrap
+from latentkit.pipeline.context import RunContext, latents_path
+from latentkit.plugin.seeds import stream_seed
+
+Json = dict[str, Any]
+
+
+class Judge:
+    """A run, the draws for intervals, and what is noted besides the card itself.
+
+    Args:
+        context: a run with latents.
+    """
+
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
+        self.train = context.device_images("train")
+        self.test = context.device_images("test")
+        self.model = context.model
+        self.left_out: list[Json] = []
+        self.arrays: dict[str, NDArray[Any]] = {}
+
+    @cached_property
+    def bootstrap(self) -> Bootstrap:
+        """The draws of test images that all intervals share."""
+        return Bootstrap(len(self.test), self.seed("bootstrap"))
+
+    @cached_property
+    def pca(self) -> PixelPCA:
+        """PCA of as many dimensions as the model has, fitted on training images."""
+        return PixelPCA.fit(self.train, self.model.latent_dim)
+
+    @cached_property
+    def test_labels(self) -> NDArray[np.int64] | None:
+        """Labels of the test images."""
+        return self.context.images("test").labels
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The name of each label."""
+        return self.context.images("test").class_names
+
+    def latents(self, split: str) -> NDArray[np.float32]:
+        """Return the committed latents of a split."""
+        latents: NDArray[np.float32] = self.context.folder.arrays(latents_path(split))["latents"]
+        return latents
+
+    def seed(self, name: str) -> int:
+        """Return the seed of a part of the card."""
+        return stream_seed(self.context.seed, "evaluation", name)
+
+    def mean(self, values: NDArray[Any]) -> Json:
+        """Return the mean of a figure of each test image (N,), with its interval."""
+        return asdict(self.bootstrap.of_mean(values))
+
+    def leave_out(self, part: str, why: str) -> None:
+        """Note that a part of the card cannot be made."""
+        self.left_out.append({"part": part, "why": why})

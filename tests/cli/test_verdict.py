@@ -1,0 +1,79 @@
+"""``latentkit evaluate``, ``compare`` and ``report``."""
+
+import json
+
+import numpy as np
+
+
+def test_evaluate_shows_the_whole_card(latentkit, finished):
+    done = latentkit("evaluate", "last")
+    assert done.code == 0
+    for text in ("Reconstruction by class", "PCA of 3", "random encoder", "10-NN, 1% of labels"):
+        assert text in done.out
+    assert "evaluate is already there" in done.err
+    assert "evaluate done in" in latentkit("evaluate", "last", "--again").err
+    card = json.loads(latentkit("evaluate", "last", "--json").out)
+    assert card == {**json.loads((finished / "evaluation.json").read_text()), "maps": card["maps"]}
+
+
+def test_compare_begins_with_what_was_set_differently(latentkit, finished, small):
+    assert latentkit("run", *small, "--seed", "1", "-q").code == 0
+    other = next(path.name for path in finished.parent.iterdir() if path != finished)
+    done = latentkit("compare", finished.name, other)
+    assert done.code == 0
+    assert done.out.index("Configuration, where it differs") < done.out.index("Figures of the")
+    assert "seed" in done.out
+    assert "Less [1], image by image" in done.out
+    found = json.loads(latentkit("compare", finished.name, other, "--json").out)
+    assert found["runs"] == [finished.name, other]
+
+
+def test_one_run_and_an_older_protocol_cannot_be_compared(latentkit, finished):
+    assert "name two or more" in latentkit("compare", "last").error
+    assert "there is no run 'nobody'" in latentkit("compare", "last", "nobody").error
+
+
+def test_the_report_is_written_without_the_data_set_and_says_what_is_missing(
+    latentkit, tmp_path, small
+):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(40) % 2)
+    path = f"npz.path={tmp_path / 'mine.npz'}"
+    assert latentkit("run", *small, "--dataset", "npz", "-o", path, "--embed", "pca").code == 0
+    (tmp_path / "mine.npz").unlink()
+    done = latentkit("report", "last")
+    assert done.code == 0
+    assert "Original and reconstruction" in done.err
+    run = next((tmp_path / "here" / "runs").iterdir())
+    page = (run / "report.html").read_text()
+    assert "Left out" in page
+    assert "cannot read" in page
+    assert "Map pca" in page
+    assert 'id="figure-loss"' in page
+
+
+def test_a_card_is_kept_where_it_cannot_be_made_anew(latentkit, tmp_path, small):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    np.savez(tmp_path / "mine.npz", images=images)
+    path = f"npz.path={tmp_path / 'mine.npz'}"
+    assert latentkit("run", *small, "--dataset", "npz", "-o", path).code == 0
+    (tmp_path / "mine.npz").unlink()
+    assert "cannot read" in latentkit("evaluate", "last", "--again").error
+    done = latentkit("evaluate", "last")
+    assert done.code == 0
+    assert "PCA of 3" in done.out
+
+
+def test_class_names_are_text_in_tables_and_page(latentkit, tmp_path, small):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    labels = np.array(["<img src=x onerror=alert(1)>", "[red]$a_b$[/red]"])[np.arange(40) % 2]
+    np.savez(tmp_path / "mine.npz", images=images, labels=labels)
+    path = f"npz.path={tmp_path / 'mine.npz'}"
+    assert latentkit("run", *small, "--dataset", "npz", "-o", path, "--embed", "pca").code == 0
+    out = latentkit("evaluate", "last").out
+    assert "<img src=x onerror=alert(1)>" in out
+    assert "[red]$a_b$[/red]" in out
+    run = next((tmp_path / "here" / "runs").iterdir())
+    page = (run / "report.html").read_text()
+    assert "<img src=x" not in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page

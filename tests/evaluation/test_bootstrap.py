@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+import scipy.stats
+
+from latentkit.evaluation.bootstrap import Bootstrap
+
+
+def test_a_means_interval_is_scipys():
+    values = np.random.default_rng(1).exponential(size=400)
+    found = Bootstrap(400, seed=0).of_mean(values)
+    peer = scipy.stats.bootstrap(
+        (values,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(2)
+    )
+    assert found.value == pytest.approx(values.mean())
+    assert found.standard_error == pytest.approx(scipy.stats.sem(values))
+    assert found.low == pytest.approx(peer.confidence_interval.low, abs=0.015)
+    assert found.high == pytest.approx(peer.confidence_interval.high, abs=0.015)
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    draws = Bootstrap(200, seed=0)
+    found = [draws.of_mean(rng.normal(3, 1, 200)) for _ in range(400)]
+    held = np.mean([one.low <= 3 <= one.high for one in found])
+    assert 0.91 < held < 0.98
+
+
+def test_any_function_of_sums_has_an_interval():
+    rng = np.random.default_rng(0)
+    hits = rng.random(500) < 0.3
+    columns = np.column_stack([hits, np.ones(500)])
+    draws = Bootstrap(500, seed=0)
+    ratio = draws.of(lambda sums: sums[..., 0] / sums[..., 1], columns)
+    mean = draws.of_mean(hits)
+    assert (ratio.value, ratio.low, ratio.high) == pytest.approx((mean.value, mean.low, mean.high))
+    assert ratio.standard_error == pytest.approx(mean.standard_error, rel=0.1)
+
+
+def test_one_seed_gives_one_interval_and_one_item_none():
+    values = np.arange(50.0)
+    assert Bootstrap(50, 3).of_mean(values) == Bootstrap(50, 3).of_mean(values)
+    alone = Bootstrap(1, 0).of_mean(np.array([0.25]))
+    assert (alone.value, alone.standard_error, alone.low, alone.high) == (0.25, 0, 0.25, 0.25)
+
+
+def test_many_items_get_fewer_resamples():
+    assert Bootstrap(10_000, 0).resamples == 1000
+    assert Bootstrap(400_000, 0).resamples == 250

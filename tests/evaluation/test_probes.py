@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import confusion_matrix
+from sklearn.neighbors import KNeighborsClassifier
+
+from latentkit.evaluation.probes import (
+    confusion,
+    knn_probe,
+    labelled_rows,
+    linear_probe,
+    nearest,
+    vote,
+)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    pixels, labels = load_digits(return_X_y=True)
+    pixels = (pixels / 16).astype(np.float32)
+    return pixels[:1200], labels[:1200], pixels[1200:], labels[1200:]
+
+
+def test_the_linear_probe_is_scikit_learns_logistic_regression(digits):
+    train, labels, test, truth = digits
+    center, scale = train.mean(0), np.sqrt(train.var(0).mean())
+    peer = LogisticRegression(max_iter=5000, tol=1e-8).fit((train - center) / scale, labels)
+    expected = peer.predict((test - center) / scale)
+    found = linear_probe(train, labels, test)
+    assert (found == expected).mean() > 0.99
+    assert (found == truth).mean() > 0.9
+
+
+def test_the_knn_probe_is_scikit_learns_but_for_ties(digits):
+    train, labels, test, _ = digits
+    expected = KNeighborsClassifier(10).fit(train, labels).predict(test)
+    assert (knn_probe(train, labels, test) == expected).mean() > 0.99
+
+
+@pytest.mark.parametrize("dimensions", [3, 200])
+def test_the_nearest_are_found_in_order_in_few_and_many_dimensions(dimensions):
+    rng = np.random.default_rng(0)
+    train = (100 + rng.random((300, dimensions))).astype(np.float32)
+    test = (100 + rng.random((40, dimensions))).astype(np.float32)
+    gaps = ((test[:, None].astype(float) - train[None]) ** 2).sum(-1)
+    assert np.array_equal(nearest(train, test, 5), np.argsort(gaps, axis=1)[:, :5])
+
+
+def test_of_labels_as_common_the_nearest_wins():
+    neighbors = np.array([[0, 1, 2, 3], [3, 0, 1, 2], [0, 1, 2, 2]])
+    assert vote(neighbors, np.array([7, 5, 5, 7])).tolist() == [7, 7, 5]
+
+
+def test_a_share_of_labels_keeps_every_class_and_grows_with_itself():
+    labels = np.repeat([0, 1, 2], [500, 50, 3])
+    few, more = (labelled_rows(labels, share, 0) for share in (0.01, 0.1))
+    assert np.bincount(labels[few]).tolist() == [5, 1, 1]
+    assert np.bincount(labels[more]).tolist() == [50, 5, 1]
+    assert set(few) < set(more)
+    assert np.array_equal(labelled_rows(labels, 1.0, 0), np.arange(553))
+
+
+def test_constant_features_and_a_single_label_are_no_error():
+    features = np.ones((20, 4), np.float32)
+    labels = np.repeat([3, 8], [15, 5])
+    assert linear_probe(features, labels, features[:2]).tolist() == [3, 3]
+    assert linear_probe(features, np.full(20, 4), features[:2]).tolist() == [4, 4]
+    assert knn_probe(features[:3], labels[:3], features).tolist() == [3] * 20
+
+
+def test_confusion_counts_truth_in_rows():
+    truth, found = np.array([0, 0, 1, 2, 2]), np.array([0, 2, 1, 2, 0])
+    assert np.array_equal(confusion(truth, found, 3), confusion_matrix(truth, found))

@@ -1,0 +1,146 @@
+"""What holds for every figure, with ordinary and with awkward arrays."""
+
+import io
+import tempfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from latentkit.figures.errors import (
+    class_bars,
+    confusion_matrix,
+    error_histogram,
+    robustness_curve,
+)
+from latentkit.figures.images import several_reconstructions
+from latentkit.figures.latents import encoded_item, kl_bars, latent_scatter
+from latentkit.figures.maps import map_scatter
+from latentkit.figures.style import DPI, save_png, save_svg
+from latentkit.figures.thumbnails import map_thumbnails
+from latentkit.figures.weights import kernel_grid, weight_histograms
+
+TITLE = "a $title$ of <b> & _c_"
+NAMES = ("$x$", "_hidden", "<b>&amp;", r"\alpha$", "50 % $", "a_{b}^{c}")
+WITH_NAMES = ("thumbnails", "map", "latents", "confusion", "classes", "several", "weights")
+
+
+def numbers(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).random(shape)
+
+
+def intervals(values: np.ndarray) -> np.ndarray:
+    return np.stack([values, values * 0.9, values * 1.1], axis=1)
+
+
+def ordinary(n: int = 30, channels: int = 1, names: tuple[str, ...] = NAMES):
+    """Return a function for each figure, that draws it of n items."""
+    labels = np.arange(n) % len(names)
+    images, errors = numbers(n, channels, 8, 8), numbers(n)
+    ends = images[:3], images[:3], errors[:3]
+    settings = [(name, images[:4], errors[:4]) for name in names[:6]]
+    return {
+        "thumbnails": lambda: map_thumbnails(numbers(n, 2), images, labels, names, TITLE),
+        "map": lambda: map_scatter(numbers(n, 2), labels, names, TITLE),
+        "latents": lambda: latent_scatter(numbers(n, 2), labels, names, TITLE),
+        "item": lambda: encoded_item(images[0], numbers(4), numbers(4), images[0], TITLE),
+        "kl": lambda: kl_bars(numbers(5), TITLE),
+        "errors": lambda: error_histogram(errors, *ends, *ends, TITLE),
+        "robustness": lambda: robustness_curve(
+            np.arange(3.0), intervals(numbers(3)), intervals(numbers(3)), "sd", TITLE
+        ),
+        "confusion": lambda: confusion_matrix(np.eye(len(names), dtype=int), names, TITLE),
+        "classes": lambda: class_bars(
+            intervals(numbers(len(names))), numbers(len(names)), names, TITLE
+        ),
+        "weights": lambda: weight_histograms({name: numbers(20) for name in names}, TITLE),
+        "kernels": lambda: kernel_grid(numbers(4, channels, 3, 3) - 0.5, TITLE),
+        "several": lambda: several_reconstructions(images[:4], settings, TITLE),
+    }
+
+
+def awkward():
+    """Return figures of arrays as they are when something went wrong, or is very small or large."""
+    one = np.zeros((1, 3, 9, 5), np.uint8)
+    zero, many = np.zeros(1), tuple(f"the class number {number} of sixty" for number in range(60))
+    same = np.zeros((30, 2))
+    return {
+        "thumbnails, one point": lambda: map_thumbnails(same[:1], one, None, (), TITLE),
+        "thumbnails, one place": lambda: map_thumbnails(
+            same, one.repeat(30, 0), zero.repeat(30).astype(int), ("only",), TITLE, "a caption."
+        ),
+        "latents, 1": lambda: latent_scatter(same[:, :1], None, (), TITLE),
+        "latents, constant": lambda: latent_scatter(same, zero.repeat(30).astype(int), (), TITLE),
+        "latents, 3": lambda: latent_scatter(numbers(30, 3), None, (), TITLE),
+        "latents, 60 classes": lambda: latent_scatter(
+            numbers(120, 2), np.arange(120) % 60, many, TITLE
+        ),
+        "item, 512": lambda: encoded_item(one[0], numbers(512), numbers(512), one[0], TITLE),
+        "item, 1": lambda: encoded_item(one[0], zero, None, one[0], TITLE),
+        "kl, 512": lambda: kl_bars(numbers(512), TITLE),
+        "kl, collapsed": lambda: kl_bars(np.zeros(3), TITLE),
+        "errors, one": lambda: error_histogram(
+            zero, one, one, zero, one[:0], one[:0], zero[:0], TITLE
+        ),
+        "robustness, one": lambda: robustness_curve(
+            zero, intervals(zero), intervals(zero), "sd", TITLE, 0.0
+        ),
+        "confusion, one": lambda: confusion_matrix(np.array([[3]]), ("only",), TITLE),
+        "confusion, empty class": lambda: confusion_matrix(np.array([[3, 1], [0, 0]]), (), TITLE),
+        "confusion, 60": lambda: confusion_matrix(np.ones((60, 60), int), many, TITLE),
+        "classes, 60": lambda: class_bars(intervals(numbers(60)), numbers(60), many, TITLE),
+        "classes, one": lambda: class_bars(intervals(zero), zero, (), TITLE),
+        "weights, constant": lambda: weight_histograms({"a": zero, "b": zero[:0]}, TITLE),
+        "weights, none": lambda: weight_histograms({}, TITLE),
+        "kernels, zero": lambda: kernel_grid(np.zeros((1, 1, 3, 3)), TITLE),
+        "kernels, many": lambda: kernel_grid(numbers(200, 64, 3, 5), TITLE),
+        "several, one": lambda: several_reconstructions(one, [("1 epoch", one, zero)], TITLE),
+    }  # fmt: skip
+
+
+def contents(figure: Figure, save) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "figure"
+        save(figure, path)
+        return path.read_bytes()
+
+
+def texts(figure: Figure) -> set[str]:
+    """Return the texts that a reader of the figure sees."""
+    root = ElementTree.fromstring(contents(figure, save_svg))
+    return {
+        "".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")
+    }
+
+
+@pytest.mark.parametrize("name", ordinary())
+def test_two_renderings_give_the_same_bytes_and_show_the_title(name):
+    first, second = ordinary()[name](), ordinary()[name]()
+    assert contents(first, save_png) == contents(second, save_png)
+    assert contents(first, save_svg) == contents(second, save_svg)
+    assert TITLE in texts(first)
+
+
+@pytest.mark.parametrize("name", WITH_NAMES)
+def test_names_are_neither_formulas_nor_hidden(name):
+    assert set(NAMES) <= texts(ordinary()[name]())
+
+
+@pytest.mark.parametrize("name", awkward())
+def test_awkward_arrays_are_drawn_within_the_figure(name):
+    figure = awkward()[name]()
+    pixels = imread(io.BytesIO(contents(figure, save_png)))
+    width, height = figure.get_size_inches() * DPI
+    assert pixels.shape[:2] == pytest.approx((height, width), abs=1)
+    assert pixels[..., :3].std() > 0.01
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    assert np.all(edge[:, :3] == 1)  # nothing is cut off
+
+
+@pytest.mark.parametrize("name", ["thumbnails", "item", "errors", "several", "kernels"])
+def test_colour_images_are_drawn_in_colour(name):
+    pixels = imread(io.BytesIO(contents(ordinary(channels=3)[name](), save_png)))[::3, ::3]
+    assert len(np.unique(pixels[..., :3].reshape(-1, 3), axis=0)) > 60

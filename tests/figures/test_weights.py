@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from latentkit.figures.weights import kernel_grid, weight_histograms
+
+
+def test_each_layer_has_its_histogram_with_count_and_spread():
+    figure = weight_histograms({"first": np.array([-1.0, 1.0]), "second": np.zeros(3)}, "title")
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in shown] == ["first", "second"]
+    assert [axes.get_xlabel() for axes in shown] == ["n = 2, sd 1", "n = 3, sd 0"]
+    assert [sum(bar.get_height() for bar in axes.patches) for axes in shown] == [2, 3]
+
+
+def test_kernels_are_tiled_on_colours_symmetric_about_zero():
+    kernels = np.arange(18.0).reshape(2, 1, 3, 3) - 4
+    picture = kernel_grid(kernels, "title").axes[0].images[0]
+    assert picture.get_clim() == (-13, 13)
+    canvas = picture.get_array()
+    assert canvas.shape == (3, 7)
+    assert np.array_equal(canvas[:, :3], kernels[0, 0])
+    assert np.array_equal(canvas[:, 4:], kernels[1, 0])
+    assert canvas.mask[:, 3].all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((8, 1, 3, 3), "8 kernels of 3 × 3."),
+        ((8, 3, 5, 5), "8 kernels of 5 × 5, 3 input channels side by side."),
+        (
+            (99, 32, 3, 3),
+            "64 of 99 kernels of 3 × 3, the first 16 of 32 input channels side by side.",
+        ),
+    ],
+)
+def test_the_caption_says_how_many_kernels_are_drawn(shape, said):
+    caption = kernel_grid(np.ones(shape), "title").get_supxlabel()
+    assert caption.replace("\n", " ") == said

@@ -1,0 +1,150 @@
+import base64
+import hashlib
+from html.parser import HTMLParser
+
+import pytest
+
+from latentkit.report.page import Picture, Section, Table, render_page
+
+VOID = {"img", "link", "meta"}
+
+
+class Page(HTMLParser):
+    """The elements of a page with their attributes, its texts, and whether it nests well."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self.open: list[str] = []
+        self.feed(source)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open:
+            self.texts.setdefault(self.open[-1], []).append(data)
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def rendered(*sections: Section, **changes) -> Page:
+    settings = {"title": "t", "subtitle": "s", "config_toml": "seed = 0", "repeat_command": "again"}
+    return Page(render_page(sections=sections, **(settings | changes)))
+
+
+def policy(page: Page) -> dict[str, str]:
+    (content,) = [m["content"] for m in page.all("meta") if "http-equiv" in m]
+    return dict(part.strip().split(" ", 1) for part in content.split(";"))
+
+
+def test_the_policy_forbids_everything_but_embedded_pictures_and_this_style():
+    page = rendered()
+    allowed = policy(page)
+    (style,) = page.texts["style"]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert allowed["default-src"] == "'none'"
+    assert allowed["img-src"] == "data:"
+    assert allowed["style-src"] == f"'sha256-{digest}'"
+    assert "script-src" not in allowed
+    assert not page.all("script")
+
+
+def test_the_page_names_no_address(hostile_page, png):
+    page = rendered(Section("Maps", pictures=[Picture("map", "", png)]))
+    assert "http:" not in str(page.elements)
+    assert "http:" not in str(page.texts)
+    for _, attributes in Page(hostile_page).elements:
+        assert attributes.get("src", "data:").startswith("data:")
+        assert attributes.get("href", "#")[0] == "#" or attributes["href"] == "data:,"
+        assert not {name for name in attributes if name.startswith("on") or name == "style"}
+
+
+def test_hostile_texts_are_shown_as_they_are(hostile_page, hostile):
+    page = Page(hostile_page)
+    for name in hostile:
+        assert name in page.texts["h2"]
+        assert name in page.texts["h3"]
+        assert name in page.texts["figcaption"]
+        assert name in page.texts["td"]
+        assert name in page.texts["p"]
+        assert name in [image["alt"] for image in page.all("img")]
+    assert page.texts["pre"] == ["\n".join(hostile)]
+    assert page.texts["title"] == [hostile[0]]
+    assert {tag for tag, _ in page.elements}.isdisjoint({"script", "iframe", "object"})
+    assert len(page.all("link")) == len(page.all("style")) == 1
+
+
+def test_every_section_and_figure_has_an_id_of_its_own_that_the_contents_link_to(hostile_page):
+    page = Page(hostile_page)
+    ids = [a["id"] for _, a in page.elements if "id" in a]
+    links = [a["href"][1:] for a in page.all("a")]
+    assert len(set(ids)) == len(ids)
+    assert set(links) <= set(ids)
+    assert {one for one in ids if one.startswith("section-")} <= set(links)
+
+
+def test_ids_follow_keys_and_titles_and_repeated_ones_are_numbered(png):
+    pictures = [Picture("A map", "", png, key="map-isomap"), Picture("A map", "", png)]
+    page = rendered(
+        Section("Maps of latents", pictures=pictures),
+        Section("x", key="Maps of latents"),
+        Section("Configuration"),
+        Section("図"),
+        environment=[("python", "3.12")],
+    )
+    assert [s["id"] for s in page.all("section")] == [
+        "section-maps-of-latents",
+        "section-maps-of-latents-2",
+        "section-configuration-2",
+        "section-part",
+        "section-environment",
+        "section-configuration",
+    ]
+    assert [f["id"] for f in page.all("figure")] == ["figure-map-isomap", "figure-a-map"]
+
+
+def test_a_picture_is_embedded_at_the_size_of_its_resolution(png):
+    (image,) = rendered(Section("s", pictures=[Picture("p", "", png)])).all("img")
+    assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) == png
+    assert (image["width"], image["height"]) == ("540", "300")
+    assert image["alt"] == "p"
+
+
+@pytest.mark.parametrize(
+    ("cells", "number"),
+    [
+        (["0.1", "12", "–"], True),
+        (["1,000", "-3e-05"], True),
+        (["−0.01 [−0.02, 0.01]", "0.1 ± 0.2", "1 (n = 3)", "0.1 to 0.2"], True),
+        (["12 %", "0.5 nats", "3 s"], True),
+        (["0.1", "trustworthiness 0.9"], False),
+        (["2026-11-23"], False),
+        (["–", ""], False),
+        (["3.12.3 on Linux"], False),
+    ],
+)
+def test_numbers_stand_to_the_right(cells, number):
+    table = Table("t", ("name", "value"), [("row", cell) for cell in cells])
+    assert table.is_number(1) is number
+    assert not table.is_number(0)
+    page = rendered(Section("s", tables=[table]))
+    assert all((td.get("class") == "number") is number for td in page.all("td"))
+
+
+def test_environment_and_command_are_on_the_page():
+    page = rendered(
+        environment=[("python", "3.12")], repeat_command="latentkit run --config c.toml"
+    )
+    assert "3.12" in page.texts["td"]
+    assert "latentkit run --config c.toml" in page.texts["code"]
+    assert "Environment" not in rendered().texts["h2"]
