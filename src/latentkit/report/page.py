@@ -13,7 +13,7 @@ import jinja2
 
 from latentkit.report.parts import Picture, Section, Table
 
-_ROOM = 3_000_000  # bytes of pictures; with more, they are made smaller
+_ROOM = 4_000_000  # bytes of pictures; with more, they are made smaller
 
 __all__ = ["Picture", "Section", "Table", "render_page"]
 
