@@ -1,8 +1,11 @@
 import base64
 import hashlib
+import io
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from latentkit.report.page import Picture, Section, Table, render_page
 
@@ -118,6 +121,34 @@ def test_a_picture_is_embedded_at_the_size_of_its_resolution(png):
     assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) == png
     assert (image["width"], image["height"]) == ("540", "300")
     assert image["alt"] == "p"
+
+
+def drawing(side: int = 1200, dots: int = 2000) -> bytes:
+    """Return a PNG of small dots of many colours on white, as a map is."""
+    pixels = np.full((side, side, 3), 255, np.uint8)
+    generator = np.random.default_rng(0)
+    for row, column in generator.integers(0, side - 3, (dots, 2)):
+        pixels[row : row + 3, column : column + 3] = generator.integers(0, 256, 3)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", dpi=(160, 160))
+    return buffer.getvalue()
+
+
+def test_pictures_are_made_smaller_where_the_page_would_be_large(png, monkeypatch):
+    pictures = [Picture("a map", "", drawing()), Picture("noise", "", png)]
+    as_it_is = rendered(Section("s", pictures=pictures)).all("img")
+    monkeypatch.setattr("latentkit.report.page._ROOM", 10_000)
+    smaller = rendered(Section("s", pictures=pictures)).all("img")
+    assert len(smaller[0]["src"]) < 0.8 * len(as_it_is[0]["src"])
+    assert smaller[0]["width"] == as_it_is[0]["width"]
+    assert smaller[1] == as_it_is[1]  # 256 colours would be seen
+    before, after = (np.asarray(decoded(image), int) for image in (as_it_is[0], smaller[0]))
+    assert np.abs(before - after).mean() < 0.5
+
+
+def decoded(image: dict[str, str]) -> Image.Image:
+    content = base64.b64decode(image["src"].partition(",")[2])
+    return Image.open(io.BytesIO(content)).convert("RGB")
 
 
 @pytest.mark.parametrize(

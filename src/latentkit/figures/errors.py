@@ -14,6 +14,7 @@ from latentkit.figures.images import bare, show_image
 from latentkit.figures.style import (
     PALETTE,
     SEQUENTIAL,
+    bins,
     describe,
     empty_figure,
     house_style,
@@ -61,7 +62,7 @@ def error_histogram(
 
 
 def _histogram(axes: Axes, errors: NDArray[np.floating[Any]]) -> None:
-    axes.hist(errors, bins=60, color=PALETTE[0], label=f"{len(errors):,} images")
+    axes.hist(errors, bins=bins(len(errors)), color=PALETTE[0], label=f"{len(errors):,} images")
     for level, name, style in ((50, "median", "-"), (95, "95th percentile", "--")):
         value = np.percentile(errors, level)
         axes.axvline(value, color=_INK, ls=style, lw=1, label=f"{name}: {value:.4f}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from latentkit.figures.classes import Group, class_groups, class_legend, scatter_classes
 from latentkit.figures.images import bare, show_image, unit_range
-from latentkit.figures.style import PALETTE, describe, empty_figure, house_style
+from latentkit.figures.style import PALETTE, bins, describe, empty_figure, house_style
 
 _MOST_DIMENSIONS = 6
 _MOST_POINTS = 4000  # in a panel
@@ -86,7 +86,8 @@ def _dimensions(latents: NDArray[np.floating[Any]]) -> tuple[list[int], str]:
 def _histogram(axes: Axes, values: NDArray[np.floating[Any]], groups: Sequence[Group]) -> None:
     colours = [colour for _, _, (colour, _) in groups]
     parts = [values[rows] for _, rows, _ in groups]
-    axes.hist(parts, bins=40, stacked=True, color=colours, histtype="stepfilled")
+    bars = bins(len(values))
+    axes.hist(parts, bins=bars, stacked=True, color=colours, histtype="stepfilled")
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
 
@@ -175,6 +176,7 @@ def kl_bars(kl: NDArray[np.floating[Any]], title: str, threshold: float = 0.01) 
         )
         _number_bars(axes, order)
         axes.set(xlabel="latent dimension, by KL", ylabel="KL (nats an image)")
+        axes.set_ylim(bottom=0)
         axes.legend()
         describe(figure, title, f"{kl.sum():.4g} nats in {len(kl)} dimensions.")
     return figure

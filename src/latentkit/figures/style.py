@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -112,6 +113,11 @@ def describe(figure: Figure, title: str, caption: str = "") -> None:
     if caption:
         wrapped = textwrap.fill(caption, max(40, int(figure.get_figwidth() * _CAPTION_DENSITY)))
         figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=8, color="#555555")
+
+
+def bins(count: int) -> int:
+    """Return how many bars the histogram of so many values has."""
+    return min(60, max(8, math.isqrt(count)))
 
 
 def log_ticks(axis: Axis) -> None:

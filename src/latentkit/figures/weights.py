@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from latentkit.figures.style import PALETTE, cut, describe, empty_figure, house_style
+from latentkit.figures.style import PALETTE, bins, cut, describe, empty_figure, house_style
 
 _COLUMNS = 4
 _PANEL = 2.3, 1.6  # inches
@@ -33,7 +33,7 @@ def weight_histograms(named: Mapping[str, NDArray[np.floating[Any]]], title: str
         figure = empty_figure(max(4.0, columns * _PANEL[0]), lines * _PANEL[1] + 0.6)
         grid = figure.subplots(lines, columns, squeeze=False).ravel()
         for axes, (name, weights) in zip(grid, named.items(), strict=False):
-            axes.hist(weights, bins=50, color=PALETTE[0])
+            axes.hist(weights, bins=bins(len(weights)), color=PALETTE[0])
             axes.set_title(cut(name), fontsize=8)
             spread = f"sd {weights.std():.3g}" if len(weights) else "none"
             axes.set_xlabel(f"n = {len(weights):,}, {spread}", fontsize=7, color="#555555")

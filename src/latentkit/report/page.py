@@ -13,6 +13,8 @@ import jinja2
 
 from latentkit.report.parts import Picture, Section, Table
 
+_ROOM = 4_000_000  # bytes of pictures; with more, they are made smaller
+
 __all__ = ["Picture", "Section", "Table", "render_page"]
 
 
@@ -63,8 +65,13 @@ def _policy(style: str) -> str:
 
 
 def _with_ids(sections: Sequence[Section]) -> list[dict[str, Any]]:
-    """Return the sections for the template, with an id for each of them and each picture."""
+    """Return the sections for the template, with an id for each of them and each picture.
+
+    Where there are many large pictures they are made smaller, so that the page can be sent.
+    """
     taken = {"section-configuration"}
+    pictures = [picture for section in sections for picture in section.pictures]
+    crowded = sum(len(picture.png) for picture in pictures) > _ROOM
     return [
         {
             "id": _id("section", section.key or section.title, taken),
@@ -72,7 +79,10 @@ def _with_ids(sections: Sequence[Section]) -> list[dict[str, Any]]:
             "paragraphs": section.paragraphs,
             "tables": section.tables,
             "pictures": [
-                (_id("figure", picture.key or picture.title, taken), picture)
+                (
+                    _id("figure", picture.key or picture.title, taken),
+                    picture.compact() if crowded else picture,
+                )
                 for picture in section.pictures
             ],
         }

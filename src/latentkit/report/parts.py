@@ -6,11 +6,13 @@ import base64
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 _CSS_DPI = 96  # pixels of CSS an inch
+_COLOURS = 256
+_UNSEEN = 0.5  # mean difference of a channel, of 255
 _NUMBER = re.compile(r"[-+−]?[\d.,]+(e[-+]?\d+)?( ?[%a-zA-Zµ]{1,4})?( ?(±|\[|\(|to |[–…]).*)?")
 _NOTHING = ("", "-", "–", "—")
 
@@ -45,6 +47,19 @@ class Picture:
             dpi = image.info.get("dpi", (_CSS_DPI, _CSS_DPI))[0]
             width, height = (max(1, round(side * _CSS_DPI / dpi)) for side in image.size)
         return width, height
+
+    def compact(self) -> Picture:
+        """Return the picture in 256 colours where that is smaller and cannot be seen."""
+        with Image.open(io.BytesIO(self.png), formats=["PNG"]) as image:
+            colours = image.convert("RGB")
+            few = colours.quantize(_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+            difference = ImageChops.difference(colours, few.convert("RGB"))
+            buffer = io.BytesIO()
+            few.save(buffer, "PNG", optimize=True, dpi=image.info.get("dpi"))
+        seen = max(ImageStat.Stat(difference).mean) > _UNSEEN
+        return (
+            self if seen or buffer.tell() >= len(self.png) else replace(self, png=buffer.getvalue())
+        )
 
 
 @dataclass(frozen=True)
