@@ -5,6 +5,7 @@ from __future__ import annotations
 from latentkit.pipeline.card_tables import card_note, card_tables
 from latentkit.pipeline.context import EVALUATION, REPORT, RunContext
 from latentkit.pipeline.pages.drawing import STAGE, drawn
+from latentkit.pipeline.pages.of_exploration import exploration_figures
 from latentkit.pipeline.pages.of_images import data_figures, reconstruction_figures
 from latentkit.pipeline.pages.of_latents import latent_figures
 from latentkit.pipeline.pages.of_maps import map_figures
@@ -21,6 +22,7 @@ _SECTIONS = (
     ("Reconstructions", reconstruction_figures),
     ("Latents", latent_figures),
     ("Maps", map_figures),
+    ("Exploration", exploration_figures),
 )
 
 
