@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from latentkit.api.places import RUNS, data_dir, given_data_dir
 from latentkit.api.request import Path_, configure, read_document
 from latentkit.config import DEFAULT_DATASET
 from latentkit.pipeline.compare import compare_runs
+from latentkit.pipeline.execute import Plan
 from latentkit.pipeline.run import Place, add_embeddings, resume_run, start_run
+from latentkit.pipeline.work import plan
 from latentkit.plugin.events import Listener, Notice, ignore
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs.folder import RunFolder, find_run, run_folders
@@ -160,17 +163,20 @@ def evaluate(
     return _done_again(path, ("evaluate",) if again else (), data, listener)
 
 
-def write_report(path: Path_, *, data: Path_ | None = None, listener: Listener = ignore) -> Run:
+def write_report(
+    path: Path_, *, svg: bool = False, data: Path_ | None = None, listener: Listener = ignore
+) -> Run:
     """Draw a run's figures and write its ``report.html`` anew.
 
     What needs images of a data set that is gone is left out, and named in the report.
 
     Args:
         path: the run's folder, or what else `open` takes.
+        svg: draw each figure as SVG too.
         data: where the data sets are, if they have moved.
         listener: is called with every event.
     """
-    return _done_again(path, ("report",), data, listener)
+    return _done_again(path, ("report",), data, listener, partial(plan, svg=svg))
 
 
 def compare(*paths: Path_) -> dict[str, Any]:
@@ -191,11 +197,15 @@ def compare(*paths: Path_) -> dict[str, Any]:
 
 
 def _done_again(
-    path: Path_, stages: tuple[str, ...], data: Path_ | None, listener: Listener
+    path: Path_,
+    afresh: tuple[str, ...],
+    data: Path_ | None,
+    listener: Listener,
+    stages: Plan = plan,
 ) -> Run:
     registry = default_registry()
     found = find_run(os.fspath(path), RUNS)
-    folder = resume_run(found, registry, listener, given_data_dir(data), afresh=stages)
+    folder = resume_run(found, registry, listener, given_data_dir(data), stages, afresh=afresh)
     return Run(folder, registry)
 
 

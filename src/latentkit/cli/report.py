@@ -10,10 +10,11 @@ from latentkit.cli.outcome import data_option, run_options, show_outcome, workin
 
 @click.command("report")
 @click.argument("run")
+@click.option("--svg", is_flag=True, help="Draw each figure as SVG too.")
 @data_option
 @run_options
 @common_options
-def command(run: str, data_dir: str | None, as_json: bool, quiet: bool) -> None:
+def command(run: str, svg: bool, data_dir: str | None, as_json: bool, quiet: bool) -> None:
     """Draw the figures of RUN anew, and write its report.html.
 
     RUN is the run's folder; or its name in ./runs, an unambiguous start or end of that; or 'last'.
@@ -23,5 +24,5 @@ def command(run: str, data_dir: str | None, as_json: bool, quiet: bool) -> None:
     from latentkit.api import work
 
     with working_on_run(quiet) as listener:
-        finished = work.write_report(run, data=data_dir, listener=listener)
+        finished = work.write_report(run, svg=svg, data=data_dir, listener=listener)
     show_outcome(finished, as_json=as_json, quiet=quiet)

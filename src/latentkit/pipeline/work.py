@@ -38,8 +38,8 @@ from latentkit.training.loop import TrainingJob, train
 from latentkit.training.state import Weights
 
 
-def plan(config: RunConfig) -> list[Stage]:
-    """Return the stages of a run in order."""
+def plan(config: RunConfig, *, svg: bool = False) -> list[Stage]:
+    """Return the stages of a run in order; with ``svg`` figures are drawn in both formats."""
     embeds = [
         Stage(
             f"embed:{part.slug}",
@@ -61,7 +61,11 @@ def plan(config: RunConfig) -> list[Stage]:
             reads=(DATA, MODEL, *map(latents_path, SPLITS)),
             settings=f"protocol={PROTOCOL}",
         ),
-        Stage("report", report, reads=(DATA, HISTORY, MODEL, EVALUATION, FIGURES_OF_IMAGES, *maps)),
+        Stage(
+            "report",
+            partial(report, svg=svg),
+            reads=(DATA, HISTORY, MODEL, EVALUATION, FIGURES_OF_IMAGES, *maps),
+        ),
     ]
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from matplotlib.figure import Figure
 
 from latentkit.errors import LatentkitError
-from latentkit.figures.style import save_png
+from latentkit.figures.style import save_png, save_svg
 from latentkit.pipeline.context import RunContext
 from latentkit.report.parts import Picture
 
@@ -34,10 +34,13 @@ class Drawing:
     draw: Callable[[], Drawn]
 
 
-def drawn(context: RunContext, drawings: list[Drawing], missing: dict[str, str]) -> list[Picture]:
-    """Draw and commit figures; the titles of those that cannot be drawn go to ``missing``.
+def drawn(
+    context: RunContext, drawings: list[Drawing], missing: dict[str, str], *, svg: bool = False
+) -> list[Picture]:
+    """Draw and commit figures, as PNG and if asked as SVG too.
 
-    A run outlives its data set: what needs images that are gone is left out, with the reason.
+    A run outlives its data set: what needs images that are gone is left out, and its title goes
+    to ``missing`` with the reason.
     """
     pictures = []
     for drawing in drawings:
@@ -48,6 +51,9 @@ def drawn(context: RunContext, drawings: list[Drawing], missing: dict[str, str])
             continue
         path = f"figures/{drawing.name}.png"
         context.folder.commit(path, STAGE, partial(save_png, figure))
+        if svg:
+            vector = f"figures/{drawing.name}.svg"
+            context.folder.commit(vector, STAGE, partial(save_svg, figure))
         png = (context.folder.path / path).read_bytes()
         pictures.append(Picture(drawing.title, caption, png, key=drawing.name))
     return pictures

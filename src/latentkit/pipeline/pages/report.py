@@ -26,14 +26,14 @@ _SECTIONS = (
 )
 
 
-def report(context: RunContext) -> None:
-    """Draw every figure of the run and write ``report.html``."""
+def report(context: RunContext, *, svg: bool = False) -> None:
+    """Draw every figure of the run, if asked as SVG too, and write ``report.html``."""
     folder = context.folder
     missing: dict[str, str] = {}
     sections = []
     for done, (title, figures) in enumerate(_SECTIONS):
         context.tell(StageProgress(STAGE, done, len(_SECTIONS), title.lower()))
-        pictures = drawn(context, figures(context), missing)
+        pictures = drawn(context, figures(context), missing, svg=svg)
         if pictures:
             sections.append(Section(title, pictures=pictures))
     summary, card = summarise(folder), folder.json(EVALUATION)
