@@ -21,9 +21,8 @@ SPACES = {
 def card_tables(card: Card) -> list[Table]:
     """Return the tables of a card, those that it has the figures for."""
     tables = [_reconstruction(card)]
-    found = card["reconstruction"]
-    if "classes" in found:
-        tables.append(_classes(found["classes"]))
+    if "classes" in card:
+        tables.append(_classes(card["classes"]))
     if "robustness" in card:
         tables.append(_robustness(card["robustness"]))
     if "representation" in card:

@@ -119,17 +119,21 @@ class RunFolder:
     def commit(self, relative: str, stage: str, write: Callable[[Path], None]) -> None:
         """Commit one file of ``stage`` and list it in the manifest once `finish_stage` is called.
 
-        The first file strikes what the stage committed at an earlier time.
+        The first file that could be written strikes what the stage committed at an earlier time.
 
         Args:
             relative: POSIX path below the folder.
             stage: the stage it belongs to.
             write: fills the temporary file it is given.
         """
-        if stage in self.manifest.stages:
-            self.forget_stage(stage)
         path = self.path / relative
-        write_atomically(path, write)
+
+        def write_and_strike(temporary: Path) -> None:
+            write(temporary)
+            if stage in self.manifest.stages:
+                self.forget_stage(stage)
+
+        write_atomically(path, write_and_strike)
         self.manifest.artefacts[relative] = Artefact(
             path=relative, size=path.stat().st_size, sha256=sha256_of(path), stage=stage
         )

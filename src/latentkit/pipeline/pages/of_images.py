@@ -35,7 +35,7 @@ def reconstruction_figures(context: RunContext) -> list[Drawing]:
         ),
         Drawing("errors", "Errors, least and largest", lambda: _errors(context)),
     ]
-    if "classes" in card["reconstruction"]:
+    if "classes" in card:
         found.append(Drawing("classes", "Error of each class", lambda: _classes(context)))
     if "robustness" in card:
         found.append(Drawing("robustness", "Error over corruption", lambda: _robustness(context)))
@@ -126,7 +126,7 @@ def _errors(context: RunContext) -> Drawn:
 
 
 def _classes(context: RunContext) -> Drawn:
-    classes = context.folder.json(EVALUATION)["reconstruction"]["classes"]
+    classes = context.folder.json(EVALUATION)["classes"]
     figure = class_bars(
         np.array([[one["mse"][key] for key in ("value", "low", "high")] for one in classes]),
         np.array([one["pca_mse"]["value"] for one in classes]),

@@ -25,12 +25,13 @@ def reconstructions(judge: Judge) -> Json:
         judge.arrays["mse_from_corrupted"] = denoised.mse
         found |= _figures(judge, denoised, "_from_corrupted")
         found |= _figures(judge, fidelity(judge.test, noise()), "_of_corrupted")
+    document: Json = {"reconstruction": found}
     if judge.test_labels is None:
         judge.leave_out("figures of each class", "the test images have no labels")
     else:
-        found["classes"] = _by_class(judge, judge.test_labels, own, pca)
+        document["classes"] = _by_class(judge, judge.test_labels, own, pca)
     baseline = {"n_components": judge.pca.components.shape[1], **_figures(judge, pca)}
-    return {"reconstruction": found, "baselines": {"pca": baseline}}
+    return {**document, "baselines": {"pca": baseline}}
 
 
 def _figures(judge: Judge, found: Fidelity, suffix: str = "") -> Json:
