@@ -51,7 +51,7 @@ def test_a_run_gives_latents_coordinates_labels_and_history(run):
     assert run.evaluation["reconstruction"]["mse"]["value"] > 0
     assert run.evaluation["maps"]["pca"]["n_points"] == 360
     assert run.class_names == tuple("0123456789")
-    assert {"samples", "reconstructions", "loss", "map-pca"} == set(run.figures)
+    assert {"samples", "reconstructions", "loss", "map-pca"} < set(run.figures)
 
 
 def test_the_model_of_a_run_gives_its_latents(run):

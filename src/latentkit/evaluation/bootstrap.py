@@ -55,11 +55,14 @@ class Bootstrap:
         return Interval(center, error, *_ends(drawn))
 
     def of(self, statistic: Statistic, columns: NDArray[Any]) -> Interval:
-        """Return a figure that is a function of the sums of ``columns`` (N, M)."""
+        """Return a figure that is a function of the sums of ``columns`` (N, M).
+
+        Draws repeat items, which moves the mean of such a function: the draws are moved back.
+        """
         columns = np.asarray(columns, np.float64)
         drawn = statistic(self._sums(columns))
         value = float(statistic(columns.sum(0)))
-        return Interval(value, float(drawn.std(ddof=1)), *_ends(drawn))
+        return Interval(value, float(drawn.std(ddof=1)), *_ends(drawn - drawn.mean() + value))
 
     def _sums(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sums of ``columns`` (N, M) over each draw, (resamples, M)."""
