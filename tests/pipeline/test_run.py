@@ -191,9 +191,30 @@ def test_nothing_is_left_behind_when_a_run_cannot_begin(tmp_path):
 
 
 def test_a_data_set_that_changed_is_noticed(run, monkeypatch):
-    (run.path / "report.html").unlink()
+    (run.path / "evaluation.json").unlink()
     monkeypatch.setattr("latentkit.plugin.images.ImageData.digest", lambda self: "other")
     with pytest.raises(DataError, match=r"images of 'digits' .* are not those that run"):
+        lk.resume(run.path)
+
+
+def test_the_report_of_a_run_whose_images_are_gone_says_what_it_lacks(run, monkeypatch):
+    (run.path / "report.html").unlink()
+    monkeypatch.setattr("latentkit.plugin.images.ImageData.digest", lambda self: "other")
+    events = []
+    assert lk.resume(run.path, listener=events.append).status == "finished"
+    [notice] = [e for e in events if isinstance(e, Notice) and e.code == "figures-left-out"]
+    assert "Input images" in notice.message
+    assert "are not those that run" in notice.message
+    page = (run.path / "report.html").read_text()
+    assert "Left out" in page
+    assert 'alt="Loss over epochs"' in page
+
+
+def test_an_edited_file_of_the_run_is_no_reason_to_leave_a_figure_out(run):
+    (run.path / "report.html").unlink()
+    with (run.path / "latents/test.npz").open("ab") as file:
+        file.write(b"edited")
+    with pytest.raises(IntegrityError, match=r"latents/test.npz"):
         lk.resume(run.path)
 
 

@@ -11,13 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from latentkit.figures.style import describe, empty_figure, house_style, shown
-
-_INCHES = 0.72  # an image in a grid
-_MARGIN = 0.3  # beside row titles
-_EDGE = 0.06
-_LETTER = 0.085  # of a title
-_NOTE = 0.16  # a line below an image
+from latentkit.figures.style import shown
+from latentkit.figures.tables import image_table
 
 
 def sample_grid(
@@ -87,31 +82,22 @@ def image_rows(
     """Draw titled rows of images.
 
     Args:
-        rows: a title and images (N, C, H, W) for each row.
+        rows: a title and images (N, C, H, W) for each row; N may differ.
         title: of the figure.
         errors: mean squared error of each image, by the number of its row; written below it.
     """
     columns = max(len(images) for _, images in rows)
-    with house_style():
-        names = max(len(name) for name, _ in rows) * _LETTER
-        width = max(columns * _INCHES + names + _MARGIN, len(title) * _LETTER + _MARGIN, 3.4)
-        height = len(rows) * (_INCHES + 0.06) + len(errors) * _NOTE + 0.7
-        figure = empty_figure(width, height)
-        grid = figure.subplots(len(rows), columns, squeeze=False)
-        for (name, images), line in zip(rows, grid, strict=True):
-            for axes in line:
-                bare(axes)
-            for axes, image in zip(line, images, strict=False):
-                show_image(axes, image)
-            line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-        for row, found in errors.items():
-            for axes, error in zip(grid[row], found, strict=False):
-                axes.set_xlabel(f"{error:.4f}", fontsize=7, labelpad=2)
-        describe(figure, title, "Numbers: mean squared error a pixel." if errors else "")
-        layout: Any = figure.get_layout_engine()
-        edge = _EDGE / width
-        layout.set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0, rect=(edge, 0, 1 - 2 * edge, 1))
-    return figure
+    cells = np.full((len(rows), columns, *rows[0][1].shape[1:]), np.nan)
+    for row, (_, images) in enumerate(rows):
+        cells[row, : len(images)] = unit_range(images)
+    return image_table(
+        cells,
+        [name for name, _ in rows],
+        (),
+        title,
+        notes=[[f"{error:.4f}" for error in errors.get(row, ())] for row in range(len(rows))],
+        caption="Numbers: mean squared error a pixel." if errors else "",
+    )
 
 
 def show_image(axes: Axes, image: NDArray[Any]) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from latentkit.errors import LatentkitError
+from latentkit.errors import IntegrityError, LatentkitError
 from latentkit.exploration.arithmetic import Arithmetic, add_difference
 from latentkit.exploration.nearest import TrainingNeighbours
 from latentkit.exploration.paths import WAYS, Interpolation, interpolate
@@ -53,12 +53,18 @@ class Overview:
 
 
 def overview(run: ExploredRun) -> Overview:
-    """Explore a run with its defaults, leaving out what it has no ground for."""
+    """Explore a run with its defaults, leaving out what it has no ground for.
+
+    Raises:
+        IntegrityError: a file of the run itself is gone or was changed.
+    """
     left_out: dict[str, str] = {}
 
     def part(name: str, make: Callable[[], _Part]) -> _Part | None:
         try:
             return make()
+        except IntegrityError:
+            raise
         except LatentkitError as error:
             left_out[name] = str(error)
             return None

@@ -18,8 +18,9 @@ from latentkit.exploration.plane import ManifoldGrid
 from latentkit.exploration.samples import Samples
 from latentkit.exploration.settings import Settings
 from latentkit.exploration.traversal import Traversals
-from latentkit.figures.exploration import image_table, manifold_figure, traversal_table
+from latentkit.figures.exploration import manifold_figure, traversal_table
 from latentkit.figures.style import save_png, save_svg, shown
+from latentkit.figures.tables import image_table
 from latentkit.pipeline.explored import ExploredRun
 from latentkit.runs.commit import write_atomically
 from latentkit.runs.folder import RunFolder

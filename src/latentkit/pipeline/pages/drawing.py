@@ -8,7 +8,7 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
-from latentkit.errors import LatentkitError
+from latentkit.errors import IntegrityError, LatentkitError
 from latentkit.figures.style import save_png, save_svg
 from latentkit.pipeline.context import RunContext
 from latentkit.report.parts import Picture
@@ -41,11 +41,16 @@ def drawn(
 
     A run outlives its data set: what needs images that are gone is left out, and its title goes
     to ``missing`` with the reason.
+
+    Raises:
+        IntegrityError: a file of the run itself is gone or was changed.
     """
     pictures = []
     for drawing in drawings:
         try:
             figure, caption = drawing.draw()
+        except IntegrityError:
+            raise
         except LatentkitError as error:
             missing[drawing.title] = str(error)
             continue
