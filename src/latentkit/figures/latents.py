@@ -103,7 +103,7 @@ def _dress_panel(axes: Axes, row: int, column: int, chosen: Sequence[int]) -> No
 def _draw_in_space(
     axes: Any, latents: NDArray[np.floating[Any]], groups: Sequence[Group], size: float
 ) -> None:
-    scatter_classes(axes, latents, groups, size)
+    scatter_classes(axes, latents, groups, size, layers=4)
     axes.tick_params(labelsize=6, colors="#888888")
     axes.set_box_aspect(None, zoom=0.88)  # labels of a 3-D axis are not part of the layout
     for number, letter in enumerate("xyz"):
