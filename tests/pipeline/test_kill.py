@@ -14,7 +14,7 @@ import pytest
 
 import latentkit as lk
 
-KILLS = int(os.environ.get("LATENTKIT_KILLS", "20"))
+KILLS = int(os.environ.get("LATENTKIT_KILLS", "8"))
 _OPTIONS = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
 ARGUMENTS = ["run", "-q", "--epochs", "12", "--embed", "pca"]
 ARGUMENTS += [word for key, value in _OPTIONS.items() for word in ("-o", f"{key}={value}")]
