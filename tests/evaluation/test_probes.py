@@ -72,3 +72,21 @@ def test_constant_features_and_a_single_label_are_no_error():
 def test_confusion_counts_truth_in_rows():
     truth, found = np.array([0, 0, 1, 2, 2]), np.array([0, 2, 1, 2, 0])
     assert np.array_equal(confusion(truth, found, 3), confusion_matrix(truth, found))
+
+
+def test_neighbours_of_many_wide_items_are_found_across_the_blocks_they_come_in():
+    generator = np.random.default_rng(0)
+    train = generator.random((9000, 70), dtype=np.float32) + 50
+    test = train[[0, 8191, 8192, 8999]] + np.float32(1e-3)
+    found = nearest(train, test, 7)
+    distances = np.square(train[None].astype(np.float64) - test[:, None]).sum(2)
+    assert found.tolist() == distances.argsort(1, kind="stable")[:, :7].tolist()
+
+
+def test_a_linear_probe_does_not_mind_where_features_lie_and_how_wide_they_are():
+    generator = np.random.default_rng(0)
+    labels = np.arange(300) % 3
+    features = (generator.normal(size=(300, 4)) + labels[:, None]).astype(np.float32)
+    found = linear_probe(features, labels, features)
+    moved = features * np.float32(1e-2) + np.float32(5)
+    assert np.mean(found == linear_probe(moved, labels, moved)) > 0.99

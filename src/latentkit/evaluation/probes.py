@@ -15,7 +15,7 @@ from latentkit.neighbors import NeighborIndex
 N_NEIGHBORS = 10
 MOST_ITERATIONS = 100
 _MOST_DIMENSIONS = 64  # above, all distances are computed
-_ROWS = 1024
+_TEST_ROWS, _TRAIN_ROWS = 1024, 8192  # at once, which bounds the memory
 
 Features = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -43,21 +43,34 @@ def linear_probe(train: Features, labels: Labels, test: Features) -> Labels:
     L-BFGS (D. Liu, J. Nocedal 1989) in float32.
     """
     classes, targets = np.unique(labels, return_inverse=True)
-    center = train.mean(0)
-    scale = np.float32(math.sqrt(float(train.var(0).mean())) or 1.0)
-    inputs = torch.from_numpy((train - center) / scale)
-    weights = _logistic_regression(inputs, torch.from_numpy(targets), len(classes))
-    scores = torch.from_numpy((test - center) / scale) @ weights[:-1] + weights[-1]
+    inputs = torch.from_numpy(np.ascontiguousarray(train))
+    center, scale = _centre_and_scale(inputs)
+    weights, constant = _logistic_regression(
+        inputs, torch.from_numpy(targets), len(classes), center, scale
+    )
+    scores = torch.addmm(constant, torch.from_numpy(np.ascontiguousarray(test)), weights)
     found: Labels = classes[scores.argmax(1).numpy()]
     return found
 
 
-def _logistic_regression(inputs: Tensor, targets: Tensor, classes: int) -> Tensor:
-    """Return the weights (D + 1, classes) for inputs (N, D), the last row for the constant."""
+def _centre_and_scale(inputs: Tensor) -> tuple[Tensor, float]:
+    """Return the mean (D,) and the root of the mean variance, or 1 where nothing varies."""
+    variance, center = torch.var_mean(inputs, 0, correction=0)
+    return center, math.sqrt(float(variance.mean())) or 1.0
+
+
+def _logistic_regression(
+    inputs: Tensor, targets: Tensor, classes: int, center: Tensor, scale: float
+) -> tuple[Tensor, Tensor]:
+    """Return weights (D, classes) and constants (classes,) for inputs (N, D) as they are.
+
+    What is fitted, and penalised, are those of centred and scaled inputs: these are never made,
+    for pixels of a large set they would be the largest thing in memory.
+    """
     n, d = inputs.shape
-    weights = torch.zeros(d + 1, classes, requires_grad=True)
+    fitted = torch.zeros(d + 1, classes, requires_grad=True)
     optimiser = torch.optim.LBFGS(
-        [weights],
+        [fitted],
         max_iter=MOST_ITERATIONS,
         tolerance_grad=1e-5,
         tolerance_change=1e-8,
@@ -65,15 +78,21 @@ def _logistic_regression(inputs: Tensor, targets: Tensor, classes: int) -> Tenso
         line_search_fn="strong_wolfe",
     )
 
+    def unscaled() -> tuple[Tensor, Tensor]:
+        weights = fitted[:-1] / scale
+        return weights, fitted[-1] - center @ weights
+
     def objective() -> Tensor:
         optimiser.zero_grad()
-        scores = torch.addmm(weights[-1], inputs, weights[:-1])
-        loss = cross_entropy(scores, targets) + weights[:-1].square().sum() / (2 * n)
+        weights, constant = unscaled()
+        loss = cross_entropy(torch.addmm(constant, inputs, weights), targets)
+        loss = loss + fitted[:-1].square().sum() / (2 * n)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     optimiser.step(objective)  # type: ignore[no-untyped-call]
-    return weights.detach()
+    with torch.no_grad():
+        return unscaled()
 
 
 def nearest(train: Features, test: Features, k: int) -> NDArray[np.int64]:
@@ -81,13 +100,22 @@ def nearest(train: Features, test: Features, k: int) -> NDArray[np.int64]:
     if train.shape[1] <= _MOST_DIMENSIONS:
         return NeighborIndex(train).query(test, k).indices.astype(np.int64)
     center = train.mean(0)  # differences of large squares would drown the distances
-    points, queries = torch.from_numpy(train - center), torch.from_numpy(test - center)
-    squares = points.square().sum(1)
-    found = [
-        torch.addmm(squares, batch, points.T, alpha=-2).topk(k, largest=False).indices
-        for batch in torch.split(queries, _ROWS)
-    ]
-    return torch.cat(found).numpy()
+    queries = torch.from_numpy(test - center)
+    best = torch.full((len(test), 0), torch.inf)
+    rows = torch.zeros((len(test), 0), dtype=torch.int64)
+    for start in range(0, len(train), _TRAIN_ROWS):
+        points = torch.from_numpy(train[start : start + _TRAIN_ROWS] - center)
+        squares = points.square().sum(1)
+        within = min(k, len(points))
+        found = [
+            torch.addmm(squares, batch, points.T, alpha=-2).topk(within, largest=False)
+            for batch in torch.split(queries, _TEST_ROWS)
+        ]
+        values = torch.cat([best, torch.cat([one.values for one in found])], 1)
+        places = torch.cat([rows, torch.cat([one.indices for one in found]) + start], 1)
+        best, order = values.topk(min(k, values.shape[1]), largest=False)
+        rows = places.gather(1, order)
+    return rows.numpy()
 
 
 def vote(neighbors: NDArray[np.int64], labels: Labels) -> Labels:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch.nn.functional import adaptive_avg_pool2d
 
@@ -61,7 +60,7 @@ def representation(judge: Judge) -> Json:
     for done, (name, features) in enumerate(spaces):
         judge.context.tell(StageProgress("evaluate", done, len(spaces), f"probes of {name}"))
         train, test = features()
-        found[name] = trial.of(train[kept], test, own=name == _OWN)
+        found[name] = trial.of(_chosen(train, kept), test, own=name == _OWN)
     return {
         "representation": {
             "n_train": len(kept),
@@ -90,7 +89,7 @@ class _Trial:
         for probe, fit in (("linear", linear_probe), ("knn", knn_probe)):
             found[probe] = []
             for share, rows in self.rows.items():
-                given = fit(train[rows], self.train_labels[rows], test)
+                given = fit(_chosen(train, rows), self.train_labels[rows], test)
                 hits = (given == self.test_labels).astype(np.float64)
                 accuracy = self.judge.mean(hits)
                 found[probe].append({"share": share, "n_labels": len(rows), "accuracy": accuracy})
@@ -151,12 +150,21 @@ def _spaces(judge: Judge) -> list[tuple[str, Callable[[], Pair]]]:
     ]
 
 
+def _chosen(features: Features, rows: NDArray[np.int64]) -> Features:
+    """Return rows of features; ascending ones that are all of them without a copy."""
+    return features if len(rows) == len(features) else features[rows]
+
+
 def _pixels(images: DeviceImages) -> Features:
     """Return pixels as rows, (N, P); images of many pixels are reduced."""
-    parts = []
+    features = np.empty((0, 0), dtype=np.float32)
+    done = 0
     for batch in images.in_order():
         if batch[0].numel() > _MOST_VALUES:
             batch = adaptive_avg_pool2d(batch, _SIDE)
-        parts.append(batch.cpu().contiguous().flatten(1))
-    features: Features = torch.cat(parts).numpy()
+        flat = batch.cpu().contiguous().flatten(1).numpy()
+        if not done:
+            features = np.empty((len(images), flat.shape[1]), dtype=np.float32)
+        features[done : done + len(flat)] = flat
+        done += len(flat)
     return features
