@@ -12,6 +12,7 @@ from torch.nn import functional
 from latentkit.nn.dense import dense_layers
 from latentkit.nn.layers import Activation, Doubling, Norm, Upsampling, activation, norm_2d
 from latentkit.nn.shapes import KERNEL, STRIDE, OddSizes, halving_padding, size_pyramid
+from latentkit.nn.strided import FastConvolution
 
 
 class ConvEncoder(nn.Module):
@@ -55,7 +56,9 @@ class ConvEncoder(nn.Module):
             height, width = size
             padding = (halving_padding(height, odd_sizes), halving_padding(width, odd_sizes))
             layers += [
-                nn.Conv2d(before, after, KERNEL, STRIDE, padding=padding, bias=norm == "none"),
+                FastConvolution(
+                    before, after, KERNEL, STRIDE, padding=padding, bias=norm == "none"
+                ),
                 norm_2d(norm, after),
                 activation(act),
             ]

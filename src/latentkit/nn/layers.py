@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from latentkit.nn.shapes import KERNEL, STRIDE
-from latentkit.nn.transposed import FastTransposed
+from latentkit.nn.strided import FastTransposed
 
 Activation = Literal["relu", "leaky-relu", "gelu", "silu", "tanh"]
 Norm = Literal["none", "batch", "group"]

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from latentkit.nn.transposed import FastTransposed
+from latentkit.nn.strided import FastConvolution, FastTransposed
 
-SHAPES = [(3, 2, 5, 7), (8, 1, 14, 14), (1, 4, 1, 1)]
+SHAPES = [(3, 2, 5, 7), (8, 1, 14, 14), (1, 4, 1, 1), (2, 3, 3, 4)]
 
 
 def both(channels_in, channels_out, dtype=torch.float64, **options):
@@ -15,22 +15,39 @@ def both(channels_in, channels_out, dtype=torch.float64, **options):
     return plain, fast
 
 
+def check_alike(plain, fast, x):
+    results = []
+    for layer in (plain, fast):
+        given = x.clone().requires_grad_()
+        found = layer(given)
+        found.sin().sum().backward()
+        results.append([found, given.grad, *(p.grad for p in layer.parameters())])
+    for ours, theirs in zip(*results, strict=True):
+        assert torch.allclose(ours, theirs)
+
+
 @pytest.mark.parametrize(("channels_in", "channels_out", "height", "width"), SHAPES)
+@pytest.mark.parametrize(("padding", "extra"), [(1, 1), (1, 0), (0, 0), ((0, 1), (1, 0))])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_results_and_gradients_are_those_of_torch(
-    channels_in, channels_out, height, width, bias, layout
+    channels_in, channels_out, height, width, padding, extra, bias, layout
 ):
-    plain, fast = both(channels_in, channels_out, bias=bias)
+    if (height, width, extra) == (1, 1, 0) and padding == 1:
+        extra = 1  # nothing would be left
+    plain, fast = both(channels_in, channels_out, bias=bias, padding=padding, output_padding=extra)
     x = torch.randn(4, channels_in, height, width, dtype=torch.float64)
-    results = []
-    for layer in (plain, fast):
-        given = x.clone(memory_format=layout).requires_grad_()
-        enlarged = layer(given)
-        enlarged.sin().sum().backward()
-        results.append([enlarged, given.grad, *(p.grad for p in layer.parameters())])
-    for ours, theirs in zip(*results, strict=True):
-        assert torch.allclose(ours, theirs)
+    check_alike(plain, fast, x.to(memory_format=layout))
+
+
+@pytest.mark.parametrize("size", [(3, 3), (7, 8), (8, 7), (28, 28)])
+@pytest.mark.parametrize("padding", [0, 1, (0, 1)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_convolution_and_its_gradients_are_those_of_torch(size, padding, bias):
+    plain = nn.Conv2d(2, 3, 3, 2, padding, bias=bias).double()
+    fast = FastConvolution(2, 3, 3, 2, padding, bias=bias).double()
+    fast.load_state_dict(plain.state_dict())
+    check_alike(plain, fast, torch.randn(4, 2, *size, dtype=torch.float64))
 
 
 def test_gradients_are_those_of_finite_differences():
@@ -50,7 +67,7 @@ def test_evaluation_is_torch_to_the_bit():
     assert torch.equal(plain(x), fast.eval()(x))
 
 
-@pytest.mark.parametrize("options", [{"padding": 0}, {"output_padding": 0}, {"kernel_size": 4}])
+@pytest.mark.parametrize("options", [{"stride": 3}, {"dilation": 2}, {"kernel_size": 4}])
 def test_other_geometries_are_left_to_torch(options):
     plain, fast = both(3, 2, torch.float32, **options)
     x = torch.randn(2, 3, 4, 4)
