@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from latentkit.config.options import (
     DEFAULT_DATASET,
@@ -14,12 +14,16 @@ from latentkit.config.options import (
 )
 from latentkit.config.parts import choose_map, choose_part
 from latentkit.config.run import PartConfig, RunConfig
+from latentkit.config.transfer import InitOptions, TransferOptions
 from latentkit.errors import UserError, did_you_mean
 from latentkit.plugin.options import Options
 from latentkit.registry.catalogue import Registry
 from latentkit.registry.targets import validate
 
+M = TypeVar("M", bound=Options)
+
 _SECTIONS: dict[str, type[Options]] = {"training": TrainingOptions, "split": SplitOptions}
+_OPTIONAL: dict[str, type[Options]] = {"init": InitOptions, "transfer": TransferOptions}
 _SINGLE_PARTS = ("model", "dataset")
 _MANY_PARTS = ("corruption", "embedding")
 
@@ -63,7 +67,7 @@ class _Draft:
     """A document under construction: tables of plain values, checked for form only."""
 
     def __init__(self, document: Mapping[str, Any], registry: Registry) -> None:
-        known = [*RunOptions.model_fields, *_SINGLE_PARTS, *_MANY_PARTS, *_SECTIONS]
+        known = [*RunOptions.model_fields, *_SINGLE_PARTS, *_MANY_PARTS, *_SECTIONS, *_OPTIONAL]
         for key in document:
             if key not in known:
                 raise UserError(
@@ -72,7 +76,8 @@ class _Draft:
                 )
         self.registry = registry
         self.run = {key: document[key] for key in RunOptions.model_fields if key in document}
-        self.sections = {key: _table(document.get(key, {}), key) for key in _SECTIONS}
+        there = [*_SECTIONS, *(key for key in _OPTIONAL if key in document)]
+        self.sections = {key: _table(document.get(key, {}), key) for key in there}
         self.single = {key: _table(document.get(key, {}), key) for key in _SINGLE_PARTS}
         self.many = {key: _tables(document.get(key, []), key) for key in _MANY_PARTS}
 
@@ -117,7 +122,12 @@ class _Draft:
             embeddings=maps,
             training=validate(TrainingOptions, self.sections["training"], "training"),
             split=validate(SplitOptions, self.sections["split"], "split"),
+            init=self._optional("init", InitOptions),
+            transfer=self._optional("transfer", TransferOptions),
         )
+
+    def _optional(self, key: str, options: type[M]) -> M | None:
+        return validate(options, self.sections[key], key) if key in self.sections else None
 
     def _part(self, kind: str, table: Mapping[str, Any]) -> PartConfig:
         return choose_part(self.registry, kind, table)

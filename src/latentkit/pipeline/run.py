@@ -62,6 +62,8 @@ def start_run(
         "plugins": plugin_versions(registry),
     }
     label = f"{config.model.slug}-{config.dataset.slug}"
+    if config.transfer is not None:
+        label = f"{config.transfer.mode}-{label}"
     folder = RunFolder.create(place.runs, label, config.to_toml(), **facts)
     with folder.writing():
         execute(folder, workshop, tell, stages, resumed=False)
