@@ -63,7 +63,8 @@ def start_run(
     }
     label = f"{config.model.slug}-{config.dataset.slug}"
     if config.transfer is not None:
-        label = f"{config.transfer.mode}-{label}"
+        mode = config.transfer.mode
+        label = f"{'transfer' if mode == 'all' else mode}-{label}"
     folder = RunFolder.create(place.runs, label, config.to_toml(), **facts)
     with folder.writing():
         execute(folder, workshop, tell, stages, resumed=False)

@@ -9,14 +9,14 @@ from typing import Any
 
 from torch import nn
 
+from latentkit.classifiers.matching import Match, match
+from latentkit.classifiers.weights import SavedWeights, find_weights, read_weights
 from latentkit.config import RunConfig
 from latentkit.errors import IntegrityError, UserError
 from latentkit.pipeline.context import DATA, RunContext, Workshop
 from latentkit.plugin.events import Notice
 from latentkit.runs.folder import RunFolder
 from latentkit.training.checkpoint import save_tensors
-from latentkit.transfer.matching import Match, match
-from latentkit.transfer.weights import SavedWeights, find_weights, read_weights
 
 RUNS = Path("runs")
 INITIAL = "initial.safetensors"

@@ -8,6 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from latentkit.classifiers.augmentation import Augmentation
+from latentkit.classifiers.classifier import Classifier
+from latentkit.classifiers.labelled import draw_labelled
 from latentkit.config import find_part
 from latentkit.data.batches import LabelledImages
 from latentkit.data.corruption import CorruptionChain
@@ -19,9 +22,6 @@ from latentkit.plugin.events import Listener
 from latentkit.plugin.seeds import stream_seed
 from latentkit.training.checkpoint import CheckpointStore
 from latentkit.training.loop import Trained, TrainingJob, train
-from latentkit.transfer.augmentation import Augmentation
-from latentkit.transfer.classifier import Classifier
-from latentkit.transfer.labelled import draw_labelled
 
 HEAD = "head."
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latentkit.classifiers.features import feature_source
+from latentkit.classifiers.labelled import label_text
 from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap
 from latentkit.evaluation.classification import classification, confused_pairs
 from latentkit.pipeline.context import EVALUATION, FIGURES_OF_IMAGES, RunContext
@@ -16,8 +18,6 @@ from latentkit.pipeline.transfers.comparison import comparison
 from latentkit.pipeline.transfers.fits import featured, series_of, transfer_of
 from latentkit.pipeline.transfers.stages import FEATURES, drop_checkpoints
 from latentkit.plugin.seeds import stream_seed
-from latentkit.transfer.features import feature_source
-from latentkit.transfer.labelled import label_text
 
 PROTOCOL = 1
 """Version of this evaluation: figures of two versions are not to be compared."""

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from latentkit.classifiers.labelled import label_text
 from latentkit.config import Mode
 from latentkit.evaluation.classification import balanced_accuracy, calibration_error
 from latentkit.evaluation.replicates import replicated
 from latentkit.pipeline.context import RunContext
 from latentkit.pipeline.transfers.fits import Series
 from latentkit.pipeline.transfers.stages import series_path
-from latentkit.transfer.labelled import label_text
 
 Json = dict[str, Any]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 
+from latentkit.classifiers.labelled import label_text
 from latentkit.config import FITS, Mode, RunConfig, TrainingOptions, TransferOptions
-from latentkit.transfer.labelled import label_text
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,11 @@ def series_of(config: RunConfig) -> list[Series]:
     if options.mode != "all":
         return []
     found = []
-    for place, labels in enumerate(options.labels):
-        training = config.training.model_copy(
-            update={
-                "epochs": options.fit_epochs[place],
-                "batch_size": options.fit_batch_sizes[place],
-            }
-        )
+    # Before a run is prepared its plan is asked for by name only: the numbers come later.
+    counts = zip_longest(options.labels, options.fit_epochs, options.fit_batch_sizes)
+    for labels, epochs, batch_size in counts:
+        counted = {"epochs": epochs, "batch_size": batch_size} if epochs else {}
+        training = config.training.model_copy(update=counted)
         for mode in FITS:
             seeds = range(config.run.seed, config.run.seed + options.seeds)
             fits = tuple(Fit(mode, labels, seed, training) for seed in seeds)

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from latentkit.classifiers.classifier import Classifier
+from latentkit.classifiers.labelled import check_classes
+from latentkit.classifiers.matching import Match
 from latentkit.config import RunConfig, TransferOptions
 from latentkit.errors import UserError
 from latentkit.pipeline.context import Workshop
 from latentkit.pipeline.start import check_image_shape, load_start, saved_weights
 from latentkit.pipeline.transfers.building import HEAD, labelled_rows, labels_of, new_classifier
 from latentkit.pipeline.transfers.fits import Fit, featured, series_of, transfer_of
-from latentkit.transfer.classifier import Classifier
-from latentkit.transfer.labelled import check_classes
-from latentkit.transfer.matching import Match
 
 WithCounts = Callable[[RunConfig, int], RunConfig]
 """Turns ``auto`` epochs and batch size into numbers for so many images."""

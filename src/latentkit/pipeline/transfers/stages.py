@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latentkit.classifiers.predictions import Predictions, predict
 from latentkit.data.batches import DeviceImages
 from latentkit.evaluation.probes import linear_probabilities
 from latentkit.pipeline.context import HISTORY, MODEL, RunContext
@@ -26,7 +27,6 @@ from latentkit.pipeline.transfers.fits import Fit, Series, featured
 from latentkit.pipeline.transfers.prepare import start_classifier
 from latentkit.plugin.events import EpochFinished, Event, Listener, Notice, StageProgress
 from latentkit.training.checkpoint import CheckpointStore, save_tensors
-from latentkit.transfer.predictions import Predictions, predict
 
 FEATURES = "features.npz"
 """Features and probabilities of the test images, before and after training."""

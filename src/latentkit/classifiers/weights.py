@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,8 +104,12 @@ def _checkpoint(path: Path) -> Mapping[str, Tensor]:
             f"'torch>={_SAFE_SINCE}', or {_WAY_OUT}"
         )
     try:
-        document = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of what it then refuses
+            document = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # a file that is something else can break the reader anywhere
         raise UserError(
             f"{path} is no checkpoint that can be read weights-only, and nothing else is read: "
             f"{_WAY_OUT}"

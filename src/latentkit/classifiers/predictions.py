@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from latentkit.classifiers.classifier import Classifier
 from latentkit.data.batches import DeviceImages
-from latentkit.transfer.classifier import Classifier
 
 Floats = NDArray[np.float32]
 

@@ -67,7 +67,8 @@ def reduce_to_encoder(network: nn.Module, images: Tensor) -> bool:
 def _used_parameters(network: nn.Module, images: Tensor) -> set[nn.Parameter]:
     """Return the parameters that the features depend on; those that are held count as used."""
     free = [p for p in network.parameters() if p.requires_grad]
-    features = features_of(network, images)
+    with torch.enable_grad():  # whatever the caller has switched off
+        features = features_of(network, images)
     if not features.requires_grad:
         return set()
     gradients = torch.autograd.grad(features.sum(), free, allow_unused=True)

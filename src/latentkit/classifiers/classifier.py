@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from latentkit.classifiers.features import features_of, reduce_to_encoder
+from latentkit.classifiers.layers import Layer, encoder_layers
 from latentkit.errors import UserError
 from latentkit.training.optimisation import ParameterGroup
-from latentkit.transfer.features import features_of, reduce_to_encoder
-from latentkit.transfer.layers import Layer, encoder_layers
 
 
 class Classifier(nn.Module):
