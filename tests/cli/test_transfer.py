@@ -18,13 +18,6 @@ def transferred(latentkit, *arguments):
 
 
 @pytest.fixture
-def undrawn(monkeypatch):
-    """Leave the figures out, which take most of a short transfer's time."""
-    path = "latentkit.pipeline.transfers.plan.report_transfer"
-    monkeypatch.setattr(path, lambda context, svg: None)
-
-
-@pytest.fixture
 def own_images(tmp_path):
     """Return a function that writes a data set of one's own, and its options."""
 

@@ -71,6 +71,7 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_killed_in_fine_tuning_and_resumed_is_the_same_to_the_byte(parent, tmp_path):
     arguments = {
         "mode": "finetune",
@@ -98,6 +99,7 @@ def test_killed_in_fine_tuning_and_resumed_is_the_same_to_the_byte(parent, tmp_p
         assert sha256(resumed.path / name) == sha256(whole.path / name), name
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_plugins_model_is_taken_by_its_latents(install_plugin, tmp_path):
     install_plugin(
         "flat_net",
@@ -133,7 +135,7 @@ def test_a_plugins_model_is_taken_by_its_latents(install_plugin, tmp_path):
     config = configure(registry, model="flat", epochs=1, options={"threads": 1})
     place = Place(tmp_path, tmp_path / "data")
     parent = start_run(config, registry, place, ignore, training_plan).path
-    run = lk.transfer(parent, mode="probe", epochs=5, embed=["pca"], out=tmp_path / "t")
+    run = lk.transfer(parent, mode="probe", epochs=5, embed=[], out=tmp_path / "t")
     assert run.evaluation["features"] == {"of": "encode", "n": 9}
     assert run.features("before").shape == (360, 9)
     assert (run.features("before") == run.features("after")).all()

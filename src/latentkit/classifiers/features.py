@@ -69,8 +69,8 @@ def _used_parameters(network: nn.Module, images: Tensor) -> set[nn.Parameter]:
     free = [p for p in network.parameters() if p.requires_grad]
     with torch.enable_grad():  # whatever the caller has switched off
         features = features_of(network, images)
-    if not features.requires_grad:
-        return set()
-    gradients = torch.autograd.grad(features.sum(), free, allow_unused=True)
+        if not features.requires_grad:
+            return set()
+        gradients = torch.autograd.grad(features.sum(), free, allow_unused=True)
     idle = {p for p, gradient in zip(free, gradients, strict=True) if gradient is None}
     return set(network.parameters()) - idle
