@@ -196,7 +196,7 @@ def test_what_the_user_got_wrong_is_one_line_and_exit_code_2(
 def test_images_without_labels_cannot_be_classified(latentkit, finished, own_images):
     ended = latentkit("transfer", "last", *own_images(None))
     assert ended.code == 2
-    assert "dataset 'npz' has no labels for its train images" in ended.error
+    assert "dataset 'npz' has no labels for its training images" in ended.error
 
 
 def test_images_of_one_class_cannot_be_told_apart(latentkit, finished, own_images):

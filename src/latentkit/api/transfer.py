@@ -137,10 +137,6 @@ def configure_transfer(
     if seeds is not None:
         asked["seeds"] = seeds
     document |= _init(parent, mode, init_from, document)
-    if mode != "scratch" and "init" not in document:
-        raise UserError(
-            f"mode {mode} needs an encoder: name a RUN or --init-from, or say --mode scratch"
-        )
     given = {"training.epochs": epochs, "seed": seed, "device": device}
     overrides = {key: value for key, value in given.items() if value is not None}
     return build_config(
@@ -176,8 +172,6 @@ def _init(
 ) -> dict[str, Any]:
     """Return the table of the weights that training starts from, if there are any."""
     if init_from is not None:
-        if mode == "scratch":
-            raise UserError("--mode scratch starts at random: leave --init-from out")
         return {"init": {"path": os.fspath(init_from)}}
     if parent is None or mode == "scratch" or "init" in document:
         return {}

@@ -19,7 +19,8 @@ from torch import Tensor
 PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "backbone.", "encoder.")
 """What other libraries, and `latentkit` itself, put before the names of an encoder's weights."""
 
-_COUNTERS = "num_batches_tracked"
+COUNTER = "num_batches_tracked"
+"""How the names of batch normalisation's counters end; they are no weights."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Match:
     @property
     def finds_weights(self) -> bool:
         """Whether anything but a counter fits."""
-        return any(not name.endswith(_COUNTERS) for name in self.sources)
+        return any(not name.endswith(COUNTER) for name in self.sources)
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as JSON."""

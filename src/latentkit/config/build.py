@@ -114,6 +114,9 @@ class _Draft:
         for label in (part.label for part in maps):
             if sum(other.label == label for other in maps) > 1:
                 raise UserError(f"embedding {label!r} is asked for twice")
+        init = self._optional("init", InitOptions)
+        transfer = self._optional("transfer", TransferOptions)
+        _check_start(init, transfer)
         return RunConfig(
             run=validate(RunOptions, self.run, "configuration"),
             model=single["model"],
@@ -122,8 +125,8 @@ class _Draft:
             embeddings=maps,
             training=validate(TrainingOptions, self.sections["training"], "training"),
             split=validate(SplitOptions, self.sections["split"], "split"),
-            init=self._optional("init", InitOptions),
-            transfer=self._optional("transfer", TransferOptions),
+            init=init,
+            transfer=transfer,
         )
 
     def _optional(self, key: str, options: type[M]) -> M | None:
@@ -138,6 +141,19 @@ class _Draft:
         fixed = {**self.single, **self.sections}
         # A part that a plugin calls "training" does not take the section's place.
         return {**fixed, **named, **fixed}
+
+
+def _check_start(init: InitOptions | None, transfer: TransferOptions | None) -> None:
+    """Refuse a transfer that has no encoder to start from, or one that it would not use."""
+    if transfer is None:
+        return
+    if transfer.mode == "scratch" and init is not None:
+        raise UserError("mode scratch starts at random: leave --init-from out")
+    if transfer.mode != "scratch" and init is None:
+        raise UserError(
+            f"mode {transfer.mode} needs an encoder: name a RUN or --init-from, or say "
+            f"--mode scratch"
+        )
 
 
 def _table(value: Any, key: str) -> dict[str, Any]:

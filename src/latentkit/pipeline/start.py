@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from latentkit.classifiers.matching import Match, match
+from latentkit.classifiers.matching import COUNTER, Match, match
 from latentkit.classifiers.weights import SavedWeights, find_weights, read_weights
 from latentkit.config import RunConfig
 from latentkit.errors import IntegrityError, UserError
@@ -122,6 +122,7 @@ def start_text(path: str, found: Match) -> str:
         (found.missing, "keep their random start"),
         (found.unused, "of the file are not used"),
     ):
+        names = tuple(name for name in names if not name.endswith(COUNTER))
         if names:
             more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
             text += f"; {', '.join(names[:_LISTED])}{more} {what}"

@@ -15,7 +15,7 @@ from latentkit.config import find_part
 from latentkit.data.batches import LabelledImages
 from latentkit.data.corruption import CorruptionChain
 from latentkit.errors import UserError
-from latentkit.pipeline.context import MODEL, RunContext, Workshop, build_model, load_weights
+from latentkit.pipeline.context import DATA, MODEL, RunContext, Workshop, build_model, load_weights
 from latentkit.pipeline.start import INITIAL, INITIAL_FACTS
 from latentkit.pipeline.transfers.fits import Fit, featured, transfer_of
 from latentkit.plugin.events import Listener
@@ -50,7 +50,7 @@ def new_classifier(workshop: Workshop, fit: Fit, classes: int) -> Classifier:
 
 def class_names(context: RunContext) -> list[str]:
     """Return the names of the classes, as the run recorded them."""
-    names: list[str] = context.folder.json("data.json")["class_names"]
+    names: list[str] = context.folder.json(DATA)["class_names"]
     return names
 
 

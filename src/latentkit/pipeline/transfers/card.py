@@ -13,6 +13,7 @@ from latentkit.classifiers.labelled import label_text
 from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap
 from latentkit.evaluation.classification import classification, confused_pairs
 from latentkit.pipeline.context import EVALUATION, FIGURES_OF_IMAGES, RunContext
+from latentkit.pipeline.start import INITIAL_FACTS
 from latentkit.pipeline.transfers.building import class_names, labelled_rows, labels_of
 from latentkit.pipeline.transfers.comparison import comparison
 from latentkit.pipeline.transfers.fits import featured, series_of, transfer_of
@@ -83,7 +84,7 @@ def _setting(context: RunContext, n_features: int) -> Json:
         "features": {"of": feature_source(context.new_model()), "n": n_features},
         "start": {
             key: value
-            for key, value in context.folder.json("initial.json").items()
+            for key, value in context.folder.json(INITIAL_FACTS).items()
             if key in ("from", "sha256")
         },
     }

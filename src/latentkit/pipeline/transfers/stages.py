@@ -12,7 +12,7 @@ from latentkit.classifiers.predictions import Predictions, predict
 from latentkit.data.batches import DeviceImages
 from latentkit.evaluation.probes import linear_probabilities
 from latentkit.pipeline.context import HISTORY, MODEL, RunContext
-from latentkit.pipeline.start import commit_start
+from latentkit.pipeline.start import INITIAL_FACTS, commit_start
 from latentkit.pipeline.transfers.building import (
     HEAD,
     class_names,
@@ -80,7 +80,7 @@ def _before(context: RunContext, test: DeviceImages) -> tuple[Predictions, bool]
     fit = featured(context.config)
     classifier = started_classifier(context, fit)
     found = predict(classifier, test)
-    matched = context.folder.json("initial.json").get("matched", {})
+    matched = context.folder.json(INITIAL_FACTS).get("matched", {})
     if any(name.startswith(HEAD) for name in matched):
         return found, False
     rows, labels = labelled_rows(context, fit), labels_of(context, "train")
