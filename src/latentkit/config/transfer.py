@@ -66,7 +66,7 @@ class TransferOptions(Options):
         tuple[Annotated[int, Field(ge=1, le=65536)], ...], BeforeValidator(_listed)
     ] = Field((256,), description="Widths of the head's hidden layers; none: a linear head.")
     dropout: float = Field(
-        0.3,
+        0.1,
         ge=0,
         lt=1,
         description="Share of the inputs of the head's layers that a step leaves out.",

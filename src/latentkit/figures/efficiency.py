@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from latentkit.figures.style import MARKERS, PALETTE, describe, empty_figure, house_style
 
+_EDGE = 0.02
+
 Floats = NDArray[np.floating[Any]]
 
 
@@ -47,7 +49,7 @@ def label_efficiency(
         caption: what is said below it.
     """
     with house_style():
-        figure = empty_figure(6.8, 4.6)
+        figure = empty_figure(7.4, 4.4)
         axes = figure.subplots()
         for place, curve in enumerate(curves):
             colour, marker = PALETTE[place], MARKERS[place]
@@ -74,6 +76,8 @@ def label_efficiency(
         axes.tick_params(axis="x", which="minor", length=0)
         axes.set(xlabel="labels", ylabel="accuracy on the test images")
         axes.grid(alpha=0.25)
-        axes.legend(loc="lower right")
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, -_EDGE), min(high, 1 + _EDGE))  # intervals may reach beyond
+        figure.legend(loc="outside right upper")
         describe(figure, title, caption)
     return figure

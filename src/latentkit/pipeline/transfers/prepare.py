@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -56,19 +57,8 @@ def start_classifier(workshop: Workshop, classifier: Classifier) -> Match:
     """
     options, saved = transfer_of(workshop.config), saved_weights(workshop.config)
     found = load_start(classifier, saved, leave=HEAD if options.new_head else "")
-    for name, here, there in found.other_shape:
-        if not name.startswith(HEAD) or options.new_head:
-            continue
-        if name.endswith("weight") and here[1:] == there[1:]:
-            raise UserError(
-                f"{saved.path} tells {there[0]} classes apart, and dataset "
-                f"{workshop.config.dataset.name!r} has {here[0]}: say -o transfer.new_head=true "
-                f"for a new head on its encoder, or choose another dataset"
-            )
-        raise UserError(
-            f"{saved.path} has a head of other widths ({name} is {there}, here {here}): say "
-            f"-o transfer.new_head=true, or set transfer.hidden to its widths"
-        )
+    if not options.new_head:
+        _check_head(found, saved.path, len(classifier.head), workshop.config.dataset.name)
     own = options.parent and options.parent == saved.path.parent.name
     lacking = [name for name in found.missing if not name.startswith(HEAD)]
     if own and lacking:
@@ -77,6 +67,24 @@ def start_classifier(workshop: Workshop, classifier: Classifier) -> Match:
             f"options of its model as they are"
         )
     return found
+
+
+def _check_head(found: Match, path: Path, layers: int, dataset: str) -> None:
+    """Refuse a saved head of which only a part fits."""
+    shapes = {name: (here, there) for name, here, there in found.other_shape}
+    last = f"{HEAD}{layers - 1}.weight"
+    if last in shapes and shapes[last][0][1:] == shapes[last][1][1:]:
+        here, there = shapes[last]
+        raise UserError(
+            f"{path} tells {there[0]} classes apart, and dataset {dataset!r} has {here[0]}: say "
+            f"-o transfer.new_head=true for a new head on its encoder, or choose another dataset"
+        )
+    wrong = [name for name in (*shapes, *found.unused) if name.startswith(HEAD)]
+    if wrong:
+        raise UserError(
+            f"{path} has a head of other widths ({wrong[0]} does not fit): say "
+            f"-o transfer.new_head=true, or set transfer.hidden to its widths"
+        )
 
 
 def _check_labels(workshop: Workshop) -> None:
