@@ -147,3 +147,19 @@ def test_a_plugins_model_is_taken_by_its_latents(install_plugin, tmp_path):
         run.latents()
     with pytest.raises(UserError, match="a transfer has them"):
         run.features("later")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_tenth_of_the_labels_of_fashion_mnist_is_a_start(fashion_mnist_dir, tmp_path):
+    run = lk.transfer(
+        mode="scratch",
+        dataset="fashion-mnist",
+        labels="10%",
+        epochs=3,
+        embed=[],
+        options={"transfer.flip": True},
+        data=fashion_mnist_dir,
+        out=tmp_path,
+    )
+    assert run.evaluation["labels"]["by_class"] == [480] * 10
+    assert run.evaluation["after"]["accuracy"]["value"] > 0.75

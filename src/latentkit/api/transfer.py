@@ -122,21 +122,15 @@ def configure_transfer(
     Raises:
         UserError: something in it is unknown, of the wrong type or range, or contradicts.
     """
-    document = _document(registry, parent, read_document(config))
-    asked = document["transfer"]
-    mode = mode or asked.get("mode", "finetune")
-    if mode not in MODES:
-        raise UserError(f"there is no mode {mode!r}{did_you_mean(mode, MODES)}; {', '.join(MODES)}")
     if parent is not None and model is not None:
         raise UserError(f"run {parent.manifest.id} has its model: leave --model out")
-    asked["mode"] = mode
-    if labels is not None:
-        asked["labels"] = [labels] if isinstance(labels, str | float | int) else list(labels)
-    elif mode == "all":
-        asked.setdefault("labels", list(DEFAULT_SHARES))
-    if seeds is not None:
-        asked["seeds"] = seeds
-    document |= _init(parent, mode, init_from, document)
+    document = _document(registry, parent, read_document(config))
+    _ask(document["transfer"], mode, labels, seeds)
+    document |= _init(parent, init_from, document)
+    if embed is not None:
+        document.pop("embedding", None)
+    elif "embedding" not in document:
+        embed = DEFAULT_MAPS
     given = {"training.epochs": epochs, "seed": seed, "device": device}
     overrides = {key: value for key, value in given.items() if value is not None}
     return build_config(
@@ -144,7 +138,7 @@ def configure_transfer(
         registry,
         model=model,
         dataset=dataset,
-        embeddings=_maps(document, embed),
+        embeddings=embed or (),
         overrides={**overrides, **(options or {})},
     )
 
@@ -167,22 +161,36 @@ def _document(
     return document
 
 
+def _ask(
+    asked: dict[str, Any],
+    mode: str | None,
+    labels: float | str | Iterable[float | str] | None,
+    seeds: int | None,
+) -> None:
+    """Fill what the caller says of a transfer into its table."""
+    mode = mode or asked.get("mode", "finetune")
+    if mode not in MODES:
+        listed = ", ".join(MODES)
+        raise UserError(f"there is no mode {mode!r}{did_you_mean(mode, MODES)}; there is {listed}")
+    asked["mode"] = mode
+    if labels is not None:
+        asked["labels"] = [labels] if isinstance(labels, str | float | int) else list(labels)
+    elif mode == "all":
+        asked.setdefault("labels", list(DEFAULT_SHARES))
+    if seeds is not None:
+        asked["seeds"] = seeds
+
+
 def _init(
-    parent: RunFolder | None, mode: str, init_from: Path_ | None, document: Mapping[str, Any]
+    parent: RunFolder | None, init_from: Path_ | None, document: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the table of the weights that training starts from, if there are any."""
     if init_from is not None:
         return {"init": {"path": os.fspath(init_from)}}
-    if parent is None or mode == "scratch" or "init" in document:
+    scratch = document["transfer"]["mode"] == "scratch"
+    if parent is None or scratch or "init" in document:
         return {}
     return {"init": {"path": str(parent.verified(MODEL))}}
-
-
-def _maps(document: Mapping[str, Any], embed: Iterable[str] | None) -> list[str]:
-    """Return the embeddings to choose; none where the document has its own."""
-    if embed is None:
-        return [] if "embedding" in document else list(DEFAULT_MAPS)
-    return list(embed)
 
 
 def _folder_of(run: Path_ | Run) -> RunFolder:
