@@ -104,6 +104,12 @@ def options_page() -> str:
         ("The run itself", "At the top of the file; `-o seed=1`.", config.RunOptions),
         ("split", "In the table `[split]`; `-o split.validation=0.1`.", config.SplitOptions),
         ("training", "In the table `[training]`; `-o training.epochs=5`.", config.TrainingOptions),
+        ("init", "In the table `[init]`; what `--init-from` sets.", config.InitOptions),
+        (
+            "transfer",
+            "In the table `[transfer]`; `latentkit transfer RUN -o transfer.shift=2`.",
+            config.TransferOptions,
+        ),
     ]
     blocks = []
     for title, intro, options in run:

@@ -56,6 +56,13 @@ def fashion_mnist_dir() -> Path:
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures of transfers out, which take most of a short one's time."""
+    path = "latentkit.pipeline.transfers.plan.report_transfer"
+    monkeypatch.setattr(path, lambda context, svg: None)
+
+
+@pytest.fixture
 def install_plugin(tmp_path, monkeypatch) -> Iterator[Callable[..., Path]]:
     """Return a function that installs a distribution with one plugin, in this test only.
 

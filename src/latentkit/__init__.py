@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from latentkit.api.handle import Run
     from latentkit.api.parts import dataset, embedding, model
     from latentkit.api.study import Study, tune
+    from latentkit.api.transfer import transfer
     from latentkit.api.vectors import embed_vectors
     from latentkit.api.work import compare, embed, evaluate, list_runs, resume, run, write_report
     from latentkit.api.work import open_run as open  # noqa: A004
@@ -42,6 +43,7 @@ __all__ = [
     "open",
     "resume",
     "run",
+    "transfer",
     "tune",
     "write_report",
 ]
@@ -65,6 +67,7 @@ __getattr__, __dir__ = lazy_attributes(
         "open": "latentkit.api.work:open_run",
         "resume": "latentkit.api.work",
         "run": "latentkit.api.work",
+        "transfer": "latentkit.api.transfer",
         "tune": "latentkit.api.study",
         "write_report": "latentkit.api.work",
     },

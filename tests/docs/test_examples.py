@@ -45,6 +45,34 @@ def test_the_quickstart_prints_figures_and_pictures(tmp_path):
     assert (tmp_path / lines["report"]).exists()
 
 
+@pytest.mark.usefixtures("one_cpu")
+def test_the_classifier_is_trained_reloaded_and_trained_on(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "classifier.py"), "digits", "3"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = dict(line.rsplit(maxsplit=1) for line in done.stdout.splitlines())
+    assert float(lines["accuracy after"]) > float(lines["accuracy before"]) > 0
+    assert all((tmp_path / lines[name]).exists() for name in ("confusions", "features", "report"))
+    assert "taken for" in done.stdout
+
+
+def test_the_reference_classifier_has_three_convolutions_and_one_layer():
+    from latentkit.classifiers.classifier import Classifier
+
+    config = build_config(
+        read_config_file(EXAMPLES / "reference_classifier.toml"), default_registry()
+    )
+    model = lk.model("conv-ae", (1, 28, 28), **config.model.options.model_dump())
+    made = Classifier(model, (1, 28, 28), 10, hidden=config.transfer.hidden)
+    assert made.n_features == 288
+    shapes = [tuple(p.shape) for p in made.parameters() if p.requires_grad and p.ndim > 1]
+    assert shapes == [(8, 1, 3, 3), (16, 8, 3, 3), (32, 16, 3, 3), (10, 288)]
+
+
 def test_the_reference_network_has_the_layers_of_its_description(network):
     shapes = [tuple(p.shape) for name, p in network.named_parameters() if name.endswith("weight")]
     assert shapes == [

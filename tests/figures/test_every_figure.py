@@ -10,6 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from latentkit.figures.confusions import confused_examples, confusion_change, reliability
+from latentkit.figures.efficiency import Curve, label_efficiency
 from latentkit.figures.errors import (
     class_bars,
     confusion_matrix,
@@ -18,6 +20,7 @@ from latentkit.figures.errors import (
 )
 from latentkit.figures.images import several_reconstructions
 from latentkit.figures.latents import encoded_item, kl_bars, latent_scatter
+from latentkit.figures.map_pairs import map_pair
 from latentkit.figures.maps import map_scatter
 from latentkit.figures.style import DPI, save_png, save_svg
 from latentkit.figures.thumbnails import map_thumbnails
@@ -25,7 +28,18 @@ from latentkit.figures.weights import kernel_grid, weight_histograms
 
 TITLE = "a $title$ of <b> & _c_"
 NAMES = ("$x$", "_hidden", "<b>&amp;", r"\alpha$", "50 % $", "a_{b}^{c}")
-WITH_NAMES = ("thumbnails", "map", "latents", "confusion", "classes", "several", "weights")
+WITH_NAMES = (
+    "thumbnails",
+    "map",
+    "latents",
+    "confusion",
+    "classes",
+    "several",
+    "weights",
+    "change",
+    "examples",
+    "map pair",
+)
 
 
 def numbers(*shape: int) -> np.ndarray:
@@ -41,6 +55,7 @@ def ordinary(n: int = 30, channels: int = 1, names: tuple[str, ...] = NAMES):
     labels = np.arange(n) % len(names)
     images, errors = numbers(n, channels, 8, 8), numbers(n)
     ends = images[:3], images[:3], errors[:3]
+    matrix = np.arange(len(names) ** 2).reshape(len(names), -1)
     settings = [(name, images[:4], errors[:4]) for name in names[:6]]
     return {
         "thumbnails": lambda: map_thumbnails(numbers(n, 2), images, labels, names, TITLE),
@@ -59,7 +74,20 @@ def ordinary(n: int = 30, channels: int = 1, names: tuple[str, ...] = NAMES):
         "weights": lambda: weight_histograms({name: numbers(20) for name in names}, TITLE),
         "kernels": lambda: kernel_grid(numbers(4, channels, 3, 3) - 0.5, TITLE),
         "several": lambda: several_reconstructions(images[:4], settings, TITLE),
+        "change": lambda: confusion_change(matrix, matrix.T, names, TITLE),
+        "examples": lambda: confused_examples([(name, images[:3]) for name in names], TITLE),
+        "reliability": lambda: reliability([("before", numbers(5, 3))], TITLE, "a caption."),
+        "efficiency": lambda: label_efficiency(
+            np.array([10, 100]), [curve(2, 3), curve(2, 3)], TITLE
+        ),
+        "map pair": lambda: map_pair(numbers(n, 2), numbers(n, 2) + 1, labels, names, TITLE),
     }
+
+
+def curve(shares: int, seeds: int) -> Curve:
+    points = numbers(shares, seeds)
+    mean = points.mean(1)
+    return Curve("fine-tuned", mean, mean - 0.1, mean + 0.1, points)
 
 
 def awkward():
@@ -97,6 +125,23 @@ def awkward():
         "weights, none": lambda: weight_histograms({}, TITLE),
         "kernels, zero": lambda: kernel_grid(np.zeros((1, 1, 3, 3)), TITLE),
         "kernels, many": lambda: kernel_grid(numbers(200, 64, 3, 5), TITLE),
+        "change, nothing": lambda: confusion_change(
+            np.array([[3, 0], [0, 0]]), np.array([[3, 0], [0, 0]]), (), TITLE
+        ),
+        "change, 60": lambda: confusion_change(
+            np.ones((60, 60), int), np.eye(60, dtype=int), many, TITLE, "a caption."
+        ),
+        "examples, one": lambda: confused_examples([("a → b: 1", one)], TITLE),
+        "reliability, one bin": lambda: reliability([("after", np.ones((1, 3)))], TITLE),
+        "efficiency, one seed": lambda: label_efficiency(
+            np.array([5]),
+            [Curve("probe", zero, zero * np.nan, zero * np.nan, np.zeros((1, 1)))],
+            TITLE,
+        ),
+        "map pair, one place": lambda: map_pair(same, same, zero.repeat(30).astype(int), (), TITLE),
+        "map pair, 60 classes in 3-D": lambda: map_pair(
+            numbers(120, 3), numbers(120, 3), np.arange(120) % 60, many, TITLE, "a caption.", "pca"
+        ),
         "several, one": lambda: several_reconstructions(one, [("1 epoch", one, zero)], TITLE),
     }  # fmt: skip
 

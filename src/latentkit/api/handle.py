@@ -28,6 +28,8 @@ from latentkit.pipeline.context import (
 from latentkit.pipeline.explored import ExploredRun
 from latentkit.pipeline.stored import stored_config
 from latentkit.pipeline.summary import map_facts, summarise, summary_rows
+from latentkit.pipeline.transfers.building import trained_classifier
+from latentkit.pipeline.transfers.stages import FEATURES
 from latentkit.plugin.events import ignore
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs.folder import RunFolder
@@ -91,6 +93,19 @@ class Run:
         latents: NDArray[np.float32] = self._split_arrays(split)["latents"]
         return latents
 
+    def features(self, when: str = "after") -> NDArray[np.float32]:
+        """Return a transfer's features (N, F) of the test images, ``before`` or ``after`` training.
+
+        Raises:
+            UserError: the run is no transfer.
+        """
+        if not self._is_transfer or when not in ("before", "after"):
+            raise UserError(
+                f"run {self.id} has no features {when!r}: a transfer has them, before and after"
+            )
+        features: NDArray[np.float32] = self._folder.arrays(FEATURES)[when]
+        return features
+
     def labels(self, split: str = "test") -> NDArray[np.int64] | None:
         """Return the labels (N,) in the order of `latents`, or None where there are none."""
         return self._split_arrays(split).get("labels")
@@ -134,7 +149,12 @@ class Run:
 
     @cached_property
     def model(self) -> Any:
-        """The trained ``torch.nn.Module`` on the CPU, in eval mode: ``encode``, ``decode``."""
+        """The trained ``torch.nn.Module`` on the CPU, in eval mode: ``encode``, ``decode``.
+
+        That of a transfer is a classifier: called with images, it gives logits (B, K).
+        """
+        if self._is_transfer:
+            return trained_classifier(self._context)
         part = self.config.model
         target = find_part(self._registry, "model", part).target()
         channels, height, width = self._folder.json(DATA)["image_shape"]
@@ -143,12 +163,31 @@ class Run:
 
     @cached_property
     def explored(self) -> ExploredRun:
-        """What `latentkit.explore` draws on: latents, images and model, each loaded once."""
+        """What `latentkit.explore` draws on: latents, images and model, each loaded once.
+
+        Raises:
+            UserError: the run is a transfer, which has no latent space.
+        """
+        self._refuse_transfer()
+        return ExploredRun(self._context, self.model)
+
+    @cached_property
+    def _context(self) -> RunContext:
         data = given_data_dir() or Path(self._folder.manifest.data_dir)
-        context = RunContext(
+        return RunContext(
             self.config, self._registry, data, torch.device("cpu"), self._folder, ignore
         )
-        return ExploredRun(context, self.model)
+
+    @property
+    def _is_transfer(self) -> bool:
+        return "transfer" in self._folder.manifest.config
+
+    def _refuse_transfer(self) -> None:
+        if self._is_transfer:
+            raise UserError(
+                f"run {self.id} is a transfer: it has features of the test images, before and "
+                f"after, and no latents; its parent has some"
+            )
 
     @property
     def figures(self) -> dict[str, Path]:
@@ -169,6 +208,7 @@ class Run:
         return f"<b>{escape(self.id)}</b> ({escape(self.status)})<table>{rows}</table>"
 
     def _split_arrays(self, split: str) -> dict[str, NDArray[Any]]:
+        self._refuse_transfer()
         if split not in SPLITS:
             raise UserError(
                 f"there is no split {split!r}{did_you_mean(split, SPLITS)}; there is "

@@ -25,6 +25,7 @@ def configure(
     epochs: int | None = None,
     seed: int | None = None,
     device: str | None = None,
+    init_from: Path_ | None = None,
 ) -> RunConfig:
     """Return the validated configuration of a run; arguments as in `latentkit.run`.
 
@@ -32,6 +33,8 @@ def configure(
         UserError: something in it is unknown, or of the wrong type or range.
     """
     document = read_document(config)
+    if init_from is not None:
+        document = {**document, "init": {"path": os.fspath(init_from)}}
     overrides = {
         key: value
         for key, value in {"training.epochs": epochs, "seed": seed, "device": device}.items()

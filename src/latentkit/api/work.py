@@ -31,6 +31,7 @@ def run(
     epochs: int | None = None,
     seed: int | None = None,
     device: str | None = None,
+    init_from: Path_ | None = None,
     config: Path_ | Mapping[str, Any] | None = None,
     out: Path_ = RUNS,
     data: Path_ | None = None,
@@ -47,6 +48,8 @@ def run(
         epochs: passes over the training images.
         seed: everything random follows from it; 0 to 2**31 - 1.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        init_from: start from these weights where their names and shapes fit: a run, a transfer, a
+            .safetensors file or a checkpoint of torch, which is read weights-only.
         config: a TOML file or its content, under all of the above.
         out: the folder in which the run's own folder is made.
         data: the folder of data sets; ``LATENTKIT_DATA`` or the user's cache where None.
@@ -67,6 +70,7 @@ def run(
         epochs=epochs,
         seed=seed,
         device=device,
+        init_from=init_from,
     )
     if dataset is None and "dataset" not in read_document(config):
         listener(_default_dataset_notice(registry))

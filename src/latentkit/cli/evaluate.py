@@ -31,6 +31,7 @@ def command(run: str, again: bool, data_dir: str | None, as_json: bool, quiet: b
     elif quiet:
         click.echo(finished.path / "evaluation.json")
     else:
-        from latentkit.pipeline.card_tables import card_note, card_tables
+        from latentkit.pipeline.card_tables import card_note
+        from latentkit.pipeline.tables import tables_of
 
-        print_tables(card_tables(card), card_note(card))
+        print_tables(tables_of(card), card_note(card))

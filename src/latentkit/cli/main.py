@@ -16,6 +16,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "resume": ("latentkit.cli.resume", "Finish a run that was stopped."),
     "embed": ("latentkit.cli.embed", "Add maps to a run."),
     "evaluate": ("latentkit.cli.evaluate", "Show the evaluation card of a run."),
+    "transfer": (
+        "latentkit.cli.transfer",
+        "Train classifiers on a run's encoder, and compare them.",
+    ),
     "compare": ("latentkit.cli.compare", "Compare runs: options, figures, differences."),
     "report": ("latentkit.cli.report", "Draw a run's figures and write its report anew."),
     "explore": ("latentkit.cli.explore", "Draw what a run's latent space holds."),

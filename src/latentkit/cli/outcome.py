@@ -134,6 +134,8 @@ def print_tables(tables: Sequence[Table], note: str = "") -> None:
 
 def _next_command(run: Run) -> str:
     """Return the command that is most worth typing now."""
+    if "transfer" in run.summary:
+        return f"latentkit evaluate {run.path}"
     if "isomap" not in run.maps:
         return f"latentkit embed {run.path} --embed isomap"
     if "pca" not in run.maps:

@@ -63,6 +63,11 @@ from latentkit.config import DEVICES
     "--seed", type=int, metavar="N", help="Everything random follows from it.  [default: 0]"
 )
 @click.option("--device", type=click.Choice(DEVICES), help="Where to compute.  [default: auto]")
+@click.option(
+    "--init-from",
+    metavar="PATH",
+    help="Start from saved weights: a run, a .safetensors file, or a checkpoint of torch.",
+)
 @click.option("--config", metavar="FILE", help="TOML file; the flags go on top of it.")
 @click.option(
     "--out",
@@ -84,6 +89,7 @@ def command(
     epochs: int | None,
     seed: int | None,
     device: str | None,
+    init_from: str | None,
     config: str | None,
     out: str,
     data_dir: str | None,
@@ -109,6 +115,7 @@ def command(
         "epochs": epochs,
         "seed": seed,
         "device": device,
+        "init_from": init_from,
         "config": config,
     }
     if print_config:

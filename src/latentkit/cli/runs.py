@@ -11,6 +11,8 @@ import click
 from latentkit.cli.common import common_options, print_json
 from latentkit.errors import LatentkitError
 
+_WIDE = 160  # columns of a table that no terminal shows
+
 
 @click.command("runs")
 @click.argument("run", required=False)
@@ -60,21 +62,34 @@ def _print_table(lines: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    rows = [_cells(line) for line in lines]
+    headings = ("run", "status", "epochs", "test MSE", "PCA", "accuracy", "maps")
+    shown = [place for place in range(len(headings)) if any(row[place] for row in rows)]
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("run", "status", "epochs", "test MSE", "PCA", "maps"):
-        table.add_column(heading, no_wrap=True)
-    for line in lines:
-        mse = line.get("reconstruction", {}).get("mse", {}).get("value")
-        pca = line.get("baselines", {}).get("pca", {}).get("mse", {}).get("value")
-        table.add_row(
-            line["run"],
-            line["status"],
-            str(line.get("epochs", "")),
-            "" if mse is None else f"{mse:.4f}",
-            "" if pca is None else f"{pca:.4f}",
-            " ".join(line.get("maps", ())),
-        )
-    Console(file=sys.stdout, soft_wrap=True, highlight=False).print(table)
+    for place in shown:
+        table.add_column(headings[place], no_wrap=True)
+    for row in rows:
+        table.add_row(*(row[place] for place in shown))
+    console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
+    if not sys.stdout.isatty():
+        console.width = _WIDE
+    console.print(table)
     for line in lines:
         if "error" in line:
             click.echo(f"latentkit: warning: {line['error']}", err=True)
+
+
+def _cells(line: dict[str, Any]) -> list[str]:
+    """Return what the table shows of a run; what it does not have is empty."""
+    figures = (
+        line.get("reconstruction", {}).get("mse"),
+        line.get("baselines", {}).get("pca", {}).get("mse"),
+        line.get("transfer", {}).get("after", {}).get("accuracy"),
+    )
+    return [
+        line["run"],
+        line["status"],
+        str(line.get("epochs", "")),
+        *("" if figure is None else f"{figure['value']:.4f}" for figure in figures),
+        " ".join(line.get("maps", ())),
+    ]

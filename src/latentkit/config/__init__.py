@@ -35,19 +35,25 @@ from latentkit.config.options import (
 )
 from latentkit.config.parts import choose_map, choose_part, find_part
 from latentkit.config.run import MapConfig, PartConfig, RunConfig, canonical_sha256
+from latentkit.config.transfer import FITS, MODES, InitOptions, Mode, TransferOptions, read_labels
 
 __all__ = [
     "DEFAULT_DATASET",
     "DEFAULT_MODEL",
     "DEVICES",
+    "FITS",
+    "MODES",
     "Device",
+    "InitOptions",
     "MapConfig",
     "MapOptions",
+    "Mode",
     "PartConfig",
     "RunConfig",
     "RunOptions",
     "SplitOptions",
     "TrainingOptions",
+    "TransferOptions",
     "build_config",
     "canonical_sha256",
     "choose_map",
@@ -55,4 +61,5 @@ __all__ = [
     "find_part",
     "parse_override",
     "read_config_file",
+    "read_labels",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from latentkit.config.options import (
     DEFAULT_DATASET,
@@ -14,12 +14,16 @@ from latentkit.config.options import (
 )
 from latentkit.config.parts import choose_map, choose_part
 from latentkit.config.run import PartConfig, RunConfig
+from latentkit.config.transfer import InitOptions, TransferOptions
 from latentkit.errors import UserError, did_you_mean
 from latentkit.plugin.options import Options
 from latentkit.registry.catalogue import Registry
 from latentkit.registry.targets import validate
 
+M = TypeVar("M", bound=Options)
+
 _SECTIONS: dict[str, type[Options]] = {"training": TrainingOptions, "split": SplitOptions}
+_OPTIONAL: dict[str, type[Options]] = {"init": InitOptions, "transfer": TransferOptions}
 _SINGLE_PARTS = ("model", "dataset")
 _MANY_PARTS = ("corruption", "embedding")
 
@@ -63,7 +67,7 @@ class _Draft:
     """A document under construction: tables of plain values, checked for form only."""
 
     def __init__(self, document: Mapping[str, Any], registry: Registry) -> None:
-        known = [*RunOptions.model_fields, *_SINGLE_PARTS, *_MANY_PARTS, *_SECTIONS]
+        known = [*RunOptions.model_fields, *_SINGLE_PARTS, *_MANY_PARTS, *_SECTIONS, *_OPTIONAL]
         for key in document:
             if key not in known:
                 raise UserError(
@@ -72,7 +76,8 @@ class _Draft:
                 )
         self.registry = registry
         self.run = {key: document[key] for key in RunOptions.model_fields if key in document}
-        self.sections = {key: _table(document.get(key, {}), key) for key in _SECTIONS}
+        there = [*_SECTIONS, *(key for key in _OPTIONAL if key in document)]
+        self.sections = {key: _table(document.get(key, {}), key) for key in there}
         self.single = {key: _table(document.get(key, {}), key) for key in _SINGLE_PARTS}
         self.many = {key: _tables(document.get(key, []), key) for key in _MANY_PARTS}
 
@@ -109,6 +114,9 @@ class _Draft:
         for label in (part.label for part in maps):
             if sum(other.label == label for other in maps) > 1:
                 raise UserError(f"embedding {label!r} is asked for twice")
+        init = self._optional("init", InitOptions)
+        transfer = self._optional("transfer", TransferOptions)
+        _check_start(init, transfer)
         return RunConfig(
             run=validate(RunOptions, self.run, "configuration"),
             model=single["model"],
@@ -117,7 +125,12 @@ class _Draft:
             embeddings=maps,
             training=validate(TrainingOptions, self.sections["training"], "training"),
             split=validate(SplitOptions, self.sections["split"], "split"),
+            init=init,
+            transfer=transfer,
         )
+
+    def _optional(self, key: str, options: type[M]) -> M | None:
+        return validate(options, self.sections[key], key) if key in self.sections else None
 
     def _part(self, kind: str, table: Mapping[str, Any]) -> PartConfig:
         return choose_part(self.registry, kind, table)
@@ -128,6 +141,19 @@ class _Draft:
         fixed = {**self.single, **self.sections}
         # A part that a plugin calls "training" does not take the section's place.
         return {**fixed, **named, **fixed}
+
+
+def _check_start(init: InitOptions | None, transfer: TransferOptions | None) -> None:
+    """Refuse a transfer that has no encoder to start from, or one that it would not use."""
+    if transfer is None:
+        return
+    if transfer.mode == "scratch" and init is not None:
+        raise UserError("mode scratch starts at random: leave --init-from out")
+    if transfer.mode != "scratch" and init is None:
+        raise UserError(
+            f"mode {transfer.mode} needs an encoder: name a RUN or --init-from, or say "
+            f"--mode scratch"
+        )
 
 
 def _table(value: Any, key: str) -> dict[str, Any]:

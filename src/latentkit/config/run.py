@@ -11,6 +11,7 @@ from typing import Any
 import tomli_w
 
 from latentkit.config.options import MapOptions, RunOptions, SplitOptions, TrainingOptions
+from latentkit.config.transfer import InitOptions, TransferOptions
 from latentkit.plugin.options import Options
 
 
@@ -64,7 +65,10 @@ class MapConfig(PartConfig):
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A run, validated: every name exists, every option has its type and range."""
+    """A run, validated: every name exists, every option has its type and range.
+
+    ``init`` and ``transfer`` are None where the run starts at random and trains no classifier.
+    """
 
     run: RunOptions
     model: PartConfig
@@ -73,6 +77,8 @@ class RunConfig:
     embeddings: tuple[MapConfig, ...]
     training: TrainingOptions
     split: SplitOptions
+    init: InitOptions | None = None
+    transfer: TransferOptions | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as the TOML document it came from, defaults filled in."""
@@ -83,6 +89,9 @@ class RunConfig:
             "training": self.training.model_dump(mode="json"),
             "split": self.split.model_dump(mode="json"),
         }
+        for key, section in (("init", self.init), ("transfer", self.transfer)):
+            if section is not None:
+                document[key] = section.model_dump(mode="json")
         for kind, parts in (("corruption", self.corruptions), ("embedding", self.embeddings)):
             if parts:
                 document[kind] = [part.as_dict() for part in parts]

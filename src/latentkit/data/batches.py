@@ -62,11 +62,45 @@ class DeviceImages:
         chosen = chosen.to(self.device)
         return chosen.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
+    def targets(self, index: Tensor, images: Tensor) -> Tensor:
+        """Return what a model shall give for the ``images`` at ``index``: the images themselves."""
+        return images
+
     def in_order(self, size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
         """Yield all images in order, ``size`` at a time."""
+        for index in self.indices(size):
+            yield self.batch(index)
+
+    def indices(self, size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
+        """Yield the indices of all images in order, ``size`` at a time."""
         for start in range(0, len(self), size):
-            stop = min(start + size, len(self))
-            yield self.batch(torch.arange(start, stop, device=self.device))
+            yield torch.arange(start, min(start + size, len(self)), device=self.device)
+
+
+class LabelledImages(DeviceImages):
+    """Images of one split, and the label that a classifier shall give each of them.
+
+    Args:
+        images: as in `DeviceImages`.
+        labels: int64, one for each of ``images``.
+        device: as in `DeviceImages`.
+        rows: as in `DeviceImages`.
+    """
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        device: torch.device,
+        rows: NDArray[np.int64] | None = None,
+    ) -> None:
+        super().__init__(images, device, rows)
+        own = labels if rows is None else labels[rows]
+        self._labels = torch.from_numpy(np.array(own, np.int64)).to(device)
+
+    def targets(self, index: Tensor, images: Tensor) -> Tensor:
+        """Return the labels (B,) at ``index``."""
+        return self._labels[index]
 
 
 def epoch_order(n: int, seed: int, epoch: int, device: torch.device) -> Tensor:

@@ -42,15 +42,30 @@ def linear_probe(train: Features, labels: Labels, test: Features) -> Labels:
     divided by the root of their mean variance, so that their shape stays; `MOST_ITERATIONS` of
     L-BFGS (D. Liu, J. Nocedal 1989) in float32.
     """
+    classes, scores = _scores(train, labels, test)
+    found: Labels = classes[scores.argmax(1).numpy()]
+    return found
+
+
+def linear_probabilities(
+    train: Features, labels: Labels, test: Features, n_classes: int
+) -> Features:
+    """Return the probability (M, n_classes) that `linear_probe` gives each label of ``test``."""
+    classes, scores = _scores(train, labels, test)
+    probabilities: Features = np.zeros((len(test), n_classes), np.float32)
+    probabilities[:, classes] = scores.softmax(1).numpy()
+    return probabilities
+
+
+def _scores(train: Features, labels: Labels, test: Features) -> tuple[Labels, Tensor]:
+    """Return the classes (K,) that there are, and the logits (M, K) of ``test``."""
     classes, targets = np.unique(labels, return_inverse=True)
     inputs = torch.from_numpy(np.ascontiguousarray(train))
     center, scale = _centre_and_scale(inputs)
     weights, constant = _logistic_regression(
         inputs, torch.from_numpy(targets), len(classes), center, scale
     )
-    scores = torch.addmm(constant, torch.from_numpy(np.ascontiguousarray(test)), weights)
-    found: Labels = classes[scores.argmax(1).numpy()]
-    return found
+    return classes, torch.addmm(constant, torch.from_numpy(np.ascontiguousarray(test)), weights)
 
 
 def _centre_and_scale(inputs: Tensor) -> tuple[Tensor, float]:

@@ -153,13 +153,14 @@ def confusion_matrix(
                 colour = _INK if shares[row, column] > 0.5 else "white"
                 text = f"{matrix[row, column]:,}"
                 axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
-        _name_axes(axes, [shown(class_names, label) for label in range(count)])
+        name_axes(axes, [shown(class_names, label) for label in range(count)])
         right = np.trace(matrix) / max(total, 1)
         describe(figure, title, f"{total:,} images, accuracy {right:.4f}.")
     return figure
 
 
-def _name_axes(axes: Axes, names: Sequence[str]) -> None:
+def name_axes(axes: Axes, names: Sequence[str]) -> None:
+    """Name the rows and columns of a matrix of classes."""
     step = -(-len(names) // _NAMED)
     places = range(0, len(names), step)
     size = float(np.clip(250 / len(names), 5, 8))
@@ -178,6 +179,7 @@ def class_bars(
     title: str,
     unit: str = "mean squared error a pixel",
     baseline_name: str = "PCA",
+    name: str = "model",
 ) -> Figure:
     """Draw a value of each class beside a baseline's.
 
@@ -188,6 +190,7 @@ def class_bars(
         title: of the figure.
         unit: what is measured, for the axis.
         baseline_name: what it is compared with.
+        name: what the values are of.
     """
     count = len(values)
     places = np.arange(count)
@@ -206,6 +209,6 @@ def class_bars(
         axes.set_xlabel(unit)
         axes.grid(axis="x", alpha=0.25)
         axes.set_axisbelow(True)
-        figure.legend([bars, points], ["model", baseline_name], loc="outside right upper")
+        figure.legend([bars, points], [name, baseline_name], loc="outside right upper")
         describe(figure, title, "Lines: 95 % intervals.")
     return figure

@@ -34,6 +34,7 @@ PALETTE: tuple[str, ...] = (
 )
 MARKERS: tuple[str, ...] = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 SEQUENTIAL = "cividis"
+DIVERGING = "PuOr"
 
 _NAME_LENGTH = 28  # characters
 _CAPTION_DENSITY = 15.5  # characters an inch

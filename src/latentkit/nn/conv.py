@@ -9,7 +9,7 @@ from math import prod
 from torch import Tensor, nn
 from torch.nn import functional
 
-from latentkit.nn.dense import dense_layers
+from latentkit.nn.dense import all_but_last, dense_layers
 from latentkit.nn.layers import Activation, Doubling, Norm, Upsampling, activation, norm_2d
 from latentkit.nn.shapes import KERNEL, STRIDE, OddSizes, halving_padding, size_pyramid
 from latentkit.nn.strided import FastConvolution
@@ -73,6 +73,11 @@ class ConvEncoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the features (B, features)."""
         return self.dense(self.convolutions(fold(images, self.patch)))  # type: ignore[no-any-return]
+
+    def hidden(self, images: Tensor) -> Tensor:
+        """Return what the last layer is given, (B, F)."""
+        maps = self.convolutions(fold(images, self.patch))
+        return all_but_last(self.dense, maps)
 
 
 class ConvDecoder(nn.Module):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
 
-from torch import nn
+from torch import Tensor, nn
 
 from latentkit.nn.layers import Activation, Norm, activation, norm_1d
 
@@ -21,6 +21,13 @@ def dense_layers(widths: Sequence[int], act: Activation, norm: Norm) -> list[nn.
             activation(act),
         ]
     return layers
+
+
+def all_but_last(layers: nn.Sequential, inputs: Tensor) -> Tensor:
+    """Return what the last of ``layers`` is given."""
+    for layer in list(layers)[:-1]:
+        inputs = layer(inputs)
+    return inputs
 
 
 class DenseEncoder(nn.Sequential):
@@ -48,6 +55,10 @@ class DenseEncoder(nn.Sequential):
             *dense_layers(widths, act, norm),
             nn.Linear(widths[-1], features),
         )
+
+    def hidden(self, images: Tensor) -> Tensor:
+        """Return what the last layer is given, (B, F)."""
+        return all_but_last(self, images)
 
 
 class DenseDecoder(nn.Sequential):

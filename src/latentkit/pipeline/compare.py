@@ -14,6 +14,8 @@ from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap, Interval
 from latentkit.pipeline.card_tables import interval_text
 from latentkit.pipeline.context import DATA, EVALUATION, FIGURES_OF_IMAGES
 from latentkit.pipeline.summary import map_facts
+from latentkit.pipeline.transfers.card import PROTOCOL as TRANSFER_PROTOCOL
+from latentkit.pipeline.transfers.tables import is_transfer
 from latentkit.pipeline.verdict.card import PROTOCOL
 from latentkit.report.parts import Table
 from latentkit.runs.folder import RunFolder
@@ -35,6 +37,14 @@ _FIGURES: dict[str, tuple[str, str, Path_, int]] = {
     "knn_accuracy": ("k-NN probe", "knn_hits", ("knn",), 3),
     "elbo": ("ELBO, nats an image", "elbo", ("likelihood", "elbo"), 1),
     "kl": ("KL, nats an image", "kl", ("likelihood", "kl"), 1),
+    "accuracy": ("accuracy", "hits", ("after", "accuracy"), 4),
+    "balanced_accuracy": ("balanced accuracy", "", ("after", "balanced_accuracy"), 4),
+    "calibration_error": (
+        "expected calibration error",
+        "",
+        ("after", "expected_calibration_error"),
+        4,
+    ),
 }
 _MISSING = "–"
 
@@ -55,10 +65,16 @@ def compare_runs(folders: Sequence[RunFolder]) -> Json:
         raise UserError("one run cannot be compared: name two or more")
     cards = [folder.json(EVALUATION) for folder in folders]
     for folder, card in zip(folders, cards, strict=True):
-        if card["protocol"] != PROTOCOL:
+        if is_transfer(card) != is_transfer(cards[0]):
+            raise UserError(
+                f"of runs {folders[0].manifest.id} and {folder.manifest.id} one is a transfer: it "
+                f"can be compared with other transfers"
+            )
+        protocol = TRANSFER_PROTOCOL if is_transfer(card) else PROTOCOL
+        if card["protocol"] != protocol:
             raise UserError(
                 f"run {folder.manifest.id} was evaluated by protocol {card['protocol']}, not "
-                f"{PROTOCOL}: 'latentkit evaluate {folder.path}' does it anew"
+                f"{protocol}: 'latentkit evaluate {folder.path}' does it anew"
             )
     arrays = [folder.arrays(FIGURES_OF_IMAGES) for folder in folders]
     paired = len({folder.json(DATA)["digest"]["test"] for folder in folders}) == 1

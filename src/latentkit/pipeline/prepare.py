@@ -9,6 +9,8 @@ from pathlib import Path
 from latentkit.config import RunConfig, find_part
 from latentkit.errors import UserError
 from latentkit.pipeline.context import Workshop
+from latentkit.pipeline.start import check_start, resolve_init
+from latentkit.pipeline.transfers.prepare import prepare_transfer
 from latentkit.registry.catalogue import Registry
 from latentkit.training.device import resolve_device, resolve_precision, resolve_threads
 from latentkit.training.loop import steps_per_epoch
@@ -29,7 +31,7 @@ def prepare(config: RunConfig, registry: Registry, data: Path) -> tuple[RunConfi
         update={"device": device.type, "threads": resolve_threads(config.run.threads)}
     )
     config = replace(
-        config,
+        resolve_init(config),
         run=run,
         training=config.training.model_copy(update={"precision": precision}),
     )
@@ -41,8 +43,13 @@ def prepare(config: RunConfig, registry: Registry, data: Path) -> tuple[RunConfi
             f"dataset {config.dataset.name!r} has training images {train.image_shape} and test "
             f"images {test.image_shape}: they must have one shape"
         )
+    if config.transfer is not None:
+        workshop.config = prepare_transfer(workshop, with_counts)
+        return workshop.config, workshop
     workshop.config = with_counts(config, len(workshop.split.train))
     _check_warm_up(workshop)
+    if config.init is not None:
+        check_start(workshop)
     return workshop.config, workshop
 
 

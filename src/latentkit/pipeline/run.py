@@ -62,6 +62,9 @@ def start_run(
         "plugins": plugin_versions(registry),
     }
     label = f"{config.model.slug}-{config.dataset.slug}"
+    if config.transfer is not None:
+        mode = config.transfer.mode
+        label = f"{'transfer' if mode == 'all' else mode}-{label}"
     folder = RunFolder.create(place.runs, label, config.to_toml(), **facts)
     with folder.writing():
         execute(folder, workshop, tell, stages, resumed=False)

@@ -55,6 +55,11 @@ def extended_config(
             f"only training.epochs may grow: start another run with "
             f"--config {folder.path / CONFIG}"
         )
+    if before != after and stored.transfer is not None and stored.transfer.mode == "all":
+        raise UserError(
+            f"run {folder.manifest.id} compares classifiers of equal epochs: start another "
+            f"comparison with --epochs"
+        )
     known = folder.manifest.config
     if known != after:
         write_bytes(folder.path / CONFIG, config.to_toml().encode())

@@ -7,9 +7,11 @@ from typing import Any
 
 from latentkit.pipeline.card_tables import SPACES
 from latentkit.pipeline.context import DATA, EVALUATION, HISTORY, REPORT
+from latentkit.pipeline.transfers.tables import is_transfer, transfer_rows
 from latentkit.runs.folder import RunFolder
 
 Row = tuple[str, str]
+_ALWAYS = ("latent_dim", "reconstruction", "baselines")
 _FURTHER = ("representation", "likelihood", "disentanglement", "robustness", "left_out")
 
 
@@ -37,12 +39,10 @@ def summarise(folder: RunFolder) -> dict[str, Any]:
         summary["validation"] = history["epochs"][history["weights_epoch"] - 1]["validation"]
     if EVALUATION in there:
         card = folder.json(EVALUATION)
-        summary["latent_dim"] = card["latent_dim"]
-        summary["reconstruction"] = card["reconstruction"]
-        summary["baselines"] = card["baselines"]
-        for part in _FURTHER:
-            if part in card:
-                summary[part] = card[part]
+        if is_transfer(card):
+            summary["transfer"] = card
+        else:
+            summary |= {part: card[part] for part in (*_ALWAYS, *_FURTHER) if part in card}
     summary["maps"] = {
         facts["map"]: {
             "n_points": facts["n_points"],
@@ -66,6 +66,8 @@ def map_facts(folder: RunFolder) -> list[Mapping[str, Any]]:
 def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the summary as rows of name and text, for a terminal or a page."""
     rows = []
+    if "transfer" in summary:
+        rows += transfer_rows(summary["transfer"])
     if "reconstruction" in summary:
         rows += _reconstruction_rows(summary)
     if "representation" in summary:
@@ -86,8 +88,9 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         names = {"mig": "MIG", "dci_disentanglement": "DCI", "sap": "SAP"}
         text = ", ".join(f"{name} {found[key]:.3f}" for key, name in names.items())
         rows.append(("Disentanglement", text))
+    of = "features" if "transfer" in summary else "latents"
     for name, quality in summary["maps"].items():
-        rows.append((f"Map {name}", quality_line(quality)))
+        rows.append((f"Map {name}", quality_line(quality, of)))
     for one in summary.get("left_out", ()):
         rows.append(("Left out", f"{one['part']}: {one['why']}"))
     if summary["seconds"]:
@@ -130,8 +133,8 @@ def _representation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def quality_line(quality: Mapping[str, Any]) -> str:
-    """Return the main figures of a map's quality in one line."""
+def quality_line(quality: Mapping[str, Any], of: str = "latents") -> str:
+    """Return the main figures of the quality of a map, of latents or other points, in one line."""
     named = [
         ("trustworthiness", quality["trustworthiness"]),
         ("continuity", quality["continuity"]),
@@ -143,7 +146,7 @@ def quality_line(quality: Mapping[str, Any]) -> str:
     if quality["knn_accuracy_map"] is not None:
         parts.append(
             f"{quality['n_neighbors']}-NN accuracy {_short(quality['knn_accuracy_map'])} "
-            f"(latents {_short(quality['knn_accuracy_latents'])})"
+            f"({of} {_short(quality['knn_accuracy_latents'])})"
         )
     text = ", ".join(parts)
     if quality["n_anchors"] < quality["n_points"]:

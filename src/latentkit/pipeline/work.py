@@ -21,6 +21,7 @@ from latentkit.pipeline.context import (
     SPLITS,
     RunContext,
     latents_path,
+    load_weights,
     map_paths,
     snapshot_path,
 )
@@ -28,7 +29,10 @@ from latentkit.pipeline.evaluate import evaluate
 from latentkit.pipeline.maps import embed, reads_of_same_run
 from latentkit.pipeline.pages.report import report
 from latentkit.pipeline.points import latents_read
+from latentkit.pipeline.record import record_images
 from latentkit.pipeline.stages import Stage
+from latentkit.pipeline.start import INITIAL, START, start_network
+from latentkit.pipeline.transfers.plan import transfer_plan
 from latentkit.pipeline.verdict.card import PROTOCOL
 from latentkit.plugin.events import StageProgress
 from latentkit.runs.commit import write_atomically
@@ -40,6 +44,8 @@ from latentkit.training.state import Weights
 
 def plan(config: RunConfig, *, svg: bool = False) -> list[Stage]:
     """Return the stages of a run in order; with ``svg`` figures are drawn in both formats."""
+    if config.transfer is not None:
+        return transfer_plan(config, svg=svg)
     embeds = [
         Stage(
             f"embed:{part.slug}",
@@ -51,8 +57,14 @@ def plan(config: RunConfig, *, svg: bool = False) -> list[Stage]:
     ]
     maps = [path for part in config.embeddings for path in map_paths(part)]
     return [
-        Stage("data", _data),
-        Stage("train", _train, reads=(DATA,), settings=f"epochs={config.training.epochs}"),
+        Stage("data", record_images),
+        *([Stage(START, start_network, reads=(DATA,))] if config.init else []),
+        Stage(
+            "train",
+            _train,
+            reads=(DATA, INITIAL) if config.init else (DATA,),
+            settings=f"epochs={config.training.epochs}",
+        ),
         Stage("encode", _encode, reads=(DATA, MODEL)),
         *embeds,
         Stage(
@@ -71,36 +83,13 @@ def plan(config: RunConfig, *, svg: bool = False) -> list[Stage]:
 
 def training_plan(config: RunConfig) -> list[Stage]:
     """Return the stages that a trial of a study needs."""
-    return plan(config)[:2]
-
-
-def _data(context: RunContext) -> None:
-    train_images, test_images = context.images("train"), context.images("test")
-    split = context.split
-    context.folder.commit_json(
-        DATA,
-        "data",
-        {
-            "dataset": context.config.dataset.name,
-            "image_shape": list(train_images.image_shape),
-            "counts": {
-                "train": len(split.train),
-                "validation": len(split.validation),
-                "test": len(test_images),
-            },
-            "class_names": list(train_images.class_names),
-            "labelled": train_images.labels is not None,
-            "licence": train_images.licence,
-            "source_sha256": {"train": train_images.checksum, "test": test_images.checksum},
-            "digest": {"train": train_images.digest(), "test": test_images.digest()},
-        },
-    )
+    return [stage for stage in plan(config) if stage.name in ("data", START, "train")]
 
 
 def _train(context: RunContext) -> None:
     config = context.config
     job = TrainingJob(
-        model=context.new_model(),
+        model=started_model(context),
         train=context.device_images("train"),
         validation=context.device_images("validation"),
         corruption=context.corruption,
@@ -118,6 +107,12 @@ def _train(context: RunContext) -> None:
     context.folder.commit(MODEL, "train", lambda path: save_tensors(trained.weights, path))
     document = {"weights_epoch": trained.weights_epoch, "epochs": list(trained.history)}
     context.folder.commit_json(HISTORY, "train", document)
+
+
+def started_model(context: RunContext) -> Any:
+    """Return the model as training finds it: random, or with the saved weights it starts from."""
+    model = context.new_model()
+    return load_weights(model, context.folder, INITIAL) if context.config.init else model
 
 
 def _keep(folder: RunFolder, epoch: int, weights: Weights) -> None:

@@ -76,6 +76,18 @@ class Generative(Protocol):
         ...
 
 
+@runtime_checkable
+class HasFeatures(Protocol):
+    """A model that gives a classifier more than its latents.
+
+    ``latentkit transfer`` puts its head on these where a model has them, else on ``encode``.
+    """
+
+    def features(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W) in [0, 1] to features (B, F), such as the last hidden layer."""
+        ...
+
+
 class ModelTarget(Protocol):
     """Target of a `ModelSpec`."""
 

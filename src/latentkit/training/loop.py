@@ -27,13 +27,13 @@ from latentkit.plugin.events import (
     Notice,
     TrainingStarted,
 )
-from latentkit.plugin.protocols import Autoencoder
+from latentkit.plugin.protocols import Autoencoder, Corruption
 from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.targets import fault_of
 from latentkit.training.checkpoint import CheckpointStore, Progress
 from latentkit.training.device import Precision
 from latentkit.training.meter import LossMeter
-from latentkit.training.optimisation import learning_rate
+from latentkit.training.optimisation import Staged, learning_rate
 from latentkit.training.state import TrainingState, Weights
 
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
@@ -50,14 +50,16 @@ class TrainingJob:
     """What is trained on what.
 
     Args:
-        model: already on the device; ``nn.Module`` and `Autoencoder`.
-        train: training images.
-        validation: validation images.
+        model: already on the device; ``nn.Module`` with the ``loss`` of an `Autoencoder`. It may
+            be a `Staged` one.
+        train: training images, and what the model shall give for them.
+        validation: the same for validation.
         corruption: what is done to the inputs; the targets stay clean.
         options: with ``epochs`` and ``batch_size`` as numbers.
         precision: of the forward and backward pass.
         seed: the run's seed.
         config_sha256: marks the checkpoints.
+        augmentation: what is done to training images, and to the targets that are images.
     """
 
     model: Any
@@ -68,6 +70,7 @@ class TrainingJob:
     precision: Precision
     seed: int
     config_sha256: str
+    augmentation: Corruption | None = None
 
     @property
     def epochs(self) -> int:
@@ -126,7 +129,7 @@ def train(
             epochs=job.epochs,
             first_epoch=progress.epoch,
             steps_per_epoch=job.steps_per_epoch,
-            parameters=sum(p.numel() for p in job.model.parameters()),
+            parameters=sum(p.numel() for p in job.model.parameters() if p.requires_grad),
             device=str(job.train.device),
             precision=job.precision,
             placement=job.train.placement,
@@ -230,17 +233,23 @@ def _train_epoch(
     device = job.train.device
     torch.manual_seed(stream_seed(job.seed, "train", epoch))  # for what the model itself draws
     noise = noise_generator(device, job.seed, "train", epoch)
+    moves = noise_generator(device, job.seed, "augmentation", epoch)
     order = epoch_order(len(job.train), job.seed, epoch, device)
     batches = full_batches(order, int(job.options.batch_size))
     total = job.epochs * len(batches)
     meter = LossMeter((epoch - 1) * len(batches))
     reported = time.monotonic()
+    if isinstance(job.model, Staged):
+        job.model.begin_epoch(epoch)
     job.model.train()
     for number, index in enumerate(batches):
         step = (epoch - 1) * len(batches) + number
         state.set_learning_rate(learning_rate(job.options, step, total))
-        targets = job.train.batch(index)
-        terms = _step(job, state, job.corruption(targets, noise), targets, step)
+        images = job.train.batch(index)
+        if job.augmentation is not None:
+            images = job.augmentation(images, moves)
+        targets = job.train.targets(index, images)
+        terms = _step(job, state, job.corruption(images, noise), targets, step)
         meter.add(terms, len(index))
         if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
             reported = time.monotonic()
@@ -272,9 +281,10 @@ def validate(job: TrainingJob, epoch: int) -> dict[str, float]:
     noise = noise_generator(job.validation.device, job.seed, "validation")
     step = epoch * job.steps_per_epoch
     meter = LossMeter(step - 1)
-    for targets in job.validation.in_order():
-        terms = _loss(job.model, job.corruption(targets, noise), targets, step)
-        meter.add(terms, len(targets))
+    for index in job.validation.indices():
+        images = job.validation.batch(index)
+        targets = job.validation.targets(index, images)
+        meter.add(_loss(job.model, job.corruption(images, noise), targets, step), len(index))
     return meter.means()
 
 

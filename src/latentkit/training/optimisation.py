@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -14,11 +17,48 @@ _START = 1 / 25  # of the peak, where one-cycle begins
 _END = 1e-4  # of the start, where one-cycle ends
 
 
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that share a learning rate.
+
+    Args:
+        parameters: of the model.
+        rate: their learning rate as a multiple of the training's.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    rate: float = 1.0
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A model whose parts are trained at their own rates, or not from the beginning."""
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """Return all parameters that are ever trained; the first group has the rate 1."""
+        ...
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Hold or free parameters (``requires_grad``) for an epoch, counted from 1.
+
+        What is held follows from the epoch alone, so that a resumed training holds the same.
+        """
+        ...
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of the next step, each group's in its proportion."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["rate"]
+
+
 def make_optimizer(
     model: nn.Module, options: TrainingOptions, device: torch.device
 ) -> torch.optim.Optimizer:
     """Return the optimiser; fused where torch has fused kernels for the device."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    parameters: list[dict[str, Any]] = [
+        {"params": list(group.parameters), "rate": group.rate} for group in _groups(model)
+    ]
     fused = device.type in ("cpu", "cuda")
     betas = (0.9, options.beta2)
     if options.optimizer == "adamw":
@@ -30,6 +70,12 @@ def make_optimizer(
             fused=fused,
         )
     return torch.optim.Adam(parameters, options.learning_rate, betas=betas, fused=fused)
+
+
+def _groups(model: nn.Module) -> Sequence[ParameterGroup]:
+    if isinstance(model, Staged):
+        return model.parameter_groups()
+    return [ParameterGroup([p for p in model.parameters() if p.requires_grad])]
 
 
 def learning_rate(options: TrainingOptions, step: int, steps: int) -> float:

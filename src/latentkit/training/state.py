@@ -11,7 +11,7 @@ from torch import Tensor
 
 from latentkit.config import TrainingOptions
 from latentkit.training.average import WeightAverage
-from latentkit.training.optimisation import make_optimizer
+from latentkit.training.optimisation import make_optimizer, set_learning_rate
 
 Weights = dict[str, Tensor]
 
@@ -33,8 +33,7 @@ class TrainingState:
 
     def set_learning_rate(self, rate: float) -> None:
         """Set the learning rate of the next step."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_learning_rate(self.optimizer, rate)
 
     @contextmanager
     def for_evaluation(self) -> Iterator[Any]:

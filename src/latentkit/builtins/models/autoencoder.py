@@ -33,6 +33,10 @@ class DeterministicAutoencoder(nn.Module):
         """Map images (B, C, H, W) to latents (B, latent_dim)."""
         return self.encoder(images)  # type: ignore[no-any-return]
 
+    def features(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to what the latents are made of, (B, F)."""
+        return self.encoder.hidden(images)  # type: ignore[operator,no-any-return]
+
     def decode(self, latents: Tensor) -> Tensor:
         """Map latents (B, latent_dim) to images (B, C, H, W) in [0, 1]."""
         return self.decoder(latents).sigmoid()  # type: ignore[no-any-return]

@@ -50,6 +50,10 @@ class VariationalAutoencoder(nn.Module):
         """Map images (B, C, H, W) to the posterior means (B, latent_dim)."""
         return self.posterior(images)[0]
 
+    def features(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to what mu and log_var are made of, (B, F)."""
+        return self.encoder.hidden(images)  # type: ignore[operator,no-any-return]
+
     def decode(self, latents: Tensor) -> Tensor:
         """Map latents (B, latent_dim) to the likelihood's mean, images (B, C, H, W)."""
         return self.likelihood.mean(self.decoder(latents))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 from latentkit.pipeline.card_tables import card_note, card_tables
 from latentkit.pipeline.context import EVALUATION, REPORT, RunContext
 from latentkit.pipeline.pages.drawing import STAGE, drawn
@@ -41,11 +44,6 @@ def report(context: RunContext, *, svg: bool = False) -> None:
         Section("Summary", tables=[Table("", ("", "value"), summary_rows(summary))]),
         Section("Evaluation card", card_note(card), tables=card_tables(card)),
     ]
-    if missing:
-        sections.append(
-            Section("Left out", tables=[Table("", ("figure", "why"), [*missing.items()])])
-        )
-        context.tell(_notice(missing))
     counts = summary["counts"]
     page = render_page(
         title=f"{summary['model']} on {summary['dataset']}",
@@ -53,12 +51,25 @@ def report(context: RunContext, *, svg: bool = False) -> None:
             f"Run {folder.manifest.id}, {counts['train']:,} training, {counts['validation']:,} "
             f"validation and {counts['test']:,} test images"
         ),
-        sections=[*overview, *sections],
+        sections=[*overview, *sections, *left_out(context, missing)],
         config_toml=folder.config_toml(),
         repeat_command=f"latentkit run --config {CONFIG}",
-        environment=_environment(context),
+        environment=environment_rows(context),
     )
-    folder.commit(REPORT, STAGE, lambda path: write_bytes(path, page.encode()))
+    folder.commit(REPORT, STAGE, partial(write_page, page))
+
+
+def left_out(context: RunContext, missing: dict[str, str]) -> list[Section]:
+    """Return the section that names figures that could not be drawn, and tell of them."""
+    if not missing:
+        return []
+    context.tell(_notice(missing))
+    return [Section("Left out", tables=[Table("", ("figure", "why"), [*missing.items()])])]
+
+
+def write_page(page: str, path: Path) -> None:
+    """Write a page to a path."""
+    write_bytes(path, page.encode())
 
 
 def _notice(missing: dict[str, str]) -> Notice:
@@ -67,7 +78,8 @@ def _notice(missing: dict[str, str]) -> Notice:
     return Notice("figures-left-out", text)
 
 
-def _environment(context: RunContext) -> list[tuple[str, str]]:
+def environment_rows(context: RunContext) -> list[tuple[str, str]]:
+    """Return name and value of what the run ran on."""
     manifest = context.folder.manifest
     facts = {**manifest.hardware, **manifest.versions, **manifest.plugins}
     return [("begun", manifest.created), *((str(key), str(value)) for key, value in facts.items())]

@@ -1,0 +1,197 @@
+"""Classifiers on a trained encoder, in one call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from latentkit.api.handle import Run
+from latentkit.api.places import RUNS, data_dir, given_data_dir
+from latentkit.api.request import Path_, read_document
+from latentkit.config import MODES, RunConfig, build_config
+from latentkit.errors import UserError, did_you_mean
+from latentkit.pipeline.context import MODEL
+from latentkit.pipeline.run import Place, start_run
+from latentkit.pipeline.stored import stored_config
+from latentkit.plugin.events import Listener, ignore
+from latentkit.registry.catalogue import Registry, default_registry
+from latentkit.runs.folder import RunFolder, find_run
+
+DEFAULT_MAPS = ("pca", "tsne", "isomap")
+DEFAULT_SHARES = (0.01, 0.1, 1.0)
+DEFAULT_TRAINING: Mapping[str, Any] = {"learning_rate": 2e-3, "keep": "last", "weight_decay": 0.05}
+"""What a classifier needs otherwise than an autoencoder; no label of a validation image chooses."""
+
+_FROM_PARENT = ("model", "dataset", "split", "seed")
+_FROM_CLASSIFIER = ("hidden", "dropout")
+
+
+def transfer(
+    run: Path_ | Run | None = None,
+    *,
+    mode: str | None = None,
+    labels: float | str | Iterable[float | str] | None = None,
+    seeds: int | None = None,
+    model: str | None = None,
+    dataset: str | None = None,
+    init_from: Path_ | None = None,
+    embed: Iterable[str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    config: Path_ | Mapping[str, Any] | None = None,
+    out: Path_ = RUNS,
+    data: Path_ | None = None,
+    listener: Listener = ignore,
+) -> Run:
+    """Train a classifier on a run's encoder; the transfer is a run of its own.
+
+    Args:
+        run: the run whose encoder it is, or what else `open` takes: an autoencoder's, or another
+            transfer's, whose classifier is then trained on. None for a network of its own, with
+            mode ``scratch`` or `init_from`.
+        mode: ``probe`` holds the encoder, ``finetune`` (the default) trains all, ``scratch`` trains
+            the same network from a random start, ``all`` compares the three over shares of labels
+            and seeds.
+        labels: a share of the training labels, such as 0.1 or ``"10%"``, or how many of them, such
+            as 500; with mode ``all`` several. All of them, and with mode ``all`` 1, 10 and 100 %,
+            where None.
+        seeds: of mode ``all``; 3 where None.
+        model: a model's name, without a `run`.
+        dataset: a data set's name; that of the `run` where None.
+        init_from: take the weights from here instead: a run, a transfer, a .safetensors file or a
+            checkpoint of torch, which is read weights-only.
+        embed: embeddings that map the features before and after; PCA, t-SNE and Isomap where None.
+        options: ``"part.key"`` to a value, e.g. ``{"transfer.encoder_rate": 0.1}``.
+        epochs: passes over the labelled images.
+        seed: everything random follows from it; the `run`'s own where None.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        config: a TOML file or its content, under all of the above.
+        out: the folder in which the transfer's own folder is made.
+        data: the folder of data sets; ``LATENTKIT_DATA``, where the `run` had them, or the user's
+            cache where None.
+        listener: is called with every `latentkit.plugin.events.Event`.
+
+    Raises:
+        latentkit.errors.LatentkitError: of the kind that tells what is wrong.
+    """
+    registry = default_registry()
+    parent = None if run is None else _folder_of(run)
+    resolved = configure_transfer(
+        registry,
+        parent,
+        mode=mode,
+        labels=labels,
+        seeds=seeds,
+        model=model,
+        dataset=dataset,
+        init_from=init_from,
+        embed=embed,
+        options=options,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+        config=config,
+    )
+    known = given_data_dir(data) or (Path(parent.manifest.data_dir) if parent else data_dir())
+    return Run(start_run(resolved, registry, Place(Path(out), known), listener), registry)
+
+
+def configure_transfer(
+    registry: Registry,
+    parent: RunFolder | None,
+    *,
+    mode: str | None = None,
+    labels: float | str | Iterable[float | str] | None = None,
+    seeds: int | None = None,
+    model: str | None = None,
+    dataset: str | None = None,
+    init_from: Path_ | None = None,
+    embed: Iterable[str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    config: Path_ | Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """Return the configuration of a transfer; arguments as in `transfer`, `parent` is its run.
+
+    Raises:
+        UserError: something in it is unknown, of the wrong type or range, or contradicts.
+    """
+    if parent is not None and model is not None:
+        raise UserError(f"run {parent.manifest.id} has its model: leave --model out")
+    document = _document(registry, parent, read_document(config))
+    _ask(document["transfer"], mode, labels, seeds)
+    document |= _init(parent, init_from, document)
+    if embed is not None:
+        document.pop("embedding", None)
+    elif "embedding" not in document:
+        embed = DEFAULT_MAPS
+    given = {"training.epochs": epochs, "seed": seed, "device": device}
+    overrides = {key: value for key, value in given.items() if value is not None}
+    return build_config(
+        document,
+        registry,
+        model=model,
+        dataset=dataset,
+        embeddings=embed or (),
+        overrides={**overrides, **(options or {})},
+    )
+
+
+def _document(
+    registry: Registry, parent: RunFolder | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Lay what is given over what the parent says and what classifiers need."""
+    document: dict[str, Any] = {"training": dict(DEFAULT_TRAINING), "transfer": {}}
+    if parent is not None:
+        stored = stored_config(parent, registry)
+        document |= {k: v for k, v in stored.as_dict().items() if k in _FROM_PARENT}
+        document["transfer"]["parent"] = parent.manifest.id
+        if stored.transfer is not None:
+            head = stored.transfer.model_dump(mode="json")
+            document["transfer"] |= {key: head[key] for key in _FROM_CLASSIFIER}
+    for key, value in given.items():
+        over = key in ("training", "transfer") and isinstance(value, Mapping)
+        document[key] = {**document[key], **value} if over else value
+    return document
+
+
+def _ask(
+    asked: dict[str, Any],
+    mode: str | None,
+    labels: float | str | Iterable[float | str] | None,
+    seeds: int | None,
+) -> None:
+    """Fill what the caller says of a transfer into its table."""
+    mode = mode or asked.get("mode", "finetune")
+    if mode not in MODES:
+        listed = ", ".join(MODES)
+        raise UserError(f"there is no mode {mode!r}{did_you_mean(mode, MODES)}; there is {listed}")
+    asked["mode"] = mode
+    if labels is not None:
+        asked["labels"] = [labels] if isinstance(labels, str | float | int) else list(labels)
+    elif mode == "all":
+        asked.setdefault("labels", list(DEFAULT_SHARES))
+    if seeds is not None:
+        asked["seeds"] = seeds
+
+
+def _init(
+    parent: RunFolder | None, init_from: Path_ | None, document: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the table of the weights that training starts from, if there are any."""
+    if init_from is not None:
+        return {"init": {"path": os.fspath(init_from)}}
+    scratch = document["transfer"]["mode"] == "scratch"
+    if parent is None or scratch or "init" in document:
+        return {}
+    return {"init": {"path": str(parent.verified(MODEL))}}
+
+
+def _folder_of(run: Path_ | Run) -> RunFolder:
+    return RunFolder.open(run.path if isinstance(run, Run) else find_run(os.fspath(run), RUNS))

@@ -1,0 +1,147 @@
+"""``latentkit transfer``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from latentkit.cli.common import (
+    check_positive,
+    common_options,
+    load_registry,
+    parse_options,
+    part_completion,
+)
+from latentkit.cli.outcome import data_option, run_options, show_outcome, working_on_run
+from latentkit.config import DEVICES, MODES
+
+
+@click.command("transfer")
+@click.argument("run", required=False)
+@click.option(
+    "--mode",
+    type=click.Choice(MODES),
+    help="Hold the encoder, train it too, or the same network from a random start; all: compare "
+    "the three.  [default: finetune]",
+)
+@click.option(
+    "--labels",
+    metavar="SHARE",
+    multiple=True,
+    help="Labels to train with: a share as 10% or 0.1, or a number as 500; with --mode all several "
+    "times.  [default: 100%; all: 1%, 10%, 100%]",
+)
+@click.option(
+    "--seeds",
+    type=int,
+    metavar="N",
+    callback=check_positive,
+    help="Seeds of --mode all.  [default: 3]",
+)
+@click.option(
+    "--model",
+    metavar="NAME",
+    shell_complete=part_completion("model"),
+    help="Model, without RUN.  [default: conv-ae]",
+)
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    shell_complete=part_completion("dataset"),
+    help="Data set.  [default: that of RUN, or digits]",
+)
+@click.option(
+    "--init-from",
+    metavar="PATH",
+    help="Take the weights from here: a run, a .safetensors file, or a checkpoint of torch.",
+)
+@click.option(
+    "--embed",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=part_completion("embedding"),
+    help="Map the features before and after.  [default: pca, tsne, isomap]",
+)
+@click.option("--no-maps", is_flag=True, help="Map nothing.")
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    metavar="PART.KEY=VALUE",
+    multiple=True,
+    help="Set an option, e.g. -o transfer.encoder_rate=0.1 or -o transfer.shift=2.",
+)
+@click.option(
+    "--epochs",
+    type=int,
+    metavar="N",
+    callback=check_positive,
+    help="Passes over the labelled images; short for -o training.epochs=N.",
+)
+@click.option(
+    "--seed", type=int, metavar="N", help="Everything random follows from it.  [default: RUN's]"
+)
+@click.option("--device", type=click.Choice(DEVICES), help="Where to compute.  [default: auto]")
+@click.option("--config", metavar="FILE", help="TOML file; the flags go on top of it.")
+@click.option(
+    "--out",
+    metavar="DIR",
+    default="runs",
+    show_default=True,
+    help="Folder in which the transfer's own folder is made.",
+)
+@data_option
+@run_options
+@common_options
+def command(
+    run: str | None,
+    mode: str | None,
+    labels: tuple[str, ...],
+    seeds: int | None,
+    model: str | None,
+    dataset: str | None,
+    init_from: str | None,
+    embed: tuple[str, ...],
+    no_maps: bool,
+    options: tuple[str, ...],
+    epochs: int | None,
+    seed: int | None,
+    device: str | None,
+    config: str | None,
+    out: str,
+    data_dir: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Train a classifier on the encoder of RUN: what has it learned that labels can use?
+
+    RUN is the run's folder; or its name in ./runs, an unambiguous start or end of that; or 'last'.
+    It may be a transfer too, whose classifier is then trained on. The result is a run of its own.
+
+    \b
+    latentkit transfer RUN --mode probe
+    latentkit transfer RUN --labels 1% -o transfer.encoder_rate=0.1
+    latentkit transfer RUN --mode all --labels 1% --labels 10% --seeds 5
+    latentkit transfer --mode scratch --dataset fashion-mnist
+    """  # noqa: D301  # Click takes a real backspace
+    load_registry()
+    chosen: dict[str, Any] = {
+        "mode": mode,
+        "labels": labels or None,
+        "seeds": seeds,
+        "model": model,
+        "dataset": dataset,
+        "init_from": init_from,
+        "embed": () if no_maps else embed or None,
+        "options": parse_options(options),
+        "epochs": epochs,
+        "seed": seed,
+        "device": device,
+        "config": config,
+    }
+    from latentkit.api.transfer import transfer
+
+    with working_on_run(quiet) as listener:
+        finished = transfer(run, **chosen, out=out, data=data_dir, listener=listener)
+    show_outcome(finished, as_json=as_json, quiet=quiet)

@@ -1,0 +1,146 @@
+"""Networks that start from saved weights: found, matched, checked, and kept in the run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from latentkit.classifiers.matching import COUNTER, Match, match
+from latentkit.classifiers.weights import SavedWeights, find_weights, read_weights
+from latentkit.config import RunConfig
+from latentkit.errors import IntegrityError, UserError
+from latentkit.pipeline.context import DATA, RunContext, Workshop
+from latentkit.plugin.events import Notice
+from latentkit.runs.folder import RunFolder
+from latentkit.training.checkpoint import save_tensors
+
+RUNS = Path("runs")
+INITIAL = "initial.safetensors"
+INITIAL_FACTS = "initial.json"
+START = "start"
+_LISTED = 3
+
+
+def resolve_init(config: RunConfig) -> RunConfig:
+    """Name the file that ``init.path`` means, and its SHA-256.
+
+    Raises:
+        LatentkitError: there is none, or it cannot be read.
+    """
+    if config.init is None:
+        return config
+    path = find_weights(config.init.path, RUNS).absolute()
+    saved = read_weights(path)
+    found = {"path": str(path), "sha256": saved.sha256}
+    return replace(config, init=config.init.model_copy(update=found))
+
+
+def saved_weights(config: RunConfig) -> SavedWeights:
+    """Return the weights that a resolved configuration starts from.
+
+    Raises:
+        IntegrityError: the file is not what it was.
+    """
+    assert config.init is not None  # noqa: S101  # asked for where there are any
+    saved = read_weights(find_weights(config.init.path, RUNS))
+    if config.init.sha256 and saved.sha256 != config.init.sha256:
+        raise IntegrityError(
+            f"{saved.path} is not what the run was to start from (its SHA-256 differs): put the "
+            f"original back, or start a new run"
+        )
+    return saved
+
+
+def load_start(network: nn.Module, saved: SavedWeights, leave: str = "") -> Match:
+    """Put saved weights into a network where they fit.
+
+    Args:
+        network: is changed.
+        saved: the weights.
+        leave: the start of names in ``network`` that keep what they have; empty for none.
+
+    Raises:
+        UserError: nothing fits.
+    """
+    state = {k: v for k, v in network.state_dict().items() if not leave or not k.startswith(leave)}
+    found = match(saved.tensors, state)
+    if not found.finds_weights:
+        here, there = next(iter(state)), next(iter(saved.tensors), "nothing")
+        raise UserError(
+            f"no weight of {saved.path} fits the network: it has names such as {there!r}, the "
+            f"network such as {here!r}, and shapes must be equal too"
+        )
+    network.load_state_dict(
+        {name: saved.tensors[source] for name, source in found.sources.items()}, strict=False
+    )
+    return found
+
+
+def check_image_shape(workshop: Workshop, saved: SavedWeights) -> None:
+    """Refuse the encoder of a run on images of another shape.
+
+    Raises:
+        UserError: it is.
+    """
+    folder = saved.path.parent
+    if not (folder / "run.json").is_file():
+        return
+    run = RunFolder.open(folder)
+    shape = tuple(run.json(DATA)["image_shape"])
+    if shape != workshop.image_shape:
+        raise UserError(
+            f"the encoder of run {run.manifest.id} takes images {shape}, and dataset "
+            f"{workshop.config.dataset.name!r} has {workshop.image_shape}: choose a dataset of "
+            f"that shape, or another run"
+        )
+
+
+def commit_start(context: RunContext, network: nn.Module, found: Match | None) -> None:
+    """Keep the weights that training starts from, and what of them was found elsewhere."""
+    folder, init = context.folder, context.config.init
+    tensors = network.state_dict()
+    folder.commit(INITIAL, START, partial(_save, tensors))
+    facts: dict[str, Any] = {"from": None, "sha256": None}
+    if found is not None and init is not None:
+        facts = {"from": init.path, "sha256": init.sha256, **found.as_dict()}
+        context.tell(Notice("init", start_text(init.path, found), "info"))
+    folder.commit_json(INITIAL_FACTS, START, facts)
+
+
+def start_text(path: str, found: Match) -> str:
+    """Return in a sentence what was found of saved weights."""
+    by_prefix = len(found.sources) - found.by_name
+    text = (
+        f"start from {path}: {len(found.sources)} tensors fit ({found.by_name} by name, "
+        f"{by_prefix} without prefixes)"
+    )
+    for names, what in (
+        (found.missing, "keep their random start"),
+        (found.unused, "of the file are not used"),
+    ):
+        names = tuple(name for name in names if not name.endswith(COUNTER))
+        if names:
+            more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+            text += f"; {', '.join(names[:_LISTED])}{more} {what}"
+    return text
+
+
+def start_network(context: RunContext) -> None:
+    """The stage ``start`` of a run whose model starts from saved weights."""
+    model = context.new_model()
+    commit_start(context, model, load_start(model, saved_weights(context.config)))
+
+
+def check_start(workshop: Workshop) -> None:
+    """Find out before a run begins whether its model can start from the saved weights."""
+    saved = saved_weights(workshop.config)
+    check_image_shape(workshop, saved)
+    load_start(workshop.new_model(), saved)
+
+
+def _save(tensors: dict[str, Any], path: Path) -> None:
+    save_tensors(tensors, path)

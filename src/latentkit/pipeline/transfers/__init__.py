@@ -1,0 +1,1 @@
+"""A transfer as a run: its stages, its card and its pages."""

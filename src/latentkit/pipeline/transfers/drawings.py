@@ -1,0 +1,175 @@
+"""The figures of a transfer."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from latentkit.config import FITS, MapConfig
+from latentkit.figures.confusions import confused_examples, confusion_change, reliability
+from latentkit.figures.efficiency import Curve, label_efficiency
+from latentkit.figures.errors import class_bars
+from latentkit.figures.history import loss_curves
+from latentkit.figures.map_pairs import map_pair
+from latentkit.pipeline.context import EVALUATION, HISTORY, RunContext, map_paths
+from latentkit.pipeline.pages.drawing import Drawing, Drawn
+from latentkit.pipeline.summary import quality_line
+from latentkit.pipeline.transfers.building import class_names
+from latentkit.pipeline.transfers.stages import FEATURES
+from latentkit.pipeline.transfers.tables import MODE_NAMES, Card, comparison_caption
+
+
+def comparison_figures(context: RunContext) -> list[Drawing]:
+    """Return the label-efficiency curve, where there is a comparison."""
+    if "comparison" not in _card(context):
+        return []
+    return [Drawing("efficiency", "Accuracy over labels", partial(_efficiency, context))]
+
+
+def training_figures(context: RunContext) -> list[Drawing]:
+    """Return the figure of training."""
+    return [Drawing("loss", "Loss and accuracy over epochs", partial(_losses, context))]
+
+
+def confusion_figures(context: RunContext) -> list[Drawing]:
+    """Return the figures of what is taken for what."""
+    found = [
+        Drawing(
+            "confusion-change", "What is confused, before and after", partial(_change, context)
+        ),
+        Drawing("recall", "Recall of each class", partial(_recall, context)),
+        Drawing("calibration", "How sure, and how right", partial(_calibration, context)),
+    ]
+    if _card(context)["confused"]:
+        found.append(Drawing("confused", "Most confused images", partial(_examples, context)))
+    return found
+
+
+def feature_maps(context: RunContext) -> list[Drawing]:
+    """Return the maps of features before and after."""
+    return [
+        Drawing(
+            f"features-{part.slug}",
+            f"{part.name} of the features, before and after",
+            partial(_map, context, part),
+        )
+        for part in context.config.embeddings
+    ]
+
+
+def _card(context: RunContext) -> Card:
+    card: Card = context.folder.json(EVALUATION)
+    return card
+
+
+def _name(context: RunContext) -> str:
+    card, config = _card(context), context.config
+    return (
+        f"{config.model.name} on {config.dataset.name}, {MODE_NAMES[card['mode']]} with "
+        f"{card['labels']['n']:,} labels"
+    )
+
+
+def _efficiency(context: RunContext) -> Drawn:
+    found = _card(context)["comparison"]
+    curves = []
+    for mode in FITS:
+        rows = [row["accuracy"] for row in found["rows"] if row["mode"] == mode]
+        low, high = (
+            np.array([np.nan if row[end] is None else row[end] for row in rows])
+            for end in ("low", "high")
+        )
+        values, points = (np.array([row[key] for row in rows]) for key in ("value", "values"))
+        curves.append(Curve(MODE_NAMES[mode], values, low, high, points))
+    counts = np.array([row["n_labels"] for row in found["rows"] if row["mode"] == FITS[0]])
+    config, caption = context.config, comparison_caption(found)
+    title = f"{config.model.name} on {config.dataset.name}: accuracy over the number of labels"
+    return label_efficiency(counts, curves, title, caption), caption
+
+
+def _losses(context: RunContext) -> Drawn:
+    history = context.folder.json(HISTORY)["epochs"]
+    figure = loss_curves(history, _name(context), "nats")
+    return figure, "Cross-entropy and accuracy; the validation images choose nothing."
+
+
+def _before_name(context: RunContext) -> str:
+    return f"Before: {_card(context)['before_is']}"
+
+
+def _change(context: RunContext) -> Drawn:
+    card = _card(context)
+    caption = f"Shares of the true class, in per cent. {_before_name(context)}."
+    before, after = (np.array(card[when]["confusion"]) for when in ("before", "after"))
+    names = class_names(context)
+    return confusion_change(before, after, names, _name(context), caption), caption
+
+
+def _recall(context: RunContext) -> Drawn:
+    card = _card(context)
+    kept = [
+        (after, before)
+        for after, before in zip(card["after"]["classes"], card["before"]["classes"], strict=True)
+        if after["recall"] is not None
+    ]
+    ends = ("value", "low", "high")
+    figure = class_bars(
+        np.array([[after["recall"][end] for end in ends] for after, _ in kept]),
+        np.array([before["recall"]["value"] for _, before in kept]),
+        [after["class"] for after, _ in kept],
+        _name(context),
+        "recall",
+        "before",
+        "after",
+    )
+    return figure, f"After training, with 95 % intervals. {_before_name(context)}."
+
+
+def _calibration(context: RunContext) -> Drawn:
+    card = _card(context)
+    curves = []
+    for when in ("before", "after"):
+        bins = [
+            [one[k] for k in ("confidence", "accuracy", "share")]
+            for one in card[when]["calibration"]
+        ]
+        error = card[when]["expected_calibration_error"]["value"]
+        curves.append((f"{when}: calibration error {error:.4f}", np.array(bins)))
+    caption = f"{card['n_images']:,} test images in bins of equal width. {_before_name(context)}."
+    return reliability(curves, _name(context), caption), caption
+
+
+def _examples(context: RunContext) -> Drawn:
+    images, card = context.images("test").images, _card(context)
+    pairs = [
+        (f"{one['true']} → {one['given']}: {one['count']}", images[np.array(one["images"])])
+        for one in card["confused"]
+    ]
+    figure = confused_examples(pairs, f"{_name(context)}: true class → class given, images")
+    return figure, "The test images that the classifier is surest of, and wrong about."
+
+
+def _map(context: RunContext, part: MapConfig) -> Drawn:
+    arrays_path, facts_path = map_paths(part)
+    arrays, facts = context.folder.arrays(arrays_path), context.folder.json(facts_path)
+    labels = context.folder.arrays(FEATURES)["labels"][arrays["index"]]
+    aligned = facts["aligned_to"]
+    laid = "the same features" if aligned is None else f"disparity {aligned['disparity']:.3f}"
+    caption = (
+        f"Before: {quality_line(facts['quality_before'], 'features')}. "
+        f"After: {quality_line(facts['quality'], 'features')}. "
+        f"Laid over each other by Procrustes analysis: {laid}."
+    )
+    n_features = context.folder.json(EVALUATION)["features"]["n"]
+    title = f"{part.name} of {n_features} features of {len(labels):,} test images, {_name(context)}"
+    figure = map_pair(
+        arrays["coordinates_before"],
+        arrays["coordinates"],
+        labels,
+        class_names(context),
+        title,
+        caption,
+        part.name,
+    )
+    return figure, caption
