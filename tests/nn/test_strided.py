@@ -50,6 +50,16 @@ def test_a_convolution_and_its_gradients_are_those_of_torch(size, padding, bias)
     check_alike(plain, fast, torch.randn(4, 2, *size, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("padding", [0, 1])
+def test_what_follows_may_change_the_result_in_place(padding):
+    plain, fast = both(2, 3, padding=padding, output_padding=padding)
+    check_alike(
+        nn.Sequential(plain, nn.ReLU(inplace=True)),
+        nn.Sequential(fast, nn.ReLU(inplace=True)),
+        torch.randn(4, 2, 3, 4, dtype=torch.float64),
+    )
+
+
 def test_gradients_are_those_of_finite_differences():
     _, fast = both(2, 2)
     x = torch.randn(1, 2, 2, 3, dtype=torch.float64, requires_grad=True)

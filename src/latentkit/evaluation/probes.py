@@ -116,20 +116,24 @@ def nearest(train: Features, test: Features, k: int) -> NDArray[np.int64]:
         return NeighborIndex(train).query(test, k).indices.astype(np.int64)
     center = train.mean(0)  # differences of large squares would drown the distances
     queries = torch.from_numpy(test - center)
-    best = torch.full((len(test), 0), torch.inf)
-    rows = torch.zeros((len(test), 0), dtype=torch.int64)
+    # Buffers: a new block for each product would leave the memory in pieces.
+    points = torch.empty(min(_TRAIN_ROWS, len(train)), train.shape[1])
+    distances = torch.empty(_TEST_ROWS, len(points))
+    best = torch.full((len(test), k), torch.inf)
+    rows = torch.zeros((len(test), k), dtype=torch.int64)
     for start in range(0, len(train), _TRAIN_ROWS):
-        points = torch.from_numpy(train[start : start + _TRAIN_ROWS] - center)
-        squares = points.square().sum(1)
-        within = min(k, len(points))
-        found = [
-            torch.addmm(squares, batch, points.T, alpha=-2).topk(within, largest=False)
-            for batch in torch.split(queries, _TEST_ROWS)
-        ]
-        values = torch.cat([best, torch.cat([one.values for one in found])], 1)
-        places = torch.cat([rows, torch.cat([one.indices for one in found]) + start], 1)
-        best, order = values.topk(min(k, values.shape[1]), largest=False)
-        rows = places.gather(1, order)
+        part = train[start : start + _TRAIN_ROWS]
+        np.subtract(part, center, out=points[: len(part)].numpy())
+        squares = points[: len(part)].square().sum(1)
+        for first in range(0, len(test), _TEST_ROWS):
+            asked = slice(first, first + _TEST_ROWS)
+            block = distances[: len(queries[asked]), : len(part)]
+            torch.addmm(squares, queries[asked], points[: len(part)].T, alpha=-2, out=block)
+            found = block.topk(min(k, len(part)), largest=False)
+            values = torch.cat([best[asked], found.values], 1)
+            places = torch.cat([rows[asked], found.indices + start], 1)
+            best[asked], order = values.topk(k, largest=False)
+            rows[asked] = places.gather(1, order)
     return rows.numpy()
 
 

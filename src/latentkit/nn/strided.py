@@ -137,9 +137,18 @@ def _enlarge(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Size, size
     maps = functional.conv2d(functional.pad(x, pads), _sub_pixel(weight, padding), biases)
     height, width = maps.shape[2:]
     # Sub-pixels come before channels, so that what is moved lies together in memory.
-    rows = maps.permute(0, 2, 3, 1).reshape(count, height, width, 2, 2 * channels)
-    whole = rows.transpose(2, 3).reshape(count, 2 * height, 2 * width, channels)
-    return whole.permute(0, 3, 1, 2)[:, :, : size[0], : size[1]]
+    parts = maps.permute(0, 2, 3, 1).reshape(count, height, width, 2, 2 * channels)
+    whole = torch.empty(
+        (count, channels, 2 * height, 2 * width),
+        dtype=x.dtype,
+        memory_format=torch.channels_last,
+    )
+    rows = whole.permute(0, 2, 3, 1).view(count, height, 2, width, 2 * channels)
+    rows.copy_(parts.transpose(2, 3))
+    if tuple(whole.shape[2:]) == size:
+        return whole
+    # No view: what a function of its own returns may be changed in place by what follows.
+    return whole[:, :, : size[0], : size[1]].clone(memory_format=torch.channels_last)
 
 
 def _sub_pixel(weight: Tensor, padding: Size) -> Tensor:
