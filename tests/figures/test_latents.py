@@ -56,10 +56,10 @@ def test_bytes_and_fractions_of_an_image_are_compared_on_one_scale():
     assert not figure.axes[1].collections
 
 
-def test_kl_is_sorted_and_active_dimensions_are_told_apart():
+def test_kl_is_sorted_and_dimensions_below_the_threshold_are_told_apart():
     figure = kl_bars(np.array([0.5, 0.001, 2.0]), "title")
     axes = figure.axes[0]
     assert [bar.get_height() for bar in axes.patches] == [2.0, 0.5, 0.001]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["2", "0", "1"]
     legend = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert set(legend) == {"active: 2", "not active: 1", "threshold: 0.01 nats"}
+    assert set(legend) == {"above it: 2", "below it: 1", "threshold: 0.01 nats"}

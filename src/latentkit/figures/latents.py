@@ -159,18 +159,18 @@ def kl_bars(kl: NDArray[np.floating[Any]], title: str, threshold: float = 0.01) 
     Args:
         kl: (D,), in nats, averaged over images.
         title: of the figure.
-        threshold: in nats; a dimension with more counts as active.
+        threshold: in nats; a dimension with less carries next to nothing.
     """
     order = np.argsort(-kl, kind="stable")
-    active = int((kl > threshold).sum())
+    above = int((kl > threshold).sum())
     with house_style():
         figure = empty_figure(7.2, 3.6)
         axes = figure.subplots()
         places = np.arange(len(kl))
-        axes.bar(places[:active], kl[order[:active]], color=PALETTE[0], label=f"active: {active}")
-        if active < len(kl):
-            rest = kl[order[active:]]
-            axes.bar(places[active:], rest, color=_GREY, label=f"not active: {len(rest)}")
+        axes.bar(places[:above], kl[order[:above]], color=PALETTE[0], label=f"above it: {above}")
+        if above < len(kl):
+            rest = kl[order[above:]]
+            axes.bar(places[above:], rest, color=_GREY, label=f"below it: {len(rest)}")
         axes.axhline(
             threshold, color=PALETTE[2], ls="--", lw=1, label=f"threshold: {threshold:g} nats"
         )
