@@ -1,0 +1,76 @@
+"""From figures and tables to ``report.html``, the same for every kind of run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from latentkit.pipeline.card_tables import card_note
+from latentkit.pipeline.context import EVALUATION, REPORT, RunContext
+from latentkit.pipeline.pages.drawing import STAGE, Drawing, drawn
+from latentkit.pipeline.summary import summarise, summary_rows
+from latentkit.plugin.events import Notice, StageProgress
+from latentkit.report.page import Section, Table, render_page
+from latentkit.runs.commit import write_bytes
+from latentkit.runs.folder import CONFIG
+
+Outline = Sequence[tuple[str, Callable[[RunContext], list[Drawing]]]]
+"""Titles of sections, and what each of them shows of a run."""
+
+
+def write_report(
+    context: RunContext,
+    outline: Outline,
+    *,
+    title: str,
+    subtitle: str,
+    card: Sequence[Table],
+    svg: bool,
+) -> None:
+    """Draw every figure of a run, and write its page.
+
+    Args:
+        context: of a run that has its evaluation.
+        outline: the sections of figures, in order; one without any is left out.
+        title: of the page.
+        subtitle: below it.
+        card: the evaluation card as tables.
+        svg: whether figures are drawn as SVG too.
+    """
+    folder = context.folder
+    missing: dict[str, str] = {}
+    sections = []
+    for done, (name, figures) in enumerate(outline):
+        context.tell(StageProgress(STAGE, done, len(outline), name.lower()))
+        pictures = drawn(context, figures(context), missing, svg=svg)
+        if pictures:
+            sections.append(Section(name, pictures=pictures))
+    summary = [Table("", ("", "value"), summary_rows(summarise(folder)))]
+    overview = [
+        Section("Summary", tables=summary),
+        Section("Evaluation card", card_note(folder.json(EVALUATION)), tables=card),
+    ]
+    page = render_page(
+        title=title,
+        subtitle=subtitle,
+        sections=[*overview, *sections, *_left_out(context, missing)],
+        config_toml=folder.config_toml(),
+        repeat_command=f"latentkit run --config {CONFIG}",
+        environment=_environment(context),
+    )
+    folder.commit(REPORT, STAGE, lambda path: write_bytes(path, page.encode()))
+
+
+def _left_out(context: RunContext, missing: dict[str, str]) -> list[Section]:
+    """Return the section that names figures that could not be drawn, and tell of them."""
+    if not missing:
+        return []
+    why = next(iter(missing.values()))
+    text = f"{len(missing)} figures of the report are left out ({', '.join(missing)}): {why}"
+    context.tell(Notice("figures-left-out", text))
+    return [Section("Left out", tables=[Table("", ("figure", "why"), [*missing.items()])])]
+
+
+def _environment(context: RunContext) -> list[tuple[str, str]]:
+    manifest = context.folder.manifest
+    facts = {**manifest.hardware, **manifest.versions, **manifest.plugins}
+    return [("begun", manifest.created), *((str(key), str(value)) for key, value in facts.items())]
