@@ -155,8 +155,8 @@ def test_layers_are_those_with_weights_and_their_normalisation():
     made = Classifier(network(), SHAPE, 2)
     kinds = [[type(m).__name__ for m in layer.modules] for layer in encoder_layers(made.network)]
     assert kinds == [
-        ["Conv2d", "BatchNorm2d"],
-        ["Conv2d", "BatchNorm2d"],
+        ["FastConvolution", "BatchNorm2d"],
+        ["FastConvolution", "BatchNorm2d"],
         ["Linear", "BatchNorm1d"],
     ]
 
