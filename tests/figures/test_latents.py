@@ -63,3 +63,9 @@ def test_kl_is_sorted_and_dimensions_below_the_threshold_are_told_apart():
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["2", "0", "1"]
     legend = [text.get_text() for text in axes.get_legend().get_texts()]
     assert set(legend) == {"above it: 2", "below it: 1", "threshold: 0.01 nats"}
+
+
+def test_the_error_of_a_corrupted_item_is_that_to_the_clean_image():
+    clean = np.full((1, 8, 8), 0.5)
+    figure = encoded_item(clean + 0.3, np.ones(2), None, clean + 0.1, "title", clean=clean)
+    assert "MSE 0.0100" in [axes.get_xlabel() for axes in figure.axes]

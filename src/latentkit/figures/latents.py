@@ -116,6 +116,8 @@ def encoded_item(
     posterior_std: NDArray[np.floating[Any]] | None,
     reconstruction: NDArray[Any],
     title: str,
+    *,
+    clean: NDArray[Any] | None = None,
 ) -> Figure:
     """Draw one image, its code, and what the code decodes to.
 
@@ -125,8 +127,9 @@ def encoded_item(
         posterior_std: (D,), its standard deviation, or None.
         reconstruction: (C, H, W), as the image.
         title: of the figure.
+        clean: (C, H, W), what the error is to, where the image is a corrupted one.
     """
-    difference = unit_range(image) - unit_range(reconstruction)
+    difference = unit_range(image if clean is None else clean) - unit_range(reconstruction)
     dimensions = np.arange(len(latents))
     with house_style():
         figure = empty_figure(9.5, 2.9)

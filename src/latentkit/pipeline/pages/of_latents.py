@@ -52,8 +52,13 @@ def _item(context: RunContext) -> Drawn:
     latents = context.model.encode(inputs)[0].float().cpu().numpy()
     shown = inputs if context.corruption else clean
     title = f"{_name(context)}: test image 0"
-    return encoded_item(as_array(shown)[0], latents, deviation, as_array(rebuilt)[0], title), (
+    figure = encoded_item(
+        *(as_array(shown)[0], latents, deviation, as_array(rebuilt)[0], title),
+        clean=as_array(clean)[0],
+    )
+    return figure, (
         "The image, its code, and what is decoded from it."
+        + (" The error is to the clean image." if context.corruption else "")
         + (" Whiskers: one standard deviation of the posterior." if deviation is not None else "")
     )
 
