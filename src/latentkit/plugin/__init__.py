@@ -3,8 +3,9 @@
 A plugin is a module named in the entry-point group ``latentkit.plugins`` that implements hooks
 (`latentkit.plugin.hookspecs`). Each hook returns specs (`latentkit.plugin.specs`), and a spec
 names the import path of the part. What the part must then provide is in
-`latentkit.plugin.protocols`. Networks are easier with `latentkit.nn`; errors that a user should
-read in one line are in `latentkit.errors`. Nothing else of latentkit is promised to stay.
+`latentkit.plugin.protocols` and, for tuners, in `latentkit.plugin.studies`. Networks are easier
+with `latentkit.nn`; errors that a user should read in one line are in `latentkit.errors`. Nothing
+else of latentkit is promised to stay.
 """
 
 from typing import TYPE_CHECKING
@@ -35,21 +36,14 @@ if TYPE_CHECKING:
     )
     from latentkit.plugin.protocols import (
         Autoencoder,
-        Budget,
         Corruption,
         Embedding,
         Generative,
         HasFacts,
         HasFeatures,
-        Objective,
         Progress,
         ReportsProgress,
         ResourceEstimate,
-        StudyResult,
-        Trial,
-        TrialPruned,
-        TrialRecord,
-        Tuner,
     )
     from latentkit.plugin.specs import (
         CorruptionSpec,
@@ -57,6 +51,19 @@ if TYPE_CHECKING:
         EmbeddingSpec,
         ModelSpec,
         TunerSpec,
+    )
+    from latentkit.plugin.studies import (
+        Budget,
+        Direction,
+        HasImportances,
+        Objective,
+        StudyResult,
+        StudyStopped,
+        StudyTask,
+        Trial,
+        TrialPruned,
+        TrialRecord,
+        Tuner,
     )
 
 __all__ = [
@@ -66,6 +73,7 @@ __all__ = [
     "Corruption",
     "CorruptionSpec",
     "DatasetSpec",
+    "Direction",
     "Embedding",
     "EmbeddingSpec",
     "EpochFinished",
@@ -73,6 +81,7 @@ __all__ = [
     "Generative",
     "HasFacts",
     "HasFeatures",
+    "HasImportances",
     "ImageData",
     "ModelSpec",
     "NoOptions",
@@ -85,6 +94,8 @@ __all__ = [
     "SearchChoice",
     "SearchRange",
     "StudyResult",
+    "StudyStopped",
+    "StudyTask",
     "Trial",
     "TrialPruned",
     "TrialRecord",
@@ -128,17 +139,23 @@ _HOMES = {
     ),
     "protocols": (
         "Autoencoder",
-        "Budget",
         "Corruption",
         "Embedding",
         "Generative",
         "HasFacts",
         "HasFeatures",
-        "Objective",
         "Progress",
         "ReportsProgress",
         "ResourceEstimate",
+    ),
+    "studies": (
+        "Budget",
+        "Direction",
+        "HasImportances",
+        "Objective",
         "StudyResult",
+        "StudyStopped",
+        "StudyTask",
         "Trial",
         "TrialPruned",
         "TrialRecord",

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from latentkit.plugin.images import ImageData
-from latentkit.plugin.options import SearchDomain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -185,85 +184,3 @@ class HasFacts(Protocol):
     """
 
     facts_: Mapping[str, Any]
-
-
-class TrialPruned(Exception):  # noqa: N818
-    """Raised by `Trial.report` when the trial is not worth finishing."""
-
-
-class Trial(Protocol):
-    """One trial, as the objective sees it."""
-
-    number: int
-    params: Mapping[str, Any]
-
-    def report(self, epoch: int, value: float) -> None:
-        """Tell the objective's value after ``epoch``.
-
-        Raises:
-            TrialPruned: the tuner gives this trial up. Let it pass.
-        """
-        ...
-
-
-Objective = Callable[[Trial], float]
-"""Runs one trial to its end and returns what is to be minimised."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """When a study is over: after ``trials`` finished trials or ``seconds``, what comes first."""
-
-    trials: int
-    seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class TrialRecord:
-    """What became of a trial; ``value`` is None unless it completed."""
-
-    number: int
-    state: Literal["complete", "pruned", "failed", "running"]
-    params: Mapping[str, Any]
-    value: float | None
-    seconds: float
-
-
-@dataclass(frozen=True)
-class StudyResult:
-    """All trials of a study in order of their number."""
-
-    name: str
-    trials: tuple[TrialRecord, ...]
-
-    @property
-    def best(self) -> TrialRecord | None:
-        """The completed trial of least value, or None."""
-        done = [trial for trial in self.trials if trial.value is not None]
-        return min(done, key=lambda trial: (trial.value, trial.number), default=None)
-
-
-class Tuner(Protocol):
-    """What the target of a `TunerSpec` builds. It chooses parameters; it trains nothing."""
-
-    def optimize(
-        self,
-        objective: Objective,
-        *,
-        space: Mapping[str, SearchDomain],
-        budget: Budget,
-        storage: str,
-        study: str,
-        seed: int,
-    ) -> StudyResult:
-        """Minimise ``objective`` over ``space`` until the budget is spent.
-
-        Args:
-            objective: called once a trial; a trial that raises is recorded as failed.
-            space: where to look, by parameter name.
-            budget: counts the trials that the stored study already holds.
-            storage: SQLAlchemy URL; trials are stored as they end.
-            study: name of the study in the storage; continued if it is there.
-            seed: the same seed gives the same parameters, trial by trial.
-        """
-        ...

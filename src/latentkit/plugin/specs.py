@@ -91,7 +91,7 @@ class EmbeddingSpec(Spec):
 
 
 class TunerSpec(Spec):
-    """A tuner. Target: ``build(options) -> Tuner``, see `protocols.Tuner`."""
+    """A tuner. Target: ``build(options) -> Tuner``, see `studies.Tuner`."""
 
     kind = "tuner"
 
