@@ -1,116 +1,248 @@
 """``optuna``: T. Akiba et al., Optuna, KDD 2019.
 
-Every setting of sampler and pruner is written out, for their defaults change with releases. Each
-trial's sampler is seeded from the study's seed and the trial's number, so a study that is
-continued proposes what it would have proposed without the break.
+Each trial's sampler is seeded from the study's seed and the trial's number, and a trial that was
+broken off is gone on with under its number: a study that is continued proposes what it would have
+proposed without the break.
 """
 
 from __future__ import annotations
 
+import math
 import time
+import warnings
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.trial import FrozenTrial, TrialState
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as State
 
 from latentkit.builtins.tuners.options import OptunaOptions
+from latentkit.builtins.tuners.optuna_search import (
+    distribution,
+    make_pruner,
+    make_sampler,
+    read_params,
+)
+from latentkit.builtins.tuners.optuna_storage import Storage
+from latentkit.builtins.tuners.optuna_workers import WORKER, Pulse, Watch, this_worker
+from latentkit.errors import LatentkitError, UserError
 from latentkit.plugin import (
     Budget,
     Objective,
-    SearchRange,
     StudyResult,
+    StudyStopped,
+    StudyTask,
     TrialPruned,
     TrialRecord,
     Tuner,
 )
-from latentkit.plugin.options import SearchDomain
 from latentkit.plugin.seeds import short_stream_seed
+from latentkit.plugin.studies import TrialState
 
-_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-_State = Literal["complete", "pruned", "failed", "running"]
-_STATES: dict[TrialState, _State] = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
+_FINISHED = (State.COMPLETE, State.PRUNED, State.FAIL)
+_STATES: dict[State, TrialState] = {
+    State.COMPLETE: "complete",
+    State.PRUNED: "pruned",
+    State.FAIL: "failed",
+    State.RUNNING: "running",
+    State.WAITING: "waiting",
 }
+_SECONDS_BETWEEN_LOOKS = 0.5
+_IDENTITY, _ERROR, _NOTE = "identity", "error", "note:"
 
 
 class OptunaTrial:
-    """An Optuna trial as `latentkit.plugin.protocols.Trial`."""
+    """An Optuna trial as `latentkit.plugin.studies.Trial`."""
 
-    def __init__(self, trial: optuna.Trial) -> None:
-        self._trial = trial
+    def __init__(
+        self, trial: optuna.Trial, params: Mapping[str, Any], storage: Storage, prunes: bool
+    ) -> None:
         self.number = trial.number
-        self.params: Mapping[str, Any] = trial.params
+        self.params = params
+        self._trial = trial
+        self._storage = storage
+        self._prunes = prunes
+        self._reported = set(trial.storage.get_trial(trial._trial_id).intermediate_values)
 
     def report(self, epoch: int, value: float) -> None:
         """Tell the value after ``epoch``; raises `TrialPruned` where the pruner gives up."""
-        self._trial.report(value, epoch)
-        if self._trial.should_prune():
+        if epoch not in self._reported:
+            self._reported.add(epoch)
+            self._storage.patiently(lambda: self._trial.report(value, epoch))
+        if self._prunes and self._storage.patiently(self._trial.should_prune):
             raise TrialPruned(f"given up after epoch {epoch}")
+
+    def note(self, key: str, value: Any) -> None:
+        """Store a fact beside the trial."""
+        self._storage.patiently(lambda: self._trial.set_user_attr(f"{_NOTE}{key}", value))
 
 
 class OptunaTuner:
-    """See `latentkit.plugin.protocols.Tuner`."""
+    """See `latentkit.plugin.studies.Tuner`."""
 
     def __init__(self, options: OptunaOptions) -> None:
         self._options = options
 
-    def optimize(
-        self,
-        objective: Objective,
-        *,
-        space: Mapping[str, SearchDomain],
-        budget: Budget,
-        storage: str,
-        study: str,
-        seed: int,
-    ) -> StudyResult:
+    def optimize(self, objective: Objective, task: StudyTask, budget: Budget) -> StudyResult:
         """Run trials until the study holds ``budget.trials`` finished ones, or time is up."""
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        found = optuna.create_study(
-            storage=storage,
-            study_name=study,
-            direction="minimize",
+        _speak_softly()
+        make_sampler(self._options, 0, len(task.directions))  # whether there is one
+        worker = _Worker(self._options, task)
+        worker.work(objective, budget)
+        return worker.result()
+
+    def load(self, task: StudyTask) -> StudyResult | None:
+        """Return what is stored of a study."""
+        _speak_softly()
+        study = _stored_study(task)
+        return None if study is None else _result(study, task)
+
+    def importances(self, task: StudyTask) -> Mapping[str, float]:
+        """Return what functional ANOVA (Hutter et al., ICML 2014) gives each parameter."""
+        _speak_softly()
+        study = _stored_study(task)
+        completed = [] if study is None else study.get_trials(states=(State.COMPLETE,))
+        if study is None or len({trial.values[0] for trial in completed}) < len(task.space) + 2:
+            return {}
+        found = optuna.importance.get_param_importances(
+            study,
+            evaluator=optuna.importance.FanovaImportanceEvaluator(
+                n_trees=64, max_depth=64, seed=task.seed
+            ),
+            target=lambda trial: trial.values[0],
+        )
+        return {name: float(share) for name, share in found.items()}
+
+
+class _Worker:
+    """One of any number that work on a study."""
+
+    def __init__(self, options: OptunaOptions, task: StudyTask) -> None:
+        self._options = options
+        self._task = task
+        self._storage = Storage(task.storage, options.patience)
+        self._study = self._storage.patiently(self._open)
+        self._watch = Watch(self._storage, self._study, options.heartbeat)
+        self._distributions = {name: distribution(d) for name, d in task.space.items()}
+
+    def work(self, objective: Objective, budget: Budget) -> None:
+        """Claim trials and run them."""
+        end = math.inf if budget.seconds is None else time.monotonic() + budget.seconds
+        while time.monotonic() < end and not self._is_over(budget):
+            trial = self._storage.patiently(lambda: self._claim(budget))
+            if trial is None:
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+            else:
+                self._run(trial, objective)
+
+    def result(self) -> StudyResult:
+        return self._storage.patiently(lambda: _result(self._study, self._task))
+
+    def _open(self) -> optuna.Study:
+        task = self._task
+        study = optuna.create_study(
+            storage=self._storage.engine,
+            study_name=task.name,
+            directions=list(task.directions),
             load_if_exists=True,
-            pruner=self._pruner(),
+            pruner=make_pruner(self._options),
         )
-        distributions = {name: _distribution(domain) for name, domain in space.items()}
-        end = None if budget.seconds is None else time.monotonic() + budget.seconds
-        while _count(found) < budget.trials and (end is None or time.monotonic() < end):
-            number = len(found.get_trials(deepcopy=False))
-            found.sampler = self._sampler(short_stream_seed(seed, "trial", number))
-            _run_one(found, found.ask(distributions), objective)
-        return StudyResult(study, tuple(map(_record, found.get_trials(deepcopy=False))))
+        stored = study.user_attrs.get(_IDENTITY)
+        if stored is None:
+            study.set_user_attr(_IDENTITY, task.identity)
+        elif stored != task.identity or len(study.directions) != len(task.directions):
+            raise UserError(
+                f"study {task.name!r} in {self._storage} is another: its trials, its space or "
+                f"its objectives differ from what is asked; choose another --name"
+            )
+        return study
 
-    def _sampler(self, seed: int) -> optuna.samplers.BaseSampler:
-        if self._options.sampler == "random":
-            return optuna.samplers.RandomSampler(seed=seed)
-        return optuna.samplers.TPESampler(
-            seed=seed,
-            n_startup_trials=self._options.startup_trials,
-            n_ei_candidates=24,
-            multivariate=True,
-            group=False,
-            constant_liar=False,
-        )
+    def _is_over(self, budget: Budget) -> bool:
+        return self._storage.patiently(lambda: self._count(*_FINISHED)) >= budget.trials
 
-    def _pruner(self) -> optuna.pruners.BasePruner:
-        if self._options.pruner == "none":
-            return optuna.pruners.NopPruner()
-        return optuna.pruners.MedianPruner(
-            n_startup_trials=self._options.startup_trials,
-            n_warmup_steps=1,
-            interval_steps=1,
-            n_min_trials=3,
+    def _count(self, *states: State, below: float = math.inf) -> int:
+        trials = self._study.get_trials(deepcopy=False, states=states)
+        return sum(trial.number < below for trial in trials)
+
+    def _claim(self, budget: Budget) -> optuna.Trial | None:
+        """Take a trial that waits, or a new one; None while others run all that are to be run."""
+        self._watch.sweep()
+        trials = self._study.get_trials(deepcopy=False)
+        waiting = [trial.number for trial in trials if trial.state is State.WAITING]
+        if len(trials) - len(waiting) >= budget.trials:
+            return None
+        number = min(waiting, default=len(trials))
+        self._study.sampler = make_sampler(
+            self._options,
+            short_stream_seed(self._task.seed, "trial", number),
+            len(self._task.directions),
         )
+        trial = self._study.ask()
+        # Where others asked at the same moment, those with the lower numbers have the places.
+        if self._count(*_FINISHED, State.RUNNING, below=trial.number) >= budget.trials:
+            self._watch.put_back(trial._trial_id)
+            return None
+        trial.set_user_attr(WORKER, this_worker())
+        return trial
+
+    def _run(self, trial: optuna.Trial, objective: Objective) -> None:
+        prunes = len(self._task.directions) == 1
+        with Pulse(self._storage, trial._trial_id, self._options.heartbeat):
+            try:
+                params = self._storage.patiently(lambda: self._suggest(trial))
+                values = tuple(objective(OptunaTrial(trial, params, self._storage, prunes)))
+                self._check(values)
+            except TrialPruned:
+                self._tell(trial, State.PRUNED)
+            except StudyStopped as error:
+                self._fail(trial, str(error))
+                raise
+            except Exception as error:
+                self._fail(trial, _reason(error))
+            except BaseException:
+                self._watch.put_back(trial._trial_id)
+                raise
+            else:
+                self._tell(trial, State.COMPLETE, values)
+
+    def _suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        for name, domain in self._distributions.items():
+            match domain:
+                case optuna.distributions.CategoricalDistribution():
+                    trial.suggest_categorical(name, domain.choices)
+                case optuna.distributions.IntDistribution():
+                    trial.suggest_int(
+                        name, domain.low, domain.high, step=domain.step, log=domain.log
+                    )
+                case optuna.distributions.FloatDistribution():
+                    trial.suggest_float(
+                        name, domain.low, domain.high, step=domain.step, log=domain.log
+                    )
+        return read_params(trial.params, self._task.space)
+
+    def _check(self, values: tuple[float, ...]) -> None:
+        if len(values) != len(self._task.directions):
+            raise ValueError(
+                f"the objective gave {len(values)} values, and the study has "
+                f"{len(self._task.directions)} directions"
+            )
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"the objective gave {', '.join(map(str, values))}")
+
+    def _fail(self, trial: optuna.Trial, reason: str) -> None:
+        self._storage.patiently(lambda: trial.set_user_attr(_ERROR, reason))
+        self._tell(trial, State.FAIL)
+
+    def _tell(self, trial: optuna.Trial, state: State, values: Any = None) -> None:
+        """End a trial; one that another worker was given meanwhile is that worker's to end."""
+        try:
+            self._storage.patiently(
+                lambda: self._study.tell(trial, values, state, skip_if_finished=True)
+            )
+        except (UpdateFinishedTrialError, ValueError):  # ValueError: the trial is not running
+            return
 
 
 def build(options: OptunaOptions) -> Tuner:
@@ -118,41 +250,54 @@ def build(options: OptunaOptions) -> Tuner:
     return OptunaTuner(options)
 
 
-def _run_one(study: optuna.Study, trial: optuna.Trial, objective: Objective) -> None:
+def _speak_softly() -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+def _stored_study(task: StudyTask) -> optuna.Study | None:
+    if not Storage.exists(task.storage):
+        return None
+    storage = Storage(task.storage, patience=0.0)
     try:
-        value = objective(OptunaTrial(trial))
-    except TrialPruned:
-        study.tell(trial, state=TrialState.PRUNED)
-    except Exception as error:
-        trial.set_user_attr("error", f"{type(error).__name__}: {error}")
-        study.tell(trial, state=TrialState.FAIL)
-    except BaseException:
-        study.tell(trial, state=TrialState.FAIL)
-        raise
+        return storage.patiently(
+            lambda: optuna.load_study(study_name=task.name, storage=storage.engine)
+        )
+    except KeyError:
+        return None
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, LatentkitError) else f"{type(error).__name__}: {text}"
+
+
+def _result(study: optuna.Study, task: StudyTask) -> StudyResult:
+    trials = study.get_trials(deepcopy=False)
+    while trials and trials[-1].state is State.WAITING and not trials[-1].params:
+        trials.pop()  # asked for at the same moment by more workers than there were places
+    return StudyResult(task.name, task.directions, tuple(_record(t, task) for t in trials))
+
+
+def _record(trial: FrozenTrial, task: StudyTask) -> TrialRecord:
+    attributes = trial.user_attrs
+    since, until = trial.datetime_start, trial.datetime_complete
+    if since is None:
+        seconds = 0.0
     else:
-        study.tell(trial, value)
-
-
-def _count(study: optuna.Study) -> int:
-    return len(study.get_trials(deepcopy=False, states=_FINISHED))
-
-
-def _distribution(domain: SearchDomain) -> BaseDistribution:
-    if not isinstance(domain, SearchRange):
-        return CategoricalDistribution(domain.values)
-    whole = isinstance(domain.low, int) and isinstance(domain.high, int)
-    if whole:
-        step = 1 if domain.step is None else int(domain.step)
-        return IntDistribution(int(domain.low), int(domain.high), log=domain.log, step=step)
-    return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
-
-
-def _record(trial: FrozenTrial) -> TrialRecord:
-    duration = trial.duration
+        now = until or type(since).now()
+        seconds = max(0.0, (now - since).total_seconds())
     return TrialRecord(
         number=trial.number,
-        state=_STATES.get(trial.state, "running"),
-        params=trial.params,
-        value=trial.value if trial.state is TrialState.COMPLETE else None,
-        seconds=duration.total_seconds() if duration else 0.0,
+        state=_STATES[trial.state],
+        params=read_params(trial.params, task.space),
+        values=tuple(trial.values) if trial.state is State.COMPLETE else (),
+        seconds=seconds,
+        reports=dict(trial.intermediate_values),
+        notes={
+            key.removeprefix(_NOTE): value
+            for key, value in attributes.items()
+            if key.startswith(_NOTE)
+        },
+        error=attributes.get(_ERROR, ""),
     )
