@@ -80,6 +80,12 @@ class DivergedError(LatentkitError):
     exit_code = 11
 
 
+class StudyError(LatentkitError):
+    """A study cannot go on: trial after trial fails."""
+
+    exit_code = 12
+
+
 INTERRUPTED_EXIT_CODE = 130
 """What a command interrupted with Ctrl-C exits with (128 + SIGINT)."""
 

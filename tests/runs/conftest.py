@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from latentkit.runs.folder import RunFolder
+from latentkit.runs.folder import RunFolder, new_folder
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def new_run() -> Callable[..., RunFolder]:
 
     def make(root: Path, label: str = "net-images") -> RunFolder:
         return RunFolder.create(
-            root, label, "seed = 0\n", config={}, config_sha256="", seed=0, data_dir=""
+            new_folder(root, label), "seed = 0\n", config={}, config_sha256="", seed=0, data_dir=""
         )
 
     return make

@@ -3,40 +3,75 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from latentkit.api.handle import Run
 from latentkit.api.places import STUDIES, data_dir
 from latentkit.api.request import Path_, configure
-from latentkit.config import RunConfig, build_config, choose_part, find_part
-from latentkit.errors import PluginError, StorageError, describe_os_error
-from latentkit.pipeline.run import Place, start_run
-from latentkit.pipeline.work import training_plan
-from latentkit.plugin.events import EpochFinished, Event, Listener, fan_out, ignore
-from latentkit.plugin.protocols import Budget, StudyResult, Trial
-from latentkit.plugin.seeds import short_stream_seed
+from latentkit.config import choose_part
+from latentkit.pipeline.context import ImageShelf
+from latentkit.pipeline.studies.outcome import (
+    best_run,
+    finish_best,
+    report_study,
+    write_best_config,
+)
+from latentkit.pipeline.studies.search import Search, check_study
+from latentkit.pipeline.studies.workers import work_together
+from latentkit.plugin.events import Listener, Notice, StudyStarted, ignore
+from latentkit.plugin.options import SearchDomain
+from latentkit.plugin.studies import StudyResult
 from latentkit.registry.catalogue import Registry, default_registry
-from latentkit.registry.targets import fault_of
 from latentkit.runs.folder import RunFolder
+from latentkit.tuning.folder import BEST_CONFIG, REPORT, StudyFolder, StudyPlan, find_study
+from latentkit.tuning.goals import choose_goals
+from latentkit.tuning.ranges import parse_search
 from latentkit.tuning.space import search_space
 
+STORAGE_VARIABLE = "LATENTKIT_STORAGE"
+_LATENT_DIM = "model.latent_dim"
+_RECONSTRUCTION = ("loss", "mse", "psnr", "ssim")
 
-@dataclass(frozen=True)
+
 class Study:
-    """What a study found.
+    """A study on disk: its folder, and what its storage holds at this moment.
 
-    Args:
-        path: its folder: ``study.db``, and the trials' runs in ``runs``.
-        result: every trial.
-        runs: the folder of each trial's run, by trial number.
+    Get one from `latentkit.tune` or `latentkit.open_study`.
     """
 
-    path: Path
-    result: StudyResult
-    runs: Mapping[int, Path]
+    def __init__(self, folder: StudyFolder, registry: Registry, storage: str | None = None) -> None:
+        self._folder = folder
+        self._registry = registry
+        self._search = Search(folder, registry, ignore, storage)
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self._folder.plan.name
+
+    @property
+    def path(self) -> Path:
+        """Its folder: ``study.json``, ``study.db``, ``best.toml``, ``report.html``, ``runs``."""
+        return self._folder.path
+
+    @property
+    def plan(self) -> StudyPlan:
+        """What is searched, for what, and by whom."""
+        return self._folder.plan
+
+    @cached_property
+    def result(self) -> StudyResult:
+        """Every trial, as read when first asked for.
+
+        Raises:
+            latentkit.errors.StorageError: the storage cannot be reached.
+        """
+        return self._search.result()
 
     @property
     def best_params(self) -> Mapping[str, Any]:
@@ -46,19 +81,41 @@ class Study:
 
     @property
     def best_run(self) -> Run | None:
-        """The run of the best completed trial, or None."""
-        best = self.result.best
-        if best is None or best.number not in self.runs:
-            return None
-        return Run(RunFolder.open(self.runs[best.number]))
+        """The run of the best completed trial; None where none completed, or it is not here."""
+        path = best_run(self._folder, self.result)
+        return None if path is None else Run(RunFolder.open(path), self._registry)
+
+    @property
+    def best_config(self) -> Path:
+        """A TOML file with which `latentkit.run` repeats the best trial."""
+        return self.path / BEST_CONFIG
+
+    @property
+    def report(self) -> Path:
+        """The study's page."""
+        return self.path / REPORT
+
+    def run(self, number: int) -> Run:
+        """Return the run of a trial.
+
+        Raises:
+            latentkit.errors.UserError: it is not here.
+        """
+        return Run(RunFolder.open(self._folder.run_of(number)), self._registry)
+
+    def __repr__(self) -> str:
+        return f"<Study {self.name}: {self.path}>"
 
 
 def tune(
     *,
     model: str | None = None,
     dataset: str | None = None,
-    trials: int = 10,
+    trials: int | None = None,
     seconds: float | None = None,
+    objective: str | Sequence[str] = (),
+    search: Mapping[str, SearchDomain | str] | None = None,
+    fix: Iterable[str] = (),
     corrupt: Iterable[str] = (),
     options: Mapping[str, Any] | None = None,
     epochs: int | None = None,
@@ -67,106 +124,183 @@ def tune(
     config: Path_ | Mapping[str, Any] | None = None,
     tuner: str = "optuna",
     tuner_options: Mapping[str, Any] | None = None,
-    name: str = "study",
+    name: str | None = None,
+    workers: int = 1,
+    storage: str | None = None,
+    resume: Path_ | None = None,
+    finish: bool = True,
     out: Path_ = STUDIES,
     data: Path_ | None = None,
     listener: Listener = ignore,
 ) -> Study:
-    """Search the options that carry a search range for the least validation loss.
+    """Search for better options: each trial is a run, and the best one is made whole.
 
-    Options that are set here are not searched. A study of the same name in ``out`` is
-    continued until it holds ``trials`` finished trials.
+    What is searched are the options of model, corruptions and training that carry a range and are
+    neither set nor fixed, and those in ``search``. A study of the same name in ``out`` is gone on
+    with; so is a trial that was broken off.
 
     Args:
         model: as in `latentkit.run`, like ``dataset``, ``corrupt``, ``options``, ``epochs``,
             ``seed``, ``device``, ``config`` and ``data``.
         dataset: see ``model``.
-        trials: finished trials after which the study is over, completed, pruned or failed.
+        trials: finished trials after which the study is over, completed, pruned or failed; 10
+            unless the study has another number already.
         seconds: no trial begins later than this.
+        objective: the validation loss, or figures of the card on validation images, such as
+            ``"mse"`` or ``"knn"``; several give a Pareto front, and then nothing is pruned.
+        search: ``"part.key"`` to a `SearchRange`, a `SearchChoice`, or what ``--search`` takes
+            after ``=``: ``"2..64:log"``, ``"relu,silu"``.
+        fix: ``"part.key"`` that is not searched.
         corrupt: see ``model``.
-        options: see ``model``.
+        options: see ``model``; what is set is not searched.
         epochs: see ``model``.
-        seed: see ``model``.
+        seed: see ``model``; the search follows from it too.
         device: see ``model``.
         config: see ``model``.
         tuner: a tuner's name.
         tuner_options: the tuner's options.
-        name: of the study, and of its folder.
+        name: of the study and its folder; ``<model>-<dataset>`` where None.
+        workers: processes of this machine that run trials.
+        storage: SQLAlchemy URL of a database that workers of several machines share;
+            ``LATENTKIT_STORAGE``, or a file in the study's folder where None.
+        resume: a study's folder or name: go on with it as it was begun.
+        finish: make the best trial's run whole (latents, card, report) at the end.
         out: the folder of studies.
         data: see ``model``.
-        listener: is called with the events of every trial's run.
+        listener: is called with the events of the study and of every trial's run.
 
     Raises:
         latentkit.errors.LatentkitError: of the kind that tells what is wrong.
     """
     registry = default_registry()
-    base = configure(
-        registry,
-        config=config,
-        model=model,
-        dataset=dataset,
-        corrupt=corrupt,
-        options=options,
-        epochs=epochs,
-        seed=seed,
-        device=device,
-    )
-    base = replace(base, embeddings=())
-    part = choose_part(registry, "tuner", {"name": tuner, **(tuner_options or {})})
-    path = Path(out) / name
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"cannot create {path}: {describe_os_error(error)}; choose another folder with --out"
-        ) from error
-    objective = _TrialRunner(base, registry, Place(path / "runs", data_dir(data)), listener)
-    space = search_space(base, (options or {}).keys())
-    build = find_part(registry, "tuner", part).target()
-    with fault_of(f"tuner {part.name!r} failed"):
-        result = build(part.options).optimize(
-            objective,
-            space=space,
-            budget=Budget(trials, seconds),
-            storage=f"sqlite:///{path / 'study.db'}",
-            study=name,
-            seed=short_stream_seed(base.run.seed, "study"),
+    url = storage or os.environ.get(STORAGE_VARIABLE)
+    shelf = ImageShelf()
+    if resume is not None:
+        folder = _resumed(Path(resume), Path(out), trials, url, data)
+    else:
+        base = configure(
+            registry,
+            config=config,
+            model=model,
+            dataset=dataset,
+            corrupt=corrupt,
+            options=options,
+            epochs=epochs,
+            seed=seed,
+            device=device,
         )
-    if not isinstance(result, StudyResult):
-        raise PluginError(f"tuner {part.name!r} gave {type(result).__name__}, expected StudyResult")
-    return Study(path, result, objective.runs())
+        plan = StudyPlan(
+            name=name or f"{base.model.slug}-{base.dataset.slug}",
+            config=replace(base, embeddings=()).as_dict(),
+            space=search_space(base, registry, _domains(search or {}), [*fix, *(options or {})]),
+            objectives=tuple(goal.name for goal in choose_goals(_listed(objective))),
+            tuner=choose_part(
+                registry, "tuner", {"name": tuner, **(tuner_options or {})}
+            ).as_dict(),
+            data_dir=str(data_dir(data)),
+            storage=_public(url),
+            trials=trials or 10,
+        )
+        check_study(plan, registry, shelf)
+        folder = StudyFolder.begin(Path(out) / plan.name, plan)
+    return _carry_out(Search(folder, registry, listener, url, shelf), seconds, workers, finish)
 
 
-class _TrialRunner:
-    """Runs a trial: the base configuration with the trial's options, trained and validated."""
+def open_study(path: Path_, *, out: Path_ = STUDIES, storage: str | None = None) -> Study:
+    """Open a study.
 
-    def __init__(
-        self, base: RunConfig, registry: Registry, place: Place, listener: Listener
-    ) -> None:
-        self._base = base
-        self._registry = registry
-        self._place = place
-        self._listener = listener
+    Args:
+        path: its folder, or its name in ``out``.
+        out: the folder of studies.
+        storage: URL with its password, where the study's own has one; else ``LATENTKIT_STORAGE``.
 
-    def __call__(self, trial: Trial) -> float:
-        config = build_config(self._base.as_dict(), self._registry, overrides=trial.params)
-        losses: list[float] = []
+    Raises:
+        latentkit.errors.UserError: there is no such study.
+    """
+    folder = StudyFolder.open(find_study(os.fspath(path), Path(out)))
+    url = storage or (os.environ.get(STORAGE_VARIABLE) if folder.plan.storage else None)
+    return Study(folder, default_registry(), url)
 
-        def watch(event: Event) -> None:
-            if isinstance(event, EpochFinished):
-                losses.append(event.validation["loss"])
-                trial.report(event.epoch, losses[-1])
 
-        place = replace(self._place, runs=self._runs_of(trial.number))
-        start_run(config, self._registry, place, fan_out(self._listener, watch), training_plan)
-        return min(losses)
+def _resumed(
+    reference: Path, out: Path, trials: int | None, url: str | None, data: Path_ | None
+) -> StudyFolder:
+    """Return a study that is there, with more trials or other places where they are given."""
+    folder = StudyFolder.open(find_study(os.fspath(reference), out))
+    plan = folder.plan
+    changed = replace(
+        plan,
+        trials=trials or plan.trials,
+        storage=_public(url) if url else plan.storage,
+        data_dir=str(data_dir(data)) if data else plan.data_dir,
+    )
+    return folder.continued(changed)
 
-    def runs(self) -> dict[int, Path]:
-        """Return the folder of each trial's latest run."""
-        found = {}
-        for folder in sorted(self._place.runs.glob("trial-*/*/run.json"), key=os.path.getmtime):
-            found[int(folder.parts[-3].removeprefix("trial-"))] = folder.parent
-        return found
 
-    def _runs_of(self, number: int) -> Path:
-        return self._place.runs / f"trial-{number:04d}"
+def _carry_out(search: Search, seconds: float | None, workers: int, finish: bool) -> Study:
+    """Run the trials that are missing, and leave what comes of them."""
+    folder, plan, tell = search.study, search.study.plan, search.tell
+    goals = plan.goals
+    tell(
+        StudyStarted(
+            study=plan.name,
+            path=str(folder.path),
+            trials=plan.trials,
+            objectives=tuple(goal.label for goal in goals),
+            maximised=tuple(goal.direction == "maximize" for goal in goals),
+            workers=workers,
+        )
+    )
+    for notice in _advice(plan):
+        tell(notice)
+    result = search.work(seconds) if workers == 1 else work_together(search, workers, seconds)
+    write_best_config(search, result)
+    if finish:
+        finish_best(search, result, tell)
+    report_study(search, result)
+    return Study(folder, search.registry, search.storage)
+
+
+def _advice(plan: StudyPlan) -> list[Notice]:
+    notices = []
+    if _LATENT_DIM in plan.space and set(plan.objectives) <= {*_RECONSTRUCTION}:
+        notices.append(
+            Notice(
+                "latent-dim-searched",
+                "more latent dimensions always reconstruct better, so the most of them will win: "
+                "fix their number (-o model.latent_dim=16), or add an objective such as knn",
+                "info",
+            )
+        )
+    if len(plan.objectives) > 1:
+        notices.append(
+            Notice("not-pruned", "with several objectives every trial is run to its end", "info")
+        )
+    elif not plan.goals[0].term:
+        notices.append(
+            Notice(
+                "not-pruned",
+                f"objective {plan.objectives[0]!r} is measured at the end of a trial, so every "
+                f"trial is run to its end",
+                "info",
+            )
+        )
+    return notices
+
+
+def _domains(search: Mapping[str, SearchDomain | str]) -> dict[str, SearchDomain]:
+    return {
+        key: parse_search(f"{key}={domain}")[1] if isinstance(domain, str) else domain
+        for key, domain in search.items()
+    }
+
+
+def _listed(objective: str | Sequence[str]) -> tuple[str, ...]:
+    return (objective,) if isinstance(objective, str) else tuple(objective)
+
+
+def _public(url: str | None) -> str:
+    """Return a storage's URL without its password, as it may be written down."""
+    if not url:
+        return ""
+    return re.sub(r"(//[^:/@]+):.*@", r"\1@", url)

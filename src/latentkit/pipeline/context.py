@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from latentkit.config import MapConfig, PartConfig, RunConfig, find_part
+from latentkit.config import MapConfig, PartConfig, RunConfig, canonical_sha256, find_part
 from latentkit.data.batches import DeviceImages
 from latentkit.data.corruption import CorruptionChain, noise_generator
 from latentkit.data.split import TrainValidationSplit, split_train_validation
@@ -47,6 +47,20 @@ def map_paths(part: MapConfig) -> tuple[str, str]:
     return f"embeddings/{part.slug}.npz", f"embeddings/{part.slug}.json"
 
 
+class ImageShelf:
+    """Images that were loaded, for all that works in one process."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[tuple[str, Split, Path], ImageData] = {}
+
+    def take(self, registry: Registry, part: PartConfig, split: Split, data_dir: Path) -> ImageData:
+        """Return a split of a data set, loaded once; raises as `load_images`."""
+        key = (canonical_sha256(part.as_dict()), split, data_dir)
+        if key not in self._loaded:
+            self._loaded[key] = load_images(registry, part, split, data_dir)
+        return self._loaded[key]
+
+
 class Workshop:
     """Loads what a configuration names: images, corruptions, model.
 
@@ -55,15 +69,22 @@ class Workshop:
         registry: where names are looked up.
         data_dir: the folder of data sets.
         device: where tensors shall live.
+        shelf: images that were loaded before.
     """
 
     def __init__(
-        self, config: RunConfig, registry: Registry, data_dir: Path, device: torch.device
+        self,
+        config: RunConfig,
+        registry: Registry,
+        data_dir: Path,
+        device: torch.device,
+        shelf: ImageShelf | None = None,
     ) -> None:
         self.config = config
         self.registry = registry
         self.data_dir = data_dir
         self.device = device
+        self.shelf = shelf or ImageShelf()
 
     @property
     def seed(self) -> int:
@@ -72,15 +93,7 @@ class Workshop:
 
     def images(self, split: Split) -> ImageData:
         """Return the images of the training or the test set, loaded once."""
-        return self._train_images if split == "train" else self._test_images
-
-    @cached_property
-    def _train_images(self) -> ImageData:
-        return load_images(self.registry, self.config.dataset, "train", self.data_dir)
-
-    @cached_property
-    def _test_images(self) -> ImageData:
-        return load_images(self.registry, self.config.dataset, "test", self.data_dir)
+        return self.shelf.take(self.registry, self.config.dataset, split, self.data_dir)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -148,6 +161,7 @@ class RunContext(Workshop):
         device: where to compute.
         folder: the run, locked for writing.
         tell: hears of progress.
+        shelf: images that were loaded before.
     """
 
     def __init__(
@@ -158,8 +172,9 @@ class RunContext(Workshop):
         device: torch.device,
         folder: RunFolder,
         tell: Listener,
+        shelf: ImageShelf | None = None,
     ) -> None:
-        super().__init__(config, registry, data_dir, device)
+        super().__init__(config, registry, data_dir, device, shelf)
         self.folder = folder
         self.tell = tell
 

@@ -63,7 +63,9 @@ def execute(
     tell(RunStarted(folder.manifest.id, str(folder.path), names, resumed))
     status, summary = "failed", {}
     try:
-        context = RunContext(config, registry, workshop.data_dir, workshop.device, folder, tell)
+        context = RunContext(
+            config, registry, workshop.data_dir, workshop.device, folder, tell, workshop.shelf
+        )
         with repeatable(workshop.device, config.run.threads):
             run_stages(planned, context, afresh)
         status = "finished"

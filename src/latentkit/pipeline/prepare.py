@@ -8,7 +8,7 @@ from pathlib import Path
 
 from latentkit.config import RunConfig, find_part
 from latentkit.errors import UserError
-from latentkit.pipeline.context import Workshop
+from latentkit.pipeline.context import ImageShelf, Workshop
 from latentkit.pipeline.start import check_start, resolve_init
 from latentkit.pipeline.transfers.prepare import prepare_transfer
 from latentkit.registry.catalogue import Registry
@@ -19,7 +19,9 @@ _TYPICAL_EPOCHS, _MOST_EPOCHS, _ENOUGH_STEPS = 10, 50, 2000
 _TYPICAL_BATCH, _LEAST_BATCH, _ENOUGH_BATCHES = 256, 32, 32
 
 
-def prepare(config: RunConfig, registry: Registry, data: Path) -> tuple[RunConfig, Workshop]:
+def prepare(
+    config: RunConfig, registry: Registry, data: Path, shelf: ImageShelf | None = None
+) -> tuple[RunConfig, Workshop]:
     """Load what the configuration names, and resolve every ``auto`` in it.
 
     Raises:
@@ -36,7 +38,7 @@ def prepare(config: RunConfig, registry: Registry, data: Path) -> tuple[RunConfi
         training=config.training.model_copy(update={"precision": precision}),
     )
     check_parts(config, registry)
-    workshop = Workshop(config, registry, data, device)
+    workshop = Workshop(config, registry, data, device, shelf)
     train, test = workshop.images("train"), workshop.images("test")
     if train.image_shape != test.image_shape:
         raise UserError(

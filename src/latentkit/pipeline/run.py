@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from latentkit.config import RunConfig, build_config, choose_map
 from latentkit.errors import UserError
-from latentkit.pipeline.context import Workshop
+from latentkit.pipeline.context import ImageShelf, Workshop
 from latentkit.pipeline.environment import hardware, package_versions, plugin_versions
 from latentkit.pipeline.execute import Plan, execute
 from latentkit.pipeline.prepare import check_parts, prepare
@@ -18,7 +18,7 @@ from latentkit.pipeline.work import plan
 from latentkit.plugin.events import Listener, Notice, RunPreparing
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.commit import write_bytes
-from latentkit.runs.folder import CONFIG, RunFolder
+from latentkit.runs.folder import CONFIG, RunFolder, new_folder
 from latentkit.training.device import resolve_device
 
 
@@ -29,10 +29,14 @@ class Place:
     Args:
         runs: the folder in which runs are made.
         data: the folder of data sets.
+        name: of the run's folder; empty for one made of date, model and data set.
+        shelf: images that were loaded before.
     """
 
     runs: Path
     data: Path
+    name: str = ""
+    shelf: ImageShelf = field(default_factory=ImageShelf)
 
 
 def start_run(
@@ -51,7 +55,7 @@ def start_run(
         KeyboardInterrupt: the run is marked as interrupted and can be resumed.
     """
     tell(RunPreparing(tuple(stage.name for stage in stages(config))))
-    config, workshop = prepare(config, registry, place.data)
+    config, workshop = prepare(config, registry, place.data, place.shelf)
     facts = {
         "config": config.identity(),
         "config_sha256": config.identity_sha256(),
@@ -65,7 +69,8 @@ def start_run(
     if config.transfer is not None:
         mode = config.transfer.mode
         label = f"{'transfer' if mode == 'all' else mode}-{label}"
-    folder = RunFolder.create(place.runs, label, config.to_toml(), **facts)
+    path = place.runs / place.name if place.name else new_folder(place.runs, label)
+    folder = RunFolder.create(path, config.to_toml(), **facts)
     with folder.writing():
         execute(folder, workshop, tell, stages, resumed=False)
     return folder
@@ -79,6 +84,7 @@ def resume_run(
     stages: Plan = plan,
     overrides: Mapping[str, Any] | None = None,
     afresh: Collection[str] = (),
+    shelf: ImageShelf | None = None,
 ) -> RunFolder:
     """Do what is missing of a run.
 
@@ -90,6 +96,7 @@ def resume_run(
         stages: the plan that the run was started with.
         overrides: options that the run shall have: those it has, or more ``training.epochs``.
         afresh: names of stages that are done again even if nothing of them is missing.
+        shelf: images that were loaded before.
 
     Raises:
         UserError: the overrides contradict the run.
@@ -102,7 +109,7 @@ def resume_run(
         _tell_of_other_versions(folder, tell)
         check_parts(config, registry)
         data = data_dir or Path(folder.manifest.data_dir)
-        workshop = Workshop(config, registry, data, resolve_device(config.run.device))
+        workshop = Workshop(config, registry, data, resolve_device(config.run.device), shelf)
         folder.set_status("running")
         execute(folder, workshop, tell, stages, resumed=True, afresh=afresh)
     return folder

@@ -162,6 +162,68 @@ class RunFinished(Event):
     summary: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class StudyStarted(Event):
+    """A study begins or is gone on with.
+
+    Args:
+        study: its name.
+        path: its folder.
+        trials: how many finished trials it shall have.
+        objectives: what they are called.
+        maximised: of each objective, whether more is better.
+        workers: processes of this machine that work on it.
+    """
+
+    study: str
+    path: str
+    trials: int
+    objectives: tuple[str, ...]
+    maximised: tuple[bool, ...]
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class TrialStarted(Event):
+    """A trial begins, or is gone on with."""
+
+    number: int
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TrialReported(Event):
+    """A trial's value after ``epoch`` of at most ``epochs``."""
+
+    number: int
+    epoch: int
+    epochs: int
+    value: float
+
+
+@dataclass(frozen=True)
+class TrialFinished(Event):
+    """A trial ended: ``complete``, ``pruned`` or ``failed``.
+
+    Args:
+        number: of the trial.
+        state: how it ended.
+        values: of each objective; empty unless it completed.
+        epochs: that it was trained for.
+        of_epochs: that it would have been trained for at most.
+        seconds: that it took.
+        error: why it failed; empty unless it did.
+    """
+
+    number: int
+    state: str
+    values: tuple[float, ...]
+    epochs: int
+    of_epochs: int
+    seconds: float
+    error: str = ""
+
+
 Listener = Callable[[Event], None]
 """Whoever wants to hear of events."""
 

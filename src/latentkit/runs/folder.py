@@ -50,12 +50,11 @@ class RunFolder:
         return cls(path, read_manifest(path))
 
     @classmethod
-    def create(cls, root: Path, label: str, config_toml: str, **facts: Any) -> RunFolder:
-        """Make ``root/<date>-<label>-<4 hex>`` with manifest and configuration.
+    def create(cls, path: Path, config_toml: str, **facts: Any) -> RunFolder:
+        """Make a run of a folder, with manifest and configuration.
 
         Args:
-            root: the folder of runs; made where it is missing.
-            label: what the run is called after its date.
+            path: the folder; made where it is missing, as `new_folder` does.
             config_toml: the resolved configuration.
             **facts: the remaining fields of the manifest.
 
@@ -63,7 +62,10 @@ class RunFolder:
             StorageError: the folder cannot be written.
         """
         now = datetime.now(UTC).isoformat(timespec="microseconds")
-        path = new_folder(root, label)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(path, error) from error
         manifest = Manifest(id=path.name, status="running", created=now, **facts)
         folder = cls(path, manifest)
         write_bytes(path / CONFIG, config_toml.encode())

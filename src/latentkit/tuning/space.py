@@ -1,41 +1,90 @@
-"""Where a study searches: the ranges that options carry, under the names that ``-o`` takes."""
+"""Where a study searches: the ranges that options carry, and those that a user gives."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from latentkit.config import RunConfig
 from latentkit.errors import UserError
-from latentkit.plugin.options import SearchDomain, search_domains
+from latentkit.plugin.options import SearchChoice, SearchDomain, SearchRange, search_domains
+from latentkit.registry.catalogue import Registry
+from latentkit.tuning.ranges import checked_domain
+
+Space = Mapping[str, SearchDomain]
 
 
-def search_space(config: RunConfig, fixed: Collection[str] = ()) -> dict[str, SearchDomain]:
-    """Return what may be searched for a configuration, by ``"part.key"``.
+def search_space(
+    config: RunConfig,
+    registry: Registry,
+    searched: Space | None = None,
+    fixed: Collection[str] = (),
+) -> dict[str, SearchDomain]:
+    """Return what is searched for a configuration, by ``"part.key"``.
+
+    That is every option of model, corruptions and training that carries a range and is not fixed,
+    and what is given.
 
     Args:
-        config: names the model whose options are searched, beside those of training.
-        fixed: keys that the user has set; they are left alone.
+        config: names the parts.
+        registry: where their options are looked up.
+        searched: domains that take the place of those that options carry, or come beside them.
+        fixed: keys that are left alone.
 
     Raises:
-        UserError: nothing is left to search.
+        UserError: a key is unknown, an option does not take the values, a key is both searched
+            and fixed, or nothing is left to search.
     """
-    sections = {"model": type(config.model.options), "training": type(config.training)}
-    fixed = {_canonical(key, config) for key in fixed}
-    space = {
-        f"{section}.{name}": domain
-        for section, options in sections.items()
-        for name, domain, _ in search_domains(options)
-        if f"{section}.{name}" not in fixed
-    }
+    searched = {canonical(key, config): domain for key, domain in (searched or {}).items()}
+    fixed = {canonical(key, config) for key in fixed}
+    for key in searched:
+        if key in fixed:
+            raise UserError(f"{key} is both searched and fixed: leave one of the two out")
+    space = {key: domain for key, domain in _carried(config).items() if key not in fixed}
+    for key, domain in searched.items():
+        space[key] = checked_domain(key, domain, config, registry)
     if not space:
         raise UserError(
             f"there is nothing to search: no option of model {config.model.name!r} or of training "
-            f"that is not fixed has a search range"
+            f"that is not fixed has a search range; give one with --search"
         )
     return space
 
 
-def _canonical(key: str, config: RunConfig) -> str:
+def _carried(config: RunConfig) -> dict[str, SearchDomain]:
+    parts = {"model": type(config.model.options), "training": type(config.training)}
+    parts |= {part.name: type(part.options) for part in config.corruptions}
+    return {
+        f"{part}.{name}": domain
+        for part, options in parts.items()
+        for name, domain, _ in search_domains(options)
+    }
+
+
+def canonical(key: str, config: RunConfig) -> str:
     """Turn ``conv-ae.latent_dim`` into ``model.latent_dim``."""
     part, _, option = key.rpartition(".")
     return f"model.{option}" if part == config.model.name else key
+
+
+def space_as_json(space: Space) -> dict[str, Any]:
+    """Return a space as a JSON object; `space_from_json` reads it back."""
+    return {key: _as_json(domain) for key, domain in space.items()}
+
+
+def _as_json(domain: SearchDomain) -> dict[str, Any]:
+    if isinstance(domain, SearchChoice):
+        return {"values": list(domain.values)}
+    step = {} if domain.step is None else {"step": domain.step}
+    return {"low": domain.low, "high": domain.high, "log": domain.log, **step}
+
+
+def space_from_json(document: Mapping[str, Any]) -> dict[str, SearchDomain]:
+    """Return the space that `space_as_json` wrote."""
+    return {key: _from_json(fields) for key, fields in document.items()}
+
+
+def _from_json(fields: Mapping[str, Any]) -> SearchDomain:
+    if "values" in fields:
+        return SearchChoice(tuple(tuple(v) if isinstance(v, list) else v for v in fields["values"]))
+    return SearchRange(**fields)

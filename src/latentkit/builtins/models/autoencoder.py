@@ -46,8 +46,9 @@ class DeterministicAutoencoder(nn.Module):
         return self.decode(self.encode(images))
 
     def loss(self, inputs: Tensor, targets: Tensor, *, step: int) -> dict[str, Tensor]:
-        """Return the mean squared error a pixel, in float32, under ``"loss"``."""
-        return {"loss": functional.mse_loss(self(inputs).float(), targets)}
+        """Return the mean squared error a pixel, in float32, as ``"loss"`` and ``"mse"``."""
+        mse = functional.mse_loss(self(inputs).float(), targets)
+        return {"loss": mse, "mse": mse.detach()}
 
 
 def build_conv(

@@ -1,0 +1,124 @@
+"""Samplers, pruners and distributions of Optuna, every setting written out.
+
+Their defaults change with releases; what is written here does not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from latentkit.builtins.tuners.options import OptunaOptions
+from latentkit.errors import BrokenEnvironmentError, UserError
+from latentkit.plugin import SearchChoice, SearchRange
+from latentkit.plugin.options import SearchDomain
+
+_PLAIN = (str, int, float, bool, type(None))
+
+
+def make_sampler(options: OptunaOptions, seed: int, objectives: int) -> optuna.samplers.BaseSampler:
+    """Return the sampler of one trial.
+
+    Raises:
+        UserError: the sampler knows one objective only.
+        BrokenEnvironmentError: its package is missing.
+    """
+    if options.sampler == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    if options.sampler == "gp":
+        return optuna.samplers.GPSampler(
+            seed=seed,
+            n_startup_trials=options.startup_trials,
+            deterministic_objective=False,
+            independent_sampler=optuna.samplers.RandomSampler(seed=seed),
+            warn_independent_sampling=False,
+        )
+    if options.sampler == "cma-es":
+        return _cma_es(options, seed, objectives)
+    return optuna.samplers.TPESampler(
+        seed=seed,
+        n_startup_trials=options.startup_trials,
+        n_ei_candidates=24,
+        multivariate=True,
+        group=False,
+        constant_liar=True,
+    )
+
+
+def _cma_es(options: OptunaOptions, seed: int, objectives: int) -> optuna.samplers.BaseSampler:
+    if objectives > 1:
+        raise UserError("sampler cma-es knows one objective only: take tpe, gp or random")
+    if find_spec("cmaes") is None:
+        raise BrokenEnvironmentError("sampler cma-es needs cmaes: run 'pip install cmaes'")
+    return optuna.samplers.CmaEsSampler(
+        seed=seed,
+        n_startup_trials=options.startup_trials,
+        independent_sampler=optuna.samplers.RandomSampler(seed=seed),
+        warn_independent_sampling=False,
+        consider_pruned_trials=False,
+        use_separable_cma=False,
+        with_margin=True,
+        lr_adapt=False,
+    )
+
+
+def make_pruner(options: OptunaOptions) -> optuna.pruners.BasePruner:
+    """Return the pruner of a study of one objective."""
+    match options.pruner:
+        case "none":
+            return optuna.pruners.NopPruner()
+        case "median":
+            return optuna.pruners.MedianPruner(
+                n_startup_trials=options.startup_trials,
+                n_warmup_steps=options.min_epochs - 1,
+                interval_steps=1,
+                n_min_trials=3,
+            )
+        case "hyperband":
+            return optuna.pruners.HyperbandPruner(
+                min_resource=options.min_epochs,
+                max_resource="auto",
+                reduction_factor=options.reduction_factor,
+                bootstrap_count=0,
+            )
+    return optuna.pruners.SuccessiveHalvingPruner(
+        min_resource=options.min_epochs,
+        reduction_factor=options.reduction_factor,
+        min_early_stopping_rate=0,
+        bootstrap_count=0,
+    )
+
+
+def distribution(domain: SearchDomain) -> BaseDistribution:
+    """Return the distribution over a domain; values that the storage cannot hold go as JSON."""
+    if not isinstance(domain, SearchRange):
+        return CategoricalDistribution(tuple(map(_stored, domain.values)))
+    if isinstance(domain.low, int) and isinstance(domain.high, int):
+        step = 1 if domain.step is None else int(domain.step)
+        high = domain.low + (domain.high - domain.low) // step * step
+        return IntDistribution(domain.low, high, log=domain.log, step=step)
+    return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+
+
+def read_params(params: Mapping[str, Any], space: Mapping[str, SearchDomain]) -> dict[str, Any]:
+    """Return stored parameters in the order of the space, each choice as it was given."""
+    known = {name: params[name] for name in space if name in params}
+    for name, value in known.items():
+        domain = space[name]
+        if isinstance(domain, SearchChoice):
+            known[name] = {_stored(choice): choice for choice in domain.values}.get(value, value)
+    return known
+
+
+def _stored(choice: Any) -> Any:
+    return choice if isinstance(choice, _PLAIN) else json.dumps(choice)

@@ -1,0 +1,126 @@
+"""Who works on which trial, and which trials nobody works on any more.
+
+Every worker leaves a name and signs of life beside its trial. A trial of a process of this
+machine that is gone, or of any worker that has been silent for long, is put back into the queue
+under its own number; Optuna's queue hands it to exactly one worker. Silence is measured by the
+watcher's own clock, so clocks may differ between machines.
+"""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+from optuna.trial import FrozenTrial, TrialState
+
+from latentkit.builtins.tuners.optuna_storage import Storage
+
+WORKER, BEAT = "worker", "beat"
+_SILENT_BEATS = 4
+
+
+def this_worker() -> dict[str, Any]:
+    """Return what tells this process from all others."""
+    process = psutil.Process()
+    return {"machine": _machine(), "pid": process.pid, "started": process.create_time()}
+
+
+def is_gone(worker: Any) -> bool:
+    """Return whether a worker is known to be gone: a process of this machine that ended."""
+    if not isinstance(worker, dict) or worker.get("machine") != _machine():
+        return False
+    try:
+        return bool(psutil.Process(worker["pid"]).create_time() != worker["started"])
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _machine() -> str:
+    """Return a name of this machine, and of the container that counts its processes anew."""
+    namespace = Path("/proc/self/ns/pid")
+    counted = str(namespace.readlink()) if namespace.is_symlink() else ""
+    return f"{platform.node()} {counted}".strip()
+
+
+class Pulse:
+    """Signs of life beside a trial, until the block ends.
+
+    Args:
+        storage: holds the trial.
+        trial_id: of the storage.
+        seconds: between two signs.
+    """
+
+    def __init__(self, storage: Storage, trial_id: int, seconds: float) -> None:
+        self._storage = storage
+        self._trial_id = trial_id
+        self._seconds = seconds
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def __enter__(self) -> Pulse:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        beats = 0
+        while not self._ended.wait(self._seconds):
+            beats += 1
+            with suppress(Exception):  # the trial itself will find out, and has more patience
+                self._storage.engine.set_trial_user_attr(self._trial_id, BEAT, beats)
+
+
+class Watch:
+    """Finds trials that nobody works on, and puts them back into the queue.
+
+    Args:
+        storage: holds the study.
+        study: where trials are looked up.
+        heartbeat: seconds between signs of life.
+    """
+
+    def __init__(self, storage: Storage, study: optuna.Study, heartbeat: float) -> None:
+        self._storage = storage
+        self._study = study
+        self._grace = _SILENT_BEATS * heartbeat
+        self._seen: dict[int, tuple[Any, float]] = {}
+
+    def sweep(self) -> None:
+        """Put back every trial whose worker is gone or silent."""
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        for trial in running:
+            if is_gone(trial.user_attrs.get(WORKER)) or self._is_silent(trial):
+                self._put_back_if_unchanged(trial)
+
+    def put_back(self, trial_id: int) -> None:
+        """Let a trial wait for a worker."""
+        engine = self._storage.engine
+        # Without a name first: nobody shall take the next worker for the last one.
+        engine.set_trial_user_attr(trial_id, WORKER, None)
+        engine.set_trial_state_values(trial_id, TrialState.WAITING)
+
+    def _is_silent(self, trial: FrozenTrial) -> bool:
+        signs = (trial.user_attrs.get(WORKER), trial.user_attrs.get(BEAT), len(trial.params))
+        now = time.monotonic()
+        last, since = self._seen.get(trial.number, (None, now))
+        if last != signs:
+            since = now
+        self._seen[trial.number] = (signs, since)
+        return now - since > self._grace
+
+    def _put_back_if_unchanged(self, trial: FrozenTrial) -> None:
+        now = self._storage.engine.get_trial(trial._trial_id)
+        same = now.user_attrs.get(WORKER) == trial.user_attrs.get(WORKER)
+        if now.state is TrialState.RUNNING and same:
+            self.put_back(trial._trial_id)
+            self._seen.pop(trial.number, None)

@@ -1,0 +1,164 @@
+"""The stage ``objective``: what a trial's model is worth, measured on the validation images.
+
+The test images have no part in a study: they judge the model that it ends with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentkit.errors import UserError
+from latentkit.evaluation.clusters import (
+    adjusted_rand_index,
+    indicators,
+    k_means,
+    matched_accuracy,
+    normalised_mutual_information,
+)
+from latentkit.evaluation.disentanglement import Disentanglement, measure_disentanglement
+from latentkit.evaluation.fidelity import Fidelity, fidelity
+from latentkit.evaluation.inference import encode, reconstruction
+from latentkit.evaluation.likelihood import LikelihoodCard, likelihood_card
+from latentkit.evaluation.probes import knn_probe, linear_probe
+from latentkit.pipeline.context import DATA, HISTORY, MODEL, RunContext, Workshop
+from latentkit.pipeline.stages import Stage
+from latentkit.plugin.protocols import Generative
+from latentkit.plugin.seeds import stream_seed
+from latentkit.tuning.goals import Goal
+
+OBJECTIVE = "objective.json"
+_STAGE = "objective"
+
+
+def objective_stage(goals: Sequence[Goal]) -> Stage:
+    """Return the stage that commits the value of each goal."""
+
+    def measure(context: RunContext) -> None:
+        history = context.folder.json(HISTORY)
+        terms = history["epochs"][history["weights_epoch"] - 1]["validation"]
+        figures = _Figures(context)
+        values = {goal.name: _value(goal, terms, figures) for goal in goals}
+        context.folder.commit_json(OBJECTIVE, _STAGE, {"split": "validation", "values": values})
+
+    names = ",".join(goal.name for goal in goals)
+    return Stage(_STAGE, measure, reads=(DATA, MODEL, HISTORY), settings=names)
+
+
+def check_goals(goals: Sequence[Goal], workshop: Workshop) -> None:
+    """Refuse a goal that data or model cannot give.
+
+    Raises:
+        UserError: naming the goal and what is missing.
+    """
+    images = workshop.images("train")
+    has = {
+        "": True,
+        "labels": images.labels is not None,
+        "factors": images.factors is not None,
+        "generative": isinstance(workshop.new_model(), Generative),
+    }
+    for goal in goals:
+        if not has[goal.needs]:
+            whose = "model" if goal.needs == "generative" else "data set"
+            part = workshop.config.model if whose == "model" else workshop.config.dataset
+            what = {"generative": "is not generative"}.get(goal.needs, f"has no {goal.needs}")
+            raise UserError(
+                f"objective {goal.name!r} cannot be measured: {whose} {part.name!r} {what}; choose "
+                f"another, such as --objective mse"
+            )
+
+
+def _value(goal: Goal, terms: Mapping[str, float], figures: _Figures) -> float:
+    if goal.term and goal.term in terms:
+        return float(terms[goal.term])
+    if goal.name not in _MEASURES:
+        raise UserError(
+            f"objective {goal.name!r}: the model's loss has the terms {', '.join(terms)} only"
+        )
+    return float(_MEASURES[goal.name](figures))
+
+
+class _Figures:
+    """What goals are read from, each measured when first asked for; eval mode, float32."""
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._validation = context.device_images("validation")
+
+    @cached_property
+    def fidelity(self) -> Fidelity:
+        """Of reconstructions, from corrupted input where the run has any."""
+        context = self._context
+        noise = context.evaluation_noise() if context.corruption else None
+        return fidelity(self._validation, reconstruction(context.model), noise)
+
+    @cached_property
+    def likelihood(self) -> LikelihoodCard:
+        return likelihood_card(self._context.model, self._validation, self._seed("likelihood"))
+
+    @cached_property
+    def disentanglement(self) -> Disentanglement:
+        factors, split = self._context.images("train").factors, self._context.split
+        assert factors is not None  # noqa: S101  # `check_goals` has seen to it
+        train, validation = self.latents
+        seed = self._seed("disentanglement")
+        return measure_disentanglement(
+            train, factors[split.train], validation, factors[split.validation], seed
+        )
+
+    @cached_property
+    def clusters(self) -> NDArray[np.float64]:
+        """Counts of clusters and classes."""
+        train, validation = self.latents
+        _, truth = self.labels
+        classes = len(np.unique(truth))
+        found = k_means(train, validation, classes, self._seed("k-means"))
+        shape = (int(found.max()) + 1, int(truth.max()) + 1)
+        counts: NDArray[np.float64] = indicators(found, truth).sum(0).reshape(shape)
+        return counts
+
+    @cached_property
+    def latents(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Of training and of validation images."""
+        model = self._context.model
+        return encode(model, self._context.device_images("train")), encode(model, self._validation)
+
+    @cached_property
+    def labels(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        labels, split = self._context.images("train").labels, self._context.split
+        assert labels is not None  # noqa: S101  # `check_goals` has seen to it
+        return labels[split.train], labels[split.validation]
+
+    def accuracy(self, probe: Callable[..., NDArray[np.int64]]) -> float:
+        train, validation = self.latents
+        labels, truth = self.labels
+        return float((probe(train, labels, validation) == truth).mean())
+
+    def _seed(self, name: str) -> int:
+        return stream_seed(self._context.seed, "objective", name)
+
+
+_MEASURES: dict[str, Callable[[_Figures], Any]] = {
+    "mse": lambda figures: figures.fidelity.mse.mean(),
+    "psnr": lambda figures: figures.fidelity.psnr.mean(),
+    "ssim": lambda figures: figures.fidelity.ssim.mean(),
+    "knn": lambda figures: figures.accuracy(knn_probe),
+    "linear": lambda figures: figures.accuracy(linear_probe),
+    "kmeans": lambda figures: matched_accuracy(figures.clusters),
+    "nmi": lambda figures: normalised_mutual_information(figures.clusters),
+    "ari": lambda figures: adjusted_rand_index(figures.clusters),
+    "elbo": lambda figures: figures.likelihood.elbo.mean(),
+    "importance-weighted": lambda figures: figures.likelihood.importance_weighted.mean(),
+    "kl": lambda figures: figures.likelihood.kl.mean(),
+    "active-dimensions": lambda figures: figures.likelihood.active.sum(),
+    "mig": lambda figures: figures.disentanglement.mig,
+    "disentanglement": lambda figures: figures.disentanglement.disentanglement,
+    "completeness": lambda figures: figures.disentanglement.completeness,
+    "informativeness": lambda figures: figures.disentanglement.informativeness.mean(),
+    "sap": lambda figures: figures.disentanglement.sap,
+}

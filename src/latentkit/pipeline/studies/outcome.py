@@ -1,0 +1,145 @@
+"""What a study leaves beside its trials: the best configuration, the best run, and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from latentkit.config import RunConfig, build_config
+from latentkit.errors import LatentkitError, LockedError
+from latentkit.pipeline.context import ImageShelf, RunContext
+from latentkit.pipeline.run import Place, resume_run, start_run
+from latentkit.pipeline.stored import stored_config
+from latentkit.pipeline.studies.pages import write_study_report
+from latentkit.pipeline.studies.search import Search
+from latentkit.plugin.events import Listener, Notice, ignore
+from latentkit.plugin.studies import HasImportances, StudyResult, TrialRecord
+from latentkit.registry.catalogue import Registry
+from latentkit.runs.commit import write_bytes
+from latentkit.runs.folder import RunFolder
+from latentkit.runs.manifest import NAME
+from latentkit.tuning.folder import BEST_CONFIG, StudyFolder, trial_name
+
+_SHOWN = 6
+_RETRAINED = "best"
+
+
+def best_run(study: StudyFolder, result: StudyResult) -> Path | None:
+    """Return the folder of the best trial's run, or of the one that was trained in its place."""
+    best = result.best
+    if best is None:
+        return None
+    paths = (study.run_of(best.number), study.runs / _retrained(best))
+    return next((path for path in paths if (path / NAME).is_file()), None)
+
+
+def write_best_config(search: Search, result: StudyResult) -> None:
+    """Write ``best.toml``, with which ``latentkit run --config`` repeats the best trial."""
+    if result.best is not None:
+        config = _config_of(search, result.best)
+        write_bytes(search.study.path / BEST_CONFIG, config.to_toml().encode())
+
+
+def finish_best(search: Search, result: StudyResult, tell: Listener) -> Path | None:
+    """Make the best trial's run whole: latents, card, report; trained anew where it is not here.
+
+    Returns:
+        The run's folder, or None where no trial completed or another process is at it.
+    """
+    best = result.best
+    if best is None:
+        return None
+    data = Path(search.study.plan.data_dir)
+    path = best_run(search.study, result)
+    try:
+        if path is not None:
+            return resume_run(path, search.registry, tell, data, shelf=search.shelf).path
+        where = best.notes.get("machine", "another machine")
+        tell(
+            Notice(
+                "trained-anew",
+                f"the run of trial {best.number} is on {where}: its options are trained anew here",
+                "info",
+            )
+        )
+        place = Place(search.study.runs, data, _retrained(best), search.shelf)
+        return start_run(_config_of(search, best), search.registry, place, tell).path
+    except LockedError:
+        tell(Notice("locked", "another process finishes the best run", "info"))
+        return None
+
+
+def report_study(search: Search, result: StudyResult, *, svg: bool = False) -> Path:
+    """Draw the study and write its page."""
+    study, goals = search.study, search.study.plan.goals
+    importances: Mapping[str, float] = {}
+    if isinstance(search.tuner, HasImportances):
+        importances = search.tuner.importances(search.task)
+    return write_study_report(
+        study.path,
+        name=study.plan.name,
+        result=result,
+        space=study.plan.space,
+        objectives=[goal.label for goal in goals],
+        importances=importances,
+        best=_contexts(search, result),
+        facts=_facts(search),
+        svg=svg,
+    )
+
+
+def _contexts(search: Search, result: StudyResult) -> dict[int, RunContext]:
+    """Return the runs of the best few trials, best first, as far as they are here."""
+    chosen: list[TrialRecord] = list(result.front)
+    if len(result.directions) == 1:
+        sign = 1 if result.directions[0] == "minimize" else -1
+        done = [trial for trial in result.trials if trial.state == "complete"]
+        chosen = sorted(done, key=lambda trial: (sign * trial.values[0], trial.number))
+    found = {}
+    for trial in chosen[:_SHOWN]:
+        try:
+            folder = RunFolder.open(search.study.run_of(trial.number))
+            found[trial.number] = _context(folder, search.registry, search.study, search.shelf)
+        except LatentkitError:  # on another machine, say
+            continue
+    return found
+
+
+def _context(
+    folder: RunFolder, registry: Registry, study: StudyFolder, shelf: ImageShelf
+) -> RunContext:
+    return RunContext(
+        stored_config(folder, registry),
+        registry,
+        Path(study.plan.data_dir),
+        torch.device("cpu"),
+        folder,
+        ignore,
+        shelf,
+    )
+
+
+def _facts(search: Search) -> list[tuple[str, str]]:
+    plan, base = search.study.plan, search.base
+    return [
+        ("Model", base.model.name),
+        ("Data set", base.dataset.name),
+        *(
+            [("Corruption", " + ".join(p.name for p in base.corruptions))]
+            if base.corruptions
+            else []
+        ),
+        ("Objective", ", ".join(goal.label for goal in plan.goals)),
+        ("Tuner", " ".join(f"{k}={v}" if k != "name" else str(v) for k, v in plan.tuner.items())),
+        ("Seed", str(base.run.seed)),
+    ]
+
+
+def _config_of(search: Search, trial: TrialRecord) -> RunConfig:
+    return build_config(search.base.as_dict(), search.registry, overrides=trial.params)
+
+
+def _retrained(trial: TrialRecord) -> str:
+    return f"{trial_name(trial.number)}-{_RETRAINED}"

@@ -1,0 +1,127 @@
+"""A study: trials by a tuner, in this process or in several, until there are enough."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from latentkit.config import RunConfig, build_config, choose_part, find_part
+from latentkit.errors import PluginError, StudyError
+from latentkit.pipeline.context import ImageShelf, Workshop
+from latentkit.pipeline.prepare import prepare
+from latentkit.pipeline.studies.measure import check_goals
+from latentkit.pipeline.studies.trial import TrialRunner
+from latentkit.plugin.events import Listener
+from latentkit.plugin.studies import Budget, StudyResult, StudyStopped, StudyTask, Tuner
+from latentkit.registry.catalogue import Registry
+from latentkit.registry.targets import fault_of
+from latentkit.tuning.folder import StudyFolder, StudyPlan
+
+
+class Search:
+    """A study with all that it needs: images, tuner, storage.
+
+    Args:
+        study: its folder.
+        registry: where names are looked up.
+        tell: hears of trials.
+        storage: URL with its password; None for the study's own.
+        shelf: images that were loaded before.
+    """
+
+    def __init__(
+        self,
+        study: StudyFolder,
+        registry: Registry,
+        tell: Listener,
+        storage: str | None = None,
+        shelf: ImageShelf | None = None,
+    ) -> None:
+        self.study = study
+        self.registry = registry
+        self.tell = tell
+        self.storage = storage
+        self.shelf = shelf or ImageShelf()
+        self.tuner = make_tuner(study.plan, registry)
+
+    @property
+    def task(self) -> StudyTask:
+        """What the tuner is handed."""
+        return self.study.plan.task(self.study.path, self.storage)
+
+    @property
+    def base(self) -> RunConfig:
+        """The configuration over which a trial's options are laid."""
+        return build_config(self.study.plan.config, self.registry)
+
+    def work(self, seconds: float | None = None, threads: int = 0) -> StudyResult:
+        """Run trials in this process until the study is over.
+
+        Args:
+            seconds: no trial begins later than this.
+            threads: of each trial, where its configuration leaves their number open.
+
+        Raises:
+            StudyError: too many trials in a row failed.
+            LatentkitError: the storage or the tuner fails.
+        """
+        base = self.base
+        if threads and not base.run.threads:
+            base = replace(base, run=base.run.model_copy(update={"threads": threads}))
+        runner = TrialRunner(self.study, base, self.registry, self.shelf, self.tell)
+        budget = Budget(self.study.plan.trials, seconds)
+        with self._fault():
+            try:
+                return self._checked(self.tuner.optimize(runner, self.task, budget))
+            except StudyStopped as error:
+                raise StudyError(
+                    f"study {self.study.plan.name!r} is stopped, for {self.study.plan.failures} "
+                    f"trials in a row failed; the last one: {error}"
+                ) from error
+
+    def result(self) -> StudyResult:
+        """Return what is stored of the study."""
+        with self._fault():
+            found = self.tuner.load(self.task)
+        if found is None:
+            return StudyResult(self.study.plan.name, self.task.directions, ())
+        return self._checked(found)
+
+    def _checked(self, result: Any) -> StudyResult:
+        if not isinstance(result, StudyResult):
+            raise PluginError(
+                f"tuner {self.study.plan.tuner['name']!r} gave {type(result).__name__}, expected "
+                f"StudyResult"
+            )
+        return result
+
+    def _fault(self) -> AbstractContextManager[None]:
+        return fault_of(f"tuner {self.study.plan.tuner['name']!r} failed")
+
+
+def make_tuner(plan: StudyPlan, registry: Registry) -> Tuner:
+    """Build the tuner of a study.
+
+    Raises:
+        UserError: its name or an option is unknown.
+    """
+    part = choose_part(registry, "tuner", plan.tuner)
+    build = find_part(registry, "tuner", part).target()
+    with fault_of(f"tuner {part.name!r} cannot be built"):
+        tuner: Tuner = build(part.options)
+    return tuner
+
+
+def check_study(plan: StudyPlan, registry: Registry, shelf: ImageShelf) -> Workshop:
+    """Find out what is wrong before a folder is made: data, model, goals, tuner.
+
+    Raises:
+        LatentkitError: something is missing, damaged, or does not fit.
+    """
+    make_tuner(plan, registry)
+    config = build_config(plan.config, registry)
+    _, workshop = prepare(config, registry, Path(plan.data_dir), shelf)
+    check_goals(plan.goals, workshop)
+    return workshop

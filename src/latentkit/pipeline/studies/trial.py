@@ -1,0 +1,200 @@
+"""One trial: a run of its own, from where it was broken off if it was."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from latentkit.config import RunConfig, build_config
+from latentkit.errors import LatentkitError, LockedError
+from latentkit.pipeline.context import HISTORY, ImageShelf
+from latentkit.pipeline.run import Place, resume_run, start_run
+from latentkit.pipeline.stages import Stage
+from latentkit.pipeline.studies.measure import OBJECTIVE, objective_stage
+from latentkit.pipeline.work import training_plan
+from latentkit.plugin.events import (
+    EpochFinished,
+    Event,
+    Listener,
+    RunStarted,
+    StageSkipped,
+    TrainingStarted,
+    TrialFinished,
+    TrialReported,
+    TrialStarted,
+    fan_out,
+)
+from latentkit.plugin.studies import StudyStopped, Trial, TrialPruned
+from latentkit.registry.catalogue import Registry
+from latentkit.runs.folder import EVENTS, RunFolder
+from latentkit.runs.manifest import NAME
+from latentkit.tuning.folder import StudyFolder, trial_name
+from latentkit.tuning.goals import Goal
+
+_MOST_STARTS = 20
+_SECONDS_BETWEEN_TRIES = 1.0
+_MOST_SECONDS_LOCKED = 600.0
+
+
+class TrialRunner:
+    """The objective of a study, as a tuner calls it.
+
+    Args:
+        study: gives the goals, and the folder of runs.
+        base: the configuration over which a trial's options are laid.
+        registry: where names are looked up.
+        shelf: images that were loaded before.
+        tell: hears of trials, and of all that their runs tell.
+    """
+
+    def __init__(
+        self,
+        study: StudyFolder,
+        base: RunConfig,
+        registry: Registry,
+        shelf: ImageShelf,
+        tell: Listener,
+    ) -> None:
+        self._study = study
+        self._goals = study.plan.goals
+        self._base = base
+        self._registry = registry
+        self._shelf = shelf
+        self._tell = tell
+        self._failed_in_a_row = 0
+
+    def __call__(self, trial: Trial) -> Sequence[float]:
+        """Train and measure; returns a value for each goal.
+
+        Raises:
+            TrialPruned: the tuner gave the trial up.
+            StudyStopped: too many trials in a row failed.
+            Exception: whatever made the trial fail.
+        """
+        began = time.perf_counter()
+        self._tell(TrialStarted(trial.number, dict(trial.params)))
+        watch = _Watch(trial, self._goals, self._tell)
+
+        def finished(state: str, values: Sequence[float] = (), error: str = "") -> None:
+            seconds = time.perf_counter() - began
+            of = max(watch.epoch, watch.epochs)
+            trial.note("epochs", watch.epoch)
+            trial.note("of_epochs", of)
+            trial.note("machine", platform.node())
+            self._tell(
+                TrialFinished(trial.number, state, tuple(values), watch.epoch, of, seconds, error)
+            )
+
+        try:
+            values = self._run(trial, watch)
+        except TrialPruned:
+            self._failed_in_a_row = 0
+            finished("pruned")
+            raise
+        except Exception as error:
+            reason = _reason(error)
+            finished("failed", error=reason)
+            self._failed_in_a_row += 1
+            if self._failed_in_a_row >= self._study.plan.failures:
+                raise StudyStopped(reason) from error
+            raise
+        self._failed_in_a_row = 0
+        finished("complete", values)
+        return values
+
+    def _run(self, trial: Trial, watch: _Watch) -> list[float]:
+        config = build_config(self._base.as_dict(), self._registry, overrides=trial.params)
+        folder = self._in_turn(trial.number, config, fan_out(self._tell, watch))
+        values: Mapping[str, float] = folder.json(OBJECTIVE)["values"]
+        return [values[goal.name] for goal in self._goals]
+
+    def _in_turn(self, number: int, config: RunConfig, tell: Listener) -> RunFolder:
+        """Begin or go on with a trial's run, after whoever is at it has ended."""
+        end = time.monotonic() + _MOST_SECONDS_LOCKED
+        while True:
+            try:
+                return self._begin_or_go_on(number, config, tell)
+            except LockedError:
+                if time.monotonic() > end:
+                    raise
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+
+    def _begin_or_go_on(self, number: int, config: RunConfig, tell: Listener) -> RunFolder:
+        def stages(chosen: RunConfig) -> list[Stage]:
+            return [*training_plan(chosen), objective_stage(self._goals)]
+
+        data = Path(self._study.plan.data_dir)
+        path = self._study.run_of(number)
+        if not (path / NAME).is_file():
+            place = Place(self._study.runs, data, trial_name(number), self._shelf)
+            return start_run(config, self._registry, place, tell, stages)
+        starts = sum(record["event"] == RunStarted.__name__ for record in _events(path))
+        if starts >= _MOST_STARTS:
+            raise RuntimeError(f"it was begun {starts} times and never came to an end")
+        return resume_run(path, self._registry, tell, data, stages, shelf=self._shelf)
+
+
+class _Watch:
+    """Hands a trial's value after each epoch to the tuner, those of an earlier process first."""
+
+    def __init__(self, trial: Trial, goals: Sequence[Goal], tell: Listener) -> None:
+        self.epoch = 0
+        self.epochs = 0
+        self._trial = trial
+        # The Pareto front has no best for the moment, and so no trial is given up for it.
+        self._goal = goals[0] if len(goals) == 1 and goals[0].term else None
+        self._tell = tell
+        self._path = Path()
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._path = Path(event.path)
+            case TrainingStarted():
+                self.epochs = event.epochs
+                for epoch, validation in sorted(_told_before(self._path).items()):
+                    if epoch <= event.first_epoch:
+                        self._report(epoch, validation)
+            case StageSkipped(stage="train"):
+                records = RunFolder.open(self._path).json(HISTORY)["epochs"]
+                self.epochs = len(records)
+                for record in records:
+                    self._report(record["epoch"], record["validation"])
+            case EpochFinished():
+                self._report(event.epoch, event.validation)
+
+    def _report(self, epoch: int, validation: Mapping[str, float]) -> None:
+        self.epoch = epoch
+        if self._goal is None or self._goal.term not in validation:
+            return
+        value = validation[self._goal.term]
+        self._tell(TrialReported(self._trial.number, epoch, self.epochs, value))
+        self._trial.report(epoch, value)
+
+
+def _told_before(path: Path) -> dict[int, Mapping[str, float]]:
+    """Return the validation terms of each epoch that a run's log holds."""
+    told = (record for record in _events(path) if record["event"] == EpochFinished.__name__)
+    return {record["epoch"]: record["validation"] for record in told}
+
+
+def _events(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield what a run's log holds; a line that a kill cut short is passed over."""
+    try:
+        lines = (path / EVENTS).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, LatentkitError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,58 @@
+"""One worker's process: ``python -m latentkit.pipeline.studies.worker STUDY``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+from latentkit.errors import INTERRUPTED_EXIT_CODE, LatentkitError
+from latentkit.pipeline.studies.search import Search
+from latentkit.pipeline.studies.workers import WORKER_STORAGE
+from latentkit.plugin.events import ignore
+from latentkit.registry.catalogue import default_registry
+from latentkit.tuning.folder import StudyFolder
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+
+
+def main() -> int:
+    """Run trials until the study is over; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--threads", type=int, default=0)
+    asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, _interrupt)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    try:
+        study = StudyFolder.open(asked.study)
+        search = Search(study, default_registry(), ignore, os.environ.get(WORKER_STORAGE))
+        search.work(asked.seconds, asked.threads)
+    except LatentkitError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED_EXIT_CODE
+    return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End as on Ctrl-C, which lets the trial wait to be gone on with."""
+    raise KeyboardInterrupt
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it is gone."""
+    while os.getppid() == parent:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

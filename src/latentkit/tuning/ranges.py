@@ -1,0 +1,109 @@
+"""What a user writes after ``--search``, made into a domain."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from latentkit.config import RunConfig, build_config
+from latentkit.errors import UserError
+from latentkit.plugin.options import SearchChoice, SearchDomain, SearchRange
+from latentkit.registry.catalogue import Registry
+
+_FORM = "write KEY=LOW..HIGH, KEY=LOW..HIGH:log, KEY=LOW..HIGH:step=S, or KEY=A,B,C"
+
+
+def parse_search(text: str) -> tuple[str, SearchDomain]:
+    """Split ``"part.key=low..high"`` or ``"part.key=a,b"`` into the key and where to look.
+
+    Raises:
+        UserError: it has neither form, or a range is empty or reversed.
+    """
+    key, equals, domain = (part.strip() for part in text.partition("="))
+    if not equals or not key or not domain:
+        raise UserError(f"--search {text!r}: {_FORM}")
+    if ".." in domain and not domain.startswith(("[", '"', "'")):
+        return key, _range(text, domain)
+    values = tuple(_values(domain))
+    if len(values) < 2:
+        raise UserError(f"--search {text!r}: a search among fewer than two values finds nothing")
+    return key, SearchChoice(values)
+
+
+def _range(text: str, domain: str) -> SearchRange:
+    ends, _, how = domain.partition(":")
+    low, _, high = ends.partition("..")
+    name, _, step = how.partition("=")
+    if (how and how != "log") and name != "step":
+        raise UserError(f"--search {text!r}: {_FORM}")
+    try:
+        bounds = _number(low), _number(high)
+        width = _number(step) if name == "step" else None
+    except ValueError:
+        raise UserError(f"--search {text!r}: {_FORM}") from None
+    if bounds[0] >= bounds[1]:
+        kind = "empty" if bounds[0] == bounds[1] else "reversed"
+        raise UserError(f"--search {text!r}: the range is {kind}; the lesser end comes first")
+    try:
+        return SearchRange(*bounds, log=how == "log", step=width)
+    except ValueError as error:
+        raise UserError(f"--search {text!r}: {error}") from error
+
+
+def _number(text: str) -> float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def _values(text: str) -> Iterable[Any]:
+    """Yield the values of a list; words need no quotes, lists have their brackets."""
+    try:
+        return list(tomllib.loads(f"values = [{text}]")["values"])
+    except tomllib.TOMLDecodeError:
+        return [_plain(word.strip()) for word in text.split(",") if word.strip()]
+
+
+def _plain(word: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {word}")["value"]
+    except tomllib.TOMLDecodeError:
+        return word
+
+
+def checked_domain(
+    key: str, domain: SearchDomain, config: RunConfig, registry: Registry
+) -> SearchDomain:
+    """Return a domain whose every value the option takes, whole numbers only where it wants them.
+
+    Raises:
+        UserError: the option is unknown, or refuses an end of the range or one of the values.
+    """
+    if isinstance(domain, SearchChoice):
+        return SearchChoice(tuple(_taken(key, v, config, registry) for v in domain.values))
+    low, high = (_taken(key, end, config, registry) for end in (domain.low, domain.high))
+    if not all(isinstance(end, int | float) for end in (low, high)):
+        raise UserError(f"--search {key}: it is not a number, so name its values: {key}=A,B")
+    return SearchRange(low, high, log=domain.log, step=domain.step)
+
+
+def _taken(key: str, value: Any, config: RunConfig, registry: Registry) -> Any:
+    """Return a value as the option holds it."""
+    try:
+        chosen = build_config(config.as_dict(), registry, overrides={key: value})
+    except UserError as error:
+        raise UserError(f"--search {str(error).removeprefix('-o ')}") from error
+    part, _, option = key.rpartition(".")
+    return value_of(chosen, part)[option]
+
+
+def value_of(config: RunConfig, part: str) -> Mapping[str, Any]:
+    """Return the options of a part of a configuration, or those of the run itself for ``""``."""
+    many = (*config.corruptions, *config.embeddings)
+    parts = {config.model.name: config.model, config.dataset.name: config.dataset}
+    parts |= {"model": config.model, "dataset": config.dataset}
+    parts |= {each.name: each for each in many if each.name not in parts}
+    sections = {"training": config.training, "split": config.split, "": config.run}
+    return dict(sections[part] if part in sections else parts[part].options)
