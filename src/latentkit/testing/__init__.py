@@ -1,0 +1,1 @@
+"""Checks that a plugin's author runs over a part of their own."""
