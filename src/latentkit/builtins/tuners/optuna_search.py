@@ -6,6 +6,7 @@ Their defaults change with releases; what is written here does not.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -107,7 +108,10 @@ def distribution(domain: SearchDomain) -> BaseDistribution:
         step = 1 if domain.step is None else int(domain.step)
         high = domain.low + (domain.high - domain.low) // step * step
         return IntDistribution(domain.low, high, log=domain.log, step=step)
-    return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+    low, high = float(domain.low), float(domain.high)
+    if domain.step is not None:
+        high = low + math.floor((high - low) / domain.step) * domain.step
+    return FloatDistribution(low, high, log=domain.log, step=domain.step)
 
 
 def read_params(params: Mapping[str, Any], space: Mapping[str, SearchDomain]) -> dict[str, Any]:

@@ -29,6 +29,8 @@ _HOPELESS = (
     "permission denied",
     "authentication failed",
 )
+_CROWDED = ("unique", "duplicate", "already exists", "locked")
+_PAUSES_AT_START = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 _SQLITE_LOCK_SECONDS = 60.0
 _PACKAGES = {"psycopg": "latentkit[postgresql]", "psycopg2": "psycopg2-binary"}
 
@@ -82,6 +84,20 @@ class Storage:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _connect(self) -> optuna.storages.RDBStorage:
+        """Reach the database; workers that make its tables at one moment get in each other's way.
+
+        The one whose turn it was not tries again.
+        """
+        for pause in _PAUSES_AT_START:
+            try:
+                return self._connect_once()
+            except (StorageInternalError, SQLAlchemyError) as error:
+                if not any(text in _reason(error).lower() for text in _CROWDED):
+                    raise self._lost(_reason(error)) from error
+            time.sleep(pause)
+        raise self._lost("other workers keep it busy")
+
+    def _connect_once(self) -> optuna.storages.RDBStorage:
         engine: dict[str, object] = {"pool_pre_ping": True}
         if self._url.get_backend_name() == "sqlite":
             engine["connect_args"] = {"timeout": _SQLITE_LOCK_SECONDS}
@@ -96,8 +112,6 @@ class Storage:
                 f"storage {self} needs {missing}, which is not installed: run 'pip install "
                 f"{_PACKAGES.get(missing, missing)}'"
             ) from error
-        except (StorageInternalError, SQLAlchemyError) as error:
-            raise self._lost(_reason(error)) from error
 
     def _lost(self, reason: str) -> StorageError:
         return StorageError(f"the study's storage {self} cannot be used: {reason}")
