@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from latentkit.api.encoder import LatentEncoder
     from latentkit.api.handle import Run
     from latentkit.api.parts import dataset, embedding, model
-    from latentkit.api.study import Study, tune
+    from latentkit.api.study import Study, open_study, tune
     from latentkit.api.transfer import transfer
     from latentkit.api.vectors import embed_vectors
     from latentkit.api.work import compare, embed, evaluate, list_runs, resume, run, write_report
@@ -41,6 +41,7 @@ __all__ = [
     "list_runs",
     "model",
     "open",
+    "open_study",
     "resume",
     "run",
     "transfer",
@@ -65,6 +66,7 @@ __getattr__, __dir__ = lazy_attributes(
         "list_runs": "latentkit.api.work",
         "model": "latentkit.api.parts",
         "open": "latentkit.api.work:open_run",
+        "open_study": "latentkit.api.study",
         "resume": "latentkit.api.work",
         "run": "latentkit.api.work",
         "transfer": "latentkit.api.transfer",

@@ -22,7 +22,7 @@ from latentkit.pipeline.studies.outcome import (
     write_best_config,
 )
 from latentkit.pipeline.studies.search import Search, check_study
-from latentkit.pipeline.studies.workers import work_together
+from latentkit.pipeline.studies.workers import Follower, work_together
 from latentkit.plugin.events import Listener, Notice, StudyStarted, ignore
 from latentkit.plugin.options import SearchDomain
 from latentkit.plugin.studies import StudyResult
@@ -253,7 +253,12 @@ def _carry_out(search: Search, seconds: float | None, workers: int, finish: bool
     )
     for notice in _advice(plan):
         tell(notice)
-    result = search.work(seconds) if workers == 1 else work_together(search, workers, seconds)
+    follower = Follower(tell)
+    follower.look(search.result(), earlier=True)
+    if workers == 1:
+        result = search.work(seconds)
+    else:
+        result = work_together(search, follower, workers, seconds)
     write_best_config(search, result)
     if finish:
         finish_best(search, result, tell)

@@ -51,15 +51,16 @@ def progress_display(quiet: bool = False) -> Iterator[Listener]:
         quiet: show nothing but warnings.
     """
     if quiet:
-        yield _warnings_only
-    elif _is_live():
+        yield warnings_only
+    elif is_live():
         with _LiveDisplay() as display:
             yield display
     else:
         yield _PlainDisplay()
 
 
-def _is_live() -> bool:
+def is_live() -> bool:
+    """Return whether stderr is a terminal on which lines may be drawn over."""
     off = any(os.environ.get(name) for name in ("NO_COLOR", "CI"))
     return sys.stderr.isatty() and not off and os.environ.get("TERM") != "dumb"
 
@@ -99,13 +100,14 @@ def _plain_line(event: Event) -> str | None:
         case StageSkipped():
             return f"{event.stage} is already there"
         case Notice():
-            return _notice_line(event)
+            return notice_line(event)
     return None
 
 
-def _warnings_only(event: Event) -> None:
+def warnings_only(event: Event) -> None:
+    """Print warnings and nothing else."""
     if isinstance(event, Notice) and event.level == "warning":
-        print(_notice_line(event), file=sys.stderr, flush=True)  # noqa: T201
+        print(notice_line(event), file=sys.stderr, flush=True)  # noqa: T201
 
 
 class _LiveDisplay:
@@ -226,7 +228,7 @@ class _LiveDisplay:
 
     def _notice(self, event: Notice) -> None:
         style = "yellow" if event.level == "warning" else "cyan"
-        self._console.print(_notice_line(event), style=style, soft_wrap=True, markup=False)
+        self._console.print(notice_line(event), style=style, soft_wrap=True, markup=False)
 
     def _task(self, stage: str) -> TaskID:
         if stage not in self._tasks:
@@ -292,5 +294,6 @@ def _training_line(event: TrainingStarted) -> str:
     )
 
 
-def _notice_line(event: Notice) -> str:
+def notice_line(event: Notice) -> str:
+    """Return a notice as a line of text."""
     return f"warning: {event.message}" if event.level == "warning" else event.message

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,12 +16,17 @@ from latentkit.cli.common import (
     part_completion,
     print_json,
 )
-from latentkit.cli.display import progress_display
 from latentkit.cli.outcome import data_option
+from latentkit.cli.study_display import study_display
+from latentkit.cli.study_table import print_study, study_facts
 from latentkit.config import DEVICES
+from latentkit.errors import UserError
+from latentkit.plugin.events import Event, Listener, StudyStarted, fan_out
 
 if TYPE_CHECKING:
-    from latentkit.api.study import Study
+    from latentkit.plugin.options import SearchDomain
+
+_SECONDS_A_MINUTE = 60
 
 
 @click.command("tune")
@@ -46,10 +52,32 @@ if TYPE_CHECKING:
 @click.option(
     "--trials",
     type=int,
-    default=10,
-    show_default=True,
+    metavar="N",
     callback=check_positive,
-    help="Finished trials after which the study is over.",
+    help="Finished trials after which the study is over.  [default: 10]",
+)
+@click.option("--minutes", type=float, metavar="M", help="Begin no trial later than this.")
+@click.option(
+    "--objective",
+    "objectives",
+    metavar="NAME",
+    multiple=True,
+    help="What shall become better: loss, mse, knn, ...; several give a Pareto front.  "
+    "[default: loss]",
+)
+@click.option(
+    "--search",
+    "searches",
+    metavar="PART.KEY=RANGE",
+    multiple=True,
+    help="Search an option: LOW..HIGH, LOW..HIGH:log, LOW..HIGH:step=S, or A,B,C.",
+)
+@click.option(
+    "--fix",
+    "fixes",
+    metavar="PART.KEY[=VALUE]",
+    multiple=True,
+    help="Do not search an option that has a range of its own.",
 )
 @click.option(
     "-o",
@@ -72,10 +100,39 @@ if TYPE_CHECKING:
     help="Who searches.",
 )
 @click.option(
+    "--tuner-option",
+    "tuner_options",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="An option of the tuner, such as sampler=random or pruner=none.",
+)
+@click.option(
     "--name",
-    default="study",
+    metavar="NAME",
+    help="Name of the study; one that is there is gone on with.  [default: MODEL-DATASET]",
+)
+@click.option(
+    "--workers",
+    type=int,
+    metavar="N",
+    default=1,
     show_default=True,
-    help="Name of the study; one that is there is continued.",
+    callback=check_positive,
+    help="Processes of this machine that run trials.",
+)
+@click.option(
+    "--storage",
+    metavar="URL",
+    help="Database that workers of several machines share, such as "
+    "postgresql+psycopg://USER@HOST/DB.  [env: LATENTKIT_STORAGE; default: a file]",
+)
+@click.option(
+    "--resume", metavar="STUDY", help="Go on with a study as it was begun: a folder or a name."
+)
+@click.option(
+    "--no-finish",
+    is_flag=True,
+    help="Leave the best trial as trained: no latents, card and report of its run.",
 )
 @click.option(
     "--out", metavar="DIR", default="studies", show_default=True, help="Folder of studies."
@@ -84,96 +141,103 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @common_options
-def command(
-    model: str | None,
-    dataset: str | None,
-    corrupt: tuple[str, ...],
-    trials: int,
-    options: tuple[str, ...],
-    epochs: int | None,
-    seed: int | None,
-    device: str | None,
-    config: str | None,
-    tuner: str,
-    name: str,
-    out: str,
-    data_dir: str | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    """Search the options that carry a search range for the least validation loss.
+@click.pass_context
+def command(context: click.Context, as_json: bool, quiet: bool, **asked: Any) -> None:
+    """Search for better options; each trial is a run, and the best one is made whole.
 
     \b
-    latentkit tune --dataset fashion-mnist --trials 20 --epochs 3 -o model.latent_dim=3
+    latentkit tune --dataset fashion-mnist --trials 30 -o model.latent_dim=16
+    latentkit tune --search model.latent_dim=2..64:log --search model.activation=relu,silu \\
+        --objective mse --objective knn
     """  # noqa: D301  # Click takes a real backspace
     load_registry()
+    arguments = _arguments(context, asked)
     from latentkit.api.study import tune
 
-    with progress_display(quiet) as listener:
-        study = tune(
-            model=model,
-            dataset=dataset,
-            trials=trials,
-            corrupt=corrupt,
-            options=parse_options(options),
-            epochs=epochs,
-            seed=seed,
-            device=device,
-            config=config,
-            tuner=tuner,
-            name=name,
-            out=out,
-            data=data_dir,
-            listener=listener,
-        )
+    with _working(quiet) as listener:
+        study = tune(listener=listener, **arguments)
     if as_json:
-        print_json(_facts(study))
+        print_json(study_facts(study))
     else:
-        _print(study)
+        print_study(study)
 
 
-def _facts(study: Study) -> dict[str, object]:
-    best = study.best_run
+_KEPT = ("dataset", "model", "corrupt", "epochs", "seed", "device", "config", "tuner", "name")
+
+
+def _arguments(context: click.Context, asked: dict[str, Any]) -> dict[str, Any]:
+    """Return what `latentkit.tune` is called with."""
+    fixed, options = _fixes(asked["fixes"])
+    arguments = {
+        "trials": asked["trials"],
+        "seconds": _seconds(asked["minutes"]),
+        "workers": asked["workers"],
+        "storage": asked["storage"],
+        "finish": not asked["no_finish"],
+        "out": asked["out"],
+        "data": asked["data_dir"],
+    }
+    if asked["resume"] is not None:
+        _refuse_beside_resume(context)
+        return {**arguments, "resume": asked["resume"]}
     return {
-        "study": str(study.path),
-        "best_run": None if best is None else str(best.path),
-        "trials": [
-            {
-                "number": trial.number,
-                "state": trial.state,
-                "value": trial.value,
-                "seconds": trial.seconds,
-                "params": dict(trial.params),
-            }
-            for trial in study.result.trials
-        ],
+        **arguments,
+        **{key: asked[key] for key in _KEPT},
+        "objective": asked["objectives"],
+        "search": _searches(asked["searches"]),
+        "fix": fixed,
+        "options": {**options, **parse_options(asked["options"])},
+        "tuner_options": parse_options(asked["tuner_options"]),
     }
 
 
-def _print(study: Study) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("trial", "state", "validation loss", "seconds", "options"):
-        table.add_column(heading)
-    for trial in study.result.trials:
-        table.add_row(
-            str(trial.number),
-            trial.state,
-            "" if trial.value is None else f"{trial.value:.5f}",
-            f"{trial.seconds:.1f}",
-            " ".join(f"{key}={_short(value)}" for key, value in trial.params.items()),
-        )
-    console = Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty(), highlight=False)
-    console.print(table)
-    best = study.best_run
-    if best is None:
-        console.print("No trial completed.")
-    else:
-        console.print(f"Best trial's run: {best.path}")
-        console.print(f"Next: latentkit resume {best.path}")
+def _refuse_beside_resume(context: click.Context) -> None:
+    """A study that goes on keeps what its trials are."""
+    refused = (*_KEPT, "objectives", "searches", "fixes", "options", "tuner_options")
+    given = click.core.ParameterSource.COMMANDLINE
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name in refused and context.get_parameter_source(name) is given:
+            raise UserError(
+                f"--resume goes on with a study as it was begun: leave {parameter.opts[-1]} out"
+            )
 
 
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _seconds(minutes: float | None) -> float | None:
+    if minutes is None:
+        return None
+    if minutes <= 0:
+        raise UserError(f"--minutes {minutes:g}: should be more than 0")
+    return minutes * _SECONDS_A_MINUTE
+
+
+def _searches(texts: tuple[str, ...]) -> dict[str, SearchDomain]:
+    from latentkit.tuning.ranges import parse_search
+
+    return dict(map(parse_search, texts))
+
+
+def _fixes(texts: tuple[str, ...]) -> tuple[list[str], dict[str, Any]]:
+    """Return keys that keep their value, and those that are given one."""
+    with_value = parse_options(tuple(text for text in texts if "=" in text))
+    return [text for text in texts if "=" not in text], with_value
+
+
+@contextmanager
+def _working(quiet: bool) -> Iterator[Listener]:
+    """Show progress; an interrupt or a failure says how to go on."""
+    path: list[str] = []
+
+    def remember(event: Event) -> None:
+        if isinstance(event, StudyStarted):
+            path[:] = [event.path]
+
+    try:
+        with study_display(quiet) as display:
+            yield fan_out(remember, display)
+    except BaseException:
+        if path:
+            click.echo(
+                f"What was done is kept; to go on:  latentkit tune --resume {path[0]}", err=True
+            )
+        raise

@@ -213,6 +213,7 @@ class TrialFinished(Event):
         of_epochs: that it would have been trained for at most.
         seconds: that it took.
         error: why it failed; empty unless it did.
+        earlier: whether it ended before this command began.
     """
 
     number: int
@@ -222,6 +223,7 @@ class TrialFinished(Event):
     of_epochs: int
     seconds: float
     error: str = ""
+    earlier: bool = False
 
 
 Listener = Callable[[Event], None]

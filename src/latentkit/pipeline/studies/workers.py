@@ -23,8 +23,10 @@ _SECONDS_TO_END = 15.0
 _MOST_DEATHS = 5  # in a row, without a trial that ended in between
 
 
-def work_together(search: Search, workers: int, seconds: float | None) -> StudyResult:
-    """Run trials in ``workers`` processes until the study is over.
+def work_together(
+    search: Search, follower: Follower, workers: int, seconds: float | None
+) -> StudyResult:
+    """Run trials in ``workers`` processes until the study is over, and let ``follower`` tell.
 
     A process that is killed is started anew; the trial it was at is gone on with.
 
@@ -33,7 +35,6 @@ def work_together(search: Search, workers: int, seconds: float | None) -> StudyR
         KeyboardInterrupt: the workers were told to end, and their trials wait to be gone on with.
     """
     end = None if seconds is None else time.monotonic() + seconds
-    follower = Follower(search.tell)
     with _crew(search, workers, end) as crew:
         while crew.is_at_work():
             time.sleep(_SECONDS_BETWEEN_LOOKS)
@@ -64,17 +65,22 @@ class Follower:
         self._tell = tell
         self._seen: dict[int, TrialRecord] = {}
 
-    def look(self, result: StudyResult | None) -> None:
-        """Tell what is new."""
+    def look(self, result: StudyResult | None, *, earlier: bool = False) -> None:
+        """Tell what is new; with ``earlier``, only of trials that ended, and that they did before.
+
+        What is told once is not told again.
+        """
         for trial in result.trials if result is not None else ():
             before = self._seen.get(trial.number)
             if before == trial or (before is not None and before.finished):
                 continue
+            if earlier and not trial.finished:
+                continue
             self._seen[trial.number] = trial
-            self._tell_of(trial, before)
+            self._tell_of(trial, before, earlier)
         self.finished = sum(trial.finished for trial in self._seen.values())
 
-    def _tell_of(self, trial: TrialRecord, before: TrialRecord | None) -> None:
+    def _tell_of(self, trial: TrialRecord, before: TrialRecord | None, earlier: bool) -> None:
         known = () if before is None else before.reports
         if before is None or before.state == "waiting":
             self._tell(TrialStarted(trial.number, dict(trial.params)))
@@ -91,6 +97,7 @@ class Follower:
                     int(trial.notes.get("of_epochs", epochs)),
                     trial.seconds,
                     trial.error,
+                    earlier,
                 )
             )
 

@@ -1,0 +1,102 @@
+"""A study on stdout: its trials, the best one, and where everything lies."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from latentkit.api.study import Study
+    from latentkit.plugin.studies import TrialRecord
+
+
+def study_facts(study: Study) -> dict[str, Any]:
+    """Return a study as a JSON object."""
+    best, result = study.best_run, study.result
+    return {
+        "study": study.name,
+        "path": str(study.path),
+        "objectives": [goal.name for goal in study.plan.goals],
+        "directions": list(result.directions),
+        "best_trial": None if result.best is None else result.best.number,
+        "best_run": None if best is None else str(best.path),
+        "best_config": str(study.best_config),
+        "report": str(study.report),
+        "front": [trial.number for trial in result.front],
+        "trials": [_trial_facts(trial) for trial in result.trials],
+    }
+
+
+def _trial_facts(trial: TrialRecord) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "state": trial.state,
+        "values": list(trial.values),
+        "seconds": trial.seconds,
+        "epochs": trial.notes.get("epochs"),
+        "params": dict(trial.params),
+        "error": trial.error,
+    }
+
+
+def print_study(study: Study) -> None:
+    """Print the trials of a study, and what to do with the best."""
+    from rich.console import Console
+    from rich.table import Table
+
+    result = study.result
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("trial", justify="right")
+    table.add_column("state")
+    for goal in study.plan.goals:
+        table.add_column(goal.label, justify="right")
+    for heading in ("epochs", "seconds"):
+        table.add_column(heading, justify="right")
+    table.add_column("options", overflow="fold")
+    marked = {trial.number for trial in result.front}
+    for trial in result.trials:
+        style = "bold" if trial.number in marked else ""
+        table.add_row(*_cells(trial, len(result.directions)), style=style)
+    console = Console(
+        file=sys.stdout, soft_wrap=not sys.stdout.isatty(), highlight=False, markup=False
+    )
+    console.print(table)
+    _print_next(study, console)
+
+
+def _cells(trial: TrialRecord, objectives: int) -> list[str]:
+    values = [f"{value:.5g}" for value in trial.values] or [""] * objectives
+    options = " ".join(f"{key}={_plain(value)}" for key, value in trial.params.items())
+    epochs = str(trial.notes.get("epochs", ""))
+    note = f"{options}  ({trial.error})" if trial.error else options
+    return [str(trial.number), trial.state, *values, epochs, f"{trial.seconds:.1f}", note]
+
+
+def _print_next(study: Study, console: Any) -> None:
+    best, run = study.result.best, study.best_run
+    if best is None:
+        console.print("No trial completed.")
+        return
+    console.print(f"Best trial    {best.number}")
+    if run is not None:
+        console.print(f"Its run       {run.path}")
+        for name, text in _figures(run.summary):
+            console.print(f"{name:28} {text}")
+    console.print(f"Its options   {study.best_config}")
+    console.print(f"Report        {study.report}")
+    seeds = f"latentkit run --config {study.best_config} --seed 1"
+    console.print(f"Next          {seeds}")
+
+
+def _figures(summary: Any) -> list[tuple[str, str]]:
+    """Return how the best run does on the test images, if it was made whole."""
+    if "reconstruction" not in summary:
+        return []
+    from latentkit.pipeline.summary import summary_rows
+
+    wanted = ("Test MSE", "Test ELBO", "Linear probe", "10-NN probe")
+    return [(name, text) for name, text in summary_rows(summary) if name.startswith(wanted)]
+
+
+def _plain(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
