@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -18,6 +20,9 @@ _PANEL = 2.3, 1.6  # inches
 _MOST_KERNELS = 64
 _MOST_CHANNELS = 16
 _TILES = 16  # in a row
+_CELL = 1.5  # inches
+_KERNELS_OF_CELL, _CHANNELS_OF_CELL = 16, 4
+_EMPTY = "#c4c9cf"
 
 
 def weight_histograms(named: Mapping[str, NDArray[np.floating[Any]]], title: str) -> Figure:
@@ -56,14 +61,14 @@ def kernel_grid(kernels: NDArray[np.floating[Any]], title: str) -> Figure:
     """
     total, channels, height, width = kernels.shape
     few = kernels[:_MOST_KERNELS, :_MOST_CHANNELS]
-    canvas = _tiled(few)
+    canvas = _tiled(few, _TILES // few.shape[1])
     largest = float(np.abs(few).max(initial=0)) or 1.0
     rows, columns = canvas.shape
     wide = 6.5
     with house_style():
         figure = empty_figure(wide + 1.0, float(np.clip(wide * rows / columns, 1.2, 9)) + 0.9)
         axes = figure.subplots()
-        colours = mpl.colormaps["RdBu_r"].with_extremes(bad="#c4c9cf")
+        colours = mpl.colormaps["RdBu_r"].with_extremes(bad=_EMPTY)
         picture = axes.imshow(
             canvas, cmap=colours, vmin=-largest, vmax=largest, interpolation="nearest"
         )
@@ -82,10 +87,10 @@ def _channels_text(shown: int, channels: int) -> str:
     return f", {number} input channels side by side"
 
 
-def _tiled(kernels: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Return kernels (K, C, h, w) on a canvas, with empty (NaN) lines between them."""
+def _tiled(kernels: NDArray[np.floating[Any]], across: int) -> NDArray[np.float64]:
+    """Return kernels (K, C, h, w) on a canvas, ``across`` a line, empty (NaN) lines between."""
     count, channels, height, width = kernels.shape
-    across = max(1, min(count, _TILES // channels))
+    across = max(1, min(count, across))
     lines = -(-count // across)
     block = channels * (width + 1) + (channels > 1)
     canvas = np.full((lines * (height + 1) - 1, across * block - 1 - (channels > 1)), np.nan)
@@ -95,3 +100,49 @@ def _tiled(kernels: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
             start = left + channel * (width + 1)
             canvas[top : top + height, start : start + width] = values
     return canvas
+
+
+def kernels_over_epochs(
+    rows: Sequence[tuple[str, Mapping[int, NDArray[np.floating[Any]]]]], title: str
+) -> Figure:
+    """Draw kernels of several networks after chosen epochs.
+
+    Args:
+        rows: name of a network, and its kernels (K, C, h, w) by epoch; at most 16 kernels and
+            4 channels of each are drawn. The colours of a row are the same in all its epochs.
+        title: of the figure.
+    """
+    epochs = sorted({epoch for _, kernels in rows for epoch in kernels})
+    with house_style():
+        figure = empty_figure(max(5.0, len(epochs) * _CELL + 1.3), len(rows) * _CELL + 0.9)
+        grid = figure.subplots(len(rows), len(epochs), squeeze=False)
+        for line, (name, kernels) in zip(grid, rows, strict=True):
+            few = {e: k[:_KERNELS_OF_CELL, :_CHANNELS_OF_CELL] for e, k in kernels.items()}
+            largest = max(float(np.abs(k).max(initial=0)) for k in few.values()) or 1.0
+            line[0].set_ylabel(f"{name}\n± {largest:.2g}", fontsize=8)
+            for axes, epoch in zip(line, epochs, strict=True):
+                if epoch in few:
+                    _draw_cell(axes, few[epoch], largest)
+                axes.set(xticks=[], yticks=[])
+                axes.spines[:].set_visible(False)
+        for axes, epoch in zip(grid[0], epochs, strict=True):
+            axes.set_title(f"epoch {epoch}", fontsize=9, loc="center")
+        describe(
+            *(figure, title),
+            f"At most {_KERNELS_OF_CELL} kernels of each, up to {_CHANNELS_OF_CELL} input channels "
+            f"side by side. Colours of a row: from minus (blue) to plus (red) its largest weight.",
+        )
+    return figure
+
+
+def _draw_cell(axes: Axes, kernels: NDArray[np.floating[Any]], largest: float) -> None:
+    """Draw kernels as nearly in a square as they go."""
+    count, channels, height, width = kernels.shape
+    across = round(math.sqrt(count * (height + 1) / (channels * (width + 1))))
+    axes.imshow(
+        _tiled(kernels, across),
+        cmap=mpl.colormaps["RdBu_r"].with_extremes(bad=_EMPTY),
+        vmin=-largest,
+        vmax=largest,
+        interpolation="nearest",
+    )

@@ -23,8 +23,8 @@ def render_page(
     title: str,
     subtitle: str,
     sections: Sequence[Section],
-    config_toml: str,
-    repeat_command: str,
+    config_toml: str = "",
+    repeat_command: str = "",
     environment: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Return the page as HTML; every text in it is escaped, and it can load and run nothing.
@@ -33,7 +33,7 @@ def render_page(
         title: of the page.
         subtitle: a line below it.
         sections: in the order of the page; each gets an id that follows its key or title.
-        config_toml: shown as it is.
+        config_toml: shown as it is; the page has no configuration where it is empty.
         repeat_command: what a reader types to do the same again.
         environment: name and value of what it ran on, such as versions; left out where empty.
     """

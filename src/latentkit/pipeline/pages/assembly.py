@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from latentkit.pipeline.card_tables import card_note
 from latentkit.pipeline.context import EVALUATION, REPORT, RunContext
-from latentkit.pipeline.pages.drawing import STAGE, Drawing, drawn
+from latentkit.pipeline.pages.drawing import STAGE, Drawing, drawn, left_out
 from latentkit.pipeline.summary import summarise, summary_rows
 from latentkit.plugin.events import Notice, StageProgress
 from latentkit.report.page import Section, Table, render_page
@@ -38,10 +39,14 @@ def write_report(
     """
     folder = context.folder
     missing: dict[str, str] = {}
+
+    def commit(path: str, write: Callable[[Path], None]) -> None:
+        folder.commit(path, STAGE, write)
+
     sections = []
     for done, (name, figures) in enumerate(outline):
         context.tell(StageProgress(STAGE, done, len(outline), name.lower()))
-        pictures = drawn(context, figures(context), missing, svg=svg)
+        pictures = drawn(folder.path, commit, figures(context), missing, svg=svg)
         if pictures:
             sections.append(Section(name, pictures=pictures))
     summary = [Table("", ("", "value"), summary_rows(summarise(folder)))]
@@ -49,10 +54,11 @@ def write_report(
         Section("Summary", tables=summary),
         Section("Evaluation card", card_note(folder.json(EVALUATION)), tables=card),
     ]
+    _tell_missing(context, missing)
     page = render_page(
         title=title,
         subtitle=subtitle,
-        sections=[*overview, *sections, *_left_out(context, missing)],
+        sections=[*overview, *sections, *left_out(missing)],
         config_toml=folder.config_toml(),
         repeat_command=f"latentkit run --config {CONFIG}",
         environment=_environment(context),
@@ -60,14 +66,11 @@ def write_report(
     folder.commit(REPORT, STAGE, lambda path: write_bytes(path, page.encode()))
 
 
-def _left_out(context: RunContext, missing: dict[str, str]) -> list[Section]:
-    """Return the section that names figures that could not be drawn, and tell of them."""
-    if not missing:
-        return []
-    why = next(iter(missing.values()))
-    text = f"{len(missing)} figures of the report are left out ({', '.join(missing)}): {why}"
-    context.tell(Notice("figures-left-out", text))
-    return [Section("Left out", tables=[Table("", ("figure", "why"), [*missing.items()])])]
+def _tell_missing(context: RunContext, missing: dict[str, str]) -> None:
+    if missing:
+        why = next(iter(missing.values()))
+        text = f"{len(missing)} figures of the report are left out ({', '.join(missing)}): {why}"
+        context.tell(Notice("figures-left-out", text))
 
 
 def _environment(context: RunContext) -> list[tuple[str, str]]:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from latentkit.errors import IntegrityError, LatentkitError
 from latentkit.figures.style import save_png, save_svg
-from latentkit.pipeline.context import RunContext
-from latentkit.report.parts import Picture
+from latentkit.report.parts import Picture, Section, Table
 
 STAGE = "report"
 
 Drawn = tuple[Figure, str]
 """A figure and what is said below it."""
+
+Commit = Callable[[str, Callable[[Path], None]], None]
+"""Puts what its second argument writes in a place below the folder of the page."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,12 @@ class Drawing:
 
 
 def drawn(
-    context: RunContext, drawings: list[Drawing], missing: dict[str, str], *, svg: bool = False
+    folder: Path,
+    commit: Commit,
+    drawings: list[Drawing],
+    missing: dict[str, str],
+    *,
+    svg: bool = False,
 ) -> list[Picture]:
     """Draw and commit figures, as PNG and if asked as SVG too.
 
@@ -55,10 +63,16 @@ def drawn(
             missing[drawing.title] = str(error)
             continue
         path = f"figures/{drawing.name}.png"
-        context.folder.commit(path, STAGE, partial(save_png, figure))
+        commit(path, partial(save_png, figure))
         if svg:
-            vector = f"figures/{drawing.name}.svg"
-            context.folder.commit(vector, STAGE, partial(save_svg, figure))
-        png = (context.folder.path / path).read_bytes()
+            commit(f"figures/{drawing.name}.svg", partial(save_svg, figure))
+        png = (folder / path).read_bytes()
         pictures.append(Picture(drawing.title, caption, png, key=drawing.name))
     return pictures
+
+
+def left_out(missing: dict[str, str]) -> list[Section]:
+    """Return the section that says what is not on the page and why; none where all is."""
+    if not missing:
+        return []
+    return [Section("Left out", tables=[Table("", ("figure", "why"), [*missing.items()])])]

@@ -43,7 +43,7 @@ def _weight_figures(model: Any, suffix: str, when: str, title: str) -> list[Draw
     if named:
         draw = partial(_histograms, named, title)
         found.append(Drawing(f"weights{suffix}", f"Weights by layer, {when}", draw))
-    kernels = _first_kernels(model)
+    kernels = first_kernels(model)
     if kernels is not None:
         draw = partial(_kernels, kernels, f"{title}, first layer")
         found.append(Drawing(f"kernels{suffix}", f"Kernels of the first layer, {when}", draw))
@@ -88,7 +88,7 @@ def _histograms(named: Mapping[str, NDArray[np.float32]], title: str) -> Drawn:
     return weight_histograms(named, title), "Biases and normalisation are left out."
 
 
-def _first_kernels(model: Any) -> NDArray[np.float32] | None:
+def first_kernels(model: Any) -> NDArray[np.float32] | None:
     """Return the kernels (K, C, h, w) of the first convolution, if the model has one."""
     for tensor in model.parameters():
         if tensor.ndim == 4:

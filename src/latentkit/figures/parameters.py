@@ -1,0 +1,223 @@
+"""All parameters of a study side by side, and scales for what is searched."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from latentkit.figures.style import cut, describe, empty_figure, house_style
+from latentkit.figures.trials import BEST, FAINT, Goal, merits, shade, shades, spans_decades
+from latentkit.plugin.options import SearchChoice, SearchDomain, SearchRange
+from latentkit.plugin.studies import TrialRecord
+
+NAME_LENGTH = 16  # characters of a choice or of an option
+_TICKS = 5
+_MOST_CHOICES = 24  # that are named
+_AXIS = 1.32  # inches from axis to axis
+_HEIGHT = 4.6
+_SPREAD = 0.5  # of the room of a choice, over which its trials are spread
+_STRIP = 0.05  # of the distance of two axes
+
+Ticks = list[tuple[float, str]]
+
+
+def parallel_coordinates(
+    trials: Sequence[TrialRecord], space: Mapping[str, SearchDomain], goal: Goal, title: str
+) -> Figure:
+    """Draw each trial as a line through its parameters to its value.
+
+    Trials that did not complete are faint and end before the objective, of which they have no
+    value.
+
+    Args:
+        trials: at least one of them completed.
+        space: where was searched, by parameter name; one axis each.
+        goal: the last axis, which also colours the lines.
+        title: of the figure.
+    """
+    done = goal.completed(trials)
+    others = [trial for trial in trials if trial not in done]
+    values = np.array([goal.value(trial) for trial in done])
+    objective = _range_of(values)
+    with house_style():
+        figure = empty_figure(max(7.4, _AXIS * (len(space) + 1) + 0.9), _HEIGHT)
+        axes = figure.subplots()
+        places = _through(trials, space)
+        faint = [line for trial, line in zip(trials, places, strict=True) if trial in others]
+        _draw_lines(axes, faint, FAINT, 0.6)
+        _draw_completed(axes, trials, places, goal, objective)
+        for x, (name, domain) in enumerate(space.items()):
+            _draw_axis(axes, x, parameter_name(name), domain)
+        _draw_objective(axes, len(space), goal, objective, values)
+        axes.set(xlim=(-0.2, len(space) + 0.5), ylim=(-0.04, 1.04))
+        axes.set_axis_off()
+        best = goal.best(done)
+        said = (
+            f"Each line is a completed trial, the darker the better ({goal.better}); the best, "
+            f"trial {best.number if best else '-'}, is red."
+        )
+        if others:
+            said += f" Grey: {len(others)} trials that did not complete, and have no value."
+        if any(isinstance(domain, SearchChoice) for domain in space.values()):
+            said += " Trials of one choice are spread a little."
+        describe(figure, title, said)
+    return figure
+
+
+def _through(
+    trials: Sequence[TrialRecord], space: Mapping[str, SearchDomain]
+) -> list[NDArray[np.float64]]:
+    """Return for each trial its place (P,) on the axes, in [0, 1]; NaN where it has none."""
+    columns = [
+        _shares(domain, [trial.params.get(name) for trial in trials])
+        for name, domain in space.items()
+    ]
+    return list(np.array(columns, np.float64).reshape(len(columns), len(trials)).T)
+
+
+def _shares(domain: SearchDomain, values: Sequence[Any]) -> NDArray[np.float64]:
+    """Return where values lie between the ends of their domain."""
+    if isinstance(domain, SearchChoice):
+        return (spread_choices(domain, values) + 0.5) / len(domain.values)
+    numbers = np.array([np.nan if value is None else value for value in values], np.float64)
+    low, high = domain.low, domain.high
+    if domain.log:
+        low, high, numbers = math.log(low), math.log(high), np.log(numbers)
+    return (numbers - low) / (high - low)
+
+
+def spread_choices(domain: SearchChoice, values: Sequence[Any]) -> NDArray[np.float64]:
+    """Return the number of each value among its choices, equal ones spread about it.
+
+    Args:
+        domain: the choices.
+        values: (N,); one that is no choice gives NaN.
+    """
+    places = np.array(
+        [domain.values.index(v) if v in domain.values else np.nan for v in values], np.float64
+    )
+    for choice in range(len(domain.values)):
+        own = np.flatnonzero(places == choice)
+        if len(own) > 1:
+            places[own] += np.linspace(-_SPREAD / 2, _SPREAD / 2, len(own))
+    return places
+
+
+def _range_of(values: NDArray[np.float64]) -> SearchRange:
+    """Return the range of an objective's values, of equal ones with some room about them."""
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        room = abs(low) / 2 or 1.0
+        return SearchRange(low - room, high + room)
+    return SearchRange(low, high, log=spans_decades(values))
+
+
+def _draw_lines(
+    axes: Axes, lines: Sequence[NDArray[np.float64]], colours: Any, width: float
+) -> None:
+    segments = [np.column_stack([np.arange(len(line)), line]) for line in lines]
+    axes.add_collection(LineCollection(segments, colors=colours, linewidths=width))
+
+
+def _draw_completed(
+    axes: Axes,
+    trials: Sequence[TrialRecord],
+    places: Sequence[NDArray[np.float64]],
+    goal: Goal,
+    objective: SearchRange,
+) -> None:
+    """Draw completed trials, worse ones below better ones."""
+    values = np.array([goal.value(trial) for trial in trials])
+    rows = np.flatnonzero(np.isfinite(values))
+    rows = rows[np.argsort(-merits(values[rows], goal.direction), kind="stable")]
+    ends = _shares(objective, values[rows].tolist())
+    lines = [np.append(places[row], end) for row, end in zip(rows, ends, strict=True)]
+    best = goal.best(trials)
+    chosen = [trials[row] is best for row in rows]
+    colours = shades(values[rows], goal.direction)
+    rest = [line for line, is_best in zip(lines, chosen, strict=True) if not is_best]
+    _draw_lines(axes, rest, colours[~np.array(chosen)], 1.1)
+    _draw_lines(axes, [lines[chosen.index(True)]], BEST, 2.4)
+
+
+def _draw_axis(axes: Axes, x: float, name: str, domain: SearchDomain, beside: float = 0.04) -> None:
+    """Draw an axis with its ticks, which stay legible over lines."""
+    axes.plot([x, x], [0, 1], color="#1d2430", lw=1)
+    halo = [withStroke(linewidth=2.2, foreground="white")]
+    axes.text(x, 1.05, name, ha="center", va="bottom", fontsize=8, weight="bold")
+    for share, text in _shared_ticks(domain):
+        axes.plot([x, x + 0.02], [share, share], color="#1d2430", lw=0.8)
+        axes.text(
+            *(x + beside, share, text), va="center", fontsize=7.5, path_effects=halo, zorder=5
+        )
+
+
+def _draw_objective(
+    axes: Axes, x: float, goal: Goal, objective: SearchRange, values: NDArray[np.float64]
+) -> None:
+    """Draw the objective's axis, with the colours of the lines beside it."""
+    name = textwrap.fill(goal.name, NAME_LENGTH)
+    _draw_axis(axes, x, name, objective, beside=_STRIP + 0.05)
+    if values.min() < values.max():
+        ramp = np.linspace(0, 1, 128)
+        colours = shade(ramp if goal.direction == "minimize" else 1 - ramp)
+        axes.imshow(
+            colours[:, None],
+            extent=(x + 0.01, x + 0.01 + _STRIP, 0, 1),
+            origin="lower",
+            aspect="auto",
+            interpolation="bilinear",
+        )
+
+
+def _shared_ticks(domain: SearchDomain) -> Ticks:
+    """Return ticks in [0, 1] of an axis."""
+    ticks = ticks_of(domain)
+    if isinstance(domain, SearchChoice):
+        return [((place + 0.5) / len(domain.values), text) for place, text in ticks]
+    shares = _shares(domain, [value for value, _ in ticks])
+    return [(float(share), text) for share, (_, text) in zip(shares, ticks, strict=True)]
+
+
+def ticks_of(domain: SearchDomain) -> Ticks:
+    """Return values of a domain to be written at an axis, and their text; choices by number."""
+    if isinstance(domain, SearchChoice):
+        every = -(-len(domain.values) // _MOST_CHOICES)
+        named = [(float(i), cut(str(v), NAME_LENGTH)) for i, v in enumerate(domain.values)]
+        return named[::every]
+    values = _log_values(domain.low, domain.high) if domain.log else _even_values(domain)
+    return [(value, f"{value:.4g}") for value in values]
+
+
+def _log_values(low: float, high: float) -> list[float]:
+    """Return two to five round numbers of a logarithmic range."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    tolerance = 1 + 1e-9
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        round_numbers = [step * 10.0**power for power in powers for step in steps]
+        inside = [v for v in round_numbers if low / tolerance <= v <= high * tolerance]
+        if 2 <= len(inside) <= _TICKS:
+            return inside
+    return inside[:: -(-len(inside) // _TICKS)] if len(inside) > _TICKS else [low, high]
+
+
+def _even_values(domain: SearchRange) -> list[float]:
+    whole = isinstance(domain.low, int) and isinstance(domain.high, int)
+    whole = whole and (domain.step is None or isinstance(domain.step, int))
+    values = MaxNLocator(_TICKS - 1, integer=whole).tick_values(domain.low, domain.high)
+    return [float(value) for value in values if domain.low <= value <= domain.high]
+
+
+def parameter_name(name: str) -> str:
+    """Return ``model.latent_dim`` in two lines, each cut where it is very long."""
+    return ".\n".join(cut(part, NAME_LENGTH) for part in name.split(".", 1))

@@ -1,0 +1,96 @@
+"""What the figures of a study share: values of trials, scales that fit them, shades of merit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axis import Axis
+from numpy.typing import NDArray
+
+from latentkit.figures.style import PALETTE, SEQUENTIAL, log_ticks
+from latentkit.plugin.studies import Direction, TrialRecord
+
+BEST = PALETTE[2]
+FAINT = "#b9c0c7"
+_DECADE = 10.0  # a ratio of values that a linear axis would flatten
+_PALEST = 0.9  # of the colour map; its end is hard to see on white
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One objective of a study.
+
+    Args:
+        name: for the axis.
+        direction: which way is better.
+        place: of its value among the values of a trial.
+    """
+
+    name: str
+    direction: Direction = "minimize"
+    place: int = 0
+
+    @property
+    def better(self) -> str:
+        """Which way is better, for a caption."""
+        return "lower is better" if self.direction == "minimize" else "higher is better"
+
+    def value(self, trial: TrialRecord) -> float:
+        """Return the value of a completed trial; NaN for every other one."""
+        return float(trial.values[self.place]) if trial.state == "complete" else math.nan
+
+    def completed(self, trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+        """Return the trials that have a finite value."""
+        return [trial for trial in trials if math.isfinite(self.value(trial))]
+
+    def best(self, trials: Iterable[TrialRecord]) -> TrialRecord | None:
+        """Return the completed trial of the best value, of equals the first, or None."""
+        sign = 1 if self.direction == "minimize" else -1
+        return min(self.completed(trials), key=lambda t: sign * self.value(t), default=None)
+
+
+def reports_of(trial: TrialRecord) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return epochs (E,) and values (E,) of what a trial reported, finite values only."""
+    told = sorted((epoch, v) for epoch, v in trial.reports.items() if math.isfinite(v))
+    epochs, values = zip(*told, strict=True) if told else ((), ())
+    return np.array(epochs, np.int64), np.array(values, np.float64)
+
+
+def spans_decades(values: Sequence[float] | NDArray[np.floating[Any]]) -> bool:
+    """Return whether positive values differ by more than a factor of ten."""
+    return len(values) > 0 and min(values) > 0 and _DECADE * min(values) < max(values)
+
+
+def fit_scale(axis: Axis, values: Sequence[float] | NDArray[np.floating[Any]]) -> None:
+    """Make an axis logarithmic where its values span more than a decade."""
+    if spans_decades(values):
+        axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+        log_ticks(axis)
+
+
+def merits(values: NDArray[np.floating[Any]], direction: Direction) -> NDArray[np.float64]:
+    """Return where values (N,) lie between the best (0) and the worst (1) of them."""
+    scaled = np.log(values) if spans_decades(values) else np.asarray(values, np.float64)
+    reach = np.ptp(scaled) if len(scaled) else 0.0
+    share = (scaled - scaled.min()) / reach if reach else np.zeros(len(scaled))
+    return share if direction == "minimize" else 1 - share
+
+
+def shades(values: NDArray[np.floating[Any]], direction: Direction) -> NDArray[np.float64]:
+    """Return colours (N, 4) of values (N,), the better the darker."""
+    return np.asarray(shade(merits(values, direction)))
+
+
+def shade(merit: NDArray[np.floating[Any]]) -> Any:
+    """Return colours (N, 4) of merits (N,); see `merits`."""
+    return mpl.colormaps[SEQUENTIAL](_PALEST * merit)
+
+
+def counted(name: str, count: int) -> str:
+    """Return a legend's entry."""
+    return f"{name} ({count:,})"

@@ -1,0 +1,130 @@
+"""The figures of a study, as far as its trials allow them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from matplotlib.figure import Figure
+
+from latentkit.figures.fronts import pareto_front
+from latentkit.figures.parameters import parallel_coordinates
+from latentkit.figures.slices import importance_bars, parameter_slices
+from latentkit.figures.studies import intermediate_curves, optimisation_history
+from latentkit.figures.trials import Goal, reports_of
+from latentkit.pipeline.pages.drawing import Drawing, Drawn
+from latentkit.plugin.options import SearchDomain
+from latentkit.plugin.studies import StudyResult
+
+_FEWEST = 2  # completed trials that can be compared
+
+Missing = dict[str, str]
+"""Titles of figures that cannot be drawn, and why."""
+
+
+@dataclass(frozen=True)
+class SearchedStudy:
+    """A study and what its figures need to know of it.
+
+    Args:
+        name: of the study.
+        result: its trials.
+        space: where was searched.
+        goals: its objectives, in the order of the directions.
+    """
+
+    name: str
+    result: StudyResult
+    space: Mapping[str, SearchDomain]
+    goals: tuple[Goal, ...]
+
+    @property
+    def title(self) -> str:
+        """What figures are headed with."""
+        return f"Study {self.name}, {len(self.result.trials):,} trials"
+
+    def of(self, text: str, goal: Goal) -> str:
+        """Return a title that names the objective where there are several."""
+        return text if len(self.goals) == 1 else f"{text}: {goal.name}"
+
+    def enough(self, title: str, missing: Missing) -> bool:
+        """Return whether there are trials to compare; if not, say so of the figure."""
+        count = sum(trial.state == "complete" for trial in self.result.trials)
+        if count < _FEWEST:
+            number = "one trial" if count else "no trial"
+            missing[title] = f"{number} completed; it takes {_FEWEST} to compare"
+        return count >= _FEWEST
+
+
+def search_figures(study: SearchedStudy, missing: Missing) -> list[Drawing]:
+    """Return how the search went: values over trials, reports over epochs."""
+    trials = study.result.trials
+    title = "Value over trials"
+    if not any(trial.state == "complete" or len(reports_of(trial)[0]) for trial in trials):
+        missing[title] = "no trial has a value"
+        return []
+    found = [
+        _drawing(
+            *(f"history{_suffix(study, goal)}", study.of(title, goal)),
+            partial(optimisation_history, trials, goal, study.title),
+        )
+        for goal in study.goals
+    ]
+    title = "Value over epochs"
+    if len(study.goals) > 1:
+        missing[title] = "trials of several objectives report nothing while they run"
+    elif not any(len(reports_of(trial)[0]) for trial in trials):
+        missing[title] = "no trial reported a value after an epoch"
+    else:
+        draw = partial(intermediate_curves, trials, study.goals[0], study.title)
+        found.append(_drawing("curves", title, draw))
+    return found
+
+
+def parameter_figures(
+    study: SearchedStudy, importances: Mapping[str, float], missing: Missing
+) -> list[Drawing]:
+    """Return what parameters do to each objective, and how much they matter to the first."""
+    found = []
+    for name, title, figure in (
+        ("parallel", "All parameters of all trials", parallel_coordinates),
+        ("slices", "Value over each parameter", parameter_slices),
+    ):
+        if study.enough(title, missing):
+            found += [
+                _drawing(
+                    *(f"{name}{_suffix(study, goal)}", study.of(title, goal)),
+                    partial(figure, study.result.trials, study.space, goal, study.title),
+                )
+                for goal in study.goals
+            ]
+    title = "Importance of parameters"
+    if importances:
+        caption = f"Share of each parameter in the spread of the {study.goals[0].name}."
+        draw = partial(importance_bars, importances, study.title, caption)
+        found.append(_drawing("importance", title, draw))
+    else:
+        missing[title] = "there are too few trials to say, or the tuner does not tell"
+    return found
+
+
+def front_figures(study: SearchedStudy, missing: Missing) -> list[Drawing]:
+    """Return the Pareto front, where there are several objectives."""
+    title = "Pareto front"
+    if len(study.goals) == 1 or not study.enough(title, missing):
+        return []
+    front = [trial.number for trial in study.result.front]
+    draw = partial(pareto_front, study.result.trials, front, study.goals, study.title)
+    return [_drawing("front", title, draw)]
+
+
+def _suffix(study: SearchedStudy, goal: Goal) -> str:
+    return "" if len(study.goals) == 1 else f"-{goal.place + 1}"
+
+
+def _drawing(name: str, title: str, draw: Callable[[], Figure]) -> Drawing:
+    def drawn() -> Drawn:
+        return draw(), ""  # these figures hold their caption
+
+    return Drawing(name, title, drawn)

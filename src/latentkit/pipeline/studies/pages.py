@@ -1,0 +1,88 @@
+"""From the trials of a study to its ``report.html``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from latentkit.figures.trials import Goal
+from latentkit.pipeline.context import REPORT
+from latentkit.pipeline.pages.drawing import drawn, left_out
+from latentkit.pipeline.studies.best_runs import Best, map_figures, weight_figures
+from latentkit.pipeline.studies.drawings import (
+    Missing,
+    SearchedStudy,
+    front_figures,
+    parameter_figures,
+    search_figures,
+)
+from latentkit.pipeline.studies.tables import best_rows, counts_text, head_tables, trial_table
+from latentkit.plugin.options import SearchDomain
+from latentkit.plugin.studies import StudyResult
+from latentkit.report.page import Section, render_page
+from latentkit.runs.commit import write_atomically, write_bytes
+
+
+def write_study_report(
+    folder: Path,
+    *,
+    name: str,
+    result: StudyResult,
+    space: Mapping[str, SearchDomain],
+    objectives: Sequence[str],
+    importances: Mapping[str, float],
+    best: Best,
+    facts: Sequence[tuple[str, str]],
+    svg: bool = False,
+) -> Path:
+    """Draw the figures of a study below ``figures/``, and write its page; return its path.
+
+    What cannot be drawn is left out, and the page says why.
+
+    Args:
+        folder: of the study.
+        name: of the study.
+        result: all its trials.
+        space: where was searched, by parameter name.
+        objectives: what the objectives are called, in the order of ``result.directions``.
+        importances: share of each parameter in the spread of the first objective; may be empty.
+        best: the runs of the best trials by trial number, best first; six are shown.
+        facts: rows at the head of the page.
+        svg: whether figures are drawn as SVG too.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    goals = tuple(
+        Goal(label, direction, place)
+        for place, (label, direction) in enumerate(zip(objectives, result.directions, strict=True))
+    )
+    study = SearchedStudy(name, result, space, goals)
+    missing: Missing = {}
+
+    def commit(path: str, write: Callable[[Path], None]) -> None:
+        write_atomically(folder / path, write)
+
+    sections = []
+    for title, drawings in (
+        ("Search", search_figures(study, missing)),
+        ("Parameters", parameter_figures(study, importances, missing)),
+        ("Objectives against each other", front_figures(study, missing)),
+        ("Latent spaces", map_figures(study, best, missing)),
+        ("Weights", weight_figures(study, best, missing)),
+    ):
+        pictures = drawn(folder, commit, drawings, missing, svg=svg)
+        if pictures:
+            sections.append(Section(title, pictures=pictures))
+    overview = [
+        Section("Summary", tables=head_tables(study, facts)),
+        Section("Trials", tables=[trial_table(study)]),
+    ]
+    page = render_page(
+        title=f"Study {name}",
+        subtitle="; ".join([counts_text(study), *(f"{k} {v}" for k, v in best_rows(study))]),
+        sections=[*overview, *sections, *left_out(missing)],
+    )
+    path = folder / REPORT
+    write_bytes(path, page.encode())
+    return path

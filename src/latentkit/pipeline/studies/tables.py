@@ -1,0 +1,100 @@
+"""The tables of a study: its facts, where was searched, every trial."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from latentkit.pipeline.studies.drawings import SearchedStudy
+from latentkit.plugin.options import SearchChoice, SearchDomain
+from latentkit.plugin.studies import TrialRecord
+from latentkit.report.parts import Table
+
+_STATES = {
+    "complete": "completed",
+    "pruned": "pruned",
+    "failed": "failed",
+    "running": "running",
+    "waiting": "waiting",
+}
+_NOTHING = "–"
+
+
+def head_tables(study: SearchedStudy, facts: Sequence[tuple[str, str]]) -> list[Table]:
+    """Return the facts of a study, and where was searched."""
+    rows = [*facts, ("Trials", counts_text(study)), *best_rows(study)]
+    searched = [(name, _domain_text(domain)) for name, domain in study.space.items()]
+    return [Table("", ("", "value"), rows), Table("Searched", ("parameter", "values"), searched)]
+
+
+def counts_text(study: SearchedStudy) -> str:
+    """Return how many trials ended how."""
+    counts = Counter(_STATES[trial.state] for trial in study.result.trials)
+    parts = [f"{counts[name]:,} {name}" for name in _STATES.values() if counts[name]]
+    return ", ".join(parts) or "none"
+
+
+def best_rows(study: SearchedStudy) -> list[tuple[str, str]]:
+    """Return the best value of each objective, with its trial."""
+    found = []
+    for goal in study.goals:
+        best = goal.best(study.result.trials)
+        which = "Least" if goal.direction == "minimize" else "Greatest"
+        if best is not None:
+            text = f"{number_text(goal.value(best))} (trial {best.number})"
+            found.append((f"{which} {goal.name}", text))
+    return found
+
+
+def trial_table(study: SearchedStudy) -> Table:
+    """Return one row a trial."""
+    result = study.result
+    alone = len(study.goals) == 1
+    chosen = {t.number for t in ([result.best] if alone else result.front) if t is not None}
+    mark = "best" if alone else "on the front"
+    failures = any(trial.error for trial in result.trials)
+    header = [
+        *("trial", "state", *(goal.name for goal in study.goals), "epochs", "seconds"),
+        *study.space,
+        *(["why it failed"] if failures else []),
+    ]
+    rows = []
+    for trial in result.trials:
+        state = _STATES[trial.state] + (f", {mark}" if trial.number in chosen else "")
+        values = [number_text(goal.value(trial)) for goal in study.goals]
+        rows.append(
+            [
+                *(str(trial.number), state, *values, _epochs_text(trial), f"{trial.seconds:.1f}"),
+                *_parameter_texts(trial.params, study.space),
+                *([trial.error] if failures else []),
+            ]
+        )
+    return Table("", header, rows)
+
+
+def _epochs_text(trial: TrialRecord) -> str:
+    return str(max(trial.reports)) if trial.reports else _NOTHING
+
+
+def _parameter_texts(params: Mapping[str, Any], space: Mapping[str, SearchDomain]) -> list[str]:
+    return [value_text(params[name]) if name in params else _NOTHING for name in space]
+
+
+def value_text(value: Any) -> str:
+    """Return a parameter's value."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def number_text(value: float) -> str:
+    """Return an objective's value; a dash for NaN, which is none."""
+    return _NOTHING if value != value else f"{value:.5g}"
+
+
+def _domain_text(domain: SearchDomain) -> str:
+    if isinstance(domain, SearchChoice):
+        return ", ".join(value_text(value) for value in domain.values)
+    text = f"{value_text(domain.low)} to {value_text(domain.high)}"
+    if domain.step is not None:
+        return f"{text} in steps of {value_text(domain.step)}"
+    return f"{text}, evenly in the logarithm" if domain.log else text
