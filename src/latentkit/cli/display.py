@@ -56,7 +56,7 @@ def progress_display(quiet: bool = False) -> Iterator[Listener]:
         with _LiveDisplay() as display:
             yield display
     else:
-        yield _PlainDisplay()
+        yield PlainDisplay()
 
 
 def is_live() -> bool:
@@ -65,7 +65,7 @@ def is_live() -> bool:
     return sys.stderr.isatty() and not off and os.environ.get("TERM") != "dumb"
 
 
-class _PlainDisplay:
+class PlainDisplay:
     """One line for each epoch and stage, flushed, without a control character.
 
     A stage that goes on for long shows where it is, twice a minute.
@@ -75,6 +75,7 @@ class _PlainDisplay:
         self._shown = time.monotonic()
 
     def __call__(self, event: Event) -> None:
+        """Print the line of an event, if it has one."""
         now = time.monotonic()
         if isinstance(event, StageProgress) and now - self._shown < _SECONDS_BETWEEN_LINES:
             return

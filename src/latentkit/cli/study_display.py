@@ -15,7 +15,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from latentkit.cli.display import is_live, notice_line, progress_display, warnings_only
+from latentkit.cli.display import (
+    PlainDisplay,
+    is_live,
+    notice_line,
+    progress_display,
+    warnings_only,
+)
 from latentkit.plugin.events import (
     BatchFinished,
     Event,
@@ -122,6 +128,11 @@ class _Tally:
         return len(self.rows) - self.count("running")
 
     @property
+    def is_over(self) -> bool:
+        """Whether trials ended and none is running: a run that begins is no trial."""
+        return bool(self.rows) and not self.count("running")
+
+    @property
     def saved_epochs(self) -> int:
         """Epochs that pruning made needless."""
         return sum(row.epochs - row.epoch for row in self.rows.values() if row.state == "pruned")
@@ -153,8 +164,14 @@ class _PlainStudy:
 
     def __init__(self) -> None:
         self._tally = _Tally()
+        self._tell_after: Listener | None = None
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, RunPreparing) and self._tally.is_over:
+            self._tell_after = PlainDisplay()
+        if self._tell_after is not None:
+            self._tell_after(event)
+            return
         row = self._tally.take(event)
         match event:
             case StudyStarted():
@@ -212,7 +229,7 @@ class _LiveStudy:
                 self._doing = event.stage
             case BatchFinished():
                 self._doing = f"epoch {event.epoch}, step {event.step}/{event.steps}"
-            case RunPreparing() if self._tally.rows and not self._tally.count("running"):
+            case RunPreparing() if self._tally.is_over:
                 self._hand_over(event)
         if isinstance(event, TrialFinished) and row is not None and row.state == "failed":
             self._console.print(f"trial {row.number} failed: {row.error}", markup=False)

@@ -66,7 +66,8 @@ def print_study(study: Study) -> None:
 
 def _cells(trial: TrialRecord, objectives: int) -> list[str]:
     values = [f"{value:.5g}" for value in trial.values] or [""] * objectives
-    options = " ".join(f"{key}={_plain(value)}" for key, value in trial.params.items())
+    params = trial.params.items()
+    options = " ".join(f"{key.rpartition('.')[2]}={_plain(value)}" for key, value in params)
     epochs = str(trial.notes.get("epochs", ""))
     note = f"{options}  ({trial.error})" if trial.error else options
     return [str(trial.number), trial.state, *values, epochs, f"{trial.seconds:.1f}", note]
