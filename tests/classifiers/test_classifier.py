@@ -85,7 +85,7 @@ def test_the_decoder_is_taken_out_and_the_last_layer_held():
     assert reduce_to_encoder(model, torch.zeros(2, *SHAPE))
     assert model.decoder is None
     held = [name for name, p in model.named_parameters() if not p.requires_grad]
-    assert held == ["encoder.dense.4.weight", "encoder.dense.4.bias"]
+    assert held == ["encoder.bottleneck.4.weight", "encoder.bottleneck.4.bias"]
 
 
 class Plain(nn.Module):

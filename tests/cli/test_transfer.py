@@ -149,7 +149,7 @@ def test_a_run_starts_from_saved_weights(latentkit, finished, small):
 def test_a_transfer_takes_weights_from_elsewhere(latentkit, finished):
     other = transferred(latentkit, finished, "--labels", "5%")
     run = transferred(latentkit, finished, "--init-from", other, "--mode", "probe")
-    names = ("network.encoder.dense.1.weight",)
+    names = ("network.encoder.bottleneck.1.weight",)
     one, two = (load_file(path / "model.safetensors") for path in (other, run))
     assert all(torch.equal(one[name], two[name]) for name in names)
 
@@ -239,11 +239,11 @@ def test_weights_that_fit_nothing(latentkit, finished, small):
 
 def test_weights_that_are_no_numbers_are_4(latentkit, finished):
     tensors = load_file(finished / "model.safetensors")
-    tensors["encoder.dense.1.weight"][0] = float("nan")
+    tensors["encoder.bottleneck.1.weight"][0] = float("nan")
     save_file(tensors, "broken.safetensors")
     ended = latentkit("transfer", "last", "--init-from", "broken.safetensors")
     assert ended.code == 4
-    assert "encoder.dense.1.weight holds NaN or infinity" in ended.error
+    assert "encoder.bottleneck.1.weight holds NaN or infinity" in ended.error
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -21,7 +21,7 @@ from latentkit.pipeline.studies.outcome import (
     report_study,
     write_best_config,
 )
-from latentkit.pipeline.studies.search import Search, check_study
+from latentkit.pipeline.studies.search import Search, prepared
 from latentkit.pipeline.studies.workers import Follower, work_together
 from latentkit.plugin.events import Listener, Notice, StudyStarted, ignore
 from latentkit.plugin.options import SearchDomain
@@ -201,7 +201,8 @@ def tune(
             storage=_public(url),
             trials=trials or 10,
         )
-        check_study(plan, registry, shelf)
+        plan = prepared(plan, registry, shelf)
+        Search(StudyFolder(Path(out) / plan.name, plan), registry, ignore, url).result()
         folder = StudyFolder.begin(Path(out) / plan.name, plan)
     return _carry_out(Search(folder, registry, listener, url, shelf), seconds, workers, finish)
 

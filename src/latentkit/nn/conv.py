@@ -10,7 +10,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from latentkit.nn.dense import all_but_last, dense_layers
-from latentkit.nn.layers import Activation, Doubling, Norm, Upsampling, activation, norm_2d
+from latentkit.nn.layers import (
+    Activation,
+    Doubling,
+    FlattenMaps,
+    Norm,
+    UnflattenMaps,
+    Upsampling,
+    activation,
+    norm_2d,
+)
 from latentkit.nn.shapes import KERNEL, STRIDE, OddSizes, halving_padding, size_pyramid
 from latentkit.nn.strided import FastConvolution
 
@@ -64,20 +73,20 @@ class ConvEncoder(nn.Module):
             ]
         self.convolutions = nn.Sequential(*layers)
         widths = [channels[-1] * prod(sizes[-1]), *hidden]
-        self.dense = nn.Sequential(
-            nn.Flatten(),
+        self.bottleneck = nn.Sequential(
+            FlattenMaps(),
             *dense_layers(widths, act, norm),
             nn.Linear(widths[-1], features),
         )
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the features (B, features)."""
-        return self.dense(self.convolutions(fold(images, self.patch)))  # type: ignore[no-any-return]
+        return self.bottleneck(self.convolutions(fold(images, self.patch)))  # type: ignore[no-any-return]
 
     def hidden(self, images: Tensor) -> Tensor:
         """Return what the last layer is given, (B, F)."""
         maps = self.convolutions(fold(images, self.patch))
-        return all_but_last(self.dense, maps)
+        return all_but_last(self.bottleneck, maps)
 
 
 class ConvDecoder(nn.Module):
@@ -114,10 +123,10 @@ class ConvDecoder(nn.Module):
         dense = [latent_dim, *reversed(hidden)]
         self.patch = patch
         self.size = image_shape[1:]
-        self.dense = nn.Sequential(
+        self.bottleneck = nn.Sequential(
             *dense_layers(dense, act, norm),
             nn.Linear(dense[-1], prod(start)),
-            nn.Unflatten(1, start),
+            UnflattenMaps(start),
             norm_2d(norm, channels[-1]),
             activation(act),
         )
@@ -141,7 +150,7 @@ class ConvDecoder(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return the logits (B, C, H, W); a sigmoid makes them an image."""
-        folded = self.convolutions(self.dense(latents))
+        folded = self.convolutions(self.bottleneck(latents))
         if self.patch == 1:  # pixel_shuffle would copy all the same
             return folded  # type: ignore[no-any-return]
         height, width = self.size

@@ -47,6 +47,38 @@ def norm_1d(name: Norm, features: int) -> nn.Module:
     return nn.LayerNorm(features) if name == "group" else nn.Identity()
 
 
+class FlattenMaps(nn.Module):
+    """Feature maps (B, C, H, W) to vectors (B, H W C), pixel by pixel.
+
+    That is their order in memory where channels come last, so nothing is copied there.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return the vectors."""
+        return maps.permute(0, 2, 3, 1).flatten(1)
+
+
+class UnflattenMaps(nn.Module):
+    """Vectors (B, H W C) to feature maps (B, C, H, W) whose channels come last in memory.
+
+    Args:
+        shape: C, H, W.
+    """
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Return the feature maps."""
+        channels, height, width = self.shape
+        return vectors.view(-1, height, width, channels).permute(0, 3, 1, 2)
+
+    def extra_repr(self) -> str:
+        """Return the shape, for printing the network."""
+        return f"{self.shape}"
+
+
 class Doubling(nn.Module):
     """Maps feature maps (B, C_in, H, W) to (B, C_out, *size), size about twice H x W.
 

@@ -89,14 +89,35 @@ def checked_domain(
     return SearchRange(low, high, log=domain.log, step=domain.step)
 
 
+def check_known(key: str, config: RunConfig, registry: Registry) -> None:
+    """Refuse a key that no part of the configuration has.
+
+    Raises:
+        UserError: with the nearest one.
+    """
+    part, _, option = key.rpartition(".")
+    try:
+        known = option in value_of(config, part)
+    except KeyError:
+        known = False
+    if not known:
+        _build(key, None, config, registry, "--fix")  # says what is wrong
+        raise UserError(f"--fix {key}: there is no such option")
+
+
 def _taken(key: str, value: Any, config: RunConfig, registry: Registry) -> Any:
     """Return a value as the option holds it."""
-    try:
-        chosen = build_config(config.as_dict(), registry, overrides={key: value})
-    except UserError as error:
-        raise UserError(f"--search {str(error).removeprefix('-o ')}") from error
+    chosen = _build(key, value, config, registry, "--search")
     part, _, option = key.rpartition(".")
     return value_of(chosen, part)[option]
+
+
+def _build(key: str, value: Any, config: RunConfig, registry: Registry, flag: str) -> RunConfig:
+    try:
+        return build_config(config.as_dict(), registry, overrides={key: value})
+    except UserError as error:
+        said = str(error).removeprefix("-o ")
+        raise UserError(f"{flag} {said if said.startswith(key) else f'{key}: {said}'}") from error
 
 
 def value_of(config: RunConfig, part: str) -> Mapping[str, Any]:

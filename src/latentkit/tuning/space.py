@@ -9,7 +9,7 @@ from latentkit.config import RunConfig
 from latentkit.errors import UserError
 from latentkit.plugin.options import SearchChoice, SearchDomain, SearchRange, search_domains
 from latentkit.registry.catalogue import Registry
-from latentkit.tuning.ranges import checked_domain
+from latentkit.tuning.ranges import check_known, checked_domain
 
 Space = Mapping[str, SearchDomain]
 
@@ -37,8 +37,9 @@ def search_space(
     """
     searched = {canonical(key, config): domain for key, domain in (searched or {}).items()}
     fixed = {canonical(key, config) for key in fixed}
-    for key in searched:
-        if key in fixed:
+    for key in fixed:
+        check_known(key, config, registry)
+        if key in searched:
             raise UserError(f"{key} is both searched and fixed: leave one of the two out")
     space = {key: domain for key, domain in _carried(config).items() if key not in fixed}
     for key, domain in searched.items():

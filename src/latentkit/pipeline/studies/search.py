@@ -9,7 +9,7 @@ from typing import Any
 
 from latentkit.config import RunConfig, build_config, choose_part, find_part
 from latentkit.errors import PluginError, StudyError
-from latentkit.pipeline.context import ImageShelf, Workshop
+from latentkit.pipeline.context import ImageShelf
 from latentkit.pipeline.prepare import prepare
 from latentkit.pipeline.studies.measure import check_goals
 from latentkit.pipeline.studies.trial import TrialRunner
@@ -114,14 +114,22 @@ def make_tuner(plan: StudyPlan, registry: Registry) -> Tuner:
     return tuner
 
 
-def check_study(plan: StudyPlan, registry: Registry, shelf: ImageShelf) -> Workshop:
+def prepared(plan: StudyPlan, registry: Registry, shelf: ImageShelf) -> StudyPlan:
     """Find out what is wrong before a folder is made: data, model, goals, tuner.
+
+    Returns:
+        The plan, in which trials keep some weights for the study's page.
 
     Raises:
         LatentkitError: something is missing, damaged, or does not fit.
     """
     make_tuner(plan, registry)
     config = build_config(plan.config, registry)
-    _, workshop = prepare(config, registry, Path(plan.data_dir), shelf)
+    resolved, workshop = prepare(config, registry, Path(plan.data_dir), shelf)
     check_goals(plan.goals, workshop)
-    return workshop
+    if config.training.snapshots:
+        return plan
+    epochs = int(resolved.training.epochs)
+    kept = sorted({1, (epochs + 1) // 2, epochs})
+    training = {**plan.config["training"], "snapshots": kept}
+    return replace(plan, config={**plan.config, "training": training})
