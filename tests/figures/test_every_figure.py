@@ -18,13 +18,21 @@ from latentkit.figures.errors import (
     error_histogram,
     robustness_curve,
 )
+from latentkit.figures.fronts import pareto_front
 from latentkit.figures.images import several_reconstructions
 from latentkit.figures.latents import encoded_item, kl_bars, latent_scatter
+from latentkit.figures.map_grids import Panel, map_grid
 from latentkit.figures.map_pairs import map_pair
 from latentkit.figures.maps import map_scatter
+from latentkit.figures.parameters import parallel_coordinates
+from latentkit.figures.slices import importance_bars, parameter_slices
+from latentkit.figures.studies import intermediate_curves, optimisation_history
 from latentkit.figures.style import DPI, save_png, save_svg
 from latentkit.figures.thumbnails import map_thumbnails
-from latentkit.figures.weights import kernel_grid, weight_histograms
+from latentkit.figures.trials import Goal
+from latentkit.figures.weights import kernel_grid, kernels_over_epochs, weight_histograms
+from latentkit.plugin.options import SearchChoice, SearchRange
+from latentkit.plugin.studies import TrialRecord
 
 TITLE = "a $title$ of <b> & _c_"
 NAMES = ("$x$", "_hidden", "<b>&amp;", r"\alpha$", "50 % $", "a_{b}^{c}")
@@ -39,6 +47,10 @@ WITH_NAMES = (
     "change",
     "examples",
     "map pair",
+    "parallel",
+    "slices",
+    "importance",
+    "map grid",
 )
 
 
@@ -81,7 +93,41 @@ def ordinary(n: int = 30, channels: int = 1, names: tuple[str, ...] = NAMES):
             np.array([10, 100]), [curve(2, 3), curve(2, 3)], TITLE
         ),
         "map pair": lambda: map_pair(numbers(n, 2), numbers(n, 2) + 1, labels, names, TITLE),
+        "history": lambda: optimisation_history(trials(n, names), GOAL, TITLE),
+        "curves": lambda: intermediate_curves(trials(n, names), GOAL, TITLE),
+        "parallel": lambda: parallel_coordinates(trials(n, names), space(names), GOAL, TITLE),
+        "slices": lambda: parameter_slices(trials(n, names), space(names), GOAL, TITLE),
+        "importance": lambda: importance_bars(dict.fromkeys(names, 0.1), TITLE),
+        "front": lambda: pareto_front(
+            trials(n, names), range(0, n, 2), [GOAL, Goal("$b", "maximize", 1)], TITLE
+        ),
+        "map grid": lambda: map_grid([Panel("$a", "_b", numbers(n, 2), labels)], names, TITLE),
+        "kernels over epochs": lambda: kernels_over_epochs(
+            [("$a", {0: numbers(4, channels, 3, 3), 1: numbers(4, channels, 3, 3)})], TITLE
+        ),
     }
+
+
+GOAL = Goal("the $goal$")
+
+
+def space(names: tuple[str, ...]):
+    return {"model.a": SearchRange(1, 64, log=True), "b": SearchChoice(names)}
+
+
+def trials(n: int, names: tuple[str, ...]) -> list[TrialRecord]:
+    """Return trials of which two thirds were pruned, and one failed."""
+    values = numbers(n, 2)
+    return [
+        TrialRecord(
+            number,
+            state := "failed" if number == 1 else "pruned" if number % 3 else "complete",
+            {"model.a": 1 + number, "b": names[number % len(names)]},
+            tuple(values[number]) if state == "complete" else (),
+            reports={1: values[number, 0] + 1, 2: values[number, 0]},
+        )
+        for number in range(n)
+    ]
 
 
 def curve(shares: int, seeds: int) -> Curve:
@@ -141,6 +187,35 @@ def awkward():
         "map pair, one place": lambda: map_pair(same, same, zero.repeat(30).astype(int), (), TITLE),
         "map pair, 60 classes in 3-D": lambda: map_pair(
             numbers(120, 3), numbers(120, 3), np.arange(120) % 60, many, TITLE, "a caption.", "pca"
+        ),
+        "history, one failed": lambda: optimisation_history(
+            [TrialRecord(0, "failed", {}, error="why")], GOAL, TITLE
+        ),
+        "history, equal values": lambda: optimisation_history(
+            [TrialRecord(n, "complete", {}, (0.0,)) for n in range(3)], GOAL, TITLE
+        ),
+        "curves, one epoch": lambda: intermediate_curves(
+            [TrialRecord(0, "pruned", {}, reports={1: 0.0})], GOAL, TITLE
+        ),
+        "parallel, one": lambda: parallel_coordinates(
+            trials(1, many), space(many), Goal("a very long name of an objective"), TITLE
+        ),
+        "parallel, 60 choices": lambda: parallel_coordinates(
+            trials(60, many), space(many), GOAL, TITLE
+        ),
+        "slices, 60 choices": lambda: parameter_slices(trials(60, many), space(many), GOAL, TITLE),
+        "slices, one": lambda: parameter_slices(trials(1, many), {"model.a": SearchRange(1, 2)},
+            GOAL, TITLE
+        ),
+        "importance, one": lambda: importance_bars({many[0] * 4: 1.0}, TITLE),
+        "front, one": lambda: pareto_front(
+            trials(1, many), [0], [GOAL, Goal("b", "minimize", 1)], TITLE
+        ),
+        "map grid, one place": lambda: map_grid(
+            [Panel("a", "b", same, zero.repeat(30).astype(int))] * 6, (), TITLE, "a caption."
+        ),
+        "kernels over epochs, zero": lambda: kernels_over_epochs(
+            [("a", {0: np.zeros((1, 1, 1, 1))}), ("b", {9: np.zeros((1, 1, 16, 128))})], TITLE
         ),
         "several, one": lambda: several_reconstructions(one, [("1 epoch", one, zero)], TITLE),
     }  # fmt: skip

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from latentkit.figures.weights import kernel_grid, weight_histograms
+from latentkit.figures.weights import kernel_grid, kernels_over_epochs, weight_histograms
 
 
 def test_each_layer_has_its_histogram_with_count_and_spread():
@@ -37,3 +37,17 @@ def test_kernels_are_tiled_on_colours_symmetric_about_zero():
 def test_the_caption_says_how_many_kernels_are_drawn(shape, said):
     caption = kernel_grid(np.ones(shape), "title").get_supxlabel()
     assert caption.replace("\n", " ") == said
+
+
+def test_kernels_over_epochs_are_a_row_for_each_network_and_a_column_for_each_epoch():
+    first, second = np.full((4, 1, 2, 2), 0.5), np.full((1, 6, 2, 2), -2.0)
+    rows = [("one", {0: first, 3: first * 2}), ("two", {3: second})]
+    figure = kernels_over_epochs(rows, "title")
+    assert [axes.get_title(loc="center") for axes in figure.axes] == ["epoch 0", "epoch 3", "", ""]
+    assert figure.axes[0].get_ylabel() == "one\n± 1"
+    pictures = [[image.get_array() for image in axes.images] for axes in figure.axes]
+    assert [len(images) for images in pictures] == [1, 1, 0, 1]
+    assert pictures[0][0].shape == (5, 5)  # two by two kernels
+    assert pictures[3][0].count() == 4 * 4  # four of the six channels
+    assert figure.axes[0].images[0].get_clim() == figure.axes[1].images[0].get_clim() == (-1, 1)
+    assert figure.axes[3].images[0].get_clim() == (-2, 2)

@@ -16,7 +16,7 @@ from latentkit.pipeline.studies.drawings import (
     parameter_figures,
     search_figures,
 )
-from latentkit.pipeline.studies.tables import best_rows, counts_text, head_tables, trial_table
+from latentkit.pipeline.studies.tables import best_rows, counts_text, head_tables, trial_tables
 from latentkit.plugin.options import SearchDomain
 from latentkit.plugin.studies import StudyResult
 from latentkit.report.page import Section, render_page
@@ -76,13 +76,18 @@ def write_study_report(
             sections.append(Section(title, pictures=pictures))
     overview = [
         Section("Summary", tables=head_tables(study, facts)),
-        Section("Trials", tables=[trial_table(study)]),
+        Section("Trials", tables=trial_tables(study)),
     ]
     page = render_page(
         title=f"Study {name}",
-        subtitle="; ".join([counts_text(study), *(f"{k} {v}" for k, v in best_rows(study))]),
+        subtitle=_subtitle(study),
         sections=[*overview, *sections, *left_out(missing)],
     )
     path = folder / REPORT
     write_bytes(path, page.encode())
     return path
+
+
+def _subtitle(study: SearchedStudy) -> str:
+    best = [f"{which[0].lower()}{which[1:]} {value}" for which, value in best_rows(study)]
+    return "; ".join([counts_text(study), *best])

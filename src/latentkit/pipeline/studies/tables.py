@@ -8,7 +8,6 @@ from typing import Any
 
 from latentkit.pipeline.studies.drawings import SearchedStudy
 from latentkit.plugin.options import SearchChoice, SearchDomain
-from latentkit.plugin.studies import TrialRecord
 from latentkit.report.parts import Table
 
 _STATES = {
@@ -47,34 +46,33 @@ def best_rows(study: SearchedStudy) -> list[tuple[str, str]]:
     return found
 
 
-def trial_table(study: SearchedStudy) -> Table:
-    """Return one row a trial."""
+def trial_tables(study: SearchedStudy) -> list[Table]:
+    """Return one row for each trial, and why those failed that did."""
     result = study.result
     alone = len(study.goals) == 1
     chosen = {t.number for t in ([result.best] if alone else result.front) if t is not None}
-    mark = "best" if alone else "on the front"
-    failures = any(trial.error for trial in result.trials)
-    header = [
-        *("trial", "state", *(goal.name for goal in study.goals), "epochs", "seconds"),
-        *study.space,
-        *(["why it failed"] if failures else []),
-    ]
-    rows = []
-    for trial in result.trials:
-        state = _STATES[trial.state] + (f", {mark}" if trial.number in chosen else "")
-        values = [number_text(goal.value(trial)) for goal in study.goals]
-        rows.append(
-            [
-                *(str(trial.number), state, *values, _epochs_text(trial), f"{trial.seconds:.1f}"),
-                *_parameter_texts(trial.params, study.space),
-                *([trial.error] if failures else []),
-            ]
+    mark = "best" if alone else "front"
+    header = ("trial", "state", *(goal.name for goal in study.goals), "epochs", "seconds")
+    rows = [
+        (
+            f"{trial.number} ({mark})" if trial.number in chosen else str(trial.number),
+            _STATES[trial.state],
+            *(number_text(goal.value(trial)) for goal in study.goals),
+            str(max(trial.reports)) if trial.reports else _NOTHING,
+            f"{trial.seconds:.1f}",
+            *_parameter_texts(trial.params, study.space),
         )
-    return Table("", header, rows)
+        for trial in result.trials
+    ]
+    tables = [Table("", (*header, *_short_names(study.space)), rows)]
+    failed = [(str(trial.number), trial.error) for trial in result.trials if trial.error]
+    return [*tables, Table("Failures", ("trial", "why"), failed)] if failed else tables
 
 
-def _epochs_text(trial: TrialRecord) -> str:
-    return str(max(trial.reports)) if trial.reports else _NOTHING
+def _short_names(space: Mapping[str, SearchDomain]) -> list[str]:
+    """Return parameter names without their part, where that tells them apart."""
+    short = [name.rpartition(".")[2] for name in space]
+    return short if len(set(short)) == len(short) else list(space)
 
 
 def _parameter_texts(params: Mapping[str, Any], space: Mapping[str, SearchDomain]) -> list[str]:
