@@ -70,11 +70,10 @@ def _draw_pair(
     style: dict[str, Any] = {"edgecolors": "white", "linewidths": 0.4}
     if rest:
         label = counted("surpassed", len(rest))
-        axes.scatter(
-            *_points(rest, across, up).T, s=22, c=PALETTE[0], alpha=0.4, label=label, **style
-        )
-    label = counted("on the front", len(best))
-    axes.scatter(*_points(best, across, up).T, s=44, c=BEST, zorder=3, label=label, **style)
+        x, y = _points(rest, across, up).T
+        axes.scatter(x, y, s=22, c=PALETTE[0], alpha=0.4, label=label, **style)
+    x, y = _points(best, across, up).T
+    axes.scatter(x, y, s=44, c=BEST, zorder=3, label=counted("on the front", len(best)), **style)
     every = _points([*rest, *best], across, up)
     fit_scale(axes.xaxis, every[:, 0])
     fit_scale(axes.yaxis, every[:, 1])

@@ -11,7 +11,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -46,14 +45,16 @@ def parallel_coordinates(
         title: of the figure.
     """
     done = goal.completed(trials)
-    others = [trial for trial in trials if trial not in done]
+    others = [trial for trial in trials if not goal.has_value(trial)]
     values = np.array([goal.value(trial) for trial in done])
     objective = _range_of(values)
     with house_style():
         figure = empty_figure(max(7.4, _AXIS * (len(space) + 1) + 0.9), _HEIGHT)
         axes = figure.subplots()
         places = _through(trials, space)
-        faint = [line for trial, line in zip(trials, places, strict=True) if trial in others]
+        faint = [
+            line for trial, line in zip(trials, places, strict=True) if not goal.has_value(trial)
+        ]
         _draw_lines(axes, faint, FAINT, 0.6)
         _draw_completed(axes, trials, places, goal, objective)
         for x, (name, domain) in enumerate(space.items()):
@@ -85,7 +86,9 @@ def _through(
     return list(np.array(columns, np.float64).reshape(len(columns), len(trials)).T)
 
 
-def _shares(domain: SearchDomain, values: Sequence[Any]) -> NDArray[np.float64]:
+def _shares(
+    domain: SearchDomain, values: Sequence[Any] | NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return where values lie between the ends of their domain."""
     if isinstance(domain, SearchChoice):
         return (spread_choices(domain, values) + 0.5) / len(domain.values)
@@ -96,7 +99,9 @@ def _shares(domain: SearchDomain, values: Sequence[Any]) -> NDArray[np.float64]:
     return (numbers - low) / (high - low)
 
 
-def spread_choices(domain: SearchChoice, values: Sequence[Any]) -> NDArray[np.float64]:
+def spread_choices(
+    domain: SearchChoice, values: Sequence[Any] | NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the number of each value among its choices, equal ones spread about it.
 
     Args:
@@ -137,29 +142,26 @@ def _draw_completed(
     objective: SearchRange,
 ) -> None:
     """Draw completed trials, worse ones below better ones."""
-    values = np.array([goal.value(trial) for trial in trials])
-    rows = np.flatnonzero(np.isfinite(values))
-    rows = rows[np.argsort(-merits(values[rows], goal.direction), kind="stable")]
-    ends = _shares(objective, values[rows].tolist())
-    lines = [np.append(places[row], end) for row, end in zip(rows, ends, strict=True)]
     best = goal.best(trials)
-    chosen = [trials[row] is best for row in rows]
-    colours = shades(values[rows], goal.direction)
-    rest = [line for line, is_best in zip(lines, chosen, strict=True) if not is_best]
-    _draw_lines(axes, rest, colours[~np.array(chosen)], 1.1)
-    _draw_lines(axes, [lines[chosen.index(True)]], BEST, 2.4)
+    done = [(t, line) for t, line in zip(trials, places, strict=True) if goal.has_value(t)]
+    values = np.array([goal.value(trial) for trial, _ in done])
+    ends, colours = _shares(objective, values), shades(values, goal.direction)
+    lines = [np.append(line, end) for (_, line), end in zip(done, ends, strict=True)]
+    order = np.argsort(-merits(values, goal.direction), kind="stable").tolist()
+    rest = [place for place in order if done[place][0] is not best]
+    _draw_lines(axes, [lines[place] for place in rest], colours[rest], 1.1)
+    chosen = [line for line, (trial, _) in zip(lines, done, strict=True) if trial is best]
+    _draw_lines(axes, chosen, BEST, 2.4)
 
 
 def _draw_axis(axes: Axes, x: float, name: str, domain: SearchDomain, beside: float = 0.04) -> None:
     """Draw an axis with its ticks, which stay legible over lines."""
     axes.plot([x, x], [0, 1], color="#1d2430", lw=1)
-    halo = [withStroke(linewidth=2.2, foreground="white")]
+    ground = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6}
     axes.text(x, 1.05, name, ha="center", va="bottom", fontsize=8, weight="bold")
     for share, text in _shared_ticks(domain):
         axes.plot([x, x + 0.02], [share, share], color="#1d2430", lw=0.8)
-        axes.text(
-            *(x + beside, share, text), va="center", fontsize=7.5, path_effects=halo, zorder=5
-        )
+        axes.text(*(x + beside, share, text), va="center", fontsize=7.5, bbox=ground, zorder=5)
 
 
 def _draw_objective(

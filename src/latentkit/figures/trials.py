@@ -44,9 +44,13 @@ class Goal:
         """Return the value of a completed trial; NaN for every other one."""
         return float(trial.values[self.place]) if trial.state == "complete" else math.nan
 
+    def has_value(self, trial: TrialRecord) -> bool:
+        """Return whether a trial completed with a finite value."""
+        return math.isfinite(self.value(trial))
+
     def completed(self, trials: Iterable[TrialRecord]) -> list[TrialRecord]:
         """Return the trials that have a finite value."""
-        return [trial for trial in trials if math.isfinite(self.value(trial))]
+        return [trial for trial in trials if self.has_value(trial)]
 
     def best(self, trials: Iterable[TrialRecord]) -> TrialRecord | None:
         """Return the completed trial of the best value, of equals the first, or None."""
