@@ -2,12 +2,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from latentkit.figures.parameters import (
-    parallel_coordinates,
-    parameter_name,
-    spread_choices,
-    ticks_of,
-)
+from latentkit.figures.parameters import parallel_coordinates
 from latentkit.figures.trials import BEST, FAINT, Goal
 from latentkit.plugin.options import SearchChoice, SearchRange
 from latentkit.plugin.studies import TrialRecord
@@ -102,31 +97,3 @@ def test_names_of_eight_parameters_and_long_choices_do_not_overlap():
     ]
     assert len(boxes) > 8 * 9
     assert not overlapping
-
-
-def test_choices_are_numbered_and_equal_ones_spread_about_their_number():
-    domain = SearchChoice(("a", "b"))
-    places = spread_choices(domain, ["b", "a", "b", "c"])
-    assert places[[1, 0, 2]] == pytest.approx([0, 0.75, 1.25])
-    assert np.isnan(places[3])
-
-
-@pytest.mark.parametrize(
-    ("domain", "texts"),
-    [
-        (SearchRange(2, 64, log=True), ["2", "5", "10", "20", "50"]),
-        (SearchRange(1e-4, 1e-2, log=True), ["0.0001", "0.0003", "0.001", "0.003", "0.01"]),
-        (SearchRange(1e-8, 1e2, log=True), ["1e-08", "1e-05", "0.01", "10"]),
-        (SearchRange(3.1, 3.9, log=True), ["3.1", "3.9"]),
-        (SearchRange(1, 4), ["1", "2", "3", "4"]),
-        (SearchRange(0.0, 1.0), ["0", "0.25", "0.5", "0.75", "1"]),
-        (SearchChoice((True, False)), ["True", "False"]),
-    ],
-)
-def test_ticks_are_few_and_round(domain, texts):
-    assert [text for _, text in ticks_of(domain)] == texts
-
-
-def test_a_long_name_is_cut_in_both_of_its_lines():
-    name = parameter_name("a_plugin_of_a_long_name.an_option_of_a_long_name")
-    assert [len(line) for line in name.split("\n")] == [16, 15]

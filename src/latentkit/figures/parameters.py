@@ -1,8 +1,7 @@
-"""All parameters of a study side by side, and scales for what is searched."""
+"""All parameters of a study side by side."""
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,23 +10,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from latentkit.figures.style import cut, describe, empty_figure, house_style
+from latentkit.figures.domains import NAME_LENGTH, Ticks, parameter_name, shares, ticks_of
+from latentkit.figures.style import describe, empty_figure, house_style
 from latentkit.figures.trials import BEST, FAINT, Goal, merits, shade, shades, spans_decades
 from latentkit.plugin.options import SearchChoice, SearchDomain, SearchRange
 from latentkit.plugin.studies import TrialRecord
 
-NAME_LENGTH = 16  # characters of a choice or of an option
-_TICKS = 5
-_MOST_CHOICES = 24  # that are named
 _AXIS = 1.32  # inches from axis to axis
 _HEIGHT = 4.6
-_SPREAD = 0.5  # of the room of a choice, over which its trials are spread
 _STRIP = 0.05  # of the distance of two axes
-
-Ticks = list[tuple[float, str]]
 
 
 def parallel_coordinates(
@@ -80,42 +73,10 @@ def _through(
 ) -> list[NDArray[np.float64]]:
     """Return for each trial its place (P,) on the axes, in [0, 1]; NaN where it has none."""
     columns = [
-        _shares(domain, [trial.params.get(name) for trial in trials])
+        shares(domain, [trial.params.get(name) for trial in trials])
         for name, domain in space.items()
     ]
     return list(np.array(columns, np.float64).reshape(len(columns), len(trials)).T)
-
-
-def _shares(
-    domain: SearchDomain, values: Sequence[Any] | NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return where values lie between the ends of their domain."""
-    if isinstance(domain, SearchChoice):
-        return (spread_choices(domain, values) + 0.5) / len(domain.values)
-    numbers = np.array([np.nan if value is None else value for value in values], np.float64)
-    low, high = domain.low, domain.high
-    if domain.log:
-        low, high, numbers = math.log(low), math.log(high), np.log(numbers)
-    return (numbers - low) / (high - low)
-
-
-def spread_choices(
-    domain: SearchChoice, values: Sequence[Any] | NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the number of each value among its choices, equal ones spread about it.
-
-    Args:
-        domain: the choices.
-        values: (N,); one that is no choice gives NaN.
-    """
-    places = np.array(
-        [domain.values.index(v) if v in domain.values else np.nan for v in values], np.float64
-    )
-    for choice in range(len(domain.values)):
-        own = np.flatnonzero(places == choice)
-        if len(own) > 1:
-            places[own] += np.linspace(-_SPREAD / 2, _SPREAD / 2, len(own))
-    return places
 
 
 def _range_of(values: NDArray[np.float64]) -> SearchRange:
@@ -145,7 +106,7 @@ def _draw_completed(
     best = goal.best(trials)
     done = [(t, line) for t, line in zip(trials, places, strict=True) if goal.has_value(t)]
     values = np.array([goal.value(trial) for trial, _ in done])
-    ends, colours = _shares(objective, values), shades(values, goal.direction)
+    ends, colours = shares(objective, values), shades(values, goal.direction)
     lines = [np.append(line, end) for (_, line), end in zip(done, ends, strict=True)]
     order = np.argsort(-merits(values, goal.direction), kind="stable").tolist()
     rest = [place for place in order if done[place][0] is not best]
@@ -187,39 +148,5 @@ def _shared_ticks(domain: SearchDomain) -> Ticks:
     ticks = ticks_of(domain)
     if isinstance(domain, SearchChoice):
         return [((place + 0.5) / len(domain.values), text) for place, text in ticks]
-    shares = _shares(domain, [value for value, _ in ticks])
-    return [(float(share), text) for share, (_, text) in zip(shares, ticks, strict=True)]
-
-
-def ticks_of(domain: SearchDomain) -> Ticks:
-    """Return values of a domain to be written at an axis, and their text; choices by number."""
-    if isinstance(domain, SearchChoice):
-        every = -(-len(domain.values) // _MOST_CHOICES)
-        named = [(float(i), cut(str(v), NAME_LENGTH)) for i, v in enumerate(domain.values)]
-        return named[::every]
-    values = _log_values(domain.low, domain.high) if domain.log else _even_values(domain)
-    return [(value, f"{value:.4g}") for value in values]
-
-
-def _log_values(low: float, high: float) -> list[float]:
-    """Return two to five round numbers of a logarithmic range."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    tolerance = 1 + 1e-9
-    for steps in ((1, 2, 5), (1, 3), (1,)):
-        round_numbers = [step * 10.0**power for power in powers for step in steps]
-        inside = [v for v in round_numbers if low / tolerance <= v <= high * tolerance]
-        if 2 <= len(inside) <= _TICKS:
-            return inside
-    return inside[:: -(-len(inside) // _TICKS)] if len(inside) > _TICKS else [low, high]
-
-
-def _even_values(domain: SearchRange) -> list[float]:
-    whole = isinstance(domain.low, int) and isinstance(domain.high, int)
-    whole = whole and (domain.step is None or isinstance(domain.step, int))
-    values = MaxNLocator(_TICKS - 1, integer=whole).tick_values(domain.low, domain.high)
-    return [float(value) for value in values if domain.low <= value <= domain.high]
-
-
-def parameter_name(name: str) -> str:
-    """Return ``model.latent_dim`` in two lines, each cut where it is very long."""
-    return ".\n".join(cut(part, NAME_LENGTH) for part in name.split(".", 1))
+    places = shares(domain, [value for value, _ in ticks])
+    return [(float(share), text) for share, (_, text) in zip(places, ticks, strict=True)]

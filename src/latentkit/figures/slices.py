@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator, PercentFormatter
 
-from latentkit.figures.parameters import spread_choices, ticks_of
+from latentkit.figures.domains import spread_choices, ticks_of
 from latentkit.figures.style import (
     PALETTE,
     SEQUENTIAL,

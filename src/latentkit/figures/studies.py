@@ -164,7 +164,7 @@ def _draw_curve(axes: Axes, trial: TrialRecord, colour: object) -> None:
     """Draw a curve: in its colour where the trial completed, else thin and ending in a mark."""
     epochs, values = reports_of(trial)
     if trial.state == "complete":
-        axes.plot(epochs, values, color=colour, lw=1.3, zorder=3)  # type: ignore[arg-type]
+        axes.plot(epochs, values, color=colour, lw=1.3, zorder=3)
         return
     _, marker, own = _KINDS[_kind(trial)]
     axes.plot(epochs, values, color=FAINT, lw=0.8, zorder=2)

@@ -73,7 +73,8 @@ def spans_decades(values: Sequence[float] | NDArray[np.floating[Any]]) -> bool:
 def fit_scale(axis: Axis, values: Sequence[float] | NDArray[np.floating[Any]]) -> None:
     """Make an axis logarithmic where its values span more than a decade."""
     if spans_decades(values):
-        axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+        name = axis.axis_name  # type: ignore[attr-defined]
+        axis.axes.set(**{f"{name}scale": "log"})
         log_ticks(axis)
 
 

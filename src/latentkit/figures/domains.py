@@ -1,0 +1,87 @@
+"""Scales of what is searched: where a value lies in its domain, and which values are named."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from latentkit.figures.style import cut
+from latentkit.plugin.options import SearchChoice, SearchDomain, SearchRange
+
+NAME_LENGTH = 16  # characters of a choice or of an option
+_TICKS = 5
+_MOST_CHOICES = 24  # that are named
+_SPREAD = 0.5  # of the room of a choice, over which its trials are spread
+
+Ticks = list[tuple[float, str]]
+
+
+def shares(
+    domain: SearchDomain, values: Sequence[Any] | NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return where values lie between the ends of their domain."""
+    if isinstance(domain, SearchChoice):
+        return (spread_choices(domain, values) + 0.5) / len(domain.values)
+    numbers = np.array([np.nan if value is None else value for value in values], np.float64)
+    low, high = domain.low, domain.high
+    if domain.log:
+        low, high, numbers = math.log(low), math.log(high), np.log(numbers)
+    return (numbers - low) / (high - low)
+
+
+def spread_choices(
+    domain: SearchChoice, values: Sequence[Any] | NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the number of each value among its choices, equal ones spread about it.
+
+    Args:
+        domain: the choices.
+        values: (N,); one that is no choice gives NaN.
+    """
+    places = np.array(
+        [domain.values.index(v) if v in domain.values else np.nan for v in values], np.float64
+    )
+    for choice in range(len(domain.values)):
+        own = np.flatnonzero(places == choice)
+        if len(own) > 1:
+            places[own] += np.linspace(-_SPREAD / 2, _SPREAD / 2, len(own))
+    return places
+
+
+def ticks_of(domain: SearchDomain) -> Ticks:
+    """Return values of a domain to be written at an axis, and their text; choices by number."""
+    if isinstance(domain, SearchChoice):
+        every = -(-len(domain.values) // _MOST_CHOICES)
+        named = [(float(i), cut(str(v), NAME_LENGTH)) for i, v in enumerate(domain.values)]
+        return named[::every]
+    values = _log_values(domain.low, domain.high) if domain.log else _even_values(domain)
+    return [(value, f"{value:.4g}") for value in values]
+
+
+def _log_values(low: float, high: float) -> list[float]:
+    """Return two to five round numbers of a logarithmic range."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    tolerance = 1 + 1e-9
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        round_numbers = [step * 10.0**power for power in powers for step in steps]
+        inside = [v for v in round_numbers if low / tolerance <= v <= high * tolerance]
+        if 2 <= len(inside) <= _TICKS:
+            return inside
+    return inside[:: -(-len(inside) // _TICKS)] if len(inside) > _TICKS else [low, high]
+
+
+def _even_values(domain: SearchRange) -> list[float]:
+    whole = isinstance(domain.low, int) and isinstance(domain.high, int)
+    whole = whole and (domain.step is None or isinstance(domain.step, int))
+    values = MaxNLocator(_TICKS - 1, integer=whole).tick_values(domain.low, domain.high)
+    return [float(value) for value in values if domain.low <= value <= domain.high]
+
+
+def parameter_name(name: str) -> str:
+    """Return ``model.latent_dim`` in two lines, each cut where it is very long."""
+    return ".\n".join(cut(part, NAME_LENGTH) for part in name.split(".", 1))
