@@ -1,0 +1,1 @@
+"""Grid search and random search as tuners of latentkit."""

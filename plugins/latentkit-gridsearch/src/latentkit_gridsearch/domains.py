@@ -1,0 +1,33 @@
+"""What both tuners read from a range."""
+
+from __future__ import annotations
+
+import math
+
+from latentkit.plugin import SearchRange
+
+
+def is_whole(domain: SearchRange) -> bool:
+    """Return whether the range holds integers: its ends are, and its step if it has one."""
+    ends = isinstance(domain.low, int) and isinstance(domain.high, int)
+    return ends and (domain.step is None or float(domain.step).is_integer())
+
+
+def step_count(domain: SearchRange) -> int:
+    """Return how many values a range with a step has; the last may lie below ``high``."""
+    if domain.step is None:
+        raise ValueError(f"{domain} has no step")
+    return math.floor((domain.high - domain.low) / domain.step + 1e-9) + 1
+
+
+def step_value(domain: SearchRange, index: int) -> float:
+    """Return the value ``index`` steps above ``low``."""
+    if domain.step is None:
+        raise ValueError(f"{domain} has no step")
+    return into(domain, domain.low + index * domain.step)
+
+
+def into(domain: SearchRange, value: float) -> float:
+    """Return the value as the range's own type; one that rounding put outside is on the end."""
+    inside = min(max(value, domain.low), domain.high)
+    return round(inside) if is_whole(domain) else float(inside)
