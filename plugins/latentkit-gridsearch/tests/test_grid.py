@@ -41,9 +41,8 @@ def points(grid):
 def test_a_range_is_cut_evenly_and_no_value_is_there_twice(domain, values):
     found = grid_values(domain, 4)
     assert found == values
-    assert grid_values(domain, 4)[0] == (
-        domain.low if isinstance(domain, SearchRange) else domain.values[0]
-    )
+    if isinstance(domain, SearchRange):
+        assert {type(value) for value in found} == {type(domain.low)}
 
 
 def test_both_ends_are_exact_also_in_the_logarithm():
@@ -52,11 +51,8 @@ def test_both_ends_are_exact_also_in_the_logarithm():
 
 
 def test_the_last_name_varies_fastest():
-    found = [tuple(point.values()) for point in points(Grid(SPACE, GridOptions(), seed=0))]
-    assert sorted(points(Grid(SPACE, GridOptions(), seed=0))[0]) == ["a", "b"]
-    assert len(found) == 6
-    expected = [(a, b) for a in (1, 2, 3) for b in ("x", "y")]
-    assert [(p["a"], p["b"]) for p in points(Grid(SPACE, GridOptions(), seed=0))] == expected
+    expected = [{"a": a, "b": b} for a in (1, 2, 3) for b in ("x", "y")]
+    assert points(Grid(SPACE, GridOptions(), seed=0)) == expected
 
 
 def test_a_shuffled_grid_has_the_same_points_in_an_order_of_the_seed():

@@ -37,7 +37,6 @@ def run(storage, trials=2, objective=lambda trial: (0.0,), name="s"):
         "postgresql+psycopg://me:hunter2@host/db",
         "mysql://me:hunter2@host",
         "me:hunter2@host",
-        "hunter2://",
         "study.db",
         "",
         "sqlite://",
@@ -52,7 +51,7 @@ def test_another_storage_is_refused_and_no_password_is_printed(url, tmp_path, mo
     for work in (run, lambda url: build_random(RandomOptions()).load(task(url))):
         with pytest.raises(UserError, match="sqlite:///FILE") as refused:
             work(url)
-        assert url == "hunter2://" or "hunter2" not in str(refused.value)
+        assert "hunter2" not in str(refused.value)
     assert not list(tmp_path.iterdir())
 
 

@@ -20,7 +20,7 @@ pytest.importorskip(
 from latentkit.plugin import Budget
 from latentkit_gridsearch.owners import Owner
 
-TRIALS, KILLS = 40, 15
+TRIALS, KILLS = 120, 15
 
 
 @pytest.fixture
@@ -43,22 +43,23 @@ def test_killed_workers_lose_no_trial_and_run_none_twice(name, workers, tmp_path
         process.start()
         return process
 
-    running, kills = [start(), start()], 0
-    while kills < KILLS:
+    running, killed = [start(), start()], set()
+    while len(killed) < KILLS:
         time.sleep(generator.uniform(0.01, 0.2))
         victim = running.pop(generator.randrange(2))
-        if victim.is_alive():
-            victim.kill()
-            kills += 1
+        assert victim.is_alive()
+        victim.kill()
         victim.join()
+        killed.add(victim.pid)
         running.append(start())
-        stored = workers.tuner(name).load(workers.task(path))
-        if stored and sum(trial.finished for trial in stored.trials) >= TRIALS:
-            break
     for process in running:
         process.join(60)
         assert process.exitcode == 0
-    assert kills >= KILLS // 2
+    diary = [tuple(map(int, line.split())) for line in path.with_suffix(".diary").open()]
+    last = dict(diary)
+    again = {pid for number, pid in diary if pid != last[number]}
+    assert again
+    assert again <= killed
     trials = workers.tuner(name).load(workers.task(path)).trials
     assert [trial.number for trial in trials] == list(range(TRIALS))
     assert {trial.state for trial in trials} == {"complete"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from latentkit.plugin import Budget, SearchRange, StudyTask
@@ -10,7 +11,7 @@ from latentkit_gridsearch.tuner import build_grid, build_random
 
 SPACE = {"x": SearchRange(0.0, 1.0), "y": SearchRange(1, 100)}
 TUNERS = {
-    "grid": (build_grid, GridOptions(points=10)),
+    "grid": (build_grid, GridOptions(points=12)),
     "random": (build_random, RandomOptions()),
 }
 
@@ -32,4 +33,11 @@ def objective(trial):
 
 
 def work(name, path, trials):
-    tuner(name).optimize(objective, task(path), Budget(trials=trials))
+    """Run a worker that keeps a diary of number and process, a line a trial."""
+
+    def told(trial):
+        with path.with_suffix(".diary").open("a") as diary:
+            diary.write(f"{trial.number} {os.getpid()}\n")
+        return objective(trial)
+
+    tuner(name).optimize(told, task(path), Budget(trials=trials))

@@ -54,7 +54,6 @@ from latentkit.testing.tuner_checks.parameters import (
     check_numbers_have_the_type_of_their_range,
     check_numbers_lie_in_their_ranges,
     check_the_seed_decides_the_parameters,
-    check_the_space_is_all_of_a_trials_parameters,
 )
 from latentkit.testing.tuner_checks.records import (
     check_a_trial_is_stored_as_it_begins,
@@ -79,7 +78,6 @@ TUNER_CHECKS: tuple[TunerCheck, ...] = (
     check_numbers_lie_in_their_ranges,
     check_numbers_have_the_type_of_their_range,
     check_choices_come_back_as_they_were_given,
-    check_the_space_is_all_of_a_trials_parameters,
     check_the_seed_decides_the_parameters,
     check_a_pause_changes_no_parameters,
     check_an_interruption_changes_no_parameters,

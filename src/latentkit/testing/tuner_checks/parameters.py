@@ -69,12 +69,6 @@ def check_choices_come_back_as_they_were_given(make: Make, storage: str) -> None
             require(known, f"{params[name]!r} is none of {domain.values}")
 
 
-def check_the_space_is_all_of_a_trials_parameters(make: Make, storage: str) -> None:
-    """A trial has a parameter for each name of the space, and no other."""
-    for params in _handed(make, storage, _CHOICES):
-        require(set(params) == set(_CHOICES), f"the parameters are {sorted(params)}")
-
-
 def check_the_seed_decides_the_parameters(make: Make, storage: str) -> None:
     """Two studies of one seed have the same parameters, trial by trial."""
     one, other = Seen(), Seen()
@@ -119,6 +113,8 @@ def _handed(make: Make, storage: str, space: Mapping[str, SearchDomain]) -> list
     require(bool(seen.handed), "no trial was begun")
     handed: list[Mapping[str, Any]] = [params for _, params in seen.handed]
     stored = [trial.params for trial in (*result.trials, *loaded(make, asked).trials)]
+    for params in (*handed, *stored):
+        require(set(params) == set(space), f"of {sorted(space)} a trial has {sorted(params)}")
     return [*handed, *stored]
 
 

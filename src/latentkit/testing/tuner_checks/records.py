@@ -115,10 +115,12 @@ def check_another_identity_is_refused(make: Make, storage: str) -> None:
 
 def check_studies_of_one_storage_are_apart(make: Make, storage: str) -> None:
     """Two names at one storage are two studies."""
-    optimized(make, task(storage, name="one"), 3)
-    result = optimized(make, task(storage, name="other", identity="other"), 2)
-    numbers = [trial.number for trial in result.trials]
-    require(numbers == [0, 1], f"a second study at one storage holds the trials {numbers}")
+    before, seen = optimized(make, task(storage, name="one"), 3), Seen()
+    optimized(make, task(storage, name="other"), 2, seen)
+    numbers = [number for number, _ in seen.handed]
+    require(numbers[:2] == [0, 1], f"a second study at one storage began the numbers {numbers}")
+    after = loaded(make, task(storage, name="one"))
+    require(alike(before, after), "a second study at one storage changed the first")
 
 
 def _reports(make: Make, asked: StudyTask, told: list[tuple[int, float]]) -> dict[int, float]:
