@@ -69,8 +69,6 @@ BROKEN = {
         "studies_of_one_storage_are_apart",
         "nothing_stored_loads_as_none",
         "the_seed_decides_the_parameters",
-        "a_pause_changes_no_parameters",
-        "an_interruption_changes_no_parameters",
     },
     "AlwaysMinimises": {
         "the_greatest_is_best_when_maximised",

@@ -16,7 +16,7 @@ from latentkit_gridsearch import rows
 from latentkit_gridsearch.database import Database
 from latentkit_gridsearch.owners import Owner
 
-_FINISHED = ("complete", "pruned", "failed")
+_FINISHED: tuple[TrialState, ...] = ("complete", "pruned", "failed")
 _OF_OWNER = "study = ? AND number = ? AND token = ? AND state = 'running'"
 
 
