@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from latentkit import config, errors
 from latentkit.cli.main import cli
-from latentkit.plugin import events, hookspecs, protocols, specs
+from latentkit.plugin import events, hookspecs, protocols, specs, studies
 from latentkit.registry.catalogue import Part, Registry
 from latentkit.registry.describe import describe_options
 from latentkit.registry.discovery import find_plugins
@@ -50,6 +50,9 @@ def hooks_page() -> str:
     blocks += ["## What a target provides", parse_docstring(protocols.__doc__).text]
     for name, thing in _own_classes(protocols):
         blocks += _class_blocks(name, thing)
+    blocks += ["## Studies", parse_docstring(studies.__doc__).text]
+    for name, thing in _own_classes(studies):
+        blocks += _class_blocks(name, thing)
     intro = parse_docstring(hookspecs.__doc__).text
     return _page(
         "Hooks",
@@ -68,7 +71,7 @@ def _class_blocks(name: str, thing: type[Any]) -> list[str]:
         stated = inspect.get_annotations(thing).items()
         blocks += [_python(f"{attribute}: {annotation}") for attribute, annotation in stated]
     for member, found in vars(thing).items():
-        if isinstance(found, property) and found.fget:
+        if isinstance(found, property) and found.fget and member[0] != "_":
             annotation = inspect.signature(found.fget).return_annotation
             blocks += [_python(f"{member}: {annotation}"), parse_docstring(found.__doc__).text]
         elif inspect.isfunction(found) and (member == "__call__" or member[0] != "_"):

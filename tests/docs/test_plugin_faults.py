@@ -102,7 +102,8 @@ FAULTS = {
         "tuner",
         """
         class Tuner:
-            def optimize(self, objective, **asked): pass
+            def optimize(self, objective, task, budget): pass
+            def load(self, task): pass
 
         def build(options): return Tuner()
         """,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from latentkit.plugin import Budget, SearchChoice, SearchRange
+from latentkit.plugin import Budget, SearchChoice, SearchRange, StudyTask
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
@@ -140,20 +140,29 @@ def test_the_tuner_keeps_to_the_space_repeats_itself_and_outlives_a_failing_tria
     def study(seed):
         def objective(trial):
             trial.report(1, 0.5)
-            return 1 / (trial.number - 1)
+            trial.note("folder", "runs/1")
+            return (1 / (trial.number - 1),)
 
-        budget = Budget(trials=6)
-        return build(None).optimize(
-            objective, space=space, budget=budget, storage="", study="corners", seed=seed
-        )
+        task = StudyTask("corners", "", space, ("minimize",), seed)
+        return build(None).optimize(objective, task, Budget(trials=6))
 
     trials = study(0).trials
     assert [trial.state for trial in trials] == ["complete", "failed", *["complete"] * 4]
+    assert "division by zero" in trials[1].error
+    assert trials[0].reports == {1: 0.5}
+    assert trials[0].notes == {"folder": "runs/1"}
     assert {trial.params["latent_dim"] for trial in trials} == {2, 32}
     assert {trial.params["activation"] for trial in trials} == {"relu", "tanh"}
     assert [trial.params for trial in study(0).trials] == [trial.params for trial in trials]
     assert [trial.params for trial in study(1).trials] != [trial.params for trial in trials]
     assert study(0).best.number == 0
+
+
+def test_the_checks_that_the_guide_leaves_out_say_what_its_tuner_lacks(folder):
+    done = execute(folder, "python -m pytest -q test_corners.py -k 'notes or larger'")
+    assert done.returncode == 1
+    assert "load gave None for a study that was begun" in done.stdout
+    assert "3 trials gone on with to 7 began the numbers [0, 1, 2, 3, 4, 5, 6]" in done.stdout
 
 
 def test_each_line_fits_the_page():
