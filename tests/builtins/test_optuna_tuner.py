@@ -1,7 +1,13 @@
+from dataclasses import replace
+from functools import partial
+
 import pytest
 
-from latentkit.plugin import Budget, SearchChoice, SearchRange, TrialPruned
-from latentkit.registry.catalogue import default_registry
+from latentkit.builtins.tuners.options import OptunaOptions
+from latentkit.builtins.tuners.optuna_tuner import OptunaTuner
+from latentkit.errors import BrokenEnvironmentError, StorageError, UserError
+from latentkit.plugin import Budget, SearchChoice, SearchRange, StudyTask
+from latentkit.testing.tuners import TUNER_CHECKS
 
 SPACE = {
     "x": SearchRange(-5.0, 5.0),
@@ -10,82 +16,137 @@ SPACE = {
 }
 
 
+def make(**options):
+    return OptunaTuner(OptunaOptions(heartbeat=0.5, **options))
+
+
 @pytest.fixture
-def study(tmp_path):
-    part = default_registry().get("tuner", "optuna")
-
-    def optimize(objective, trials, seed=0, **options):
-        return part.target()(part.options(options)).optimize(
-            objective,
-            space=SPACE,
-            budget=Budget(trials),
-            storage=f"sqlite:///{tmp_path}/study.db",
-            study=f"s{seed}",
-            seed=seed,
-        )
-
-    return optimize
+def task(tmp_path):
+    return StudyTask("s", f"sqlite:///{tmp_path}/study.db", SPACE, ("minimize",), 0)
 
 
 def bowl(trial):
-    return (trial.params["x"] - 1) ** 2
+    return [(trial.params["x"] - 1) ** 2]
 
 
-def test_the_best_trial_is_near_the_minimum_and_inside_the_space(study):
-    result = study(bowl, 40)
-    assert result.best.value < 0.1
-    for trial in result.trials:
-        assert -5 <= trial.params["x"] <= 5
-        assert trial.params["n"] in range(1, 65)
-        assert trial.params["kind"] in ("a", "b")
+@pytest.mark.parametrize("check", TUNER_CHECKS, ids=lambda check: check.__name__)
+def test_it_keeps_the_contract(check, tmp_path):
+    check(make, f"sqlite:///{tmp_path}/study.db")
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
-def test_a_continued_study_proposes_what_an_unbroken_one_does(study, tmp_path, sampler):
-    study(bowl, 4, seed=1, sampler=sampler)
-    broken = study(bowl, 9, seed=1, sampler=sampler)
-    (tmp_path / "study.db").unlink()
-    whole = study(bowl, 9, seed=1, sampler=sampler)
-    assert [t.params for t in broken.trials] == [t.params for t in whole.trials]
+@pytest.mark.parametrize("sampler", ["random", "gp"])
+def test_other_samplers_too_propose_after_a_pause_what_they_would_without(sampler, task, tmp_path):
+    tuner = make(sampler=sampler, startup_trials=4)
+    tuner.optimize(bowl, task, Budget(5))
+    broken = tuner.optimize(bowl, task, Budget(8))
+    whole = tuner.optimize(bowl, replace(task, storage=f"sqlite:///{tmp_path}/other.db"), Budget(8))
+    assert [trial.params for trial in broken.trials] == [trial.params for trial in whole.trials]
 
 
-def test_a_failing_trial_is_recorded_and_the_study_goes_on(study):
-    def objective(trial):
-        if trial.number == 1:
-            raise RuntimeError("out of luck")
-        return bowl(trial)
-
-    result = study(objective, 3)
-    assert [trial.state for trial in result.trials] == ["complete", "failed", "complete"]
-    assert result.trials[1].value is None
+def test_the_best_trial_is_near_the_minimum(task):
+    result = make().optimize(bowl, task, Budget(40))
+    assert result.best.values[0] < 0.1
 
 
-def test_hopeless_trials_are_given_up(study):
-    def objective(trial):
-        value = 1.0 if trial.number < 6 else 100.0
-        for epoch in range(1, 6):
-            trial.report(epoch, value)
-        return value
-
-    states = [trial.state for trial in study(objective, 8).trials]
-    assert states == ["complete"] * 6 + ["pruned"] * 2
-    unpruned = study(objective, 8, seed=2, pruner="none")
-    assert all(trial.state == "complete" for trial in unpruned.trials)
+def steps(trial):
+    """Report a value that is the worse the later the trial came."""
+    value = float(trial.number)
+    for epoch in range(1, 10):
+        trial.report(epoch, value)
+    return [value]
 
 
-def test_a_trial_that_gives_itself_up_is_pruned(study):
-    def objective(trial):
-        raise TrialPruned("enough")
+@pytest.mark.parametrize(
+    ("pruner", "epochs"),
+    [
+        # the best third goes on after 1, 3 and 9 epochs: of those that only become worse, the first
+        ("asha", [9, 1, 1, 1, 1, 1, 1, 1]),
+        ("none", [9] * 8),
+        # the first four are never judged
+        ("median", [9, 9, 9, 9, 1, 1, 1, 1]),
+    ],
+)
+def test_a_pruner_gives_hopeless_trials_up(pruner, epochs, task):
+    result = make(pruner=pruner, startup_trials=4).optimize(steps, task, Budget(8))
+    assert [len(trial.reports) for trial in result.trials] == epochs
+    states = ["complete" if count == 9 else "pruned" for count in epochs]
+    assert [trial.state for trial in result.trials] == states
 
-    assert [trial.state for trial in study(objective, 2).trials] == ["pruned", "pruned"]
+
+def test_hyperband_prunes_some_and_not_all(task):
+    result = make(pruner="hyperband").optimize(steps, task, Budget(12))
+    assert {"complete", "pruned"} == {trial.state for trial in result.trials}
 
 
-def test_an_interrupt_ends_the_study_and_is_kept(study):
-    def objective(trial):
-        if trial.number == 1:
-            raise KeyboardInterrupt
-        return bowl(trial)
+def test_nothing_is_pruned_for_several_objectives(task):
+    def both(trial):
+        trial.report(1, 100.0)
+        return [trial.params["x"] ** 2, -trial.params["x"]]
 
-    with pytest.raises(KeyboardInterrupt):
-        study(objective, 5)
-    assert len(study(bowl, 3).trials) == 3
+    two = replace(task, directions=("minimize", "minimize"))
+    result = make().optimize(both, two, Budget(6))
+    assert [trial.state for trial in result.trials] == ["complete"] * 6
+
+
+def test_importance_is_with_the_parameter_that_matters(task):
+    tuner = make(sampler="random", pruner="none")
+    assert tuner.importances(task) == {}
+    tuner.optimize(bowl, task, Budget(3))
+    assert tuner.importances(task) == {}  # too few to say
+    tuner.optimize(bowl, task, Budget(40))
+    shares = tuner.importances(task)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert max(shares, key=shares.get) == "x"
+    assert shares["x"] > 0.8
+
+
+def test_cma_es_says_what_it_needs(task):
+    with pytest.raises(UserError, match="knows one objective only"):
+        make(sampler="cma-es").optimize(
+            bowl, replace(task, directions=("minimize", "minimize")), Budget(1)
+        )
+    with pytest.raises(BrokenEnvironmentError, match="pip install cmaes"):
+        make(sampler="cma-es").optimize(bowl, task, Budget(1))
+
+
+def test_an_unreachable_storage_is_said_without_its_password(task):
+    unreachable = "postgresql+psycopg2x://me:secret@localhost:1/db"
+    with pytest.raises(UserError, match=r"me:\*\*\*@localhost") as refused:
+        make().optimize(bowl, replace(task, storage=unreachable), Budget(1))
+    assert "secret" not in str(refused.value)
+    with pytest.raises(StorageError, match="unable to open database file"):
+        make().optimize(bowl, replace(task, storage="sqlite:////nowhere/s.db"), Budget(1))
+    with pytest.raises(UserError, match="no URL of SQLAlchemy"):
+        make().optimize(bowl, replace(task, storage="hello"), Budget(1))
+
+
+def test_looking_makes_no_file(task, tmp_path):
+    assert make().load(task) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lost_storage_is_waited_for(task, monkeypatch):
+    from sqlalchemy.exc import OperationalError
+
+    from latentkit.builtins.tuners.optuna_storage import Storage
+
+    storage = Storage(task.storage, patience=5.0)
+    answers = iter([OperationalError("select", {}, Exception("server closed the connection"))] * 2)
+
+    def call():
+        for error in answers:
+            raise error
+        return "there again"
+
+    assert storage.patiently(call) == "there again"
+    full = OperationalError("insert", {}, Exception("database or disk is full"))
+    with pytest.raises(StorageError, match="disk is full"):
+        storage.patiently(partial(_raise, full))
+    with pytest.raises(StorageError, match="server closed"):
+        Storage(task.storage, patience=0.0).patiently(
+            partial(_raise, OperationalError("select", {}, Exception("server closed")))
+        )
+
+
+def _raise(error):
+    raise error

@@ -56,7 +56,9 @@ def test_a_model_starts_from_what_fits(parent, tensors, tmp_path, form):
     start = load_file(run / "initial.safetensors")
     found = json.loads((run / "initial.json").read_text())
     assert all(torch.equal(start[name], value) for name, value in own.items())
-    decoder = torch.equal(start["decoder.bottleneck.0.weight"], tensors["decoder.bottleneck.0.weight"])
+    decoder = torch.equal(
+        start["decoder.bottleneck.0.weight"], tensors["decoder.bottleneck.0.weight"]
+    )
     assert decoder == (form in ("safetensors", "torch"))
     assert bool(found["missing"]) == (not decoder)
     assert found["unused"] == (["head.0.weight"] if form == "transfer" else [])

@@ -6,8 +6,8 @@ Their defaults change with releases; what is written here does not.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
+from decimal import Decimal
 from importlib.util import find_spec
 from typing import Any
 
@@ -110,7 +110,8 @@ def distribution(domain: SearchDomain) -> BaseDistribution:
         return IntDistribution(domain.low, high, log=domain.log, step=step)
     low, high = float(domain.low), float(domain.high)
     if domain.step is not None:
-        high = low + math.floor((high - low) / domain.step) * domain.step
+        first, step = Decimal(repr(low)), Decimal(repr(domain.step))  # 0.5 + 3 * 0.4 is 1.7
+        high = float(first + (Decimal(repr(high)) - first) // step * step)
     return FloatDistribution(low, high, log=domain.log, step=domain.step)
 
 

@@ -68,10 +68,12 @@ class OptunaTrial:
 
     def report(self, epoch: int, value: float) -> None:
         """Tell the value after ``epoch``; raises `TrialPruned` where the pruner gives up."""
+        if not self._prunes:
+            return
         if epoch not in self._reported:
             self._reported.add(epoch)
             self._storage.patiently(lambda: self._trial.report(value, epoch))
-        if self._prunes and self._storage.patiently(self._trial.should_prune):
+        if self._storage.patiently(self._trial.should_prune):
             raise TrialPruned(f"given up after epoch {epoch}")
 
     def note(self, key: str, value: Any) -> None:
