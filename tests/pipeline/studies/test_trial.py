@@ -1,0 +1,170 @@
+"""Trials are runs: they go on where they were broken off, and a failing one is one of many."""
+
+import json
+
+import pytest
+
+from latentkit.config import build_config, choose_part
+from latentkit.errors import StudyError, UserError
+from latentkit.pipeline.context import ImageShelf
+from latentkit.pipeline.studies.measure import OBJECTIVE
+from latentkit.pipeline.studies.search import Search, prepared
+from latentkit.plugin import SearchChoice, SearchRange
+from latentkit.plugin.events import EpochFinished, TrialFinished, TrialReported, ignore
+from latentkit.registry.catalogue import default_registry
+from latentkit.runs.folder import RunFolder
+from latentkit.tuning.folder import StudyFolder, StudyPlan
+from latentkit.tuning.space import search_space
+
+OPTIONS = {
+    "model.channels": [4],
+    "model.hidden": [16],
+    "model.latent_dim": 3,
+    "training.epochs": 3,
+    "threads": 1,
+}
+FIXED = ["model.activation", "model.latent_dim"]
+LEARNING_RATE = {"training.learning_rate": SearchRange(1e-3, 1e-2, log=True)}
+
+
+@pytest.fixture(scope="module")
+def shelf():
+    return ImageShelf()
+
+
+@pytest.fixture
+def begin(tmp_path, shelf):
+    """Return a function that begins a study of small trials on digits, or goes on with it."""
+    registry = default_registry()
+
+    def make(name="s", tell=ignore, space=None, model=None, options=OPTIONS, **fields):
+        tuner = {"name": "optuna", "startup_trials": 2, "heartbeat": 0.5, "pruner": "none"}
+        config = build_config({}, registry, model=model, overrides=options)
+        plan = StudyPlan(
+            name="s",
+            config=config.as_dict(),
+            space=search_space(config, registry, space or LEARNING_RATE, FIXED),
+            tuner=choose_part(registry, "tuner", {**tuner, **fields.pop("tuner", {})}).as_dict(),
+            data_dir=str(tmp_path / "data"),
+            **{"objectives": ("mse",), "trials": 3, **fields},
+        )
+        folder = StudyFolder.begin(tmp_path / name, prepared(plan, registry, shelf))
+        return Search(folder, registry, tell, shelf=shelf)
+
+    return make
+
+
+def values_of(result):
+    return [(trial.state, dict(trial.params), trial.values) for trial in result.trials]
+
+
+def test_a_trial_is_an_ordinary_run_with_its_options_and_its_worth(begin):
+    search = begin()
+    result = search.work()
+    assert [trial.state for trial in result.trials] == ["complete"] * 3
+    for trial in result.trials:
+        folder = RunFolder.open(search.study.run_of(trial.number))
+        assert folder.manifest.status == "finished"
+        chosen = folder.manifest.config["training"]["learning_rate"]
+        assert chosen == trial.params["training.learning_rate"]
+        assert folder.json(OBJECTIVE)["values"] == {"mse": trial.values[0]}
+        history = folder.json("history.json")
+        best = history["epochs"][history["weights_epoch"] - 1]["validation"]
+        assert trial.values[0] == best["loss"]
+        assert trial.reports == {r["epoch"]: r["validation"]["mse"] for r in history["epochs"]}
+        assert (trial.notes["epochs"], trial.notes["of_epochs"]) == (3, 3)
+
+
+def test_a_study_that_was_interrupted_equals_one_that_was_not(begin):
+    whole = begin("whole").work()
+    seen = []
+
+    def interrupt(event):
+        if isinstance(event, EpochFinished):
+            seen.append(event.epoch)
+            if len(seen) in (2, 5):  # in the first trial, and in the second
+                raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            begin("broken", interrupt).work()
+    broken = begin("broken").work()
+    assert values_of(broken) == values_of(whole)
+    assert [trial.reports for trial in broken.trials] == [trial.reports for trial in whole.trials]
+
+
+def test_more_trials_equal_a_study_that_had_them_from_the_beginning(begin):
+    begin("more", trials=2).work()
+    assert values_of(begin("more", trials=4).work()) == values_of(begin("at-once", trials=4).work())
+
+
+def test_a_pruned_trial_is_marked_and_the_epochs_it_saved_are_told(begin):
+    told = []
+    search = begin(tell=told.append, trials=6, tuner={"pruner": "asha"})
+    result = search.work()
+    pruned = [trial for trial in result.trials if trial.state == "pruned"]
+    assert pruned
+    for trial in pruned:
+        assert RunFolder.open(search.study.run_of(trial.number)).manifest.status == "pruned"
+    ends = {event.number: event for event in told if isinstance(event, TrialFinished)}
+    assert all(ends[t.number].epochs < ends[t.number].of_epochs == 3 for t in pruned)
+    assert all(ends[t.number].values == t.values for t in result.trials)
+
+
+def test_a_failing_trial_is_recorded_with_its_reason(begin):
+    space = {"training.learning_rate": SearchChoice((1e30, 1e-3))}
+    search = begin(space=space, trials=6, tuner={"sampler": "random"}, failures=6)
+    result = search.work()
+    states = {t.params["training.learning_rate"]: t.state for t in result.trials}
+    assert states == {1e30: "failed", 1e-3: "complete"}
+    failed = next(trial for trial in result.trials if trial.state == "failed")
+    assert "loss" in failed.error
+    assert RunFolder.open(search.study.run_of(failed.number)).manifest.status == "failed"
+
+
+def test_too_many_failures_in_a_row_stop_the_study(begin):
+    space = {"training.learning_rate": SearchRange(1e30, 1e31)}
+    search = begin(space=space, trials=9, failures=2)
+    with pytest.raises(StudyError, match=r"for 2 trials in a row failed; the last one: .*loss"):
+        search.work()
+    assert [trial.state for trial in search.result().trials] == ["failed", "failed"]
+
+
+def test_several_objectives_are_measured_on_the_validation_images(begin):
+    search = begin(objectives=("mse", "knn", "linear", "nmi", "ssim"), trials=2)
+    told = []
+    search.tell = told.append
+    result = search.work()
+    assert result.directions == ("minimize", "maximize", "maximize", "maximize", "maximize")
+    for trial in result.trials:
+        mse, *shares = trial.values
+        assert 0 < mse < 0.2
+        assert all(0 < share < 1 for share in shares)
+    assert not any(isinstance(event, TrialReported) for event in told)
+    assert result.front
+
+
+def test_a_goal_of_generative_models(begin):
+    options = {"model.hidden": [16], "model.latent_dim": 2, "training.epochs": 1, "threads": 1}
+    goals = ("elbo", "active-dimensions")
+    search = begin(objectives=goals, trials=1, model="dense-vae", options=options)
+    (trial,) = search.work().trials
+    assert trial.state == "complete", trial.error
+    assert trial.values[1] in (0, 1, 2)
+    with pytest.raises(UserError, match="model 'conv-ae' is not generative"):
+        begin(objectives=goals)
+
+
+def test_a_trial_that_never_ends_is_given_up(begin):
+    search = begin(trials=1)
+    result = search.work()
+    log = search.study.run_of(0) / "events.jsonl"
+    started = next(line for line in log.read_text().splitlines() if '"RunStarted"' in line)
+    log.write_text(f"{started}\n" * 20 + '{"cut sho')
+    again = begin(trials=2)
+    again.study.run_of(0).rename(again.study.run_of(1))
+    record = again.work().trials[1]
+    assert record.state == "failed"
+    assert "begun 20 times" in record.error
+    assert json.loads((search.study.path / "study.json").read_text())["trials"] == 2
+    assert result.trials[0].state == "complete"
