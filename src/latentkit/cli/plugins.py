@@ -1,4 +1,4 @@
-"""``latentkit plugins list`` and ``latentkit plugins show``."""
+"""``latentkit plugins``: list, show, check."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from latentkit.cli.common import common_options, load_registry, print_json, print_rows
+from latentkit.cli.plugins_check import check_parts
 from latentkit.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -17,7 +18,10 @@ KINDS = ("model", "dataset", "corruption", "embedding", "tuner")
 
 @click.group("plugins")
 def command() -> None:
-    """List what is installed, and what each part can be told."""
+    """List what is installed, say what each part can be told, and check it."""
+
+
+command.add_command(check_parts)
 
 
 @command.command("list")

@@ -1,11 +1,11 @@
 """All checks of a plugin's parts as test cases of pytest, in three lines.
 
-    import pytest
-    from latentkit.testing.suites import part_cases
+import pytest
+from latentkit.testing.suites import part_cases
 
-    @pytest.mark.parametrize("case", part_cases("my-distribution"))
-    def test_the_contract(case):
-        case()
+@pytest.mark.parametrize("case", part_cases("my-distribution"))
+def test_the_contract(case):
+    case()
 """
 
 from __future__ import annotations
