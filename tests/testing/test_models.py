@@ -135,6 +135,9 @@ def test_the_fault_is_found(fault, faults_of):
 
 def test_what_is_not_tagged_generative_needs_no_samples(faults_of):
     assert faults_of("model", MODEL.replace("def sample", "def draw")) == {}
+
+
+def test_what_is_tagged_generative_needs_samples(faults_of):
     lacking = faults_of("model", MODEL.replace("def sample", "def draw"), tags=("generative",))
     assert "tagged generative and lacks" in lacking["check_model_has_its_methods"]
 

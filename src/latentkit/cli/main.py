@@ -25,7 +25,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explore": ("latentkit.cli.explore", "Draw what a run's latent space holds."),
     "runs": ("latentkit.cli.runs", "List runs, or show one."),
     "tune": ("latentkit.cli.tune", "Search for better options."),
-    "plugins": ("latentkit.cli.plugins", "List what is installed: models, data sets, maps."),
+    "plugins": (
+        "latentkit.cli.plugins",
+        "List what is installed, check it, and write a plugin of your own.",
+    ),
     "data": ("latentkit.cli.data", "List data sets, look at one, verify one."),
     "doctor": ("latentkit.cli.doctor", "Check the installation, and say how to mend it."),
     "completion": (

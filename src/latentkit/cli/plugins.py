@@ -1,4 +1,4 @@
-"""``latentkit plugins``: list, show, check."""
+"""``latentkit plugins``: list, show, check, new."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 
 from latentkit.cli.common import common_options, load_registry, print_json, print_rows
 from latentkit.cli.plugins_check import check_parts
+from latentkit.cli.plugins_new import new_plugin
 from latentkit.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -18,10 +19,11 @@ KINDS = ("model", "dataset", "corruption", "embedding", "tuner")
 
 @click.group("plugins")
 def command() -> None:
-    """List what is installed, say what each part can be told, and check it."""
+    """List what is installed, say what each part can be told, check it, and write a new one."""
 
 
 command.add_command(check_parts)
+command.add_command(new_plugin)
 
 
 @command.command("list")

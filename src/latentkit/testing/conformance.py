@@ -12,6 +12,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -171,7 +172,9 @@ def _with_storage(check: Callable[..., None]) -> Check:
 
     def check_tuner(subject: Subject) -> None:
         with tempfile.TemporaryDirectory(prefix="latentkit-") as folder:
-            check(subject.build, f"sqlite:///{folder}/study.db")
+            # Other processes make tuners too, so the function must be one that can be pickled.
+            make = partial(subject.part.target(), subject.options())
+            check(make, f"sqlite:///{folder}/study.db")
 
     check_tuner.__name__ = check.__name__
     return check_tuner
