@@ -21,7 +21,7 @@ from latentkit.plugin.events import (
     RunStarted,
     fan_out,
 )
-from latentkit.plugin.protocols import TrialPruned
+from latentkit.plugin.studies import TrialPruned
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.folder import RunFolder
 from latentkit.training.device import repeatable
