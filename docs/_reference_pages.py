@@ -28,6 +28,10 @@ _ENVIRONMENT = [
         "`LATENTKIT_PLUGINS`",
         "Distributions of third-party plugins that may load, by comma; set to nothing, none may.",
     ),
+    (
+        "`LATENTKIT_PLUGIN_FILES`",
+        "Files of plugins that are loaded too, as `--plugin` does; separated as those of `PATH`.",
+    ),
     ("`LATENTKIT_STRICT`", "`1` stops at a broken plugin instead of leaving it out."),
     ("`NO_COLOR`, `CI`", "Plain lines of progress, also on a terminal."),
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from textwrap import dedent
 
 import pytest
 
@@ -83,3 +85,17 @@ def test_what_cannot_be_checked_is_said_in_a_line(arguments, message, latentkit)
     ended = latentkit("plugins", "check", *arguments)
     assert ended.code == 2
     assert message in ended.error
+
+
+def test_a_plugin_in_a_single_file_is_listed_and_checked(latentkit, tmp_path):
+    file = tmp_path / "inverters.py"
+    file.write_text(dedent(PLUGIN).replace('"inverters:', '__name__ + ":'))
+    listed = latentkit("plugins", "list", "--plugin", file, "--kind", "corruption")
+    assert re.search(r"negative +Inverts +inverters\.py [0-9a-f]{12}", listed.out)
+    assert latentkit("plugins", "check", "negative", "--plugin", file).code == 0
+
+
+def test_a_plugin_file_that_is_not_there_ends_with_2(latentkit):
+    ended = latentkit("run", "--plugin", "none.py")
+    assert ended.code == 2
+    assert "none.py: No such file or directory" in ended.error

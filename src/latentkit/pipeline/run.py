@@ -12,6 +12,7 @@ from latentkit.errors import UserError
 from latentkit.pipeline.context import Workshop
 from latentkit.pipeline.environment import hardware, package_versions, plugin_versions
 from latentkit.pipeline.execute import Plan, execute
+from latentkit.pipeline.plugin_files import plugin_files
 from latentkit.pipeline.prepare import check_parts, prepare
 from latentkit.pipeline.stored import extended_config, stored_config
 from latentkit.pipeline.work import plan
@@ -60,6 +61,7 @@ def start_run(
         "versions": package_versions(),
         "hardware": hardware(config.run.device, config.run.threads),
         "plugins": plugin_versions(registry),
+        "plugin_files": plugin_files(registry),
     }
     label = f"{config.model.slug}-{config.dataset.slug}"
     if config.transfer is not None:
@@ -151,6 +153,8 @@ def add_embeddings(
         merged = {**old, **{part.label: part for part in config.embeddings}}
         config = replace(config, embeddings=tuple(merged.values()))
         check_parts(config, registry)
+        folder.manifest.plugin_files |= plugin_files(registry)
+        folder.manifest.write(folder.path)
         write_bytes(folder.path / CONFIG, config.to_toml().encode())
     return resume_run(path, registry, tell, data_dir)
 

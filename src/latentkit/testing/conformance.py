@@ -20,7 +20,7 @@ from typing import Any, Literal
 from latentkit.errors import UserError, did_you_mean
 from latentkit.registry.catalogue import Part
 from latentkit.registry.targets import missing_requirements
-from latentkit.testing.declarations import DECLARATION_CHECKS
+from latentkit.testing.declarations import DECLARATION_CHECKS, check_declaration_is_light
 from latentkit.testing.subject import Check, Subject
 
 Outcome = Literal["passed", "failed", "expected"]
@@ -43,7 +43,9 @@ class Result:
 
 def checks_of(part: Part) -> tuple[Check, ...]:
     """Return the checks that apply to a part, by its kind and its tags, in order."""
-    return (*DECLARATION_CHECKS, *_CHECKS_OF_KIND[part.spec.kind](part.spec.tags))
+    # A file that is a plugin may hold all that it declares.
+    light = () if part.plugin.file else (check_declaration_is_light,)
+    return (*light, *DECLARATION_CHECKS, *_CHECKS_OF_KIND[part.spec.kind](part.spec.tags))
 
 
 def check_part(

@@ -64,20 +64,20 @@ def check_options_round_trip(subject: Subject) -> None:
     """Options written as TOML or JSON are the same when they are read back."""
     options = subject.options()
     document = options.model_dump(mode="json", exclude_none=True)
-    ways = {
-        "TOML": lambda: tomllib.loads(tomli_w.dumps(document)),
-        "JSON": lambda: json.loads(json.dumps(document, allow_nan=False)),
+    read = {
+        "TOML": tomllib.loads(tomli_w.dumps(document)),
+        "JSON": json.loads(json.dumps(document, allow_nan=False)),
     }
-    for way, written_and_read in ways.items():
-        again = type(options).model_validate(written_and_read())
+    for way, values in read.items():
+        again = type(options).model_validate(values)
         claim(again == options, f"options differ after {way}: {again!r}, before {options!r}")
 
 
 def check_search_ranges_are_allowed(subject: Subject) -> None:
     """Whatever a tuner may try of an option is valid."""
     for name, domain, _ in search_domains(subject.part.options_type()):
-        choices = isinstance(domain, SearchChoice)
-        for value in domain.values if choices else (domain.low, domain.high):
+        ends = domain.values if isinstance(domain, SearchChoice) else (domain.low, domain.high)
+        for value in ends:
             try:
                 subject.options(**{name: value})
             except Exception as error:
@@ -106,7 +106,6 @@ def _heavy_imports(modules: tuple[str, ...]) -> tuple[str, ...]:
 
 
 DECLARATION_CHECKS: tuple[Check, ...] = (
-    check_declaration_is_light,
     check_target_is_found,
     check_defaults_are_valid,
     check_options_are_described,
