@@ -10,21 +10,19 @@ import pytest
 
 import latentkit as lk
 from latentkit.errors import IntegrityError
+from latentkit.pipeline.plugin_files import registry_of
+from latentkit.runs.manifest import Manifest
 
-PLUGIN = """
+MODEL = """
 import numpy as np
 import torch
-from latentkit.plugin import EmbeddingSpec, ModelSpec, hookimpl
+from latentkit.plugin import ModelSpec, hookimpl
 
 LATENTKIT_HOOKSPEC_VERSION = 1
 
 @hookimpl
 def latentkit_models():
     yield ModelSpec(name="flat-ae", summary="A linear one", target=f"{__name__}:build")
-
-@hookimpl
-def latentkit_embeddings():
-    yield EmbeddingSpec(name="first-two", summary="Two latents", target=f"{__name__}:first")
 
 class Flat(torch.nn.Module):
     latent_dim = 3
@@ -42,6 +40,15 @@ class Flat(torch.nn.Module):
 
 def build(options, image_shape):
     return Flat(image_shape)
+"""
+MAP = """
+from latentkit.plugin import EmbeddingSpec, hookimpl
+
+LATENTKIT_HOOKSPEC_VERSION = 1
+
+@hookimpl
+def latentkit_embeddings():
+    yield EmbeddingSpec(name="first-two", summary="Two latents", target=f"{__name__}:first")
 
 class First:
     def fit_transform(self, vectors):
@@ -52,72 +59,96 @@ def first(options, random_state):
 """
 
 
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("plugins") / "flat.py"
+    path.write_text(MODEL)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(model_file, tmp_path_factory):
+    """Return a run of a model out of a file, to be extended only."""
+    out = tmp_path_factory.mktemp("runs")
+    options = {"threads": 1}
+    return lk.run(model="flat-ae", plugins=[model_file], epochs=1, options=options, out=out)
+
+
 @pytest.fixture
-def file(tmp_path):
-    path = tmp_path / "flat.py"
-    path.write_text(PLUGIN)
+def map_file(tmp_path):
+    path = tmp_path / "first.py"
+    path.write_text(MAP)
     return path
 
 
 @pytest.fixture
-def run(file, tmp_path):
-    return lk.run(
-        model="flat-ae", plugins=[file], epochs=1, options={"threads": 1}, out=tmp_path / "runs"
-    )
+def manifest(map_file):
+    """Return the manifest of a run that was made with the map's file."""
+    known = {str(map_file): hashlib.sha256(MAP.encode()).hexdigest()}
+    facts = {"config": {}, "config_sha256": "", "seed": 0, "data_dir": "", "created": ""}
+    return Manifest(id="my-run", status="finished", plugin_files=known, **facts)
 
 
-def test_the_manifest_holds_path_and_sha256(run, file):
-    manifest = json.loads((run.path / "run.json").read_text())
-    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    assert manifest["plugin_files"] == {str(file): sha256}
-    assert manifest["plugins"]["flat.py"] == sha256[:12]
+def test_the_manifest_holds_path_and_sha256(run, model_file):
+    document = json.loads((run.path / "run.json").read_text())
+    sha256 = hashlib.sha256(MODEL.encode()).hexdigest()
+    assert document["plugin_files"] == {str(model_file): sha256}
+    assert document["plugins"]["flat.py"] == sha256[:12]
 
 
-def test_the_run_is_opened_resumed_and_given_a_map_without_naming_the_file_again(run):
+def test_the_run_is_opened_and_resumed_without_naming_the_file_again(run):
     assert lk.open(run.path).model.latent_dim == 3
-    longer = lk.resume(run.path, epochs=2)
-    assert len(longer.history) == 2
-    mapped = lk.embed(run.path, ["first-two"])
-    assert np.array_equal(mapped.coordinates("first-two"), mapped.latents("test")[:, :2])
-
-
-def test_a_file_that_changed_is_refused_and_what_needs_none_still_works(run, file):
-    file.write_text(PLUGIN + "# other\n")
-    with pytest.raises(IntegrityError, match=r"flat\.py, which has changed since"):
-        lk.resume(run.path, epochs=2)
-    opened = lk.open(run.path)
-    with pytest.raises(IntegrityError, match=r"flat\.py, which has changed since"):
-        _ = opened.model
-    assert opened.latents("test").shape == (360, 3)
-    assert [listed.id for listed in lk.list_runs(run.path.parent)] == [run.id]
-
-
-def test_a_file_that_is_gone_is_refused_and_one_that_was_moved_is_found(
-    run, file, tmp_path, monkeypatch
-):
-    moved = tmp_path / "elsewhere" / "other_name.py"
-    moved.parent.mkdir()
-    file.rename(moved)
-    with pytest.raises(IntegrityError, match=r"cannot be read .* say where it is with --plugin"):
-        lk.resume(run.path, epochs=2)
-    monkeypatch.setenv("LATENTKIT_PLUGIN_FILES", str(moved))
     assert len(lk.resume(run.path, epochs=2).history) == 2
 
 
-def test_a_map_out_of_a_file_is_remembered_by_a_run_that_was_made_without(
-    file, tmp_path, monkeypatch
-):
-    options = {"model.channels": [4], "model.hidden": [8], "threads": 1}
-    run = lk.run(epochs=1, options=options, out=tmp_path / "runs")
-    monkeypatch.setenv("LATENTKIT_PLUGIN_FILES", str(file))
-    lk.embed(run.path, ["first-two"])
-    monkeypatch.delenv("LATENTKIT_PLUGIN_FILES")
-    assert json.loads((run.path / "run.json").read_text())["plugin_files"][str(file)]
-    assert lk.resume(run.path).maps == ["first-two"]
-
-
-def test_a_transfer_knows_the_file_of_its_run(run, tmp_path, undrawn):
+def test_a_transfer_knows_the_file_of_its_run(run, model_file, tmp_path, undrawn):
     done = lk.transfer(
-        run.path, labels=50, epochs=1, embed=[], options={"threads": 1}, out=tmp_path / "transfers"
+        run.path, labels=50, epochs=1, embed=[], options={"threads": 1}, out=tmp_path
     )
-    assert json.loads((done.path / "run.json").read_text())["plugin_files"]
+    assert list(json.loads((done.path / "run.json").read_text())["plugin_files"]) == [
+        str(model_file)
+    ]
+
+
+def test_a_map_out_of_another_file_is_remembered_too(run, model_file, map_file, monkeypatch):
+    monkeypatch.setenv("LATENTKIT_PLUGIN_FILES", str(map_file))
+    mapped = lk.embed(run.path, ["first-two"])
+    assert np.array_equal(mapped.coordinates("first-two"), mapped.latents("test")[:, :2])
+    monkeypatch.delenv("LATENTKIT_PLUGIN_FILES")
+    document = json.loads((run.path / "run.json").read_text())
+    assert list(document["plugin_files"]) == [str(model_file), str(map_file)]
+    assert lk.open(run.path).config.embeddings[0].name == "first-two"
+
+
+def test_the_files_of_a_manifest_are_loaded(manifest):
+    assert registry_of(manifest).get("embedding", "first-two")
+
+
+def test_a_file_that_changed_is_refused(manifest, map_file):
+    map_file.write_text(MAP + "# other\n")
+    with pytest.raises(IntegrityError, match=r"run my-run .*first\.py, which has changed since"):
+        registry_of(manifest)
+
+
+def test_a_file_that_is_gone_is_refused_and_one_that_was_moved_is_found(
+    manifest, map_file, tmp_path, monkeypatch
+):
+    moved = map_file.rename(tmp_path / "other_name.py")
+    with pytest.raises(IntegrityError, match=r"cannot be read .* say where it is with --plugin"):
+        registry_of(manifest)
+    monkeypatch.setenv("LATENTKIT_PLUGIN_FILES", str(moved))
+    assert registry_of(manifest).get("embedding", "first-two")
+
+
+def test_what_needs_no_code_of_a_plugin_works_without_its_file(run, model_file):
+    content = model_file.read_text()
+    model_file.unlink()
+    try:
+        opened = lk.open(run.path)
+        assert opened.latents("test").shape == (360, 3)
+        assert opened.summary["model"] == "flat-ae"
+        assert [listed.id for listed in lk.list_runs(run.path.parent)] == [run.id]
+        with pytest.raises(IntegrityError, match=r"flat\.py, which cannot be read"):
+            _ = opened.model
+    finally:
+        model_file.write_text(content)
