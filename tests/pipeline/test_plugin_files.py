@@ -10,7 +10,8 @@ import pytest
 
 import latentkit as lk
 from latentkit.errors import IntegrityError
-from latentkit.pipeline.plugin_files import registry_of
+from latentkit.pipeline.plugin_files import check_plugin_files, registry_of
+from latentkit.registry.catalogue import default_registry
 from latentkit.runs.manifest import Manifest
 
 MODEL = """
@@ -122,6 +123,12 @@ def test_a_map_out_of_another_file_is_remembered_too(run, model_file, map_file, 
 
 def test_the_files_of_a_manifest_are_loaded(manifest):
     assert registry_of(manifest).get("embedding", "first-two")
+
+
+def test_a_run_is_not_gone_on_with_without_its_file(manifest, map_file):
+    with pytest.raises(IntegrityError, match=r"was made with plugin file .*: add  --plugin"):
+        check_plugin_files(manifest, default_registry())
+    check_plugin_files(manifest, default_registry([map_file]))
 
 
 def test_a_file_that_changed_is_refused(manifest, map_file):

@@ -23,13 +23,29 @@ def registry_of(manifest: Manifest) -> Registry:
     Raises:
         IntegrityError: a file is gone, or is not what it was.
     """
-    here = {file.sha256 for file in default_registry().files}
-    recorded = {
-        Path(p): sha256 for p, sha256 in manifest.plugin_files.items() if sha256 not in here
-    }
+    recorded = _not_loaded(manifest, default_registry())
     for path, sha256 in recorded.items():
         _check(path, sha256, manifest.id)
     return default_registry(recorded)
+
+
+def check_plugin_files(manifest: Manifest, registry: Registry) -> None:
+    """Refuse to go on with a run without the plugin files that it was made with.
+
+    Raises:
+        IntegrityError: one is not loaded.
+    """
+    for path, sha256 in _not_loaded(manifest, registry).items():
+        _check(path, sha256, manifest.id)
+        raise IntegrityError(
+            f"run {manifest.id} was made with plugin file {path}: add  --plugin {path}"
+        )
+
+
+def _not_loaded(manifest: Manifest, registry: Registry) -> dict[Path, str]:
+    """Return path and SHA-256 of the files that a run was made with and ``registry`` lacks."""
+    here = {file.sha256 for file in registry.files}
+    return {Path(p): sha256 for p, sha256 in manifest.plugin_files.items() if sha256 not in here}
 
 
 def _check(path: Path, sha256: str, run: str) -> None:

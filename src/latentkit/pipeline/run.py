@@ -12,7 +12,7 @@ from latentkit.errors import UserError
 from latentkit.pipeline.context import Workshop
 from latentkit.pipeline.environment import hardware, package_versions, plugin_versions
 from latentkit.pipeline.execute import Plan, execute
-from latentkit.pipeline.plugin_files import plugin_files
+from latentkit.pipeline.plugin_files import check_plugin_files, plugin_files
 from latentkit.pipeline.prepare import check_parts, prepare
 from latentkit.pipeline.stored import extended_config, stored_config
 from latentkit.pipeline.work import plan
@@ -98,6 +98,7 @@ def resume_run(
         LatentkitError: as `start_run`; `IntegrityError` where files of the run were changed.
     """
     folder = RunFolder.open(path)
+    check_plugin_files(folder.manifest, registry)
     with folder.writing():
         config = extended_config(folder, registry, overrides or {}, tell)
         tell(RunPreparing(tuple(stage.name for stage in stages(config))))
