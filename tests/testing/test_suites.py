@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from latentkit.errors import UserError
@@ -72,6 +73,14 @@ def test_a_name_is_a_part_or_a_distribution_and_a_kind_narrows_it():
     assert {case.subject.spec.name for case in part_cases("pca", "blur")} == {"pca", "blur"}
     models = part_cases("latentkit", kind="model")
     assert {case.subject.spec.kind for case in models} == {"model"}
+
+
+def test_a_data_set_of_the_users_files_is_checked_where_its_options_name_some(tmp_path):
+    path = tmp_path / "images.npz"
+    images = np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8)
+    np.savez(path, images=images)
+    for case in part_cases("npz", options={"npz": {"path": str(path)}}):
+        case()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from latentkit.errors import INTERRUPTED_EXIT_CODE, LatentkitError, UserError, d
 if TYPE_CHECKING:
     from latentkit.registry.catalogue import Registry
 
+KINDS = ("model", "dataset", "corruption", "embedding", "tuner")
 _ISSUES_HINT = "this is a bug of latentkit: please report it with what --debug prints"
 _debug = False
 

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from latentkit.cli.common import common_options, load_registry, print_json, print_rows
+from latentkit.cli.common import KINDS, common_options, load_registry, print_json, print_rows
 from latentkit.cli.plugins_check import check_parts
 from latentkit.cli.plugins_new import new_plugin
 from latentkit.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from latentkit.registry.catalogue import Part, Registry
-
-KINDS = ("model", "dataset", "corruption", "embedding", "tuner")
 
 
 @click.group("plugins")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from latentkit.cli.common import (
+    KINDS,
     common_options,
     load_registry,
     parse_options,
@@ -42,7 +43,7 @@ class _Checked:
 @click.argument("name", required=False)
 @click.option(
     "--kind",
-    type=click.Choice(("model", "dataset", "corruption", "embedding", "tuner")),
+    type=click.Choice(KINDS),
     help="Only parts of this kind.",
 )
 @click.option(
@@ -95,11 +96,12 @@ def _check(
     from latentkit.testing.conformance import check_part, why_left_out
 
     for number, (part, name) in enumerate(named, 1):
-        reason = why_left_out(part, data)
+        chosen = values.get(part.spec.name)
+        reason = why_left_out(part, chosen, data)
         results: list[Result] = []
         if not reason:
             click.echo(f"checking {part.spec.kind} {name} ({number} of {len(named)})", err=True)
-            results = check_part(part, options=values.get(part.spec.name), data=data)
+            results = check_part(part, options=chosen, data=data)
         yield _Checked(part, name, reason, results)
 
 

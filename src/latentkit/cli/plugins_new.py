@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from latentkit.cli.common import common_options
+from latentkit.cli.common import KINDS, common_options
 
 
 @click.command("new")
 @click.argument("name")
 @click.option(
     "--kind",
-    type=click.Choice(("model", "dataset", "corruption", "embedding", "tuner")),
+    type=click.Choice(KINDS),
     required=True,
     help="What the plugin offers.",
 )

@@ -96,17 +96,20 @@ def run_check(check: Check, subject: Subject, expected: str | None = None) -> Re
     return Result(name, "failed", f"it passes, and was expected to fail: {expected}")
 
 
-def why_left_out(part: Part, data: Path | None = None) -> str:
+def why_left_out(
+    part: Part, options: Mapping[str, Any] | None = None, data: Path | None = None
+) -> str:
     """Return why a part cannot be checked here, or the empty string.
 
     Args:
         part: from a registry.
+        options: to check it with; a data set out of the user's files is left out without any.
         data: the folder of data sets; what is downloaded is left out where there is none.
     """
     if missing := missing_requirements(part.spec):
         return f"needs {', '.join(missing)}"
-    if "local" in part.spec.tags:
-        return "reads files of the user"
+    if "local" in part.spec.tags and not options:
+        return "reads files of the user: say which by its options"
     if "download" in part.spec.tags and data is None:
         return "would be downloaded"
     return ""
