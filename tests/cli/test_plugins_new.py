@@ -12,15 +12,16 @@ import pytest
 
 from latentkit.registry import catalogue
 
-USES = {
-    "model": ("run", "--model", "fresh-one", "-o", "model.latent_dim=3", "-o", "model.width=8"),
-    "dataset": ("run", "--dataset", "fresh-one", "-o", "fresh-one.n_train=100"),
-    "corruption": ("run", "--corrupt", "fresh-one", "-o", "fresh-one.share=0.2"),
-    "embedding": ("run", "--embed", "fresh-one", "-o", "fresh-one.n_components=3"),
-    "tuner": ("tune", "--tuner", "fresh-one", "--trials", "2"),
-}
-SMALL = ("--epochs", "1", "-o", "threads=1")
-DENSE = ("--model", "dense-ae", "-o", "model.hidden=[8]", "-o", "model.latent_dim=3")
+KINDS = ("model", "dataset", "corruption", "embedding", "tuner")
+ALL_TOGETHER = (
+    "run --model new-model --dataset new-dataset --corrupt new-corruption --embed new-embedding"
+    " -o model.latent_dim=3 -o new-dataset.n_train=100 -o new-corruption.share=0.2"
+    " -o new-embedding.n_components=3 -o threads=1 --epochs 1"
+)
+STUDY = (
+    "tune --tuner new-tuner --model dense-ae --trials 2 --epochs 1"
+    " -o model.hidden=[8] -o model.latent_dim=3 -o threads=1"
+)
 
 
 @pytest.fixture
@@ -39,27 +40,39 @@ def install(tmp_path, monkeypatch):
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {root.name}\nVersion: 0.1.0")
         (info / "entry_points.txt").write_text(
-            f"[latentkit.plugins]\nfresh-one = {package.name}.plugin\n"
+            f"[latentkit.plugins]\n{root.name} = {package.name}.plugin\n"
         )
         invalidate_caches()
         catalogue._load.cache_clear()
 
     yield link
     catalogue._load.cache_clear()
-    for name in [name for name in sys.modules if name.startswith("latentkit_fresh_one")]:
+    for name in [name for name in sys.modules if name.startswith("latentkit_new_")]:
         del sys.modules[name]
 
 
-@pytest.mark.parametrize("kind", USES)
-def test_it_works_as_it_is(kind, latentkit, install, tmp_path):
-    if kind == "tuner":
-        pytest.importorskip("latentkit.testing.tuners")
-    ended = latentkit("plugins", "new", "fresh-one", "--kind", kind, "--out", tmp_path)
-    assert ended.code == 0
-    root = tmp_path / "latentkit-fresh-one"
-    assert f"pip install -e '{root}[test]'" in ended.out
-    install(root)
-    assert "fresh-one" in latentkit("plugins", "list", "--kind", kind, "--strict-plugins").out
+@pytest.fixture
+def written(latentkit, install, tmp_path):
+    """Return a function that writes and installs a plugin of a kind, and returns its folder."""
+
+    def write(kind: str) -> Path:
+        if kind == "tuner":
+            pytest.importorskip("latentkit.testing.tuners")
+        name = f"new-{kind}"
+        ended = latentkit("plugins", "new", name, "--kind", kind, "--out", tmp_path)
+        assert ended.code == 0, ended.err
+        root = tmp_path / f"latentkit-{name}"
+        assert f"pip install -e '{root}[test]'" in ended.out
+        install(root)
+        return root
+
+    return write
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_found_and_passes_its_own_tests(kind, latentkit, written):
+    root = written(kind)
+    assert f"new-{kind}" in latentkit("plugins", "list", "--strict-plugins").out
     tested = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=root,
@@ -69,8 +82,18 @@ def test_it_works_as_it_is(kind, latentkit, install, tmp_path):
         check=False,
     )
     assert tested.returncode == 0, tested.stdout
-    dense = () if kind == "model" else DENSE
-    ended = latentkit(*USES[kind], *dense, *SMALL)
+
+
+def test_one_of_each_kind_make_a_run(latentkit, written):
+    for kind in KINDS[:4]:
+        written(kind)
+    ended = latentkit(*ALL_TOGETHER.split())
+    assert ended.code == 0, ended.err
+
+
+def test_a_written_tuner_searches(latentkit, written):
+    written("tuner")
+    ended = latentkit(*STUDY.split())
     assert ended.code == 0, ended.err
 
 
