@@ -111,7 +111,7 @@ def why_left_out(
     if "local" in part.spec.tags and not options:
         return "reads files of the user: say which by its options"
     if "download" in part.spec.tags and data is None:
-        return "would be downloaded"
+        return "would be downloaded: say the folder of data sets"
     return ""
 
 
