@@ -23,10 +23,19 @@ COMMAND = "python docs/generate_reference.py"
 _BANNER = f"<!-- Written by '{COMMAND}' out of the source: do not edit. -->"
 _HELP_WIDTH = 88
 _ENVIRONMENT = [
+    (
+        "`LATENTKIT_STORAGE`",
+        "URL of the database of `latentkit tune`, where no `--storage` says otherwise: a password "
+        "in it is seen by nobody who lists processes.",
+    ),
     ("`LATENTKIT_DATA`", "The folder of data sets, where no `--data-dir` says otherwise."),
     (
         "`LATENTKIT_PLUGINS`",
         "Distributions of third-party plugins that may load, by comma; set to nothing, none may.",
+    ),
+    (
+        "`LATENTKIT_PLUGIN_FILES`",
+        "Files of plugins that are loaded too, as `--plugin` does; separated as those of `PATH`.",
     ),
     ("`LATENTKIT_STRICT`", "`1` stops at a broken plugin instead of leaving it out."),
     ("`NO_COLOR`, `CI`", "Plain lines of progress, also on a terminal."),

@@ -17,12 +17,26 @@ import numba
 
 import latentkit as lk
 from latentkit.errors import UserError
-from latentkit.registry.catalogue import default_registry
+from latentkit.registry.catalogue import Registry, default_registry
+from latentkit.registry.discovery import find_plugins
+from latentkit.testing.suites import part_cases
 
+INSTALLED = any(e.name == "pacmap" for e in entry_points(group="latentkit.plugins"))
 pytestmark = pytest.mark.skipif(
-    not [e for e in entry_points(group="latentkit.plugins") if e.name == "pacmap"],
+    not INSTALLED,
     reason="pip install ./plugins/latentkit-pacmap to test it",
 )
+
+
+def cases():
+    """Return the checks of embeddings, whatever plugins the developer has switched off."""
+    found = Registry(find_plugins())
+    return part_cases("latentkit-pacmap", registry=found) if INSTALLED else []
+
+
+@pytest.mark.parametrize("case", cases())
+def test_the_contract(case):
+    case()
 
 
 @pytest.fixture(autouse=True)

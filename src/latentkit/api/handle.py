@@ -26,12 +26,13 @@ from latentkit.pipeline.context import (
     load_weights,
 )
 from latentkit.pipeline.explored import ExploredRun
+from latentkit.pipeline.plugin_files import registry_of
 from latentkit.pipeline.stored import stored_config
 from latentkit.pipeline.summary import map_facts, summarise, summary_rows
 from latentkit.pipeline.transfers.building import trained_classifier
 from latentkit.pipeline.transfers.stages import FEATURES
 from latentkit.plugin.events import ignore
-from latentkit.registry.catalogue import Registry, default_registry
+from latentkit.registry.catalogue import Registry
 from latentkit.runs.folder import RunFolder
 
 
@@ -44,7 +45,11 @@ class Run:
 
     def __init__(self, folder: RunFolder, registry: Registry | None = None) -> None:
         self._folder = folder
-        self._registry = registry or default_registry()
+        self._given_registry = registry
+
+    @cached_property
+    def _registry(self) -> Registry:
+        return self._given_registry or registry_of(self._folder.manifest)
 
     @property
     def id(self) -> str:

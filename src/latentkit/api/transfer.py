@@ -13,6 +13,7 @@ from latentkit.api.request import Path_, read_document
 from latentkit.config import MODES, RunConfig, build_config
 from latentkit.errors import UserError, did_you_mean
 from latentkit.pipeline.context import MODEL
+from latentkit.pipeline.plugin_files import registry_of
 from latentkit.pipeline.run import Place, start_run
 from latentkit.pipeline.stored import stored_config
 from latentkit.plugin.events import Listener, ignore
@@ -78,8 +79,8 @@ def transfer(
     Raises:
         latentkit.errors.LatentkitError: of the kind that tells what is wrong.
     """
-    registry = default_registry()
     parent = None if run is None else _folder_of(run)
+    registry = default_registry() if parent is None else registry_of(parent.manifest)
     resolved = configure_transfer(
         registry,
         parent,

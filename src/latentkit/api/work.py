@@ -14,11 +14,13 @@ from latentkit.api.request import Path_, configure, read_document
 from latentkit.config import DEFAULT_DATASET
 from latentkit.pipeline.compare import compare_runs
 from latentkit.pipeline.execute import Plan
+from latentkit.pipeline.plugin_files import registry_of
 from latentkit.pipeline.run import Place, add_embeddings, resume_run, start_run
 from latentkit.pipeline.work import plan
 from latentkit.plugin.events import Listener, Notice, ignore
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs.folder import RunFolder, find_run, run_folders
+from latentkit.runs.manifest import read_manifest
 
 
 def run(
@@ -35,6 +37,7 @@ def run(
     config: Path_ | Mapping[str, Any] | None = None,
     out: Path_ = RUNS,
     data: Path_ | None = None,
+    plugins: Iterable[Path_] = (),
     listener: Listener = ignore,
 ) -> Run:
     """Train a model, encode the images, map the latents, measure both, and write a report.
@@ -53,12 +56,13 @@ def run(
         config: a TOML file or its content, under all of the above.
         out: the folder in which the run's own folder is made.
         data: the folder of data sets; ``LATENTKIT_DATA`` or the user's cache where None.
+        plugins: files of plugins that are not installed; the run knows them from then on.
         listener: is called with every `latentkit.plugin.events.Event`.
 
     Raises:
         latentkit.errors.LatentkitError: of the kind that tells what is wrong.
     """
-    registry = default_registry()
+    registry = default_registry(plugins)
     resolved = configure(
         registry,
         config=config,
@@ -98,10 +102,11 @@ def resume(
     Raises:
         latentkit.errors.UserError: epochs or options contradict the run.
     """
-    registry = default_registry()
+    found = find_run(os.fspath(path), RUNS)
+    registry = registry_of(read_manifest(found))
     overrides = {**({} if epochs is None else {"training.epochs": epochs}), **(options or {})}
     folder = resume_run(
-        find_run(os.fspath(path), RUNS),
+        found,
         registry,
         listener,
         given_data_dir(data),
@@ -133,9 +138,10 @@ def embed(
         data: where the data sets are, if they have moved.
         listener: is called with every event.
     """
-    registry = default_registry()
+    found = find_run(os.fspath(path), RUNS)
+    registry = registry_of(read_manifest(found))
     folder = add_embeddings(
-        find_run(os.fspath(path), RUNS),
+        found,
         names,
         options or {},
         registry,
@@ -207,8 +213,8 @@ def _done_again(
     listener: Listener,
     stages: Plan = plan,
 ) -> Run:
-    registry = default_registry()
     found = find_run(os.fspath(path), RUNS)
+    registry = registry_of(read_manifest(found))
     folder = resume_run(found, registry, listener, given_data_dir(data), stages, afresh=afresh)
     return Run(folder, registry)
 

@@ -16,6 +16,7 @@ from latentkit.errors import INTERRUPTED_EXIT_CODE, LatentkitError, UserError, d
 if TYPE_CHECKING:
     from latentkit.registry.catalogue import Registry
 
+KINDS = ("model", "dataset", "corruption", "embedding", "tuner")
 _ISSUES_HINT = "this is a bug of latentkit: please report it with what --debug prints"
 _debug = False
 
@@ -69,6 +70,15 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
             is_eager=True,
             callback=_set_variable("LATENTKIT_STRICT", "1"),
             help="Stop at a broken plugin instead of leaving it out.",
+        ),
+        click.option(
+            "--plugin",
+            metavar="FILE.py",
+            multiple=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_add_plugin_files,
+            help="Load a plugin out of a single file; may be given several times.",
         ),
     )
     for option in reversed(options):
@@ -137,6 +147,13 @@ def check_positive(ctx: click.Context, param: click.Parameter, value: int | None
 def _set_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     global _debug
     _debug = _debug or value
+
+
+def _add_plugin_files(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> None:
+    if value:
+        from latentkit.registry.files import add_to_environment
+
+        add_to_environment(value)
 
 
 def _set_variable(name: str, content: str) -> Callable[..., None]:

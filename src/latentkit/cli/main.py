@@ -26,7 +26,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("latentkit.cli.runs", "List runs, or show one."),
     "tune": ("latentkit.cli.tune", "Search for better options."),
     "studies": ("latentkit.cli.studies", "List studies, or show one."),
-    "plugins": ("latentkit.cli.plugins", "List what is installed: models, data sets, maps."),
+    "plugins": (
+        "latentkit.cli.plugins",
+        "List what is installed, check it, and write a plugin of your own.",
+    ),
     "data": ("latentkit.cli.data", "List data sets, look at one, verify one."),
     "doctor": ("latentkit.cli.doctor", "Check the installation, and say how to mend it."),
     "completion": (

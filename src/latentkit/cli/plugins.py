@@ -1,4 +1,4 @@
-"""``latentkit plugins list`` and ``latentkit plugins show``."""
+"""``latentkit plugins``: list, show, check, new."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from latentkit.cli.common import common_options, load_registry, print_json, print_rows
+from latentkit.cli.common import KINDS, common_options, load_registry, print_json, print_rows
+from latentkit.cli.plugins_check import check_parts
+from latentkit.cli.plugins_new import new_plugin
 from latentkit.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from latentkit.registry.catalogue import Part, Registry
 
-KINDS = ("model", "dataset", "corruption", "embedding", "tuner")
-
 
 @click.group("plugins")
 def command() -> None:
-    """List what is installed, and what each part can be told."""
+    """List what is installed, say what each part can be told, check it, and write a new one."""
+
+
+command.add_command(check_parts)
+command.add_command(new_plugin)
 
 
 @command.command("list")

@@ -254,7 +254,7 @@ class _LiveStudy:
     def _head(self, study: StudyStarted) -> RenderableType:
         tally = self._tally
         head = Table.grid(padding=(0, 2))
-        line = [
+        line: list[RenderableType] = [
             Text(f"study {study.study}", style="bold"),
             ProgressBar(total=study.trials, completed=tally.finished, width=24),
             Text(f"{tally.finished}/{study.trials}  {tally.summary()}"),

@@ -142,7 +142,7 @@ _SECONDS_A_MINUTE = 60
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @common_options
 @click.pass_context
-def command(context: click.Context, as_json: bool, quiet: bool, **asked: Any) -> None:
+def command(context: click.Context, /, as_json: bool, quiet: bool, **asked: Any) -> None:
     """Search for better options; each trial is a run, and the best one is made whole.
 
     \b

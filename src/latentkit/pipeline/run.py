@@ -12,6 +12,7 @@ from latentkit.errors import UserError
 from latentkit.pipeline.context import ImageShelf, Workshop
 from latentkit.pipeline.environment import hardware, package_versions, plugin_versions
 from latentkit.pipeline.execute import Plan, execute
+from latentkit.pipeline.plugin_files import check_plugin_files, plugin_files
 from latentkit.pipeline.prepare import check_parts, prepare
 from latentkit.pipeline.stored import extended_config, stored_config
 from latentkit.pipeline.work import plan
@@ -64,6 +65,7 @@ def start_run(
         "versions": package_versions(),
         "hardware": hardware(config.run.device, config.run.threads),
         "plugins": plugin_versions(registry),
+        "plugin_files": plugin_files(registry),
     }
     label = f"{config.model.slug}-{config.dataset.slug}"
     if config.transfer is not None:
@@ -103,6 +105,7 @@ def resume_run(
         LatentkitError: as `start_run`; `IntegrityError` where files of the run were changed.
     """
     folder = RunFolder.open(path)
+    check_plugin_files(folder.manifest, registry)
     with folder.writing():
         config = extended_config(folder, registry, overrides or {}, tell)
         tell(RunPreparing(tuple(stage.name for stage in stages(config))))
@@ -158,6 +161,8 @@ def add_embeddings(
         merged = {**old, **{part.label: part for part in config.embeddings}}
         config = replace(config, embeddings=tuple(merged.values()))
         check_parts(config, registry)
+        folder.manifest.plugin_files |= plugin_files(registry)
+        folder.manifest.write(folder.path)
         write_bytes(folder.path / CONFIG, config.to_toml().encode())
     return resume_run(path, registry, tell, data_dir)
 

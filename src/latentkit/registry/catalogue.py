@@ -16,8 +16,10 @@ from latentkit.registry.discovery import (
     FoundPlugin,
     PluginPolicy,
     find_plugins,
+    found_file,
     policy_from_environment,
 )
+from latentkit.registry.files import PluginFile, paths_from_environment, read_plugin_files
 from latentkit.registry.loading import LoadedPlugin, PluginLoader, Problem, guarded
 from latentkit.registry.targets import check_requirements, options_type, resolve_target, validate
 
@@ -64,12 +66,18 @@ class Registry:
     Args:
         found: the plugins to load, e.g. from `find_plugins`.
         policy: which of them may load.
+        files: plugins in single files; who names one wants it, so the policy does not count.
 
     Raises:
-        PluginError: the policy is strict and a plugin is broken.
+        PluginError: the policy is strict and a plugin is broken, or a file is.
     """
 
-    def __init__(self, found: Iterable[FoundPlugin], policy: PluginPolicy | None = None) -> None:
+    def __init__(
+        self,
+        found: Iterable[FoundPlugin],
+        policy: PluginPolicy | None = None,
+        files: Iterable[PluginFile] = (),
+    ) -> None:
         policy = policy or PluginPolicy()
         self._loader = PluginLoader()
         self.plugins: list[LoadedPlugin] = []
@@ -86,6 +94,12 @@ class Registry:
                 raise PluginError(str(loaded))
             else:
                 self.problems.append(loaded)
+        self.files = tuple(files)
+        for file in self.files:
+            loaded = self._loader.load(found_file(file))
+            if not isinstance(loaded, LoadedPlugin):
+                raise PluginError(f"plugin file {file.path} is {loaded.status}: {loaded.message}")
+            self.plugins.append(loaded)
 
     def parts(self, kind: str | None = None) -> list[Part]:
         """Return all parts, of one kind or of all, sorted by kind, name and distribution."""
@@ -145,14 +159,25 @@ def _means(name: str, part: Part) -> bool:
     return name in (part.spec.name, part.qualified_name)
 
 
-def default_registry() -> Registry:
+def default_registry(files: Iterable[str | os.PathLike[str]] = ()) -> Registry:
     """Return the registry of the installed plugins under the environment's policy.
 
-    Plugins are scanned and loaded once a process and policy.
+    Plugins are scanned and loaded once a process, policy and content of files.
+
+    Args:
+        files: plugins in single files, beside those of ``LATENTKIT_PLUGIN_FILES``.
+
+    Raises:
+        UserError: a file cannot be read.
+        PluginError: a file is broken, or a plugin is where the policy is strict.
     """
-    return _load(os.environ.get("LATENTKIT_PLUGINS"), os.environ.get("LATENTKIT_STRICT"))
+    return _load(
+        os.environ.get("LATENTKIT_PLUGINS"),
+        os.environ.get("LATENTKIT_STRICT"),
+        read_plugin_files([*paths_from_environment(), *files]),
+    )
 
 
 @functools.cache
-def _load(plugins: str | None, strict: str | None) -> Registry:
-    return Registry(find_plugins(), policy_from_environment())
+def _load(plugins: str | None, strict: str | None, files: tuple[PluginFile, ...]) -> Registry:
+    return Registry(find_plugins(), policy_from_environment(), files)

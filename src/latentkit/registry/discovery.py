@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import Distribution, distributions
+
+from latentkit.registry.files import PluginFile
 
 GROUP = "latentkit.plugins"
 HOME = "latentkit"
@@ -18,19 +20,21 @@ HOME = "latentkit"
 
 @dataclass(frozen=True, order=True)
 class FoundPlugin:
-    """An entry point that names a plugin.
+    """An entry point that names a plugin, or a file that is one.
 
     Args:
-        distribution: the installed distribution that names it, normalised (PEP 503).
+        distribution: the installed distribution that names it, normalised (PEP 503); a file's name.
         name: the entry point's name.
         module: the import path it points to, ``package.module`` or ``package.module:object``.
-        version: the distribution's version.
+        version: the distribution's version; the beginning of a file's SHA-256.
+        file: the file, where it is one.
     """
 
     distribution: str
     name: str
     module: str
     version: str
+    file: PluginFile | None = field(default=None, compare=False)
 
     @property
     def built_in(self) -> bool:
@@ -66,6 +70,12 @@ def policy_from_environment() -> PluginPolicy:
     if listed is not None:
         allow = frozenset(_normal(name) for name in listed.split(",") if name.strip())
     return PluginPolicy(allow, strict=os.environ.get("LATENTKIT_STRICT", "") not in ("", "0"))
+
+
+def found_file(file: PluginFile) -> FoundPlugin:
+    """Return the plugin in a file, as if a distribution of the file's name offered it."""
+    path = file.path
+    return FoundPlugin(path.name, path.stem, file.module, file.sha256[:12], file)
 
 
 def find_plugins() -> list[FoundPlugin]:

@@ -65,7 +65,7 @@ class PluginLoader:
     def load(self, found: FoundPlugin) -> LoadedPlugin | Problem:
         """Import, register and ask ``found``; whatever it does wrong becomes a `Problem`."""
         try:
-            plugin = EntryPoint(found.name, found.module, GROUP).load()
+            plugin = _imported(found)
             if problem := self._version_problem(found, plugin):
                 return problem
             self._register(found, plugin)
@@ -129,6 +129,12 @@ class PluginLoader:
                 _check_requires(spec)
                 specs.append(spec)
         return tuple(specs)
+
+
+def _imported(found: FoundPlugin) -> Any:
+    if found.file is not None:
+        return found.file.load()
+    return EntryPoint(found.name, found.module, GROUP).load()
 
 
 def _check_requires(spec: Spec) -> None:

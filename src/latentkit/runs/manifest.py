@@ -47,7 +47,8 @@ class Manifest(_Record):
     """The content of ``run.json``.
 
     ``config`` is the resolved configuration but for its embeddings, which may be added to
-    later, and ``config_sha256`` its hash. Times are in UTC.
+    later, and ``config_sha256`` its hash. ``plugins`` are versions by distribution,
+    ``plugin_files`` SHA-256 by absolute path. Times are in UTC.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=False, allow_inf_nan=False)
@@ -63,6 +64,7 @@ class Manifest(_Record):
     versions: dict[str, str] = Field(default_factory=dict)
     hardware: dict[str, Any] = Field(default_factory=dict)
     plugins: dict[str, str] = Field(default_factory=dict)
+    plugin_files: dict[str, str] = Field(default_factory=dict)
     writer: dict[str, Any] = Field(default_factory=dict)
     error: str = ""
     stages: dict[str, StageRecord] = Field(default_factory=dict)

@@ -105,14 +105,17 @@ def distribution(domain: SearchDomain) -> BaseDistribution:
     if not isinstance(domain, SearchRange):
         return CategoricalDistribution(tuple(map(_stored, domain.values)))
     if isinstance(domain.low, int) and isinstance(domain.high, int):
-        step = 1 if domain.step is None else int(domain.step)
-        high = domain.low + (domain.high - domain.low) // step * step
-        return IntDistribution(domain.low, high, log=domain.log, step=step)
+        return _of_whole_numbers(domain.low, domain.high, domain)
     low, high = float(domain.low), float(domain.high)
     if domain.step is not None:
         first, step = Decimal(repr(low)), Decimal(repr(domain.step))  # 0.5 + 3 * 0.4 is 1.7
         high = float(first + (Decimal(repr(high)) - first) // step * step)
     return FloatDistribution(low, high, log=domain.log, step=domain.step)
+
+
+def _of_whole_numbers(low: int, high: int, domain: SearchRange) -> BaseDistribution:
+    step = 1 if domain.step is None else int(domain.step)
+    return IntDistribution(low, low + (high - low) // step * step, log=domain.log, step=step)
 
 
 def read_params(params: Mapping[str, Any], space: Mapping[str, SearchDomain]) -> dict[str, Any]:

@@ -1,0 +1,201 @@
+"""Which checks a part has to pass, by its kind and its tags, and how it fares in each.
+
+from latentkit.registry.catalogue import default_registry
+from latentkit.testing.conformance import check_part
+
+part = default_registry().get("corruption", "my-noise")
+failures = [result for result in check_part(part) if result.outcome == "failed"]
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from latentkit.errors import UserError, did_you_mean
+from latentkit.registry.catalogue import Part
+from latentkit.registry.targets import missing_requirements
+from latentkit.testing.declarations import DECLARATION_CHECKS, check_declaration_is_light
+from latentkit.testing.subject import Check, Subject
+
+Outcome = Literal["passed", "failed", "expected"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a part fares in one check.
+
+    Args:
+        check: the name of the check's function.
+        outcome: ``expected`` is a failure that was expected.
+        reason: why it failed, or was expected to; empty where it passed.
+    """
+
+    check: str
+    outcome: Outcome
+    reason: str = ""
+
+
+def checks_of(part: Part) -> tuple[Check, ...]:
+    """Return the checks that apply to a part, by its kind and its tags, in order."""
+    # A file that is a plugin may hold all that it declares.
+    light = () if part.plugin.file else (check_declaration_is_light,)
+    return (*light, *DECLARATION_CHECKS, *_CHECKS_OF_KIND[part.spec.kind](part.spec.tags))
+
+
+def check_part(
+    part: Part,
+    *,
+    options: Mapping[str, Any] | None = None,
+    data: Path | None = None,
+    expected: Mapping[str, str] | None = None,
+) -> list[Result]:
+    """Run every check that applies to a part.
+
+    Args:
+        part: from a registry.
+        options: to check it with, where not its defaults.
+        data: the folder of data sets, for those that are downloaded or read there.
+        expected: the name of each check that is expected to fail, and why that is right. One
+            that passes all the same is reported as failed.
+
+    Raises:
+        UserError: ``expected`` names no check of the part, or gives no reason.
+    """
+    expected = expected or {}
+    checks = checks_of(part)
+    check_expectations(expected, checks)
+    subject = Subject(part, options or {}, data)
+    return [run_check(check, subject, expected.get(name_of(check))) for check in checks]
+
+
+def run_check(check: Check, subject: Subject, expected: str | None = None) -> Result:
+    """Run one check; whatever it raises becomes a `Result`.
+
+    Args:
+        check: a function that raises where the subject breaks its contract.
+        subject: what is checked.
+        expected: why the check is expected to fail; None where it is not.
+    """
+    name = name_of(check)
+    try:
+        check(subject)
+    except KeyboardInterrupt:
+        raise
+    # SystemExit too: what is checked is a plugin's code.
+    except BaseException as error:
+        fault = Result(name, "failed", _sentence(error))
+        return fault if expected is None else Result(name, "expected", expected)
+    if expected is None:
+        return Result(name, "passed")
+    return Result(name, "failed", f"it passes, and was expected to fail: {expected}")
+
+
+def why_left_out(
+    part: Part, options: Mapping[str, Any] | None = None, data: Path | None = None
+) -> str:
+    """Return why a part cannot be checked here, or the empty string.
+
+    Args:
+        part: from a registry.
+        options: to check it with; a data set out of the user's files is left out without any.
+        data: the folder of data sets; what is downloaded is left out where there is none.
+    """
+    if missing := missing_requirements(part.spec):
+        return f"needs {', '.join(missing)}"
+    if "local" in part.spec.tags and not options:
+        return "reads files of the user: say which by its options"
+    if "download" in part.spec.tags and data is None:
+        return "would be downloaded: say the folder of data sets"
+    return ""
+
+
+def check_expectations(expected: Mapping[str, str], checks: tuple[Check, ...]) -> None:
+    """Refuse an expected failure without a reason, or of a check that does not exist.
+
+    Raises:
+        UserError: there is one.
+    """
+    known = [name_of(check) for check in checks]
+    for name, reason in expected.items():
+        if name not in known:
+            raise UserError(
+                f"there is no check {name!r}{did_you_mean(name, known)}; there is "
+                f"{', '.join(known)}"
+            )
+        if not reason.strip():
+            raise UserError(f"say why {name} is expected to fail")
+
+
+def name_of(check: Check) -> str:
+    """Return the name by which a check is reported and expected to fail."""
+    return str(getattr(check, "__name__", check))
+
+
+def _model_checks(tags: frozenset[str]) -> tuple[Check, ...]:
+    from latentkit.testing.models import GENERATIVE_CHECKS, MODEL_CHECKS
+
+    return MODEL_CHECKS + (GENERATIVE_CHECKS if "generative" in tags else ())
+
+
+def _dataset_checks(tags: frozenset[str]) -> tuple[Check, ...]:
+    from latentkit.testing.datasets import DATASET_CHECKS
+
+    return DATASET_CHECKS
+
+
+def _corruption_checks(tags: frozenset[str]) -> tuple[Check, ...]:
+    from latentkit.testing.corruptions import CORRUPTION_CHECKS
+
+    return CORRUPTION_CHECKS
+
+
+def _embedding_checks(tags: frozenset[str]) -> tuple[Check, ...]:
+    from latentkit.testing import embeddings
+
+    places = "transductive" not in tags
+    return (
+        *embeddings.EMBEDDING_CHECKS,
+        *(embeddings.PLACING_CHECKS if places else ()),
+        *(embeddings.INVERSE_CHECKS if "inverse" in tags else ()),
+        *(embeddings.LINEAR_CHECKS if "linear" in tags and places else ()),
+    )
+
+
+def _tuner_checks(tags: frozenset[str]) -> tuple[Check, ...]:
+    checks = import_module("latentkit.testing.tuners").TUNER_CHECKS
+    return tuple(_with_storage(check) for check in checks)
+
+
+def _with_storage(check: Callable[..., None]) -> Check:
+    """Return a check of tuners, ``check(make, storage)``, as one of subjects."""
+
+    def check_tuner(subject: Subject) -> None:
+        with tempfile.TemporaryDirectory(prefix="latentkit-") as folder:
+            # Other processes make tuners too, so the function must be one that can be pickled.
+            make = partial(subject.part.target(), subject.options())
+            check(make, f"sqlite:///{folder}/study.db")
+
+    check_tuner.__name__ = check.__name__
+    return check_tuner
+
+
+def _sentence(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, AssertionError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+_CHECKS_OF_KIND: dict[str, Callable[[frozenset[str]], tuple[Check, ...]]] = {
+    "model": _model_checks,
+    "dataset": _dataset_checks,
+    "corruption": _corruption_checks,
+    "embedding": _embedding_checks,
+    "tuner": _tuner_checks,
+}

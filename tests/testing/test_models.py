@@ -1,0 +1,157 @@
+"""Each check of models finds the fault that it is there for, and no other check minds it."""
+
+from __future__ import annotations
+
+import pytest
+
+MODEL = """
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        latent_dim = 3
+        BETWEEN = None
+
+        def __init__(self, image_shape):
+            super().__init__()
+            self.image_shape = image_shape
+            pixels = image_shape[0] * image_shape[1] * image_shape[2]
+            self.encoder = nn.Linear(pixels, 3)
+            self.decoder = nn.Linear(3, pixels)
+
+        def encode(self, images):
+            return self.encoder(images.flatten(1))
+
+        def decode(self, latents):
+            return self.decoder(latents).sigmoid().unflatten(1, self.image_shape)
+
+        def loss(self, inputs, targets, *, step):
+            return {"loss": (self.decode(self.encode(inputs)) - targets).square().mean()}
+
+        def posterior(self, images):
+            mu = self.encode(images)
+            return mu, torch.zeros_like(mu)
+
+        def sample(self, n, generator=None):
+            return self.decode(torch.randn(n, 3, generator=generator))
+
+        def log_likelihood(self, images, samples):
+            return -images.flatten(1).sum(1)
+
+    def build(options, image_shape):
+        return Net(image_shape)
+"""
+FAULTS = {
+    "no loss": ("def loss", "def cost", "check_model_has_its_methods"),
+    "no torch module": ("nn.Module)", "object)", "check_model_has_its_methods"),
+    "one shape only": (
+        "nn.Linear(pixels, 3)",
+        "nn.Linear(784, 3)",
+        "check_images_of_any_shape",
+    ),
+    "latents of another size": ("latent_dim = 3", "latent_dim = 4", "check_images_of_any_shape"),
+    "unbounded images": (".sigmoid()", "", "check_decode_stays_between_0_and_1"),
+    "random latents": (
+        "return self.encoder(images.flatten(1))",
+        "return self.encoder(images.flatten(1)) + torch.rand(3)",
+        "check_encode_is_deterministic",
+    ),
+    "latents that depend on the batch": (
+        "return self.encoder(images.flatten(1))",
+        "return self.encoder((images - images.mean(0)).flatten(1))",
+        "check_encode_takes_each_image_by_itself",
+    ),
+    "weights of no seed": (
+        "def build(options, image_shape):",
+        "def build(options, image_shape):\n        torch.seed()",
+        "check_seed_decides_the_weights",
+    ),
+    "a seed of its own": (
+        "def build(options, image_shape):",
+        "def build(options, image_shape):\n        torch.manual_seed(42)",
+        "check_seed_decides_the_weights",
+    ),
+    "no term called loss": ('{"loss":', '{"mse":', "check_loss_terms"),
+    "a term that is no scalar": (".square().mean()", ".square()", "check_loss_terms"),
+    "a loss without a gradient": (".square().mean()", ".square().mean().detach()",
+                                  "check_loss_terms"),
+    "a loss that training raises": (
+        ".square().mean()}",
+        ".square().mean() * (1 + step)}",
+        "check_training_lowers_the_loss",
+    ),
+    "inputs that are changed": (
+        "return {",
+        "inputs.mul_(0.5)\n            return {",
+        "check_inputs_are_left_alone",
+    ),
+    "weights beside the state dict": (
+        "self.encoder = nn.Linear(pixels, 3)",
+        "self.encoder = nn.Linear(pixels, 3)\n            self.shift = torch.rand(3)",
+        "check_weights_survive_a_file",
+    ),
+    "features that are no rows": (
+        "def posterior",
+        "def features(self, images):\n            return images\n\n        def posterior",
+        "check_features_have_rows",
+    ),
+    "a mean that is not encoded": (
+        "mu = self.encode(images)",
+        "mu = self.encode(images) + 1",
+        "check_encode_is_the_posterior_mean",
+    ),
+    "samples of no generator": (
+        "generator=generator",
+        "generator=None",
+        "check_samples_follow_the_generator",
+    ),
+    "samples that are all alike": (
+        "torch.randn(n, 3, generator=generator)",
+        "torch.zeros(n, 3)",
+        "check_samples_follow_the_generator",
+    ),
+    "a likelihood of the batch": (
+        ".sum(1)",
+        ".sum()",
+        "check_log_likelihood_of_each_image",
+    ),
+}  # fmt: skip
+
+
+def test_a_good_model_passes(faults_of):
+    assert faults_of("model", MODEL, tags=("generative",)) == {}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_fault_is_found(fault, faults_of):
+    old, new, check = FAULTS[fault]
+    assert MODEL.count(old)
+    code = MODEL.replace(old, new)
+    if "self.shift" in new:
+        code = code.replace("return self.encoder(images.flatten(1))",
+                            "return self.encoder(images.flatten(1)) + self.shift")  # fmt: skip
+    assert check in faults_of("model", code, tags=("generative",))
+
+
+def test_what_is_not_tagged_generative_needs_no_samples(faults_of):
+    assert faults_of("model", MODEL.replace("def sample", "def draw")) == {}
+
+
+def test_what_is_tagged_generative_needs_samples(faults_of):
+    lacking = faults_of("model", MODEL.replace("def sample", "def draw"), tags=("generative",))
+    assert "tagged generative and lacks" in lacking["check_model_has_its_methods"]
+
+
+def test_a_warm_up_that_raises_the_loss_is_left_behind(faults_of):
+    code = MODEL.replace("BETWEEN = None", "warm_up_steps = 500").replace(
+        ".mean()}", ".mean() * min(1, (step + 1) / 500)}"
+    )
+    assert faults_of("model", code) == {}
+
+
+def test_weights_that_are_tied_survive(faults_of):
+    code = MODEL.replace(
+        "self.decoder = nn.Linear(3, pixels)",
+        "self.decoder = nn.Linear(3, pixels); self.twin = self.decoder",
+    )
+    assert faults_of("model", code) == {}
