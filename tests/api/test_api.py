@@ -135,7 +135,7 @@ def test_a_study_runs_trials_as_runs_and_goes_on(tmp_path):
     assert "model.latent_dim" not in study.best_params
     assert set(study.best_params) >= {"model.activation", "training.learning_rate"}
     best = study.best_run
-    assert best.history[-1]["validation"]["loss"] == study.result.best.value
+    assert best.history[-1]["validation"]["loss"] == study.result.best.values[0]
     assert best.config.model.options.activation == study.best_params["model.activation"]
     more = lk.tune(trials=3, **arguments)
     assert more.result.trials[:2] == study.result.trials

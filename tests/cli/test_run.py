@@ -123,7 +123,7 @@ def test_tune_finds_the_best_of_its_trials_and_goes_on_later(latentkit, small):
     assert len(first["trials"]) == 2
     again = json.loads(latentkit(*arguments).out)
     assert again["trials"] == first["trials"]
-    assert Path("studies/study/study.db").exists()
+    assert Path("studies/conv-ae-digits/study.db").exists()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
