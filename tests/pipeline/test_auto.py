@@ -13,7 +13,7 @@ def counted(n, rate=8e-3, **training):
 
 
 def test_small_sets_get_small_batches_and_more_epochs():
-    many, few = counted(48_000), counted(1_000)
+    many, few = counted(60_000), counted(1_000)
     assert (many.batch_size, many.epochs) == (256, 10)
     assert (few.batch_size, few.epochs) == (32, 50)
 
