@@ -65,6 +65,19 @@ def test_a_silent_worker_loses_its_trial_and_one_that_beats_does_not(storage, st
     assert states == [TrialState.WAITING, TrialState.RUNNING]
 
 
+def test_silence_counts_from_when_the_storage_answers_again(storage, study):
+    study.ask().set_user_attr(WORKER, {**this_worker(), "machine": "elsewhere"})
+    watch = Watch(storage, study, heartbeat=0.05)
+    watch.sweep()
+    time.sleep(0.3)
+    storage.lost_at = time.monotonic()
+    watch.sweep()
+    assert study.trials[0].state is TrialState.RUNNING
+    time.sleep(0.3)
+    watch.sweep()
+    assert study.trials[0].state is TrialState.WAITING
+
+
 def test_a_pulse_outlives_a_storage_that_fails(storage, study, monkeypatch):
     trial = study.ask()
     beats = []

@@ -115,6 +115,7 @@ class Watch:
         last, since = self._seen.get(trial.number, (None, now))
         if last != signs:
             since = now
+        since = max(since, self._storage.lost_at)  # nobody could give a sign meanwhile
         self._seen[trial.number] = (signs, since)
         return now - since > self._grace
 
