@@ -3,6 +3,7 @@ import sys
 import time
 
 import optuna
+import psutil
 import pytest
 from optuna.trial import TrialState
 
@@ -32,6 +33,14 @@ def test_this_process_is_there_and_one_that_ended_is_gone():
     )  # the number is another process's now
     assert not is_gone({**here, "machine": "elsewhere", "pid": int(ended.stdout)})
     assert not is_gone(None)
+
+
+def test_a_clock_that_is_set_ends_no_process(monkeypatch):
+    here = this_worker()
+    created, booted = psutil.Process.create_time, psutil.boot_time()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: created(process) + 3600)
+    monkeypatch.setattr(psutil, "boot_time", lambda: booted + 3600)
+    assert not is_gone(here)
 
 
 def test_a_trial_of_a_dead_process_waits_under_its_number(storage, study):
