@@ -14,6 +14,7 @@ from latentkit.api.handle import Run
 from latentkit.api.places import STUDIES, data_dir
 from latentkit.api.request import Path_, configure
 from latentkit.config import choose_part
+from latentkit.errors import UserError
 from latentkit.pipeline.context import ImageShelf
 from latentkit.pipeline.studies.outcome import (
     best_run,
@@ -28,13 +29,22 @@ from latentkit.plugin.options import SearchDomain
 from latentkit.plugin.studies import StudyResult
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs.folder import RunFolder
-from latentkit.tuning.folder import BEST_CONFIG, REPORT, StudyFolder, StudyPlan, find_study
+from latentkit.tuning.folder import (
+    BEST_CONFIG,
+    REPORT,
+    STUDY,
+    StudyFolder,
+    StudyPlan,
+    find_study,
+)
 from latentkit.tuning.goals import choose_goals
 from latentkit.tuning.ranges import parse_search
 from latentkit.tuning.space import search_space
 
 STORAGE_VARIABLE = "LATENTKIT_STORAGE"
+_TRIALS = 10
 _LATENT_DIM = "model.latent_dim"
+_BETA = "model.beta"
 _RECONSTRUCTION = ("loss", "mse", "psnr", "ssim")
 
 
@@ -173,10 +183,11 @@ def tune(
         latentkit.errors.LatentkitError: of the kind that tells what is wrong.
     """
     registry = default_registry()
-    url = storage or os.environ.get(STORAGE_VARIABLE)
     shelf = ImageShelf()
     if resume is not None:
-        folder = _resumed(Path(resume), Path(out), trials, url, data)
+        folder = StudyFolder.open(find_study(os.fspath(resume), Path(out)))
+        url = _storage_url(storage, folder.plan)
+        folder = _resumed(folder, trials, url, data)
     else:
         base = configure(
             registry,
@@ -189,8 +200,11 @@ def tune(
             seed=seed,
             device=device,
         )
+        path = Path(out) / _checked_name(name or f"{base.model.slug}-{base.dataset.slug}")
+        known = StudyFolder.open(path).plan if (path / STUDY).exists() else None
+        url = _storage_url(storage, known)
         plan = StudyPlan(
-            name=name or f"{base.model.slug}-{base.dataset.slug}",
+            name=path.name,
             config=replace(base, embeddings=()).as_dict(),
             space=search_space(base, registry, _domains(search or {}), [*fix, *(options or {})]),
             objectives=tuple(goal.name for goal in choose_goals(_listed(objective))),
@@ -198,12 +212,12 @@ def tune(
                 registry, "tuner", {"name": tuner, **(tuner_options or {})}
             ).as_dict(),
             data_dir=str(data_dir(data)),
-            storage=_public(url),
-            trials=trials or 10,
+            storage=_public(url) or (known.storage if known else ""),
+            trials=trials or (known.trials if known else _TRIALS),
         )
         plan = prepared(plan, registry, shelf)
-        Search(StudyFolder(Path(out) / plan.name, plan), registry, ignore, url).result()
-        folder = StudyFolder.begin(Path(out) / plan.name, plan)
+        Search(StudyFolder(path, plan), registry, ignore, url).result()
+        folder = StudyFolder.begin(path, plan)
     return _carry_out(Search(folder, registry, listener, url, shelf), seconds, workers, finish)
 
 
@@ -219,15 +233,13 @@ def open_study(path: Path_, *, out: Path_ = STUDIES, storage: str | None = None)
         latentkit.errors.UserError: there is no such study.
     """
     folder = StudyFolder.open(find_study(os.fspath(path), Path(out)))
-    url = storage or (os.environ.get(STORAGE_VARIABLE) if folder.plan.storage else None)
-    return Study(folder, default_registry(), url)
+    return Study(folder, default_registry(), _storage_url(storage, folder.plan))
 
 
 def _resumed(
-    reference: Path, out: Path, trials: int | None, url: str | None, data: Path_ | None
+    folder: StudyFolder, trials: int | None, url: str | None, data: Path_ | None
 ) -> StudyFolder:
     """Return a study that is there, with more trials or other places where they are given."""
-    folder = StudyFolder.open(find_study(os.fspath(reference), out))
     plan = folder.plan
     changed = replace(
         plan,
@@ -269,15 +281,8 @@ def _carry_out(search: Search, seconds: float | None, workers: int, finish: bool
 
 def _advice(plan: StudyPlan) -> list[Notice]:
     notices = []
-    if _LATENT_DIM in plan.space and set(plan.objectives) <= {*_RECONSTRUCTION}:
-        notices.append(
-            Notice(
-                "latent-dim-searched",
-                "more latent dimensions always reconstruct better, so the most of them will win: "
-                "fix their number (-o model.latent_dim=16), or add an objective such as knn",
-                "info",
-            )
-        )
+    if set(plan.objectives) <= {*_RECONSTRUCTION}:
+        notices += _foregone(plan)
     if len(plan.objectives) > 1:
         notices.append(
             Notice("not-pruned", "with several objectives every trial is run to its end", "info")
@@ -288,6 +293,41 @@ def _advice(plan: StudyPlan) -> list[Notice]:
                 "not-pruned",
                 f"objective {plan.objectives[0]!r} is measured at the end of a trial, so every "
                 f"trial is run to its end",
+                "info",
+            )
+        )
+    return notices
+
+
+def _foregone(plan: StudyPlan) -> list[Notice]:
+    """Say of options that are searched which end of their range will win in any case."""
+    notices = []
+    if _LATENT_DIM in plan.space:
+        notices.append(
+            Notice(
+                "latent-dim-searched",
+                "more latent dimensions always reconstruct better, so the most of them will win: "
+                "fix their number (-o model.latent_dim=16), or add an objective such as knn",
+                "info",
+            )
+        )
+    if _BETA in plan.space:
+        notices.append(
+            Notice(
+                "beta-searched",
+                "the less the KL weighs, the less the loss is, so the least beta will win: fix it "
+                "(-o model.beta=1), or choose an objective such as elbo or knn",
+                "info",
+            )
+        )
+    corruptions = {part["name"] for part in plan.config.get("corruption", ())}
+    strengths = [key for key in plan.space if key.rpartition(".")[0] in corruptions]
+    if strengths:
+        notices.append(
+            Notice(
+                "corruption-searched",
+                f"what is less corrupted is better reconstructed, so the weakest corruption will "
+                f"win: fix its strength (--fix {strengths[0]}), or choose an objective such as knn",
                 "info",
             )
         )
@@ -305,8 +345,33 @@ def _listed(objective: str | Sequence[str]) -> tuple[str, ...]:
     return (objective,) if isinstance(objective, str) else tuple(objective)
 
 
+def _checked_name(name: str) -> str:
+    if Path(name).name != name or name == "..":
+        raise UserError(f"study name {name!r} is no name of a folder: put folders into --out")
+    return name
+
+
+def _storage_url(given: str | None, known: StudyPlan | None) -> str | None:
+    """Return where trials are stored; None for where the study's plan says.
+
+    ``LATENTKIT_STORAGE`` does not move a study whose trials lie in its folder.
+    """
+    url = given
+    if not url and (known is None or known.storage):
+        url = os.environ.get(STORAGE_VARIABLE)
+    return _absolute(url) if url else None
+
+
+def _absolute(url: str) -> str:
+    """Let the URL of a file hold from any folder."""
+    of_file = re.fullmatch(r"(sqlite[^:/]*:///)(?!file:|:memory:)([^?]+)(.*)", url)
+    return f"{of_file[1]}{Path(of_file[2]).absolute()}{of_file[3]}" if of_file else url
+
+
 def _public(url: str | None) -> str:
     """Return a storage's URL without its password, as it may be written down."""
     if not url:
         return ""
-    return re.sub(r"(//[^:/@]+):.*@", r"\1@", url)
+    address, _, query = re.sub(r"^([^:/]+://[^:/@]*):[^@]*@", r"\1@", url).partition("?")
+    kept = [part for part in query.split("&") if part and "password" not in part.split("=")[0]]
+    return f"{address}?{'&'.join(kept)}" if kept else address

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from latentkit.config import RunConfig, build_config
-from latentkit.errors import LatentkitError, LockedError
+from latentkit.errors import LatentkitError, LockedError, StorageError, UserError
 from latentkit.pipeline.context import HISTORY, ImageShelf
 from latentkit.pipeline.run import Place, resume_run, start_run
 from latentkit.pipeline.stages import Stage
+from latentkit.pipeline.stored import stored_config
 from latentkit.pipeline.studies.measure import OBJECTIVE, objective_stage
 from latentkit.pipeline.work import training_plan
 from latentkit.plugin.events import (
@@ -35,7 +36,8 @@ from latentkit.runs.manifest import NAME
 from latentkit.tuning.folder import StudyFolder, trial_name
 from latentkit.tuning.goals import Goal
 
-_MOST_STARTS = 20
+_MOST_STARTS = 20  # without a new epoch in between
+_COMPARED = ("seed", "split", "model", "dataset", "corruption", "training")
 _SECONDS_BETWEEN_TRIES = 1.0
 _MOST_SECONDS_LOCKED = 600.0
 
@@ -73,6 +75,7 @@ class TrialRunner:
         Raises:
             TrialPruned: the tuner gave the trial up.
             StudyStopped: too many trials in a row failed.
+            StorageError: the disk is full, or the tuner's storage is lost; the trial can go on.
             Exception: whatever made the trial fail.
         """
         began = time.perf_counter()
@@ -94,6 +97,8 @@ class TrialRunner:
         except TrialPruned:
             self._failed_in_a_row = 0
             finished("pruned")
+            raise
+        except StorageError:
             raise
         except Exception as error:
             reason = _reason(error)
@@ -132,9 +137,10 @@ class TrialRunner:
         if not (path / NAME).is_file():
             place = Place(self._study.runs, data, trial_name(number), self._shelf)
             return start_run(config, self._registry, place, tell, stages)
-        starts = sum(record["event"] == RunStarted.__name__ for record in _events(path))
+        starts = _vain_starts(path)
         if starts >= _MOST_STARTS:
             raise RuntimeError(f"it was begun {starts} times and never came to an end")
+        _check_same(path, config, self._registry)
         return resume_run(path, self._registry, tell, data, stages, shelf=self._shelf)
 
 
@@ -174,6 +180,35 @@ class _Watch:
         value = validation[self._goal.term]
         self._tell(TrialReported(self._trial.number, epoch, self.epochs, value))
         self._trial.report(epoch, value)
+
+
+def _check_same(path: Path, asked: RunConfig, registry: Registry) -> None:
+    """Refuse to go on with a run of other options, which another study left.
+
+    Raises:
+        UserError: naming a part that differs.
+    """
+    wanted, found = asked.identity(), stored_config(RunFolder.open(path), registry).identity()
+    for option, value in wanted["training"].items():
+        if value == "auto":
+            wanted["training"][option] = found["training"][option]
+    for part in _COMPARED:
+        if wanted.get(part) != found.get(part):
+            raise UserError(
+                f"{path} holds a run of another study, whose options of {part} differ: move the "
+                f"study's folder away, or choose another --name"
+            )
+
+
+def _vain_starts(path: Path) -> int:
+    """Return how often a run was begun since it last came further than before."""
+    starts, furthest = 0, 0
+    for record in _events(path):
+        if record["event"] == RunStarted.__name__:
+            starts += 1
+        elif record["event"] == EpochFinished.__name__ and record["epoch"] > furthest:
+            starts, furthest = 0, record["epoch"]
+    return starts
 
 
 def _told_before(path: Path) -> dict[int, Mapping[str, float]]:
