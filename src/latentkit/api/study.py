@@ -28,12 +28,21 @@ from latentkit.plugin.options import SearchDomain
 from latentkit.plugin.studies import StudyResult
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs.folder import RunFolder
-from latentkit.tuning.folder import BEST_CONFIG, REPORT, StudyFolder, StudyPlan, find_study
+from latentkit.tuning.folder import (
+    BEST_CONFIG,
+    REPORT,
+    STUDY,
+    StudyFolder,
+    StudyPlan,
+    check_study_name,
+    find_study,
+)
 from latentkit.tuning.goals import choose_goals
 from latentkit.tuning.ranges import parse_search
 from latentkit.tuning.space import search_space
 
 STORAGE_VARIABLE = "LATENTKIT_STORAGE"
+_TRIALS = 10
 _LATENT_DIM = "model.latent_dim"
 _RECONSTRUCTION = ("loss", "mse", "psnr", "ssim")
 
@@ -161,8 +170,9 @@ def tune(
         tuner_options: the tuner's options.
         name: of the study and its folder; ``<model>-<dataset>`` where None.
         workers: processes of this machine that run trials.
-        storage: SQLAlchemy URL of a database that workers of several machines share;
-            ``LATENTKIT_STORAGE``, or a file in the study's folder where None.
+        storage: SQLAlchemy URL of a database that workers of several machines share; where None,
+            that which the study has, and for a new one ``LATENTKIT_STORAGE``, or a file in its
+            folder.
         resume: a study's folder or name: go on with it as it was begun.
         finish: make the best trial's run whole (latents, card, report) at the end.
         out: the folder of studies.
@@ -173,10 +183,11 @@ def tune(
         latentkit.errors.LatentkitError: of the kind that tells what is wrong.
     """
     registry = default_registry()
-    url = storage or os.environ.get(STORAGE_VARIABLE)
     shelf = ImageShelf()
     if resume is not None:
-        folder = _resumed(Path(resume), Path(out), trials, url, data)
+        folder = StudyFolder.open(find_study(os.fspath(resume), Path(out)))
+        url = _storage_url(storage, folder.plan)
+        folder = _resumed(folder, trials, url, data)
     else:
         base = configure(
             registry,
@@ -189,8 +200,13 @@ def tune(
             seed=seed,
             device=device,
         )
+        name = f"{base.model.slug}-{base.dataset.slug}" if name is None else name
+        check_study_name(name)
+        path = Path(out) / name
+        known = StudyFolder.open(path).plan if (path / STUDY).exists() else None
+        url = _storage_url(storage, known)
         plan = StudyPlan(
-            name=name or f"{base.model.slug}-{base.dataset.slug}",
+            name=name,
             config=replace(base, embeddings=()).as_dict(),
             space=search_space(base, registry, _domains(search or {}), [*fix, *(options or {})]),
             objectives=tuple(goal.name for goal in choose_goals(_listed(objective))),
@@ -198,12 +214,12 @@ def tune(
                 registry, "tuner", {"name": tuner, **(tuner_options or {})}
             ).as_dict(),
             data_dir=str(data_dir(data)),
-            storage=_public(url),
-            trials=trials or 10,
+            storage=_public(url) or (known.storage if known else ""),
+            trials=trials or (known.trials if known else _TRIALS),
         )
         plan = prepared(plan, registry, shelf)
-        Search(StudyFolder(Path(out) / plan.name, plan), registry, ignore, url).result()
-        folder = StudyFolder.begin(Path(out) / plan.name, plan)
+        Search(StudyFolder(path, plan), registry, ignore, url).result()
+        folder = StudyFolder.begin(path, plan)
     return _carry_out(Search(folder, registry, listener, url, shelf), seconds, workers, finish)
 
 
@@ -219,15 +235,23 @@ def open_study(path: Path_, *, out: Path_ = STUDIES, storage: str | None = None)
         latentkit.errors.UserError: there is no such study.
     """
     folder = StudyFolder.open(find_study(os.fspath(path), Path(out)))
-    url = storage or (os.environ.get(STORAGE_VARIABLE) if folder.plan.storage else None)
-    return Study(folder, default_registry(), url)
+    return Study(folder, default_registry(), _storage_url(storage, folder.plan))
+
+
+def _storage_url(given: str | None, known: StudyPlan | None) -> str | None:
+    """Return a storage's URL with its password; None for the study's own.
+
+    A study whose record is a file of its folder keeps it, whatever the environment says.
+    """
+    if given or (known is not None and not known.storage):
+        return given
+    return os.environ.get(STORAGE_VARIABLE)
 
 
 def _resumed(
-    reference: Path, out: Path, trials: int | None, url: str | None, data: Path_ | None
+    folder: StudyFolder, trials: int | None, url: str | None, data: Path_ | None
 ) -> StudyFolder:
-    """Return a study that is there, with more trials or other places where they are given."""
-    folder = StudyFolder.open(find_study(os.fspath(reference), out))
+    """Return a study with more trials or other places where they are given."""
     plan = folder.plan
     changed = replace(
         plan,

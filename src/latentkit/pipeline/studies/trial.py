@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from latentkit.config import RunConfig, build_config
-from latentkit.errors import LatentkitError, LockedError
+from latentkit.errors import IntegrityError, LatentkitError, LockedError
 from latentkit.pipeline.context import HISTORY, ImageShelf
 from latentkit.pipeline.run import Place, resume_run, start_run
 from latentkit.pipeline.stages import Stage
+from latentkit.pipeline.stored import stored_config
 from latentkit.pipeline.studies.measure import OBJECTIVE, objective_stage
 from latentkit.pipeline.work import training_plan
 from latentkit.plugin.events import (
@@ -34,6 +35,7 @@ from latentkit.runs.folder import EVENTS, RunFolder
 from latentkit.runs.manifest import NAME
 from latentkit.tuning.folder import StudyFolder, trial_name
 from latentkit.tuning.goals import Goal
+from latentkit.tuning.ranges import option_of
 
 _MOST_STARTS = 20
 _SECONDS_BETWEEN_TRIES = 1.0
@@ -132,10 +134,22 @@ class TrialRunner:
         if not (path / NAME).is_file():
             place = Place(self._study.runs, data, trial_name(number), self._shelf)
             return start_run(config, self._registry, place, tell, stages)
+        self._check_is_of_trial(RunFolder.open(path), config)
         starts = sum(record["event"] == RunStarted.__name__ for record in _events(path))
         if starts >= _MOST_STARTS:
             raise RuntimeError(f"it was begun {starts} times and never came to an end")
         return resume_run(path, self._registry, tell, data, stages, shelf=self._shelf)
+
+    def _check_is_of_trial(self, folder: RunFolder, config: RunConfig) -> None:
+        """Refuse a run that a study of another record left here under the trial's name."""
+        stored = stored_config(folder, self._registry)
+        for key in self._study.plan.space:
+            here, asked = option_of(stored, key), option_of(config, key)
+            if here != asked:
+                raise IntegrityError(
+                    f"{folder.path} is the run of another trial ({key} is {here}, not {asked}): "
+                    f"move it away, or choose another --name"
+                )
 
 
 class _Watch:
