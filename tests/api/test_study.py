@@ -5,9 +5,10 @@ import json
 import pytest
 
 import latentkit as lk
-from latentkit.api.study import STORAGE_VARIABLE, _absolute, _public
+from latentkit.api.study import STORAGE_VARIABLE
 from latentkit.errors import UserError
 from latentkit.plugin.events import Notice
+from latentkit.tuning.urls import absolute_url, public_url
 
 SMALL = {
     "options": {"model.channels": [4], "model.hidden": [16], "model.latent_dim": 2, "threads": 1},
@@ -85,11 +86,11 @@ def test_a_search_whose_end_is_foregone_is_said_to_be_so(tune):
     ],
 )
 def test_no_password_is_written_down(url, public):
-    assert _public(url) == public
+    assert public_url(url) == public
 
 
 def test_the_url_of_a_file_holds_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert _absolute("sqlite:///a b.db?timeout=3") == f"sqlite:///{tmp_path}/a b.db?timeout=3"
+    assert absolute_url("sqlite:///a b.db?timeout=3") == f"sqlite:///{tmp_path}/a b.db?timeout=3"
     for url in ("sqlite:////data/s.db", "sqlite:///:memory:", "postgresql://host/db"):
-        assert _absolute(url) == url
+        assert absolute_url(url) == url

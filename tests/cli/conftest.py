@@ -6,6 +6,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from latentkit.cli import common
@@ -68,4 +69,34 @@ def finished(finished_once, latentkit, tmp_path):
     """Return a copy of a finished run in ./runs, to be harmed at will."""
     copy = tmp_path / "here" / "runs" / finished_once.name
     shutil.copytree(finished_once, copy)
+    return copy
+
+
+@pytest.fixture
+def own_images(tmp_path):
+    """Return a function that writes a data set of one's own, and its options."""
+
+    def write(labels, shape=(8, 8), name="mine"):
+        images = np.random.default_rng(0).integers(0, 256, (60, *shape), np.uint8)
+        path = tmp_path / f"{name}.npz"
+        np.savez(path, images=images, **({} if labels is None else {"labels": labels}))
+        return ("--dataset", "npz", "-o", f"npz.path={path}")
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def studied_once(tmp_path_factory):
+    """Return the folder of a study of two trials, of which one completed and one was pruned."""
+    import latentkit as lk
+
+    out = tmp_path_factory.mktemp("studied")
+    return lk.tune(trials=2, epochs=1, options=OPTIONS, finish=False, out=out).path
+
+
+@pytest.fixture
+def studied(studied_once, latentkit, tmp_path):
+    """Return a copy of a study in ./studies, to be harmed at will."""
+    copy = tmp_path / "here" / "studies" / studied_once.name
+    shutil.copytree(studied_once, copy)
     return copy

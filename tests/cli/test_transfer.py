@@ -17,19 +17,6 @@ def transferred(latentkit, *arguments):
     return Path(ended.out.strip())
 
 
-@pytest.fixture
-def own_images(tmp_path):
-    """Return a function that writes a data set of one's own, and its options."""
-
-    def write(labels, shape=(8, 8), name="mine"):
-        images = np.random.default_rng(0).integers(0, 256, (60, *shape), np.uint8)
-        path = tmp_path / f"{name}.npz"
-        np.savez(path, images=images, **({} if labels is None else {"labels": labels}))
-        return ("--dataset", "npz", "-o", f"npz.path={path}")
-
-    return write
-
-
 def test_a_transfer_is_a_run_that_names_its_parent(latentkit, finished):
     ended = latentkit(
         "transfer", "last", "--labels", "10%", "--epochs", "2", "-o", "threads=1", "--embed", "pca",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +36,8 @@ from latentkit.plugin.events import (
 )
 
 _MOST_ROWS = 12
+_BAR, _LEAST_BAR, _GAP = 24, 4, 2
+_VALUE_WIDTH = 12
 _STYLES = {"complete": "green", "pruned": "dim", "failed": "red", "running": "bold"}
 
 
@@ -72,6 +74,11 @@ class _Row:
     @property
     def value_text(self) -> str:
         return "  ".join(f"{value:.5g}" for value in self.values)
+
+    def value_texts(self, objectives: int) -> list[str]:
+        """Return a text for each objective, empty where there is no value yet."""
+        known = [f"{value:.5g}" for value in self.values]
+        return [*known, *[""] * (objectives - len(known))]
 
     @property
     def epochs_text(self) -> str:
@@ -113,13 +120,18 @@ class _Tally:
                 return row
         return None
 
+    @property
+    def all(self) -> list[_Row]:
+        """The trials, in a list of their own: the table is drawn in a thread of its own."""
+        return list(self.rows.values())
+
     def count(self, state: str) -> int:
-        return sum(row.state == state for row in self.rows.values())
+        return sum(row.state == state for row in self.all)
 
     @property
     def best(self) -> _Row | None:
         """The completed trial that is best by the first objective."""
-        done = [row for row in self.rows.values() if row.state == "complete" and row.values]
+        done = [row for row in self.all if row.state == "complete" and row.values]
         sign = -1 if self.study and self.study.maximised[0] else 1
         return min(done, key=lambda row: sign * row.values[0], default=None)
 
@@ -135,7 +147,7 @@ class _Tally:
     @property
     def saved_epochs(self) -> int:
         """Epochs that pruning made needless."""
-        return sum(row.epochs - row.epoch for row in self.rows.values() if row.state == "pruned")
+        return sum(row.epochs - row.epoch for row in self.all if row.state == "pruned")
 
     @property
     def seconds_to_go(self) -> float | None:
@@ -224,7 +236,7 @@ class _LiveStudy:
         row = self._tally.take(event)
         match event:
             case Notice():
-                self._console.print(notice_line(event), markup=False)
+                self._say(notice_line(event), "yellow" if event.level == "warning" else "cyan")
             case StageStarted() if self._tally.count("running"):
                 self._doing = event.stage
             case BatchFinished():
@@ -232,7 +244,11 @@ class _LiveStudy:
             case RunPreparing() if self._tally.is_over:
                 self._hand_over(event)
         if isinstance(event, TrialFinished) and row is not None and row.state == "failed":
-            self._console.print(f"trial {row.number} failed: {row.error}", markup=False)
+            self._say(f"trial {row.number} failed: {row.error}", "red")
+
+    def _say(self, line: str, style: str) -> None:
+        """Print a line above the table."""
+        self._console.print(line, style=style, soft_wrap=True, markup=False, highlight=False)
 
     def _hand_over(self, event: Event) -> None:
         """Leave the table standing, and show the run that comes after it."""
@@ -246,20 +262,21 @@ class _LiveStudy:
         study, tally = self._tally.study, self._tally
         if study is None:
             return Text("loading packages and images", style="dim")
-        parts: list[RenderableType] = [self._head(study), self._table()]
+        parts: list[RenderableType] = [self._head(study), self._table(study.objectives)]
         if self._doing:
             parts.append(Text(self._doing, style="dim"))
         return Group(*parts) if tally.rows else Group(parts[0])
 
     def _head(self, study: StudyStarted) -> RenderableType:
         tally = self._tally
-        head = Table.grid(padding=(0, 2))
-        line: list[RenderableType] = [
-            Text(f"study {study.study}", style="bold"),
-            ProgressBar(total=study.trials, completed=tally.finished, width=24),
-            Text(f"{tally.finished}/{study.trials}  {tally.summary()}"),
-        ]
-        head.add_row(*line)
+        counts = f"{tally.finished}/{study.trials}  {tally.summary()}"
+        room = self._console.width - len(counts) - 2 * _GAP
+        name = Text(f"study {study.study}", style="bold", no_wrap=True)
+        name.truncate(max(1, room - _LEAST_BAR), overflow="ellipsis")
+        width = max(_LEAST_BAR, min(_BAR, room - name.cell_len))
+        head = Table.grid(padding=(0, _GAP))
+        bar = ProgressBar(total=study.trials, completed=tally.finished, width=width)
+        head.add_row(name, bar, Text(counts))
         more = []
         if best := tally.best:
             more.append(f"best {best.value_text} (trial {best.number})")
@@ -270,15 +287,15 @@ class _LiveStudy:
             more.append(f"{_clock(left)} to go")
         return Group(head, Text("  ".join(more), style="cyan")) if more else head
 
-    def _table(self) -> RenderableType:
+    def _table(self, objectives: Sequence[str]) -> RenderableType:
         table = Table(box=None, pad_edge=False, header_style="dim")
-        table.add_column("trial", justify="right")
-        table.add_column("state")
-        objectives = self._tally.study.objectives if self._tally.study else ()
-        table.add_column(" / ".join(objectives), justify="right")
-        table.add_column("epochs", justify="right")
-        table.add_column("time", justify="right")
-        table.add_column("options", overflow="ellipsis", no_wrap=True)
+        table.add_column("trial", justify="right", no_wrap=True)
+        table.add_column("state", no_wrap=True)
+        for objective in objectives:
+            table.add_column(objective, justify="right", max_width=_VALUE_WIDTH)
+        table.add_column("epochs", justify="right", no_wrap=True)
+        table.add_column("time", justify="right", no_wrap=True)
+        table.add_column("options")
         best = self._tally.best
         for row in self._shown():
             seconds = row.seconds or time.monotonic() - row.began
@@ -286,18 +303,18 @@ class _LiveStudy:
             table.add_row(
                 str(row.number),
                 state,
-                row.value_text,
+                *row.value_texts(len(objectives)),
                 row.epochs_text,
                 _clock(seconds),
-                row.params_text,
+                Text(row.params_text, no_wrap=True, overflow="ellipsis"),
                 style="bold green" if row is best else _STYLES.get(row.state, ""),
             )
         return table
 
     def _shown(self) -> list[_Row]:
         """Return the trials that there is room for: the best, and the latest."""
-        rows = list(self._tally.rows.values())
-        room = max(3, min(_MOST_ROWS, self._console.height - 6))
+        rows = self._tally.all
+        room = max(3, min(_MOST_ROWS, self._console.height - 8))
         latest = rows[-room:]
         best = self._tally.best
         if best is not None and best not in latest:

@@ -20,7 +20,7 @@ def study_facts(study: Study) -> dict[str, Any]:
         "directions": list(result.directions),
         "best_trial": None if result.best is None else result.best.number,
         "best_run": None if best is None else str(best.path),
-        "best_config": str(study.best_config),
+        "best_config": None if result.best is None else str(study.best_config),
         "report": str(study.report),
         "front": [trial.number for trial in result.front],
         "trials": [_trial_facts(trial) for trial in result.trials],

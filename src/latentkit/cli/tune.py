@@ -152,7 +152,7 @@ def command(context: click.Context, /, as_json: bool, quiet: bool, **asked: Any)
     """  # noqa: D301  # Click takes a real backspace
     load_registry()
     arguments = _arguments(context, asked)
-    from latentkit.api.study import tune
+    from latentkit.api.tune import tune
 
     with _working(quiet) as listener:
         study = tune(listener=listener, **arguments)
@@ -187,7 +187,7 @@ def _arguments(context: click.Context, asked: dict[str, Any]) -> dict[str, Any]:
         "search": _searches(asked["searches"]),
         "fix": fixed,
         "options": {**options, **parse_options(asked["options"])},
-        "tuner_options": parse_options(asked["tuner_options"]),
+        "tuner_options": _tuner_options(asked["tuner_options"]),
     }
 
 
@@ -215,6 +215,13 @@ def _searches(texts: tuple[str, ...]) -> dict[str, SearchDomain]:
     from latentkit.tuning.ranges import parse_search
 
     return dict(map(parse_search, texts))
+
+
+def _tuner_options(texts: tuple[str, ...]) -> dict[str, Any]:
+    for text in texts:
+        if "=" not in text:
+            raise UserError(f"--tuner-option {text!r}: write KEY=VALUE, such as sampler=random")
+    return parse_options(texts)
 
 
 def _fixes(texts: tuple[str, ...]) -> tuple[list[str], dict[str, Any]]:

@@ -175,6 +175,16 @@ class StudyFolder:
         write_json(self.path / STUDY, self.plan.as_dict())
 
 
+def check_study_name(name: str) -> None:
+    """Refuse a name that is no folder's: the study would lie elsewhere, and not be listed.
+
+    Raises:
+        UserError: it is a path.
+    """
+    if name in ("", ".", "..") or "/" in name or "\\" in name:
+        raise UserError(f"--name {name!r}: should be the name of a folder, and --out says where")
+
+
 def trial_name(number: int) -> str:
     """Return what a trial's run is called."""
     return f"trial-{number:04d}"

@@ -107,9 +107,7 @@ def check_known(key: str, config: RunConfig, registry: Registry) -> None:
 
 def _taken(key: str, value: Any, config: RunConfig, registry: Registry) -> Any:
     """Return a value as the option holds it."""
-    chosen = _build(key, value, config, registry, "--search")
-    part, _, option = key.rpartition(".")
-    return value_of(chosen, part)[option]
+    return option_of(_build(key, value, config, registry, "--search"), key)
 
 
 def _build(key: str, value: Any, config: RunConfig, registry: Registry, flag: str) -> RunConfig:
@@ -118,6 +116,12 @@ def _build(key: str, value: Any, config: RunConfig, registry: Registry, flag: st
     except UserError as error:
         said = str(error).removeprefix("-o ")
         raise UserError(f"{flag} {said if said.startswith(key) else f'{key}: {said}'}") from error
+
+
+def option_of(config: RunConfig, key: str) -> Any:
+    """Return the value of an option, ``"part.key"``."""
+    part, _, option = key.rpartition(".")
+    return value_of(config, part)[option]
 
 
 def value_of(config: RunConfig, part: str) -> Mapping[str, Any]:

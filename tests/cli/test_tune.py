@@ -1,0 +1,336 @@
+"""``latentkit tune`` and ``latentkit studies``: what is refused, shown, made and gone on with."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from latentkit.pipeline.studies import trial
+
+GO_ON = "to go on:  latentkit tune --resume studies/conv-ae-digits"
+
+
+@pytest.fixture
+def no_page(monkeypatch):
+    """Leave the study's page out, which takes most of a short one's time."""
+    monkeypatch.setattr("latentkit.api.tune.report_study", lambda search, result: None)
+
+
+@pytest.fixture
+def before_each_run(monkeypatch):
+    """Return a function that has something happen whenever a trial's run would begin."""
+    start = trial.start_run
+
+    def set_up(happens):
+        def begin(*arguments):
+            happens()
+            return start(*arguments)
+
+        monkeypatch.setattr(trial, "start_run", begin)
+
+    return set_up
+
+
+def trials_of(ended):
+    assert ended.code == 0, ended.err
+    return json.loads(ended.out)["trials"]
+
+
+def lines_of_trials(ended):
+    return [line for line in ended.err.splitlines() if line.startswith("trial ")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("-o model.latnt_dim=3", "no option 'latnt_dim' (did you mean 'latent_dim'?)"),
+        ("--search model.latnt_dim=2..4", "no option 'latnt_dim' (did you mean 'latent_dim'?)"),
+        ("--search modl.latent_dim=2..4", "(did you mean 'model'?)"),
+        ("--fix model.actvation", "no option 'actvation' (did you mean 'activation'?)"),
+        ("--search model.latent_dim", "write KEY=LOW..HIGH"),
+        ("--search model.latent_dim=8..2", "'model.latent_dim=8..2': the range is reversed"),
+        ("--search model.latent_dim=8..8", "'model.latent_dim=8..8': the range is empty"),
+        ("--search model.latent_dim=0..8", "latent_dim = 0 is not valid"),
+        ("--search model.activation=relu", "fewer than two values"),
+        ("--search model.activation=relu,rleu", "activation = 'rleu' is not valid"),
+        ("--search model.norm=1..3", "norm = 1 is not valid"),
+        (
+            "--search model.latent_dim=2..4 --fix model.latent_dim",
+            "model.latent_dim is both searched and fixed",
+        ),
+        (
+            "--search conv-ae.latent_dim=2..4 -o model.latent_dim=3",
+            "model.latent_dim is both searched and fixed",
+        ),
+        (
+            "--fix model.activation --fix model.latent_dim --fix training.learning_rate",
+            "there is nothing to search",
+        ),
+        ("--objective lineer", "no objective 'lineer' (did you mean 'linear'?)"),
+        ("--objective mse --objective reconstruction", "objective 'mse' is given twice"),
+        ("--objective elbo", "cannot be measured: model 'conv-ae' is not generative"),
+        ("--objective mig", "cannot be measured: data set 'digits' has no factors"),
+        ("--minutes 0", "--minutes 0: should be more than 0"),
+        ("--trials 0", "--trials 0: should be 1 or more"),
+        ("--workers 0", "--workers 0: should be 1 or more"),
+        ("--name ../elsewhere", "--name '../elsewhere': should be the name of a folder"),
+        ("--tuner optnua", "no tuner 'optnua' (did you mean 'optuna'?)"),
+        ("--tuner-option smpler=tpe", "no option 'smpler' (did you mean 'sampler'?)"),
+        ("--tuner-option sampler", "--tuner-option 'sampler': write KEY=VALUE"),
+        ("--storage study.db", "write one such as sqlite:///study.db or"),
+        ("--storage mysqul://host/db", "is of a kind that SQLAlchemy does not know"),
+        ("--resume nothing", "there is no study 'nothing', here or in studies"),
+    ],
+)
+def test_what_the_user_got_wrong_is_one_line_and_leaves_no_folder(latentkit, arguments, message):
+    ended = latentkit("tune", *arguments.split())
+    assert ended.code == 2
+    assert message in ended.error
+    assert ended.out == ""
+    assert "Traceback" not in ended.err
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("objective", ["knn", "linear", "kmeans", "nmi", "ari"])
+def test_an_objective_of_labels_needs_labels(latentkit, own_images, objective):
+    ended = latentkit("tune", "--objective", objective, *own_images(None))
+    assert ended.code == 2
+    assert f"objective {objective!r} cannot be measured: data set 'npz' has no" in ended.error
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("given", ["flag", "environment"])
+def test_a_storage_that_is_not_reached_is_5_and_its_password_is_not_told(
+    latentkit, monkeypatch, given
+):
+    pytest.importorskip("psycopg")
+    url = "postgresql+psycopg://me:hush@localhost:1/db"
+    if given == "environment":
+        monkeypatch.setenv("LATENTKIT_STORAGE", url)
+    ended = latentkit("tune", *(("--storage", url) if given == "flag" else ()))
+    assert ended.code == 5
+    assert "storage postgresql+psycopg://me:***@localhost:1/db cannot be used" in ended.error
+    assert "hush" not in ended.err
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flag"),
+    [
+        ("--model dense-ae", "--model"),
+        ("--objective mse", "--objective"),
+        ("--search model.latent_dim=2..4", "--search"),
+        ("-o model.latent_dim=3", "--option"),
+        ("--tuner optuna", "--tuner"),
+        ("--seed 0", "--seed"),
+    ],
+)
+def test_a_study_that_goes_on_keeps_what_its_trials_are(latentkit, studied, arguments, flag):
+    before = (studied / "study.json").read_bytes()
+    ended = latentkit("tune", "--resume", studied.name, *arguments.split())
+    assert ended.code == 2
+    assert f"goes on with a study as it was begun: leave {flag} out" in ended.error
+    assert (studied / "study.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "differs"),
+    [
+        ("--search training.learning_rate=1e-4..1e-1:log", "space.training.learning_rate.low"),
+        ("--objective mse", 'objectives: ["loss"] became ["mse"]'),
+        ("--seed 1", "config.seed: 0 became 1"),
+        ("--tuner-option sampler=random", 'tuner.sampler: "tpe" became "random"'),
+    ],
+)
+def test_the_name_of_another_study_is_refused(latentkit, studied, small, arguments, differs):
+    before = (studied / "study.json").read_bytes()
+    ended = latentkit("tune", *small, "--name", studied.name, *arguments.split())
+    assert ended.code == 2
+    assert "searches something else" in ended.error
+    assert differs in ended.error
+    assert "choose another --name" in ended.error
+    assert (studied / "study.json").read_bytes() == before
+
+
+def test_a_study_is_looked_for_by_its_name(latentkit, studied):
+    for command in (("tune", "--resume"), ("studies",)):
+        ended = latentkit(*command, "conv-ae-digit")
+        assert ended.code == 2
+        assert "no study 'conv-ae-digit' (did you mean 'conv-ae-digits'?)" in ended.error
+
+
+@pytest.mark.usefixtures("no_page")
+def test_trial_after_trial_fails_and_the_study_stops_with_12(latentkit, small, before_each_run):
+    def fail():
+        raise RuntimeError("out of order")
+
+    before_each_run(fail)
+    ended = latentkit("tune", "--trials", "9", *small)
+    assert ended.code == 12
+    assert "is stopped, for 5 trials in a row failed" in ended.error
+    assert "RuntimeError: out of order" in ended.error
+    assert GO_ON in ended.err
+    lines = lines_of_trials(ended)
+    assert len(lines) == 5
+    assert all("failed" in line and "(RuntimeError: out of order)" in line for line in lines)
+    (row,) = json.loads(latentkit("studies", "--json").out)
+    assert (row["failed"], row["best"]) == (5, None)
+    assert "No trial completed." in latentkit("studies", "conv-ae-digits").out
+
+
+@pytest.mark.usefixtures("no_page")
+def test_a_line_a_trial_and_the_earlier_ones_are_not_told_again(latentkit, small, studied):
+    ended = latentkit("tune", "--trials", "4", "--no-finish", *small)
+    assert ended.code == 0, ended.err
+    assert "\x1b" not in ended.err
+    assert "study studies/conv-ae-digits: 4 trials for validation loss" in ended.err
+    third, fourth = lines_of_trials(ended)
+    assert third.startswith("trial 2 ")
+    assert "1/1 epochs" in third
+    assert "learning_rate=" in third
+    assert "[3/4]  best 0." in third
+    assert "[4/4]  best 0." in fourth
+    again = latentkit("tune", "--trials", "4", "--no-finish", *small)
+    assert lines_of_trials(again) == []
+    assert "trial" in again.out
+
+
+@pytest.mark.usefixtures("no_page")
+def test_ctrl_c_says_how_to_go_on_and_the_study_then_ends_as_if_nothing_had_been(
+    latentkit, small, studied_once, before_each_run, monkeypatch
+):
+    begun = []
+
+    def interrupt():
+        begun.append(1)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+
+    before_each_run(interrupt)
+    ended = latentkit("tune", "--trials", "2", "--no-finish", *small)
+    assert ended.code == 130
+    assert GO_ON in ended.err
+    assert ended.error == "latentkit: error: interrupted"
+    (row,) = json.loads(latentkit("studies", "--json").out)
+    assert (row["complete"], row["running"]) == (1, 0)
+    resumed = trials_of(latentkit("tune", "--resume", "conv-ae-digits", "--no-finish", "--json"))
+    whole = trials_of(latentkit("studies", studied_once, "--json"))
+
+    def known(trials):
+        return [(one["number"], one["state"], one["params"], one["values"]) for one in trials]
+
+    assert known(resumed) == known(whole)
+
+
+@pytest.mark.usefixtures("no_page")
+def test_the_json_document_has_all_trials(latentkit, studied):
+    ended = latentkit("tune", "--resume", studied, "--no-finish", "--json", "-q")
+    assert ended.code == 0
+    assert ended.err == ""
+    found = json.loads(ended.out)
+    assert found["study"] == "conv-ae-digits"
+    assert (found["objectives"], found["directions"]) == (["loss"], ["minimize"])
+    assert (found["best_trial"], found["front"]) == (0, [0])
+    assert Path(found["best_run"]) == studied / "runs/trial-0000"
+    assert Path(found["best_config"]).is_file()
+    first, second = found["trials"]
+    assert set(first["params"]) == {"model.activation", "training.learning_rate"}
+    assert (first["state"], len(first["values"]), first["epochs"]) == ("complete", 1, 1)
+    assert (second["state"], second["values"], second["error"]) == ("pruned", [], "")
+    assert found == json.loads(latentkit("studies", studied, "--json").out)
+
+
+@pytest.mark.usefixtures("no_page")
+def test_two_objectives_give_a_front_and_nothing_is_pruned(latentkit, small):
+    objectives = ("--objective", "mse", "--objective", "knn")
+    ended = latentkit("tune", "--trials", "3", "--no-finish", "--json", *objectives, *small)
+    assert ended.code == 0, ended.err
+    assert "with several objectives every trial is run to its end" in ended.err
+    found = json.loads(ended.out)
+    assert found["directions"] == ["minimize", "maximize"]
+    assert [one["state"] for one in found["trials"]] == ["complete"] * 3
+    values = {one["number"]: one["values"] for one in found["trials"]}
+    assert found["best_trial"] == min(values, key=lambda number: values[number][0])
+    assert set(found["front"]) == {
+        number
+        for number, (mse, knn) in values.items()
+        if not any(m <= mse and k >= knn and (m, k) != (mse, knn) for m, k in values.values())
+    }
+    shown = latentkit("studies", "conv-ae-digits").out
+    assert "validation MSE" in shown
+    assert "10-NN accuracy" in shown
+
+
+@pytest.mark.usefixtures("no_page")
+def test_time_that_is_up_begins_no_trial(latentkit, small):
+    ended = latentkit("tune", "--minutes", "1e-9", "--json", *small)
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    assert (found["trials"], found["best_trial"], found["best_config"]) == ([], None, None)
+
+
+@pytest.mark.usefixtures("no_page")
+def test_the_same_command_keeps_number_and_storage_that_it_does_not_name(
+    latentkit, small, studied, monkeypatch
+):
+    monkeypatch.setenv("LATENTKIT_STORAGE", "sqlite:///elsewhere.db")
+    before = json.loads((studied / "study.json").read_text())
+    assert len(trials_of(latentkit("tune", *small, "--no-finish", "--json", "-q"))) == 2
+    assert len(trials_of(latentkit("studies", studied, "--json"))) == 2
+    after = json.loads((studied / "study.json").read_text())
+    assert (after["trials"], after["storage"]) == (before["trials"], before["storage"]) == (2, "")
+    assert not Path("elsewhere.db").exists()
+
+
+@pytest.mark.usefixtures("no_page")
+def test_a_run_that_an_earlier_study_left_is_not_taken_for_a_trials(latentkit, small, studied):
+    for name in ("study.json", "study.db"):
+        (studied / name).unlink()
+    (found,) = trials_of(
+        latentkit("tune", *small, "--seed", "1", "--trials", "1", "--no-finish", "--json", "-q")
+    )
+    assert found["state"] == "failed"
+    assert "holds a run of another study" in found["error"]
+    assert "folder away, or choose another --name" in found["error"]
+
+
+def test_studies_are_listed(latentkit, studied):
+    header, row = latentkit("studies").out.splitlines()
+    assert header.split() == [
+        "study",
+        "trials",
+        "complete",
+        "pruned",
+        "failed",
+        "best",
+        "objective",
+    ]
+    assert row.split()[:5] == ["conv-ae-digits", "2", "1", "1", "0"]
+    assert row.split()[-1] == "loss"
+    (line,) = json.loads(latentkit("studies", "--json").out)
+    assert (line["study"], line["trials"], line["objectives"]) == ("conv-ae-digits", 2, ["loss"])
+    assert (line["complete"], line["pruned"], line["failed"], line["running"]) == (1, 1, 0, 0)
+
+
+def test_one_study_is_shown_with_what_to_do_next(latentkit, studied):
+    shown = latentkit("studies", studied.name).out
+    assert "Best trial    0" in shown
+    assert "trial-0000" in shown
+    assert f"latentkit run --config studies/{studied.name}/best.toml --seed 1" in shown
+
+
+def test_a_damaged_study_is_listed_as_such(latentkit, studied):
+    (studied / "study.json").write_text("{")
+    listed = latentkit("studies")
+    assert listed.code == 0
+    assert "cannot be read" in listed.out
+    assert "warning: studies/conv-ae-digits/study.json cannot be read" in listed.err
+    (line,) = json.loads(latentkit("studies", "--json").out)
+    assert "study.json cannot be read" in line["error"]
+    assert latentkit("studies", studied).code == 8
+    assert latentkit("tune", "--resume", studied).code == 8
+
+
+def test_an_empty_folder_says_how_to_begin(latentkit):
+    assert "latentkit tune --trials 10" in latentkit("studies").out
+    assert json.loads(latentkit("studies", "--json").out) == []
