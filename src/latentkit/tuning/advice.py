@@ -7,6 +7,7 @@ from latentkit.tuning.folder import StudyPlan
 
 _LATENT_DIM = "model.latent_dim"
 _BETA = "model.beta"
+_RATE = "training.learning_rate"
 _RECONSTRUCTION = ("loss", "mse", "psnr", "ssim")
 
 
@@ -25,6 +26,17 @@ def advice(plan: StudyPlan) -> list[Notice]:
                 "not-pruned",
                 f"objective {plan.objectives[0]!r} is measured at the end of a trial, so every "
                 f"trial is run to its end",
+                "info",
+            )
+        )
+    elif _RATE in plan.space and plan.config["training"]["schedule"] == "one-cycle":
+        notices.append(
+            Notice(
+                "early-epochs-mislead",
+                "a one-cycle schedule ends best with a learning rate that looks bad in its first "
+                "epochs, and pruning goes by these: trials of few epochs that are run to their end "
+                "(--epochs 3 --tuner-option pruner=none) judge rates by whole schedules; then train "
+                "the best options for longer",
                 "info",
             )
         )
