@@ -50,6 +50,25 @@ def test_the_best_trial_is_near_the_minimum(task):
     assert result.best.values[0] < 0.1
 
 
+def test_the_first_trial_has_what_the_task_says_and_the_rest_is_drawn(task):
+    space = {**SPACE, "widths": SearchChoice(((256,), (512, 128)))}
+    first = {"x": 4.5, "widths": (512, 128)}
+    asked = replace(task, space=space, first=first)
+    trials = make().optimize(bowl, asked, Budget(3)).trials
+    assert {name: trials[0].params[name] for name in first} == first
+    assert set(trials[0].params) == set(space)
+    assert trials[1].params["x"] != 4.5
+
+
+def test_a_study_of_somebody_else_is_not_taken_over(task):
+    import optuna
+
+    theirs = optuna.create_study(storage=task.storage, study_name=task.name)
+    theirs.add_trial(optuna.trial.create_trial(value=1.0))
+    with pytest.raises(UserError, match="is another"):
+        make().optimize(bowl, task, Budget(1))
+
+
 def steps(trial):
     """Report a value that is the worse the later the trial came."""
     value = float(trial.number)

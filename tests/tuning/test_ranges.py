@@ -5,7 +5,7 @@ from latentkit.errors import UserError
 from latentkit.plugin import SearchChoice, SearchRange
 from latentkit.registry.catalogue import default_registry
 from latentkit.tuning.ranges import parse_search
-from latentkit.tuning.space import search_space, space_as_json, space_from_json
+from latentkit.tuning.space import search_space, space_as_json, space_from_json, within
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,24 @@ def test_a_given_range_takes_the_place_of_the_carried_one_and_has_the_options_ty
 def test_a_range_that_the_option_does_not_take_is_refused(config, registry, searched, said):
     with pytest.raises(UserError, match=said):
         search_space(config, registry, searched)
+
+
+@pytest.mark.parametrize("key", ["seed", "split.validation", "digits.nothing", "dataset.path"])
+def test_what_changes_the_images_of_the_judgement_is_not_searched(config, registry, key):
+    with pytest.raises(UserError, match="could not be compared"):
+        search_space(config, registry, {key: SearchRange(0, 1)})
+
+
+def test_what_lies_in_a_space_is_found():
+    space = {
+        "n": SearchRange(2, 64, log=True),
+        "x": SearchRange(0.0, 1.0, step=0.25),
+        "widths": SearchChoice(((256,), (512, 128))),
+    }
+    inside = {"n": 16, "x": 0.75, "widths": [512, 128]}
+    assert within(space, inside) == {"n": 16, "x": 0.75, "widths": (512, 128)}
+    assert within(space, {"n": 65, "x": 0.3, "widths": [1], "other": 1}) == {}
+    assert within(space, {"n": "auto"}) == {}
 
 
 def test_contradictions_are_refused(config, registry):

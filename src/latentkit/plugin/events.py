@@ -98,7 +98,8 @@ class StageFinished(Event):
 class TrainingStarted(Event):
     """Training begins after ``first_epoch`` finished epochs, on ``device`` in ``precision``.
 
-    ``placement`` says where the images are: in memory, or streamed because they do not fit.
+    ``placement`` says where the images are: in memory, or streamed because they do not fit. In
+    the first ``warm_up_steps`` the model's loss is not yet what it will be.
     """
 
     epochs: int
@@ -108,6 +109,7 @@ class TrainingStarted(Event):
     device: str
     precision: str
     placement: str = "in memory"
+    warm_up_steps: int = 0
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,8 @@ class StudyTask:
         space: where to look, by parameter name.
         directions: of the objective's values; one, or several for a Pareto front.
         seed: the same seed gives the same parameters, trial by trial, for one worker at a time.
+        first: parameters that the first trial should have, where the tuner can choose that: what
+            is used without a study. Values of the space, perhaps not of all its parameters.
         identity: text that the study is stored with. What a trial is follows from it, so a
             stored study with another one is refused with a `latentkit.errors.UserError`.
     """
@@ -75,6 +77,7 @@ class StudyTask:
     space: Mapping[str, SearchDomain]
     directions: tuple[Direction, ...]
     seed: int
+    first: Mapping[str, Any] = field(default_factory=dict)
     identity: str = ""
 
 

@@ -133,6 +133,7 @@ def train(
             device=str(job.train.device),
             precision=job.precision,
             placement=job.train.placement,
+            warm_up_steps=job.warm_up_steps,
         )
     )
     if keep is not None and progress.epoch == 0 and 0 in job.options.snapshots:

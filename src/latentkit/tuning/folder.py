@@ -14,7 +14,7 @@ from latentkit.plugin.seeds import short_stream_seed
 from latentkit.plugin.studies import StudyTask
 from latentkit.runs.commit import storage_error, write_json
 from latentkit.tuning.goals import Goal, choose_goals
-from latentkit.tuning.space import space_as_json, space_from_json
+from latentkit.tuning.space import space_as_json, space_from_json, within
 
 STUDY = "study.json"
 DATABASE = "study.db"
@@ -37,6 +37,7 @@ class StudyPlan:
         storage: URL without password; empty for a file in the study's folder.
         trials: finished trials after which the study is over.
         failures: failed trials in a row after which it is given up.
+        first: options of the first trial: those that are used without a study.
     """
 
     name: str
@@ -48,6 +49,7 @@ class StudyPlan:
     storage: str = ""
     trials: int = 10
     failures: int = 5
+    first: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def goals(self) -> tuple[Goal, ...]:
@@ -82,6 +84,7 @@ class StudyPlan:
             space=self.space,
             directions=tuple(goal.direction for goal in self.goals),
             seed=short_stream_seed(int(self.config["seed"]), "study"),
+            first=within(self.space, self.first),
             identity=json.dumps(self.identity(), sort_keys=True, default=str),
         )
 
@@ -95,6 +98,7 @@ class StudyPlan:
             "storage": self.storage,
             "trials": self.trials,
             "failures": self.failures,
+            "first": dict(self.first),
         }
 
 
@@ -226,6 +230,7 @@ def _plan(document: Mapping[str, Any]) -> StudyPlan:
         storage=document["storage"],
         trials=document["trials"],
         failures=document["failures"],
+        first=document["first"],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -43,6 +44,7 @@ def search_space(
             raise UserError(f"{key} is both searched and fixed: leave one of the two out")
     space = {key: domain for key, domain in _carried(config).items() if key not in fixed}
     for key, domain in searched.items():
+        _check_comparable(key, config)
         space[key] = checked_domain(key, domain, config, registry)
     if not space:
         raise UserError(
@@ -50,6 +52,20 @@ def search_space(
             f"that is not fixed has a search range; give one with --search"
         )
     return space
+
+
+def _check_comparable(key: str, config: RunConfig) -> None:
+    """Refuse to search what decides on which images trials are judged.
+
+    Raises:
+        UserError: the key is of that kind.
+    """
+    part, _, option = key.rpartition(".")
+    if part in ("split", "dataset", config.dataset.name) or (not part and option == "seed"):
+        raise UserError(
+            f"--search {key}: it changes the images that trials are judged on, so their values "
+            f"could not be compared; make a study for each"
+        )
 
 
 def _carried(config: RunConfig) -> dict[str, SearchDomain]:
@@ -66,6 +82,24 @@ def canonical(key: str, config: RunConfig) -> str:
     """Turn ``conv-ae.latent_dim`` into ``model.latent_dim``."""
     part, _, option = key.rpartition(".")
     return f"model.{option}" if part == config.model.name else key
+
+
+def within(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the values that lie in the space."""
+    listed = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return {
+        k: listed[k] for k, domain in space.items() if k in listed and _holds(domain, listed[k])
+    }
+
+
+def _holds(domain: SearchDomain, value: Any) -> bool:
+    if isinstance(domain, SearchChoice):
+        return value in domain.values
+    if not isinstance(value, int | float) or not domain.low <= value <= domain.high:
+        return False
+    if isinstance(domain.low, int) and isinstance(domain.high, int) and value != int(value):
+        return False
+    return not domain.step or math.isclose((value - domain.low) / domain.step % 1, 0, abs_tol=1e-9)
 
 
 def space_as_json(space: Space) -> dict[str, Any]:

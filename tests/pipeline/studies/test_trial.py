@@ -75,6 +75,12 @@ def test_a_trial_is_an_ordinary_run_with_its_options_and_its_worth(begin):
         assert (trial.notes["epochs"], trial.notes["of_epochs"]) == (3, 3)
 
 
+def test_the_first_trial_is_what_a_run_without_a_study_would_be(begin):
+    search = begin(trials=1)
+    (trial,) = search.work().trials
+    assert trial.params == {"training.learning_rate": 8e-3}  # in batches of 32
+
+
 def test_a_study_that_was_interrupted_equals_one_that_was_not(begin):
     whole = begin("whole").work()
     seen = []

@@ -11,6 +11,12 @@ import psutil
 
 _AT_WORK: set[str] = set()
 """Tokens of the workers of this process."""
+_SECONDS_APART = 2.0  # of two processes of one number; the boot is known to the second
+
+
+def since_boot(process: psutil.Process) -> float:
+    """Return when a process began, in seconds since the boot."""
+    return float(process.create_time() - psutil.boot_time())
 
 
 @dataclass(frozen=True)
@@ -21,13 +27,13 @@ class Owner:
         token: no other worker's, anywhere.
         host: name of the machine.
         pid: of the process.
-        created: when the process began, in seconds since 1970.
+        created: when the process began, in seconds since the boot: the clock may be set.
     """
 
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     host: str = field(default_factory=platform.node)
     pid: int = field(default_factory=os.getpid)
-    created: float = field(default_factory=lambda: psutil.Process().create_time())
+    created: float = field(default_factory=lambda: since_boot(psutil.Process()))
 
     def begin(self) -> None:
         """Say that this worker, which is of this process, is at work."""
@@ -52,7 +58,7 @@ class Owner:
             process = psutil.Process(self.pid)
             if process.status() == psutil.STATUS_ZOMBIE:
                 return False
-            # A clock that was set moves the beginning of every process: no proof alone.
+            # Where the boot is not known well, the beginning is no proof alone.
             return self._is(process) or silence <= grace
         except psutil.NoSuchProcess:
             return False
@@ -60,4 +66,4 @@ class Owner:
             return True
 
     def _is(self, process: psutil.Process) -> bool:
-        return abs(process.create_time() - self.created) < 1.0
+        return abs(since_boot(process) - self.created) < _SECONDS_APART

@@ -103,7 +103,7 @@ def make_pruner(options: OptunaOptions) -> optuna.pruners.BasePruner:
 def distribution(domain: SearchDomain) -> BaseDistribution:
     """Return the distribution over a domain; values that the storage cannot hold go as JSON."""
     if not isinstance(domain, SearchRange):
-        return CategoricalDistribution(tuple(map(_stored, domain.values)))
+        return CategoricalDistribution(tuple(map(stored, domain.values)))
     if isinstance(domain.low, int) and isinstance(domain.high, int):
         return _of_whole_numbers(domain.low, domain.high, domain)
     low, high = float(domain.low), float(domain.high)
@@ -124,9 +124,10 @@ def read_params(params: Mapping[str, Any], space: Mapping[str, SearchDomain]) ->
     for name, value in known.items():
         domain = space[name]
         if isinstance(domain, SearchChoice):
-            known[name] = {_stored(choice): choice for choice in domain.values}.get(value, value)
+            known[name] = {stored(choice): choice for choice in domain.values}.get(value, value)
     return known
 
 
-def _stored(choice: Any) -> Any:
+def stored(choice: Any) -> Any:
+    """Return a choice as the storage holds it."""
     return choice if isinstance(choice, _PLAIN) else json.dumps(choice)

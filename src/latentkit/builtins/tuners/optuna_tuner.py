@@ -25,6 +25,7 @@ from latentkit.builtins.tuners.optuna_search import (
     make_pruner,
     make_sampler,
     read_params,
+    stored,
 )
 from latentkit.builtins.tuners.optuna_storage import Storage
 from latentkit.builtins.tuners.optuna_workers import WORKER, Pulse, Watch, this_worker
@@ -157,15 +158,24 @@ class _Worker:
             load_if_exists=True,
             pruner=make_pruner(self._options),
         )
-        stored = study.user_attrs.get(_IDENTITY)
-        if stored is None:
+        known = study.user_attrs.get(_IDENTITY)
+        if known is None and not study.get_trials(deepcopy=False):
             study.set_user_attr(_IDENTITY, task.identity)
-        elif stored != task.identity or len(study.directions) != len(task.directions):
+        elif known != task.identity or len(study.directions) != len(task.directions):
             raise UserError(
                 f"study {task.name!r} in {self._storage} is another: its trials, its space or "
                 f"its objectives differ from what is asked; choose another --name"
             )
         return study
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        """Return the sampler of a trial; that of the first gives what the task says."""
+        seed = short_stream_seed(self._task.seed, "trial", number)
+        sampler = make_sampler(self._options, seed, len(self._task.directions))
+        if number or not self._task.first:
+            return sampler
+        first = {name: stored(value) for name, value in self._task.first.items()}
+        return optuna.samplers.PartialFixedSampler(first, sampler)
 
     def _is_over(self, budget: Budget) -> bool:
         return self._storage.patiently(lambda: self._count(*_FINISHED)) >= budget.trials
@@ -182,11 +192,7 @@ class _Worker:
         if len(trials) - len(waiting) >= budget.trials:
             return None
         number = min(waiting, default=len(trials))
-        self._study.sampler = make_sampler(
-            self._options,
-            short_stream_seed(self._task.seed, "trial", number),
-            len(self._task.directions),
-        )
+        self._study.sampler = self._sampler(number)
         trial = self._study.ask()
         # Where others asked at the same moment, those with the lower numbers have the places.
         if self._count(*_FINISHED, State.RUNNING, below=trial.number) >= budget.trials:

@@ -76,7 +76,8 @@ def report_study(search: Search, result: StudyResult, *, svg: bool = False) -> P
     study, goals = search.study, search.study.plan.goals
     importances: Mapping[str, float] = {}
     if isinstance(search.tuner, HasImportances):
-        importances = search.tuner.importances(search.task)
+        with search.fault():
+            importances = search.tuner.importances(search.task)
     return write_study_report(
         study.path,
         name=study.plan.name,

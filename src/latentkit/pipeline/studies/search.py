@@ -18,6 +18,7 @@ from latentkit.plugin.studies import Budget, StudyResult, StudyStopped, StudyTas
 from latentkit.registry.catalogue import Registry
 from latentkit.registry.targets import fault_of
 from latentkit.tuning.folder import StudyFolder, StudyPlan
+from latentkit.tuning.ranges import option_of
 
 
 class Search:
@@ -72,7 +73,7 @@ class Search:
             base = replace(base, run=base.run.model_copy(update={"threads": threads}))
         runner = TrialRunner(self.study, base, self.registry, self.shelf, self.tell)
         budget = Budget(self.study.plan.trials, seconds)
-        with self._fault():
+        with self.fault():
             try:
                 return self._checked(self.tuner.optimize(runner, self.task, budget))
             except StudyStopped as error:
@@ -83,7 +84,7 @@ class Search:
 
     def result(self) -> StudyResult:
         """Return what is stored of the study."""
-        with self._fault():
+        with self.fault():
             found = self.tuner.load(self.task)
         if found is None:
             return StudyResult(self.study.plan.name, self.task.directions, ())
@@ -97,7 +98,8 @@ class Search:
             )
         return result
 
-    def _fault(self) -> AbstractContextManager[None]:
+    def fault(self) -> AbstractContextManager[None]:
+        """Blame the tuner for what its code raises in the block."""
         return fault_of(f"tuner {self.study.plan.tuner['name']!r} failed")
 
 
@@ -118,7 +120,8 @@ def prepared(plan: StudyPlan, registry: Registry, shelf: ImageShelf) -> StudyPla
     """Find out what is wrong before a folder is made: data, model, goals, tuner.
 
     Returns:
-        The plan, in which trials keep some weights for the study's page.
+        The plan, whose first trial has the options of a run without a study, and whose trials keep
+        some weights for the study's page.
 
     Raises:
         LatentkitError: something is missing, damaged, or does not fit.
@@ -127,6 +130,7 @@ def prepared(plan: StudyPlan, registry: Registry, shelf: ImageShelf) -> StudyPla
     config = build_config(plan.config, registry)
     resolved, workshop = prepare(config, registry, Path(plan.data_dir), shelf)
     check_goals(plan.goals, workshop)
+    plan = replace(plan, first={key: option_of(resolved, key) for key in plan.space})
     if config.training.snapshots:
         return plan
     epochs = int(resolved.training.epochs)

@@ -21,6 +21,7 @@ from latentkit.plugin.events import (
     EpochFinished,
     Event,
     Listener,
+    Notice,
     RunStarted,
     StageSkipped,
     TrainingStarted,
@@ -39,7 +40,6 @@ from latentkit.tuning.goals import Goal
 _MOST_STARTS = 20  # without a new epoch in between
 _COMPARED = ("seed", "split", "model", "dataset", "corruption", "training")
 _SECONDS_BETWEEN_TRIES = 1.0
-_MOST_SECONDS_LOCKED = 600.0
 
 
 class TrialRunner:
@@ -119,13 +119,14 @@ class TrialRunner:
 
     def _in_turn(self, number: int, config: RunConfig, tell: Listener) -> RunFolder:
         """Begin or go on with a trial's run, after whoever is at it has ended."""
-        end = time.monotonic() + _MOST_SECONDS_LOCKED
+        waits = False
         while True:
             try:
                 return self._begin_or_go_on(number, config, tell)
-            except LockedError:
-                if time.monotonic() > end:
-                    raise
+            except LockedError as error:
+                if not waits:
+                    self._tell(Notice("locked", f"trial {number}: {error}", "info"))
+            waits = True
             time.sleep(_SECONDS_BETWEEN_TRIES)
 
     def _begin_or_go_on(self, number: int, config: RunConfig, tell: Listener) -> RunFolder:
@@ -150,6 +151,7 @@ class _Watch:
     def __init__(self, trial: Trial, goals: Sequence[Goal], tell: Listener) -> None:
         self.epoch = 0
         self.epochs = 0
+        self._warm_up_epochs = 0.0
         self._trial = trial
         # The Pareto front has no best for the moment, and so no trial is given up for it.
         self._goal = goals[0] if len(goals) == 1 and goals[0].term else None
@@ -162,6 +164,7 @@ class _Watch:
                 self._path = Path(event.path)
             case TrainingStarted():
                 self.epochs = event.epochs
+                self._warm_up_epochs = event.warm_up_steps / event.steps_per_epoch
                 for epoch, validation in sorted(_told_before(self._path).items()):
                     if epoch <= event.first_epoch:
                         self._report(epoch, validation)
@@ -177,9 +180,15 @@ class _Watch:
         self.epoch = epoch
         if self._goal is None or self._goal.term not in validation:
             return
+        if epoch < self._warm_up_epochs:  # its loss is another one
+            return
         value = validation[self._goal.term]
         self._tell(TrialReported(self._trial.number, epoch, self.epochs, value))
-        self._trial.report(epoch, value)
+        try:
+            self._trial.report(epoch, value)
+        except TrialPruned:
+            if epoch < self.epochs:  # after the last epoch there is nothing to save
+                raise
 
 
 def _check_same(path: Path, asked: RunConfig, registry: Registry) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from latentkit.errors import LatentkitError, StudyError
+from latentkit.errors import INTERRUPTED_EXIT_CODE, LatentkitError, StudyError
 from latentkit.pipeline.studies.search import Search
 from latentkit.plugin.events import Listener, Notice, TrialFinished, TrialReported, TrialStarted
 from latentkit.plugin.studies import StudyResult, TrialRecord
@@ -129,17 +129,17 @@ class _Crew:
         for number, code in codes.items():
             if code is None or code == 0:
                 continue
-            if code > 0:
+            if code > 0 and code != INTERRUPTED_EXIT_CODE:
                 raise StudyError(f"worker {number} ended: {self._last_words(number)}")
             self._deaths = self._deaths + 1 if finished == self._finished_at_death else 1
             self._finished_at_death = finished
             if self._deaths > _MOST_DEATHS * len(self._processes):
                 raise StudyError(
-                    f"workers are killed (signal {-code}) before they finish a trial, out of "
-                    f"memory perhaps: try fewer with --workers"
+                    "workers are killed before they finish a trial, out of "
+                    "memory perhaps: try fewer with --workers"
                 )
             _close(self._processes[number])
-            text = f"worker {number} was killed (signal {-code}) and is started anew"
+            text = f"worker {number} was killed and is started anew"
             self._search.tell(Notice("worker-killed", text))
             self._processes[number] = self._start(number)
         return any(code != 0 for code in codes.values())
