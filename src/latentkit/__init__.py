@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from latentkit.api.encoder import LatentEncoder
     from latentkit.api.handle import Run
     from latentkit.api.parts import dataset, embedding, model
-    from latentkit.api.study import Study, open_study, tune
+    from latentkit.api.study import Study, open_study
     from latentkit.api.transfer import transfer
+    from latentkit.api.tune import tune
     from latentkit.api.vectors import embed_vectors
     from latentkit.api.work import compare, embed, evaluate, list_runs, resume, run, write_report
     from latentkit.api.work import open_run as open  # noqa: A004
@@ -70,7 +71,7 @@ __getattr__, __dir__ = lazy_attributes(
         "resume": "latentkit.api.work",
         "run": "latentkit.api.work",
         "transfer": "latentkit.api.transfer",
-        "tune": "latentkit.api.study",
+        "tune": "latentkit.api.tune",
         "write_report": "latentkit.api.work",
     },
 )

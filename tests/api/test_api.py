@@ -129,7 +129,12 @@ def test_a_latent_encoder_refuses_what_are_no_images(images, message):
 
 
 def test_a_study_runs_trials_as_runs_and_goes_on(tmp_path):
-    arguments = {"epochs": 1, "options": {"model.latent_dim": 3}, "out": tmp_path}
+    arguments = {
+        "epochs": 1,
+        "options": {"model.latent_dim": 3},
+        "tuner_options": {"pruner": "none"},
+        "out": tmp_path,
+    }
     study = lk.tune(trials=2, **arguments)
     assert [trial.state for trial in study.result.trials] == ["complete", "complete"]
     assert "model.latent_dim" not in study.best_params

@@ -93,6 +93,9 @@ def draw(sizes: list[int], seconds: dict[str, list[float]], path: Path) -> None:
             colour, marker = class_style(number)
             axes.loglog(sizes, values, color=colour, marker=marker, markersize=4, label=what)
         axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
+        marks = [1, 2, 5, 10, 20, 50, 100]
+        axes.set_yticks(marks, [str(mark) for mark in marks])
+        axes.set_ylim(min(map(min, seconds.values())) / 1.2, 1.2 * max(map(max, seconds.values())))
         axes.minorticks_off()
         axes.set(xlabel="points", ylabel="seconds")
         axes.set_title("Cost of a map in two dimensions, and of its quality card")

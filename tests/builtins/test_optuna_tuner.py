@@ -1,5 +1,7 @@
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +73,13 @@ def test_a_pruner_gives_hopeless_trials_up(pruner, epochs, task):
     assert [len(trial.reports) for trial in result.trials] == epochs
     states = ["complete" if count == 9 else "pruned" for count in epochs]
     assert [trial.state for trial in result.trials] == states
+
+
+@pytest.mark.parametrize("pruner", ["asha", "median"])
+def test_every_trial_is_given_its_least_epochs(pruner, task):
+    tuner = make(pruner=pruner, startup_trials=4, min_epochs=3)
+    result = tuner.optimize(steps, task, Budget(8))
+    assert min(len(trial.reports) for trial in result.trials) == 3
 
 
 def test_hyperband_prunes_some_and_not_all(task):
@@ -146,6 +155,68 @@ def test_a_lost_storage_is_waited_for(task, monkeypatch):
         Storage(task.storage, patience=0.0).patiently(
             partial(_raise, OperationalError("select", {}, Exception("server closed")))
         )
+
+
+def test_a_trial_that_another_worker_ended_is_that_workers(task):
+    import optuna
+
+    def taken_and_ended(trial):
+        study = optuna.load_study(study_name=task.name, storage=task.storage)
+        study.tell(trial.number, 7.0)
+        trial.report(1, 1.0)
+        trial.note("epochs", 1)
+        if trial.number:
+            raise RuntimeError("too late")
+        return [1.0]
+
+    result = make().optimize(taken_and_ended, task, Budget(2))
+    assert [(t.state, t.values, t.notes) for t in result.trials] == [("complete", (7.0,), {})] * 2
+
+
+def test_a_trial_waits_where_the_disk_is_full(task):
+    def act(trial):
+        raise StorageError("the disk is full")
+
+    with pytest.raises(StorageError, match="disk is full"):
+        make().optimize(act, task, Budget(2))
+    assert [trial.state for trial in make().load(task).trials] == ["waiting"]
+
+
+def test_an_interrupt_passes_through_a_lost_storage(task, monkeypatch):
+    from latentkit.builtins.tuners.optuna_workers import Watch
+
+    def act(trial):
+        monkeypatch.setattr(Watch, "put_back", lambda *_: _raise(OSError("gone")))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make().optimize(act, task, Budget(2))
+
+
+def test_no_url_shows_a_password_of_its_query(task):
+    url = "postgresql+psycopg2x://localhost:1/db?user=me&password=secret"
+    with pytest.raises(UserError, match="user=me") as refused:
+        make().optimize(bowl, replace(task, storage=url), Budget(1))
+    assert "secret" not in str(refused.value)
+    with pytest.raises(UserError, match="no URL of SQLAlchemy"):
+        make().load(replace(task, storage="postgresql://localhost:port/db"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="there is no list of open files")
+def test_looking_keeps_no_connection(task, tmp_path):
+    make().optimize(bowl, task, Budget(1))
+    before = _open_files(tmp_path)
+    for _ in range(3):
+        make().load(task)
+    assert _open_files(tmp_path) <= before
+
+
+def _open_files(folder):
+    links = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            links.append(str(descriptor.readlink()))
+    return sum(link.startswith(str(folder)) for link in links)
 
 
 def _raise(error):

@@ -3,6 +3,7 @@ import sys
 import time
 
 import optuna
+import psutil
 import pytest
 from optuna.trial import TrialState
 
@@ -34,6 +35,14 @@ def test_this_process_is_there_and_one_that_ended_is_gone():
     assert not is_gone(None)
 
 
+def test_a_clock_that_is_set_ends_no_process(monkeypatch):
+    here = this_worker()
+    created, booted = psutil.Process.create_time, psutil.boot_time()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: created(process) + 3600)
+    monkeypatch.setattr(psutil, "boot_time", lambda: booted + 3600)
+    assert not is_gone(here)
+
+
 def test_a_trial_of_a_dead_process_waits_under_its_number(storage, study):
     trial = study.ask()
     trial.set_user_attr(WORKER, {**this_worker(), "started": 0.0})
@@ -63,6 +72,19 @@ def test_a_silent_worker_loses_its_trial_and_one_that_beats_does_not(storage, st
             time.sleep(0.1)
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.WAITING, TrialState.RUNNING]
+
+
+def test_silence_counts_from_when_the_storage_answers_again(storage, study):
+    study.ask().set_user_attr(WORKER, {**this_worker(), "machine": "elsewhere"})
+    watch = Watch(storage, study, heartbeat=0.05)
+    watch.sweep()
+    time.sleep(0.3)
+    storage.lost_at = time.monotonic()
+    watch.sweep()
+    assert study.trials[0].state is TrialState.RUNNING
+    time.sleep(0.3)
+    watch.sweep()
+    assert study.trials[0].state is TrialState.WAITING
 
 
 def test_a_pulse_outlives_a_storage_that_fails(storage, study, monkeypatch):

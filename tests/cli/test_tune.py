@@ -13,7 +13,7 @@ GO_ON = "to go on:  latentkit tune --resume studies/conv-ae-digits"
 @pytest.fixture
 def no_page(monkeypatch):
     """Leave the study's page out, which takes most of a short one's time."""
-    monkeypatch.setattr("latentkit.api.study.report_study", lambda search, result: None)
+    monkeypatch.setattr("latentkit.api.tune.report_study", lambda search, result: None)
 
 
 @pytest.fixture
@@ -290,8 +290,8 @@ def test_a_run_that_an_earlier_study_left_is_not_taken_for_a_trials(latentkit, s
         latentkit("tune", *small, "--seed", "1", "--trials", "1", "--no-finish", "--json", "-q")
     )
     assert found["state"] == "failed"
-    assert "trial-0000 is the run of another trial" in found["error"]
-    assert "move it away, or choose another --name" in found["error"]
+    assert "holds a run of another study" in found["error"]
+    assert "folder away, or choose another --name" in found["error"]
 
 
 def test_studies_are_listed(latentkit, studied):

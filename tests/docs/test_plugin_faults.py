@@ -97,7 +97,11 @@ FAULTS = {
         "def build(options, random_state): return object()",
         "embedding 'faulty' failed on 360 points of 3 dimensions: AttributeError",
     ),
-    "a tuner cannot be built": ("tuner", RAISES, "tuner 'faulty' cannot be built: RuntimeError: no"),
+    "a tuner cannot be built": (
+        "tuner",
+        RAISES,
+        "tuner 'faulty' cannot be built: RuntimeError: no",
+    ),
     "a tuner gives no study": (
         "tuner",
         """

@@ -30,7 +30,7 @@ def stripes(n, seed=0):
 def make_job(epochs=3, seed=0, corruption=(), model=None, **options):
     torch.manual_seed(1)
     model = model or build("conv-ae", (1, 8, 8), latent_dim=4, hidden=16, channels=(4, 8))
-    options = {"batch_size": 32, "epochs": epochs, **options}
+    options = {"batch_size": 32, "epochs": epochs, "learning_rate": 8e-3, **options}
     return TrainingJob(
         model=model.to(memory_format=torch.channels_last),
         train=DeviceImages(stripes(200), CPU),

@@ -49,5 +49,7 @@ def test_one_cycle_agrees_with_torch():
 def test_the_optimiser_skips_frozen_parameters(name):
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     model[0].requires_grad_(False)
-    optimizer = make_optimizer(model, TrainingOptions(optimizer=name), torch.device("cpu"))
+    optimizer = make_optimizer(
+        model, TrainingOptions(optimizer=name, learning_rate=0.1), torch.device("cpu")
+    )
     assert len(optimizer.param_groups[0]["params"]) == 2

@@ -49,6 +49,12 @@ def test_the_task_is_the_plans(tmp_path, plan):
     assert replace(plan, config={**plan.config, "seed": 4}).task(tmp_path).seed != task.seed
 
 
+def test_a_folder_that_no_url_can_name_is_refused(tmp_path, plan):
+    with pytest.raises(UserError, match=r"has a '\?'"):
+        plan.task(tmp_path / "what?")
+    assert plan.task(tmp_path / "what?", "sqlite:///other.db").storage == "sqlite:///other.db"
+
+
 def test_what_is_no_study_or_a_damaged_one_is_said(tmp_path, plan):
     with pytest.raises(UserError, match="there is no study in"):
         StudyFolder.open(tmp_path)

@@ -17,7 +17,7 @@ from latentkit.data.split import split_train_validation
 from latentkit.errors import UserError
 from latentkit.evaluation.inference import decode, encode
 from latentkit.pipeline.context import build_model
-from latentkit.pipeline.prepare import with_counts
+from latentkit.pipeline.prepare import suited_learning_rate, with_counts
 from latentkit.plugin.events import ignore
 from latentkit.plugin.images import to_uint8
 from latentkit.plugin.seeds import stream_seed
@@ -104,7 +104,9 @@ class LatentEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 train=DeviceImages(images[split.train], device),
                 validation=DeviceImages(images[split.validation], device),
                 corruption=CorruptionChain(),
-                options=with_counts(config, len(split.train)).training,
+                options=with_counts(
+                    config, len(split.train), suited_learning_rate(config, registry)
+                ).training,
                 precision=resolve_precision(config.training.precision, device),
                 seed=seed,
                 config_sha256="",

@@ -152,7 +152,7 @@ def command(context: click.Context, /, as_json: bool, quiet: bool, **asked: Any)
     """  # noqa: D301  # Click takes a real backspace
     load_registry()
     arguments = _arguments(context, asked)
-    from latentkit.api.study import tune
+    from latentkit.api.tune import tune
 
     with _working(quiet) as listener:
         study = tune(listener=listener, **arguments)

@@ -42,8 +42,11 @@ class TrainingOptions(Options):
         "auto", description="Images a step; auto makes 256, down to 32 for small sets."
     )
     optimizer: Literal["adam", "adamw"] = Field("adamw", description="Optimiser.")
-    learning_rate: Annotated[float, SearchRange(5e-4, 1e-2, log=True)] = Field(
-        8e-3, gt=0, description="Peak learning rate."
+    learning_rate: Annotated[
+        Annotated[float, Field(gt=0)] | Literal["auto"], SearchRange(1e-3, 3e-2, log=True)
+    ] = Field(
+        "auto",
+        description="Peak learning rate; auto takes what suits the model, less for small batches.",
     )
     beta2: float = Field(0.99, gt=0, lt=1, description="Decay of Adam's mean of squared gradients.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay (adamw only).")

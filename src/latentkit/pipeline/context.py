@@ -30,6 +30,7 @@ EVALUATION = "evaluation.json"
 FIGURES_OF_IMAGES = "evaluation.npz"
 REPORT = "report.html"
 SPLITS = ("train", "validation", "test")
+_MOST_KEPT = 4  # both splits of two data sets
 
 
 def latents_path(split: str) -> str:
@@ -48,17 +49,21 @@ def map_paths(part: MapConfig) -> tuple[str, str]:
 
 
 class ImageShelf:
-    """Images that were loaded, for all that works in one process."""
+    """Images that were loaded, for all that works in one process; those last used are kept."""
 
     def __init__(self) -> None:
         self._loaded: dict[tuple[str, Split, Path], ImageData] = {}
 
     def take(self, registry: Registry, part: PartConfig, split: Split, data_dir: Path) -> ImageData:
-        """Return a split of a data set, loaded once; raises as `load_images`."""
+        """Return a split of a data set, loaded where it is not kept; raises as `load_images`."""
         key = (canonical_sha256(part.as_dict()), split, data_dir)
-        if key not in self._loaded:
-            self._loaded[key] = load_images(registry, part, split, data_dir)
-        return self._loaded[key]
+        images = self._loaded.pop(key, None)
+        if images is None:
+            images = load_images(registry, part, split, data_dir)
+        self._loaded[key] = images
+        while len(self._loaded) > _MOST_KEPT:
+            del self._loaded[next(iter(self._loaded))]
+        return images
 
 
 class Workshop:

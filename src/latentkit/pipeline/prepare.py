@@ -11,12 +11,15 @@ from latentkit.errors import UserError
 from latentkit.pipeline.context import ImageShelf, Workshop
 from latentkit.pipeline.start import check_start, resolve_init
 from latentkit.pipeline.transfers.prepare import prepare_transfer
+from latentkit.plugin.specs import ModelSpec
 from latentkit.registry.catalogue import Registry
 from latentkit.training.device import resolve_device, resolve_precision, resolve_threads
 from latentkit.training.loop import steps_per_epoch
 
 _TYPICAL_EPOCHS, _MOST_EPOCHS, _ENOUGH_STEPS = 10, 50, 2000
 _TYPICAL_BATCH, _LEAST_BATCH, _ENOUGH_BATCHES = 256, 32, 32
+LEAST_RATE = 8e-3
+"""Peak learning rate that suits most models also in small batches."""
 
 
 def prepare(
@@ -48,7 +51,8 @@ def prepare(
     if config.transfer is not None:
         workshop.config = prepare_transfer(workshop, with_counts)
         return workshop.config, workshop
-    workshop.config = with_counts(config, len(workshop.split.train))
+    rate = suited_learning_rate(config, registry)
+    workshop.config = with_counts(config, len(workshop.split.train), rate)
     _check_warm_up(workshop)
     if config.init is not None:
         check_start(workshop)
@@ -79,10 +83,18 @@ def check_parts(config: RunConfig, registry: Registry) -> None:
         find_part(registry, "embedding", part).target()
 
 
-def with_counts(config: RunConfig, n: int) -> RunConfig:
-    """Turn ``auto`` epochs and batch size into numbers for ``n`` training images.
+def suited_learning_rate(config: RunConfig, registry: Registry) -> float:
+    """Return the rate that the model's declaration states for batches of 256."""
+    spec = find_part(registry, "model", config.model).spec
+    return spec.learning_rate if isinstance(spec, ModelSpec) else LEAST_RATE
 
-    Small sets get smaller batches and more epochs, so that they too see enough steps.
+
+def with_counts(config: RunConfig, n: int, rate: float = LEAST_RATE) -> RunConfig:
+    """Turn ``auto`` epochs, batch size and learning rate into numbers for ``n`` training images.
+
+    Small sets get smaller batches and more epochs, so that they too see enough steps. A rate for
+    batches of 256 falls with the root of the batch (S. Malladi et al., NeurIPS 2022), as far as
+    the rate that suits most models.
     """
     training = config.training
     batch = training.batch_size
@@ -93,5 +105,9 @@ def with_counts(config: RunConfig, n: int) -> RunConfig:
     if epochs == "auto":
         steps = max(1, n // int(batch))
         epochs = min(_MOST_EPOCHS, max(_TYPICAL_EPOCHS, round(_ENOUGH_STEPS / steps)))
-    counted = training.model_copy(update={"batch_size": batch, "epochs": epochs})
-    return replace(config, training=counted)
+    chosen = training.learning_rate
+    if chosen == "auto":
+        scaled = rate * math.sqrt(min(1.0, int(batch) / _TYPICAL_BATCH))
+        chosen = max(scaled, min(rate, LEAST_RATE))
+    counted = {"batch_size": batch, "epochs": epochs, "learning_rate": chosen}
+    return replace(config, training=training.model_copy(update=counted))

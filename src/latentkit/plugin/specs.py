@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import ClassVar
@@ -55,13 +56,25 @@ class Spec:
             object.__setattr__(self, field, make(value))
 
 
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec(Spec):
     """A model. Target: ``build(options, image_shape) -> nn.Module``, see `protocols.Autoencoder`.
 
     Tags: ``"generative"`` says that the module also has ``posterior`` and ``sample``.
+
+    Args:
+        learning_rate: peak rate that suits the model in AdamW with batches of 256, where its user
+            chooses none; smaller batches get less.
     """
 
-    kind = "model"
+    kind: ClassVar[str] = "model"
+
+    learning_rate: float = 8e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (isinstance(self.learning_rate, int | float) and 0 < self.learning_rate < math.inf):
+            raise ValueError(f"{self.name}: learning_rate must be a positive number")
 
 
 class DatasetSpec(Spec):

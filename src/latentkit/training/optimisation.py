@@ -64,12 +64,12 @@ def make_optimizer(
     if options.optimizer == "adamw":
         return torch.optim.AdamW(
             parameters,
-            options.learning_rate,
+            float(options.learning_rate),
             betas=betas,
             weight_decay=options.weight_decay,
             fused=fused,
         )
-    return torch.optim.Adam(parameters, options.learning_rate, betas=betas, fused=fused)
+    return torch.optim.Adam(parameters, float(options.learning_rate), betas=betas, fused=fused)
 
 
 def _groups(model: nn.Module) -> Sequence[ParameterGroup]:
@@ -91,7 +91,7 @@ def learning_rate(options: TrainingOptions, step: int, steps: int) -> float:
         (Smith & Topin 2018, with cosines as in fastai): from 1/25 of the peak up in 30 % of the
         steps, then down to 1/250,000 of it.
     """
-    peak = options.learning_rate
+    peak = float(options.learning_rate)
     if options.schedule == "constant":
         return peak
     along = step / max(1, steps - 1)

@@ -69,7 +69,12 @@ class StudyPlan:
         Args:
             folder: the study's.
             storage: URL with its password; None for the plan's own.
+
+        Raises:
+            UserError: the trials would lie in the folder, and no URL can name it.
         """
+        if not (storage or self.storage) and "?" in str(folder.absolute()):
+            raise UserError(f"{folder.absolute()} has a '?', which ends a path in a storage's URL")
         url = storage or self.storage or f"sqlite:///{(folder / DATABASE).absolute()}"
         return StudyTask(
             name=self.name,

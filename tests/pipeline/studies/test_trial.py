@@ -5,7 +5,7 @@ import json
 import pytest
 
 from latentkit.config import build_config, choose_part
-from latentkit.errors import StudyError, UserError
+from latentkit.errors import StorageError, StudyError, UserError
 from latentkit.pipeline.context import ImageShelf
 from latentkit.pipeline.studies.measure import OBJECTIVE
 from latentkit.pipeline.studies.search import Search, prepared
@@ -153,6 +153,42 @@ def test_a_goal_of_generative_models(begin):
     assert trial.values[1] in (0, 1, 2)
     with pytest.raises(UserError, match="model 'conv-ae' is not generative"):
         begin(objectives=goals)
+
+
+def test_a_run_that_another_study_left_is_no_trials_run(begin):
+    begin(trials=1).work()
+    other = begin("other", trials=1, options={**OPTIONS, "model.hidden": [8]})
+    other.study.runs.mkdir()
+    left = other.study.path.parent / "s" / "runs" / "trial-0000"
+    left.rename(other.study.run_of(0))
+    (trial,) = other.work().trials
+    assert trial.state == "failed"
+    assert "another study, whose options of model differ" in trial.error
+
+
+def test_a_full_disk_ends_the_study_and_its_trial_goes_on_later(begin):
+    def fill(event):
+        if isinstance(event, EpochFinished):
+            raise StorageError("the disk is full")
+
+    with pytest.raises(StorageError, match="disk is full"):
+        begin("full", fill).work()
+    assert [trial.state for trial in begin("full").result().trials] == ["waiting"]
+    assert values_of(begin("full").work()) == values_of(begin("whole").work())
+
+
+def test_a_trial_that_comes_further_may_be_begun_as_often_as_it_takes(begin):
+    def interrupt(event):
+        if isinstance(event, EpochFinished):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        begin(tell=interrupt, trials=1).work()
+    log = begin().study.run_of(0) / "events.jsonl"
+    lines = log.read_text().splitlines()
+    started = next(line for line in lines if '"RunStarted"' in line)
+    log.write_text("\n".join([started] * 19 + lines) + "\n")
+    assert begin(trials=1).work().trials[0].state == "complete"
 
 
 def test_a_trial_that_never_ends_is_given_up(begin):

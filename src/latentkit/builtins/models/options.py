@@ -36,17 +36,20 @@ class NetworkOptions(Options):
 class ConvOptions(NetworkOptions):
     """The networks of `latentkit.nn.conv`."""
 
+    activation: Annotated[Activation, search_all] = Field(
+        "gelu", description="Activation of every hidden layer."
+    )
     patch: Literal[1, 2, 4] = Field(
         2, description="Pixels a side that are folded into channels first; 1: none."
     )
     channels: tuple[Annotated[int, Field(ge=1, le=2048)], ...] = Field(
-        (32,),
+        (48,),
         min_length=1,
         max_length=8,
         description="Feature maps after each 3x3 convolution of stride 2.",
     )
     hidden: Widths = Field(
-        (512, 128), description="Widths of the dense layers between convolutions and latents."
+        (352, 128), description="Widths of the dense layers between convolutions and latents."
     )
     upsampling: Literal["transpose", "transpose-4", "resize", "pixel-shuffle"] = Field(
         "pixel-shuffle",

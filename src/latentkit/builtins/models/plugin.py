@@ -17,6 +17,7 @@ def latentkit_models() -> Iterator[ModelSpec]:
         summary="Convolutional autoencoder trained on squared error",
         target=f"{_HERE}.autoencoder:build_conv",
         options=f"{_HERE}.options:ConvAutoencoderOptions",
+        learning_rate=1.6e-2,
     )
     yield ModelSpec(
         name="dense-ae",

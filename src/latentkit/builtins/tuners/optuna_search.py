@@ -81,7 +81,7 @@ def make_pruner(options: OptunaOptions) -> optuna.pruners.BasePruner:
         case "median":
             return optuna.pruners.MedianPruner(
                 n_startup_trials=options.startup_trials,
-                n_warmup_steps=options.min_epochs - 1,
+                n_warmup_steps=options.min_epochs,  # the first epoch that is judged
                 interval_steps=1,
                 n_min_trials=3,
             )

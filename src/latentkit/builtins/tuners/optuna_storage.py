@@ -5,8 +5,10 @@ A database that goes away in the middle is waited for, and no password is ever p
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,6 +40,8 @@ _PACKAGES = {"psycopg": "latentkit[postgresql]", "psycopg2": "psycopg2-binary"}
 class Storage:
     """A database, and how long it is waited for.
 
+    ``lost_at`` is when it last did not answer, on the monotonic clock.
+
     Args:
         url: SQLAlchemy's.
         patience: seconds.
@@ -49,6 +53,7 @@ class Storage:
     """
 
     def __init__(self, url: str, patience: float) -> None:
+        self.lost_at = -math.inf
         self._url = _parse(url)
         self._patience = patience
         self.engine = self._connect()
@@ -62,7 +67,16 @@ class Storage:
         return bool(parsed.database) and Path(str(parsed.database)).is_file()
 
     def __str__(self) -> str:
-        return self._url.render_as_string(hide_password=True)
+        shown = self._url
+        for name in shown.query:
+            if "password" in name.lower():
+                shown = shown.update_query_dict({name: "..."})
+        return shown.render_as_string(hide_password=True)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.engine.remove_session()
+        self.engine.engine.dispose()
 
     def patiently(self, call: Callable[[], T]) -> T:
         """Call, and call again while the database does not answer, at longer and longer pauses.
@@ -76,12 +90,25 @@ class Storage:
             try:
                 return call()
             except (StorageInternalError, SQLAlchemyError) as error:
+                self.lost_at = time.monotonic()
                 reason = _reason(error)
                 hopeless = any(text in reason.lower() for text in _HOPELESS)
                 if hopeless or time.monotonic() + pause > end:
                     raise self._lost(reason) from error
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Say of a database that does not answer that it cannot be used.
+
+        Raises:
+            StorageError: it did not answer.
+        """
+        try:
+            yield
+        except (StorageInternalError, SQLAlchemyError) as error:
+            raise self._lost(_reason(error)) from error
 
     def _connect(self) -> optuna.storages.RDBStorage:
         """Reach the database; workers that make its tables at one moment get in each other's way.
@@ -120,7 +147,7 @@ class Storage:
 def _parse(url: str) -> URL:
     try:
         return make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # ValueError: the port is no number
         raise UserError(
             "the storage is no URL of SQLAlchemy: write one such as sqlite:///study.db or "
             "postgresql+psycopg://USER@HOST/DATABASE"

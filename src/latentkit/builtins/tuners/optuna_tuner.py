@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import optuna
@@ -27,7 +28,7 @@ from latentkit.builtins.tuners.optuna_search import (
 )
 from latentkit.builtins.tuners.optuna_storage import Storage
 from latentkit.builtins.tuners.optuna_workers import WORKER, Pulse, Watch, this_worker
-from latentkit.errors import LatentkitError, UserError
+from latentkit.errors import LatentkitError, StorageError, UserError
 from latentkit.plugin import (
     Budget,
     Objective,
@@ -54,7 +55,10 @@ _IDENTITY, _ERROR, _NOTE = "identity", "error", "note:"
 
 
 class OptunaTrial:
-    """An Optuna trial as `latentkit.plugin.studies.Trial`."""
+    """An Optuna trial as `latentkit.plugin.studies.Trial`.
+
+    What is told of a trial that another worker was given meanwhile, and has ended, is dropped.
+    """
 
     def __init__(
         self, trial: optuna.Trial, params: Mapping[str, Any], storage: Storage, prunes: bool
@@ -70,15 +74,17 @@ class OptunaTrial:
         """Tell the value after ``epoch``; raises `TrialPruned` where the pruner gives up."""
         if not self._prunes:
             return
-        if epoch not in self._reported:
-            self._reported.add(epoch)
-            self._storage.patiently(lambda: self._trial.report(value, epoch))
-        if self._storage.patiently(self._trial.should_prune):
-            raise TrialPruned(f"given up after epoch {epoch}")
+        with suppress(UpdateFinishedTrialError):
+            if epoch not in self._reported:
+                self._reported.add(epoch)
+                self._storage.patiently(lambda: self._trial.report(value, epoch))
+            if self._storage.patiently(self._trial.should_prune):
+                raise TrialPruned(f"given up after epoch {epoch}")
 
     def note(self, key: str, value: Any) -> None:
         """Store a fact beside the trial."""
-        self._storage.patiently(lambda: self._trial.set_user_attr(f"{_NOTE}{key}", value))
+        with suppress(UpdateFinishedTrialError):
+            self._storage.patiently(lambda: self._trial.set_user_attr(f"{_NOTE}{key}", value))
 
 
 class OptunaTuner:
@@ -98,23 +104,23 @@ class OptunaTuner:
     def load(self, task: StudyTask) -> StudyResult | None:
         """Return what is stored of a study."""
         _speak_softly()
-        study = _stored_study(task)
-        return None if study is None else _result(study, task)
+        with _stored_study(task) as study:
+            return None if study is None else _result(study, task)
 
     def importances(self, task: StudyTask) -> Mapping[str, float]:
         """Return what functional ANOVA (Hutter et al., ICML 2014) gives each parameter."""
         _speak_softly()
-        study = _stored_study(task)
-        completed = [] if study is None else study.get_trials(states=(State.COMPLETE,))
-        if study is None or len({trial.values[0] for trial in completed}) < len(task.space) + 2:
-            return {}
-        found = optuna.importance.get_param_importances(
-            study,
-            evaluator=optuna.importance.FanovaImportanceEvaluator(
-                n_trees=64, max_depth=64, seed=task.seed
-            ),
-            target=lambda trial: trial.values[0],
-        )
+        with _stored_study(task) as study:
+            completed = [] if study is None else study.get_trials(states=(State.COMPLETE,))
+            if study is None or len({trial.values[0] for trial in completed}) < len(task.space) + 2:
+                return {}
+            found = optuna.importance.get_param_importances(
+                study,
+                evaluator=optuna.importance.FanovaImportanceEvaluator(
+                    n_trees=64, max_depth=64, seed=task.seed
+                ),
+                target=lambda trial: trial.values[0],
+            )
         return {name: float(share) for name, share in found.items()}
 
 
@@ -201,10 +207,13 @@ class _Worker:
             except StudyStopped as error:
                 self._fail(trial, str(error))
                 raise
+            except StorageError:  # no fault of the trial
+                self._let_wait(trial)
+                raise
             except Exception as error:
                 self._fail(trial, _reason(error))
             except BaseException:
-                self._watch.put_back(trial._trial_id)
+                self._let_wait(trial)
                 raise
             else:
                 self._tell(trial, State.COMPLETE, values)
@@ -233,8 +242,13 @@ class _Worker:
         if not all(map(math.isfinite, values)):
             raise ValueError(f"the objective gave {', '.join(map(str, values))}")
 
+    def _let_wait(self, trial: optuna.Trial) -> None:
+        with suppress(Exception):  # where the storage is lost, others will miss the worker
+            self._watch.put_back(trial._trial_id)
+
     def _fail(self, trial: optuna.Trial, reason: str) -> None:
-        self._storage.patiently(lambda: trial.set_user_attr(_ERROR, reason))
+        with suppress(UpdateFinishedTrialError):
+            self._storage.patiently(lambda: trial.set_user_attr(_ERROR, reason))
         self._tell(trial, State.FAIL)
 
     def _tell(self, trial: optuna.Trial, state: State, values: Any = None) -> None:
@@ -257,14 +271,27 @@ def _speak_softly() -> None:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
-def _stored_study(task: StudyTask) -> optuna.Study | None:
+@contextmanager
+def _stored_study(task: StudyTask) -> Iterator[optuna.Study | None]:
+    """Give a study to read, or None where there is none.
+
+    Raises:
+        StorageError: the storage cannot be reached.
+    """
     if not Storage.exists(task.storage):
-        return None
+        yield None
+        return
     storage = Storage(task.storage, patience=0.0)
     try:
-        return storage.patiently(
-            lambda: optuna.load_study(study_name=task.name, storage=storage.engine)
-        )
+        with storage.answering():
+            yield _opened(task.name, storage)
+    finally:
+        storage.close()
+
+
+def _opened(name: str, storage: Storage) -> optuna.Study | None:
+    try:
+        return optuna.load_study(study_name=name, storage=storage.engine)
     except KeyError:
         return None
 

@@ -23,12 +23,13 @@ from latentkit.builtins.tuners.optuna_storage import Storage
 
 WORKER, BEAT = "worker", "beat"
 _SILENT_BEATS = 4
+_SECONDS_APART = 2.0  # of two processes of one number; the boot is known to the second
 
 
 def this_worker() -> dict[str, Any]:
     """Return what tells this process from all others."""
     process = psutil.Process()
-    return {"machine": _machine(), "pid": process.pid, "started": process.create_time()}
+    return {"machine": _machine(), "pid": process.pid, "started": _started(process)}
 
 
 def is_gone(worker: Any) -> bool:
@@ -36,9 +37,15 @@ def is_gone(worker: Any) -> bool:
     if not isinstance(worker, dict) or worker.get("machine") != _machine():
         return False
     try:
-        return bool(psutil.Process(worker["pid"]).create_time() != worker["started"])
+        started = _started(psutil.Process(worker["pid"]))
     except psutil.NoSuchProcess:
         return True
+    return bool(abs(started - worker["started"]) > _SECONDS_APART)
+
+
+def _started(process: psutil.Process) -> float:
+    """Return when a process was started, in seconds since the boot: the clock may be set."""
+    return process.create_time() - psutil.boot_time()
 
 
 def _machine() -> str:
@@ -115,6 +122,7 @@ class Watch:
         last, since = self._seen.get(trial.number, (None, now))
         if last != signs:
             since = now
+        since = max(since, self._storage.lost_at)  # nobody could give a sign meanwhile
         self._seen[trial.number] = (signs, since)
         return now - since > self._grace
 

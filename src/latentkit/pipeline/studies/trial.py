@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from latentkit.config import RunConfig, build_config
-from latentkit.errors import IntegrityError, LatentkitError, LockedError
+from latentkit.errors import LatentkitError, LockedError, StorageError, UserError
 from latentkit.pipeline.context import HISTORY, ImageShelf
 from latentkit.pipeline.run import Place, resume_run, start_run
 from latentkit.pipeline.stages import Stage
@@ -35,9 +35,9 @@ from latentkit.runs.folder import EVENTS, RunFolder
 from latentkit.runs.manifest import NAME
 from latentkit.tuning.folder import StudyFolder, trial_name
 from latentkit.tuning.goals import Goal
-from latentkit.tuning.ranges import option_of
 
-_MOST_STARTS = 20
+_MOST_STARTS = 20  # without a new epoch in between
+_COMPARED = ("seed", "split", "model", "dataset", "corruption", "training")
 _SECONDS_BETWEEN_TRIES = 1.0
 _MOST_SECONDS_LOCKED = 600.0
 
@@ -75,6 +75,7 @@ class TrialRunner:
         Raises:
             TrialPruned: the tuner gave the trial up.
             StudyStopped: too many trials in a row failed.
+            StorageError: the disk is full, or the tuner's storage is lost; the trial can go on.
             Exception: whatever made the trial fail.
         """
         began = time.perf_counter()
@@ -96,6 +97,8 @@ class TrialRunner:
         except TrialPruned:
             self._failed_in_a_row = 0
             finished("pruned")
+            raise
+        except StorageError:
             raise
         except Exception as error:
             reason = _reason(error)
@@ -134,22 +137,11 @@ class TrialRunner:
         if not (path / NAME).is_file():
             place = Place(self._study.runs, data, trial_name(number), self._shelf)
             return start_run(config, self._registry, place, tell, stages)
-        self._check_is_of_trial(RunFolder.open(path), config)
-        starts = sum(record["event"] == RunStarted.__name__ for record in _events(path))
+        starts = _vain_starts(path)
         if starts >= _MOST_STARTS:
             raise RuntimeError(f"it was begun {starts} times and never came to an end")
+        _check_same(path, config, self._registry)
         return resume_run(path, self._registry, tell, data, stages, shelf=self._shelf)
-
-    def _check_is_of_trial(self, folder: RunFolder, config: RunConfig) -> None:
-        """Refuse a run that a study of another record left here under the trial's name."""
-        stored = stored_config(folder, self._registry)
-        for key in self._study.plan.space:
-            here, asked = option_of(stored, key), option_of(config, key)
-            if here != asked:
-                raise IntegrityError(
-                    f"{folder.path} is the run of another trial ({key} is {here}, not {asked}): "
-                    f"move it away, or choose another --name"
-                )
 
 
 class _Watch:
@@ -188,6 +180,35 @@ class _Watch:
         value = validation[self._goal.term]
         self._tell(TrialReported(self._trial.number, epoch, self.epochs, value))
         self._trial.report(epoch, value)
+
+
+def _check_same(path: Path, asked: RunConfig, registry: Registry) -> None:
+    """Refuse to go on with a run of other options, which another study left.
+
+    Raises:
+        UserError: naming a part that differs.
+    """
+    wanted, found = asked.identity(), stored_config(RunFolder.open(path), registry).identity()
+    for option, value in wanted["training"].items():
+        if value == "auto":
+            wanted["training"][option] = found["training"][option]
+    for part in _COMPARED:
+        if wanted.get(part) != found.get(part):
+            raise UserError(
+                f"{path} holds a run of another study, whose options of {part} differ: move the "
+                f"study's folder away, or choose another --name"
+            )
+
+
+def _vain_starts(path: Path) -> int:
+    """Return how often a run was begun since it last came further than before."""
+    starts, furthest = 0, 0
+    for record in _events(path):
+        if record["event"] == RunStarted.__name__:
+            starts += 1
+        elif record["event"] == EpochFinished.__name__ and record["epoch"] > furthest:
+            starts, furthest = 0, record["epoch"]
+    return starts
 
 
 def _told_before(path: Path) -> dict[int, Mapping[str, float]]:

@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 from types import FrameType
 
@@ -18,8 +17,6 @@ from latentkit.plugin.events import ignore
 from latentkit.registry.catalogue import default_registry
 from latentkit.tuning.folder import StudyFolder
 
-_SECONDS_BETWEEN_LOOKS = 1.0
-
 
 def main() -> int:
     """Run trials until the study is over; returns the exit code."""
@@ -27,9 +24,11 @@ def main() -> int:
     parser.add_argument("study", type=Path)
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--until-eof", action="store_true", help="end when the input is closed")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    if asked.until_eof:
+        threading.Thread(target=_end_at_eof, daemon=True).start()
     try:
         study = StudyFolder.open(asked.study)
         search = Search(study, default_registry(), ignore, os.environ.get(WORKER_STORAGE))
@@ -47,10 +46,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _end_with(parent: int) -> None:
-    """End this process when the one that started it is gone."""
-    while os.getppid() == parent:
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+def _end_at_eof() -> None:
+    """End this process when the one that holds the other end of its input is gone."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -36,10 +36,9 @@ def work_together(
     """
     end = None if seconds is None else time.monotonic() + seconds
     with _crew(search, workers, end) as crew:
-        while crew.is_at_work():
+        while crew.is_at_work(follower.finished):
             time.sleep(_SECONDS_BETWEEN_LOOKS)
             follower.look(_what_is_stored(search))
-            crew.replace_the_dead(follower.finished)
     result = search.result()
     follower.look(result)
     return result
@@ -111,15 +110,23 @@ class _Crew:
         self._deaths = 0
         self._finished_at_death = 0
         self._threads = max(1, usable_cpus() // workers)
-        self._processes = {number: self._start(number) for number in range(workers)}
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
-    def is_at_work(self) -> bool:
-        return any(process.poll() is None for process in self._processes.values())
+    def start(self, workers: int) -> None:
+        for number in range(workers):
+            self._processes[number] = self._start(number)
 
-    def replace_the_dead(self, finished: int) -> None:
-        """Start a process anew that was killed; raise the error of one that ended with one."""
-        for number, process in list(self._processes.items()):
-            code = process.poll()
+    def is_at_work(self, finished: int) -> bool:
+        """Return whether a process works still; one that was killed is started anew.
+
+        Args:
+            finished: trials that have ended.
+
+        Raises:
+            StudyError: a process ended with an error, or they die one after the other.
+        """
+        codes = {number: process.poll() for number, process in self._processes.items()}
+        for number, code in codes.items():
             if code is None or code == 0:
                 continue
             if code > 0:
@@ -131,9 +138,11 @@ class _Crew:
                     f"workers are killed (signal {-code}) before they finish a trial, out of "
                     f"memory perhaps: try fewer with --workers"
                 )
+            _close(self._processes[number])
             text = f"worker {number} was killed (signal {-code}) and is started anew"
             self._search.tell(Notice("worker-killed", text))
             self._processes[number] = self._start(number)
+        return any(code != 0 for code in codes.values())
 
     def stop(self) -> None:
         """Let every process end, and wait for it."""
@@ -146,10 +155,11 @@ class _Crew:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            _close(process)
 
     def _start(self, number: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", _MODULE, str(self._search.study.path.absolute())]
-        command += ["--threads", str(self._threads)]
+        command += ["--threads", str(self._threads), "--until-eof"]
         if self._end is not None:
             command += ["--seconds", f"{max(0.0, self._end - time.monotonic()):.1f}"]
         environment = {**os.environ}
@@ -159,7 +169,7 @@ class _Crew:
             return subprocess.Popen(
                 command,
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # closed by the system when this process is gone
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C comes to them once, through `stop`
@@ -173,10 +183,16 @@ class _Crew:
         return next((line.strip() for line in reversed(lines) if line.strip()), "without a word")
 
 
+def _close(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+
+
 @contextmanager
 def _crew(search: Search, workers: int, end: float | None) -> Iterator[_Crew]:
     crew = _Crew(search, workers, end)
     try:
+        crew.start(workers)
         yield crew
     finally:
         crew.stop()

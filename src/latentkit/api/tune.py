@@ -1,0 +1,190 @@
+"""Studies in one call: a tuner chooses options, and each trial is a run of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from latentkit.api.places import STUDIES, data_dir
+from latentkit.api.request import Path_, configure
+from latentkit.api.study import Study, storage_url
+from latentkit.config import choose_part
+from latentkit.pipeline.context import ImageShelf
+from latentkit.pipeline.studies.outcome import finish_best, report_study, write_best_config
+from latentkit.pipeline.studies.search import Search, prepared
+from latentkit.pipeline.studies.workers import Follower, work_together
+from latentkit.plugin.events import Listener, StudyStarted, ignore
+from latentkit.plugin.options import SearchDomain
+from latentkit.registry.catalogue import default_registry
+from latentkit.tuning.advice import advice
+from latentkit.tuning.folder import STUDY, StudyFolder, StudyPlan, check_study_name, find_study
+from latentkit.tuning.goals import choose_goals
+from latentkit.tuning.ranges import parse_search
+from latentkit.tuning.space import search_space
+from latentkit.tuning.urls import public_url
+
+_TRIALS = 10
+
+
+def tune(
+    *,
+    model: str | None = None,
+    dataset: str | None = None,
+    trials: int | None = None,
+    seconds: float | None = None,
+    objective: str | Sequence[str] = (),
+    search: Mapping[str, SearchDomain | str] | None = None,
+    fix: Iterable[str] = (),
+    corrupt: Iterable[str] = (),
+    options: Mapping[str, Any] | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    config: Path_ | Mapping[str, Any] | None = None,
+    tuner: str = "optuna",
+    tuner_options: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    workers: int = 1,
+    storage: str | None = None,
+    resume: Path_ | None = None,
+    finish: bool = True,
+    out: Path_ = STUDIES,
+    data: Path_ | None = None,
+    listener: Listener = ignore,
+) -> Study:
+    """Search for better options: each trial is a run, and the best one is made whole.
+
+    What is searched are the options of model, corruptions and training that carry a range and are
+    neither set nor fixed, and those in ``search``. A study of the same name in ``out`` is gone on
+    with; so is a trial that was broken off.
+
+    Args:
+        model: as in `latentkit.run`, like ``dataset``, ``corrupt``, ``options``, ``epochs``,
+            ``seed``, ``device``, ``config`` and ``data``.
+        dataset: see ``model``.
+        trials: finished trials after which the study is over, completed, pruned or failed; 10
+            unless the study has another number already.
+        seconds: no trial begins later than this.
+        objective: the validation loss, or figures of the card on validation images, such as
+            ``"mse"`` or ``"knn"``; several give a Pareto front, and then nothing is pruned.
+        search: ``"part.key"`` to a `SearchRange`, a `SearchChoice`, or what ``--search`` takes
+            after ``=``: ``"2..64:log"``, ``"relu,silu"``.
+        fix: ``"part.key"`` that is not searched.
+        corrupt: see ``model``.
+        options: see ``model``; what is set is not searched.
+        epochs: see ``model``.
+        seed: see ``model``; the search follows from it too.
+        device: see ``model``.
+        config: see ``model``.
+        tuner: a tuner's name.
+        tuner_options: the tuner's options.
+        name: of the study and its folder; ``<model>-<dataset>`` where None.
+        workers: processes of this machine that run trials.
+        storage: SQLAlchemy URL of a database that workers of several machines share; where None,
+            that which the study has, and for a new one ``LATENTKIT_STORAGE``, or a file in its
+            folder.
+        resume: a study's folder or name: go on with it as it was begun.
+        finish: make the best trial's run whole (latents, card, report) at the end.
+        out: the folder of studies.
+        data: see ``model``.
+        listener: is called with the events of the study and of every trial's run.
+
+    Raises:
+        latentkit.errors.LatentkitError: of the kind that tells what is wrong.
+    """
+    registry = default_registry()
+    shelf = ImageShelf()
+    if resume is not None:
+        folder = StudyFolder.open(find_study(os.fspath(resume), Path(out)))
+        url = storage_url(storage, folder.plan)
+        folder = _resumed(folder, trials, url, data)
+    else:
+        base = configure(
+            registry,
+            config=config,
+            model=model,
+            dataset=dataset,
+            corrupt=corrupt,
+            options=options,
+            epochs=epochs,
+            seed=seed,
+            device=device,
+        )
+        name = f"{base.model.slug}-{base.dataset.slug}" if name is None else name
+        check_study_name(name)
+        path = Path(out) / name
+        known = StudyFolder.open(path).plan if (path / STUDY).exists() else None
+        url = storage_url(storage, known)
+        plan = StudyPlan(
+            name=name,
+            config=replace(base, embeddings=()).as_dict(),
+            space=search_space(base, registry, _domains(search or {}), [*fix, *(options or {})]),
+            objectives=tuple(goal.name for goal in choose_goals(_listed(objective))),
+            tuner=choose_part(
+                registry, "tuner", {"name": tuner, **(tuner_options or {})}
+            ).as_dict(),
+            data_dir=str(data_dir(data)),
+            storage=public_url(url) or (known.storage if known else ""),
+            trials=trials or (known.trials if known else _TRIALS),
+        )
+        plan = prepared(plan, registry, shelf)
+        Search(StudyFolder(path, plan), registry, ignore, url).result()
+        folder = StudyFolder.begin(path, plan)
+    return _carry_out(Search(folder, registry, listener, url, shelf), seconds, workers, finish)
+
+
+def _resumed(
+    folder: StudyFolder, trials: int | None, url: str | None, data: Path_ | None
+) -> StudyFolder:
+    """Return a study with more trials or other places where they are given."""
+    plan = folder.plan
+    changed = replace(
+        plan,
+        trials=trials or plan.trials,
+        storage=public_url(url) if url else plan.storage,
+        data_dir=str(data_dir(data)) if data else plan.data_dir,
+    )
+    return folder.continued(changed)
+
+
+def _carry_out(search: Search, seconds: float | None, workers: int, finish: bool) -> Study:
+    """Run the trials that are missing, and leave what comes of them."""
+    folder, plan, tell = search.study, search.study.plan, search.tell
+    goals = plan.goals
+    tell(
+        StudyStarted(
+            study=plan.name,
+            path=str(folder.path),
+            trials=plan.trials,
+            objectives=tuple(goal.label for goal in goals),
+            maximised=tuple(goal.direction == "maximize" for goal in goals),
+            workers=workers,
+        )
+    )
+    for notice in advice(plan):
+        tell(notice)
+    follower = Follower(tell)
+    follower.look(search.result(), earlier=True)
+    if workers == 1:
+        result = search.work(seconds)
+    else:
+        result = work_together(search, follower, workers, seconds)
+    write_best_config(search, result)
+    if finish:
+        finish_best(search, result, tell)
+    report_study(search, result)
+    return Study(folder, search.registry, search.storage)
+
+
+def _domains(search: Mapping[str, SearchDomain | str]) -> dict[str, SearchDomain]:
+    return {
+        key: parse_search(f"{key}={domain}")[1] if isinstance(domain, str) else domain
+        for key, domain in search.items()
+    }
+
+
+def _listed(objective: str | Sequence[str]) -> tuple[str, ...]:
+    return (objective,) if isinstance(objective, str) else tuple(objective)
