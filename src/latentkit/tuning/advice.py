@@ -35,8 +35,8 @@ def advice(plan: StudyPlan) -> list[Notice]:
                 "early-epochs-mislead",
                 "a one-cycle schedule ends best with a learning rate that looks bad in its first "
                 "epochs, and pruning goes by these: trials of few epochs that are run to their end "
-                "(--epochs 3 --tuner-option pruner=none) judge rates by whole schedules; then train "
-                "the best options for longer",
+                "(--epochs 3 --tuner-option pruner=none) judge rates by whole schedules; then "
+                "train the best options for longer",
                 "info",
             )
         )
