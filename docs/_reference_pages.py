@@ -25,7 +25,7 @@ _HELP_WIDTH = 88
 _ENVIRONMENT = [
     (
         "`LATENTKIT_STORAGE`",
-        "URL of the database of `latentkit tune`, where no `--storage` says otherwise: for passwords.",
+        "URL of the database of studies, where no `--storage` says otherwise: for passwords.",
     ),
     ("`LATENTKIT_DATA`", "The folder of data sets, where no `--data-dir` says otherwise."),
     (
