@@ -46,11 +46,11 @@ def map_grid(
         title: of the figure.
         caption: what is said below it.
     """
-    columns = min(_COLUMNS, len(panels))
+    columns = min(_COLUMNS, max(2, len(panels)))  # one alone would be narrower than the title
     lines = -(-len(panels) // columns)
     with house_style():
         width = columns * _PANEL + (_LEGEND if panels[0].labels is not None else 0.2)
-        figure = empty_figure(max(width, 5.0), lines * (_PANEL + 0.2) + 0.6)
+        figure = empty_figure(width, lines * (_PANEL + 0.2) + 0.6)
         grid = figure.subplots(lines, columns, squeeze=False).ravel()
         for axes, panel in zip(grid, panels, strict=False):
             count = len(panel.coordinates)
