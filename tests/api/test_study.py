@@ -59,7 +59,7 @@ def test_a_study_is_found_from_another_folder(tune, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["a/b", "../s", "..", ".", "/s"])
 def test_a_name_that_leaves_the_folder_of_studies_is_refused(name, tune):
-    with pytest.raises(UserError, match="is no name of a folder"):
+    with pytest.raises(UserError, match="should be the name of a folder"):
         tune(name=name, **SMALL)
 
 

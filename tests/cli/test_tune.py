@@ -230,13 +230,14 @@ def test_the_json_document_has_all_trials(latentkit, studied):
     found = json.loads(ended.out)
     assert found["study"] == "conv-ae-digits"
     assert (found["objectives"], found["directions"]) == (["loss"], ["minimize"])
-    assert (found["best_trial"], found["front"]) == (0, [0])
-    assert Path(found["best_run"]) == studied / "runs/trial-0000"
-    assert Path(found["best_config"]).is_file()
     first, second = found["trials"]
+    best = min(found["trials"], key=lambda trial: trial["values"])["number"]
+    assert (found["best_trial"], found["front"]) == (best, [best])
+    assert Path(found["best_run"]) == studied / f"runs/trial-{best:04d}"
+    assert Path(found["best_config"]).is_file()
     assert set(first["params"]) == {"model.activation", "training.learning_rate"}
     assert (first["state"], len(first["values"]), first["epochs"]) == ("complete", 1, 1)
-    assert (second["state"], second["values"], second["error"]) == ("pruned", [], "")
+    assert (second["state"], len(second["values"]), second["error"]) == ("complete", 1, "")
     assert found == json.loads(latentkit("studies", studied, "--json").out)
 
 
@@ -305,17 +306,18 @@ def test_studies_are_listed(latentkit, studied):
         "best",
         "objective",
     ]
-    assert row.split()[:5] == ["conv-ae-digits", "2", "1", "1", "0"]
+    assert row.split()[:5] == ["conv-ae-digits", "2", "2", "0", "0"]
     assert row.split()[-1] == "loss"
     (line,) = json.loads(latentkit("studies", "--json").out)
     assert (line["study"], line["trials"], line["objectives"]) == ("conv-ae-digits", 2, ["loss"])
-    assert (line["complete"], line["pruned"], line["failed"], line["running"]) == (1, 1, 0, 0)
+    assert (line["complete"], line["pruned"], line["failed"], line["running"]) == (2, 0, 0, 0)
 
 
 def test_one_study_is_shown_with_what_to_do_next(latentkit, studied):
     shown = latentkit("studies", studied.name).out
-    assert "Best trial    0" in shown
-    assert "trial-0000" in shown
+    best = json.loads(latentkit("studies", studied.name, "--json").out)["best_trial"]
+    assert f"Best trial    {best}" in shown
+    assert f"trial-{best:04d}" in shown
     assert f"latentkit run --config studies/{studied.name}/best.toml --seed 1" in shown
 
 

@@ -97,7 +97,8 @@ def test_the_reference_network_halves_and_doubles_as_described(network):
 def test_the_reference_network_has_no_norms_and_only_relu(network):
     kinds = {type(layer).__name__ for layer in network.modules() if not list(layer.children())}
     assert kinds == {
-        "FastConvolution", "FastTransposed", "Linear", "ReLU", "Identity", "Flatten", "Unflatten",
+        "FastConvolution", "FastTransposed", "Linear", "ReLU", "Identity", "FlattenMaps",
+        "UnflattenMaps",
     }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -133,8 +134,11 @@ def test_ctrl_c_says_how_to_go_on_and_exits_with_130(tmp_path):
         text=True,
     )
     assert wait_for(lambda: list(tmp_path.glob("runs/*/checkpoints/*.json")), process)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    for _ in range(5):  # one that comes while Python runs a finaliser is lost: press again
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            out, err = process.communicate(timeout=15)
+            break
     assert process.returncode == 130
     assert out == ""
     (path,) = (tmp_path / "runs").iterdir()

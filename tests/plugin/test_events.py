@@ -13,6 +13,9 @@ SAMPLES = {
     "str": "text",
     "bool": True,
     "tuple[str, ...]": ("train", "encode"),
+    "tuple[bool, ...]": (True, False),
+    "tuple[float, ...]": (0.5, 2.0),
+    "Mapping[str, Any]": {"model.latent_dim": 3},
     "Mapping[str, float]": {"loss": 0.5},
 }
 

@@ -18,7 +18,7 @@ pytest.importorskip(
 )
 
 from latentkit.plugin import Budget
-from latentkit_gridsearch.owners import Owner
+from latentkit_gridsearch.owners import Owner, since_boot
 
 TRIALS, KILLS = 120, 15
 
@@ -153,9 +153,9 @@ def test_an_owner_is_known_by_process_and_token():
     assert owner.alive(silence=1e9, grace=100)
     owner.end()
     me = psutil.Process(os.getppid())
-    parent = Owner(pid=me.pid, created=me.create_time())
+    parent = Owner(pid=me.pid, created=since_boot(me))
     assert parent.alive(silence=1e9, grace=100)
-    reused = Owner(pid=me.pid, created=me.create_time() - 1000)
+    reused = Owner(pid=me.pid, created=since_boot(me) - 1000)
     assert reused.alive(silence=1, grace=100)
     assert not reused.alive(silence=101, grace=100)
     assert not Owner(pid=2**22 + 1).alive(silence=0, grace=100)

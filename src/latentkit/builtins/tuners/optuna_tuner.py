@@ -168,9 +168,13 @@ class _Worker:
             )
         return study
 
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        """Return the sampler of a trial; that of the first gives what the task says."""
-        seed = short_stream_seed(self._task.seed, "trial", number)
+    def _sampler(self, number: int, parameter: str = "") -> optuna.samplers.BaseSampler:
+        """Return the sampler of a trial; that of the first gives what the task says.
+
+        A parameter that is drawn by itself has a stream of its own: whatever broke in between, it
+        is drawn alike.
+        """
+        seed = short_stream_seed(self._task.seed, "trial", number, parameter)
         sampler = make_sampler(self._options, seed, len(self._task.directions))
         if number or not self._task.first:
             return sampler
@@ -226,6 +230,7 @@ class _Worker:
 
     def _suggest(self, trial: optuna.Trial) -> dict[str, Any]:
         for name, domain in self._distributions.items():
+            self._study.sampler = self._sampler(trial.number, name)
             match domain:
                 case optuna.distributions.CategoricalDistribution():
                     trial.suggest_categorical(name, domain.choices)
