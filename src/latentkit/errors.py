@@ -99,3 +99,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def describe_os_error(error: OSError) -> str:
     """Return what the operating system said, without the errno and the path."""
     return error.strerror or type(error).__name__
+
+
+def describe_error(error: Exception) -> str:
+    """Return an error in one line, with its type where latentkit does not explain it."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, LatentkitError) else f"{type(error).__name__}: {text}"

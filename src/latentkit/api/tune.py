@@ -18,7 +18,7 @@ from latentkit.pipeline.studies.search import Search, prepared
 from latentkit.pipeline.studies.workers import Follower, work_together
 from latentkit.plugin.events import Listener, StudyStarted, ignore
 from latentkit.plugin.options import SearchDomain
-from latentkit.registry.catalogue import default_registry
+from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.tuning.advice import advice
 from latentkit.tuning.folder import STUDY, StudyFolder, StudyPlan, check_study_name, find_study
 from latentkit.tuning.goals import choose_goals
@@ -98,9 +98,7 @@ def tune(
     registry = default_registry()
     shelf = ImageShelf()
     if resume is not None:
-        folder = StudyFolder.open(find_study(os.fspath(resume), Path(out)))
-        url = storage_url(storage, folder.plan)
-        folder = _resumed(folder, trials, url, data)
+        folder, url = _gone_on_with(os.fspath(resume), Path(out), trials, storage, data)
     else:
         base = configure(
             registry,
@@ -113,41 +111,59 @@ def tune(
             seed=seed,
             device=device,
         )
-        name = f"{base.model.slug}-{base.dataset.slug}" if name is None else name
-        check_study_name(name)
-        path = Path(out) / name
-        known = StudyFolder.open(path).plan if (path / STUDY).exists() else None
-        url = storage_url(storage, known)
+        part = choose_part(registry, "tuner", {"name": tuner, **(tuner_options or {})})
         plan = StudyPlan(
-            name=name,
+            name=f"{base.model.slug}-{base.dataset.slug}" if name is None else name,
             config=replace(base, embeddings=()).as_dict(),
             space=search_space(base, registry, _domains(search or {}), [*fix, *(options or {})]),
             objectives=tuple(goal.name for goal in choose_goals(_listed(objective))),
-            tuner=choose_part(
-                registry, "tuner", {"name": tuner, **(tuner_options or {})}
-            ).as_dict(),
+            tuner=part.as_dict(),
             data_dir=str(data_dir(data)),
-            storage=public_url(url) or (known.storage if known else ""),
-            trials=trials or (known.trials if known else _TRIALS),
         )
-        plan = prepared(plan, registry, shelf)
-        Search(StudyFolder(path, plan), registry, ignore, url).result()
-        folder = StudyFolder.begin(path, plan)
+        folder, url = _begun(plan, Path(out), trials, storage, registry, shelf)
     return _carry_out(Search(folder, registry, listener, url, shelf), seconds, workers, finish)
 
 
-def _resumed(
-    folder: StudyFolder, trials: int | None, url: str | None, data: Path_ | None
-) -> StudyFolder:
-    """Return a study with more trials or other places where they are given."""
+def _begun(
+    asked: StudyPlan,
+    out: Path,
+    trials: int | None,
+    storage: str | None,
+    registry: Registry,
+    shelf: ImageShelf,
+) -> tuple[StudyFolder, str | None]:
+    """Begin a study, or go on with that of its name; returns it, and the URL of its storage.
+
+    Nothing is made before the storage has answered.
+    """
+    check_study_name(asked.name)
+    path = out / asked.name
+    known = StudyFolder.open(path).plan if (path / STUDY).exists() else None
+    url = storage_url(storage, known)
+    places = replace(
+        asked,
+        storage=public_url(url) or (known.storage if known else ""),
+        trials=trials or (known.trials if known else _TRIALS),
+    )
+    plan = prepared(places, registry, shelf)
+    Search(StudyFolder(path, plan), registry, ignore, url).result()
+    return StudyFolder.begin(path, plan), url
+
+
+def _gone_on_with(
+    reference: str, out: Path, trials: int | None, storage: str | None, data: Path_ | None
+) -> tuple[StudyFolder, str | None]:
+    """Return a study with more trials or other places where they are given, and its storage."""
+    folder = StudyFolder.open(find_study(reference, out))
     plan = folder.plan
+    url = storage_url(storage, plan)
     changed = replace(
         plan,
         trials=trials or plan.trials,
         storage=public_url(url) if url else plan.storage,
         data_dir=str(data_dir(data)) if data else plan.data_dir,
     )
-    return folder.continued(changed)
+    return folder.continued(changed), url
 
 
 def _carry_out(search: Search, seconds: float | None, workers: int, finish: bool) -> Study:

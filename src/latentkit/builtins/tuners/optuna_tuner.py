@@ -29,7 +29,7 @@ from latentkit.builtins.tuners.optuna_search import (
 )
 from latentkit.builtins.tuners.optuna_storage import Storage
 from latentkit.builtins.tuners.optuna_workers import WORKER, Pulse, Watch, this_worker
-from latentkit.errors import LatentkitError, StorageError, UserError
+from latentkit.errors import StorageError, UserError, describe_error
 from latentkit.plugin import (
     Budget,
     Objective,
@@ -221,7 +221,7 @@ class _Worker:
                 self._let_wait(trial)
                 raise
             except Exception as error:
-                self._fail(trial, _reason(error))
+                self._fail(trial, describe_error(error))
             except BaseException:
                 self._let_wait(trial)
                 raise
@@ -305,11 +305,6 @@ def _opened(name: str, storage: Storage) -> optuna.Study | None:
         return optuna.load_study(study_name=name, storage=storage.engine)
     except KeyError:
         return None
-
-
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, LatentkitError) else f"{type(error).__name__}: {text}"
 
 
 def _result(study: optuna.Study, task: StudyTask) -> StudyResult:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from latentkit.config import RunConfig, build_config
-from latentkit.errors import LatentkitError, LockedError, StorageError, UserError
+from latentkit.errors import LockedError, StorageError, UserError, describe_error
 from latentkit.pipeline.context import HISTORY, ImageShelf
 from latentkit.pipeline.run import Place, resume_run, start_run
 from latentkit.pipeline.stages import Stage
@@ -101,7 +101,7 @@ class TrialRunner:
         except StorageError:
             raise
         except Exception as error:
-            reason = _reason(error)
+            reason = describe_error(error)
             finished("failed", error=reason)
             self._failed_in_a_row += 1
             if self._failed_in_a_row >= self._study.plan.failures:
@@ -237,8 +237,3 @@ def _events(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
         except ValueError:
             continue
-
-
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, LatentkitError) else f"{type(error).__name__}: {text}"
