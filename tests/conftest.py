@@ -29,6 +29,7 @@ def _forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         proxy = name.lower().endswith("_proxy")
         if name in _TERMINAL or name.startswith("LATENTKIT_") or proxy:
             monkeypatch.delenv(name)
+    monkeypatch.setenv("LATENTKIT_PLUGIN_FILES", "")  # so that what --plugin adds is undone
     monkeypatch.setenv("MPLBACKEND", "agg")
 
 
