@@ -12,6 +12,7 @@ import torch
 
 from latentkit.config import Device
 from latentkit.errors import BrokenEnvironmentError
+from latentkit.training.uncompiled import without_compiler
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -82,7 +83,8 @@ def usable_cpus() -> int:
 def repeatable(device: torch.device, threads: int) -> Iterator[None]:
     """Compute with ``threads`` threads and repeatable algorithms.
 
-    What was set before, torch's random state included, is put back at the end.
+    What was set before, torch's random state included, is put back at the end. torch's compiler is
+    not imported, see `without_compiler`.
 
     Sums depend on the number of threads, so it belongs to what makes two runs equal.
     """
@@ -102,7 +104,8 @@ def repeatable(device: torch.device, threads: int) -> Iterator[None]:
     # use_deterministic_algorithms sets the same, and imports torch's compiler: seconds.
     torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")
     try:
-        yield
+        with without_compiler():
+            yield
     finally:
         torch.set_rng_state(random_state)
         torch.set_num_threads(before[0])

@@ -35,6 +35,7 @@ from latentkit.training.device import Precision
 from latentkit.training.meter import LossMeter
 from latentkit.training.optimisation import Staged, learning_rate
 from latentkit.training.state import TrainingState, Weights
+from latentkit.training.uncompiled import take_step
 
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
 _PAUSE_OVER_SAVING = 10  # large models may take a tenth of the time to save
@@ -268,7 +269,7 @@ def _step(
     torch.autograd.backward(terms["loss"])
     if job.options.clip_norm:
         nn.utils.clip_grad_norm_(job.model.parameters(), job.options.clip_norm)
-    state.optimizer.step()
+    take_step(state.optimizer)
     if state.average is not None:
         state.average.update(step)
     return terms
