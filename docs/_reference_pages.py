@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from latentkit import config, errors
 from latentkit.cli.main import cli
-from latentkit.plugin import events, hookspecs, protocols, specs, studies
+from latentkit.plugin import downloads, events, hookspecs, protocols, specs, studies
 from latentkit.registry.catalogue import Part, Registry
 from latentkit.registry.describe import describe_options
 from latentkit.registry.discovery import find_plugins
@@ -60,6 +60,9 @@ def hooks_page() -> str:
         blocks += _class_blocks(name, thing)
     blocks += ["## Studies", parse_docstring(studies.__doc__).text]
     for name, thing in _own_classes(studies):
+        blocks += _class_blocks(name, thing)
+    blocks += ["## Downloads", parse_docstring(downloads.__doc__).text]
+    for name, thing in _own_classes(downloads):
         blocks += _class_blocks(name, thing)
     intro = parse_docstring(hookspecs.__doc__).text
     return _page(

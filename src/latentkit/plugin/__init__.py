@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 from latentkit._lazy import lazy_attributes
 
 if TYPE_CHECKING:
+    from latentkit.plugin.downloads import (
+        VerifiedFiles,
+    )
     from latentkit.plugin.events import (
         EpochFinished,
         Event,
@@ -101,6 +104,7 @@ __all__ = [
     "TrialRecord",
     "Tuner",
     "TunerSpec",
+    "VerifiedFiles",
     "hookimpl",
     "search_all",
     "strength",
@@ -132,6 +136,7 @@ _HOMES = {
         "ImageData",
         "to_uint8",
     ),
+    "downloads": ("VerifiedFiles",),
     "events": (
         "EpochFinished",
         "Event",

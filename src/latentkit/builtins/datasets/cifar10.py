@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from latentkit.builtins.datasets.downloads import VerifiedFiles, torchvision_class
 from latentkit.builtins.datasets.options import DownloadOptions
 from latentkit.errors import DataError
-from latentkit.plugin import ImageData
+from latentkit.plugin import ImageData, VerifiedFiles
+from latentkit.plugin.downloads import torchvision_datasets
 from latentkit.plugin.protocols import Split
 
 _CLASSES = (
@@ -44,7 +44,7 @@ _ALLOWED = {
 
 def load(options: DownloadOptions, split: Split, cache: Path) -> ImageData:
     """Return the 50,000 training or 10,000 test images, (N, 3, 32, 32)."""
-    described = torchvision_class("CIFAR10")
+    described = torchvision_datasets().CIFAR10
     mirrors = [options.mirror or described.url.rpartition("/")[0]]
     name = described.filename
     files = VerifiedFiles("CIFAR-10", cache, ".", {name: described.tgz_md5}, mirrors)

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from latentkit.builtins.datasets.downloads import VerifiedFiles, torchvision_class
 from latentkit.builtins.datasets.idx import parse_idx, unzip
 from latentkit.builtins.datasets.options import EmnistOptions
 from latentkit.errors import DataError
-from latentkit.plugin import ImageData
+from latentkit.plugin import ImageData, VerifiedFiles
+from latentkit.plugin.downloads import torchvision_datasets
 from latentkit.plugin.protocols import Split
 
 
 def load(options: EmnistOptions, split: Split, cache: Path) -> ImageData:
     """Return the images of one partition, (N, 1, 28, 28)."""
-    described = torchvision_class("EMNIST")
+    described = torchvision_datasets().EMNIST
     folder_url, _, name = described.url.rpartition("/")
     mirrors = [options.mirror or folder_url]
     files = VerifiedFiles("EMNIST", cache, "EMNIST/raw", {name: described.md5}, mirrors)

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from latentkit.builtins.datasets.downloads import VerifiedFiles, read_bytes, torchvision_class
 from latentkit.errors import DataError
+from latentkit.plugin import VerifiedFiles
+from latentkit.plugin.downloads import read_bytes, torchvision_datasets
 
 _UINT8_CODE = 0x08
 _MOST_PACKED = 1032  # bytes that deflate makes of one, at most
@@ -34,7 +35,7 @@ class IdxSource:
     """
 
     def __init__(self, class_name: str, cache: Path, mirror: str = "") -> None:
-        described = torchvision_class(class_name)
+        described = getattr(torchvision_datasets(), class_name)
         mirrors = [mirror] if mirror else list(described.mirrors)
         md5 = dict(described.resources)
         self._files = VerifiedFiles(class_name, cache, f"{class_name}/raw", md5, mirrors)

@@ -1,0 +1,1 @@
+"""The common corruptions of images as corruptions of latentkit."""

@@ -1,0 +1,107 @@
+"""Options of the corruptions; the strengths of the published benchmarks are in `severities`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from latentkit.plugin import Options, SearchRange, strength
+
+
+class ShotNoiseOptions(Options):
+    """Options of ``shot-noise``."""
+
+    std: Annotated[float, SearchRange(0.05, 0.6), strength] = Field(
+        0.3,
+        ge=0,
+        le=10,
+        description="Standard deviation on a white pixel: 1/sqrt(photons that it counts).",
+    )
+
+
+class SpeckleNoiseOptions(Options):
+    """Options of ``speckle-noise``."""
+
+    std: Annotated[float, SearchRange(0.05, 0.6), strength] = Field(
+        0.35, ge=0, le=10, description="Standard deviation on a white pixel."
+    )
+
+
+class DefocusBlurOptions(Options):
+    """Options of ``defocus-blur``."""
+
+    radius: Annotated[float, SearchRange(0.5, 4.0), strength] = Field(
+        1.5, ge=0, le=20, description="Radius of the disk in pixels."
+    )
+
+
+class MotionBlurOptions(Options):
+    """Options of ``motion-blur``."""
+
+    sigma: Annotated[float, SearchRange(0.5, 5.0), strength] = Field(
+        2.0, ge=0, le=50, description="Standard deviation of the trail in pixels."
+    )
+    radius: int = Field(
+        10, ge=1, le=50, description="The trail is cut off after twice as many pixels."
+    )
+    max_angle: float = Field(
+        45.0, ge=0, le=180, description="The trail lies within so many degrees of the horizontal."
+    )
+
+
+class FogOptions(Options):
+    """Options of ``fog``."""
+
+    amount: Annotated[float, SearchRange(0.2, 3.0), strength] = Field(
+        1.0, ge=0, le=20, description="Weight of the fog, where that of the image is 1."
+    )
+    decay: float = Field(
+        2.0,
+        ge=1,
+        le=10,
+        description="How smooth the fog is: each halving of scale divides the height by its"
+        " square.",
+    )
+
+
+class BrightnessOptions(Options):
+    """Options of ``brightness``."""
+
+    amount: Annotated[float, SearchRange(0.05, 0.5), strength] = Field(
+        0.3, ge=0, le=1, description="What is added to the value of hue, saturation and value."
+    )
+
+
+class ContrastOptions(Options):
+    """Options of ``contrast``."""
+
+    amount: Annotated[float, SearchRange(0.2, 0.95), strength] = Field(
+        0.6, ge=0, le=1, description="Share of the contrast that is lost."
+    )
+
+
+class PixelateOptions(Options):
+    """Options of ``pixelate``."""
+
+    amount: Annotated[float, SearchRange(0.1, 0.8), strength] = Field(
+        0.5, ge=0, le=1, description="Share of its rows and columns that the image loses."
+    )
+
+
+class JpegCompressionOptions(Options):
+    """Options of ``jpeg-compression``."""
+
+    amount: Annotated[float, SearchRange(0.2, 0.95), strength] = Field(
+        0.85, ge=0, le=1, description="1 - quality/100; at 0 the image is not compressed at all."
+    )
+
+
+class LinesOptions(Options):
+    """Options of ``lines``."""
+
+    width: Annotated[float, SearchRange(0.5, 5.0), strength] = Field(
+        1.5, ge=0, le=50, description="Width of a line in pixels; below 1 it is translucent."
+    )
+    count: int = Field(3, ge=1, le=50, description="Lines across each image.")
+    shade: float = Field(1.0, ge=0, le=1, description="Their grey level: 0 black, 1 white.")

@@ -1,0 +1,34 @@
+"""Declares the corruptions."""
+
+from collections.abc import Iterator
+
+from latentkit.plugin import CorruptionSpec, hookimpl
+
+LATENTKIT_HOOKSPEC_VERSION = 1
+
+_HERE = "latentkit_common_corruptions"
+_PARTS = {
+    "shot-noise": ("noise:build_shot_noise", "Poisson noise of counted photons"),
+    "speckle-noise": ("noise:build_speckle_noise", "Gaussian noise in proportion to the pixel"),
+    "defocus-blur": ("defocus:build", "Blur by a disk, as of a lens out of focus"),
+    "motion-blur": ("motion:build", "A trail in a random direction"),
+    "fog": ("fog:build", "Clouds by the diamond-square algorithm"),
+    "brightness": ("light:build_brightness", "Every colour is made brighter"),
+    "contrast": ("light:build_contrast", "Pixels are drawn to the mean of their image"),
+    "pixelate": ("pixelate:build", "Fewer and larger pixels"),
+    "jpeg-compression": ("jpeg:build", "Compressed as JPEG and unpacked again; on the CPU"),
+    "lines": ("lines:build", "Straight lines across the image hide what is under them"),
+}
+
+
+@hookimpl
+def latentkit_corruptions() -> Iterator[CorruptionSpec]:
+    """Offer the corruptions."""
+    for name, (target, summary) in _PARTS.items():
+        words = "".join(word.capitalize() for word in name.split("-"))
+        yield CorruptionSpec(
+            name=name,
+            summary=summary,
+            target=f"{_HERE}.{target}",
+            options=f"{_HERE}.options:{words}Options",
+        )

@@ -1,0 +1,96 @@
+"""`VerifiedFiles`, as a plugin uses it: files of a server of our own, whole or not at all."""
+
+import functools
+import hashlib
+import re
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from latentkit.errors import DataError, NetworkError
+from latentkit.plugin import VerifiedFiles
+
+NOWHERE = "http://127.0.0.1:9"
+CONTENT = bytes(range(256)) * 1000
+MD5 = hashlib.md5(CONTENT).hexdigest()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def address(tmp_path):
+    """Serve ``images.bin``; returns the address of its folder."""
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "images.bin").write_bytes(CONTENT)
+    handler = functools.partial(Quiet, directory=str(served))
+    http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"http://127.0.0.1:{http.server_port}"
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+def files(tmp_path, *mirrors, md5=MD5):
+    return VerifiedFiles("Mine", tmp_path / "cache", "Mine/raw", {"images.bin": md5}, mirrors)
+
+
+@pytest.mark.parametrize("form", ["{}", "{}/", "{}/{{name}}?download=1"])
+def test_a_mirror_is_a_folder_or_says_where_the_name_stands(tmp_path, address, form):
+    wanted = files(tmp_path, NOWHERE, form.format(address))
+    assert wanted.content("images.bin") == CONTENT
+    assert [path.name for path in wanted.folder.iterdir()] == ["images.bin"]
+
+
+def test_a_large_file_is_downloaded_and_checked_without_being_read_whole(tmp_path, address):
+    path = files(tmp_path, address).path("images.bin")
+    assert path == tmp_path / "cache" / "Mine" / "raw" / "images.bin"
+    assert path.read_bytes() == CONTENT
+    assert files(tmp_path, NOWHERE).path("images.bin") == path
+
+
+def test_nothing_has_the_name_of_the_file_before_it_is_whole(tmp_path, address, monkeypatch):
+    wanted, seen = files(tmp_path, address), []
+
+    def fetch(url, path):
+        with Path(path).open("wb") as file:
+            file.write(CONTENT[:1000])
+            seen.append((wanted.folder / "images.bin").exists())
+            file.write(CONTENT[1000:])
+
+    monkeypatch.setattr("torchvision.datasets.utils._urlretrieve", fetch)
+    monkeypatch.setattr("torchvision.datasets.utils.check_integrity", lambda *_: bool(seen))
+    assert wanted.content("images.bin") == CONTENT
+    assert seen == [False]
+
+
+@pytest.mark.parametrize("ask", ["content", "path"])
+def test_a_damaged_file_is_named_with_its_sum(tmp_path, ask):
+    wanted = files(tmp_path, NOWHERE)
+    wanted.folder.mkdir(parents=True)
+    (wanted.folder / "images.bin").write_bytes(CONTENT[:-1])
+    with pytest.raises(DataError, match=rf"images.bin is damaged: its MD5 is not {MD5}; delete it"):
+        getattr(wanted, ask)("images.bin")
+
+
+@pytest.mark.parametrize("ask", ["content", "path"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, ask):
+    wanted = files(tmp_path, NOWHERE)
+    (wanted.folder / "images.bin").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"cannot read .*images.bin: Is a directory"):
+        getattr(wanted, ask)("images.bin")
+
+
+def test_what_has_another_sum_is_not_kept(tmp_path, address):
+    wanted = files(tmp_path, address, md5="0" * 32)
+    with pytest.raises(NetworkError, match="Mine could not be downloaded") as raised:
+        wanted.content("images.bin")
+    assert re.search(rf"images.bin \(MD5 {'0' * 32}\)", str(raised.value))
+    assert not list(wanted.folder.iterdir())
