@@ -7,13 +7,15 @@ import gzip
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from latentkit.builtins.datasets.idx_places import PLACES
 
 
 def pack(array: NDArray[np.uint8]) -> bytes:
@@ -62,11 +64,12 @@ def packed() -> Callable[[NDArray[np.uint8]], bytes]:
 
 @pytest.fixture
 def known_as_genuine(monkeypatch) -> Callable[[Mapping[str, bytes]], None]:
-    """Return a function that makes files' checksums the ones that torchvision knows."""
+    """Return a function that makes files' checksums the known ones."""
 
     def know(files: Mapping[str, bytes]) -> None:
-        sums = [(name, hashlib.md5(content).hexdigest()) for name, content in files.items()]
-        monkeypatch.setattr("torchvision.datasets.FashionMNIST.resources", sums)
+        sums = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
+        places = replace(PLACES["FashionMNIST"], md5=sums)
+        monkeypatch.setitem(PLACES, "FashionMNIST", places)
 
     return know
 

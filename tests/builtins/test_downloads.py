@@ -3,11 +3,13 @@
 import errno
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import latentkit as lk
+from latentkit.builtins.datasets.idx_places import PLACES
 from latentkit.errors import NetworkError, StorageError
 
 NOWHERE = "http://127.0.0.1:9"
@@ -68,8 +70,8 @@ def test_what_does_not_come_whole_and_genuine_is_not_kept(server, tmp_path, harm
 
 
 def test_the_next_mirror_is_asked_where_one_fails(server, tmp_path, monkeypatch):
-    mirrors = [f"{NOWHERE}/", f"{server.address}/"]
-    monkeypatch.setattr("torchvision.datasets.FashionMNIST.mirrors", mirrors)
+    mirrors = (f"{NOWHERE}/", f"{server.address}/")
+    monkeypatch.setitem(PLACES, "FashionMNIST", replace(PLACES["FashionMNIST"], mirrors=mirrors))
     assert len(load(tmp_path, mirror="")) == 20
 
 

@@ -5,9 +5,11 @@ import gzip
 
 import numpy as np
 import pytest
+from torchvision import datasets
 
 import latentkit as lk
 from latentkit.builtins.datasets import idx
+from latentkit.builtins.datasets.idx_places import PLACES
 from latentkit.errors import BrokenEnvironmentError, DataError
 
 IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
@@ -126,7 +128,9 @@ def test_a_file_that_is_no_idx_file_is_refused(content, message, tmp_path):
         idx.parse_idx(content, tmp_path / "x")
 
 
-def test_a_torchvision_that_does_not_fit_torch_says_how_to_mend_it(monkeypatch, raw):
+@pytest.fixture
+def misfit(monkeypatch):
+    """A torchvision that was built for another torch."""
     real = builtins.__import__
 
     def refuse(name, *rest, **options):
@@ -135,5 +139,21 @@ def test_a_torchvision_that_does_not_fit_torch_says_how_to_mend_it(monkeypatch, 
         return real(name, *rest, **options)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
+
+
+@pytest.mark.usefixtures("misfit")
+def test_a_torchvision_that_does_not_fit_torch_says_how_to_mend_it(raw):
     with pytest.raises(BrokenEnvironmentError, match="--force-reinstall torch torchvision"):
         load(raw)
+
+
+@pytest.mark.usefixtures("misfit")
+def test_files_that_are_here_need_no_torchvision(raw, genuine):
+    assert len(load(raw)) == len(genuine[0])
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_mirrors_and_checksums_are_those_of_torchvision(name):
+    known = getattr(datasets, name)
+    assert PLACES[name].mirrors == tuple(known.mirrors)
+    assert PLACES[name].md5 == dict(known.resources)

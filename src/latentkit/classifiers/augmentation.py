@@ -1,7 +1,8 @@
 """Augmentation of training images, on the device and on a whole batch at once.
 
 The transforms are torchvision's (v2); each image has random numbers of its own, which come from
-the generator that is passed in.
+the generator that is passed in. torchvision is imported where a transform is used: it brings torch's
+compiler along.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
-from torchvision.transforms.v2 import functional
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,16 @@ class Augmentation:
 
 
 def _flipped(images: Tensor, generator: Generator) -> Tensor:
+    from torchvision.transforms.v2 import functional
+
     draws = torch.rand(len(images), 1, 1, 1, device=images.device, generator=generator)
     return torch.where(draws < 0.5, functional.horizontal_flip(images), images)
 
 
 def _shifted(images: Tensor, most: int, generator: Generator) -> Tensor:
     """Cut a window of the images' size out of padded images, at a place of its own in each."""
+    from torchvision.transforms.v2 import functional
+
     n, _, height, width = images.shape
     padded = functional.pad(images, [most], padding_mode="edge")
     places = torch.randint(

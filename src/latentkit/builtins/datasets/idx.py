@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from latentkit.builtins.datasets.idx_places import PLACES
 from latentkit.errors import DataError
 from latentkit.plugin import VerifiedFiles
-from latentkit.plugin.downloads import read_bytes, torchvision_datasets
+from latentkit.plugin.downloads import read_bytes
 
 _UINT8_CODE = 0x08
 _MOST_PACKED = 1032  # bytes that deflate makes of one, at most
@@ -26,19 +27,15 @@ class IdxSource:
     """The files of one data set of torchvision's MNIST family.
 
     Args:
-        class_name: of the data set in `torchvision.datasets`; names folder, files, mirrors, MD5s.
-        cache: the folder that holds ``<class_name>/raw``.
-        mirror: URL of a folder to download from; empty for torchvision's own list.
-
-    Raises:
-        BrokenEnvironmentError: torchvision cannot be imported.
+        name: of the data set in `PLACES`.
+        cache: the folder that holds ``<name>/raw``.
+        mirror: URL of a folder to download from; empty for the usual ones.
     """
 
-    def __init__(self, class_name: str, cache: Path, mirror: str = "") -> None:
-        described = getattr(torchvision_datasets(), class_name)
-        mirrors = [mirror] if mirror else list(described.mirrors)
-        md5 = dict(described.resources)
-        self._files = VerifiedFiles(class_name, cache, f"{class_name}/raw", md5, mirrors)
+    def __init__(self, name: str, cache: Path, mirror: str = "") -> None:
+        places = PLACES[name]
+        mirrors = (mirror,) if mirror else places.mirrors
+        self._files = VerifiedFiles(name, cache, f"{name}/raw", places.md5, mirrors)
         self.folder = self._files.folder
 
     def read(self, name: str) -> tuple[NDArray[np.uint8], str]:
