@@ -1,8 +1,8 @@
 """Augmentation of training images, on the device and on a whole batch at once.
 
 The transforms are torchvision's (v2); each image has random numbers of its own, which come from
-the generator that is passed in. torchvision is imported where a transform is used: it brings torch's
-compiler along.
+the generator that is passed in. torchvision is imported where a transform is used: it brings
+torch's compiler along.
 """
 
 from __future__ import annotations
