@@ -1,0 +1,1 @@
+"""MedMNIST v2 as data sets of latentkit."""
