@@ -143,8 +143,10 @@ def _loaded(plugin: LoadedPlugin) -> Finding:
     return Finding(
         _topic(plugin.found),
         "note" if remarks else "ok",
-        f"{plugin.found.version}: {text} ({plugin.conduct.seconds:.2f} s)",
-        "tell its authors, or leave it out with LATENTKIT_PLUGINS" if remarks else "",
+        f"{plugin.found.version}: {text} (loaded in {plugin.conduct.seconds:.2f} s)",
+        "tell its authors; LATENTKIT_PLUGINS, which lists what may load, leaves it out"
+        if remarks
+        else "",
     )
 
 

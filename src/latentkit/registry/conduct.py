@@ -25,10 +25,15 @@ class Conduct:
     seconds: float = 0.0
     printed: bool = False
 
+    @property
+    def slow(self) -> bool:
+        """Whether every command waits for the plugin so long that its user should know."""
+        return self.seconds >= SLOW
+
     def remarks(self) -> list[str]:
         """Return a line for each thing that its author should mend."""
         lines = []
-        if self.seconds >= SLOW:
+        if self.slow:
             lines.append(f"took {self.seconds:.1f} s to load")
         if self.printed:
             lines.append("wrote to stdout while it was loaded, which went to stderr")

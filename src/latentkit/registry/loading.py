@@ -11,6 +11,7 @@ from typing import Any
 import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
 
+from latentkit.errors import did_you_mean
 from latentkit.plugin import hookspecs
 from latentkit.plugin.hookspecs import HOOKSPEC_VERSION
 from latentkit.plugin.specs import SPEC_TYPES, Spec
@@ -99,7 +100,7 @@ class PluginLoader:
         except BaseException as error:
             self.forget(found)
             return Problem(found, "broken", _one_line(error), traceback.format_exc())
-        return LoadedPlugin(found, specs, tuple(hook.name for hook in hooks))
+        return LoadedPlugin(found, specs, tuple(hook.name for hook in hooks if hook.has_spec()))
 
     def call(self, found: FoundPlugin, hook: str, **arguments: Any) -> Any:
         """Call one hook of one plugin; returns None where it does not implement it."""
@@ -124,8 +125,11 @@ class PluginLoader:
     def _register(self, found: FoundPlugin, plugin: object) -> None:
         self.manager.register(plugin, name=f"{found.distribution}:{found.name}")
         self._plugins[found] = plugin
-        # Names the hook that is misspelt; plugins before this one have passed.
-        self.manager.check_pending()
+        known = [name for name in vars(self.manager.hook) if name.startswith("latentkit_")]
+        for hook in self.manager.get_hookcallers(plugin) or ():
+            if not hook.has_spec() and not all(i.optionalhook for i in hook.get_hookimpls()):
+                near = did_you_mean(hook.name, [name for name in known if name != hook.name])
+                raise ValueError(f"there is no hook {hook.name!r}{near}")
 
     def forget(self, found: FoundPlugin) -> None:
         """Take a plugin out again, however far it got."""

@@ -1,0 +1,256 @@
+"""What each fault of a plugin does to each command, in a real environment, and the table of it.
+
+All faulty distributions are installed at once; ``LATENTKIT_PLUGINS`` looks at one case alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "plugin-contract.md"
+CASES = tomllib.loads((Path(__file__).parent / "broken_plugins.toml").read_text(encoding="utf-8"))
+EVERYTHING = ",".join(name for distributions in CASES.values() for name in distributions)
+HARMLESS = ("import-is-slow", "import-prints", "hook-none", "name-here", "name-there", "entry-here")
+HEAD = """
+from latentkit.plugin import EmbeddingSpec, ModelSpec, hookimpl
+LATENTKIT_HOOKSPEC_VERSION = 1
+
+def map_named(name):
+    return EmbeddingSpec(name=name, summary="A map", target="json:dumps")
+"""
+SMALL = "-o model.channels=[4,8] -o model.hidden=[16] -o model.latent_dim=3 -o threads=1"
+LINE = re.compile(
+    r"(?:latentkit: )?warning: (plugin '[\w-]+' of ([\w-]+) 1\.0)(.*?)"
+    r"(?: \('latentkit doctor' shows more\))?"
+)
+
+
+class Environment:
+    """A virtual environment with every faulty plugin; each command is run there once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.run = functools.cache(self._run)
+        self.python = folder / "venv/bin/python"
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+        (site,) = (folder / "venv").glob("lib/python*/site-packages")
+        # What this environment has, that one has too: nothing is downloaded.
+        sites = [path for path in sys.path if path and any(Path(path).glob("*.dist-info"))]
+        lines = [f"import site; site.addsitedir({path!r})\n" for path in sites]
+        (site / "this_environment.pth").write_text("".join(lines))
+        wheels = [
+            write_wheel(folder, name, modules)
+            for distributions in CASES.values()
+            for name, modules in distributions.items()
+        ]
+        pip = [sys.executable, "-m", "pip", "--isolated", "--python", self.python, "install"]
+        offline = ["--quiet", "--no-index", "--no-deps", "--no-compile"]
+        subprocess.run([*pip, *offline, *wheels], check=True)
+
+    def _run(self, command: str, plugins: str = EVERYTHING) -> subprocess.CompletedProcess[str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("COVERAGE_", "PYTHON"))}
+        return subprocess.run(
+            [self.python, "-m", "latentkit", *command.split()],
+            cwd=self.folder,
+            env={**kept, "LATENTKIT_PLUGINS": plugins, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def alone(self, case: str, command: str) -> subprocess.CompletedProcess[str]:
+        return self.run(command, ",".join(CASES[case]))
+
+
+def write_wheel(folder: Path, distribution: str, modules: dict[str, str]) -> Path:
+    name = distribution.replace("-", "_")
+    path, info = folder / f"{name}-1.0-py3-none-any.whl", f"{name}-1.0.dist-info"
+    entries = "".join(f"{entry} = {name}_{entry}\n" for entry in modules)
+    files = {
+        **{f"{name}_{entry}.py": code.replace("HEAD", HEAD) for entry, code in modules.items()},
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": f"[latentkit.plugins]\n{entries}",
+    }
+    record = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(path, "w") as wheel:
+        for file, content in {**files, f"{info}/RECORD": record}.items():
+            wheel.writestr(file, content)
+    return path
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory) -> Environment:
+    pytest.importorskip("pip")
+    return Environment(tmp_path_factory.mktemp("broken"))
+
+
+def lines_of(ended: subprocess.CompletedProcess[str], distributions) -> list[tuple[str, str]]:
+    """Return who is named and what is said of each of ``distributions``; times are left out."""
+    found = [LINE.fullmatch(line) for line in ended.stderr.splitlines()]
+    return [
+        (match[1], re.sub(r"\d+\.\d s", "N s", match[3]))
+        for match in found
+        if match and match[2] in distributions
+    ]
+
+
+def parts_of(ended: subprocess.CompletedProcess[str], distributions) -> list[str]:
+    return [
+        part["name"] for part in json.loads(ended.stdout) if part["distribution"] in distributions
+    ]
+
+
+def built_in(ended: subprocess.CompletedProcess[str]) -> set[str]:
+    parts = json.loads(ended.stdout)
+    return {part["qualified_name"] for part in parts if part["distribution"] == "latentkit"}
+
+
+def findings_of(environment: Environment, distributions) -> dict[str, dict[str, str]]:
+    findings = json.loads(environment.run("doctor --json").stdout)
+    names = "|".join(distributions)
+    return {
+        finding["topic"]: finding
+        for finding in findings
+        if re.search(rf"(plugin|this one is) ({names}):", f"{finding['topic']} {finding['text']}")
+    }
+
+
+@pytest.fixture(scope="module")
+def trained(environment):
+    """Return a run of built-in parts that are not named, with every faulty plugin installed."""
+    return environment.run(f"run --json --epochs 2 {SMALL}")
+
+
+def test_the_help_asks_no_plugin(environment):
+    ended = environment.run("--help")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_fault_costs_a_line_that_names_the_distribution_and_nothing_else(case, environment):
+    ended = environment.alone(case, "plugins list --json")
+    assert ended.returncode == 0
+    assert "Traceback" not in ended.stderr
+    said = lines_of(ended, CASES[case])
+    printed = [line for line in ended.stderr.splitlines() if "from a plugin" in line]
+    assert len(said) + 2 * len(printed) == len(ended.stderr.splitlines()), ended.stderr
+    sound = environment.run("plugins list --json --no-plugins")
+    assert (sound.returncode, sound.stderr) == (0, "")
+    assert (
+        built_in(ended)
+        == built_in(sound)
+        == {p["qualified_name"] for p in json.loads(sound.stdout)}
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_all_together_each_says_and_offers_what_it_does_alone(case, environment):
+    together, alone = (
+        environment.run("plugins list --json"),
+        environment.alone(case, "plugins list --json"),
+    )
+    assert lines_of(together, CASES[case]) == lines_of(alone, CASES[case])
+    assert parts_of(together, CASES[case]) == parts_of(alone, CASES[case])
+
+
+def test_the_table_of_parts_is_printed_beside_all_of_them(environment):
+    ended = environment.run("plugins list")
+    assert ended.returncode == 0
+    assert "Traceback" not in ended.stderr
+    assert re.search(r"embedding +name-here:shared-map +A map +name-here 1\.0", ended.stdout)
+    assert "from a plugin" not in ended.stdout
+
+
+def test_a_run_with_other_parts_works_beside_all_of_them(environment, trained):
+    assert trained.returncode == 0, trained.stderr
+    summary = json.loads(trained.stdout)
+    assert "Traceback" not in trained.stderr
+    (folder,) = (environment.folder / "runs").iterdir()
+    assert 'name = "latentkit:conv-ae"' in (folder / "config.toml").read_text(encoding="utf-8")
+    assert summary["epochs"] == 2
+    listed = environment.run("plugins list --json")
+    for distributions in CASES.values():
+        before = lines_of(listed, distributions)
+        assert lines_of(trained, distributions)[: len(before)] == before
+
+
+def test_a_hook_that_raises_at_every_epoch_is_named_once_a_run(trained):
+    said = lines_of(trained, {"watch-raises"})
+    where = "plugin 'watcher' of watch-raises 1.0"
+    assert said == [(where, ": latentkit_epoch_finished: RuntimeError: no tracker for epoch 1")]
+    assert "epoch 2\n" in trained.stderr  # it was called again, and what it printed is no result
+
+
+def test_the_doctor_names_each_fault_and_exits_with_3(environment):
+    ended = environment.run("doctor --json")
+    assert ended.returncode == 3
+    assert "Traceback" not in ended.stderr
+    (broken,) = findings_of(environment, ["import-raises"]).values()
+    assert broken["details"].startswith("Traceback")
+    assert "pip uninstall import-raises" in broken["remedy"]
+    (slow,) = findings_of(environment, ["import-is-slow"]).values()
+    assert re.search(r"took \d+\.\d s to load", slow["text"])
+
+
+def test_the_doctor_exits_with_0_where_no_plugin_is_left_out_and_knows_who_is_not_there(
+    environment,
+):
+    ended = environment.run("doctor --json", ",".join([*HARMLESS, "hook-nine"]))
+    assert ended.returncode == 0
+    findings = {finding["topic"]: finding for finding in json.loads(ended.stdout)}
+    assert "offers nothing" in findings["plugin hook-none:empty"]["text"]
+    assert "'hook-nine'" in findings["LATENTKIT_PLUGINS"]["text"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_strict_mode_stops_at_what_would_be_left_out(case, environment):
+    left_out = any("was left out" in line for _, line in said_of(environment, case))
+    ended = environment.alone(case, "plugins list --json --strict-plugins")
+    assert ended.returncode == (9 if left_out else 0)
+    if left_out:
+        assert ended.stdout == ""
+        assert re.match(r"latentkit: error: plugin '", ended.stderr)
+
+
+def said_of(environment: Environment, case: str) -> list[tuple[str, str]]:
+    return lines_of(environment.alone(case, "plugins list --json"), CASES[case])
+
+
+def test_the_page_has_the_table_of_what_was_seen(environment, trained):
+    head = ("what is wrong", "`plugins list`", "`run`", "`doctor`", "strict", "the line")
+    body = [row(case, environment, trained) for case in CASES]
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *body)]
+    table = "\n".join(lines)
+    assert table in PAGE.read_text(encoding="utf-8"), f"write into {PAGE}:\n\n{table}"
+
+
+def row(case: str, environment: Environment, trained) -> tuple[str, ...]:
+    listed = environment.alone(case, "plugins list --json")
+    strict = environment.alone(case, "plugins list --json --strict-plugins")
+    parts = " and ".join(f"`{name}`" for name in parts_of(listed, CASES[case])) or "no part"
+    states = {finding["state"] for finding in findings_of(environment, CASES[case]).values()}
+    worst = next(state for state in ("broken", "note", "ok") if state in states)
+    ran = lines_of(trained, CASES[case])
+    return (
+        case,
+        f"{listed.returncode}, {parts}{noted(lines_of(listed, CASES[case]))}",
+        f"{trained.returncode}{noted(ran)}",
+        f"{3 if worst == 'broken' else 0}, {worst}",
+        f"{strict.returncode}",
+        "<br>".join(f"`…{line}`" for _, line in ran),
+    )
+
+
+def noted(lines: list[tuple[str, str]]) -> str:
+    return {0: "", 1: ", a line"}.get(len(lines), f", {len(lines)} lines")
