@@ -145,13 +145,13 @@ def test_a_fault_costs_a_line_that_names_the_distribution_and_nothing_else(case,
     said = lines_of(ended, CASES[case])
     printed = [line for line in ended.stderr.splitlines() if "from a plugin" in line]
     assert len(said) + 2 * len(printed) == len(ended.stderr.splitlines()), ended.stderr
-    sound = environment.run("plugins list --json --no-plugins")
-    assert (sound.returncode, sound.stderr) == (0, "")
-    assert (
-        built_in(ended)
-        == built_in(sound)
-        == {p["qualified_name"] for p in json.loads(sound.stdout)}
-    )
+    assert built_in(ended) == built_in(environment.run("plugins list --json --no-plugins"))
+
+
+def test_no_plugins_leaves_all_of_them_out(environment):
+    ended = environment.run("plugins list --json --no-plugins")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert len(built_in(ended)) == len(json.loads(ended.stdout)) > 0
 
 
 @pytest.mark.parametrize("case", CASES)

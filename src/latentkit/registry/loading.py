@@ -125,10 +125,10 @@ class PluginLoader:
     def _register(self, found: FoundPlugin, plugin: object) -> None:
         self.manager.register(plugin, name=f"{found.distribution}:{found.name}")
         self._plugins[found] = plugin
-        known = [name for name in vars(self.manager.hook) if name.startswith("latentkit_")]
+        known = [name for name in vars(hookspecs) if name.startswith("latentkit_")]
         for hook in self.manager.get_hookcallers(plugin) or ():
             if not hook.has_spec() and not all(i.optionalhook for i in hook.get_hookimpls()):
-                near = did_you_mean(hook.name, [name for name in known if name != hook.name])
+                near = did_you_mean(hook.name, known)
                 raise ValueError(f"there is no hook {hook.name!r}{near}")
 
     def forget(self, found: FoundPlugin) -> None:
