@@ -10,9 +10,7 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tomllib
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -21,6 +19,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "plugin-contract.md"
 CASES = tomllib.loads((Path(__file__).parent / "broken_plugins.toml").read_text(encoding="utf-8"))
 EVERYTHING = ",".join(name for distributions in CASES.values() for name in distributions)
 HARMLESS = ("import-is-slow", "import-prints", "hook-none", "name-here", "name-there", "entry-here")
+PRINTED = ["hello from a plugin", "and from its hook"]
 HEAD = """
 from latentkit.plugin import EmbeddingSpec, ModelSpec, hookimpl
 LATENTKIT_HOOKSPEC_VERSION = 1
@@ -33,29 +32,15 @@ LINE = re.compile(
     r"(?:latentkit: )?warning: (plugin '[\w-]+' of ([\w-]+) 1\.0)(.*?)"
     r"(?: \('latentkit doctor' shows more\))?"
 )
+SECONDS = re.compile(r"took \d+\.\d s")
 
 
 class Environment:
     """A virtual environment with every faulty plugin; each command is run there once."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, python: Path, folder: Path) -> None:
+        self.python, self.folder = python, folder
         self.run = functools.cache(self._run)
-        self.python = folder / "venv/bin/python"
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
-        (site,) = (folder / "venv").glob("lib/python*/site-packages")
-        # What this environment has, that one has too: nothing is downloaded.
-        sites = [path for path in sys.path if path and any(Path(path).glob("*.dist-info"))]
-        lines = [f"import site; site.addsitedir({path!r})\n" for path in sites]
-        (site / "this_environment.pth").write_text("".join(lines))
-        wheels = [
-            write_wheel(folder, name, modules)
-            for distributions in CASES.values()
-            for name, modules in distributions.items()
-        ]
-        pip = [sys.executable, "-m", "pip", "--isolated", "--python", self.python, "install"]
-        offline = ["--quiet", "--no-index", "--no-deps", "--no-compile"]
-        subprocess.run([*pip, *offline, *wheels], check=True)
 
     def _run(self, command: str, plugins: str = EVERYTHING) -> subprocess.CompletedProcess[str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("COVERAGE_", "PYTHON"))}
@@ -72,36 +57,26 @@ class Environment:
         return self.run(command, ",".join(CASES[case]))
 
 
-def write_wheel(folder: Path, distribution: str, modules: dict[str, str]) -> Path:
-    name = distribution.replace("-", "_")
-    path, info = folder / f"{name}-1.0-py3-none-any.whl", f"{name}-1.0.dist-info"
-    entries = "".join(f"{entry} = {name}_{entry}\n" for entry in modules)
-    files = {
-        **{f"{name}_{entry}.py": code.replace("HEAD", HEAD) for entry, code in modules.items()},
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": f"[latentkit.plugins]\n{entries}",
-    }
-    record = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
-    with zipfile.ZipFile(path, "w") as wheel:
-        for file, content in {**files, f"{info}/RECORD": record}.items():
-            wheel.writestr(file, content)
-    return path
-
-
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory) -> Environment:
-    pytest.importorskip("pip")
-    return Environment(tmp_path_factory.mktemp("broken"))
+def environment(tmp_path_factory, python_with) -> Environment:
+    installed = {
+        name: {entry: code.replace("HEAD", HEAD) for entry, code in modules.items()}
+        for distributions in CASES.values()
+        for name, modules in distributions.items()
+    }
+    return Environment(python_with(installed), tmp_path_factory.mktemp("here"))
 
 
 def lines_of(ended: subprocess.CompletedProcess[str], distributions) -> list[tuple[str, str]]:
     """Return who is named and what is said of each of ``distributions``; times are left out."""
     found = [LINE.fullmatch(line) for line in ended.stderr.splitlines()]
     return [
-        (match[1], re.sub(r"\d+\.\d s", "N s", match[3]))
+        (match[1], SECONDS.sub("took N s", match[3]))
         for match in found
-        if match and match[2] in distributions
+        if match
+        and match[2] in distributions
+        # A slow machine is no fault of a plugin.
+        and (match[2] == "import-is-slow" or not SECONDS.search(match[3]))
     ]
 
 
@@ -142,9 +117,10 @@ def test_a_fault_costs_a_line_that_names_the_distribution_and_nothing_else(case,
     ended = environment.alone(case, "plugins list --json")
     assert ended.returncode == 0
     assert "Traceback" not in ended.stderr
-    said = lines_of(ended, CASES[case])
-    printed = [line for line in ended.stderr.splitlines() if "from a plugin" in line]
-    assert len(said) + 2 * len(printed) == len(ended.stderr.splitlines()), ended.stderr
+    named = [LINE.fullmatch(line) for line in ended.stderr.splitlines()]
+    assert all(match[2] in CASES[case] for match in named if match)
+    rest = [line for line in ended.stderr.splitlines() if not LINE.fullmatch(line)]
+    assert rest == (PRINTED if "import-prints" in CASES[case] else [])
     assert built_in(ended) == built_in(environment.run("plugins list --json --no-plugins"))
 
 
@@ -239,8 +215,10 @@ def row(case: str, environment: Environment, trained) -> tuple[str, ...]:
     listed = environment.alone(case, "plugins list --json")
     strict = environment.alone(case, "plugins list --json --strict-plugins")
     parts = " and ".join(f"`{name}`" for name in parts_of(listed, CASES[case])) or "no part"
-    states = {finding["state"] for finding in findings_of(environment, CASES[case]).values()}
-    worst = next(state for state in ("broken", "note", "ok") if state in states)
+    findings = findings_of(environment, CASES[case]).values()
+    own = [f for f in findings if "is-slow" in f["topic"] or not SECONDS.search(f["text"])]
+    states = {finding["state"] for finding in own}
+    worst = next((state for state in ("broken", "note") if state in states), "ok")
     ran = lines_of(trained, CASES[case])
     return (
         case,
