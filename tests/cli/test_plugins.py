@@ -145,3 +145,45 @@ def test_it_also_runs_as_a_module():
         [sys.executable, "-m", "latentkit", "--version"], capture_output=True, text=True, check=True
     )
     assert shown.stdout.startswith("latentkit, version ")
+
+
+def test_an_interrupt_says_whom_it_waited_for(latentkit, install_plugin):
+    install_plugin("hanging", "raise KeyboardInterrupt")
+    ended = latentkit("plugins", "list")
+    assert ended.code == 130
+    assert ended.error.endswith("interrupted while plugin 'hanging' of hanging 1.0 was loaded")
+
+
+def test_what_options_print_when_they_are_imported_is_no_result(latentkit, install_plugin):
+    code = GOOD.replace("NAME", "my-map").replace("REQUIRES", "()")
+    code = code.replace('target="json:dumps"', 'target="json:dumps", options="my_options:Mine"')
+    site = install_plugin("my_maps", code)
+    (site / "my_options.py").write_text(
+        "from latentkit.plugin import Options\nprint('hello')\nclass Mine(Options): 'Mine.'\n"
+    )
+    ended = latentkit("plugins", "show", "my-map", "--json")
+    assert json.loads(ended.out)["options"] == []
+    assert ended.err.splitlines() == ["hello"]
+
+
+def test_a_default_stays_where_a_plugin_offers_its_name(latentkit, install_plugin):
+    install_plugin(
+        "my_nets",
+        """
+        from latentkit.plugin import DatasetSpec, ModelSpec, hookimpl
+        LATENTKIT_HOOKSPEC_VERSION = 1
+
+        @hookimpl
+        def latentkit_models():
+            yield ModelSpec(name="conv-ae", summary="Another", target="json:dumps")
+
+        @hookimpl
+        def latentkit_datasets():
+            yield DatasetSpec(name="digits", summary="Another", target="json:dumps")
+    """,
+    )
+    ended = latentkit("run", "--print-config")
+    assert ended.code == 0
+    assert 'name = "latentkit:conv-ae"' in ended.out
+    assert 'name = "latentkit:digits"' in ended.out
+    assert latentkit("run", "--model", "conv-ae", "--print-config").code == 2

@@ -99,3 +99,24 @@ def test_a_plugin_file_that_is_not_there_ends_with_2(latentkit):
     ended = latentkit("run", "--plugin", "none.py")
     assert ended.code == 2
     assert "none.py: No such file or directory" in ended.error
+
+
+def test_a_plugin_that_does_not_load_fails_and_the_rest_is_checked(latentkit, install_plugin):
+    site = install_plugin("half_broken", PLUGIN.replace("inverters:", "half_broken:"))
+    (site / "other_half.py").write_text("1 / 0\n")
+    (entries,) = site.glob("*/entry_points.txt")
+    entries.write_text("[latentkit.plugins]\ngood = half_broken\nbad = other_half\n")
+    ended = latentkit("plugins", "check", "half-broken", "--json")
+    assert ended.code == 1
+    facts = {fact["name"]: fact for fact in json.loads(ended.out)}
+    assert {"negative", "lazy", "half-broken:bad"} <= set(facts)
+    (check,) = facts["half-broken:bad"]["checks"]
+    assert check["check"] == "plugin_loads"
+    assert "ZeroDivisionError" in check["reason"]
+
+
+def test_a_distribution_that_is_broken_is_not_said_to_be_unknown(latentkit, install_plugin):
+    install_plugin("import_fails", "1 / 0")
+    ended = latentkit("plugins", "check", "import-fails")
+    assert ended.code == 9
+    assert "import-fails 1.0 is broken" in ended.error

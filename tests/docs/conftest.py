@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,3 +25,47 @@ def one_cpu() -> Iterator[None]:
     os.sched_setaffinity(0, {min(before)})
     yield
     os.sched_setaffinity(0, before)
+
+
+@pytest.fixture(scope="module")
+def python_with(tmp_path_factory) -> Callable[[dict[str, dict[str, str]]], Path]:
+    """Return a function that makes a virtual environment and installs wheels in it, offline.
+
+    It takes, by distribution and by entry point, the code of the plugins, and returns the path of
+    the environment's Python.
+    """
+    pytest.importorskip("pip")
+
+    def make(distributions: dict[str, dict[str, str]]) -> Path:
+        folder = tmp_path_factory.mktemp("environment")
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+        (site,) = (folder / "venv").glob("lib/python*/site-packages")
+        # What this environment has, that one has too: nothing is downloaded.
+        sites = [path for path in sys.path if path and any(Path(path).glob("*.dist-info"))]
+        lines = [f"import site; site.addsitedir({path!r})\n" for path in sites]
+        (site / "this_environment.pth").write_text("".join(lines))
+        python = folder / "venv/bin/python"
+        wheels = [_write_wheel(folder, *one) for one in distributions.items()]
+        pip = [sys.executable, "-m", "pip", "--isolated", "--python", python, "install"]
+        offline = ["--quiet", "--no-index", "--no-deps", "--no-compile"]
+        subprocess.run([*pip, *offline, *wheels], check=True)
+        return python
+
+    return make
+
+
+def _write_wheel(folder: Path, distribution: str, modules: dict[str, str]) -> Path:
+    name = distribution.replace("-", "_")
+    path, info = folder / f"{name}-1.0-py3-none-any.whl", f"{name}-1.0.dist-info"
+    entries = "".join(f"{entry} = {name}_{entry}\n" for entry in modules)
+    files = {
+        **{f"{name}_{entry}.py": code for entry, code in modules.items()},
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": f"[latentkit.plugins]\n{entries}",
+    }
+    record = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(path, "w") as wheel:
+        for file, content in {**files, f"{info}/RECORD": record}.items():
+            wheel.writestr(file, content)
+    return path

@@ -64,7 +64,7 @@ BAD = {
     "has a misspelt hook": (
         GOOD.replace("latentkit_embeddings", "latentkit_embedings"),
         "broken",
-        "latentkit_embedings",
+        "no hook 'latentkit_embedings' (did you mean 'latentkit_embeddings'?)",
     ),
     "forgot the marker": (GOOD.replace("@hookimpl", ""), "broken", "not decorated with @hookimpl"),
     "offers nothing": ("LATENTKIT_HOOKSPEC_VERSION = 1", "broken", "implements none"),
@@ -161,7 +161,7 @@ def test_one_module_offered_by_two_distributions_is_loaded_once(install_plugin):
     (problem,) = problems_of(registry, "maps-cpu", "maps-gpu")
     assert "already registered" in problem.message
     assert registry.get("embedding", "one").plugin.distribution == "maps-cpu"
-    assert registry.notify("latentkit_run_started", run="the run") == []
+    assert registry.notify("latentkit_run_started", run="the run") == {}
 
 
 def test_a_plugin_that_watches_and_raises_disturbs_nobody(install_plugin):
@@ -177,8 +177,11 @@ def test_a_plugin_that_watches_and_raises_disturbs_nobody(install_plugin):
     install_plugin("a_watcher", watcher.replace("BODY", "1 / 0"))
     install_plugin("b_watcher", watcher.replace("BODY", "SEEN.append(run)"))
     failures = default_registry().notify("latentkit_run_started", run="the run")
-    (failure,) = failures
-    assert failure.startswith("plugin 'a_watcher' of a-watcher: latentkit_run_started: ZeroDivis")
+    assert failures == {
+        "plugin 'a_watcher' of a-watcher 1.0: latentkit_run_started": (
+            "ZeroDivisionError: division by zero"
+        )
+    }
     import b_watcher
 
     assert b_watcher.SEEN == ["the run"]
@@ -208,3 +211,46 @@ def test_a_hook_may_give_nothing_for_now(install_plugin):
     registry = default_registry()
     assert problems_of(registry, "empty-plugin") == []
     assert not [part for part in registry.parts() if part.plugin.distribution == "empty-plugin"]
+
+
+def test_two_plugins_of_a_distribution_with_one_name_are_both_set_aside(install_plugin):
+    site = install_plugin("first", good("one"), distribution="twins")
+    (site / "second.py").write_text((site / "first.py").read_text())
+    (entries,) = site.glob("*/entry_points.txt")
+    entries.write_text("[latentkit.plugins]\na = first\nb = second\n")
+    messages = [str(problem) for problem in problems_of(default_registry(), "twins")]
+    assert len(messages) == 2
+    assert "plugin 'a' of twins 1.0 is broken" in messages[0]
+    assert "it offers embedding 'one', and so does 'b' of the same distribution" in messages[0]
+    with pytest.raises(UserError, match="no embedding 'twins:one'"):
+        default_registry().get("embedding", "twins:one")
+
+
+def test_a_default_is_the_built_in_part_whoever_offers_its_name(install_plugin):
+    assert default_registry().default_name("embedding", "pca") == "pca"
+    install_plugin("mine", good("pca"))
+    assert default_registry().default_name("embedding", "pca") == "latentkit:pca"
+
+
+def test_what_a_plugin_prints_goes_to_stderr_and_is_remarked_on(install_plugin, capsys):
+    install_plugin("chatty", good("one") + "    print('hello')")
+    (remark,) = [line for line in default_registry().remarks() if "chatty" in line]
+    assert remark.startswith("plugin 'chatty' of chatty 1.0 wrote to stdout")
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "hello\n")
+
+
+def test_a_plugin_that_takes_long_is_named_with_its_time(install_plugin, monkeypatch):
+    monkeypatch.setattr("latentkit.registry.conduct.SLOW", 0.0)
+    install_plugin("sluggish", good("one"))
+    remarks = default_registry().remarks()
+    (remark,) = [line for line in remarks if "sluggish" in line]
+    assert "plugin 'sluggish' of sluggish 1.0 took 0." in remark
+    assert not any("of latentkit 0" in line for line in remarks)
+
+
+def test_who_interrupts_a_plugin_that_hangs_learns_its_name(install_plugin):
+    install_plugin("hanging", "raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        default_registry()
+    assert stopped.value.__notes__ == ["while plugin 'hanging' of hanging 1.0 was loaded"]

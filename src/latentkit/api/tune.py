@@ -11,7 +11,7 @@ from typing import Any
 from latentkit.api.places import STUDIES, data_dir
 from latentkit.api.request import Path_, configure
 from latentkit.api.study import Study, storage_url
-from latentkit.config import choose_part
+from latentkit.config import DEFAULT_TUNER, choose_part
 from latentkit.pipeline.context import ImageShelf
 from latentkit.pipeline.studies.outcome import finish_best, report_study, write_best_config
 from latentkit.pipeline.studies.search import Search, prepared
@@ -44,7 +44,7 @@ def tune(
     seed: int | None = None,
     device: str | None = None,
     config: Path_ | Mapping[str, Any] | None = None,
-    tuner: str = "optuna",
+    tuner: str | None = None,
     tuner_options: Mapping[str, Any] | None = None,
     name: str | None = None,
     workers: int = 1,
@@ -79,7 +79,7 @@ def tune(
         seed: see ``model``; the search follows from it too.
         device: see ``model``.
         config: see ``model``.
-        tuner: a tuner's name.
+        tuner: a tuner's name; ``"optuna"`` where None.
         tuner_options: the tuner's options.
         name: of the study and its folder; ``<model>-<dataset>`` where None.
         workers: processes of this machine that run trials.
@@ -111,7 +111,8 @@ def tune(
             seed=seed,
             device=device,
         )
-        part = choose_part(registry, "tuner", {"name": tuner, **(tuner_options or {})})
+        searcher = tuner or registry.default_name("tuner", DEFAULT_TUNER)
+        part = choose_part(registry, "tuner", {"name": searcher, **(tuner_options or {})})
         plan = StudyPlan(
             name=f"{base.model.slug}-{base.dataset.slug}" if name is None else name,
             config=replace(base, embeddings=()).as_dict(),

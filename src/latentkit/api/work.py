@@ -238,7 +238,8 @@ def list_runs(root: Path_ = RUNS) -> list[Run]:
 
 
 def _default_dataset_notice(registry: Registry) -> Notice:
-    summary = registry.get("dataset", DEFAULT_DATASET).spec.summary
+    name = registry.default_name("dataset", DEFAULT_DATASET)
+    summary = registry.get("dataset", name).spec.summary
     return Notice(
         "default-dataset",
         f"using dataset {DEFAULT_DATASET}: {summary}. For the reference data add  "

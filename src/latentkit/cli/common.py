@@ -6,7 +6,8 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,8 +34,9 @@ def run_guarded(command: click.Command) -> int:
         return 0
     except click.ClickException as error:
         return _fail(_lower_first(error.format_message()), error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        return _fail("interrupted", INTERRUPTED_EXIT_CODE)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        notes = getattr(stop.__cause__ or stop, "__notes__", ())  # Click's is caused by Python's
+        return _fail(" ".join(["interrupted", *notes]), INTERRUPTED_EXIT_CODE)
     except LatentkitError as error:
         return _fail(str(error), error.exit_code)
     except BrokenPipeError:  # e.g. piped into head
@@ -87,13 +89,20 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def load_registry() -> Registry:
-    """Return the registry, and say on stderr which plugins were left out."""
+    """Return the registry, and say on stderr which plugins were left out, are slow, or print."""
     from latentkit.registry.catalogue import default_registry
 
     registry = default_registry()
-    for problem in registry.problems:
-        click.echo(f"latentkit: warning: {problem} ('latentkit doctor' shows more)", err=True)
+    for line in [*map(str, registry.problems), *registry.remarks()]:
+        click.echo(f"latentkit: warning: {line} ('latentkit doctor' shows more)", err=True)
     return registry
+
+
+@contextmanager
+def work_of_parts() -> Iterator[None]:
+    """Send what parts print to stderr while they work: stdout is for the result alone."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def part_completion(kind: str) -> Callable[..., list[str]]:

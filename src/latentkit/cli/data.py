@@ -15,6 +15,7 @@ from latentkit.cli.common import (
     part_completion,
     print_json,
     print_rows,
+    work_of_parts,
 )
 from latentkit.cli.outcome import data_option
 
@@ -117,12 +118,13 @@ def _load(name: str, split: str, options: tuple[str, ...], data_dir: str | None)
     chosen = configure(registry, dataset=name, options=parse_options(options)).dataset
     from latentkit.api.parts import dataset
 
-    return dataset(
-        chosen.name,
-        "train" if split == "train" else "test",
-        data=data_dir,
-        **chosen.options.model_dump(),
-    )
+    with work_of_parts():
+        return dataset(
+            chosen.name,
+            "train" if split == "train" else "test",
+            data=data_dir,
+            **chosen.options.model_dump(),
+        )
 
 
 def _facts(images: ImageData) -> dict[str, Any]:

@@ -8,12 +8,16 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from latentkit.cli.common import common_options, print_json
 from latentkit.errors import BrokenEnvironmentError
+
+if TYPE_CHECKING:
+    from latentkit.registry.discovery import FoundPlugin
+    from latentkit.registry.loading import LoadedPlugin, Problem
 
 _STATES = {"ok": "green", "note": "cyan", "broken": "red"}
 
@@ -50,6 +54,10 @@ def command(data_dir: str | None, as_json: bool) -> None:
 
 def examine(data_dir: str | None) -> Iterator[Finding]:
     """Yield every finding."""
+    from latentkit.registry.catalogue import default_registry
+
+    # First, for a plugin that imports torch takes no time once torch is there.
+    default_registry()
     yield from _packages()
     yield from _device()
     yield from _plugins()
@@ -97,27 +105,17 @@ def _device() -> Iterator[Finding]:
 
 def _plugins() -> Iterator[Finding]:
     from latentkit.registry.catalogue import KINDS, default_registry
+    from latentkit.registry.discovery import find_plugins
     from latentkit.registry.targets import missing_requirements
 
     registry = default_registry()
-    for plugin in registry.plugins:
-        found = plugin.found
-        names = ", ".join(spec.name for spec in plugin.specs) or "watches runs"
-        topic = f"plugin {found.distribution}:{found.name}"
-        yield Finding(topic, "ok", f"{found.version}: {names}")
-    for problem in registry.problems:
-        found = problem.plugin
-        yield Finding(
-            f"plugin {found.distribution}:{found.name}",
-            "broken",
-            f"{problem.status}: {problem.message}",
-            f"pip install --upgrade {found.distribution}, or pip uninstall {found.distribution}",
-            problem.details,
-        )
+    yield from map(_loaded, registry.plugins)
+    yield from map(_set_aside, registry.problems)
     for found in registry.skipped:
-        yield Finding(
-            f"plugin {found.distribution}:{found.name}", "note", "not loaded: LATENTKIT_PLUGINS"
-        )
+        yield Finding(_topic(found), "note", "not loaded: LATENTKIT_PLUGINS")
+    for name in sorted(registry.policy.unknown(find_plugins())):
+        text = f"names {name!r}, which is not installed or offers no plugin"
+        yield Finding("LATENTKIT_PLUGINS", "note", text)
     for kind in KINDS:
         if not registry.parts(kind):
             yield Finding(
@@ -131,6 +129,40 @@ def _plugins() -> Iterator[Finding]:
         if missing := missing_requirements(part.spec):
             remedy = f"pip install {' '.join(missing)}"
             yield Finding(str(part), "note", f"cannot be used: needs {', '.join(missing)}", remedy)
+
+
+def _loaded(plugin: LoadedPlugin) -> Finding:
+    offers = [", ".join(spec.name for spec in plugin.specs)] if plugin.specs else []
+    if plugin.watches_runs:
+        offers.append("watches runs")
+    # A built-in plugin may be the first to import what all of them need.
+    remarks = [] if plugin.found.built_in else plugin.conduct.remarks()
+    if not offers:
+        remarks.insert(0, f"offers nothing: {', '.join(plugin.hooks)} gave no part")
+    text = "; ".join([*offers, *remarks])
+    return Finding(
+        _topic(plugin.found),
+        "note" if remarks else "ok",
+        f"{plugin.found.version}: {text} (loaded in {plugin.conduct.seconds:.2f} s)",
+        "tell its authors; LATENTKIT_PLUGINS, which lists what may load, leaves it out"
+        if remarks
+        else "",
+    )
+
+
+def _set_aside(problem: Problem) -> Finding:
+    distribution = problem.plugin.distribution
+    return Finding(
+        _topic(problem.plugin),
+        "broken",
+        "; ".join([f"{problem.status}: {problem.message}", *problem.conduct.remarks()]),
+        f"pip install --upgrade {distribution}, or pip uninstall {distribution}",
+        problem.details,
+    )
+
+
+def _topic(found: FoundPlugin) -> str:
+    return f"plugin {found.distribution}:{found.name}"
 
 
 def _data(data_dir: str | None) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from latentkit.cli.common import print_json
+from latentkit.cli.common import print_json, work_of_parts
 from latentkit.cli.display import progress_display
 from latentkit.plugin.events import Event, Listener, RunStarted, fan_out
 
@@ -52,7 +52,7 @@ def working_on_run(quiet: bool) -> Iterator[Listener]:
             path[:] = [event.path]
 
     try:
-        with progress_display(quiet) as display:
+        with work_of_parts(), progress_display(quiet) as display:
             yield fan_out(remember, display)
     except BaseException:
         if path:

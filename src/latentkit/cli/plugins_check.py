@@ -16,11 +16,12 @@ from latentkit.cli.common import (
     parse_options,
     print_json,
     print_rows,
+    work_of_parts,
 )
 from latentkit.errors import LatentkitError, UserError
 
 if TYPE_CHECKING:
-    from latentkit.registry.catalogue import Part
+    from latentkit.registry.catalogue import Part, Registry
     from latentkit.testing.conformance import Result
 
 _PASSED, _FAILED = "passed", "failed"
@@ -28,10 +29,11 @@ _PASSED, _FAILED = "passed", "failed"
 
 @dataclass(frozen=True)
 class _Checked:
-    """A part with its results, or why there are none."""
+    """A part with its results, or why there are none; or a plugin that does not load."""
 
-    part: Part
+    kind: str
     name: str
+    qualified_name: str
     left_out: str
     results: list[Result]
 
@@ -71,7 +73,7 @@ def check_parts(
     """Check that parts keep the contract of their kind.
 
     NAME is a part or a distribution; without it, everything that is installed is checked. Exits
-    with 1 where a check fails.
+    with 1 where a check fails, or a plugin does not load.
     """
     from latentkit.testing.suites import find_parts
 
@@ -80,7 +82,10 @@ def check_parts(
     names = [registry.short_name(part) for part in parts]
     values = _values_by_part(options, parts)
     data = Path(data_dir) if data_dir else None
-    checked = list(_check(list(zip(parts, names, strict=True)), values, data))
+    with work_of_parts():
+        checked = list(_check(list(zip(parts, names, strict=True)), values, data))
+    if kind is None:
+        checked += _not_loaded(registry, name)
     if as_json:
         print_json([_facts(one) for one in checked])
     else:
@@ -102,7 +107,19 @@ def _check(
         if not reason:
             click.echo(f"checking {part.spec.kind} {name} ({number} of {len(named)})", err=True)
             results = check_part(part, options=chosen, data=data)
-        yield _Checked(part, name, reason, results)
+        yield _Checked(part.spec.kind, name, part.qualified_name, reason, results)
+
+
+def _not_loaded(registry: Registry, distribution: str | None) -> Iterator[_Checked]:
+    """Yield the plugins that were set aside, of one distribution or of all."""
+    from latentkit.testing.conformance import Result
+
+    for problem in registry.problems:
+        found = problem.plugin
+        if distribution in (None, found.distribution):
+            name = f"{found.distribution}:{found.name}"
+            fault = Result("plugin_loads", "failed", problem.message)
+            yield _Checked("plugin", name, name, "", [fault])
 
 
 def _values_by_part(texts: tuple[str, ...], parts: list[Part]) -> dict[str, dict[str, Any]]:
@@ -124,20 +141,19 @@ def _values_by_part(texts: tuple[str, ...], parts: list[Part]) -> dict[str, dict
 
 
 def _rows(one: _Checked) -> Iterator[tuple[str, str, str, str]]:
-    kind = one.part.spec.kind
     if one.left_out:
-        yield kind, one.name, "left out", one.left_out
+        yield one.kind, one.name, "left out", one.left_out
         return
-    yield kind, one.name, f"{len(one.of(_PASSED))} of {len(one.results)} passed", ""
+    yield one.kind, one.name, f"{len(one.of(_PASSED))} of {len(one.results)} passed", ""
     for result in one.of(_FAILED):
         yield "", "", result.check, result.reason
 
 
 def _facts(one: _Checked) -> dict[str, Any]:
     return {
-        "kind": one.part.spec.kind,
+        "kind": one.kind,
         "name": one.name,
-        "qualified_name": one.part.qualified_name,
+        "qualified_name": one.qualified_name,
         "left_out": one.left_out,
         "checks": [
             {"check": r.check, "outcome": r.outcome, "reason": r.reason} for r in one.results

@@ -15,6 +15,7 @@ from latentkit.cli.common import (
     parse_options,
     part_completion,
     print_json,
+    work_of_parts,
 )
 from latentkit.cli.outcome import data_option
 from latentkit.cli.study_display import study_display
@@ -94,10 +95,8 @@ _SECONDS_A_MINUTE = 60
 @click.option(
     "--tuner",
     metavar="NAME",
-    default="optuna",
-    show_default=True,
     shell_complete=part_completion("tuner"),
-    help="Who searches.",
+    help="Who searches.  [default: optuna]",
 )
 @click.option(
     "--tuner-option",
@@ -240,7 +239,7 @@ def _working(quiet: bool) -> Iterator[Listener]:
             path[:] = [event.path]
 
     try:
-        with study_display(quiet) as display:
+        with work_of_parts(), study_display(quiet) as display:
             yield fan_out(remember, display)
     except BaseException:
         if path:

@@ -86,7 +86,7 @@ class _Draft:
         if name is not None and name != table.get("name"):
             self.single[kind] = {"name": name}
         elif "name" not in table:
-            self.single[kind] = {"name": default, **table}
+            self.single[kind] = {"name": self.registry.default_name(kind, default), **table}
 
     def choose_many(self, kind: str, names: Iterable[str]) -> None:
         names = list(names)

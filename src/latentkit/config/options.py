@@ -10,6 +10,7 @@ from latentkit.plugin.options import Options, SearchRange
 
 DEFAULT_MODEL = "conv-ae"
 DEFAULT_DATASET = "digits"
+DEFAULT_TUNER = "optuna"
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")

@@ -55,11 +55,13 @@ def execute(
     """
     config, registry = workshop.config, workshop.registry
     info = RunInfo(folder.manifest.id, folder.path, config.as_dict(), resumed)
-    tell = fan_out(_log(folder), tell, _lifecycle(info, registry, tell))
+    tell = fan_out(_log(folder), tell)
+    notify = _notifier(registry, tell)
+    tell = fan_out(tell, _lifecycle(info, notify))
     started = time.perf_counter()
     planned = stages(config)
     names = tuple(stage.name for stage in planned)
-    _notify(registry, tell, "latentkit_run_started", run=info)
+    notify("latentkit_run_started", run=info)
     tell(RunStarted(folder.manifest.id, str(folder.path), names, resumed))
     status, summary = "failed", {}
     try:
@@ -83,7 +85,7 @@ def execute(
         folder.set_status("failed", f"{type(error).__name__}: {error}")
         raise
     finally:
-        _notify(registry, tell, "latentkit_run_finished", run=info, status=status, summary=summary)
+        notify("latentkit_run_finished", run=info, status=status, summary=summary)
         tell(RunFinished(info.id, status, time.perf_counter() - started, summary))
 
 
@@ -96,14 +98,21 @@ def _log(folder: RunFolder) -> Listener:
     return write
 
 
-def _lifecycle(info: RunInfo, registry: Registry, tell: Listener) -> Listener:
+def _lifecycle(info: RunInfo, notify: Callable[..., None]) -> Listener:
     def forward(event: Event) -> None:
         if isinstance(event, EpochFinished):
-            _notify(registry, tell, "latentkit_epoch_finished", run=info, epoch=event)
+            notify("latentkit_epoch_finished", run=info, epoch=event)
 
     return forward
 
 
-def _notify(registry: Registry, tell: Listener, hook: str, **arguments: Any) -> None:
-    for line in registry.notify(hook, **arguments):
-        tell(Notice("plugin-failed", line))
+def _notifier(registry: Registry, tell: Listener) -> Callable[..., None]:
+    told: set[str] = set()
+
+    def notify(hook: str, **arguments: Any) -> None:
+        for where, fault in registry.notify(hook, **arguments).items():
+            if where not in told:  # once a run, and not after every epoch
+                told.add(where)
+                tell(Notice("plugin-failed", f"{where}: {fault}"))
+
+    return notify

@@ -12,7 +12,9 @@ from typing import Any
 from latentkit.errors import PluginError, UserError, did_you_mean
 from latentkit.plugin.options import Options
 from latentkit.plugin.specs import SPEC_TYPES, Spec
+from latentkit.registry.conduct import observed
 from latentkit.registry.discovery import (
+    HOME,
     FoundPlugin,
     PluginPolicy,
     find_plugins,
@@ -22,6 +24,7 @@ from latentkit.registry.discovery import (
 from latentkit.registry.files import PluginFile, paths_from_environment, read_plugin_files
 from latentkit.registry.loading import LoadedPlugin, PluginLoader, Problem, guarded
 from latentkit.registry.targets import check_requirements, options_type, resolve_target, validate
+from latentkit.registry.twins import find_twins
 
 KINDS = tuple(SPEC_TYPES)
 
@@ -78,7 +81,7 @@ class Registry:
         policy: PluginPolicy | None = None,
         files: Iterable[PluginFile] = (),
     ) -> None:
-        policy = policy or PluginPolicy()
+        policy = self.policy = policy or PluginPolicy()
         self._loader = PluginLoader()
         self.plugins: list[LoadedPlugin] = []
         self.problems: list[Problem] = []
@@ -90,16 +93,34 @@ class Registry:
             loaded = self._loader.load(plugin)
             if isinstance(loaded, LoadedPlugin):
                 self.plugins.append(loaded)
-            elif policy.strict:
-                raise PluginError(str(loaded))
             else:
-                self.problems.append(loaded)
+                self._set_aside(loaded, policy)
+        for twin in find_twins(self.plugins):
+            self._set_aside(twin, policy)
         self.files = tuple(files)
         for file in self.files:
             loaded = self._loader.load(found_file(file))
             if not isinstance(loaded, LoadedPlugin):
                 raise PluginError(f"plugin file {file.path} is {loaded.status}: {loaded.message}")
             self.plugins.append(loaded)
+
+    def _set_aside(self, problem: Problem, policy: PluginPolicy) -> None:
+        if policy.strict:
+            raise PluginError(str(problem))
+        self._loader.forget(problem.plugin)
+        self.plugins = [plugin for plugin in self.plugins if plugin.found != problem.plugin]
+        self.problems.append(problem)
+
+    def remarks(self) -> list[str]:
+        """Return a line for each third party's plugin that was slow to load, or printed."""
+        conducts = [(plugin.found, plugin.conduct) for plugin in self.plugins]
+        conducts += [(problem.plugin, problem.conduct) for problem in self.problems]
+        return [
+            f"{found.label} {remark}"
+            for found, conduct in conducts
+            if not found.built_in
+            for remark in conduct.remarks()
+        ]
 
     def parts(self, kind: str | None = None) -> list[Part]:
         """Return all parts, of one kind or of all, sorted by kind, name and distribution."""
@@ -140,18 +161,26 @@ class Registry:
         same = [p for p in self.parts(part.spec.kind) if p.spec.name == part.spec.name]
         return part.spec.name if len(same) == 1 else part.qualified_name
 
-    def notify(self, hook: str, **arguments: Any) -> list[str]:
-        """Call a lifecycle hook of every plugin, one by one.
+    def default_name(self, kind: str, name: str) -> str:
+        """Return what to call a built-in part that nobody asked for by name.
+
+        A plugin that offers a part of that name makes it ambiguous only for who says it.
+        """
+        same = [part for part in self.parts(kind) if part.spec.name == name]
+        return name if len(same) < 2 else f"{HOME}:{name}"
+
+    def notify(self, hook: str, **arguments: Any) -> dict[str, str]:
+        """Call a lifecycle hook of every plugin, one by one; what one prints goes to stderr.
 
         Returns:
-            A line for each plugin that raised; the others were called all the same.
+            What went wrong, by plugin and hook; the others were called all the same.
         """
-        failures = []
+        failures = {}
         for plugin in self.plugins:
-            found = plugin.found
-            fault = guarded(partial(self._loader.call, found, hook, **arguments))
+            with observed():
+                fault = guarded(partial(self._loader.call, plugin.found, hook, **arguments))
             if fault:
-                failures.append(f"plugin {found.name!r} of {found.distribution}: {hook}: {fault}")
+                failures[f"{plugin.found.label}: {hook}"] = fault
         return failures
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, distributions
@@ -37,6 +38,11 @@ class FoundPlugin:
     file: PluginFile | None = field(default=None, compare=False)
 
     @property
+    def label(self) -> str:
+        """What a message calls the plugin."""
+        return f"plugin {self.name!r} of {self.distribution} {self.version}"
+
+    @property
     def built_in(self) -> bool:
         """Whether the plugin belongs to latentkit itself."""
         return self.distribution == HOME
@@ -58,6 +64,10 @@ class PluginPolicy:
     def allows(self, found: FoundPlugin) -> bool:
         """Return whether ``found`` may be loaded."""
         return found.built_in or self.allow is None or found.distribution in self.allow
+
+    def unknown(self, found: Iterable[FoundPlugin]) -> frozenset[str]:
+        """Return the distributions that may load and are not among ``found``."""
+        return (self.allow or frozenset()) - {plugin.distribution for plugin in found}
 
 
 def policy_from_environment() -> PluginPolicy:

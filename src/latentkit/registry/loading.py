@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint
 from typing import Any
 
 import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
 
+from latentkit.errors import did_you_mean
 from latentkit.plugin import hookspecs
 from latentkit.plugin.hookspecs import HOOKSPEC_VERSION
 from latentkit.plugin.specs import SPEC_TYPES, Spec
+from latentkit.registry.conduct import Conduct, observed
 from latentkit.registry.discovery import GROUP, FoundPlugin
 
 VERSION_ATTRIBUTE = "LATENTKIT_HOOKSPEC_VERSION"
@@ -28,27 +30,39 @@ class Problem:
         status: ``"broken"``, or ``"incompatible"`` with this version of the contract.
         message: one line.
         details: the traceback, where there is one.
+        conduct: how the plugin behaved until then.
     """
 
     plugin: FoundPlugin
     status: str
     message: str
     details: str = ""
+    conduct: Conduct = field(default_factory=Conduct, compare=False)
 
     def __str__(self) -> str:
-        found = self.plugin
-        return (
-            f"plugin {found.name!r} of {found.distribution} {found.version} is {self.status} "
-            f"and was left out: {self.message}"
-        )
+        return f"{self.plugin.label} is {self.status} and was left out: {self.message}"
 
 
 @dataclass(frozen=True)
 class LoadedPlugin:
-    """A plugin that imports, declares itself, and returned good specs."""
+    """A plugin that imports, declares itself, and returned good specs.
+
+    Args:
+        found: where it comes from.
+        specs: the parts that it offers.
+        hooks: the names of the hooks that it implements.
+        conduct: how it behaved.
+    """
 
     found: FoundPlugin
     specs: tuple[Spec, ...]
+    hooks: tuple[str, ...] = ()
+    conduct: Conduct = field(default_factory=Conduct, compare=False)
+
+    @property
+    def watches_runs(self) -> bool:
+        """Whether it implements a hook that is told of runs."""
+        return not set(self.hooks) <= {_hook_of(kind) for kind in SPEC_TYPES}
 
 
 class PluginLoader:
@@ -64,21 +78,29 @@ class PluginLoader:
 
     def load(self, found: FoundPlugin) -> LoadedPlugin | Problem:
         """Import, register and ask ``found``; whatever it does wrong becomes a `Problem`."""
+        with observed() as conduct:
+            loaded = self._load(found)
+        return replace(loaded, conduct=conduct)
+
+    def _load(self, found: FoundPlugin) -> LoadedPlugin | Problem:
         try:
             plugin = _imported(found)
             if problem := self._version_problem(found, plugin):
                 return problem
             self._register(found, plugin)
             specs = self._ask(found)
-            if not specs and not self.manager.get_hookcallers(plugin):
+            hooks = self.manager.get_hookcallers(plugin) or []
+            if not specs and not hooks:
                 raise ValueError(_nothing_found(plugin))
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
+            # Who waits for a plugin that hangs learns its name.
+            stop.add_note(f"while {found.label} was loaded")
             raise
         # SystemExit too: a plugin that is also a script must not end the tool.
         except BaseException as error:
-            self._forget(found)
+            self.forget(found)
             return Problem(found, "broken", _one_line(error), traceback.format_exc())
-        return LoadedPlugin(found, specs)
+        return LoadedPlugin(found, specs, tuple(hook.name for hook in hooks if hook.has_spec()))
 
     def call(self, found: FoundPlugin, hook: str, **arguments: Any) -> Any:
         """Call one hook of one plugin; returns None where it does not implement it."""
@@ -103,10 +125,14 @@ class PluginLoader:
     def _register(self, found: FoundPlugin, plugin: object) -> None:
         self.manager.register(plugin, name=f"{found.distribution}:{found.name}")
         self._plugins[found] = plugin
-        # Names the hook that is misspelt; plugins before this one have passed.
-        self.manager.check_pending()
+        known = [name for name in vars(hookspecs) if name.startswith("latentkit_")]
+        for hook in self.manager.get_hookcallers(plugin) or ():
+            if not hook.has_spec() and not all(i.optionalhook for i in hook.get_hookimpls()):
+                near = did_you_mean(hook.name, known)
+                raise ValueError(f"there is no hook {hook.name!r}{near}")
 
-    def _forget(self, found: FoundPlugin) -> None:
+    def forget(self, found: FoundPlugin) -> None:
+        """Take a plugin out again, however far it got."""
         plugin = self._plugins.pop(found, None)
         name = f"{found.distribution}:{found.name}"
         if plugin is not None:
@@ -117,7 +143,7 @@ class PluginLoader:
     def _ask(self, found: FoundPlugin) -> tuple[Spec, ...]:
         specs: list[Spec] = []
         for kind, spec_type in SPEC_TYPES.items():
-            hook = f"latentkit_{kind}s"
+            hook = _hook_of(kind)
             answer = self.call(found, hook)
             for spec in answer or ():  # a generator may raise here
                 if type(spec) is not spec_type:
@@ -129,6 +155,10 @@ class PluginLoader:
                 _check_requires(spec)
                 specs.append(spec)
         return tuple(specs)
+
+
+def _hook_of(kind: str) -> str:
+    return f"latentkit_{kind}s"
 
 
 def _imported(found: FoundPlugin) -> Any:

@@ -20,12 +20,13 @@ from latentkit.errors import (
 )
 from latentkit.plugin.options import NoOptions, Options
 from latentkit.plugin.specs import Spec
+from latentkit.registry.conduct import observed
 
 M = TypeVar("M", bound=BaseModel)
 
 
 def resolve_target(target: str, owner: str) -> Any:
-    """Import ``"package.module:attribute"``.
+    """Import ``"package.module:attribute"``; what its modules print goes to stderr.
 
     Args:
         target: the import path.
@@ -36,7 +37,8 @@ def resolve_target(target: str, owner: str) -> Any:
     """
     module, _, attribute = target.partition(":")
     try:
-        return getattr(import_module(module), attribute)
+        with observed():
+            return getattr(import_module(module), attribute)
     except LatentkitError:
         raise
     # SystemExit too: a module that is also a script must not end the tool.

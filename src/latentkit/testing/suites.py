@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from latentkit.errors import UserError, did_you_mean
+from latentkit.errors import PluginError, UserError, did_you_mean
 from latentkit.registry.catalogue import Part, Registry, default_registry
 from latentkit.testing.conformance import (
     check_expectations,
@@ -112,6 +112,7 @@ def find_parts(registry: Registry, *names: str, kind: str | None = None) -> list
 
     Raises:
         UserError: a name means nothing.
+        PluginError: a name is a distribution's, and all that it offers was left out as broken.
     """
     parts = registry.parts(kind)
     if not names:
@@ -119,6 +120,9 @@ def find_parts(registry: Registry, *names: str, kind: str | None = None) -> list
     found = []
     for name in names:
         meant = [p for p in parts if name in (p.spec.name, p.qualified_name, p.plugin.distribution)]
+        for problem in registry.problems if not meant else ():
+            if problem.plugin.distribution == name:
+                raise PluginError(str(problem))
         if not meant:
             known = {word for p in parts for word in (p.spec.name, p.plugin.distribution)}
             raise UserError(
