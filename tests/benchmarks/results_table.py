@@ -1,0 +1,140 @@
+"""What each model reaches at each number of latent dimensions, as one table.
+
+python tests/benchmarks/results_table.py --data DIR --out RUNS [--models conv-ae conv-vae]
+    [--dims 2 3 8 16 32 64] [--seeds 3] [--epochs 10] [--config NAME=FILE.toml]
+
+Every cell comes from the evaluation cards of ordinary runs in RUNS, one for each model, dimension
+and seed; those that are there already are not made again, so the script may be stopped at any
+time. Figures are means over the seeds with Student's 95 % interval of the mean. PCA and the random
+encoder have as many dimensions as the model; they and raw pixels are of the first model's runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+import latentkit as lk
+
+MODELS = ("conv-ae", "dense-ae", "conv-vae", "dense-vae")
+DIMS = (2, 3, 8, 16, 32, 64)
+Figure = Callable[[lk.Run], float | None]
+
+
+def main() -> None:
+    """Make the runs that are missing and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default=os.environ.get("LATENTKIT_DATA"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--dims", nargs="+", type=int, default=DIMS)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--embed", nargs="*", default=())
+    parser.add_argument("--config", action="append", default=[], metavar="NAME=FILE.toml")
+    chosen = parser.parse_args()
+    recipes: dict[str, dict[str, Any]] = {name: {"model": name} for name in chosen.models}
+    for given in chosen.config:
+        name, _, file = given.partition("=")
+        recipes[name] = {"config": Path(file)}
+    figures = _figures(chosen.embed)
+    print("| dimensions | representation | " + " | ".join(figures) + " |")
+    print("| --- | --- |" + " --- |" * len(figures))
+    for dim in chosen.dims:
+        for number, (name, recipe) in enumerate(recipes.items()):
+            runs = [_run(chosen, name, recipe, dim, seed) for seed in range(chosen.seeds)]
+            _print_row(dim, name, figures, runs)
+            if number == len(recipes) - 1:
+                for space in ("pca", "random_encoder", "raw_pixels"):
+                    _print_row(dim, space.replace("_", " "), _of_baseline(space, figures), runs)
+
+
+def _run(
+    chosen: argparse.Namespace, name: str, recipe: dict[str, Any], dim: int, seed: int
+) -> lk.Run:
+    """Return the run of this cell; it is made, or finished, where it has not been."""
+    folder = chosen.out / f"{name}-{dim}-seed{seed}"
+    begun = [path.parent for path in folder.glob("*/run.json")]
+    if begun:
+        return lk.resume(begun[0])
+    return lk.run(
+        dataset="fashion-mnist",
+        epochs=chosen.epochs,
+        seed=seed,
+        embed=chosen.embed,
+        options={"model.latent_dim": dim},
+        data=chosen.data,
+        out=folder,
+        **recipe,
+    )
+
+
+def _figures(maps: Sequence[str]) -> dict[str, Figure]:
+    """Return what stands in the table, by heading."""
+    found: dict[str, Figure] = {
+        "test MSE": lambda run: run.evaluation["reconstruction"]["mse"]["value"],
+        "ELBO, nats": lambda run: _likelihood(run, "elbo"),
+        "active": lambda run: _likelihood(run, "active_dimensions"),
+        **_of_space("latents"),
+    }
+    for name in maps:
+        found[f"trust, {name}"] = lambda run, name=name: run.quality(name)["trustworthiness"][
+            "value"
+        ]
+    found["training, s"] = lambda run: sum(record["seconds"] for record in run.history)
+    return found
+
+
+def _of_space(space: str) -> dict[str, Figure]:
+    def of(run: lk.Run) -> dict[str, Any]:
+        spaces: dict[str, dict[str, Any]] = run.evaluation["representation"]["spaces"]
+        return spaces[space]
+
+    return {
+        "linear probe": lambda run: of(run)["linear"][-1]["accuracy"]["value"],
+        "10-NN probe": lambda run: of(run)["knn"][-1]["accuracy"]["value"],
+        "k-means NMI": lambda run: of(run)["kmeans"]["nmi"]["value"],
+        "ARI": lambda run: of(run)["kmeans"]["ari"]["value"],
+        "ACC": lambda run: of(run)["kmeans"]["accuracy"]["value"],
+    }
+
+
+def _of_baseline(space: str, headings: Sequence[str] | dict[str, Figure]) -> dict[str, Figure]:
+    """Return the figures of a baseline under the same headings; others stay empty."""
+    known = _of_space(space)
+    if space == "pca":
+        known["test MSE"] = lambda run: run.evaluation["baselines"]["pca"]["mse"]["value"]
+    return {heading: known.get(heading, lambda run: None) for heading in headings}
+
+
+def _likelihood(run: lk.Run, name: str) -> float | None:
+    found = run.evaluation.get("likelihood", {}).get(name)
+    return found["value"] if isinstance(found, dict) else found
+
+
+def _print_row(dim: int, name: str, figures: dict[str, Figure], runs: Sequence[lk.Run]) -> None:
+    cells = [_cell([figure(run) for run in runs]) for figure in figures.values()]
+    print(f"| {dim} | {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+def _cell(values: Sequence[float | None]) -> str:
+    """Return mean ± half the width of Student's 95 % interval; of one value, the value."""
+    given = np.array([value for value in values if value is not None], float)
+    if not len(given):
+        return ""
+    mean = float(given.mean())
+    digits = max(0, min(4, 3 - int(np.floor(np.log10(abs(mean) or 1)))))
+    if len(given) < 2:
+        return f"{mean:.{digits}f}"
+    half = stats.t.ppf(0.975, len(given) - 1) * given.std(ddof=1) / np.sqrt(len(given))
+    return f"{mean:.{digits}f} ± {half:.{digits}f}"
+
+
+if __name__ == "__main__":
+    main()
