@@ -24,6 +24,9 @@ class PythaeModel(nn.Module):
     _DOUBLES = ("encoder_loss", "decoder_loss")
     """Terms of pythae that name the loss once more for an optimiser of their own."""
 
+    _LEAST_IMAGES = 2
+    """Terms over pairs of images, such as MMD, have no value for one: it then stands twice."""
+
     def __init__(self, model: Any, options: Any) -> None:
         super().__init__()
         self.model = model
@@ -56,9 +59,9 @@ class PythaeModel(nn.Module):
             ``loss``; pythae's own terms, under its names, summed over pixels and latents and
             averaged over the batch; ``mse``: mean squared error a pixel.
         """
-        if len(inputs) == 1:
-            # Terms over pairs of images, such as MMD, have no value for one: it stands twice.
-            inputs, targets = inputs.repeat(2, 1, 1, 1), targets.repeat(2, 1, 1, 1)
+        if len(inputs) < self._LEAST_IMAGES:
+            times = (-(-self._LEAST_IMAGES // len(inputs)), 1, 1, 1)
+            inputs, targets = inputs.repeat(times), targets.repeat(times)
         data = targets.detach()  # pythae may ask for gradients by its data: of its own tensor
         self.model.device = data.device
         encoder, decoder = self.model.encoder, self.model.decoder

@@ -42,6 +42,8 @@ class FactorVae(GaussianVae):
     As in pythae, one half of the batch is reconstructed and the other shuffled.
     """
 
+    _LEAST_IMAGES = 4  # two in each half, or there is nothing to shuffle
+
     def _output(self, inputs: Tensor, data: Tensor, step: int) -> Mapping[str, Any]:
         model = self.model
         order = torch.randperm(len(data)).to(data.device)
@@ -51,9 +53,7 @@ class FactorVae(GaussianVae):
         shuffled = model._permute_dims(self._draw(inputs[second])[2]).detach()
         images = data[first]
         with _constant(model.discriminator):
-            error, ours, _ = model.loss_function(
-                reconstruction, images, mu, log_var, z, shuffled
-            )
+            error, ours, _ = model.loss_function(reconstruction, images, mu, log_var, z, shuffled)
         apart = (t.detach() for t in (mu, log_var, z))
         _, _, theirs = model.loss_function(reconstruction.detach(), images, *apart, shuffled)
         return _sum_of(

@@ -234,11 +234,8 @@ class RaeGpOptions(RaeL2Options):
 class VqVaeOptions(PythaeOptions):
     """Options of ``pythae-vqvae``; its latents are embedding_dim for each place of the map."""
 
-    patch: Literal[1, 2, 4] = Field(
-        1, description="Pixels a side that are folded into channels first; 1: none."
-    )
     channels: tuple[Annotated[int, Field(ge=1, le=2048)], ...] = Field(
-        (32, 64),
+        (64,),
         min_length=1,
         max_length=8,
         description="Feature maps after each halving; the codes have the size of the last.",

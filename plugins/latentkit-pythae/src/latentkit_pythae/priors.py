@@ -111,4 +111,7 @@ class InBall:
         vector, log_var = features.chunk(2, dim=1)
         norm = vector.norm(dim=1, keepdim=True).clamp(min=1e-12)
         radius = (self.root * norm).tanh().clamp(max=1 - _BALL_EDGE) / self.root
-        return {"embedding": vector / norm * radius, "log_covariance": log_var.clamp(*LOG_VAR_RANGE)}
+        return {
+            "embedding": vector / norm * radius,
+            "log_covariance": log_var.clamp(*LOG_VAR_RANGE),
+        }

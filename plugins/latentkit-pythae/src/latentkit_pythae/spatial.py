@@ -10,6 +10,7 @@ from torch.nn import functional
 from latentkit.nn.conv import fold, folded_shape
 from latentkit.nn.layers import Doubling, activation, norm_2d
 from latentkit.nn.shapes import size_pyramid
+from latentkit.nn.strided import FastConvolution
 from latentkit_pythae.base_options import PythaeOptions
 
 Shape = tuple[int, int, int]
@@ -35,7 +36,7 @@ class MapEncoder(nn.Module):
         layers: list[nn.Module] = []
         for before, after in pairwise([folded, *options.channels]):
             layers += [
-                nn.Conv2d(before, after, 3, 2, padding=1, bias=options.norm == "none"),
+                FastConvolution(before, after, 3, 2, padding=1, bias=options.norm == "none"),
                 norm_2d(options.norm, after),
                 activation(options.activation),
             ]
@@ -67,9 +68,7 @@ class MapDecoder(nn.Module):
         self.patch, self.size = options.patch, image_shape[1:]
         widths = [*options.channels[::-1], folded]
         layers: list[nn.Module] = [nn.Conv2d(depth, widths[0], 3, padding=1)]
-        for (before, after), (small, large) in zip(
-            pairwise(widths), pairwise(sizes), strict=True
-        ):
+        for (before, after), (small, large) in zip(pairwise(widths), pairwise(sizes), strict=True):
             layers += [norm_2d(options.norm, before), activation(options.activation)]
             layers.append(Doubling(before, after, small, large, "pixel-shuffle"))
         self.convolutions = nn.Sequential(*layers)
