@@ -30,7 +30,7 @@ _MODELS = (
     ("poincare-vae", "PoincareVaeOptions", "Latents in the Poincaré ball", False),
     ("wae-mmd", "WaeMmdOptions", "Wasserstein autoencoder: MMD to a normal prior", False),
     ("aae", "AaeOptions", "Adversarial autoencoder: a discriminator of latents", False),
-    ("rae-l2", "RaeL2Options", "RAE: L2 on latents; weight decay on the decoder", False),
+    ("rae-l2", "RaeL2Options", "RAE: L2 on latents", False),
     ("rae-gp", "RaeGpOptions", "RAE with a gradient penalty", False),
     ("vqvae", "VqVaeOptions", "VQ-VAE: a map of codes, flattened", False),
 )
