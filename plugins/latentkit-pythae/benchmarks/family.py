@@ -1,0 +1,153 @@
+"""Train every pythae model for two epochs and print the main figures of its card as a table.
+
+python plugins/latentkit-pythae/benchmarks/family.py --data DIR --out figures.jsonl
+python plugins/latentkit-pythae/benchmarks/family.py --data DIR --images 12000 --models pythae-vae
+python plugins/latentkit-pythae/benchmarks/family.py --out figures.jsonl --models
+
+The loop, the initial weights and the figures are those of ``latentkit run``; its baselines,
+intervals, pictures and report are left out, for they take longer than the training. Figures are
+kept in --out model by model, and a model that is there already is not trained again; the third
+line above only prints what is there. With --lock FILE each model waits for its turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from latentkit.api.request import configure
+from latentkit.data.batches import DeviceImages
+from latentkit.evaluation.fidelity import fidelity
+from latentkit.evaluation.inference import encode, reconstruction
+from latentkit.evaluation.probes import knn_probe, linear_probe
+from latentkit.pipeline.context import ImageShelf, Workshop
+from latentkit.plugin import Generative
+from latentkit.plugin.events import ignore
+from latentkit.registry.catalogue import default_registry
+from latentkit.training.loop import TrainingJob, train
+
+_ACTIVE_VARIANCE = 0.01  # as in the card
+_HEAD = (
+    "| model | latents | test MSE | linear probe | 10-NN | active | ELBO, nats | training, s |\n"
+    "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+)
+
+
+def measure(name: str, chosen: argparse.Namespace, shelf: ImageShelf) -> dict[str, Any]:
+    """Train one model and return its figures on the 10,000 test images."""
+    registry = default_registry()
+    rate = registry.get("model", name).spec.learning_rate
+    config = configure(
+        registry,
+        model=name,
+        dataset="fashion-mnist",
+        epochs=chosen.epochs,
+        options={
+            "training.batch_size": 256,
+            "training.learning_rate": rate,
+            "split.validation": chosen.validation,
+        },
+    )
+    shop = Workshop(config, registry, Path(chosen.data), torch.device("cpu"), shelf)
+    rows = shop.split.train[: chosen.images or None]
+    images = shop.images("train")
+    assert images.labels is not None  # noqa: S101
+    model = shop.new_model()
+    job = TrainingJob(
+        model=model,
+        train=DeviceImages(images.images, shop.device, rows),
+        validation=DeviceImages(images.images, shop.device, shop.split.validation[:2000]),
+        corruption=shop.corruption,
+        options=config.training,
+        precision="float32",
+        seed=shop.seed,
+        config_sha256="",
+    )
+    began = time.process_time()
+    trained = train(job, None, ignore)
+    seconds = time.process_time() - began
+    model.load_state_dict(trained.weights)
+    return {"model": name, "images": len(rows), "epochs": chosen.epochs, "seconds": seconds} | (
+        figures(model, job.train, images.labels[rows], shop)
+    )
+
+
+def figures(model: Any, seen: DeviceImages, labels: Any, shop: Workshop) -> dict[str, Any]:
+    """Return the card's figures."""
+    test = shop.device_images("test")
+    truth = shop.images("test").labels
+    known, asked = encode(model, seen), encode(model, test)
+    found: dict[str, Any] = {
+        "latents": model.latent_dim,
+        "mse": float(fidelity(test, reconstruction(model), None).mse.mean()),
+        "linear": float((linear_probe(known, labels, asked) == truth).mean()),
+        "knn": float((knn_probe(known, labels, asked) == truth).mean()),
+        "active": int((asked.var(0) > _ACTIVE_VARIANCE).sum()),
+    }
+    if isinstance(model, Generative):
+        torch.manual_seed(0)
+        bounds = [model.log_likelihood(batch, 1) for batch in test.in_order()]
+        found["elbo"] = float(torch.cat(bounds).mean())
+    return found
+
+
+def row(found: dict[str, Any]) -> str:
+    """Return a row of the table."""
+    elbo = f"{found['elbo']:.1f}" if "elbo" in found else ""
+    return (
+        f"| `{found['model']}` | {found['latents']} | {found['mse']:.4f} | {found['linear']:.3f} "
+        f"| {found['knn']:.3f} | {found['active']} | {elbo} | {found['seconds']:.1f} |"
+    )
+
+
+@contextmanager
+def turn(lock: str) -> Iterator[None]:
+    """Wait for the lock, if there is one to wait for."""
+    if not lock:
+        yield
+        return
+    with Path(lock).open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def main() -> None:
+    """Measure what is missing, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default=os.environ.get("LATENTKIT_DATA"))
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--images", type=int, default=0, help="training images; 0 for all")
+    parser.add_argument("--validation", type=float, default=0.2)
+    parser.add_argument("--models", nargs="*")
+    parser.add_argument("--out", default="")
+    parser.add_argument("--lock", default="")
+    chosen = parser.parse_args()
+    parts = default_registry().parts("model")
+    own = [p.spec.name for p in parts if p.plugin.distribution == "latentkit-pythae"]
+    names = own if chosen.models is None else chosen.models
+    out = Path(chosen.out) if chosen.out else None
+    kept = out.read_text().splitlines() if out and out.exists() else []
+    done = {found["model"]: found for found in map(json.loads, kept)}
+    shelf = ImageShelf()
+    for name in names:
+        if name in done:
+            continue
+        with turn(chosen.lock):
+            done[name] = measure(name, chosen, shelf)
+        if out:
+            with out.open("a") as file:
+                file.write(json.dumps(done[name]) + "\n")
+    print("\n".join([_HEAD, *map(row, done.values())]))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

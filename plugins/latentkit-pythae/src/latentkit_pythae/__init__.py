@@ -1,0 +1,1 @@
+"""The autoencoder family of pythae as models of latentkit."""
