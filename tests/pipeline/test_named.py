@@ -1,5 +1,7 @@
 """A run of a name is begun once, and gone on with ever after."""
 
+import shutil
+
 import pytest
 
 import latentkit as lk
@@ -53,8 +55,6 @@ def test_a_name_that_is_a_path_is_refused(tmp_path, name):
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_transfer_of_a_name_outlives_a_move_of_both(once, tmp_path):
-    import shutil
-
     for place in (once.path.parent, tmp_path / "moved"):
         first = lk.transfer(
             place / "small", mode="probe", epochs=1, embed=[], name="probe", out=place
@@ -67,8 +67,6 @@ def test_a_transfer_of_a_name_outlives_a_move_of_both(once, tmp_path):
 
 
 def test_a_map_that_is_missing_is_added_and_the_others_stay(once, tmp_path):
-    import shutil
-
     place = shutil.copytree(once.path.parent, tmp_path / "copied")
     run = begun(place, embed=["isomap"])
     assert run.maps == ["isomap", "pca"]
