@@ -26,8 +26,8 @@ from latentkit.errors import LatentkitError
 HERE = Path(__file__).parent
 FULL = {
     "how": "The study in full.",
-    "epochs": "10",
-    "transfer_epochs": "10",
+    "size": "--epochs 10",
+    "transfer_size": "--epochs 10",
     "trials": "30",
     "search": "",
     "part": "",
@@ -38,13 +38,14 @@ FULL = {
 QUICK = {
     **FULL,
     "how": "A quick look, too short to judge by: few epochs, few trials, few images.",
-    "epochs": "2",
-    "transfer_epochs": "2",
+    "size": "--epochs 5 -o training.batch_size=32",
+    "transfer_size": "--epochs 3",
     "trials": "3",
     "transfer_maps": "--embed pca --embed tsne",
     "tuned_maps": "--embed pca",
 }
 PART = "-o dataset.n_train=3000 -o dataset.n_test=1000"
+TIME = "Of a chapter that was broken off: the seconds of the call that finished it."
 CLASSES = {"fashion-mnist": ("Bag", "Coat"), "digits": ("8", "3")}  # of the arithmetic
 
 
@@ -55,19 +56,19 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     values = values_of(chosen, out)
     story = filled(read_config_file(HERE / "story.toml"), values)
-    times = out / "timings.json"
     try:
-        for chapter in story["chapter"]:
-            carry_out(chapter, out, times)
-        rows = seconds_of(story, times)
-        story["chapter"].append({"title": "Time", "header": ["", "seconds"], "rows": rows})
+        times, chapters = out / "timings.json", story["chapter"]
+        seconds = {one["title"]: carry_out(one, out, times) for one in chapters}
+        seconds["Together"] = sum(seconds.values())
+        rows = [[title, f"{value:.1f}"] for title, value in seconds.items()]
+        chapters.append({"title": "Time", "text": TIME, "header": ["", "seconds"], "rows": rows})
         page = lk.write_page(story, root=out, out=out / "study.html")
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on")
     except LatentkitError as error:
         sys.exit(f"study: error: {error}")
-    for step, seconds in rows:
-        print(f"{step:50} {seconds:>10}")
+    for title, value in rows:
+        print(f"{title:50} {value:>10}")
     print(f"page {page}")
 
 
@@ -77,7 +78,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("--quick", action="store_true", help="few images, epochs and trials")
     parser.add_argument("--dataset", default="fashion-mnist", choices=CLASSES)
-    parser.add_argument("--out", help="folder of all that is made [study-DATASET, with -quick]")
+    parser.add_argument("--out", help="folder of all that is made [study-DATASET, or -quick]")
     told = ", ".join(FULL)
     parser.add_argument(
         "--set", metavar="NAME=VALUE", action="append", default=[], help=f"another value of {told}"
@@ -116,41 +117,29 @@ def filled(value: Any, values: dict[str, str]) -> Any:
     return " ".join(text.split()) if text.startswith("latentkit ") else text
 
 
-def carry_out(chapter: dict[str, Any], out: Path, times: Path) -> None:
-    """Do a chapter's commands, unless the same ones were done and what they made is there."""
+def carry_out(chapter: dict[str, Any], out: Path, times: Path) -> float:
+    """Do a chapter's commands, unless the same were done and what they made is there.
+
+    Returns:
+        How many seconds that took when it was done, or since it was last gone on with.
+    """
     known = json.loads(times.read_text()) if times.exists() else {}
     texts = [path.read_text() for path in sorted(HERE.glob("[!s]*.toml"))]
     made = hashlib.sha256("\n".join([*chapter["commands"], *texts]).encode()).hexdigest()
-    before = known.get(chapter["title"], {})
     sources = {out / figure.split("/")[0] for figure in chapter["figures"]}
-    if before.get("made") == made and all(path.exists() for path in sources):
-        return
-    broken_off = before.get("broken_off", -1) + 1 if "made" not in before else 0
-    keep(times, {**known, chapter["title"]: {"broken_off": broken_off}})
+    before = known.get(chapter["title"], {"made": ""})
+    if before["made"] == made and all(path.exists() for path in sources):
+        return float(before["seconds"])
     started = time.perf_counter()
     for command in chapter["commands"]:
         print(f"$ {command}", flush=True)
         cli(shlex.split(command)[1:], prog_name="latentkit", standalone_mode=False)
     seconds = round(time.perf_counter() - started, 2)
-    done = {"seconds": seconds, "broken_off": broken_off, "made": made}
-    keep(times, {**known, chapter["title"]: done})
-
-
-def keep(path: Path, document: dict[str, Any]) -> None:
-    """Write a JSON file so that a reader never sees half of it."""
-    half = path.with_suffix(".part")
-    half.write_text(json.dumps(document, indent=2))
-    half.replace(path)
-
-
-def seconds_of(story: dict[str, Any], times: Path) -> list[list[str]]:
-    """Return how long each chapter took; of one that was broken off, the call that finished it."""
-    known = [(one["title"], json.loads(times.read_text())[one["title"]]) for one in story["chapter"]]
-    rows = [
-        [f"{title} (gone on with)" if one["broken_off"] else title, f"{one['seconds']:.1f}"]
-        for title, one in known
-    ]
-    return [*rows, ["together", f"{sum(one['seconds'] for _, one in known):.1f}"]]
+    known[chapter["title"]] = {"seconds": seconds, "made": made}
+    half = times.with_suffix(".part")
+    half.write_text(json.dumps(known, indent=2))
+    half.replace(times)  # so that a reader never sees half of it
+    return seconds
 
 
 if __name__ == "__main__":

@@ -40,11 +40,11 @@ def card_tables(card: Card) -> list[Table]:
 _MAP_FIGURES = {
     "trustworthiness": "trustworthiness",
     "continuity": "continuity",
-    "auc_r_nx": "area under R_NX",
+    "auc_r_nx": "AUC of R_NX",
     "spearman_correlation": "Spearman",
     "scale_normalised_stress": "stress",
-    "knn_accuracy_map": "k-NN, map",
-    "knn_accuracy_latents": "k-NN, latents",
+    "knn_accuracy_map": "k-NN",
+    "knn_accuracy_latents": "of latents",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,6 @@ from latentkit.report.record import RECORD
 from latentkit.runs.commit import write_bytes
 from latentkit.runs.manifest import NAME
 from latentkit.tuning.folder import STUDY
-
-_LEFT_OUT = "Configuration"  # of a comparison; each run's own report has it
 
 
 def write_story(story: Story, root: Path, path: Path) -> None:
@@ -98,8 +97,15 @@ def _comparison(chapter: Chapter, sources: _Sources) -> list[Table]:
         if folder is None:
             raise UserError(f"story: {name} is a study: compare its best run, {name}/runs/trial-N")
         folders.append(folder)
-    found = comparison_tables(compare_runs(folders))
-    return [table for table in found if not table.title.startswith(_LEFT_OUT)]
+    found = {**compare_runs(folders), "config": {}, "maps": {}}  # a table of maps is there already
+    names = {f"[{number}]": name for number, name in enumerate(chapter.compare, 1)}
+    return [_by_name(table, names) for table in comparison_tables(found)[1:]]
+
+
+def _by_name(table: Table, names: Mapping[str, str]) -> Table:
+    """Return a table of a comparison with names of runs in the place of their numbers."""
+    title = table.title.replace("[1]", names["[1]"])
+    return Table(title, [names.get(cell, cell) for cell in table.header], table.rows)
 
 
 def _pictures(chapter: Chapter, sources: _Sources) -> list[Picture]:

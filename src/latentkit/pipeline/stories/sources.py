@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from latentkit.errors import IntegrityError, UserError, did_you_mean
+from latentkit.pipeline.exploration_figures import TITLES
 from latentkit.report.parts import Picture, Table
 from latentkit.report.record import RECORD, recorded_figures, recorded_tables
 from latentkit.runs.folder import RunFolder
@@ -53,7 +54,7 @@ class Source:
 
     @cached_property
     def _figures(self) -> dict[str, tuple[str, str]]:
-        """Title and caption of each figure; what ``latentkit explore`` drew has none."""
+        """Title and caption of each figure; what ``latentkit explore`` drew holds its own."""
         told = recorded_figures(self._record)
         there = () if self.folder is None else self.folder.manifest.artefacts
         drawn = (Path(path) for path in there if path.startswith(f"{_FIGURES}/"))
@@ -101,5 +102,5 @@ class Source:
 
 
 def _title(name: str) -> str:
-    words = name.removeprefix("explore-").replace("-", " ")
-    return f"{words[:1].upper()}{words[1:]}"
+    """Return what a figure of ``latentkit explore`` is headed with; any other by its name."""
+    return TITLES.get(name.removeprefix("explore-"), name)
