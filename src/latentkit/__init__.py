@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from latentkit.api import explore
     from latentkit.api.encoder import LatentEncoder
     from latentkit.api.handle import Run
+    from latentkit.api.page import write_page
     from latentkit.api.parts import dataset, embedding, model
     from latentkit.api.study import Study, open_study
     from latentkit.api.transfer import transfer
@@ -47,6 +48,7 @@ __all__ = [
     "run",
     "transfer",
     "tune",
+    "write_page",
     "write_report",
 ]
 
@@ -72,6 +74,7 @@ __getattr__, __dir__ = lazy_attributes(
         "run": "latentkit.api.work",
         "transfer": "latentkit.api.transfer",
         "tune": "latentkit.api.tune",
+        "write_page": "latentkit.api.page",
         "write_report": "latentkit.api.work",
     },
 )

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "compare": ("latentkit.cli.compare", "Compare runs: options, figures, differences."),
     "report": ("latentkit.cli.report", "Draw a run's figures and write its report anew."),
+    "page": ("latentkit.cli.page", "Compose one page out of runs, transfers and studies."),
     "explore": ("latentkit.cli.explore", "Draw what a run's latent space holds."),
     "runs": ("latentkit.cli.runs", "List runs, or show one."),
     "tune": ("latentkit.cli.tune", "Search for better options."),

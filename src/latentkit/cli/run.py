@@ -70,6 +70,12 @@ from latentkit.config import DEVICES
 )
 @click.option("--config", metavar="FILE", help="TOML file; the flags go on top of it.")
 @click.option(
+    "--name",
+    metavar="NAME",
+    default="",
+    help="Of the run's folder; one of this name is gone on with.  [default: made of the date]",
+)
+@click.option(
     "--out",
     metavar="DIR",
     default="runs",
@@ -91,6 +97,7 @@ def command(
     device: str | None,
     init_from: str | None,
     config: str | None,
+    name: str,
     out: str,
     data_dir: str | None,
     print_config: bool,
@@ -126,5 +133,5 @@ def command(
     from latentkit.api import work
 
     with working_on_run(quiet) as listener:
-        run = work.run(**chosen, out=out, data=data_dir, listener=listener)
+        run = work.run(**chosen, name=name, out=out, data=data_dir, listener=listener)
     show_outcome(run, as_json=as_json, quiet=quiet)
