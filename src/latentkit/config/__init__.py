@@ -26,6 +26,7 @@ from latentkit.config.files import parse_override, read_config_file
 from latentkit.config.options import (
     DEFAULT_DATASET,
     DEFAULT_MODEL,
+    DEFAULT_VECTOR_MODEL,
     DEVICES,
     Device,
     MapOptions,
@@ -40,6 +41,7 @@ from latentkit.config.transfer import FITS, MODES, InitOptions, Mode, TransferOp
 __all__ = [
     "DEFAULT_DATASET",
     "DEFAULT_MODEL",
+    "DEFAULT_VECTOR_MODEL",
     "DEVICES",
     "FITS",
     "MODES",

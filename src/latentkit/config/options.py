@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from latentkit.plugin.options import Options, SearchRange
 
 DEFAULT_MODEL = "conv-ae"
+DEFAULT_VECTOR_MODEL = "dense-ae"
 DEFAULT_DATASET = "digits"
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
