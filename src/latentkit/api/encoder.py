@@ -6,13 +6,13 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentkit._version import __version__
@@ -22,6 +22,7 @@ from latentkit.api.encoder_inputs import (
     InputError,
     Inputs,
     ScaledVectors,
+    dimensions,
     image_batch,
     inputs_from,
 )
@@ -29,10 +30,13 @@ from latentkit.api.encoder_training import (
     LEAST_SAMPLES,
     choose_model,
     encoder_config,
+    plain,
     print_epochs,
     rebuilt_network,
+    seed_of,
     train_network,
 )
+from latentkit.config import Device
 from latentkit.data.batches import DeviceImages
 from latentkit.errors import BrokenEnvironmentError
 from latentkit.evaluation.inference import decode, encode
@@ -46,10 +50,10 @@ _VERSION = "_latentkit_version"
 class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Vectors or images in, latents out: any latentkit model as a scikit-learn transformer.
 
-    Vectors (N, D) may have any units: `fit` learns the range of each feature, and the model sees it
-    as [0, 1]. What lies outside of that range is not clipped when it is encoded; `inverse_transform`
-    gives values inside of it. Images (N, H, W), (N, C, H, W) or (N, H, W, C) are uint8, or float in
-    [0, 1]. Latents are float32, for networks compute in it.
+    Vectors (N, D) may have any units: `fit` learns the range of each feature, and the model sees
+    it as [0, 1]. What lies outside of that range is not clipped when it is encoded;
+    `inverse_transform` gives values inside of it. Images (N, H, W), (N, C, H, W) or (N, H, W, C)
+    are uint8, or float in [0, 1]. Latents are float32, for networks compute in it.
 
     Args:
         model: a model's name; ``"auto"`` takes ``dense-ae`` for vectors, ``conv-ae`` for images.
@@ -112,9 +116,9 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         name = choose_model(registry, self.model, vectors=vectors)
         options = {"name": name, "latent_dim": self.latent_dim, **(self.model_options or {})}
         training = {"epochs": self.epochs, **(self.training_options or {})}
-        seed = _seed(self.random_state)
+        seed = seed_of(self.random_state)
         others = {"seed": seed, "device": self.device, "split.validation": self.validation}
-        config = encoder_config(registry, _plain(options), _plain(training), _plain(others))
+        config = encoder_config(registry, plain(options), plain(training), plain(others))
         inputs: Inputs = ScaledVectors.fitted(values) if vectors else ImageLayout.fitted(values)
         tell = print_epochs if self.verbose else ignore
         network, history = train_network(config, registry, inputs.to_images(values), tell)
@@ -181,7 +185,7 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """
         check_is_fitted(self)
         facts = {
-            "parameters": _plain({**self.get_params(deep=False), "random_state": self.seed_}),
+            "parameters": plain({**self.get_params(deep=False), "random_state": self.seed_}),
             "model": self.model_config_,
             "inputs": self._inputs.as_dict(),
             "seed": self.seed_,
@@ -250,7 +254,7 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             default_registry(), self.model_config_, self._inputs.image_shape, weights
         )
         try:
-            device = resolve_device(self.device)
+            device = resolve_device(cast("Device", self.device))
         except BrokenEnvironmentError:  # fitted on a machine that had one
             device = torch.device("cpu")
         self.model_ = network.to(device, memory_format=torch.channels_last)
@@ -261,48 +265,23 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def _checked(self, X: ArrayLike, *, fitting: bool) -> NDArray[Any]:  # noqa: N803
         """Return X as an array that is finite, has enough rows, and has as many features as fit."""
-        dimensions = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
-        images = dimensions > 2
+        images = dimensions(X) > 2
         if not fitting and images != isinstance(self._inputs, ImageLayout):
             was, has = ("vectors", "images") if images else ("images", "vectors")
             raise InputError(f"X holds {has}, and LatentEncoder was fitted to {was}")
-        least = LEAST_SAMPLES if fitting else 1
+        rows = {"ensure_min_samples": LEAST_SAMPLES if fitting else 1}
         if not images:
             dtypes = [np.float64, np.float32]
-            found = validate_data(self, X, reset=fitting, dtype=dtypes, ensure_min_samples=least)
-            return np.asarray(found)
-        checked = check_array(
-            X,
-            dtype=None,
-            ensure_2d=False,
-            allow_nd=True,
-            ensure_min_samples=least,
-            estimator=self,
-            input_name="X",
-        )
+            return np.asarray(validate_data(self, X, reset=fitting, dtype=dtypes, **rows))
+        anything = {"dtype": None, "ensure_2d": False, "allow_nd": True, "input_name": "X"}
+        checked = np.asarray(check_array(X, estimator=self, **anything, **rows))
         if fitting:
             self.n_features_in_ = int(np.prod(image_batch(checked[:1]).shape[1:]))
             self.__dict__.pop("feature_names_in_", None)
         # A memory map that torch may share stays on the disk.
         streamed = isinstance(X, np.memmap) and X.dtype == np.uint8 and X.flags.writeable
-        return X if streamed else np.asarray(checked)
+        return cast("NDArray[Any]", X) if streamed else checked
 
     def _device(self) -> torch.device:
         device: torch.device = next(self.model_.parameters()).device
         return device
-
-
-def _seed(random_state: Any) -> int:
-    """Return an integer as it is, so that it means what a run's seed means."""
-    if isinstance(random_state, int | np.integer):
-        return int(random_state)
-    return int(check_random_state(random_state).randint(2**31 - 1))
-
-
-def _plain(value: Any) -> Any:
-    """Return NumPy's numbers and arrays, which a search over a grid sets, as Python's."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

@@ -148,6 +148,11 @@ class ImageLayout:
 Inputs = ScaledVectors | ImageLayout
 
 
+def dimensions(values: ArrayLike) -> int:
+    """Return the number of axes, of what is no array too."""
+    return int(values.ndim if hasattr(values, "ndim") else np.asarray(values).ndim)
+
+
 def image_batch(values: ArrayLike) -> NDArray[Any]:
     """Return images as (N, C, H, W): uint8 as they are, others as float32.
 

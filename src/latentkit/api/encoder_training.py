@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.utils import check_random_state
 
 from latentkit.api.encoder_inputs import InputError
 from latentkit.config import (
@@ -160,3 +161,19 @@ def print_epochs(event: Event) -> None:
         losses = f"train {event.train['loss']:.4g}, validation {event.validation['loss']:.4g}"
         line = f"epoch {event.epoch}/{event.epochs}: {losses}, {event.seconds:.2f} s"
         sys.stdout.write(f"[LatentEncoder] {line}\n")
+
+
+def seed_of(random_state: Any) -> int:
+    """Return an integer as it is, so that it means what a run's seed means."""
+    if isinstance(random_state, int | np.integer):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def plain(value: Any) -> Any:
+    """Return NumPy's numbers and arrays, which a search over a grid sets, as Python's."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
