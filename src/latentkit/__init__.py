@@ -16,6 +16,7 @@ from latentkit._version import __version__
 if TYPE_CHECKING:
     from latentkit.api import explore
     from latentkit.api.encoder import LatentEncoder
+    from latentkit.api.export import export
     from latentkit.api.handle import Run
     from latentkit.api.parts import dataset, embedding, model
     from latentkit.api.study import Study, open_study
@@ -39,6 +40,7 @@ __all__ = [
     "embedding",
     "evaluate",
     "explore",
+    "export",
     "list_runs",
     "model",
     "open",
@@ -64,6 +66,7 @@ __getattr__, __dir__ = lazy_attributes(
         "embedding": "latentkit.api.parts",
         "evaluate": "latentkit.api.work",
         "explore": "latentkit.api.explore:",
+        "export": "latentkit.api.export",
         "list_runs": "latentkit.api.work",
         "model": "latentkit.api.parts",
         "open": "latentkit.api.work:open_run",

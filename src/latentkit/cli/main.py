@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("latentkit.cli.compare", "Compare runs: options, figures, differences."),
     "report": ("latentkit.cli.report", "Draw a run's figures and write its report anew."),
     "explore": ("latentkit.cli.explore", "Draw what a run's latent space holds."),
+    "export": ("latentkit.cli.export", "Write a run's encoder and decoder as ONNX."),
     "runs": ("latentkit.cli.runs", "List runs, or show one."),
     "tune": ("latentkit.cli.tune", "Search for better options."),
     "studies": ("latentkit.cli.studies", "List studies, or show one."),
