@@ -50,7 +50,8 @@ def run(
         corrupt: corruptions of the input, in order; the model learns to give the clean image.
         embed: embeddings that map the test latents.
         options: ``"part.key"`` to a value, e.g. ``{"model.latent_dim": 3}``.
-        epochs: passes over the training images.
+        epochs: passes over the training images; 0 trains nothing, and takes the weights of
+            ``init_from`` as they are.
         seed: everything random follows from it; 0 to 2**31 - 1.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         init_from: start from these weights where their names and shapes fit: a run, a transfer, a

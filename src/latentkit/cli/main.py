@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("latentkit.cli.report", "Draw a run's figures and write its report anew."),
     "page": ("latentkit.cli.page", "Compose one page out of runs, transfers and studies."),
     "explore": ("latentkit.cli.explore", "Draw what a run's latent space holds."),
+    "export": ("latentkit.cli.export", "Write a run's encoder and decoder as ONNX."),
     "runs": ("latentkit.cli.runs", "List runs, or show one."),
     "tune": ("latentkit.cli.tune", "Search for better options."),
     "studies": ("latentkit.cli.studies", "List studies, or show one."),

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from latentkit.cli.common import (
-    check_positive,
+    check_not_negative,
     common_options,
     load_registry,
     parse_options,
@@ -56,8 +56,9 @@ from latentkit.config import DEVICES
     "--epochs",
     type=int,
     metavar="N",
-    callback=check_positive,
-    help="Passes over the training images; short for -o training.epochs=N.",
+    callback=check_not_negative,
+    help="Passes over the training images; 0 keeps what --init-from gives. Short for "
+    "-o training.epochs=N.",
 )
 @click.option(
     "--seed", type=int, metavar="N", help="Everything random follows from it.  [default: 0]"
