@@ -16,7 +16,9 @@ from latentkit._version import __version__
 if TYPE_CHECKING:
     from latentkit.api import explore
     from latentkit.api.encoder import LatentEncoder
+    from latentkit.api.export import export
     from latentkit.api.handle import Run
+    from latentkit.api.page import write_page
     from latentkit.api.parts import dataset, embedding, model
     from latentkit.api.study import Study, open_study
     from latentkit.api.transfer import transfer
@@ -39,6 +41,7 @@ __all__ = [
     "embedding",
     "evaluate",
     "explore",
+    "export",
     "list_runs",
     "model",
     "open",
@@ -47,6 +50,7 @@ __all__ = [
     "run",
     "transfer",
     "tune",
+    "write_page",
     "write_report",
 ]
 
@@ -64,6 +68,7 @@ __getattr__, __dir__ = lazy_attributes(
         "embedding": "latentkit.api.parts",
         "evaluate": "latentkit.api.work",
         "explore": "latentkit.api.explore:",
+        "export": "latentkit.api.export",
         "list_runs": "latentkit.api.work",
         "model": "latentkit.api.parts",
         "open": "latentkit.api.work:open_run",
@@ -72,6 +77,7 @@ __getattr__, __dir__ = lazy_attributes(
         "run": "latentkit.api.work",
         "transfer": "latentkit.api.transfer",
         "tune": "latentkit.api.tune",
+        "write_page": "latentkit.api.page",
         "write_report": "latentkit.api.work",
     },
 )

@@ -100,7 +100,7 @@ def test_a_latent_encoder_is_a_step_of_a_scikit_learn_pipeline():
     assert pipeline.score(test.images, test.labels) > 0.5
     rebuilt = encoder.inverse_transform(encoder.transform(test.images))
     assert rebuilt.shape == test.images.shape
-    assert ((rebuilt - test.images / 255) ** 2).mean() < 0.06
+    assert (((rebuilt - test.images) / 255) ** 2).mean() < 0.06
     assert len(encoder.get_feature_names_out()) == 6
 
 
@@ -116,9 +116,8 @@ def test_a_latent_encoder_is_cloned_and_repeats_by_its_seed():
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.zeros((10, 64)), "rows of pixels must be reshaped"),
         (np.full((10, 8, 8), 255.0), r"reach from 255 to 255, expected \[0, 1\]: divide by 255"),
-        (np.full((10, 8, 8), np.nan), "holds NaN"),
+        (np.zeros((10, 4, 4)), r"too small for a model.* reshape X to vectors \(N, 16\)"),
         (np.zeros((10, 8, 8), int), "are int64, expected uint8"),
         (np.zeros((10, 2, 8, 8), np.uint8), "1 or 3 channels"),
     ],

@@ -44,7 +44,7 @@ GREEDY = """
         ("run -o model.latent_dim=0", "should be greater than or equal to 1"),
         ("run -o training.learning_rate=-1", "learning_rate = -1"),
         ("run -o model.channels=[4,4,4,4,4]", "cannot be halved 5 times: give at most"),
-        ("run --epochs 0", "--epochs 0: should be 1 or more"),
+        ("run --epochs -1", "--epochs -1: should be 0 or more"),
         ("run --epochs many", "'many' is not a valid integer"),
         ("run --device gpu", "'gpu' is not one of"),
         ("run --config no.toml", "cannot read configuration no.toml: No such file"),

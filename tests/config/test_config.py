@@ -86,7 +86,7 @@ def test_corruptions_keep_their_order_and_may_repeat():
         ({"model": {"latent_dim": 2.5}}, "latent_dim = 2.5"),
         ({"model": {"channels": []}}, "channels"),
         ({"model": {"activation": "rleu"}}, "activation = 'rleu'"),
-        ({"training": {"epochs": 0}}, "should be 1 or more, or 'auto'"),
+        ({"training": {"epochs": -1}}, "should be 0 or more, or 'auto'"),
         ({"training": {"learning_rate": float("inf")}}, "learning_rate"),
         ({"split": {"validation": 1.0}}, "validation"),
         ({"training": {"epochs": 2.5}}, "epochs = 2.5 is not valid: .* or Input should be 'auto'"),

@@ -142,6 +142,19 @@ def test_what_is_tagged_generative_needs_samples(faults_of):
     assert "tagged generative and lacks" in lacking["check_model_has_its_methods"]
 
 
+def test_what_is_tagged_vectors_takes_rows_of_any_length(faults_of):
+    assert faults_of("model", MODEL, tags=("vectors",)) == {}
+
+
+def test_what_takes_images_only_is_not_to_be_tagged_vectors(faults_of):
+    images_only = MODEL.replace(
+        "pixels = image_shape", "assert image_shape[1] > 7; pixels = image_shape", 1
+    )
+    assert list(faults_of("model", images_only, tags=("vectors",))) == [
+        "check_vectors_of_any_length"
+    ]
+
+
 def test_a_warm_up_that_raises_the_loss_is_left_behind(faults_of):
     code = MODEL.replace("BETWEEN = None", "warm_up_steps = 500").replace(
         ".mean()}", ".mean() * min(1, (step + 1) / 500)}"

@@ -2,154 +2,286 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from latentkit.config import build_config, choose_part, find_part
+from latentkit._version import __version__
+from latentkit.api.encoder_file import read_encoder, write_encoder
+from latentkit.api.encoder_inputs import (
+    ImageLayout,
+    InputError,
+    Inputs,
+    ScaledVectors,
+    dimensions,
+    image_batch,
+    inputs_from,
+)
+from latentkit.api.encoder_training import (
+    LEAST_SAMPLES,
+    choose_model,
+    encoder_config,
+    plain,
+    print_epochs,
+    rebuilt_network,
+    seed_of,
+    train_network,
+)
+from latentkit.config import Device
 from latentkit.data.batches import DeviceImages
-from latentkit.data.corruption import CorruptionChain
-from latentkit.data.split import split_train_validation
-from latentkit.errors import UserError
+from latentkit.errors import BrokenEnvironmentError
 from latentkit.evaluation.inference import decode, encode
-from latentkit.pipeline.context import build_model
-from latentkit.pipeline.prepare import suited_learning_rate, with_counts
 from latentkit.plugin.events import ignore
-from latentkit.plugin.images import to_uint8
-from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.catalogue import default_registry
-from latentkit.training.device import repeatable, resolve_device, resolve_precision, resolve_threads
-from latentkit.training.loop import TrainingJob, train
+from latentkit.training.device import resolve_device
+
+_VERSION = "_latentkit_version"
 
 
-class LatentEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Images in, latents out: any latentkit model in a scikit-learn pipeline.
+class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Vectors or images in, latents out: any latentkit model as a scikit-learn transformer.
+
+    Vectors (N, D) may have any units: `fit` learns the range of each feature, and the model sees
+    it as [0, 1]. What lies outside of that range is not clipped when it is encoded;
+    `inverse_transform` gives values inside of it. Images (N, H, W), (N, C, H, W) or (N, H, W, C)
+    are uint8, or float in [0, 1]. Latents are float32, for networks compute in it.
 
     Args:
-        model: a model's name.
+        model: a model's name; ``"auto"`` takes ``dense-ae`` for vectors, ``conv-ae`` for images.
         latent_dim: number of latent dimensions.
-        epochs: passes over the training images, or ``"auto"``.
-        model_options: further options of the model.
-        validation: share of the images that only the history is measured on.
+        epochs: passes over the training samples; ``"auto"`` makes 10, up to 50 for small sets.
+        model_options: further options of the model, e.g. ``{"hidden": [64]}``.
+        training_options: further options of training, e.g. ``{"learning_rate": 1e-3}``.
+        validation: share of the samples that the best epoch is chosen by; at least one.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        random_state: seed, 0 to 2**31 - 1.
+        random_state: seed, 0 to 2**31 - 1; or a ``RandomState``, or None, of which one is drawn.
+        verbose: print a line an epoch.
 
     Attributes:
         model_: the trained ``torch.nn.Module``.
+        model_config_: its name and its options, defaults filled in.
         history_: one record an epoch.
-        image_shape_: channels, height, width.
+        image_shape_: channels, height, width that it sees; 1, 1, D for vectors.
+        seed_: the seed that was used.
+        n_features_in_: number of values a sample.
+        feature_names_in_: names of the features, where X was a data frame.
     """
 
     def __init__(
         self,
-        model: str = "conv-ae",
+        model: str = "auto",
         latent_dim: int = 16,
         epochs: int | str = "auto",
         model_options: dict[str, Any] | None = None,
+        training_options: dict[str, Any] | None = None,
         validation: float = 0.2,
         device: str = "auto",
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
+        verbose: bool = False,
     ) -> None:
         self.model = model
         self.latent_dim = latent_dim
         self.epochs = epochs
         self.model_options = model_options
+        self.training_options = training_options
         self.validation = validation
         self.device = device
         self.random_state = random_state
+        self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: object = None) -> LatentEncoder:  # noqa: N803
-        """Train on images.
+    def fit(self, X: ArrayLike, y: object = None) -> Self:  # noqa: N803
+        """Train on vectors or images.
 
         Args:
-            X: (N, H, W) or (N, C, H, W); uint8, or float in [0, 1], which is kept in 8 bits.
+            X: (N, D), numbers of any range; or (N, H, W), (N, C, H, W) or (N, H, W, C), uint8 or
+                float in [0, 1]. N is 3 or more.
             y: ignored.
 
         Raises:
-            UserError: the images have another shape or range.
+            ValueError: X has another shape or range, or holds NaN or infinity.
+            latentkit.errors.UserError: a parameter is not valid.
         """
-        images = as_images(X)
+        values = self._checked(X, fitting=True)
+        vectors = values.ndim == 2
         registry = default_registry()
-        config = build_config(
-            {},
-            registry,
-            model=self.model,
-            overrides={
-                "seed": self.random_state,
-                "device": self.device,
-                "training.epochs": self.epochs,
-                "split.validation": self.validation,
-            },
-        )
-        part = choose_part(
-            registry,
-            "model",
-            {"name": self.model, "latent_dim": self.latent_dim, **(self.model_options or {})},
-        )
-        seed = config.run.seed
-        split = split_train_validation(
-            len(images), None, config.split.validation, stream_seed(seed, "split")
-        )
-        device = resolve_device(config.run.device)
-        with repeatable(device, resolve_threads(config.run.threads)):
-            torch.manual_seed(stream_seed(seed, "initialisation"))
-            target = find_part(registry, "model", part).target()
-            network = build_model(target, part, images.shape[1:])
-            job = TrainingJob(
-                model=network.to(device, memory_format=torch.channels_last),
-                train=DeviceImages(images[split.train], device),
-                validation=DeviceImages(images[split.validation], device),
-                corruption=CorruptionChain(),
-                options=with_counts(
-                    config, len(split.train), suited_learning_rate(config, registry)
-                ).training,
-                precision=resolve_precision(config.training.precision, device),
-                seed=seed,
-                config_sha256="",
-            )
-            trained = train(job, None, ignore)
-        network.load_state_dict(trained.weights)
-        self.history_ = trained.history
-        self.model_ = network.eval()
-        self.image_shape_ = images.shape[1:]
+        name = choose_model(registry, self.model, vectors=vectors)
+        options = {"name": name, "latent_dim": self.latent_dim, **(self.model_options or {})}
+        training = {"epochs": self.epochs, **(self.training_options or {})}
+        seed = seed_of(self.random_state)
+        others = {"seed": seed, "device": self.device, "split.validation": self.validation}
+        config = encoder_config(registry, plain(options), plain(training), plain(others))
+        inputs: Inputs = ScaledVectors.fitted(values) if vectors else ImageLayout.fitted(values)
+        tell = print_epochs if self.verbose else ignore
+        network, history = train_network(config, registry, inputs.to_images(values), tell)
+        self.model_ = network
+        self.model_config_ = config.model.as_dict()
+        self.history_ = history
+        self.image_shape_ = inputs.image_shape
+        self.seed_ = seed
+        self._inputs = inputs
         return self
 
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
-        """Return the latents (N, latent_dim) of images as in `fit`."""
-        check_is_fitted(self)
-        images = as_images(X)
-        if images.shape[1:] != self.image_shape_:
-            raise UserError(
-                f"images have shape {images.shape[1:]}, the encoder was fitted to "
-                f"{self.image_shape_}"
-            )
+        """Return the latents (N, latent_dim) of vectors or images as in `fit`.
+
+        Raises:
+            ValueError: X has another shape or range, or holds NaN or infinity.
+        """
+        images = self._images(X)
         return encode(self.model_, DeviceImages(images, self._device()))
 
-    def inverse_transform(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
-        """Return the images (N, C, H, W) in [0, 1] of latents (N, latent_dim)."""
-        check_is_fitted(self)
-        return decode(self.model_, np.asarray(X, dtype=np.float32), self._device())
+    def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
+        """Return what the decoder makes of latents (N, latent_dim), as `fit` was given it.
 
-    def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
-        """Return ``latent0``, ``latent1``, ..."""
-        return np.array([f"latent{i}" for i in range(self.latent_dim)], dtype=object)
+        Returns:
+            Vectors (N, D) in their units, float64 unless those of `fit` were float32; or images in
+            the layout of `fit`, float32, in [0, 1], or in [0, 255] where those of `fit` were uint8.
+
+        Raises:
+            ValueError: X has another shape, or holds NaN or infinity.
+        """
+        check_is_fitted(self)
+        latents = check_array(X, dtype=np.float32, estimator=self, input_name="X")
+        if latents.shape[1] != self._n_features_out:
+            raise InputError(
+                f"X has {latents.shape[1]} latent dimensions, and LatentEncoder has "
+                f"{self._n_features_out}"
+            )
+        return self._inputs.from_images(decode(self.model_, latents, self._device()))
+
+    def score(self, X: ArrayLike, y: object = None) -> float:  # noqa: N803
+        """Return minus the mean squared error of X's reconstruction, so that greater is better.
+
+        The error is that of what the model sees: features scaled by the range of `fit`, or images
+        in [0, 1].
+
+        Args:
+            X: as in `transform`.
+            y: ignored.
+        """
+        images = self._images(X)
+        device = self._device()
+        shown = DeviceImages(images, device)
+        rebuilt = decode(self.model_, encode(self.model_, shown), device)
+        clean = images / np.float32(255) if images.dtype == np.uint8 else images
+        return -float(np.mean((rebuilt - clean) ** 2, dtype=np.float64))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted encoder to one file: safetensors with a SHA-256, and no pickle.
+
+        A ``random_state`` that is no number is kept as the seed that was drawn of it.
+
+        Raises:
+            latentkit.errors.LatentkitError: it cannot be written.
+        """
+        check_is_fitted(self)
+        facts = {
+            "parameters": plain({**self.get_params(deep=False), "random_state": self.seed_}),
+            "model": self.model_config_,
+            "inputs": self._inputs.as_dict(),
+            "seed": self.seed_,
+            "history": list(self.history_),
+            "n_features_in": self.n_features_in_,
+            "feature_names_in": list(getattr(self, "feature_names_in_", ())),
+        }
+        write_encoder(Path(path), facts, self.model_.state_dict())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Return a fitted encoder that `save` wrote; nothing in the file is executed.
+
+        Raises:
+            latentkit.errors.UserError: there is none, or its model is not installed here.
+            latentkit.errors.IntegrityError: the file was changed.
+        """
+        facts, weights = read_encoder(Path(path))
+        encoder = cls(**facts["parameters"])
+        encoder._inputs = inputs_from(facts["inputs"])
+        encoder.model_config_ = facts["model"]
+        encoder.history_ = tuple(facts["history"])
+        encoder.image_shape_ = encoder._inputs.image_shape
+        encoder.seed_ = facts["seed"]
+        encoder.n_features_in_ = facts["n_features_in"]
+        if facts["feature_names_in"]:
+            encoder.feature_names_in_ = np.array(facts["feature_names_in"], dtype=object)
+        encoder._take_weights(weights)
+        return encoder
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.model_.latent_dim)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state with arrays in the place of the network, and latentkit's version."""
+        state = dict(super().__getstate__())
+        if "model_" in state:
+            tensors = self.model_.state_dict().items()
+            state["model_"] = {name: tensor.cpu().numpy() for name, tensor in tensors}
+            state[_VERSION] = __version__
+        return state
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Build the network anew; a pickle of another version warns, as scikit-learn's do."""
+        rest = {key: value for key, value in state.items() if key not in ("model_", _VERSION)}
+        super().__setstate__(rest)
+        if "model_" not in state:
+            return
+        if state[_VERSION] != __version__:
+            warnings.warn(
+                f"a LatentEncoder pickled by latentkit {state[_VERSION]} is read by {__version__}: "
+                f"its latents may differ",
+                stacklevel=2,
+            )
+        self._take_weights(state["model_"])
+
+    def _take_weights(self, weights: Mapping[str, Any]) -> None:
+        network = rebuilt_network(
+            default_registry(), self.model_config_, self._inputs.image_shape, weights
+        )
+        try:
+            device = resolve_device(cast("Device", self.device))
+        except BrokenEnvironmentError:  # fitted on a machine that had one
+            device = torch.device("cpu")
+        self.model_ = network.to(device, memory_format=torch.channels_last)
+
+    def _images(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
+        check_is_fitted(self)
+        return self._inputs.to_images(self._checked(X, fitting=False))
+
+    def _checked(self, X: ArrayLike, *, fitting: bool) -> NDArray[Any]:  # noqa: N803
+        """Return X as an array that is finite, has enough rows, and has as many features as fit."""
+        images = dimensions(X) > 2
+        if not fitting and images != isinstance(self._inputs, ImageLayout):
+            was, has = ("vectors", "images") if images else ("images", "vectors")
+            raise InputError(f"X holds {has}, and LatentEncoder was fitted to {was}")
+        rows = {"ensure_min_samples": LEAST_SAMPLES if fitting else 1}
+        if not images:
+            dtypes = [np.float64, np.float32]
+            return np.asarray(validate_data(self, X, reset=fitting, dtype=dtypes, **rows))
+        anything = {"dtype": None, "ensure_2d": False, "allow_nd": True, "input_name": "X"}
+        checked = np.asarray(check_array(X, estimator=self, **anything, **rows))
+        if fitting:
+            self.n_features_in_ = int(np.prod(image_batch(checked[:1]).shape[1:]))
+            self.__dict__.pop("feature_names_in_", None)
+        # A memory map that torch may share stays on the disk.
+        streamed = isinstance(X, np.memmap) and X.dtype == np.uint8 and X.flags.writeable
+        return cast("NDArray[Any]", X) if streamed else checked
 
     def _device(self) -> torch.device:
         device: torch.device = next(self.model_.parameters()).device
         return device
-
-
-def as_images(values: ArrayLike) -> NDArray[np.uint8]:
-    """Return images as uint8 (N, C, H, W); see `latentkit.plugin.images.to_uint8`.
-
-    Raises:
-        UserError: they have another shape, type or range.
-    """
-    try:
-        return to_uint8(values)
-    except ValueError as error:
-        raise UserError(str(error)) from error

@@ -13,8 +13,9 @@ from latentkit.api.request import Path_, read_document
 from latentkit.config import MODES, RunConfig, build_config
 from latentkit.errors import UserError, did_you_mean
 from latentkit.pipeline.context import MODEL
+from latentkit.pipeline.named import start_named_run
 from latentkit.pipeline.plugin_files import registry_of
-from latentkit.pipeline.run import Place, start_run
+from latentkit.pipeline.run import Place
 from latentkit.pipeline.stored import stored_config
 from latentkit.plugin.events import Listener, ignore
 from latentkit.registry.catalogue import Registry, default_registry
@@ -44,6 +45,7 @@ def transfer(
     seed: int | None = None,
     device: str | None = None,
     config: Path_ | Mapping[str, Any] | None = None,
+    name: str = "",
     out: Path_ = RUNS,
     data: Path_ | None = None,
     listener: Listener = ignore,
@@ -71,6 +73,8 @@ def transfer(
         seed: everything random follows from it; the `run`'s own where None.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         config: a TOML file or its content, under all of the above.
+        name: of the transfer's folder; date, mode, model and data set unless given. A transfer of
+            that name in ``out`` is gone on with, and is refused where its options are others.
         out: the folder in which the transfer's own folder is made.
         data: the folder of data sets; ``LATENTKIT_DATA``, where the `run` had them, or the user's
             cache where None.
@@ -98,7 +102,8 @@ def transfer(
         config=config,
     )
     known = given_data_dir(data) or (Path(parent.manifest.data_dir) if parent else data_dir())
-    return Run(start_run(resolved, registry, Place(Path(out), known), listener), registry)
+    place = Place(Path(out), known, name)
+    return Run(start_named_run(resolved, registry, place, listener), registry)
 
 
 def configure_transfer(

@@ -14,8 +14,9 @@ from latentkit.api.request import Path_, configure, read_document
 from latentkit.config import DEFAULT_DATASET
 from latentkit.pipeline.compare import compare_runs
 from latentkit.pipeline.execute import Plan
+from latentkit.pipeline.named import start_named_run
 from latentkit.pipeline.plugin_files import registry_of
-from latentkit.pipeline.run import Place, add_embeddings, resume_run, start_run
+from latentkit.pipeline.run import Place, add_embeddings, resume_run
 from latentkit.pipeline.work import plan
 from latentkit.plugin.events import Listener, Notice, ignore
 from latentkit.registry.catalogue import Registry, default_registry
@@ -35,6 +36,7 @@ def run(
     device: str | None = None,
     init_from: Path_ | None = None,
     config: Path_ | Mapping[str, Any] | None = None,
+    name: str = "",
     out: Path_ = RUNS,
     data: Path_ | None = None,
     plugins: Iterable[Path_] = (),
@@ -48,12 +50,15 @@ def run(
         corrupt: corruptions of the input, in order; the model learns to give the clean image.
         embed: embeddings that map the test latents.
         options: ``"part.key"`` to a value, e.g. ``{"model.latent_dim": 3}``.
-        epochs: passes over the training images.
+        epochs: passes over the training images; 0 trains nothing, and takes the weights of
+            ``init_from`` as they are.
         seed: everything random follows from it; 0 to 2**31 - 1.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         init_from: start from these weights where their names and shapes fit: a run, a transfer, a
             .safetensors file or a checkpoint of torch, which is read weights-only.
         config: a TOML file or its content, under all of the above.
+        name: of the run's folder; date, model and data set unless given. A run of that name in
+            ``out`` is gone on with, and is refused where its options are others.
         out: the folder in which the run's own folder is made.
         data: the folder of data sets; ``LATENTKIT_DATA`` or the user's cache where None.
         plugins: files of plugins that are not installed; the run knows them from then on.
@@ -78,8 +83,8 @@ def run(
     )
     if dataset is None and "dataset" not in read_document(config):
         listener(_default_dataset_notice(registry))
-    place = Place(runs=Path(out), data=data_dir(data))
-    return Run(start_run(resolved, registry, place, listener), registry)
+    place = Place(runs=Path(out), data=data_dir(data), name=name)
+    return Run(start_named_run(resolved, registry, place, listener), registry)
 
 
 def resume(

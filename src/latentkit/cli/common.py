@@ -153,6 +153,13 @@ def check_positive(ctx: click.Context, param: click.Parameter, value: int | None
     return value
 
 
+def check_not_negative(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
+    """Refuse numbers below zero in the words of the rest of the tool."""
+    if value is not None and value < 0:
+        raise UserError(f"{param.opts[0]} {value}: should be 0 or more")
+    return value
+
+
 def _set_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     global _debug
     _debug = _debug or value

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from latentkit.cli.common import (
-    check_positive,
+    check_not_negative,
     common_options,
     load_registry,
     parse_options,
@@ -56,8 +56,9 @@ from latentkit.config import DEVICES
     "--epochs",
     type=int,
     metavar="N",
-    callback=check_positive,
-    help="Passes over the training images; short for -o training.epochs=N.",
+    callback=check_not_negative,
+    help="Passes over the training images; 0 keeps what --init-from gives. Short for "
+    "-o training.epochs=N.",
 )
 @click.option(
     "--seed", type=int, metavar="N", help="Everything random follows from it.  [default: 0]"
@@ -69,6 +70,12 @@ from latentkit.config import DEVICES
     help="Start from saved weights: a run, a .safetensors file, or a checkpoint of torch.",
 )
 @click.option("--config", metavar="FILE", help="TOML file; the flags go on top of it.")
+@click.option(
+    "--name",
+    metavar="NAME",
+    default="",
+    help="Of the run's folder; one of this name is gone on with.  [default: made of the date]",
+)
 @click.option(
     "--out",
     metavar="DIR",
@@ -91,6 +98,7 @@ def command(
     device: str | None,
     init_from: str | None,
     config: str | None,
+    name: str,
     out: str,
     data_dir: str | None,
     print_config: bool,
@@ -126,5 +134,5 @@ def command(
     from latentkit.api import work
 
     with working_on_run(quiet) as listener:
-        run = work.run(**chosen, out=out, data=data_dir, listener=listener)
+        run = work.run(**chosen, name=name, out=out, data=data_dir, listener=listener)
     show_outcome(run, as_json=as_json, quiet=quiet)

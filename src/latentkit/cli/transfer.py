@@ -85,6 +85,12 @@ from latentkit.config import DEVICES, MODES
 @click.option("--device", type=click.Choice(DEVICES), help="Where to compute.  [default: auto]")
 @click.option("--config", metavar="FILE", help="TOML file; the flags go on top of it.")
 @click.option(
+    "--name",
+    metavar="NAME",
+    default="",
+    help="Of the transfer's folder; one of this name is gone on with.  [default: made of the date]",
+)
+@click.option(
     "--out",
     metavar="DIR",
     default="runs",
@@ -109,6 +115,7 @@ def command(
     seed: int | None,
     device: str | None,
     config: str | None,
+    name: str,
     out: str,
     data_dir: str | None,
     as_json: bool,
@@ -143,5 +150,5 @@ def command(
     from latentkit.api.transfer import transfer
 
     with working_on_run(quiet) as listener:
-        finished = transfer(run, **chosen, out=out, data=data_dir, listener=listener)
+        finished = transfer(run, **chosen, name=name, out=out, data=data_dir, listener=listener)
     show_outcome(finished, as_json=as_json, quiet=quiet)

@@ -116,14 +116,15 @@ class _Draft:
                 raise UserError(f"embedding {label!r} is asked for twice")
         init = self._optional("init", InitOptions)
         transfer = self._optional("transfer", TransferOptions)
-        _check_start(init, transfer)
+        training = validate(TrainingOptions, self.sections["training"], "training")
+        _check_start(init, transfer, training)
         return RunConfig(
             run=validate(RunOptions, self.run, "configuration"),
             model=single["model"],
             dataset=single["dataset"],
             corruptions=corruptions,
             embeddings=maps,
-            training=validate(TrainingOptions, self.sections["training"], "training"),
+            training=training,
             split=validate(SplitOptions, self.sections["split"], "split"),
             init=init,
             transfer=transfer,
@@ -143,10 +144,14 @@ class _Draft:
         return {**fixed, **named, **fixed}
 
 
-def _check_start(init: InitOptions | None, transfer: TransferOptions | None) -> None:
-    """Refuse a transfer that has no encoder to start from, or one that it would not use."""
+def _check_start(
+    init: InitOptions | None, transfer: TransferOptions | None, training: TrainingOptions
+) -> None:
+    """Refuse a transfer that trains nothing, lacks an encoder, or has one that it would not use."""
     if transfer is None:
         return
+    if training.epochs == 0:
+        raise UserError("a transfer trains a classifier: give it 1 epoch or more")
     if transfer.mode == "scratch" and init is not None:
         raise UserError("mode scratch starts at random: leave --init-from out")
     if transfer.mode != "scratch" and init is None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from latentkit.plugin.options import Options, SearchRange
 
 DEFAULT_MODEL = "conv-ae"
+DEFAULT_VECTOR_MODEL = "dense-ae"
 DEFAULT_DATASET = "digits"
 DEFAULT_TUNER = "optuna"
 
@@ -37,7 +38,8 @@ class TrainingOptions(Options):
 
     epochs: int | Literal["auto"] = Field(
         "auto",
-        description="Passes over the training images; auto makes 10, up to 50 for small sets.",
+        description="Passes over the training images; auto makes 10, up to 50 for small sets; 0 "
+        "trains nothing and keeps the weights of the start.",
     )
     batch_size: int | Literal["auto"] = Field(
         "auto", description="Images a step; auto makes 256, down to 32 for small sets."
@@ -78,9 +80,10 @@ class TrainingOptions(Options):
 
     @field_validator("epochs", "batch_size")
     @classmethod
-    def _at_least_one(cls, value: int | str) -> int | str:
-        if isinstance(value, int) and value < 1:
-            raise ValueError("should be 1 or more, or 'auto'")
+    def _enough(cls, value: int | str, info: ValidationInfo) -> int | str:
+        least = 1 if info.field_name == "batch_size" else 0
+        if isinstance(value, int) and value < least:
+            raise ValueError(f"should be {least} or more, or 'auto'")
         return value
 
 

@@ -1,4 +1,4 @@
-"""Images that live on the device as bytes, and leave it as float batches by index.
+"""Images that live on the device as they are stored, and leave it as float batches by index.
 
 There is no loader process: a batch is one index operation and one conversion, both where the
 network runs.
@@ -23,14 +23,14 @@ class DeviceImages:
     """The images of one split, on a device where they fit, else streamed to it batch by batch.
 
     Args:
-        images: uint8 (N, C, H, W); may be memory-mapped.
+        images: uint8 (N, C, H, W), or float32, which is handed on as it is; may be memory-mapped.
         device: where batches shall be.
         rows: int64 (M,), those of the images that belong to the split; None for all.
     """
 
     def __init__(
         self,
-        images: NDArray[np.uint8],
+        images: NDArray[np.uint8] | NDArray[np.float32],
         device: torch.device,
         rows: NDArray[np.int64] | None = None,
     ) -> None:
@@ -38,29 +38,33 @@ class DeviceImages:
         self._rows: Tensor | None = None
         if isinstance(images, np.memmap):
             self.placement = "streamed from disk"
-            self._bytes = torch.from_numpy(images)
+            self._stored = torch.from_numpy(images)
             self._rows = None if rows is None else torch.from_numpy(rows)
             return
         # torch refuses to share memory that NumPy marks as read-only.
         owned = images[rows] if rows is not None else np.require(images, requirements="W")
-        self._bytes = torch.from_numpy(owned)
+        self._stored = torch.from_numpy(owned)
         self.placement = "in memory"
         if device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)
             if owned.nbytes > _SHARE_OF_DEVICE * free:
                 self.placement = "streamed from memory"
                 return
-        self._bytes = self._bytes.to(device)
+        self._stored = self._stored.to(device)
 
     def __len__(self) -> int:
-        return len(self._bytes if self._rows is None else self._rows)
+        return len(self._stored if self._rows is None else self._rows)
 
     def batch(self, index: Tensor) -> Tensor:
-        """Return images (B, C, H, W) in [0, 1], float32, channels-last, at ``index`` (int64)."""
-        index = index.to(self._bytes.device)
-        chosen = self._bytes[index if self._rows is None else self._rows[index]]
+        """Return images (B, C, H, W), float32, channels-last, at ``index`` (int64).
+
+        Bytes are divided by 255.
+        """
+        index = index.to(self._stored.device)
+        chosen = self._stored[index if self._rows is None else self._rows[index]]
         chosen = chosen.to(self.device)
-        return chosen.to(torch.float32, memory_format=torch.channels_last).div_(255)
+        batch = chosen.to(torch.float32, memory_format=torch.channels_last)
+        return batch.div_(255) if self._stored.dtype == torch.uint8 else batch
 
     def targets(self, index: Tensor, images: Tensor) -> Tensor:
         """Return what a model shall give for the ``images`` at ``index``: the images themselves."""

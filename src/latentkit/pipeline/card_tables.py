@@ -37,6 +37,42 @@ def card_tables(card: Card) -> list[Table]:
     return tables
 
 
+_MAP_FIGURES = {
+    "trustworthiness": "trustworthiness",
+    "continuity": "continuity",
+    "auc_r_nx": "AUC of R_NX",
+    "spearman_correlation": "Spearman",
+    "scale_normalised_stress": "stress",
+    "knn_accuracy_map": "k-NN",
+    "knn_accuracy_latents": "of latents",
+}
+
+
+def map_tables(maps: Sequence[Card]) -> list[Table]:
+    """Return how far each map can be trusted, as a table; none where there is no map.
+
+    Args:
+        maps: the facts of each map, as its JSON file holds them.
+    """
+    rows = [
+        (
+            one["map"],
+            *(_sampled(one["quality"][key]) for key in _MAP_FIGURES),
+            f"{one['seconds']:.1f}",
+        )
+        for one in maps
+    ]
+    header = ("", *_MAP_FIGURES.values(), "seconds")
+    return [Table("Maps", header, rows)] if rows else []
+
+
+def _sampled(figure: Card | None) -> str:
+    if figure is None:
+        return "–"
+    error = figure["standard_error"]
+    return f"{figure['value']:.3f}" + (f" ± {error:.3f}" if error >= 5e-4 else "")
+
+
 def card_note(card: Card) -> str:
     """Return what the intervals of a card are, in a sentence."""
     intervals = card["intervals"]

@@ -28,6 +28,16 @@ from latentkit.runs.folder import RunFolder
 _STAGE = "pictures"
 _PER_ROW = 10
 _NAME_WIDTH = 26
+TITLES = {
+    "traversal": "Along each dimension",
+    "grid": "A plane of the latents, decoded",
+    "interpolate": "From one image to another",
+    "samples": "Images that never were",
+    "arithmetic": "One class less another",
+    "neighbours": "Nearest training images of samples",
+    "settings": "The same images under several runs",
+}
+"""What each view is headed with on a page."""
 WRITERS = {".png": save_png, ".svg": save_svg}
 
 

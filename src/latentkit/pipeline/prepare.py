@@ -65,7 +65,7 @@ def _check_warm_up(workshop: Workshop) -> None:
     warm_up = getattr(workshop.new_model(), "warm_up_steps", 0)
     each = steps_per_epoch(len(workshop.split.train), int(training.batch_size))
     total = int(training.epochs) * each
-    if warm_up > total:
+    if warm_up > total > 0:
         raise UserError(
             f"model {workshop.config.model.name!r} warms up for {warm_up:,} steps, and training "
             f"has {total:,} ({training.epochs} epochs of {each}): lower model.warm_up, or train "

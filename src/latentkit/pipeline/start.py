@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -124,9 +125,13 @@ def start_text(path: str, found: Match) -> str:
     ):
         names = tuple(name for name in names if not name.endswith(COUNTER))
         if names:
-            more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-            text += f"; {', '.join(names[:_LISTED])}{more} {what}"
+            text += f"; {_listed(names)} {what}"
     return text
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"{', '.join(names[:_LISTED])}{more}"
 
 
 def start_network(context: RunContext) -> None:
@@ -139,7 +144,14 @@ def check_start(workshop: Workshop) -> None:
     """Find out before a run begins whether its model can start from the saved weights."""
     saved = saved_weights(workshop.config)
     check_image_shape(workshop, saved)
-    load_start(workshop.new_model(), saved)
+    found = load_start(workshop.new_model(), saved)
+    missing = [name for name in found.missing if not name.endswith(COUNTER)]
+    if missing and workshop.config.training.epochs == 0:
+        raise UserError(
+            f"{saved.path} lacks {_listed(missing)} of model {workshop.config.model.name!r}, which "
+            f"0 epochs would leave at random: set the options that the weights were trained with, "
+            f"or train"
+        )
 
 
 def _save(tensors: dict[str, Any], path: Path) -> None:

@@ -32,7 +32,7 @@ def stored_config(folder: RunFolder, registry: Registry) -> RunConfig:
         known, here
     ):
         raise IntegrityError(
-            f"{folder.path / CONFIG} was edited ({_difference(known, here)}): a run keeps its "
+            f"{folder.path / CONFIG} was edited ({differing(known, here)}): a run keeps its "
             f"configuration; put that back, and start another run with --config and a copy"
         )
     return build_config(document, registry)
@@ -51,7 +51,7 @@ def extended_config(
     before, after = stored.identity(), config.identity()
     if before != after and not _has_more_epochs(before, after):
         raise UserError(
-            f"run {folder.manifest.id} keeps its configuration ({_difference(before, after)}); "
+            f"run {folder.manifest.id} keeps its configuration ({differing(before, after)}); "
             f"only training.epochs may grow: start another run with "
             f"--config {folder.path / CONFIG}"
         )
@@ -93,13 +93,13 @@ def _has_more_epochs(known: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
         return False
 
 
-def _difference(known: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+def differing(known: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """Name the first key in which two configurations differ."""
     for key in sorted({*known, *here}):
         a, b = known.get(key), here.get(key)
         if a == b:
             continue
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            return f"{key}.{_difference(a, b)}"
+            return f"{key}.{differing(a, b)}"
         return f"{key}: {json.dumps(a)} became {json.dumps(b)}"
     return "in its form"

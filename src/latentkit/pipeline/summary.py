@@ -36,7 +36,8 @@ def summarise(folder: RunFolder) -> dict[str, Any]:
         history = folder.json(HISTORY)
         summary["epochs"] = len(history["epochs"])
         summary["weights_epoch"] = history["weights_epoch"]
-        summary["validation"] = history["epochs"][history["weights_epoch"] - 1]["validation"]
+        if history["epochs"]:
+            summary["validation"] = history["epochs"][history["weights_epoch"] - 1]["validation"]
     if EVALUATION in there:
         card = folder.json(EVALUATION)
         if is_transfer(card):

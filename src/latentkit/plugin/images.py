@@ -98,7 +98,23 @@ def to_uint8(values: ArrayLike) -> NDArray[np.uint8]:
     Raises:
         ValueError: they have another shape, type or range.
     """
-    images = np.asarray(values) if not isinstance(values, np.memmap) else values
+    images = channels_first(values)
+    if images.dtype == np.uint8:
+        return images
+    check_float_images(images)
+    return np.asarray(np.rint(images * 255), dtype=np.uint8)
+
+
+def channels_first(values: ArrayLike) -> NDArray[Any]:
+    """Return images of any type as (N, C, H, W).
+
+    Args:
+        values: (N, H, W), (N, C, H, W) or (N, H, W, C).
+
+    Raises:
+        ValueError: they have another shape.
+    """
+    images: NDArray[Any] = np.asarray(values) if not isinstance(values, np.memmap) else values
     if images.ndim == 3:
         images = images[:, None]
     if images.ndim == 4 and images.shape[1] not in (1, 3) and images.shape[3] in (1, 3):
@@ -108,8 +124,15 @@ def to_uint8(values: ArrayLike) -> NDArray[np.uint8]:
             f"images have shape {np.shape(values)}, expected (N, H, W) or (N, C, H, W) with 1 or "
             f"3 channels; rows of pixels must be reshaped first"
         )
-    if images.dtype == np.uint8:
-        return images
+    return images
+
+
+def check_float_images(images: NDArray[Any]) -> None:
+    """Refuse images that are not float in [0, 1].
+
+    Raises:
+        ValueError: they are of another type, not finite, or out of range.
+    """
     if not np.issubdtype(images.dtype, np.floating):
         raise ValueError(f"images are {images.dtype}, expected uint8, or float in [0, 1]")
     low, high = float(images.min()), float(images.max())
@@ -118,7 +141,6 @@ def to_uint8(values: ArrayLike) -> NDArray[np.uint8]:
         raise ValueError(f"image {row} holds NaN or infinity: mend it or leave it out")
     if low < 0 or high > 1:
         raise ValueError(f"images reach from {low:g} to {high:g}, expected [0, 1]: divide by 255?")
-    return np.asarray(np.rint(images * 255), dtype=np.uint8)
 
 
 def _check_images(images: Any) -> int:

@@ -93,6 +93,7 @@ class ModelTarget(Protocol):
     def __call__(self, options: Any, image_shape: ImageShape) -> Autoencoder:
         """Build the network for images of ``image_shape``; each side is 8 or more.
 
+        A model tagged ``"vectors"`` also takes vectors, as images of 1 x 1 x D from D = 1 up.
         Initial weights come from torch's global random state, which the core seeds.
         """
         ...

@@ -60,7 +60,9 @@ class Spec:
 class ModelSpec(Spec):
     """A model. Target: ``build(options, image_shape) -> nn.Module``, see `protocols.Autoencoder`.
 
-    Tags: ``"generative"`` says that the module also has ``posterior`` and ``sample``.
+    Tags: ``"generative"`` says that the module also has ``posterior`` and ``sample``;
+    ``"vectors"`` that it takes vectors too, as images of 1 x 1 x D from D = 1 up, whose values may
+    lie outside [0, 1] where they do in data that it was not trained on.
 
     Args:
         learning_rate: peak rate that suits the model in AdamW with batches of 256, where its user

@@ -1,4 +1,4 @@
-"""``report.html``: one page that opens from disk and needs nothing else."""
+"""``report.html`` and its like: one page that opens from disk and needs nothing else."""
 
 from __future__ import annotations
 
@@ -77,6 +77,7 @@ def _with_ids(sections: Sequence[Section]) -> list[dict[str, Any]]:
             "id": _id("section", section.key or section.title, taken),
             "title": section.title,
             "paragraphs": section.paragraphs,
+            "commands": section.commands,
             "tables": section.tables,
             "pictures": [
                 (

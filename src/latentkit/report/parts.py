@@ -86,6 +86,7 @@ class Section:
         text: above the tables; an empty line begins a paragraph.
         tables: come first.
         pictures: come below them.
+        commands: what makes it, below the text.
         key: names it in links, as ``#section-KEY``; made of the title unless given.
     """
 
@@ -93,6 +94,7 @@ class Section:
     text: str = ""
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
+    commands: Sequence[str] = ()
     key: str = ""
 
     @property

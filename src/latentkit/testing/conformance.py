@@ -138,9 +138,10 @@ def name_of(check: Check) -> str:
 
 
 def _model_checks(tags: frozenset[str]) -> tuple[Check, ...]:
-    from latentkit.testing.models import GENERATIVE_CHECKS, MODEL_CHECKS
+    from latentkit.testing.models import GENERATIVE_CHECKS, MODEL_CHECKS, VECTOR_CHECKS
 
-    return MODEL_CHECKS + (GENERATIVE_CHECKS if "generative" in tags else ())
+    generative = GENERATIVE_CHECKS if "generative" in tags else ()
+    return MODEL_CHECKS + generative + (VECTOR_CHECKS if "vectors" in tags else ())
 
 
 def _dataset_checks(tags: frozenset[str]) -> tuple[Check, ...]:

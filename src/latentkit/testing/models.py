@@ -185,6 +185,20 @@ def check_log_likelihood_of_each_image(subject: Subject) -> None:
         _claim_tensor(bound, (_FEW,), f"log_likelihood from {samples} samples")
 
 
+def check_vectors_of_any_length(subject: Subject) -> None:
+    """Images of 1 x 1 x D are taken, from D = 1 up, also with values outside [0, 1]."""
+    for length in (1, 5, 300):
+        shape = (1, 1, length)
+        model = _built(subject, shape).eval()
+        vectors = torch.rand(_FEW, *shape, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            latents = model.encode(3 * vectors - 1)
+            _claim_tensor(latents, (_FEW, model.latent_dim), f"encode of {length} features")
+            _claim_images(model.decode(latents), vectors.shape, f"decode to {length} features")
+        terms = model.train().loss(vectors, vectors, step=0)
+        _claim_tensor(terms["loss"], (), f"the loss of {length} features")
+
+
 def pictures(n: int, shape: tuple[int, int, int]) -> Tensor:
     """Return ``n`` smooth images (n, C, H, W) in [0, 1], always the same."""
     channels, height, width = shape
@@ -237,3 +251,4 @@ GENERATIVE_CHECKS: tuple[Check, ...] = (
     check_samples_follow_the_generator,
     check_log_likelihood_of_each_image,
 )
+VECTOR_CHECKS: tuple[Check, ...] = (check_vectors_of_any_length,)

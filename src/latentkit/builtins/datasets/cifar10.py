@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from latentkit.builtins.datasets.options import DownloadOptions
+from latentkit.builtins.datasets.shortened import shortened
 from latentkit.errors import DataError
 from latentkit.plugin import ImageData, VerifiedFiles
 from latentkit.plugin.downloads import torchvision_datasets
@@ -58,13 +59,14 @@ def load(options: DownloadOptions, split: Split, cache: Path) -> ImageData:
         labels = np.concatenate([batch["labels"] for batch in batches]).astype(np.int64)
     except (tarfile.TarError, pickle.UnpicklingError, KeyError, ValueError, EOFError) as error:
         raise DataError(f"{files.folder / name} is not the archive of CIFAR-10: {error}") from error
-    return ImageData(
+    found = ImageData(
         images=images,
         labels=labels,
         class_names=_CLASSES,
         licence="none stated; see the source",
         checksum=hashlib.sha256(content).hexdigest(),
     )
+    return shortened(found, options, split)
 
 
 class _ArraysOnly(pickle.Unpickler):

@@ -15,6 +15,7 @@ import numpy as np
 
 from latentkit.builtins.datasets.idx import parse_idx, unzip
 from latentkit.builtins.datasets.options import EmnistOptions
+from latentkit.builtins.datasets.shortened import shortened
 from latentkit.errors import DataError
 from latentkit.plugin import ImageData, VerifiedFiles
 from latentkit.plugin.downloads import torchvision_datasets
@@ -41,10 +42,11 @@ def load(options: EmnistOptions, split: Split, cache: Path) -> ImageData:
     classes = tuple(described.classes_split_dict[options.partition])
     if classes[0] == "N/A":  # letters are counted from 1
         classes, labels = classes[1:], labels - 1
-    return ImageData(
+    found = ImageData(
         images=np.ascontiguousarray(images.transpose(0, 2, 1))[:, None],
         labels=labels.astype(np.int64),
         class_names=classes,
         licence="CC0-1.0",
         checksum=hashlib.sha256(content).hexdigest(),
     )
+    return shortened(found, options, split)

@@ -11,6 +11,7 @@ import numpy as np
 
 from latentkit.builtins.datasets.idx import IdxSource
 from latentkit.builtins.datasets.options import DownloadOptions
+from latentkit.builtins.datasets.shortened import shortened
 from latentkit.errors import DataError
 from latentkit.plugin import ImageData
 from latentkit.plugin.protocols import Split
@@ -48,13 +49,14 @@ def _load(
     together = images.ndim == 3 and labels.shape == images.shape[:1] and len(labels) > 0
     if not together or labels.max() >= len(classes):
         raise DataError(f"the files in {source.folder} do not belong together")
-    return ImageData(
+    found = ImageData(
         images=images[:, None],
         labels=labels.astype(np.int64),
         class_names=classes,
         licence=licence,
         checksum=hashlib.sha256(f"{images_sha}{labels_sha}".encode()).hexdigest(),
     )
+    return shortened(found, options, split)
 
 
 load_fashion_mnist: _Load = partial(_load, folder="FashionMNIST", classes=_CLOTHES, licence="MIT")

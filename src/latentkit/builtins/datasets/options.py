@@ -17,6 +17,12 @@ class DownloadOptions(Options):
         pattern=r"^(https?://.+)?$",
         description="Folder URL to download from; empty for the data set's own.",
     )
+    n_train: int | None = Field(
+        None, ge=2, description="Only the first so many training images; all unless given."
+    )
+    n_test: int | None = Field(
+        None, ge=2, description="Only the first so many test images; all unless given."
+    )
 
 
 class EmnistOptions(DownloadOptions):

@@ -24,6 +24,7 @@ def latentkit_models() -> Iterator[ModelSpec]:
         summary="Dense autoencoder trained on squared error",
         target=f"{_HERE}.autoencoder:build_dense",
         options=f"{_HERE}.options:DenseAutoencoderOptions",
+        tags=frozenset({"vectors"}),
     )
     yield ModelSpec(
         name="conv-vae",
@@ -37,5 +38,5 @@ def latentkit_models() -> Iterator[ModelSpec]:
         summary="Dense variational autoencoder",
         target=f"{_HERE}.vae:build_dense",
         options=f"{_HERE}.options:DenseVaeOptions",
-        tags=frozenset({"generative"}),
+        tags=frozenset({"generative", "vectors"}),
     )

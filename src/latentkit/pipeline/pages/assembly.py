@@ -11,8 +11,9 @@ from latentkit.pipeline.pages.drawing import STAGE, Drawing, drawn, left_out
 from latentkit.pipeline.summary import summarise, summary_rows
 from latentkit.plugin.events import Notice, StageProgress
 from latentkit.report.page import Section, Table, render_page
+from latentkit.report.record import RECORD, page_record
 from latentkit.runs.commit import write_bytes
-from latentkit.runs.folder import CONFIG
+from latentkit.runs.folder import CONFIG, RunFolder
 
 Outline = Sequence[tuple[str, Callable[[RunContext], list[Drawing]]]]
 """Titles of sections, and what each of them shows of a run."""
@@ -55,13 +56,15 @@ def write_report(
         Section("Evaluation card", card_note(folder.json(EVALUATION)), tables=card),
     ]
     _tell_missing(context, missing)
+    shown = [*overview, *sections, *left_out(missing)]
+    folder.commit_json(RECORD, STAGE, page_record(title, shown))
     page = render_page(
         title=title,
         subtitle=subtitle,
-        sections=[*overview, *sections, *left_out(missing)],
+        sections=shown,
         config_toml=folder.config_toml(),
         repeat_command=f"latentkit run --config {CONFIG}",
-        environment=_environment(context),
+        environment=environment(context.folder),
     )
     folder.commit(REPORT, STAGE, lambda path: write_bytes(path, page.encode()))
 
@@ -73,7 +76,8 @@ def _tell_missing(context: RunContext, missing: dict[str, str]) -> None:
         context.tell(Notice("figures-left-out", text))
 
 
-def _environment(context: RunContext) -> list[tuple[str, str]]:
-    manifest = context.folder.manifest
+def environment(folder: RunFolder) -> list[tuple[str, str]]:
+    """Return name and value of what a run ran on."""
+    manifest = folder.manifest
     facts = {**manifest.hardware, **manifest.versions, **manifest.plugins}
     return [("begun", manifest.created), *((str(key), str(value)) for key, value in facts.items())]

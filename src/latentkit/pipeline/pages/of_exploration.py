@@ -11,6 +11,7 @@ from latentkit.figures.style import shown
 from latentkit.pipeline.context import RunContext
 from latentkit.pipeline.exploration import overview
 from latentkit.pipeline.exploration_figures import (
+    TITLES,
     arithmetic_figure,
     grid_figure,
     interpolation_figure,
@@ -30,24 +31,24 @@ def exploration_figures(context: RunContext) -> list[Drawing]:
     drawings = []
     if found.traversals is not None:
         draw = partial(traversal_figure, run, found.traversals, a)
-        drawings.append(_drawing("traversal", "Along each dimension", draw))
+        drawings.append(_drawing("traversal", TITLES["traversal"], draw))
     if found.grid is not None:
         draw = partial(grid_figure, run, found.grid)
-        drawings.append(_drawing("grid", "A plane of the latents, decoded", draw))
+        drawings.append(_drawing("grid", TITLES["grid"], draw))
     if found.interpolations:
         draw = partial(interpolation_figure, run, found.interpolations, found.items)
-        drawings.append(_drawing("interpolation", "From one image to another", draw))
+        drawings.append(_drawing("interpolation", TITLES["interpolate"], draw))
     if found.samples:
         draw = partial(samples_figure, run, found.samples)
-        drawings.append(_drawing("samples", "Images that never were", draw))
+        drawings.append(_drawing("samples", TITLES["samples"], draw))
     if found.arithmetic is not None:
         plus, minus = (shown(run.class_names, int(run.labels()[row])) for row in (b, a))
         draw = partial(arithmetic_figure, run, found.arithmetic, a, plus, minus)
-        drawings.append(_drawing("arithmetic", "One class less another", draw))
+        drawings.append(_drawing("arithmetic", TITLES["arithmetic"], draw))
     if found.neighbours is not None:
         names = [f"sample {number}" for number in range(len(found.neighbours.images))]
         draw = partial(neighbours_figure, run, found.neighbours, names)
-        drawings.append(_drawing("neighbours", "Nearest training images of samples", draw))
+        drawings.append(_drawing("neighbours", TITLES["neighbours"], draw))
     return drawings
 
 

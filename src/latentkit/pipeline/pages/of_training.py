@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,9 @@ _MOST_LAYERS = 12
 def training_figures(context: RunContext) -> list[Drawing]:
     """Return the figures of training, and of the weights after chosen epochs."""
     name = context.config.model.name
-    found = [Drawing("loss", "Loss over epochs", partial(_losses, context))]
+    history = context.folder.json(HISTORY)["epochs"]
+    draw_losses = partial(_losses, context, history)
+    found = [Drawing("loss", "Loss over epochs", draw_losses)] if history else []
     models = context.snapshots()
     if models:
         draw = partial(_over_epochs, context, models)
@@ -50,8 +52,7 @@ def _weight_figures(model: Any, suffix: str, when: str, title: str) -> list[Draw
     return found
 
 
-def _losses(context: RunContext) -> Drawn:
-    history = context.folder.json(HISTORY)["epochs"]
+def _losses(context: RunContext, history: Sequence[Mapping[str, Any]]) -> Drawn:
     title = f"{context.config.model.name} on {context.config.dataset.name}"
     caption = (
         "Train: mean over the epoch's steps, while weights still move. Validation: after the epoch."

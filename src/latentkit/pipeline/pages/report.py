@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from latentkit.pipeline.card_tables import card_tables
+from latentkit.pipeline.card_tables import card_tables, map_tables
 from latentkit.pipeline.context import EVALUATION, RunContext
 from latentkit.pipeline.pages.assembly import Outline, write_report
 from latentkit.pipeline.pages.of_exploration import exploration_figures
@@ -10,7 +10,7 @@ from latentkit.pipeline.pages.of_images import data_figures, reconstruction_figu
 from latentkit.pipeline.pages.of_latents import latent_figures
 from latentkit.pipeline.pages.of_maps import map_figures
 from latentkit.pipeline.pages.of_training import training_figures
-from latentkit.pipeline.summary import summarise
+from latentkit.pipeline.summary import map_facts, summarise
 
 _OUTLINE: Outline = (
     ("Images", data_figures),
@@ -35,6 +35,6 @@ def report(context: RunContext, *, svg: bool = False) -> None:
             f"Run {folder.manifest.id}, {counts['train']:,} training, {counts['validation']:,} "
             f"validation and {counts['test']:,} test images"
         ),
-        card=card_tables(folder.json(EVALUATION)),
+        card=[*card_tables(folder.json(EVALUATION)), *map_tables(map_facts(folder))],
         svg=svg,
     )

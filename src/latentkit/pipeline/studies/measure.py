@@ -55,6 +55,8 @@ def check_goals(goals: Sequence[Goal], workshop: Workshop) -> None:
     Raises:
         UserError: naming the goal and what is missing.
     """
+    if workshop.config.training.epochs == 0:
+        raise UserError("a study compares trained models: give its trials 1 epoch or more")
     images = workshop.images("train")
     has = {
         "": True,

@@ -20,7 +20,8 @@ from latentkit.pipeline.studies.tables import best_rows, counts_text, head_table
 from latentkit.plugin.options import SearchDomain
 from latentkit.plugin.studies import StudyResult
 from latentkit.report.page import Section, render_page
-from latentkit.runs.commit import write_atomically, write_bytes
+from latentkit.report.record import RECORD, page_record
+from latentkit.runs.commit import write_atomically, write_bytes, write_json
 
 
 def write_study_report(
@@ -35,7 +36,7 @@ def write_study_report(
     facts: Sequence[tuple[str, str]],
     svg: bool = False,
 ) -> Path:
-    """Draw the figures of a study below ``figures/``, and write its page; return its path.
+    """Draw the figures of a study below ``figures/``, and write its page; return the page's path.
 
     What cannot be drawn is left out, and the page says why.
 
@@ -78,11 +79,9 @@ def write_study_report(
         Section("Summary", tables=head_tables(study, facts)),
         Section("Trials", tables=trial_tables(study)),
     ]
-    page = render_page(
-        title=f"Study {name}",
-        subtitle=_subtitle(study),
-        sections=[*overview, *sections, *left_out(missing)],
-    )
+    title, shown = f"Study {name}", [*overview, *sections, *left_out(missing)]
+    write_json(folder / RECORD, page_record(title, shown))
+    page = render_page(title=title, subtitle=_subtitle(study), sections=shown)
     path = folder / REPORT
     write_bytes(path, page.encode())
     return path

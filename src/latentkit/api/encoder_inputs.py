@@ -1,0 +1,174 @@
+"""What an encoder is fitted to, vectors or images, and the way to a model's images and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from latentkit.errors import UserError
+from latentkit.plugin.images import channels_first, check_float_images
+from latentkit.plugin.protocols import ImageShape
+
+_LEAST_SIDE = 8
+
+
+class InputError(UserError, ValueError):
+    """An array that does not fit: a `ValueError` too, as callers of scikit-learn expect."""
+
+
+@dataclass(frozen=True)
+class ScaledVectors:
+    """Vectors (N, D) as images of 1 x 1 x D, each feature scaled by its range when it was fitted.
+
+    Args:
+        low: float64 (D,), the least value of each feature.
+        extent: float64 (D,), its greatest less its least value; 0 where it is constant.
+        dtype: of the vectors, and of those that come back.
+    """
+
+    low: NDArray[np.float64]
+    extent: NDArray[np.float64]
+    dtype: str
+
+    @classmethod
+    def fitted(cls, vectors: NDArray[Any]) -> ScaledVectors:
+        """Learn the range of each feature.
+
+        Raises:
+            InputError: the range of one overflows.
+        """
+        low, high = vectors.min(0).astype(np.float64), vectors.max(0).astype(np.float64)
+        with np.errstate(over="ignore"):
+            extent = high - low
+        if not np.isfinite(extent).all():
+            column = int(np.argmin(np.isfinite(extent)))
+            raise InputError(
+                f"feature {column} reaches from {low[column]:g} to {high[column]:g}, which is too "
+                f"far to be scaled: divide it by a constant, or clip it"
+            )
+        return cls(low, extent, vectors.dtype.name)
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> ScaledVectors:
+        """Return what `as_dict` told."""
+        low, extent = (np.array(facts[key], dtype=np.float64) for key in ("low", "extent"))
+        return cls(low, extent, str(np.dtype(facts["dtype"])))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON."""
+        return {"low": self.low.tolist(), "extent": self.extent.tolist(), "dtype": self.dtype}
+
+    @property
+    def image_shape(self) -> ImageShape:
+        """Channels, height and width that a model sees."""
+        return 1, 1, len(self.low)
+
+    def to_images(self, vectors: NDArray[Any]) -> NDArray[np.float32]:
+        """Scale vectors (N, D) to images (N, 1, 1, D).
+
+        The range of the fit becomes [0, 1]; what lies outside of it is not clipped. A feature that
+        was constant becomes its distance from that constant.
+        """
+        divisor = np.where(self.extent == 0, 1.0, self.extent)
+        scaled = (vectors.astype(np.float64) - self.low) / divisor
+        return scaled.astype(np.float32)[:, None, None]
+
+    def from_images(self, images: NDArray[np.float32]) -> NDArray[Any]:
+        """Return images (N, 1, 1, D) in [0, 1] as vectors (N, D) in the units of the fit."""
+        return (self.low + images[:, 0, 0].astype(np.float64) * self.extent).astype(self.dtype)
+
+
+@dataclass(frozen=True)
+class ImageLayout:
+    """Images, and how their user lays them out.
+
+    Args:
+        shape: of one image as its user gives it: (H, W), (C, H, W) or (H, W, C).
+        image_shape: channels, height and width that a model sees.
+        in_bytes: whether white is 255, not 1.
+    """
+
+    shape: tuple[int, ...]
+    image_shape: ImageShape
+    in_bytes: bool
+
+    @classmethod
+    def fitted(cls, images: NDArray[Any]) -> ImageLayout:
+        """Take the layout of images.
+
+        Raises:
+            InputError: a model cannot take images of this shape or type.
+        """
+        _, *image_shape = image_batch(images[:1]).shape
+        channels, height, width = image_shape
+        if min(height, width) < _LEAST_SIDE:
+            raise InputError(
+                f"images of {height}x{width} pixels are too small for a model, which takes "
+                f"{_LEAST_SIDE} a side or more: reshape X to vectors (N, {np.prod(image_shape)})"
+            )
+        return cls(images.shape[1:], (channels, height, width), images.dtype == np.uint8)
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> ImageLayout:
+        """Return what `as_dict` told."""
+        channels, height, width = facts["image_shape"]
+        return cls(tuple(facts["shape"]), (channels, height, width), bool(facts["in_bytes"]))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON."""
+        shape, image_shape = list(self.shape), list(self.image_shape)
+        return {"shape": shape, "image_shape": image_shape, "in_bytes": self.in_bytes}
+
+    def to_images(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Return images as (N, C, H, W), uint8, or float32 in [0, 1].
+
+        Raises:
+            InputError: they have another shape than those of the fit.
+        """
+        batch = image_batch(images)
+        if batch.shape[1:] != self.image_shape:
+            raise InputError(
+                f"X has images of shape {batch.shape[1:]}, and LatentEncoder was fitted to "
+                f"{self.image_shape}"
+            )
+        return batch
+
+    def from_images(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return images (N, C, H, W) in [0, 1] as their user lays them out, in their units."""
+        last = len(self.shape) == 3 and self.shape != self.image_shape
+        laid_out = images.transpose(0, 2, 3, 1) if last else images
+        white = np.float32(255 if self.in_bytes else 1)
+        return np.asarray(laid_out.reshape(-1, *self.shape) * white, dtype=np.float32)
+
+
+Inputs = ScaledVectors | ImageLayout
+
+
+def dimensions(values: ArrayLike) -> int:
+    """Return the number of axes, of what is no array too."""
+    return int(values.ndim if hasattr(values, "ndim") else np.asarray(values).ndim)
+
+
+def image_batch(values: ArrayLike) -> NDArray[Any]:
+    """Return images as (N, C, H, W): uint8 as they are, others as float32.
+
+    Raises:
+        InputError: they have another shape, type or range.
+    """
+    try:
+        images = channels_first(values)
+        if images.dtype == np.uint8:
+            return images
+        check_float_images(images)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    return np.ascontiguousarray(images, dtype=np.float32)
+
+
+def inputs_from(facts: Mapping[str, Any]) -> Inputs:
+    """Return what `ScaledVectors.as_dict` or `ImageLayout.as_dict` told."""
+    return ScaledVectors.from_dict(facts) if "low" in facts else ImageLayout.from_dict(facts)

@@ -1,0 +1,1 @@
+"""One page out of many runs, transfers and studies."""

@@ -1,0 +1,99 @@
+"""Every built-in model as ONNX gives what the model gives."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import latentkit as lk
+from latentkit.cli.main import main
+from latentkit.errors import BrokenEnvironmentError, PluginError, UserError
+from latentkit.pipeline import onnx_export
+from latentkit.registry.catalogue import Registry
+from latentkit.registry.discovery import find_plugins
+
+BUILT_IN = Registry(found for found in find_plugins() if found.built_in)
+MODELS = [part.spec.name for part in BUILT_IN.parts("model")]
+
+
+@pytest.fixture
+def runtime():
+    for name in onnx_export._NEEDS:
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    return pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_built_in_model_gives_the_same_as_onnx(name, tmp_path, runtime):
+    torch.manual_seed(0)
+    model = lk.model(name, image_shape=(1, 17, 23), hidden=[16], latent_dim=3).eval()
+    files = onnx_export.export_onnx(model, name, (1, 17, 23), tmp_path, {})
+    assert [file.path.name for file in files] == ["encoder.onnx", "decoder.onnx"]
+    assert all(file.difference < 1e-4 for file in files)
+    images = torch.rand(5, 1, 17, 23)
+    for file, method, values in (
+        (files[0], model.encode, images),
+        (files[1], model.decode, torch.randn(4, 3)),
+    ):
+        session = runtime.InferenceSession(file.path)
+        (source,) = session.get_inputs()
+        (found,) = session.run(None, {source.name: values.numpy()})
+        with torch.no_grad():
+            assert np.allclose(found, method(values).numpy(), atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    options = {"model.hidden": [16], "model.latent_dim": 3}
+    out = tmp_path_factory.mktemp("runs")
+    return lk.run(model="dense-ae", options=options, epochs=0, out=out)
+
+
+def test_the_command_writes_both_with_their_facts(run, tmp_path, runtime, monkeypatch, capsys):
+    line = ["latentkit", "export", str(run.path), "--out", str(tmp_path / "net"), "--json"]
+    monkeypatch.setattr(sys, "argv", line)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    files = json.loads(capsys.readouterr().out)
+    assert [file["difference"] < 1e-4 for file in files] == [True, True]
+    facts = runtime.InferenceSession(files[0]["path"]).get_modelmeta().custom_metadata_map
+    assert facts["latentkit.run"] == run.id
+    assert facts["latentkit.config_sha256"] == run.config.identity_sha256()
+    assert facts["latentkit.image_shape"] == "[1, 8, 8]"
+    assert facts["latentkit.latent_dim"] == "3"
+    assert "divided by 255" in facts["latentkit.normalisation"]
+
+
+def test_a_missing_package_is_named_with_its_install_command(run, monkeypatch):
+    monkeypatch.setattr(onnx_export, "find_spec", lambda name: None)
+    with pytest.raises(
+        BrokenEnvironmentError, match=r"needs onnx.*pip install 'latentkit\[onnx\]'"
+    ):
+        lk.export(run.path)
+
+
+def test_a_format_that_is_not_there_is_named(run):
+    with pytest.raises(UserError, match="no format 'tflite'; there is onnx"):
+        lk.export(run.path, "tflite")
+
+
+def test_a_model_that_cannot_be_exported_leaves_no_file(tmp_path, runtime):
+    class Branching(torch.nn.Module):
+        latent_dim = 1
+
+        def encode(self, images):
+            total = images.sum()
+            return images.flatten(1)[:, :1] * (1 if float(total) > 3 else 2)
+
+        def decode(self, latents):
+            return latents.sigmoid()[:, :, None, None].expand(-1, 1, 8, 8)
+
+    with pytest.raises(PluginError, match="the encoder of model 'branching'") as caught:
+        onnx_export.export_onnx(Branching(), "branching", (1, 8, 8), tmp_path, {})
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,58 @@
+"""The commands and the Python of the page on other tools run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from latentkit.cli.main import main
+
+pytestmark = pytest.mark.usefixtures("one_cpu")
+
+PAGE = (Path(__file__).parents[2] / "docs" / "integrations.md").read_text(encoding="utf-8")
+
+
+def section(name: str) -> str:
+    return re.split(rf"^## {name}$", PAGE, flags=re.M)[1].split("\n## ")[0]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+
+
+def run_block(block: str, capsys) -> None:
+    expected = re.findall(r"^print\(.*\)  # (.+)$", block, re.M)
+    assert expected
+    capsys.readouterr()
+    exec(compile(block, "integrations.py", "exec"), {"__name__": "integrations"})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in expected if line not in lines] == []
+
+
+def test_a_model_that_lightning_trained_comes_back_as_a_run(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("lightning", reason="lightning is not installed")
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks(section("Lightning"), "python")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's advice on workers and loggers
+        run_block(block.replace("max_epochs=10", "max_epochs=1"), capsys)
+
+
+def test_the_onnx_files_of_a_run_give_latents(tmp_path, monkeypatch, capsys):
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    monkeypatch.chdir(tmp_path)
+    (commands,) = blocks(section("ONNX"), "console")
+    for line in commands.splitlines():
+        monkeypatch.setattr(sys, "argv", shlex.split(line.replace("--epochs 5", "--epochs 1")))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code, line
+    assert "largest difference to the model" in capsys.readouterr().out
+    (block,) = blocks(section("ONNX"), "python")
+    run_block(block, capsys)
