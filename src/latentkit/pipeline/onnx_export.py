@@ -148,6 +148,7 @@ def _written(
     import onnx
 
     names: dict[str, Any] = {"input_names": [source], "output_names": [result]}
+    how: dict[str, Any]
     if _DYNAMO:
         shapes = ({0: torch.export.Dim("batch")},)
         how = {"dynamo": True, "external_data": False, "verbose": False, "dynamic_shapes": shapes}
