@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def export_onnx(
     files = []
     for part, (content, off) in contents.items():
         path = folder / f"{part}.onnx"
-        write_atomically(path, lambda temporary, content=content: _write(temporary, content))
+        write_atomically(path, partial(_write, content=content))
         files.append(ExportedFile(path, off))
     return files
 
@@ -130,7 +131,7 @@ class _Part(nn.Module):
         return found
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, *, content: bytes) -> None:
     path.write_bytes(content)
 
 
