@@ -220,7 +220,9 @@ def events_page() -> str:
         if issubclass(record, events.Event) and record is not events.Event:
             note = "For display only: it is not kept in `events.jsonl`." if record.transient else ""
             blocks += [f"## {name}", *_record_blocks(record), note]
-    blocks += ["## What a plugin is told of a run", *_record_blocks(events.RunInfo)]
+    told = {"a run": events.RunInfo, "a study": events.StudyInfo, "a trial": events.TrialInfo}
+    for what, record in told.items():
+        blocks += [f"## What a plugin is told of {what}", *_record_blocks(record)]
     return _page(
         "Events",
         f"{parse_docstring(events.__doc__).text}\n\nA line of a run's `events.jsonl` is one event: "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 from latentkit.config import RunConfig
@@ -25,6 +26,8 @@ from latentkit.plugin.studies import TrialPruned
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.folder import RunFolder
 from latentkit.training.device import repeatable
+from latentkit.tuning.info import trial_of
+from latentkit.tuning.ranges import option_of
 
 Plan = Callable[[RunConfig], list[Stage]]
 """Which stages a configuration asks for."""
@@ -54,12 +57,12 @@ def execute(
         KeyboardInterrupt: the run is marked as interrupted.
     """
     config, registry = workshop.config, workshop.registry
-    info = RunInfo(folder.manifest.id, folder.path, config.as_dict(), resumed)
+    info = _info(folder, config, resumed)
     tell = fan_out(_log(folder), tell, _lifecycle(info, registry, tell))
     started = time.perf_counter()
     planned = stages(config)
     names = tuple(stage.name for stage in planned)
-    _notify(registry, tell, "latentkit_run_started", run=info)
+    notify(registry, tell, "latentkit_run_started", run=info)
     tell(RunStarted(folder.manifest.id, str(folder.path), names, resumed))
     status, summary = "failed", {}
     try:
@@ -83,8 +86,22 @@ def execute(
         folder.set_status("failed", f"{type(error).__name__}: {error}")
         raise
     finally:
-        _notify(registry, tell, "latentkit_run_finished", run=info, status=status, summary=summary)
+        error = " ".join(folder.manifest.error.split())
+        ended = {"status": status, "summary": summary, "error": error}
+        notify(registry, tell, "latentkit_run_finished", run=info, **ended)
         tell(RunFinished(info.id, status, time.perf_counter() - started, summary))
+
+
+def _info(folder: RunFolder, config: RunConfig, resumed: bool) -> RunInfo:
+    return RunInfo(
+        folder.manifest.id,
+        folder.path,
+        config.as_dict(),
+        resumed,
+        trial_of(folder.path, partial(option_of, config)),
+        config.identity_sha256(),
+        folder.manifest.versions,
+    )
 
 
 def _log(folder: RunFolder) -> Listener:
@@ -99,11 +116,12 @@ def _log(folder: RunFolder) -> Listener:
 def _lifecycle(info: RunInfo, registry: Registry, tell: Listener) -> Listener:
     def forward(event: Event) -> None:
         if isinstance(event, EpochFinished):
-            _notify(registry, tell, "latentkit_epoch_finished", run=info, epoch=event)
+            notify(registry, tell, "latentkit_epoch_finished", run=info, epoch=event)
 
     return forward
 
 
-def _notify(registry: Registry, tell: Listener, hook: str, **arguments: Any) -> None:
+def notify(registry: Registry, tell: Listener, hook: str, **arguments: Any) -> None:
+    """Call a hook that watches of every plugin; one that raises costs a notice."""
     for line in registry.notify(hook, **arguments):
         tell(Notice("plugin-failed", line))

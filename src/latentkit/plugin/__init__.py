@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         EpochFinished,
         Event,
         RunInfo,
+        StudyInfo,
+        TrialInfo,
     )
     from latentkit.plugin.hookspecs import (
         HOOKSPEC_VERSION,
@@ -93,10 +95,12 @@ __all__ = [
     "RunInfo",
     "SearchChoice",
     "SearchRange",
+    "StudyInfo",
     "StudyResult",
     "StudyStopped",
     "StudyTask",
     "Trial",
+    "TrialInfo",
     "TrialPruned",
     "TrialRecord",
     "Tuner",
@@ -136,6 +140,8 @@ _HOMES = {
         "EpochFinished",
         "Event",
         "RunInfo",
+        "StudyInfo",
+        "TrialInfo",
     ),
     "protocols": (
         "Autoencoder",
