@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from latentkit import config, errors
 from latentkit.cli.main import cli
-from latentkit.plugin import events, hookspecs, protocols, specs, studies
+from latentkit.plugin import events, flat, hookspecs, protocols, specs, studies
 from latentkit.registry.catalogue import Part, Registry
 from latentkit.registry.describe import describe_options
 from latentkit.registry.discovery import find_plugins
@@ -58,6 +58,9 @@ def hooks_page() -> str:
     blocks += ["## What a target provides", parse_docstring(protocols.__doc__).text]
     for name, thing in _own_classes(protocols):
         blocks += _class_blocks(name, thing)
+    blocks += ["## Flat tables", parse_docstring(flat.__doc__).text]
+    for function in (flat.flat_options, flat.flat_figures):
+        blocks += [f"### {function.__name__}", *_function_blocks(function.__name__, function)]
     blocks += ["## Studies", parse_docstring(studies.__doc__).text]
     for name, thing in _own_classes(studies):
         blocks += _class_blocks(name, thing)

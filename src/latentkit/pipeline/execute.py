@@ -86,8 +86,8 @@ def execute(
         folder.set_status("failed", f"{type(error).__name__}: {error}")
         raise
     finally:
-        error = " ".join(folder.manifest.error.split())
-        ended = {"status": status, "summary": summary, "error": error}
+        why = " ".join(folder.manifest.error.split())
+        ended = {"status": status, "summary": summary, "error": why}
         notify(registry, tell, "latentkit_run_finished", run=info, **ended)
         tell(RunFinished(info.id, status, time.perf_counter() - started, summary))
 

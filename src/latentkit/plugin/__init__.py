@@ -20,6 +20,10 @@ if TYPE_CHECKING:
         StudyInfo,
         TrialInfo,
     )
+    from latentkit.plugin.flat import (
+        flat_figures,
+        flat_options,
+    )
     from latentkit.plugin.hookspecs import (
         HOOKSPEC_VERSION,
         hookimpl,
@@ -105,6 +109,8 @@ __all__ = [
     "TrialRecord",
     "Tuner",
     "TunerSpec",
+    "flat_figures",
+    "flat_options",
     "hookimpl",
     "search_all",
     "strength",
@@ -142,6 +148,10 @@ _HOMES = {
         "RunInfo",
         "StudyInfo",
         "TrialInfo",
+    ),
+    "flat": (
+        "flat_figures",
+        "flat_options",
     ),
     "protocols": (
         "Autoencoder",
