@@ -30,6 +30,8 @@ class StudyInfo:
         space: where is searched, by ``"part.option"``.
         tuner: the tuner's name and options.
         config: the configuration over which a trial's options are laid.
+        storage: URL without password of a database that machines share; empty where the trials
+            lie in the study's folder.
     """
 
     name: str
@@ -41,6 +43,7 @@ class StudyInfo:
     space: Mapping[str, SearchDomain]
     tuner: Mapping[str, Any]
     config: Mapping[str, Any]
+    storage: str = ""
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,7 @@ def latentkit_study_started(study: StudyInfo) -> None:
 def latentkit_study_finished(
     study: StudyInfo, status: str, summary: Mapping[str, Any], error: str
 ) -> None:
-    """Be told how work on a study ended, after its page was written.
+    """Be told how work on a study ended; its page is ``study.path / "report.html"`` then.
 
     Args:
         study: the study.

@@ -30,6 +30,7 @@ def study_info(study: StudyFolder) -> StudyInfo:
         space=plan.space,
         tuner=plan.tuner,
         config=plan.config,
+        storage=plan.storage,
     )
 
 
