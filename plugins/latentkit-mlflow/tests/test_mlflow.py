@@ -37,6 +37,7 @@ def first(tmp_path_factory):
     with pytest.MonkeyPatch.context() as monkeypatch, redirect_stderr(StringIO()) as said:
         monkeypatch.setenv("LATENTKIT_MLFLOW", "on")
         monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        monkeypatch.setenv("LATENTKIT_MLFLOW_TIMEOUT", "600")
         monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "first")
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
         monkeypatch.chdir(folder)
@@ -54,6 +55,7 @@ def client(first, tmp_path, monkeypatch):
     monkeypatch.setenv("LATENTKIT_PLUGINS", "latentkit-mlflow")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("LATENTKIT_MLFLOW_TIMEOUT", "600")
     return MlflowClient(uri)
 
 

@@ -19,7 +19,8 @@ from latentkit.plugin import Embedding, ResourceEstimate
 from latentkit_sklearn_embeddings.options import LleOptions, SpectralOptions
 from latentkit_sklearn_embeddings.vectors import Vectors, fitting, like, mappable
 
-# Measured on one core with scikit-learn 1.9.1: see the README.
+# Rough: a sparse factorisation fills in more or less, as the graph is.
+# tests/benchmarks/sklearn_maps.py prints the estimates beside what is measured.
 _BYTES_PER_PAIR = 32
 _BYTES_PER_EDGE_OF_SPECTRAL = 300
 _BYTES_PER_EDGE_OF_LLE = 400
