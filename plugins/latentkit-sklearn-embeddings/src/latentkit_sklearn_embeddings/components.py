@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import NMF, FactorAnalysis, FastICA
+from sklearn.decomposition import NMF, PCA, FactorAnalysis, FastICA
+from sklearn.pipeline import Pipeline, make_pipeline
 
 from latentkit.errors import UserError
 from latentkit.plugin import Embedding, ResourceEstimate
@@ -52,7 +53,8 @@ class Components:
         with fitting(self.name, "the latents may have fewer dimensions than it looks for") as said:
             coordinates: Vectors = self._estimator.fit_transform(points)
         self._dimensions = points.shape[1]
-        self.facts_ = {"steps": int(self._estimator.n_iter_), "converged": not said}
+        converged = not any("converge" in line for line in said)
+        self.facts_ = {"steps": int(self._last.n_iter_), "converged": converged}
         return coordinates
 
     def transform(self, vectors: NDArray[np.floating[Any]]) -> Vectors:
@@ -75,6 +77,10 @@ class Components:
             bytes=n * (48 * d + 64 * size) + 64 * d * d,
             seconds=0.05 + 2e-6 * n * size + 5e-9 * n * d * d / (1 + d / 64),
         )
+
+    @property
+    def _last(self) -> Any:
+        return self._estimator[-1] if isinstance(self._estimator, Pipeline) else self._estimator
 
     def _fit_shift(self, points: Vectors) -> Vectors:
         return points
@@ -126,16 +132,17 @@ class NonNegative(InvertibleComponents):
 
 def build_fast_ica(options: FastIcaOptions, random_state: int) -> Embedding:
     """Return the ``fast-ica`` estimator."""
-    estimator = FastICA(
-        options.n_components,
+    # FastICA's own whitening fails where the first dimension is constant: it takes signs from it.
+    whitened = PCA(options.n_components, whiten=True, svd_solver="full")
+    turned = FastICA(
         algorithm=options.algorithm,
         fun=options.fun,
         max_iter=options.max_iter,
         tol=options.tol,
-        whiten="unit-variance",
+        whiten=False,
         random_state=random_state,
     )
-    return InvertibleComponents("fast-ica", options, estimator)
+    return InvertibleComponents("fast-ica", options, make_pipeline(whitened, turned))
 
 
 def build_nmf(options: NmfOptions, random_state: int) -> Embedding:

@@ -20,9 +20,9 @@ from latentkit.plugin import Embedding, ResourceEstimate
 from latentkit_sklearn_embeddings.options import ClassicalMdsOptions, MdsOptions
 from latentkit_sklearn_embeddings.vectors import Vectors, fitting, mappable
 
-# Bytes: the float64 arrays of all pairs that live at once in scikit-learn 1.9's `smacof` (distances,
-# disparities, ratio, its negative, and two temporaries of the stress; more for the isotonic
-# regression), rounded up. Seconds: of a few passes over these, a rough guess.
+# Bytes: the float64 arrays of all pairs that live at once in scikit-learn 1.9's `smacof`
+# (distances, disparities, ratio, its negative, two temporaries of the stress; more for the
+# isotonic regression), rounded up. Seconds: of a few passes over these, a rough guess.
 # tests/benchmarks/sklearn_maps.py prints both beside what is measured.
 _BYTES_PER_PAIR_OF_MDS = 56
 _BYTES_PER_PAIR_OF_ORDER = 160
