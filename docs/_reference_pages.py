@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from latentkit import config, errors
 from latentkit.cli.main import cli
-from latentkit.plugin import downloads, events, hookspecs, protocols, specs, studies
+from latentkit.plugin import downloads, events, flat, hookspecs, protocols, specs, studies
 from latentkit.registry.catalogue import Part, Registry
 from latentkit.registry.describe import describe_options
 from latentkit.registry.discovery import find_plugins
@@ -58,6 +58,9 @@ def hooks_page() -> str:
     blocks += ["## What a target provides", parse_docstring(protocols.__doc__).text]
     for name, thing in _own_classes(protocols):
         blocks += _class_blocks(name, thing)
+    blocks += ["## Flat tables", parse_docstring(flat.__doc__).text]
+    for function in (flat.flat_options, flat.flat_figures):
+        blocks += [f"### {function.__name__}", *_function_blocks(function.__name__, function)]
     blocks += ["## Studies", parse_docstring(studies.__doc__).text]
     for name, thing in _own_classes(studies):
         blocks += _class_blocks(name, thing)
@@ -223,7 +226,9 @@ def events_page() -> str:
         if issubclass(record, events.Event) and record is not events.Event:
             note = "For display only: it is not kept in `events.jsonl`." if record.transient else ""
             blocks += [f"## {name}", *_record_blocks(record), note]
-    blocks += ["## What a plugin is told of a run", *_record_blocks(events.RunInfo)]
+    told = {"a run": events.RunInfo, "a study": events.StudyInfo, "a trial": events.TrialInfo}
+    for what, record in told.items():
+        blocks += [f"## What a plugin is told of {what}", *_record_blocks(record)]
     return _page(
         "Events",
         f"{parse_docstring(events.__doc__).text}\n\nA line of a run's `events.jsonl` is one event: "

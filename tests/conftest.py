@@ -31,6 +31,8 @@ def _forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("LATENTKIT_PLUGIN_FILES", "")  # so that what --plugin adds is undone
     monkeypatch.setenv("MPLBACKEND", "agg")
+    for tracker in ("LATENTKIT_MLFLOW", "LATENTKIT_TENSORBOARD"):  # they follow every run
+        monkeypatch.setenv(tracker, "off")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -36,8 +36,14 @@ def declared(code, name="latentkit_example"):
     return module
 
 
-def test_there_is_a_hook_for_each_kind_and_three_that_watch():
-    watching = {"latentkit_run_started", "latentkit_epoch_finished", "latentkit_run_finished"}
+def test_there_is_a_hook_for_each_kind_and_five_that_watch():
+    watching = {
+        "latentkit_run_started",
+        "latentkit_epoch_finished",
+        "latentkit_run_finished",
+        "latentkit_study_started",
+        "latentkit_study_finished",
+    }
     assert set(HOOKS) == {*KIND_HOOKS, *watching}
 
 
@@ -71,7 +77,7 @@ def test_a_plugin_may_take_fewer_arguments_than_a_hook_has():
     loader, watcher = PluginLoader(), Watcher()
     found = FoundPlugin("watchers", "watcher", "", "1.0")
     loader._register(found, watcher)
-    loader.call(found, "latentkit_run_finished", run=None, status="finished", summary={})
+    loader.call(found, "latentkit_run_finished", run=None, status="finished", summary={}, error="")
     assert watcher.seen == "finished"
 
 

@@ -13,6 +13,7 @@ from latentkit.api.request import Path_, configure
 from latentkit.api.study import Study, storage_url
 from latentkit.config import DEFAULT_TUNER, choose_part
 from latentkit.pipeline.context import ImageShelf
+from latentkit.pipeline.studies.lifecycle import summarise_study, watched
 from latentkit.pipeline.studies.outcome import finish_best, report_study, write_best_config
 from latentkit.pipeline.studies.search import Search, prepared
 from latentkit.pipeline.studies.workers import Follower, work_together
@@ -183,16 +184,18 @@ def _carry_out(search: Search, seconds: float | None, workers: int, finish: bool
     )
     for notice in advice(plan):
         tell(notice)
-    follower = Follower(tell)
-    follower.look(search.result(), earlier=True)
-    if workers == 1:
-        result = search.work(seconds)
-    else:
-        result = work_together(search, follower, workers, seconds)
-    write_best_config(search, result)
-    if finish:
-        finish_best(search, result, tell)
-    report_study(search, result)
+    with watched(search) as summary:
+        follower = Follower(tell)
+        follower.look(search.result(), earlier=True)
+        if workers == 1:
+            result = search.work(seconds)
+        else:
+            result = work_together(search, follower, workers, seconds)
+        write_best_config(search, result)
+        if finish:
+            finish_best(search, result, tell)
+        report_study(search, result)
+        summary |= summarise_study(folder, result)
     return Study(folder, search.registry, search.storage)
 
 

@@ -29,6 +29,7 @@ HISTORY = "history.json"
 EVALUATION = "evaluation.json"
 FIGURES_OF_IMAGES = "evaluation.npz"
 REPORT = "report.html"
+OBJECTIVE = "objective.json"
 SPLITS = ("train", "validation", "test")
 _MOST_KEPT = 4  # both splits of two data sets
 

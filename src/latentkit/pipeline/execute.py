@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 from latentkit.config import RunConfig
@@ -25,6 +26,8 @@ from latentkit.plugin.studies import TrialPruned
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.folder import RunFolder
 from latentkit.training.device import repeatable
+from latentkit.tuning.info import trial_of
+from latentkit.tuning.ranges import option_of
 
 Plan = Callable[[RunConfig], list[Stage]]
 """Which stages a configuration asks for."""
@@ -54,9 +57,9 @@ def execute(
         KeyboardInterrupt: the run is marked as interrupted.
     """
     config, registry = workshop.config, workshop.registry
-    info = RunInfo(folder.manifest.id, folder.path, config.as_dict(), resumed)
+    info = _info(folder, config, resumed)
     tell = fan_out(_log(folder), tell)
-    notify = _notifier(registry, tell)
+    notify = notifier(registry, tell)
     tell = fan_out(tell, _lifecycle(info, notify))
     started = time.perf_counter()
     planned = stages(config)
@@ -85,8 +88,22 @@ def execute(
         folder.set_status("failed", f"{type(error).__name__}: {error}")
         raise
     finally:
-        notify("latentkit_run_finished", run=info, status=status, summary=summary)
+        why = " ".join(folder.manifest.error.split())
+        ended = {"status": status, "summary": summary, "error": why}
+        notify("latentkit_run_finished", run=info, **ended)
         tell(RunFinished(info.id, status, time.perf_counter() - started, summary))
+
+
+def _info(folder: RunFolder, config: RunConfig, resumed: bool) -> RunInfo:
+    return RunInfo(
+        folder.manifest.id,
+        folder.path,
+        config.as_dict(),
+        resumed,
+        trial_of(folder.path, partial(option_of, config)),
+        config.identity_sha256(),
+        folder.manifest.versions,
+    )
 
 
 def _log(folder: RunFolder) -> Listener:
@@ -106,12 +123,13 @@ def _lifecycle(info: RunInfo, notify: Callable[..., None]) -> Listener:
     return forward
 
 
-def _notifier(registry: Registry, tell: Listener) -> Callable[..., None]:
+def notifier(registry: Registry, tell: Listener) -> Callable[..., None]:
+    """Return what calls a watching hook of every plugin; one that raises costs one notice."""
     told: set[str] = set()
 
     def notify(hook: str, **arguments: Any) -> None:
         for where, fault in registry.notify(hook, **arguments).items():
-            if where not in told:  # once a run, and not after every epoch
+            if where not in told:  # once, and not after every epoch
                 told.add(where)
                 tell(Notice("plugin-failed", f"{where}: {fault}"))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from latentkit.pipeline.card_tables import SPACES
-from latentkit.pipeline.context import DATA, EVALUATION, HISTORY, REPORT
+from latentkit.pipeline.context import DATA, EVALUATION, HISTORY, OBJECTIVE, REPORT
 from latentkit.pipeline.transfers.tables import is_transfer, transfer_rows
 from latentkit.runs.folder import RunFolder
 
@@ -38,6 +38,8 @@ def summarise(folder: RunFolder) -> dict[str, Any]:
         summary["weights_epoch"] = history["weights_epoch"]
         if history["epochs"]:
             summary["validation"] = history["epochs"][history["weights_epoch"] - 1]["validation"]
+    if OBJECTIVE in there:
+        summary["objective"] = folder.json(OBJECTIVE)["values"]
     if EVALUATION in there:
         card = folder.json(EVALUATION)
         if is_transfer(card):

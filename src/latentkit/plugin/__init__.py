@@ -20,6 +20,12 @@ if TYPE_CHECKING:
         EpochFinished,
         Event,
         RunInfo,
+        StudyInfo,
+        TrialInfo,
+    )
+    from latentkit.plugin.flat import (
+        flat_figures,
+        flat_options,
     )
     from latentkit.plugin.hookspecs import (
         HOOKSPEC_VERSION,
@@ -96,15 +102,19 @@ __all__ = [
     "RunInfo",
     "SearchChoice",
     "SearchRange",
+    "StudyInfo",
     "StudyResult",
     "StudyStopped",
     "StudyTask",
     "Trial",
+    "TrialInfo",
     "TrialPruned",
     "TrialRecord",
     "Tuner",
     "TunerSpec",
     "VerifiedFiles",
+    "flat_figures",
+    "flat_options",
     "hookimpl",
     "search_all",
     "strength",
@@ -141,6 +151,12 @@ _HOMES = {
         "EpochFinished",
         "Event",
         "RunInfo",
+        "StudyInfo",
+        "TrialInfo",
+    ),
+    "flat": (
+        "flat_figures",
+        "flat_options",
     ),
     "protocols": (
         "Autoencoder",

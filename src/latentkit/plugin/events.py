@@ -9,7 +9,56 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from latentkit.plugin.options import SearchDomain
+
+
+@dataclass(frozen=True)
+class StudyInfo:
+    """What a plugin is told of a study.
+
+    Args:
+        name: of the study.
+        path: its folder on this machine.
+        identity: SHA-256 of all that decides its trials: the same on every machine that works on
+            the study.
+        trials: how many finished trials it shall have.
+        objectives: what they are called.
+        directions: of each objective, ``"minimize"`` or ``"maximize"``.
+        space: where is searched, by ``"part.option"``.
+        tuner: the tuner's name and options.
+        config: the configuration over which a trial's options are laid.
+        storage: URL without password of a database that machines share; empty where the trials
+            lie in the study's folder.
+    """
+
+    name: str
+    path: Path
+    identity: str
+    trials: int
+    objectives: tuple[str, ...]
+    directions: tuple[str, ...]
+    space: Mapping[str, SearchDomain]
+    tuner: Mapping[str, Any]
+    config: Mapping[str, Any]
+    storage: str = ""
+
+
+@dataclass(frozen=True)
+class TrialInfo:
+    """Which trial of a study a run is.
+
+    Args:
+        study: the study.
+        number: of the trial, from 0.
+        params: what the tuner chose, by ``"part.option"``.
+    """
+
+    study: StudyInfo
+    number: int
+    params: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -21,12 +70,18 @@ class RunInfo:
         path: the run's folder.
         config: the resolved configuration, as in ``config.toml``.
         resumed: whether the run goes on from an earlier process.
+        trial: the trial of a study that it is; None for a run on its own.
+        config_sha256: of the configuration without its embeddings: what makes the trained model.
+        versions: of Python and of the packages that the run began with, by name.
     """
 
     id: str
     path: Path
     config: Mapping[str, Any]
     resumed: bool = False
+    trial: TrialInfo | None = None
+    config_sha256: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

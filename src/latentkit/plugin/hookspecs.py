@@ -1,4 +1,4 @@
-"""The hooks a plugin may implement: five that offer parts, three that watch a run.
+"""The hooks a plugin may implement: five that offer parts, five that watch runs and studies.
 
 A plugin is an importable module named in the entry-point group ``latentkit.plugins``. It states
 the version of this contract that it was written for and implements any of the hooks below::
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from latentkit.plugin.events import EpochFinished, RunInfo
+    from latentkit.plugin.events import EpochFinished, RunInfo, StudyInfo
     from latentkit.plugin.specs import (
         CorruptionSpec,
         DatasetSpec,
@@ -133,7 +133,8 @@ def latentkit_run_started(run: RunInfo) -> None:
     """Be told that a run begins or is resumed.
 
     Args:
-        run: its id, folder, resolved configuration, and whether it is resumed.
+        run: its id, folder, resolved configuration, whether it is resumed, and of which study it
+            is a trial, if it is one.
 
     Example::
 
@@ -163,17 +164,65 @@ def latentkit_epoch_finished(run: RunInfo, epoch: EpochFinished) -> None:
 
 
 @hookspec
-def latentkit_run_finished(run: RunInfo, status: str, summary: Mapping[str, Any]) -> None:
-    """Be told how a run ended.
+def latentkit_run_finished(
+    run: RunInfo, status: str, summary: Mapping[str, Any], error: str
+) -> None:
+    """Be told how a run ended; not where its process was killed.
+
+    A run may end more than once: interrupted and then resumed, or finished and then given one more
+    map. Where it has a report, it is ``run.path / "report.html"``, and its pictures are
+    ``run.path / "figures"``, those of maps ``map-*.png``.
 
     Args:
         run: the run.
         status: ``"finished"``, ``"interrupted"``, ``"failed"``, or ``"pruned"`` by a tuner.
         summary: the figures that ``latentkit run --json`` prints; empty unless finished.
+        error: why it failed or was pruned, in a line; else empty.
 
     Example::
 
         @hookimpl
-        def latentkit_run_finished(run, status, summary):
-            notify_me(f"{run.id}: {status}")
+        def latentkit_run_finished(run, status, summary, error):
+            notify_me(f"{run.id}: {status} {error}")
+    """
+
+
+@hookspec
+def latentkit_study_started(study: StudyInfo) -> None:
+    """Be told that a study begins or is gone on with, before any of its trials is.
+
+    Each trial is a run, and is told of by the hooks of runs, in the process that works on it: this
+    one, or a worker's. A machine that joins a study is told so too.
+
+    Args:
+        study: its name, folder, what is searched and for what.
+
+    Example::
+
+        @hookimpl
+        def latentkit_study_started(study):
+            print("started", study.name, "for", ", ".join(study.objectives))
+    """
+
+
+@hookspec
+def latentkit_study_finished(
+    study: StudyInfo, status: str, summary: Mapping[str, Any], error: str
+) -> None:
+    """Be told how work on a study ended; its page is ``study.path / "report.html"`` then.
+
+    Args:
+        study: the study.
+        status: ``"finished"``, ``"interrupted"`` or ``"failed"``.
+        summary: ``"trials"``, how many are in which state; ``"best_trial"``, its number, and
+            ``"best_values"``, by objective, ``"best_params"``, ``"best_run"``, the path of its
+            run where it is on this machine. Empty unless finished; only the first where no trial
+            completed.
+        error: why it failed, in a line; else empty.
+
+    Example::
+
+        @hookimpl
+        def latentkit_study_finished(study, status, summary, error):
+            notify_me(f"{study.name}: {status}, best {summary.get('best_values')} {error}")
     """

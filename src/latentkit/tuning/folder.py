@@ -19,6 +19,7 @@ from latentkit.tuning.space import space_as_json, space_from_json, within
 STUDY = "study.json"
 DATABASE = "study.db"
 BEST_CONFIG = "best.toml"
+RUNS = "runs"
 REPORT = "report.html"
 _SCHEMA = 1
 
@@ -169,7 +170,7 @@ class StudyFolder:
     @property
     def runs(self) -> Path:
         """The folder of the trials' runs."""
-        return self.path / "runs"
+        return self.path / RUNS
 
     def run_of(self, number: int) -> Path:
         """Return the folder of a trial's run."""

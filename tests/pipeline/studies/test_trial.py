@@ -6,8 +6,7 @@ import pytest
 
 from latentkit.config import build_config, choose_part
 from latentkit.errors import StorageError, StudyError, UserError
-from latentkit.pipeline.context import ImageShelf
-from latentkit.pipeline.studies.measure import OBJECTIVE
+from latentkit.pipeline.context import OBJECTIVE, ImageShelf
 from latentkit.pipeline.studies.search import Search, prepared
 from latentkit.plugin import SearchChoice, SearchRange
 from latentkit.plugin.events import EpochFinished, TrialFinished, TrialReported, ignore

@@ -25,13 +25,12 @@ from latentkit.evaluation.fidelity import Fidelity, fidelity
 from latentkit.evaluation.inference import encode, reconstruction
 from latentkit.evaluation.likelihood import LikelihoodCard, likelihood_card
 from latentkit.evaluation.probes import knn_probe, linear_probe
-from latentkit.pipeline.context import DATA, HISTORY, MODEL, RunContext, Workshop
+from latentkit.pipeline.context import DATA, HISTORY, MODEL, OBJECTIVE, RunContext, Workshop
 from latentkit.pipeline.stages import Stage
 from latentkit.plugin.protocols import Generative
 from latentkit.plugin.seeds import stream_seed
 from latentkit.tuning.goals import Goal
 
-OBJECTIVE = "objective.json"
 _STAGE = "objective"
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from latentkit.config import RunConfig, build_config
 from latentkit.errors import LockedError, StorageError, UserError, describe_error
-from latentkit.pipeline.context import HISTORY, ImageShelf
+from latentkit.pipeline.context import HISTORY, OBJECTIVE, ImageShelf
 from latentkit.pipeline.run import Place, resume_run, start_run
 from latentkit.pipeline.stages import Stage
 from latentkit.pipeline.stored import stored_config
-from latentkit.pipeline.studies.measure import OBJECTIVE, objective_stage
+from latentkit.pipeline.studies.measure import objective_stage
 from latentkit.pipeline.work import training_plan
 from latentkit.plugin.events import (
     EpochFinished,

@@ -1,0 +1,1 @@
+"""Follows runs and studies of latentkit in MLflow."""

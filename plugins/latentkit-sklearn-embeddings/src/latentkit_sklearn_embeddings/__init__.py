@@ -1,0 +1,1 @@
+"""More of scikit-learn's maps as embeddings of latentkit."""

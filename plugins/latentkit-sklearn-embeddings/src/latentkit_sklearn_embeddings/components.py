@@ -1,0 +1,173 @@
+"""Maps by a few components or factors, which place new points too.
+
+``fast-ica``: A. Hyvärinen, E. Oja, Neural Networks 13 (2000). ``nmf``: D. Lee, H. Seung, Nature 401
+(1999); A. Cichocki, A. Phan (2009). ``factor-analysis``: D. Barber, Bayesian Reasoning and Machine
+Learning, chapter 21.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import NMF, PCA, FactorAnalysis, FastICA
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from latentkit.errors import UserError
+from latentkit.plugin import Embedding, ResourceEstimate
+from latentkit_sklearn_embeddings.options import (
+    FactorAnalysisOptions,
+    FastIcaOptions,
+    MapOptions,
+    NmfOptions,
+)
+from latentkit_sklearn_embeddings.vectors import Vectors, finite, fitting, like, mappable
+
+
+class Components:
+    """An estimator of scikit-learn with a map's checks and facts.
+
+    Args:
+        name: of the embedding, for messages.
+        options: of the embedding.
+        estimator: scikit-learn's.
+    """
+
+    def __init__(self, name: str, options: MapOptions, estimator: Any) -> None:
+        self.name = name
+        self.options = options
+        self.facts_: dict[str, Any] = {}
+        self._estimator = estimator
+        self._dimensions = 0
+
+    def fit_transform(self, vectors: NDArray[np.floating[Any]]) -> Vectors:
+        """Map vectors (N, D) to coordinates (N, n_components).
+
+        Raises:
+            UserError: vectors that cannot be mapped.
+        """
+        points = self._fit_shift(
+            mappable(vectors, self.name, self.options.n_components, self.options.n_components + 1)
+        )
+        with fitting(self.name, "the latents may have fewer dimensions than it looks for") as said:
+            coordinates: Vectors = self._estimator.fit_transform(points)
+        self._dimensions = points.shape[1]
+        converged = not any("converge" in line for line in said)
+        self.facts_ = {"steps": int(self._last.n_iter_), "converged": converged}
+        return coordinates
+
+    def transform(self, vectors: NDArray[np.floating[Any]]) -> Vectors:
+        """Map new vectors (M, D).
+
+        Raises:
+            UserError: the map is not fitted, or the vectors are not like those of the fit.
+        """
+        points = like(vectors, self.name, self._dimensions)
+        if not len(points):
+            return np.empty((0, self.options.n_components))
+        with fitting(self.name, "the vectors are too far from those of the fit"):
+            coordinates: Vectors = self._estimator.transform(self._shifted(points))
+        return coordinates
+
+    def estimate(self, n: int, d: int) -> ResourceEstimate:
+        """Return memory and time for ``n`` vectors of ``d`` dimensions."""
+        size = self.options.n_components
+        return ResourceEstimate(
+            bytes=n * (48 * d + 64 * size) + 64 * d * d,
+            seconds=0.05 + 2e-6 * n * size + 5e-9 * n * d * d / (1 + d / 64),
+        )
+
+    @property
+    def _last(self) -> Any:
+        return self._estimator[-1] if isinstance(self._estimator, Pipeline) else self._estimator
+
+    def _fit_shift(self, points: Vectors) -> Vectors:
+        return points
+
+    def _shifted(self, points: Vectors) -> Vectors:
+        return points
+
+
+class InvertibleComponents(Components):
+    """Components whose coordinates can be taken back."""
+
+    def inverse_transform(self, coordinates: NDArray[np.floating[Any]]) -> Vectors:
+        """Return the vectors (M, D) of coordinates (M, n_components).
+
+        Raises:
+            UserError: the map is not fitted, or the coordinates are not its.
+        """
+        if not self._dimensions:
+            raise UserError(f"embedding {self.name!r}: fit it before coordinates are taken back")
+        given = finite(coordinates, self.name)
+        if given.shape[1] != self.options.n_components:
+            raise UserError(
+                f"embedding {self.name!r}: the coordinates have {given.shape[1]} dimensions, the "
+                f"map has {self.options.n_components}"
+            )
+        vectors: Vectors = self._estimator.inverse_transform(given)
+        return vectors
+
+
+class NonNegative(InvertibleComponents):
+    """NMF of vectors whose least value of each dimension in the fit is taken as 0.
+
+    Latents have signs and NMF knows none. A new vector below that least is raised to it.
+    """
+
+    _least: Vectors
+
+    def inverse_transform(self, coordinates: NDArray[np.floating[Any]]) -> Vectors:
+        """Return the vectors (M, D) of coordinates (M, n_components), shifted back."""
+        return super().inverse_transform(coordinates) + self._least
+
+    def _fit_shift(self, points: Vectors) -> Vectors:
+        self._least = points.min(axis=0)
+        return self._shifted(points)
+
+    def _shifted(self, points: Vectors) -> Vectors:
+        return np.maximum(points - self._least, 0)
+
+
+def build_fast_ica(options: FastIcaOptions, random_state: int) -> Embedding:
+    """Return the ``fast-ica`` estimator."""
+    # FastICA's own whitening fails where the first dimension is constant: it takes signs from it.
+    whitened = PCA(options.n_components, whiten=True, svd_solver="full")
+    turned = FastICA(
+        algorithm=options.algorithm,
+        fun=options.fun,
+        max_iter=options.max_iter,
+        tol=options.tol,
+        whiten=False,
+        random_state=random_state,
+    )
+    return InvertibleComponents("fast-ica", options, make_pipeline(whitened, turned))
+
+
+def build_nmf(options: NmfOptions, random_state: int) -> Embedding:
+    """Return the ``nmf`` estimator."""
+    estimator = NMF(
+        options.n_components,
+        init=options.init,
+        solver="cd" if options.beta_loss == "frobenius" else "mu",
+        beta_loss=options.beta_loss,
+        alpha_W=options.alpha,
+        l1_ratio=options.l1_ratio,
+        max_iter=options.max_iter,
+        tol=options.tol,
+        random_state=random_state,
+    )
+    return NonNegative("nmf", options, estimator)
+
+
+def build_factor_analysis(options: FactorAnalysisOptions, random_state: int) -> Embedding:
+    """Return the ``factor-analysis`` estimator; nothing in it is random."""
+    estimator = FactorAnalysis(
+        options.n_components,
+        svd_method="lapack",
+        rotation=None if options.rotation == "none" else options.rotation,
+        max_iter=options.max_iter,
+        tol=options.tol,
+    )
+    return Components("factor-analysis", options, estimator)

@@ -1,0 +1,145 @@
+"""Maps of the distances of all pairs: memory grows with the square of the number of vectors.
+
+``mds``: SMACOF, I. Borg, P. Groenen, Modern Multidimensional Scaling (2005). ``classical-mds``:
+W. Torgerson, Psychometrika 17 (1952).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.linalg import eigsh
+from sklearn.decomposition import PCA
+from sklearn.manifold import smacof
+from sklearn.metrics import pairwise_distances
+
+from latentkit.errors import UserError
+from latentkit.plugin import Embedding, ResourceEstimate
+from latentkit_sklearn_embeddings.options import ClassicalMdsOptions, MdsOptions
+from latentkit_sklearn_embeddings.vectors import Vectors, fitting, mappable
+
+# Bytes: the float64 arrays of all pairs that live at once in scikit-learn 1.9's `smacof`
+# (distances, disparities, ratio, its negative, two temporaries of the stress; more for the
+# isotonic regression), rounded up. Seconds: of a few passes over these, a rough guess.
+# tests/benchmarks/sklearn_maps.py prints both beside what is measured.
+_BYTES_PER_PAIR_OF_MDS = 56
+_BYTES_PER_PAIR_OF_ORDER = 160
+_BYTES_PER_PAIR_OF_CLASSICAL = 32
+_SECONDS_PER_PAIR_AND_STEP = 2.5e-8
+_USUAL_STEPS = 100
+
+
+class Mds:
+    """Multidimensional scaling.
+
+    Args:
+        options: of ``mds``.
+        random_state: its seed.
+    """
+
+    def __init__(self, options: MdsOptions, random_state: int) -> None:
+        self.options = options
+        self.random_state = random_state
+        self.facts_: dict[str, Any] = {}
+
+    def fit_transform(self, vectors: NDArray[np.floating[Any]]) -> Vectors:
+        """Map vectors (N, D) to coordinates (N, n_components).
+
+        Raises:
+            UserError: vectors that cannot be mapped.
+        """
+        options = self.options
+        points = mappable(vectors, "mds", options.n_components, 3)
+        start = None
+        if options.init == "classical":  # of Euclidean distances these are the principal components
+            start = PCA(options.n_components, svd_solver="full").fit_transform(points)
+        with fitting("mds", "try mds.init=random"):
+            coordinates, stress, steps = smacof(
+                pairwise_distances(points),
+                metric=options.metric,
+                n_components=options.n_components,
+                init=start,
+                n_init=1 if start is not None else options.n_init,
+                max_iter=options.max_iter,
+                eps=options.eps,
+                random_state=self.random_state,
+                normalized_stress=not options.metric,
+                return_n_iter=True,
+            )
+        kind = "stress" if options.metric else "normalised_stress"
+        self.facts_ = {kind: float(stress), "steps": int(steps)}
+        found: Vectors = coordinates
+        return found
+
+    def estimate(self, n: int, d: int) -> ResourceEstimate:
+        """Return memory and time for ``n`` vectors of ``d`` dimensions."""
+        options = self.options
+        starts = 1 if options.init == "classical" else options.n_init
+        steps = min(_USUAL_STEPS, options.max_iter) * starts
+        per_pair = _BYTES_PER_PAIR_OF_MDS if options.metric else _BYTES_PER_PAIR_OF_ORDER
+        slower = 1 if options.metric else 10
+        return ResourceEstimate(
+            bytes=per_pair * n * n + 16 * n * d,
+            seconds=0.01 + slower * _SECONDS_PER_PAIR_AND_STEP * steps * n * n,
+        )
+
+
+class ClassicalMds:
+    """Classical scaling: the greatest eigenvectors of the centred squared distances.
+
+    Args:
+        options: of ``classical-mds``.
+        random_state: where the search for eigenvectors starts.
+    """
+
+    def __init__(self, options: ClassicalMdsOptions, random_state: int) -> None:
+        self.options = options
+        self.random_state = random_state
+        self.facts_: dict[str, Any] = {}
+
+    def fit_transform(self, vectors: NDArray[np.floating[Any]]) -> Vectors:
+        """Map vectors (N, D) to coordinates (N, n_components).
+
+        Raises:
+            UserError: vectors that cannot be mapped.
+        """
+        size = self.options.n_components
+        points = mappable(vectors, "classical-mds", size, size + 2)
+        squares = pairwise_distances(points, metric=self.options.metric) ** 2
+        means = squares.mean(axis=0)
+        squares -= means
+        squares -= means[:, None] - means.mean()
+        squares *= -0.5
+        start = np.random.default_rng(self.random_state).normal(size=len(points))
+        with fitting("classical-mds", "choose another classical-mds.metric"):
+            values, axes = eigsh(squares, k=size, which="LA", v0=start)
+        order = np.argsort(values)[::-1]
+        values, axes = values[order], axes[:, order]
+        if values[0] <= 0:
+            raise UserError(
+                "embedding 'classical-mds': no two vectors are apart by this distance: choose "
+                "another classical-mds.metric"
+            )
+        axes *= np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(size)])
+        self.facts_ = {"eigenvalues": [float(value) for value in values]}
+        coordinates: Vectors = axes * np.sqrt(np.maximum(values, 0))
+        return coordinates
+
+    def estimate(self, n: int, d: int) -> ResourceEstimate:
+        """Return memory and time for ``n`` vectors of ``d`` dimensions."""
+        return ResourceEstimate(
+            bytes=_BYTES_PER_PAIR_OF_CLASSICAL * n * n + 16 * n * d,
+            seconds=0.01 + (6e-8 + 1e-9 * d) * n * n,
+        )
+
+
+def build_mds(options: MdsOptions, random_state: int) -> Embedding:
+    """Return the ``mds`` estimator."""
+    return Mds(options, random_state)
+
+
+def build_classical_mds(options: ClassicalMdsOptions, random_state: int) -> Embedding:
+    """Return the ``classical-mds`` estimator."""
+    return ClassicalMds(options, random_state)

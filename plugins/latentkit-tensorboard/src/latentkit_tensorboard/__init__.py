@@ -1,0 +1,1 @@
+"""Event files of latentkit's runs for TensorBoard."""
