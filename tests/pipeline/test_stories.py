@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import unescape
 
 import pytest
 from click.testing import CliRunner
@@ -80,7 +81,7 @@ def test_commands_texts_and_rows_stand_as_they_are(root):
 
 def test_the_page_loads_and_runs_nothing(root):
     source = page(root, figures=["first/loss"])
-    assert "default-src 'none'" in source
+    assert "default-src 'none'" in unescape(source)
     assert set(re.findall(r'\bsrc="([a-z]+:[a-z]+)', source)) == {"data:image"}
     assert "<script" not in source
     assert "http://" not in source
