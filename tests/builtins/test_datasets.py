@@ -39,3 +39,15 @@ def test_a_torchvision_that_does_not_fit_says_so(monkeypatch, tmp_path):
         BrokenEnvironmentError, match=r"torchvision cannot be imported beside torch"
     ):
         lk.dataset("fashion-mnist", data=tmp_path)
+
+
+def test_the_first_images_alone_keep_their_rows(fashion_mnist_dir):
+    chosen = {"data": fashion_mnist_dir, "n_train": 100}
+    few = lk.dataset("fashion-mnist", "train", **chosen)
+    everything = lk.dataset("fashion-mnist", "train", data=fashion_mnist_dir)
+    assert len(few) == 100
+    assert np.array_equal(few.images, everything.images[:100])
+    assert np.array_equal(few.labels, everything.labels[:100])
+    assert few.checksum == everything.checksum
+    assert few.digest() != everything.digest()
+    assert len(lk.dataset("fashion-mnist", "test", **chosen)) == 10_000

@@ -2,10 +2,13 @@
 
 import json
 import re
+from html import unescape
 
 import pytest
+from click.testing import CliRunner
 
 import latentkit as lk
+from latentkit.cli.main import cli
 from latentkit.errors import IntegrityError, UserError
 
 SMALL = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
@@ -42,11 +45,7 @@ def test_titles_name_the_run_where_a_chapter_has_several(root):
     assert "<h3>second: loss over epochs</h3>" in source
 
 
-def test_what_is_explored_later_can_be_shown(root, monkeypatch):
-    from click.testing import CliRunner
-
-    from latentkit.cli.main import cli
-
+def test_what_is_explored_later_can_be_shown(root):
     done = CliRunner().invoke(cli, ["explore", str(root / "second"), "traversal", "--steps", "3"])
     assert done.exit_code == 0
     assert "<h3>Along each dimension</h3>" in page(root, figures=["second/explore-traversal"])
@@ -82,7 +81,7 @@ def test_commands_texts_and_rows_stand_as_they_are(root):
 
 def test_the_page_loads_and_runs_nothing(root):
     source = page(root, figures=["first/loss"])
-    assert "default-src 'none'" in source
+    assert "default-src 'none'" in unescape(source)
     assert set(re.findall(r'\bsrc="([a-z]+:[a-z]+)', source)) == {"data:image"}
     assert "<script" not in source
     assert "http://" not in source
@@ -124,7 +123,7 @@ def test_a_changed_picture_is_noticed(root):
         path.write_bytes(before)
 
 
-def test_a_study_and_its_trials_are_sources_too(tmp_path, monkeypatch):
+def test_a_study_and_its_trials_are_sources_too(tmp_path):
     record = {
         "title": "Study s",
         "sections": [
@@ -143,10 +142,6 @@ def test_a_study_and_its_trials_are_sources_too(tmp_path, monkeypatch):
 
 
 def test_the_command_writes_the_page_beside_the_runs(root, tmp_path):
-    from click.testing import CliRunner
-
-    from latentkit.cli.main import cli
-
     story = tmp_path / "tale.toml"
     story.write_text('title = "T"\n[[chapter]]\ntitle = "C"\nfigures = ["first/loss"]\n')
     done = CliRunner().invoke(cli, ["page", str(story), "--root", str(root)])
