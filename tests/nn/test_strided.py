@@ -90,3 +90,37 @@ def test_autocast_is_left_to_torch():
         enlarged = fast(torch.randn(2, 3, 4, 4))
         assert enlarged.dtype == plain(torch.randn(2, 3, 4, 4)).dtype == torch.bfloat16
     enlarged.sum().backward()
+
+
+@pytest.mark.parametrize("channels_in", [1, 2])
+@pytest.mark.parametrize("padding", [0, 1, (1, 0)])
+def test_a_convolutions_gradients_are_those_of_finite_differences(channels_in, padding):
+    fast = FastConvolution(channels_in, 2, 3, 2, padding).double()
+    x = torch.randn(1, channels_in, 5, 4, dtype=torch.float64, requires_grad=True)
+
+    def convolve(x, weight, bias):
+        return torch.func.functional_call(fast, {"weight": weight, "bias": bias}, (x,))
+
+    assert torch.autograd.gradcheck(convolve, (x, fast.weight, fast.bias))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_images_of_one_channel_that_need_no_gradient_train_the_weights_of_torch(layout):
+    plain = nn.Conv2d(1, 8, 3, 2, 1).to(memory_format=layout)
+    fast = FastConvolution(1, 8, 3, 2, 1).to(memory_format=layout)
+    fast.load_state_dict(plain.state_dict())
+    images = torch.rand(16, 1, 28, 28).to(memory_format=layout)
+    for layer in (plain, fast):
+        layer(images).sin().mean().backward()
+    for ours, theirs in zip(fast.parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(ours.grad, theirs.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("channels_in", "channels_out", "side"), [(32, 16, 3), (16, 8, 7), (8, 1, 14)]
+)
+def test_float32_results_are_those_of_torch_and_repeat_to_the_bit(channels_in, channels_out, side):
+    plain, fast = both(channels_in, channels_out, torch.float32)
+    x = torch.randn(32, channels_in, side, side)
+    assert torch.allclose(fast(x), plain(x), rtol=1e-4, atol=1e-5)
+    assert torch.equal(fast(x), fast(x))

@@ -1,3 +1,7 @@
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -55,3 +59,28 @@ def test_repeatable_puts_back_what_was_set():
     assert torch.equal(torch.get_rng_state(), before[1])
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.utils.deterministic.fill_uninitialized_memory
+
+
+_FAULTS = """
+import resource, torch
+from latentkit.training.device import keep_freed_memory
+torch.set_num_threads(1)
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        tensors = [torch.zeros(450_000) for _ in range(12)]
+        del tensors
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+first = faults()
+keep_freed_memory()
+faults()
+print(first, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators, other rules")
+def test_memory_of_a_step_is_not_asked_for_anew_in_the_next():
+    # A fresh process: what this one has freed before would have raised the limits already.
+    shown = subprocess.run([sys.executable, "-c", _FAULTS], capture_output=True, text=True)
+    before, after = map(int, shown.stdout.split())
+    assert after < before / 10, shown.stderr

@@ -1,14 +1,14 @@
 """Convolutions of width 3 and stride 2, and their transposes, in faster steps of training on a CPU.
 
 PyTorch enlarges a feature map (the forward pass of a transposed convolution, and the input's
-gradient of a convolution) several times slower on a CPU than it convolves. Each of the four
-sub-pixels of the result sees at most 2x2 pixels of the input, so one 2x2 convolution to four times
-the channels, rearranged, gives the same numbers. All else is PyTorch's own, which is fast.
+gradient of a convolution) several times slower on a CPU than it convolves. One matrix product gives
+what each pixel adds to the nine around it; these are then summed where they meet. All else is
+PyTorch's own, which is fast, save for images of one channel.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -18,21 +18,16 @@ from torch.nn import functional
 
 Size = tuple[int, int]
 
-_NONE = 9  # of a kernel's nine weights
-_TAPS = {0: ((2, _NONE), (0, 1)), 1: ((1, 2), (_NONE, 0))}
-"""By padding: which of a kernel's three rows each of two input rows gives an even and an odd row.
-
-With output row o = 2 i - padding + k, input row i and kernel row k.
-"""
-
 
 class FastConvolution(nn.Conv2d):
     """``nn.Conv2d`` with a faster step of training; weights and results are the same."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the feature maps of (B, C_in, H, W)."""
-        if self.training and x.requires_grad and _applies(self, x):
+        if self.training and _applies(self, x):
             padding: Any = self.padding
+            if not x.requires_grad:
+                return _convolve(x, self.weight, self.bias, padding)
             return _Convolution.apply(x, self.weight, self.bias, padding)  # type: ignore[no-any-return]
         return super().forward(x)
 
@@ -61,7 +56,7 @@ def _applies(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> bool:
         and layer.stride == (2, 2)
         and layer.dilation == (1, 1)
         and layer.groups == 1
-        and all(pad in _TAPS for pad in layer.padding)
+        and all(pad in (0, 1) for pad in layer.padding)
     )
 
 
@@ -70,7 +65,7 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: Size) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.has_bias, ctx.padding = bias is not None, padding
-        return functional.conv2d(x, weight, bias, 2, padding)
+        return _convolve(x, weight, bias, padding)
 
     @staticmethod
     @once_differentiable
@@ -99,7 +94,7 @@ class _Transposed(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         given = None
         if ctx.needs_input_grad[0]:
-            given = functional.conv2d(grad, weight, None, 2, ctx.padding)
+            given = _convolve(grad, weight, None, ctx.padding)
         wanted = [False, ctx.needs_input_grad[1], ctx.has_bias and ctx.needs_input_grad[2]]
         extra = [
             side - (2 * small + 1 - 2 * pad)
@@ -126,48 +121,54 @@ def _backward(
     return found
 
 
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Size) -> Tensor:
+    """Return the convolution (B, C_out, H', W') of (B, C_in, H, W)."""
+    if x.shape[1] > 1:
+        return functional.conv2d(x, weight, bias, 2, padding)
+    # One channel may be called first or last; PyTorch's kernel is twice as fast where it is first.
+    maps = functional.conv2d(x[:, 0].unsqueeze(1), weight[:, 0].unsqueeze(1), bias, 2, padding)
+    return maps.contiguous(memory_format=torch.channels_last)
+
+
 def _enlarge(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Size, size: Size) -> Tensor:
     """Return the transposed convolution (B, C_out, *size) of (B, C_in, H, W)."""
-    channels, count = weight.shape[1], len(x)
-    pads: list[int] = []
-    for axis in (1, 0):
-        front = 1 - padding[axis]
-        pads += [front, -(-size[axis] // 2) + 1 - x.shape[2 + axis] - front]
-    biases = None if bias is None else bias.repeat(4)
-    maps = functional.conv2d(functional.pad(x, pads), _sub_pixel(weight, padding), biases)
-    height, width = maps.shape[2:]
-    # Sub-pixels come before channels, so that what is moved lies together in memory.
-    parts = maps.permute(0, 2, 3, 1).reshape(count, height, width, 2, 2 * channels)
-    whole = torch.empty(
-        (count, channels, 2 * height, 2 * width),
-        dtype=x.dtype,
-        memory_format=torch.channels_last,
-    )
-    rows = whole.permute(0, 2, 3, 1).view(count, height, 2, width, 2 * channels)
-    rows.copy_(parts.transpose(2, 3))
-    if tuple(whole.shape[2:]) == size:
-        return whole
+    channels_in, channels = weight.shape[:2]
+    count, height, width = len(x), *x.shape[2:]
+    pixels = x.permute(0, 2, 3, 1).reshape(-1, channels_in)
+    kernels = weight.permute(0, 2, 3, 1).reshape(channels_in, 9 * channels)
+    rows, starts = _meeting(count, (height, width), padding, size)
+    given = (pixels @ kernels).view(-1, channels)
+    maps = torch.embedding_bag(given, rows, starts)[0].view(count, *size, channels)
+    if bias is not None:
+        maps += bias
     # No view: what a function of its own returns may be changed in place by what follows.
-    return whole[:, :, : size[0], : size[1]].clone(memory_format=torch.channels_last)
+    whole = maps.new_empty(0)
+    shape = (count, channels, *size)
+    return whole.set_(maps.untyped_storage(), 0, shape, maps.permute(0, 3, 1, 2).stride())
 
 
-def _sub_pixel(weight: Tensor, padding: Size) -> Tensor:
-    """Return the 2x2 kernels (4 C_out, C_in, 2, 2) of a 3x3 weight (C_in, C_out, 3, 3)."""
-    channels_in, channels_out = weight.shape[:2]
-    weights = functional.pad(weight.reshape(channels_in, channels_out, 9), (0, 1))
-    chosen = weights.index_select(2, _places(padding)).view(channels_in, channels_out, 2, 2, 2, 2)
-    kernels = chosen.permute(2, 3, 1, 4, 5, 0).reshape(4 * channels_out, 2, 2, channels_in)
-    return kernels.permute(0, 3, 1, 2)  # channels last
+@lru_cache(maxsize=32)
+def _meeting(count: int, small: Size, padding: Size, size: Size) -> tuple[Tensor, Tensor]:
+    """Return what is summed for each pixel of ``count`` enlarged maps.
 
+    Input pixel i and kernel place k meet at 2 i + k - padding.
 
-@cache
-def _places(padding: Size) -> Tensor:
-    """Return where in nine weights and a zero each weight of the four 2x2 kernels lies: (16,)."""
-    places = [
-        _NONE if _NONE in (k_y, k_x) else 3 * k_y + k_x
-        for row in (0, 1)
-        for column in (0, 1)
-        for k_y in (taps[row] for taps in _TAPS[padding[0]])
-        for k_x in (taps[column] for taps in _TAPS[padding[1]])
-    ]
-    return torch.tensor(places)
+    Returns:
+        Rows of (count, *small, 3, 3) as one list, those of a pixel together; and where in the list
+        each pixel's begin.
+    """
+    y, x = (
+        2 * torch.arange(n)[:, None] + torch.arange(3) - pad
+        for n, pad in zip(small, padding, strict=True)
+    )
+    y, x = y[:, None, :, None], x[None, :, None, :]
+    inside = (y >= 0) & (y < size[0]) & (x >= 0) & (x < size[1])
+    pixel = (y * size[1] + x)[inside]
+    rows = inside.flatten().nonzero()[:, 0][pixel.argsort(stable=True)]
+    counts = torch.bincount(pixel, minlength=size[0] * size[1])
+    starts = counts.cumsum(0) - counts
+    image = torch.arange(count)[:, None]
+    return (
+        (rows + image * inside.numel()).flatten().int(),
+        (starts + image * len(rows)).flatten().int(),
+    )

@@ -16,6 +16,8 @@ from latentkit.training.uncompiled import without_compiler
 
 Precision = Literal["float32", "bfloat16"]
 
+_LARGEST_BLOCK = 32 * 2**20 - 2**16  # bytes; glibc's DEFAULT_MMAP_THRESHOLD_MAX, less its header
+
 
 def resolve_device(wanted: Device) -> torch.device:
     """Return the device that is meant; ``auto`` takes CUDA, then MPS, then the CPU.
@@ -83,8 +85,8 @@ def usable_cpus() -> int:
 def repeatable(device: torch.device, threads: int) -> Iterator[None]:
     """Compute with ``threads`` threads and repeatable algorithms.
 
-    What was set before, torch's random state included, is put back at the end. torch's compiler is
-    not imported, see `without_compiler`.
+    What was set before, torch's random state included, is put back at the end, save for what
+    `keep_freed_memory` does. torch's compiler is not imported, see `without_compiler`.
 
     Sums depend on the number of threads, so it belongs to what makes two runs equal.
     """
@@ -103,6 +105,8 @@ def repeatable(device: torch.device, threads: int) -> Iterator[None]:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     # use_deterministic_algorithms sets the same, and imports torch's compiler: seconds.
     torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")
+    if device.type == "cpu":
+        keep_freed_memory()
     try:
         with without_compiler():
             yield
@@ -112,3 +116,14 @@ def repeatable(device: torch.device, threads: int) -> Iterator[None]:
         torch.set_deterministic_debug_mode(before[1])
         torch.backends.cudnn.benchmark = before[2]
         torch.utils.deterministic.fill_uninitialized_memory = before[3]  # type: ignore[attr-defined]
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep the memory that a step frees, for the next step.
+
+    glibc gives large blocks and the free top of its heap back to the system, which then has to
+    clear every page of each step's tensors anew. Its limits (mallopt(3), M_MMAP_THRESHOLD) rise
+    with the largest block that was ever freed, up to 32 MiB; then up to 64 MiB are kept. So one
+    such block is freed. It is never written to, and elsewhere it is without effect.
+    """
+    torch.empty(_LARGEST_BLOCK, dtype=torch.uint8)  # freed at once
