@@ -42,6 +42,25 @@ class LatentEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         model_: the trained ``torch.nn.Module``.
         history_: one record an epoch.
         image_shape_: channels, height, width.
+
+    Raises:
+        UserError: from `fit` and `transform`, where images have another shape or range, or an
+            option is unknown.
+
+    Example:
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn.pipeline import make_pipeline
+        >>> import latentkit as lk
+        >>> images = lk.dataset("digits", "test")
+        >>> encoder = lk.LatentEncoder(latent_dim=4, epochs=1)
+        >>> encoder.fit_transform(images.images).shape
+        (360, 4)
+        >>> rebuilt = encoder.inverse_transform(encoder.transform(images.images))
+        >>> rebuilt.shape, bool(0 <= rebuilt.min() <= rebuilt.max() <= 1)
+        ((360, 1, 8, 8), True)
+        >>> classifier = make_pipeline(encoder, LogisticRegression())
+        >>> classifier.fit(images.images, images.labels).predict(images.images).shape
+        (360,)
     """
 
     def __init__(
@@ -68,6 +87,9 @@ class LatentEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             X: (N, H, W) or (N, C, H, W); uint8, or float in [0, 1], which is kept in 8 bits.
             y: ignored.
+
+        Returns:
+            The encoder itself.
 
         Raises:
             UserError: the images have another shape or range.
@@ -119,7 +141,12 @@ class LatentEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
-        """Return the latents (N, latent_dim) of images as in `fit`."""
+        """Return the latents (N, latent_dim) of images as in `fit`.
+
+        Raises:
+            UserError: the images have another shape or range than those of `fit`.
+            sklearn.exceptions.NotFittedError: `fit` was not called.
+        """
         check_is_fitted(self)
         images = as_images(X)
         if images.shape[1:] != self.image_shape_:
@@ -130,7 +157,11 @@ class LatentEncoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return encode(self.model_, DeviceImages(images, self._device()))
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
-        """Return the images (N, C, H, W) in [0, 1] of latents (N, latent_dim)."""
+        """Return the images (N, C, H, W) in [0, 1] of latents (N, latent_dim).
+
+        Raises:
+            sklearn.exceptions.NotFittedError: `fit` was not called.
+        """
         check_is_fitted(self)
         return decode(self.model_, np.asarray(X, dtype=np.float32), self._device())
 

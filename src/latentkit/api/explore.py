@@ -1,10 +1,12 @@
 """The latent space of a run as arrays: walks through it, samples, neighbours.
 
-    import latentkit as lk
-
-    run = lk.open("last")
-    lk.explore.traversals(run).images             # (M, S, C, H, W)
-    lk.explore.interpolate(run, 0, "class:7", way="graph").images
+Example:
+    >>> import latentkit as lk
+    >>> run = lk.open("last")
+    >>> lk.explore.traversals(run).images.shape  # a row of 9 images for each of 3 dimensions
+    (3, 9, 1, 8, 8)
+    >>> lk.explore.interpolate(run, 0, "class:7", way="graph").images.shape
+    (10, 1, 8, 8)
 
 A test item is named by its number, by ``class:NAME`` for the first item of a class, or by
 ``class:NAME:i`` for another one. Every function returns a frozen dataclass of arrays whose fields
@@ -77,6 +79,20 @@ def traversals(
         dimensions: which ones; where None all, by KL from the prior, or by variance where the
             model has none.
         most: show no more than so many of them.
+
+    Returns:
+        Latents (M, S, D) and images (M, S, C, H, W) in [0, 1] for M dimensions and S steps.
+
+    Raises:
+        latentkit.errors.UserError: there is no such item or dimension, or the run is a transfer.
+
+    Example:
+        >>> import latentkit as lk
+        >>> walks = lk.explore.traversals(lk.open("last"), item="class:3", steps=5, most=2)
+        >>> walks.images.shape
+        (2, 5, 1, 8, 8)
+        >>> walks.sigmas
+        array([-3. , -1.5,  0. ,  1.5,  3. ])
     """
     explored = run.explored
     start = explored.scale.mean if item is None else explored.latents()[explored.row(item)]
@@ -99,6 +115,19 @@ def grid(run: Run, dimensions: tuple[int, int] | None = None, *, steps: int = 16
         dimensions: the two that span the plane, the others at their mean. Where None, the latents
             themselves where they are two, else the plane of the leading principal directions.
         steps: rows, and columns.
+
+    Returns:
+        Images (steps, steps, C, H, W) in [0, 1], and where they and the test latents are on the
+        plane, in latent units.
+
+    Raises:
+        latentkit.errors.UserError: a dimension is not there, or the run is a transfer.
+
+    Example:
+        >>> import latentkit as lk
+        >>> plane = lk.explore.grid(lk.open("last"), dimensions=(0, 1), steps=4)
+        >>> plane.images.shape, plane.points.shape
+        ((4, 4, 1, 8, 8), (360, 2))
     """
     explored = run.explored
     plane = plane_through(explored.latents("train"), dimensions)
@@ -125,6 +154,21 @@ def interpolate(
             graph of training latents (of 10,000 drawn ones, where there are more).
         steps: images, both ends included.
         n_neighbors: of each latent in the graph; doubled, up to 160, until there is a way.
+
+    Returns:
+        Latents (steps, D), images (steps, C, H, W) in [0, 1], and the length in latent units.
+
+    Raises:
+        latentkit.errors.UserError: there is no such item or way, or the run is a transfer.
+
+    Example:
+        >>> import latentkit as lk
+        >>> run = lk.open("last")
+        >>> straight = lk.explore.interpolate(run, 0, "class:7")
+        >>> straight.positions[[0, -1]], straight.images.shape
+        (array([0., 1.]), (10, 1, 8, 8))
+        >>> lk.explore.interpolate(run, 0, "class:7", way="graph").length >= straight.length
+        True
     """
     explored = run.explored
     rows = explored.row(a), explored.row(b)
@@ -148,6 +192,19 @@ def samples(
             latents (10,000 drawn ones, where there are more); where None the prior, if any.
         components: of the mixture.
         seed: of fit and draws, 0 to 2**31 - 1; follows from the run's where None.
+
+    Returns:
+        Images (n, C, H, W) in [0, 1]; of a mixture also latents (n, D) and log densities in nats.
+
+    Raises:
+        latentkit.errors.UserError: none are asked for, the model has no prior, or the run is a
+            transfer.
+
+    Example:
+        >>> import latentkit as lk
+        >>> drawn = lk.explore.samples(lk.open("last"), 6, source="mixture", seed=1)
+        >>> drawn.images.shape, drawn.latents.shape
+        ((6, 1, 8, 8), (6, 3))
     """
     explored = run.explored
     if n < 1:
@@ -181,6 +238,18 @@ def arithmetic(
         plus: name of the class whose mean is added.
         minus: name of the class whose mean is taken away.
         amounts: how many times, image by image.
+
+    Returns:
+        Latents (S, D) and images (S, C, H, W) in [0, 1] for S amounts, and the difference (D,).
+
+    Raises:
+        latentkit.errors.UserError: there is no such item or class, or there are no labels.
+
+    Example:
+        >>> import latentkit as lk
+        >>> more = lk.explore.arithmetic(lk.open("last"), 0, plus="8", minus="0", amounts=(0, 1))
+        >>> more.images.shape, more.difference.shape
+        ((2, 1, 8, 8), (3,))
     """
     explored = run.explored
     labels = explored.labels("train")
@@ -206,6 +275,23 @@ def neighbours(run: Run, items: Sequence[Item] | Samples, *, k: int = 5) -> Trai
         run: a run whose data set is still there.
         items: test items, or what `samples` gave.
         k: training images for each.
+
+    Returns:
+        Of M items the nearest (M, k) in latent units and in pixels in [0, 1], with their images.
+
+    Raises:
+        latentkit.errors.UserError: no item is named, or one is not there.
+        latentkit.errors.LatentkitError: the data set is gone.
+
+    Example:
+        >>> import latentkit as lk
+        >>> run = lk.open("last")
+        >>> found = lk.explore.neighbours(run, ["class:1", 5], k=3)
+        >>> found.in_pixels.rows.shape, found.pixel_images.shape
+        ((2, 3), (2, 3, 1, 8, 8))
+        >>> drawn = lk.explore.neighbours(run, lk.explore.samples(run, 4), k=1)
+        >>> drawn.in_latents.ratios.shape  # far below 1 is a copy
+        (4,)
     """
     explored = run.explored
     if isinstance(items, Samples):
@@ -226,8 +312,18 @@ def settings(runs: Sequence[Run], items: Sequence[Item] = (0,)) -> Settings:
         runs: in the order in which they are shown; the images are those of the first one.
         items: test items of the first run.
 
+    Returns:
+        Of M runs and N items the reconstructions (M, N, C, H, W) in [0, 1], and their mean squared
+        errors (M, N) a pixel.
+
     Raises:
         latentkit.errors.UserError: no run, or runs on images of different shapes.
+
+    Example:
+        >>> import latentkit as lk
+        >>> shown = lk.explore.settings(lk.list_runs(), items=(0, "class:7"))
+        >>> shown.images.shape, shown.errors.shape
+        ((1, 2, 1, 8, 8), (1, 2))
     """
     if not runs or not items:
         raise UserError("say which runs reconstruct which items")
@@ -240,5 +336,24 @@ def settings(runs: Sequence[Run], items: Sequence[Item] = (0,)) -> Settings:
 
 
 def overview(run: Run) -> Overview:
-    """Explore a run with the defaults that a report shows."""
+    """Explore a run with the defaults that a report shows.
+
+    Args:
+        run: a run.
+
+    Returns:
+        A walk, a plane, interpolations, samples, arithmetic and neighbours; a part that cannot be
+        had is None or missing, and ``left_out`` says why.
+
+    Raises:
+        latentkit.errors.IntegrityError: a file of the run is gone or was changed.
+
+    Example:
+        >>> import latentkit as lk
+        >>> shown = lk.explore.overview(lk.open("last"))
+        >>> [one.way for one in shown.interpolations]
+        ['linear', 'spherical', 'graph']
+        >>> dict(shown.left_out)
+        {'prior samples': "model 'conv-ae' has no prior to draw from: ..."}
+    """
     return exploration.overview(run.explored)

@@ -40,7 +40,27 @@ class Run:
     """A finished or unfinished run: its folder, read with every hash checked.
 
     Get one from `latentkit.run` or `latentkit.open`. What is not committed yet raises
-    `latentkit.errors.IntegrityError`, which says how to finish the run.
+    `latentkit.errors.IntegrityError`, which says how to finish the run, and so does a file that is
+    gone or was changed. A notebook shows it as a table of its main figures and its maps.
+
+    Example:
+        >>> import latentkit as lk
+        >>> run = lk.open("last")
+        >>> run.status, run.class_names[:3]
+        ('finished', ('0', '1', '2'))
+        >>> {split: run.latents(split).shape for split in ("train", "validation", "test")}
+        {'train': (1150, 3), 'validation': (287, 3), 'test': (360, 3)}
+        >>> run.maps, run.coordinates("pca").shape
+        (['pca'], (360, 2))
+        >>> run.evaluation["reconstruction"]["mse"]  # mean over test images, a pixel in [0, 1]
+        {'value': 0..., 'standard_error': ..., 'low': ..., 'high': ...}
+        >>> run.history[0]["epoch"], sorted(run.history[0]["validation"])
+        (1, ['loss', 'mse'])
+        >>> run.figures["map-pca"].name
+        'map-pca.png'
+        >>> run.coordinates("isomap")
+        Traceback (most recent call last):
+        latentkit.errors.UserError: run ... has no map 'isomap'; it has pca: 'latentkit embed ...
     """
 
     def __init__(self, folder: RunFolder, registry: Registry | None = None) -> None:

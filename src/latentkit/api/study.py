@@ -26,7 +26,25 @@ STORAGE_VARIABLE = "LATENTKIT_STORAGE"
 class Study:
     """A study on disk: its folder, and what its storage holds at this moment.
 
-    Get one from `latentkit.tune` or `latentkit.open_study`.
+    Get one from `latentkit.tune` or `latentkit.open_study`. A notebook shows it as a table of its
+    trials.
+
+    Raises:
+        latentkit.errors.StorageError: from what asks for trials, if the storage cannot be reached.
+
+    Example:
+        >>> import latentkit as lk
+        >>> study = lk.open_study("conv-ae-digits")
+        >>> [trial.state for trial in study.result.trials]
+        ['complete', 'complete']
+        >>> study.result.best.values  # of the objective, here the validation loss: MSE a pixel
+        (0...,)
+        >>> sorted(study.best_params)
+        ['model.activation', 'training.learning_rate']
+        >>> study.best_run.status
+        'finished'
+        >>> study.best_config.name
+        'best.toml'
     """
 
     def __init__(self, folder: StudyFolder, registry: Registry, storage: str | None = None) -> None:
@@ -100,8 +118,19 @@ def open_study(path: Path_, *, out: Path_ = STUDIES, storage: str | None = None)
         out: the folder of studies.
         storage: URL with its password, where the study's own has one; else ``LATENTKIT_STORAGE``.
 
+    Returns:
+        The study, whose trials are read when first asked for.
+
     Raises:
         latentkit.errors.UserError: there is no such study.
+
+    Example:
+        >>> import latentkit as lk
+        >>> lk.open_study("conv-ae-digits")
+        <Study conv-ae-digits: ...>
+        >>> lk.open_study("conv-ae-digit")
+        Traceback (most recent call last):
+        latentkit.errors.UserError: there is no study 'conv-ae-digit'...
     """
     folder = StudyFolder.open(find_study(os.fspath(path), Path(out)))
     return Study(folder, default_registry(), storage_url(storage, folder.plan))
