@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from latentkit.api.places import given_data_dir
+from latentkit.api.shown import map_pictures, table, title
 from latentkit.config import RunConfig, find_part
 from latentkit.errors import UserError, did_you_mean
 from latentkit.pipeline.context import (
@@ -226,11 +226,8 @@ class Run:
         return f"<Run {self.id}: {self.status}>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{escape(name)}</th><td>{escape(text)}</td></tr>"
-            for name, text in summary_rows(self.summary)
-        )
-        return f"<b>{escape(self.id)}</b> ({escape(self.status)})<table>{rows}</table>"
+        facts = title(self.id, self.status) + table(summary_rows(self.summary))
+        return f"<div>{facts}{map_pictures(self.figures)}</div>"
 
     def _split_arrays(self, split: str) -> dict[str, NDArray[Any]]:
         self._refuse_transfer()

@@ -11,16 +11,18 @@ from typing import Any
 from latentkit.api.handle import Run
 from latentkit.api.places import STUDIES
 from latentkit.api.request import Path_
+from latentkit.api.shown import table, title
 from latentkit.pipeline.studies.outcome import best_run
 from latentkit.pipeline.studies.search import Search
 from latentkit.plugin.events import ignore
-from latentkit.plugin.studies import StudyResult
+from latentkit.plugin.studies import StudyResult, TrialRecord
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs.folder import RunFolder
 from latentkit.tuning.folder import BEST_CONFIG, REPORT, StudyFolder, StudyPlan, find_study
 from latentkit.tuning.urls import absolute_url
 
 STORAGE_VARIABLE = "LATENTKIT_STORAGE"
+_SHOWN = 20  # trials in a notebook
 
 
 class Study:
@@ -108,6 +110,30 @@ class Study:
 
     def __repr__(self) -> str:
         return f"<Study {self.name}: {self.path}>"
+
+    def _repr_html_(self) -> str:
+        """Show the trials, the best ones first."""
+        result = self.result
+        sign = -1 if result.directions[0] == "maximize" else 1
+        trials = sorted(
+            result.trials, key=lambda one: (not one.values, *(sign * v for v in one.values[:1]))
+        )
+        names = [goal.label for goal in self.plan.goals]
+        states = [trial.state for trial in trials]
+        counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        rows = [_row(trial, len(names)) for trial in trials[:_SHOWN]]
+        header = ("trial", "state", *names, "options")
+        more = f", the first {_SHOWN} shown" if len(trials) > _SHOWN else ""
+        return f"<div>{title(self.name, (counts or 'no trials') + more)}{table(rows, header)}</div>"
+
+
+def _row(trial: TrialRecord, objectives: int) -> list[str]:
+    values = [f"{value:.5g}" for value in trial.values] or [""] * objectives
+    options = (
+        f"{key.rpartition('.')[2]}={f'{value:.4g}' if isinstance(value, float) else value}"
+        for key, value in trial.params.items()
+    )
+    return [str(trial.number), trial.state, *values, " ".join(options)]
 
 
 def open_study(path: Path_, *, out: Path_ = STUDIES, storage: str | None = None) -> Study:
