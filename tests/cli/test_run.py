@@ -131,3 +131,17 @@ def test_completion_is_a_script_for_the_shell(latentkit, shell):
     ended = latentkit("completion", shell)
     assert ended.code == 0
     assert "_LATENTKIT_COMPLETE" in ended.out
+
+
+def test_a_narrow_terminal_folds_names_and_cuts_no_figure(finished, capsys, monkeypatch):
+    from latentkit.cli import runs
+
+    line = runs._line(finished)
+    line["maps"] = ["isomap", "umap-train", "tsne-all"]
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    runs._print_table([line])
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert f"{line['reconstruction']['mse']['value']:.4f}" in shown
+    assert all(len(row) <= 60 for row in shown.splitlines())

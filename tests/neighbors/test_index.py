@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentkit.errors import UserError
-from latentkit.neighbors import NeighborIndex, VectorsError
+from latentkit.neighbors import NeighborIndex, VectorsError, few
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_points_are_few():
+    """Search by the compiled code, whatever there is; test_few.py is about the other way."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(few, "MOST_WORK", 0)
+        patched.setattr(few, "MOST_POINTS", 0)
+        yield
 
 
 def brute_force(points, queries, k, leave_out_self):
@@ -162,7 +171,7 @@ def test_a_second_process_compiles_nothing(tmp_path):
 import numpy as np
 from latentkit.neighbors import NeighborIndex
 from latentkit.neighbors.search import search
-NeighborIndex(np.random.default_rng(0).random((300, 4))).neighbors(5)
+NeighborIndex(np.random.default_rng(0).random((3_000, 4))).neighbors(5)
 print(sum(search.stats.cache_hits.values()), sum(search.stats.cache_misses.values()))
 """
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}

@@ -74,6 +74,21 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         seed_: the seed that was used.
         n_features_in_: number of values a sample.
         feature_names_in_: names of the features, where X was a data frame.
+
+    Example:
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn.pipeline import make_pipeline
+        >>> import latentkit as lk
+        >>> images = lk.dataset("digits", "test")
+        >>> encoder = lk.LatentEncoder(latent_dim=4, epochs=1)
+        >>> encoder.fit_transform(images.images).shape
+        (360, 4)
+        >>> rebuilt = encoder.inverse_transform(encoder.transform(images.images))
+        >>> rebuilt.shape, bool(0 <= rebuilt.min() <= rebuilt.max() <= 255)
+        ((360, 1, 8, 8), True)
+        >>> classifier = make_pipeline(encoder, LogisticRegression())
+        >>> classifier.fit(images.images, images.labels).predict(images.images).shape
+        (360,)
     """
 
     def __init__(
@@ -105,6 +120,9 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             X: (N, D), numbers of any range; or (N, H, W), (N, C, H, W) or (N, H, W, C), uint8 or
                 float in [0, 1]. N is 3 or more.
             y: ignored.
+
+        Returns:
+            The encoder itself.
 
         Raises:
             ValueError: X has another shape or range, or holds NaN or infinity.

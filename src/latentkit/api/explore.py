@@ -1,10 +1,12 @@
 """The latent space of a run as arrays: walks through it, samples, neighbours.
 
-    import latentkit as lk
-
-    run = lk.open("last")
-    lk.explore.traversals(run).images             # (M, S, C, H, W)
-    lk.explore.interpolate(run, 0, "class:7", way="graph").images
+Example:
+    >>> import latentkit as lk
+    >>> run = lk.open("last")
+    >>> lk.explore.traversals(run).images.shape  # a row of 9 images for each of 3 dimensions
+    (3, 9, 1, 8, 8)
+    >>> lk.explore.interpolate(run, 0, "class:7", way="graph").images.shape
+    (10, 1, 8, 8)
 
 A test item is named by its number, by ``class:NAME`` for the first item of a class, or by
 ``class:NAME:i`` for another one. Every function returns a frozen dataclass of arrays whose fields
@@ -19,16 +21,17 @@ from typing import Literal
 import numpy as np
 
 from latentkit.api.handle import Run
+from latentkit.api.walks import Item, grid, interpolate, traversals
 from latentkit.errors import UserError
 from latentkit.exploration.arithmetic import Arithmetic, add_difference
 from latentkit.exploration.nearest import Nearest, TrainingNeighbours
 from latentkit.exploration.paths import Interpolation
-from latentkit.exploration.plane import ManifoldGrid, Plane, manifold_grid, plane_through
+from latentkit.exploration.plane import ManifoldGrid, Plane
 from latentkit.exploration.samples import Samples, mixture_samples
 from latentkit.exploration.settings import Settings, compare_settings
-from latentkit.exploration.traversal import Traversals, traverse
+from latentkit.exploration.traversal import Traversals
 from latentkit.pipeline import exploration
-from latentkit.pipeline.exploration import COMPONENTS, NEIGHBOURS, Overview
+from latentkit.pipeline.exploration import COMPONENTS, Overview
 from latentkit.pipeline.items import class_label
 from latentkit.pipeline.settings import settings_names
 
@@ -53,82 +56,7 @@ __all__ = [
     "traversals",
 ]
 
-Item = int | str
 Source = Literal["prior", "mixture"]
-Way = Literal["linear", "spherical", "graph"]
-
-
-def traversals(
-    run: Run,
-    item: Item | None = None,
-    *,
-    steps: int = 9,
-    reach: float = 3.0,
-    dimensions: Sequence[int] | None = None,
-    most: int | None = None,
-) -> Traversals:
-    """Change one latent dimension after the other, in sigmas of the training latents.
-
-    Args:
-        run: a run.
-        item: whose latent the walks pass by; the mean of the training latents where None.
-        steps: images a dimension.
-        reach: the farthest, in sigmas.
-        dimensions: which ones; where None all, by KL from the prior, or by variance where the
-            model has none.
-        most: show no more than so many of them.
-    """
-    explored = run.explored
-    start = explored.scale.mean if item is None else explored.latents()[explored.row(item)]
-    chosen = explored.scale.order.tolist() if dimensions is None else list(dimensions)
-    return traverse(
-        explored.decode,
-        start,
-        explored.scale,
-        steps=steps,
-        reach=reach,
-        dimensions=chosen[:most],
-    )
-
-
-def grid(run: Run, dimensions: tuple[int, int] | None = None, *, steps: int = 16) -> ManifoldGrid:
-    """Decode a plane of latents on a grid, where 98 % of the test latents are on each axis.
-
-    Args:
-        run: a run.
-        dimensions: the two that span the plane, the others at their mean. Where None, the latents
-            themselves where they are two, else the plane of the leading principal directions.
-        steps: rows, and columns.
-    """
-    explored = run.explored
-    plane = plane_through(explored.latents("train"), dimensions)
-    return manifold_grid(explored.decode, plane, explored.latents(), steps=steps)
-
-
-def interpolate(
-    run: Run,
-    a: Item,
-    b: Item,
-    *,
-    way: Way = "linear",
-    steps: int = 10,
-    n_neighbors: int = NEIGHBOURS,
-) -> Interpolation:
-    """Go from the latent of one test item to that of another, in even steps.
-
-    Args:
-        run: a run.
-        a: where it begins.
-        b: where it ends.
-        way: ``linear``; ``spherical``, around the prior's mean, or that of the training latents
-            where there is no prior; or ``graph``, the shortest way over the nearest-neighbour
-            graph of training latents (of 10,000 drawn ones, where there are more).
-        steps: images, both ends included.
-        n_neighbors: of each latent in the graph; doubled, up to 160, until there is a way.
-    """
-    explored = run.explored
-    rows = explored.row(a), explored.row(b)
-    return exploration.between(explored, *rows, way, steps, n_neighbors)
 
 
 def samples(
@@ -148,6 +76,19 @@ def samples(
             latents (10,000 drawn ones, where there are more); where None the prior, if any.
         components: of the mixture.
         seed: of fit and draws, 0 to 2**31 - 1; follows from the run's where None.
+
+    Returns:
+        Images (n, C, H, W) in [0, 1]; of a mixture also latents (n, D) and log densities in nats.
+
+    Raises:
+        latentkit.errors.UserError: none are asked for, the model has no prior, or the run is a
+            transfer.
+
+    Example:
+        >>> import latentkit as lk
+        >>> drawn = lk.explore.samples(lk.open("last"), 6, source="mixture", seed=1)
+        >>> drawn.images.shape, drawn.latents.shape
+        ((6, 1, 8, 8), (6, 3))
     """
     explored = run.explored
     if n < 1:
@@ -181,6 +122,18 @@ def arithmetic(
         plus: name of the class whose mean is added.
         minus: name of the class whose mean is taken away.
         amounts: how many times, image by image.
+
+    Returns:
+        Latents (S, D) and images (S, C, H, W) in [0, 1] for S amounts, and the difference (D,).
+
+    Raises:
+        latentkit.errors.UserError: there is no such item or class, or there are no labels.
+
+    Example:
+        >>> import latentkit as lk
+        >>> more = lk.explore.arithmetic(lk.open("last"), 0, plus="8", minus="0", amounts=(0, 1))
+        >>> more.images.shape, more.difference.shape
+        ((2, 1, 8, 8), (3,))
     """
     explored = run.explored
     labels = explored.labels("train")
@@ -206,6 +159,23 @@ def neighbours(run: Run, items: Sequence[Item] | Samples, *, k: int = 5) -> Trai
         run: a run whose data set is still there.
         items: test items, or what `samples` gave.
         k: training images for each.
+
+    Returns:
+        Of M items the nearest (M, k) in latent units and in pixels in [0, 1], with their images.
+
+    Raises:
+        latentkit.errors.UserError: no item is named, or one is not there.
+        latentkit.errors.LatentkitError: the data set is gone.
+
+    Example:
+        >>> import latentkit as lk
+        >>> run = lk.open("last")
+        >>> found = lk.explore.neighbours(run, ["class:1", 5], k=3)
+        >>> found.in_pixels.rows.shape, found.pixel_images.shape
+        ((2, 3), (2, 3, 1, 8, 8))
+        >>> drawn = lk.explore.neighbours(run, lk.explore.samples(run, 4), k=1)
+        >>> drawn.in_latents.ratios.shape  # far below 1 is a copy
+        (4,)
     """
     explored = run.explored
     if isinstance(items, Samples):
@@ -226,8 +196,18 @@ def settings(runs: Sequence[Run], items: Sequence[Item] = (0,)) -> Settings:
         runs: in the order in which they are shown; the images are those of the first one.
         items: test items of the first run.
 
+    Returns:
+        Of M runs and N items the reconstructions (M, N, C, H, W) in [0, 1], and their mean squared
+        errors (M, N) a pixel.
+
     Raises:
         latentkit.errors.UserError: no run, or runs on images of different shapes.
+
+    Example:
+        >>> import latentkit as lk
+        >>> shown = lk.explore.settings(lk.list_runs(), items=(0, "class:7"))
+        >>> shown.images.shape, shown.errors.shape
+        ((1, 2, 1, 8, 8), (1, 2))
     """
     if not runs or not items:
         raise UserError("say which runs reconstruct which items")
@@ -240,5 +220,24 @@ def settings(runs: Sequence[Run], items: Sequence[Item] = (0,)) -> Settings:
 
 
 def overview(run: Run) -> Overview:
-    """Explore a run with the defaults that a report shows."""
+    """Explore a run with the defaults that a report shows.
+
+    Args:
+        run: a run.
+
+    Returns:
+        A walk, a plane, interpolations, samples, arithmetic and neighbours; a part that cannot be
+        had is None or missing, and ``left_out`` says why.
+
+    Raises:
+        latentkit.errors.IntegrityError: a file of the run is gone or was changed.
+
+    Example:
+        >>> import latentkit as lk
+        >>> shown = lk.explore.overview(lk.open("last"))
+        >>> [one.way for one in shown.interpolations]
+        ['linear', 'spherical', 'graph']
+        >>> dict(shown.left_out)
+        {'prior samples': "model 'conv-ae' has no prior to draw from: ..."}
+    """
     return exploration.overview(run.explored)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from latentkit.api.places import given_data_dir
+from latentkit.api.shown import map_pictures, table, title
 from latentkit.config import RunConfig, find_part
 from latentkit.errors import UserError, did_you_mean
 from latentkit.pipeline.context import (
@@ -40,7 +40,27 @@ class Run:
     """A finished or unfinished run: its folder, read with every hash checked.
 
     Get one from `latentkit.run` or `latentkit.open`. What is not committed yet raises
-    `latentkit.errors.IntegrityError`, which says how to finish the run.
+    `latentkit.errors.IntegrityError`, which says how to finish the run, and so does a file that is
+    gone or was changed. A notebook shows it as a table of its main figures and its maps.
+
+    Example:
+        >>> import latentkit as lk
+        >>> run = lk.open("last")
+        >>> run.status, run.class_names[:3]
+        ('finished', ('0', '1', '2'))
+        >>> {split: run.latents(split).shape for split in ("train", "validation", "test")}
+        {'train': (1150, 3), 'validation': (287, 3), 'test': (360, 3)}
+        >>> run.maps, run.coordinates("pca").shape
+        (['pca'], (360, 2))
+        >>> run.evaluation["reconstruction"]["mse"]  # mean over test images, a pixel in [0, 1]
+        {'value': 0..., 'standard_error': ..., 'low': ..., 'high': ...}
+        >>> run.history[0]["epoch"], sorted(run.history[0]["validation"])
+        (1, ['loss', 'mse'])
+        >>> run.figures["map-pca"].name
+        'map-pca.png'
+        >>> run.coordinates("isomap")
+        Traceback (most recent call last):
+        latentkit.errors.UserError: run ... has no map 'isomap'; it has pca: 'latentkit embed ...
     """
 
     def __init__(self, folder: RunFolder, registry: Registry | None = None) -> None:
@@ -206,11 +226,8 @@ class Run:
         return f"<Run {self.id}: {self.status}>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{escape(name)}</th><td>{escape(text)}</td></tr>"
-            for name, text in summary_rows(self.summary)
-        )
-        return f"<b>{escape(self.id)}</b> ({escape(self.status)})<table>{rows}</table>"
+        facts = title(self.id, self.status) + table(summary_rows(self.summary))
+        return f"<div>{facts}{map_pictures(self.figures)}</div>"
 
     def _split_arrays(self, split: str) -> dict[str, NDArray[Any]]:
         self._refuse_transfer()

@@ -29,6 +29,14 @@ def dataset(
 
     Raises:
         latentkit.errors.LatentkitError: unknown name or option, or images that cannot be had.
+
+    Example:
+        >>> import latentkit as lk
+        >>> images = lk.dataset("digits", "test")
+        >>> images
+        ImageData(360 images 1x8x8, 10 classes)
+        >>> images.images.dtype, images.images.shape, images.labels.shape
+        (dtype('uint8'), (360, 1, 8, 8), (360,))
     """
     registry = default_registry()
     part = choose_part(registry, "dataset", {"name": name, **options})
@@ -44,10 +52,22 @@ def model(name: str, image_shape: tuple[int, int, int], **options: Any) -> Any:
         **options: of the model, e.g. ``latent_dim=3``.
 
     Returns:
-        A ``torch.nn.Module`` with ``encode``, ``decode`` and ``loss``.
+        A ``torch.nn.Module``: ``encode`` takes float32 images (B, C, H, W) in [0, 1] to latents
+        (B, latent_dim), ``decode`` back again, and ``loss`` is what training minimises.
 
     Raises:
         latentkit.errors.LatentkitError: unknown name or option, or a network that does not fit.
+
+    Example:
+        >>> import torch
+        >>> import latentkit as lk
+        >>> network = lk.model("conv-ae", image_shape=(1, 28, 28), latent_dim=3)
+        >>> latents = network.encode(torch.rand(2, 1, 28, 28))
+        >>> latents.shape, network.decode(latents).shape
+        (torch.Size([2, 3]), torch.Size([2, 1, 28, 28]))
+        >>> lk.model("conv-ea", image_shape=(1, 28, 28))
+        Traceback (most recent call last):
+        latentkit.errors.UserError: there is no model 'conv-ea' (did you mean 'conv-ae'?)...
     """
     registry = default_registry()
     part = choose_part(registry, "model", {"name": name, **options})
@@ -59,7 +79,7 @@ def embedding(name: str, *, random_state: int = 0, **options: Any) -> Any:
 
     Args:
         name: of the embedding.
-        random_state: its seed.
+        random_state: its seed, 0 to 2**31 - 1.
         **options: of the embedding, e.g. ``n_neighbors=10``.
 
     Returns:
@@ -67,6 +87,12 @@ def embedding(name: str, *, random_state: int = 0, **options: Any) -> Any:
 
     Raises:
         latentkit.errors.LatentkitError: unknown name or option, or a missing package.
+
+    Example:
+        >>> import latentkit as lk
+        >>> pixels = lk.dataset("digits", "test").images.reshape(360, 64) / 255
+        >>> lk.embedding("isomap", n_neighbors=10).fit_transform(pixels).shape
+        (360, 2)
     """
     registry = default_registry()
     part = choose_part(registry, "embedding", {"name": name, **options})

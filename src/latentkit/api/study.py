@@ -11,22 +11,42 @@ from typing import Any
 from latentkit.api.handle import Run
 from latentkit.api.places import STUDIES
 from latentkit.api.request import Path_
+from latentkit.api.shown import table, title
 from latentkit.pipeline.studies.outcome import best_run
 from latentkit.pipeline.studies.search import Search
 from latentkit.plugin.events import ignore
-from latentkit.plugin.studies import StudyResult
+from latentkit.plugin.studies import StudyResult, TrialRecord
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs.folder import RunFolder
 from latentkit.tuning.folder import BEST_CONFIG, REPORT, StudyFolder, StudyPlan, find_study
 from latentkit.tuning.urls import absolute_url
 
 STORAGE_VARIABLE = "LATENTKIT_STORAGE"
+_SHOWN = 20  # trials in a notebook
 
 
 class Study:
     """A study on disk: its folder, and what its storage holds at this moment.
 
-    Get one from `latentkit.tune` or `latentkit.open_study`.
+    Get one from `latentkit.tune` or `latentkit.open_study`. A notebook shows it as a table of its
+    trials.
+
+    Raises:
+        latentkit.errors.StorageError: from what asks for trials, if the storage cannot be reached.
+
+    Example:
+        >>> import latentkit as lk
+        >>> study = lk.open_study("conv-ae-digits")
+        >>> [trial.state for trial in study.result.trials]
+        ['complete', 'complete']
+        >>> study.result.best.values  # of the objective, here the validation loss: MSE a pixel
+        (0...,)
+        >>> sorted(study.best_params)
+        ['model.activation', 'training.learning_rate']
+        >>> study.best_run.status
+        'finished'
+        >>> study.best_config.name
+        'best.toml'
     """
 
     def __init__(self, folder: StudyFolder, registry: Registry, storage: str | None = None) -> None:
@@ -91,6 +111,30 @@ class Study:
     def __repr__(self) -> str:
         return f"<Study {self.name}: {self.path}>"
 
+    def _repr_html_(self) -> str:
+        """Show the trials, the best ones first."""
+        result = self.result
+        sign = -1 if result.directions[0] == "maximize" else 1
+        trials = sorted(
+            result.trials, key=lambda one: (not one.values, *(sign * v for v in one.values[:1]))
+        )
+        names = [goal.label for goal in self.plan.goals]
+        states = [trial.state for trial in trials]
+        counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        rows = [_row(trial, len(names)) for trial in trials[:_SHOWN]]
+        header = ("trial", "state", *names, "options")
+        more = f", the first {_SHOWN} shown" if len(trials) > _SHOWN else ""
+        return f"<div>{title(self.name, (counts or 'no trials') + more)}{table(rows, header)}</div>"
+
+
+def _row(trial: TrialRecord, objectives: int) -> list[str]:
+    values = [f"{value:.5g}" for value in trial.values] or [""] * objectives
+    options = (
+        f"{key.rpartition('.')[2]}={f'{value:.4g}' if isinstance(value, float) else value}"
+        for key, value in trial.params.items()
+    )
+    return [str(trial.number), trial.state, *values, " ".join(options)]
+
 
 def open_study(path: Path_, *, out: Path_ = STUDIES, storage: str | None = None) -> Study:
     """Open a study.
@@ -100,8 +144,19 @@ def open_study(path: Path_, *, out: Path_ = STUDIES, storage: str | None = None)
         out: the folder of studies.
         storage: URL with its password, where the study's own has one; else ``LATENTKIT_STORAGE``.
 
+    Returns:
+        The study, whose trials are read when first asked for.
+
     Raises:
         latentkit.errors.UserError: there is no such study.
+
+    Example:
+        >>> import latentkit as lk
+        >>> lk.open_study("conv-ae-digits")
+        <Study conv-ae-digits: ...>
+        >>> lk.open_study("conv-ae-digit")
+        Traceback (most recent call last):
+        latentkit.errors.UserError: there is no study 'conv-ae-digit'...
     """
     folder = StudyFolder.open(find_study(os.fspath(path), Path(out)))
     return Study(folder, default_registry(), storage_url(storage, folder.plan))

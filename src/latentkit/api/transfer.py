@@ -80,8 +80,22 @@ def transfer(
             cache where None.
         listener: is called with every `latentkit.plugin.events.Event`.
 
+    Returns:
+        The transfer: its ``features`` are (N, F) of the test images, before and after, its
+        ``model`` gives logits (B, K), its ``evaluation`` accuracies, 0 to 1, before and after.
+
     Raises:
         latentkit.errors.LatentkitError: of the kind that tells what is wrong.
+
+    Example:
+        >>> import latentkit as lk
+        >>> moved = lk.transfer("last", labels="10%", epochs=1, embed=["pca"])
+        >>> moved.features("before").shape == moved.features("after").shape
+        True
+        >>> sorted(moved.evaluation["after"]["accuracy"])  # with its 95 % interval
+        ['high', 'low', 'standard_error', 'value']
+        >>> moved.maps
+        ['pca']
     """
     parent = None if run is None else _folder_of(run)
     registry = default_registry() if parent is None else registry_of(parent.manifest)

@@ -93,8 +93,17 @@ def tune(
         data: see ``model``.
         listener: is called with the events of the study and of every trial's run.
 
+    Returns:
+        The study, with its trials, the best one's options and its run.
+
     Raises:
         latentkit.errors.LatentkitError: of the kind that tells what is wrong.
+
+    Example:
+        >>> import latentkit as lk
+        >>> study = lk.tune(trials=2, epochs=1, options={"model.latent_dim": 3}, finish=False)
+        >>> study.result.best.state, study.plan.trials
+        ('complete', 2)
     """
     registry = default_registry()
     shelf = ImageShelf()

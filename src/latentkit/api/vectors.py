@@ -52,8 +52,21 @@ def embed_vectors(
         name: what the vectors are called; the file's name where empty.
         listener: is called with every event.
 
+    Returns:
+        The maps: coordinates (N, 2 or 3) and quality of each, and the folder that holds them.
+
     Raises:
         latentkit.errors.LatentkitError: of the kind that tells what is wrong.
+
+    Example:
+        >>> import latentkit as lk
+        >>> images = lk.dataset("digits", "test")
+        >>> vectors = images.images.reshape(360, 64) / 255
+        >>> maps = lk.embed_vectors(vectors, ["pca"], labels=images.labels, name="pixels")
+        >>> maps.coordinates("pca").shape
+        (360, 2)
+        >>> 0.5 < maps.documents["pca"]["quality"]["trustworthiness"]["value"] <= 1
+        True
     """
     registry = default_registry()
     config = build_config({}, registry, embeddings=names, overrides=options)

@@ -64,8 +64,22 @@ def run(
         plugins: files of plugins that are not installed; the run knows them from then on.
         listener: is called with every `latentkit.plugin.events.Event`.
 
+    Returns:
+        The finished run.
+
     Raises:
         latentkit.errors.LatentkitError: of the kind that tells what is wrong.
+
+    Example:
+        >>> import latentkit as lk
+        >>> run = lk.run(embed=["pca"], epochs=1, options={"model.latent_dim": 3})
+        >>> run.latents("test").shape, run.coordinates("pca").shape
+        ((360, 3), (360, 2))
+        >>> run.evaluation["reconstruction"]["mse"]["value"] < 0.3  # a pixel in [0, 1]
+        True
+        >>> lk.run(epochs=0)
+        Traceback (most recent call last):
+        latentkit.errors.UserError: ...
     """
     registry = default_registry(plugins)
     resolved = configure(
@@ -104,8 +118,17 @@ def resume(
         data: where the data sets are, if they have moved.
         listener: is called with every event.
 
+    Returns:
+        The finished run.
+
     Raises:
         latentkit.errors.UserError: epochs or options contradict the run.
+
+    Example:
+        >>> import latentkit as lk
+        >>> run = lk.resume("last", epochs=2)
+        >>> [record["epoch"] for record in run.history]
+        [1, 2]
     """
     found = find_run(os.fspath(path), RUNS)
     registry = registry_of(read_manifest(found))
@@ -142,6 +165,18 @@ def embed(
         options: ``"embedding.option"`` to a value, e.g. ``{"isomap.n_neighbors": 20}``.
         data: where the data sets are, if they have moved.
         listener: is called with every event.
+
+    Returns:
+        The run with its new maps; each is of coordinates (N, 2) or (N, 3).
+
+    Raises:
+        latentkit.errors.LatentkitError: unknown name, option or split, or a missing package.
+
+    Example:
+        >>> import latentkit as lk
+        >>> run = lk.embed("last", ["isomap"], options={"isomap.n_neighbors": 20})
+        >>> run.maps, run.coordinates("isomap").shape
+        (['isomap', 'pca'], (360, 2))
     """
     found = find_run(os.fspath(path), RUNS)
     registry = registry_of(read_manifest(found))
@@ -174,6 +209,15 @@ def evaluate(
 
     Returns:
         The run; the card is its ``evaluation``.
+
+    Raises:
+        latentkit.errors.LatentkitError: the run is not there, or its data set is gone.
+
+    Example:
+        >>> import latentkit as lk
+        >>> card = lk.evaluate("last").evaluation
+        >>> sorted(card["reconstruction"])  # MSE a pixel in [0, 1], PSNR in dB, SSIM up to 1
+        ['mse', 'psnr', 'ssim']
     """
     return _done_again(path, ("evaluate",) if again else (), data, listener)
 
@@ -190,6 +234,18 @@ def write_report(
         svg: draw each figure as SVG too.
         data: where the data sets are, if they have moved.
         listener: is called with every event.
+
+    Returns:
+        The run.
+
+    Raises:
+        latentkit.errors.LatentkitError: the run is not there, or a file of it was changed.
+
+    Example:
+        >>> import latentkit as lk
+        >>> run = lk.write_report("last")
+        >>> (run.path / "report.html").stat().st_size > 100_000  # bytes; all pictures are in it
+        True
     """
     return _done_again(path, ("report",), data, listener, partial(plan, svg=svg))
 
@@ -207,6 +263,13 @@ def compare(*paths: Path_) -> dict[str, Any]:
 
     Raises:
         latentkit.errors.UserError: there are fewer than two, or one was evaluated otherwise.
+
+    Example:
+        >>> import latentkit as lk
+        >>> run = lk.open("last")
+        >>> found = lk.compare(run.path, run.path)
+        >>> found["differences"]["mse"][0]
+        {'value': 0.0, 'standard_error': 0.0, 'low': 0.0, 'high': 0.0}
     """
     return compare_runs([RunFolder.open(find_run(os.fspath(path), RUNS)) for path in paths])
 
@@ -231,14 +294,42 @@ def open_run(path: Path_, root: Path_ = RUNS) -> Run:
         path: its folder; or its id in ``root``, an unambiguous start or end of that; or ``last``.
         root: the folder of runs.
 
+    Returns:
+        The run, finished or not; its files are read when they are asked for.
+
     Raises:
         latentkit.errors.UserError: there is no such run.
+
+    Example:
+        >>> import latentkit as lk
+        >>> lk.open("last")
+        <Run ...-conv-ae-digits-...: finished>
+        >>> lk.open("first")
+        Traceback (most recent call last):
+        latentkit.errors.UserError: there is no run 'first'...
     """
     return Run(RunFolder.open(find_run(os.fspath(path), Path(root))))
 
 
 def list_runs(root: Path_ = RUNS) -> list[Run]:
-    """Return the runs in a folder, by name."""
+    """Return the runs in a folder, by name.
+
+    Args:
+        root: the folder of runs; where it does not exist there are none.
+
+    Returns:
+        A list of runs, finished or not.
+
+    Raises:
+        latentkit.errors.IntegrityError: the manifest of one of them cannot be read.
+
+    Example:
+        >>> import latentkit as lk
+        >>> [run.status for run in lk.list_runs()]
+        ['finished']
+        >>> lk.list_runs("nowhere")
+        []
+    """
     return [Run(RunFolder.open(path)) for path in run_folders(Path(root))]
 
 

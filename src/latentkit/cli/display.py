@@ -22,6 +22,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from latentkit.plugin.events import (
@@ -40,6 +41,8 @@ from latentkit.plugin.events import (
 )
 
 _NAME_WIDTH = 16
+_WIDE = 110  # columns, from which on there is room for a long bar
+_BAR, _SHORT_BAR = 24, 6
 _SECONDS_BETWEEN_LINES = 30
 
 
@@ -118,10 +121,10 @@ class _LiveDisplay:
         self._console = Console(stderr=True)
         self._progress = Progress(
             _StateColumn(),
-            TextColumn("{task.description}", style="bold"),
-            BarColumn(bar_width=24),
-            TimeElapsedColumn(),
-            _EtaColumn(),
+            TextColumn("{task.description}", style="bold", table_column=_whole()),
+            BarColumn(bar_width=_BAR if self._console.width >= _WIDE else _SHORT_BAR),
+            TimeElapsedColumn(table_column=_whole()),
+            _EtaColumn(table_column=_whole()),
             TextColumn("{task.fields[detail]}"),
             console=self._console,
             transient=False,
@@ -237,6 +240,11 @@ class _LiveDisplay:
                 stage.ljust(_NAME_WIDTH), start=False, total=None, detail=""
             )
         return self._tasks[stage]
+
+
+def _whole() -> Column:
+    """Return a column that is never cut: where there is no room, the detail goes on below."""
+    return Column(no_wrap=True)
 
 
 class _TrainingClock:

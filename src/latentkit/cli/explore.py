@@ -14,8 +14,9 @@ from latentkit.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from latentkit.api.explore import Source, Way
+    from latentkit.api.explore import Source
     from latentkit.api.handle import Run
+    from latentkit.api.walks import Way
 
 WAYS: tuple[Way, ...] = ("linear", "spherical", "graph")
 SOURCES: tuple[Source, ...] = ("prior", "mixture")

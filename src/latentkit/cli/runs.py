@@ -67,7 +67,9 @@ def _print_table(lines: list[dict[str, Any]]) -> None:
     shown = [place for place in range(len(headings)) if any(row[place] for row in rows)]
     table = Table(box=None, pad_edge=False, header_style="dim")
     for place in shown:
-        table.add_column(headings[place], no_wrap=True)
+        # A name may go on in the next line; a figure that is cut would be another figure.
+        folds = headings[place] in ("run", "maps")
+        table.add_column(headings[place], no_wrap=not folds, overflow="fold")
     for row in rows:
         table.add_row(*(row[place] for place in shown))
     console = Console(file=sys.stdout, soft_wrap=True, highlight=False)

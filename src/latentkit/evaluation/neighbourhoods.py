@@ -10,6 +10,7 @@ no sum over a grid of k, and is sampled in the anchors alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from latentkit.evaluation import few_ranks
+from latentkit.evaluation.rank_keys import index_mask
 
 _CHUNK = 32  # anchors in a task
 
@@ -67,15 +71,13 @@ def look_around(
         threads: that share the anchors. Each anchor's figures are its own, so their number does
             not show.
     """
-    from latentkit.evaluation import ranks
-
     n, grid = len(high), sizes(len(high))
     excess = np.zeros((len(anchors), 2), np.int64)
     hits = np.zeros((len(anchors), 2), np.int64)
     kept = np.zeros((len(anchors), len(grid) + 1), np.int64)
     area = np.zeros(len(anchors))
     work = partial(
-        ranks.compare_ranks,
+        _comparison(len(anchors) * len(high)),
         np.ascontiguousarray(high.T),
         np.ascontiguousarray(low.T),
         labels=labels,
@@ -83,7 +85,7 @@ def look_around(
         k=k,
         slots=np.searchsorted(grid, np.arange(n)),
         weights=_area_weights(n),
-        mask=ranks.index_mask(n),
+        mask=index_mask(n),
     )
 
     def chunk(start: int) -> None:
@@ -108,6 +110,15 @@ def look_around(
         hits_map=hits[:, 0].astype(np.float64),
         hits_latents=hits[:, 1].astype(np.float64),
     )
+
+
+def _comparison(distances: int) -> Callable[..., None]:
+    """Return what compares the ranks of so many distances: few are not worth compiling for."""
+    if distances <= few_ranks.MOST:
+        return few_ranks.compare_few_ranks
+    from latentkit.evaluation.ranks import compare_ranks
+
+    return compare_ranks
 
 
 def _area_weights(n: int) -> NDArray[np.float64]:

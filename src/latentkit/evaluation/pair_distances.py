@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latentkit.evaluation import few_ranks
 from latentkit.evaluation.estimates import Estimate
+from latentkit.evaluation.rank_keys import index_mask
 
 _BLOCK_BYTES = 16 * 2**20
 
@@ -83,15 +85,21 @@ def scale_normalised_stress(pairs: PairDistances) -> Estimate | None:
     return Estimate(stress, _error(effect) / (2 * stress))
 
 
+def _doubled_mid_ranks(distances: NDArray[np.float64]) -> NDArray[np.int32]:
+    mask = index_mask(len(distances))
+    if len(distances) <= few_ranks.MOST:
+        return few_ranks.few_doubled_mid_ranks(distances, mask)
+    from latentkit.evaluation.ranks import doubled_mid_ranks
+
+    return doubled_mid_ranks(distances, mask)
+
+
 def spearman_correlation(pairs: PairDistances) -> Estimate | None:
     """Return the rank correlation of the distances; ties share their mean rank.
 
     None where the distances are all the same in the vectors or in the map.
     """
-    from latentkit.evaluation.ranks import doubled_mid_ranks, index_mask
-
-    mask = index_mask(len(pairs.high))
-    x, y = doubled_mid_ranks(pairs.high, mask), doubled_mid_ranks(pairs.low, mask)
+    x, y = _doubled_mid_ranks(pairs.high), _doubled_mid_ranks(pairs.low)
     variance_x, variance_y = _moment(x, x), _moment(y, y)
     if variance_x == 0 or variance_y == 0:
         return None

@@ -16,8 +16,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-INDEX_BITS = 20
-"""Bits below those that are sorted by; they hold the index, which is in order to begin with."""
+from latentkit.evaluation.rank_keys import INDEX_BITS
 
 _DIGIT_BITS = 11
 _DIGITS = 4
@@ -33,11 +32,6 @@ def _compiled(function: F) -> F:
         return cast("F", numba.njit(cache=True, nogil=True)(function))
     except RuntimeError:  # no folder can be written to for compiled code to be kept in
         return cast("F", numba.njit(nogil=True)(function))
-
-
-def index_mask(n: int) -> np.uint64:
-    """Return the bits of a key that hold the index of one of n."""
-    return np.uint64((1 << max(INDEX_BITS, (n - 1).bit_length())) - 1)
 
 
 @_compiled

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from latentkit.errors import UserError
-from latentkit.neighbors.blocks import Floats, Integers, make_blocks
+from latentkit.neighbors import few
+from latentkit.neighbors.blocks import Blocks, Floats, Integers, make_blocks
 from latentkit.neighbors.exits import shortest_exits
 from latentkit.neighbors.search import Queries, nearest_blocks, search
-from latentkit.neighbors.shadows import fit_shadows
+from latentkit.neighbors.shadows import Shadows, fit_shadows
 from latentkit.neighbors.vectors import as_vectors
 
 _WIDTHS = ((4, 64), (2**62, 128))
@@ -48,7 +50,8 @@ class NeighborIndex:
     """Finds the nearest of a set of vectors: for one seed the same, on any number of threads.
 
     The search is exact, up to rounding in float32, unless that would take many minutes. Then each
-    batch of queries visits only as many blocks as keep the recall above ``min_recall``.
+    batch of queries visits only as many blocks as keep the recall above ``min_recall``. Few points
+    are compared one by one, without blocks and without compiled code.
 
     Args:
         vectors: (n, d), finite; a float32 copy is kept.
@@ -76,16 +79,33 @@ class NeighborIndex:
         # Squares of very large and very small numbers leave the range of float32.
         self._scale = np.float32(2.0 ** -int(np.frexp(np.abs(rows).max())[1]))
         rows *= self._scale
-        self._shadows = fit_shadows(rows, np.random.default_rng(random_state))
-        self._slack = 0.0 if self._shadows is None else self._shadows.slack
-        seen = self._look(rows)
-        width = next(width for dimensions, width in _WIDTHS if rows.shape[1] <= dimensions)
-        self.blocks = make_blocks(seen, width)
-        self._seen = seen
         self.rows = rows
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def order(self) -> Integers:
+        """The points' numbers (n,) in an order in which near ones stand together, if many."""
+        return np.arange(len(self)) if len(self) <= few.MOST_POINTS else self.blocks.order
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """The points in blocks."""
+        width = next(width for dimensions, width in _WIDTHS if self.rows.shape[1] <= dimensions)
+        return make_blocks(self._seen, width)
+
+    @cached_property
+    def _shadows(self) -> Shadows | None:
+        return fit_shadows(self.rows, np.random.default_rng(self.random_state))
+
+    @property
+    def _slack(self) -> float:
+        return 0.0 if self._shadows is None else self._shadows.slack
+
+    @cached_property
+    def _seen(self) -> Floats:
+        return self._look(self.rows)
 
     def neighbors(self, k: int) -> Neighbors:
         """Return the ``k`` nearest others of each point: never itself, but its duplicates.
@@ -96,6 +116,8 @@ class NeighborIndex:
         n = len(self)
         if not 1 <= k < n:
             raise UserError(f"{n:,} points have no {k} others each; ask for {n - 1:,} or fewer")
+        if self._are_few(n):
+            return self._compared(self.rows, np.arange(n), k)
         order = self.blocks.order
         homes = np.arange(len(self.blocks.radii))
         queries = Queries(
@@ -115,6 +137,8 @@ class NeighborIndex:
             raise UserError(f"a set of {n:,} points has no {k} nearest; ask for {n:,} or fewer")
         rows = as_vectors(points, d)
         rows *= self._scale
+        if self._are_few(len(rows)):
+            return self._compared(rows, np.full(len(rows), -1), k)
         seen = self._look(rows)
         homes = nearest_blocks(seen, self.blocks.centers)
         order = np.argsort(homes, kind="stable")
@@ -196,6 +220,16 @@ class NeighborIndex:
         # Beyond its list a point may have a way out, but no shorter one than the list is far.
         unsettled[small] = ~leaves & (lengths[:, -1] < squares[group[small]])
         return squares, ends, unsettled
+
+    def _are_few(self, queries: int) -> bool:
+        n, d = self.rows.shape
+        work: int = queries * n * d
+        return n <= few.MOST_POINTS and work <= min(few.MOST_WORK, self.exact_work)
+
+    def _compared(self, rows: Floats, own: Integers, k: int) -> Neighbors:
+        """Return what is nearest to ``rows`` (m, d) by all distances."""
+        indices, squares = few.nearest_of_few(self.rows, rows, own, k)
+        return Neighbors(indices, self._lengths(squares), 1.0)
 
     def _look(self, rows: Floats) -> Floats:
         return rows if self._shadows is None else self._shadows.cast(rows)

@@ -26,6 +26,19 @@ class ImageData:
 
     Raises:
         ValueError: the arrays do not have these shapes, types and ranges.
+
+    Example:
+        >>> import numpy as np
+        >>> import latentkit as lk
+        >>> pixels = np.zeros((4, 1, 8, 8), np.uint8)
+        >>> images = lk.ImageData(pixels, np.array([0, 1, 0, 1]), class_names=("cat", "dog"))
+        >>> images
+        ImageData(4 images 1x8x8, 2 classes)
+        >>> images.subset(np.array([1, 3])).labels
+        array([1, 1])
+        >>> lk.ImageData(pixels / 255)
+        Traceback (most recent call last):
+        ValueError: images must be uint8 (N, C, H, W), not float64 (4, 1, 8, 8)
     """
 
     images: NDArray[np.uint8]

@@ -88,7 +88,7 @@ class LandmarkIsomap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         net = connected_graph(rows, self.n_neighbors, self.disconnected, self.random_state)
         n = len(net.nodes)
         count = min(n, self._landmark_count(n))
-        vectors = net.index.rows[net.index.blocks.order]
+        vectors = net.index.rows[net.index.order]
         chosen = np.arange(n)
         if count < n:
             chosen = choose_landmarks(vectors, count, self.landmark_choice, self.random_state)

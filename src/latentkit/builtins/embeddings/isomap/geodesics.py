@@ -58,7 +58,7 @@ def connected_graph(rows: Floats, n_neighbors: int, disconnected: Disconnected, 
         _refuse_too_few(len(kept), n_neighbors, "different vectors")
         index = NeighborIndex(rows[kept], random_state=seed)
         found = index.neighbors(n_neighbors)
-    graph = _in_order(found.indices, found.distances, index.blocks.order)
+    graph = _in_order(found.indices, found.distances, index.order)
     count, labels = graph.components()
     bridges = np.empty(0, np.float32)
     if count > 1 and disconnected == "error":
@@ -69,13 +69,13 @@ def connected_graph(rows: Floats, n_neighbors: int, disconnected: Disconnected, 
     if count > 1 and disconnected == "bridge":
         graph, bridges = _bridge(graph, labels, index)
     if count > 1 and disconnected == "largest":
-        largest = np.sort(index.blocks.order[labels == np.bincount(labels).argmax()])
+        largest = np.sort(index.order[labels == np.bincount(labels).argmax()])
         kept = kept[largest]
         # Neighbours of its points are its points: this is the component itself.
         index = NeighborIndex(rows[kept], random_state=seed)
         found = index.neighbors(n_neighbors)
-        graph = _in_order(found.indices, found.distances, index.blocks.order)
-    order = index.blocks.order
+        graph = _in_order(found.indices, found.distances, index.order)
+    order = index.order
     return Net(graph, index, kept[order], _places(order), count, bridges, found.recall)
 
 
@@ -100,7 +100,7 @@ def _places(order: Positions) -> NDArray[np.int32]:
 
 def _bridge(graph: Graph, labels: NDArray[np.int32], index: NeighborIndex) -> tuple[Graph, Floats]:
     """Join the components by the edges of their minimum spanning tree (O. Borůvka 1926)."""
-    places = _places(index.blocks.order)
+    places = _places(index.order)
     added = []
     while (count := int(labels.max()) + 1) > 1:
         own, other, lengths = index.shortest_exits(labels[places])

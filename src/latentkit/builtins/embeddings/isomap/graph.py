@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from latentkit.neighbors.compiled import compiled
-
 Indices = NDArray[np.int32]
 Floats = NDArray[np.float32]
 
@@ -56,49 +54,12 @@ def symmetric_graph(indices: Indices, distances: Floats) -> Graph:
         indices: (n, k), nearest neighbours.
         distances: (n, k).
     """
-    degrees = np.full(len(indices), indices.shape[1], np.int64)
-    _count_reverse_edges(indices, degrees)
-    starts = np.concatenate([[0], np.cumsum(degrees)])
-    ends = np.empty(starts[-1], np.int32)
-    lengths = np.empty(starts[-1], np.float32)
-    free = starts[:-1] + indices.shape[1]
-    _fill(indices, distances, starts, free, ends, lengths)
-    return Graph(starts, ends, lengths)
-
-
-@compiled()
-def _is_mutual(indices: Indices, i: int, j: int) -> bool:
-    for other in indices[j]:  # noqa: SIM110, numba compiles no generators
-        if other == i:
-            return True
-    return False
-
-
-@compiled()
-def _count_reverse_edges(indices: Indices, degrees: NDArray[np.int64]) -> None:
-    for i in range(len(indices)):
-        for j in indices[i]:
-            if not _is_mutual(indices, i, j):
-                degrees[j] += 1
-
-
-@compiled()
-def _fill(
-    indices: Indices,
-    distances: Floats,
-    starts: NDArray[np.int64],
-    free: NDArray[np.int64],
-    ends: Indices,
-    lengths: Floats,
-) -> None:
-    """Store each edge at both ends; ``free`` says where the next reverse edge of a point goes."""
     n, k = indices.shape
-    for i in range(n):
-        for neighbor in range(k):
-            j = indices[i, neighbor]
-            ends[starts[i] + neighbor] = j
-            lengths[starts[i] + neighbor] = distances[i, neighbor]
-            if not _is_mutual(indices, i, j):
-                ends[free[j]] = i
-                lengths[free[j]] = distances[i, neighbor]
-                free[j] += 1
+    at = np.repeat(np.arange(n), k)
+    to = indices.ravel().astype(np.int64)
+    edges, first = np.unique(
+        np.concatenate([at * n + to, to * n + at]), return_index=True
+    )  # an edge that both ends name is stored once at each
+    starts = np.searchsorted(edges, np.arange(n + 1) * n)
+    lengths = np.tile(distances.ravel(), 2)[first]
+    return Graph(starts, (edges % n).astype(np.int32), lengths)

@@ -12,6 +12,7 @@ from latentkit.builtins.embeddings.isomap.graph import Floats, Graph, Indices
 from latentkit.neighbors.compiled import compiled
 
 _BATCH = 32
+_FEW = 300_000  # lengths that numpy finds before a loop is compiled
 _ARITY = 4
 
 
@@ -25,12 +26,33 @@ def shortest_paths(
         sources: points to start from.
         report: called with the number of sources done, now and then.
     """
-    lengths = np.empty((len(sources), len(graph.starts) - 1), np.float32)
+    n = len(graph.starts) - 1
+    if len(sources) * n <= _FEW:
+        few = _few_paths(graph, sources)
+        report(len(sources))
+        return few
+    lengths = np.empty((len(sources), n), np.float32)
     for start in range(0, len(sources), _BATCH):
         stop = min(start + _BATCH, len(sources))
         _run(graph, sources[start:stop], lengths[start:stop], numba.get_num_threads())
         report(stop)
     return lengths
+
+
+def _few_paths(graph: Graph, sources: NDArray[np.int64]) -> Floats:
+    """Relax all edges at once until nothing changes (R. Bellman 1958).
+
+    Lengths are summed in float32 from the source on, as by Dijkstra's algorithm below: the same
+    to the last bit, and no point is nearer through another one than it is.
+    """
+    lengths = np.full((len(sources), len(graph.starts) - 1), np.inf, np.float32)
+    lengths[np.arange(len(sources)), sources] = 0
+    while True:
+        through = lengths[:, graph.ends] + graph.lengths
+        shorter = np.minimum(lengths, np.minimum.reduceat(through, graph.starts[:-1], axis=1))
+        if np.array_equal(shorter, lengths):
+            return lengths
+        lengths = shorter
 
 
 @compiled(parallel=True)

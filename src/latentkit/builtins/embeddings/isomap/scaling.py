@@ -21,6 +21,7 @@ _NO_AXIS = 1e-10
 _CHUNK = 1_024
 _PAIRS_FROM = 128
 _PAIRS_TO = 2_048
+_FEW = 300_000  # distances that numpy works through before a loop is compiled
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Triangulation:
 
     def place(self, distances: Floats) -> Doubles:
         """Return coordinates (n, n_components) by distances (landmarks, n)."""
+        if distances.size <= _FEW:
+            return self._placed(distances)
         return _place(distances, self.mean_squares, self.weights) + self.offset
 
     def place_through(self, distances: Floats, indices: Indices, steps: Floats) -> Doubles:
@@ -49,8 +52,18 @@ class Triangulation:
             indices: (m, k), the others next to each point.
             steps: (m, k), the distances to them.
         """
+        if len(distances) * indices.size <= _FEW:
+            return self._placed((distances[:, indices] + steps).min(axis=2))
         found = _place_through(distances, indices, steps, self.mean_squares, self.weights)
         return found + self.offset
+
+    def _placed(self, distances: Floats) -> Doubles:
+        """Sum landmark by landmark, as the compiled loop does: the same to the last bit."""
+        excess = np.square(distances, dtype=np.float64) - self.mean_squares[:, None]
+        placed = np.zeros((distances.shape[1], self.weights.shape[1]))
+        for squares, weights in zip(excess, self.weights, strict=True):
+            placed += squares[:, None] * weights
+        return placed + self.offset
 
     def along_principal_axes(self, coordinates: Doubles) -> Triangulation:
         """Return it centred and turned to the principal axes of the ``coordinates`` that it gives.

@@ -1,0 +1,45 @@
+"""Runs and studies as a notebook shows them: a small table, and pictures in the page itself."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+_MAPS = "map-"
+_OVERLAYS = "-images"  # the same map once more, with thumbnails on it
+_WIDTH = 480  # pixels of CSS, at most
+
+
+def table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
+    """Return a table as HTML, its text escaped; the first cell of a row names it."""
+    head = "".join(f"<th style='text-align:left'>{escape(name)}</th>" for name in header)
+    lines = [f"<tr>{head}</tr>"] if header else []
+    for name, *cells in rows:
+        others = "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in cells)
+        lines.append(f"<tr><th style='text-align:left'>{escape(name)}</th>{others}</tr>")
+    return f"<table>{''.join(lines)}</table>"
+
+
+def title(name: str, note: str) -> str:
+    """Return a line with a name and what is said of it, as HTML."""
+    return f"<div><b>{escape(name)}</b> ({escape(note)})</div>"
+
+
+def map_pictures(figures: Mapping[str, Path]) -> str:
+    """Return the maps among a run's figures as HTML, the PNGs in it; one that is gone is not."""
+    wanted = {
+        name: path
+        for name, path in figures.items()
+        if name.startswith(_MAPS) and not name.endswith(_OVERLAYS) and path.exists()
+    }
+    return "".join(_picture(name, path) for name, path in sorted(wanted.items()))
+
+
+def _picture(name: str, path: Path) -> str:
+    data = base64.b64encode(path.read_bytes()).decode()
+    return (
+        f"<img alt='{escape(name, quote=True)}' style='max-width:{_WIDTH}px' "
+        f"src='data:image/png;base64,{data}'>"
+    )

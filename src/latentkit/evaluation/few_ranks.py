@@ -1,0 +1,77 @@
+"""What `latentkit.evaluation.ranks` finds, for few points: to compile it would take seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST = 1_000_000
+"""Distances up to which points are few: they take a fraction of a second."""
+
+Keys = NDArray[np.uint64]
+
+
+def compare_few_ranks(
+    high: NDArray[np.floating[Any]],
+    low: NDArray[np.floating[Any]],
+    anchors: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    n_classes: int,
+    k: int,
+    slots: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    mask: np.uint64,
+    excess: NDArray[np.int64],
+    hits: NDArray[np.int64],
+    kept: NDArray[np.int64],
+    area: NDArray[np.float64],
+) -> None:
+    """Do what `latentkit.evaluation.ranks.compare_ranks` does; the same to the last bit."""
+    orders = [_nearest_first(points, anchors, mask) for points in (low, high)]
+    ranks = [_ranks(order) for order in orders]
+    for column, (own, other) in enumerate((ranks, ranks[::-1])):
+        near = own <= k
+        excess[:, column] = np.where(near, np.maximum(other - k, 0), 0).sum(1)
+        votes = labels[orders[column][:, :k]]
+        counts = (votes[:, :, None] == np.arange(n_classes)).sum(1)
+        hits[:, column] = counts.argmax(1) == labels[anchors]
+    rows = np.arange(len(anchors))
+    for place in range(len(labels) - 1):  # the nearest in the map first, as sums round
+        point = orders[0][:, place]
+        larger = np.maximum(ranks[0][rows, point], ranks[1][rows, point])
+        kept[rows, slots[larger]] += 1
+        area += weights[larger]
+
+
+def few_doubled_mid_ranks(values: NDArray[np.float64], mask: np.uint64) -> NDArray[np.int32]:
+    """Do what `latentkit.evaluation.ranks.doubled_mid_ranks` does."""
+    _, inverse, counts = np.unique(_bits(values, mask), return_inverse=True, return_counts=True)
+    ends = counts.cumsum()
+    return (2 * ends - counts).astype(np.int32)[inverse]
+
+
+def _nearest_first(
+    points: NDArray[np.floating[Any]], anchors: NDArray[np.int64], mask: np.uint64
+) -> NDArray[np.intp]:
+    """Return all points (A, n) of (d, n), from the nearest to each anchor on; itself comes last."""
+    squared = np.zeros((len(anchors), points.shape[1]))
+    for axis in points.astype(np.float64):
+        squared += np.square(axis - axis[anchors, None])
+    keys = _bits(squared, mask)
+    keys[np.arange(len(anchors)), anchors] = ~mask
+    return np.argsort(keys, axis=1, kind="stable")
+
+
+def _bits(values: NDArray[np.float64], mask: np.uint64) -> Keys:
+    """Return what of each value is compared; see `latentkit.evaluation.ranks`."""
+    keys: Keys = (values.view(np.uint64) << np.uint64(1)) & ~mask
+    return keys
+
+
+def _ranks(order: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Return the rank (A, n) of each point, from 1; that of the anchor itself is n."""
+    ranks = np.empty(order.shape, np.int64)
+    np.put_along_axis(ranks, order, np.arange(1, order.shape[1] + 1)[None], axis=1)
+    return ranks

@@ -1,0 +1,40 @@
+"""What a notebook shows is escaped, stands alone, and needs nothing heavy to be made."""
+
+import subprocess
+import sys
+
+from latentkit.api.shown import map_pictures, table, title
+
+EVIL = "<script>alert('x')</script>&"
+
+
+def test_what_users_name_is_escaped():
+    shown = title(EVIL, EVIL) + table([(EVIL, EVIL)], header=(EVIL, EVIL))
+    assert "<script" not in shown
+    assert shown.count("&lt;script&gt;") == 6
+
+
+def test_maps_are_in_the_page_itself_and_other_figures_are_not(tmp_path):
+    names = ["loss", "map-pca", "map-pca-images", "map-isomap", "map-gone"]
+    figures = {name: tmp_path / f"{name}.png" for name in names}
+    for name in names[:-1]:
+        figures[name].write_bytes(b"\x89PNG" + name.encode())
+    shown = map_pictures(figures)
+    assert shown.count("<img") == 2
+    assert "alt='map-isomap'" in shown
+    assert "alt='map-pca'" in shown
+    assert "file:" not in shown
+
+
+def test_the_name_of_a_map_cannot_leave_its_attribute(tmp_path):
+    name = "map-' onerror='x"
+    path = tmp_path / "map.png"
+    path.write_bytes(b"\x89PNG")
+    assert "' onerror='" not in map_pictures({name: path})
+
+
+def test_showing_imports_nothing_heavy():
+    heavy = {"torch", "numpy", "sklearn", "scipy", "numba", "matplotlib"}
+    code = f"import sys, latentkit.api.shown; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
