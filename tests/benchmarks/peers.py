@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ from latentkit.data.batches import DeviceImages
 from latentkit.data.corruption import CorruptionChain
 from latentkit.plugin.events import EpochFinished
 from latentkit.training.checkpoint import CheckpointStore
+from latentkit.training.device import repeatable
 from latentkit.training.loop import TrainingJob, train
 
 REFERENCE = {
@@ -157,7 +159,8 @@ class Latentkit:
             if isinstance(event, EpochFinished):
                 seconds.append(event.seconds)
 
-        train(job, self._store, watch)
+        with repeatable(CPU, torch.get_num_threads()):  # as every run does
+            train(job, self._store, watch)
         return seconds[-1]
 
 
@@ -303,12 +306,10 @@ def notebook_loader(images: Images) -> Any:
     return DataLoader(Subset(data, images.rows.tolist()), batch_size=BATCH, shuffle=True)
 
 
-def available(images: Images) -> list[Peer]:
-    """Return every peer whose package is installed, and say which are not."""
-    peers: list[Peer] = []
-    for make in (Latentkit, Notebook, Lightning, Pythae):
-        try:
-            peers.append(make(images))
-        except ImportError as error:
-            print(f"{make.__name__} is left out: {error}")
-    return peers
+PEERS: dict[str, Callable[[Images], Peer]] = {
+    "latentkit": Latentkit,
+    "notebook loop": Notebook,
+    "Lightning": Lightning,
+    "Pythae": Pythae,
+}
+"""Who can be asked; what makes one raises ImportError where its package is missing."""

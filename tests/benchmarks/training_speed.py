@@ -2,6 +2,9 @@
 
 pip install 'pythae==0.1.2' lightning        # what is missing is left out
 python tests/benchmarks/training_speed.py --data DIR [--epochs 10] [--threads 2]
+
+Each trains in a process of its own, for what one sets (allocator, threads) would serve the others
+too; only one works at a time.
 """
 
 from __future__ import annotations
@@ -10,9 +13,13 @@ import argparse
 import logging
 import os
 import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 
 import torch
-from peers import Images, available
+from peers import PEERS, Images
 
 
 def main() -> None:
@@ -22,24 +29,65 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     chosen = parser.parse_args()
-    torch.set_num_threads(chosen.threads)
     os.environ["TQDM_DISABLE"] = "1"
-    for name in ("lightning", "lightning.pytorch", "pythae"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    images = Images(chosen.data)
-    peers = available(images)
-    seconds: dict[str, list[float]] = {peer.name: [] for peer in peers}
-    for _ in range(chosen.epochs):
-        for peer in peers:
-            seconds[peer.name].append(peer.epoch())
-    ours = statistics.median(seconds["latentkit"])
-    print(f"Median of {chosen.epochs} epochs of 48,000 images, {chosen.threads} threads\n")
-    print("| who | seconds an epoch | times latentkit's | test MSE at the end |")
-    print("| --- | --- | --- | --- |")
-    for peer in peers:
-        median = statistics.median(seconds[peer.name])
-        error = images.test_mse(peer.model)
-        print(f"| {peer.name} | {median:.2f} | {median / ours:.2f} | {error:.4f} |")
+    with peers(chosen.data, chosen.threads) as there:
+        seconds: dict[str, list[float]] = {name: [] for name in there}
+        for _ in range(chosen.epochs):
+            for name, peer in there.items():
+                seconds[name].append(asked(peer, "epoch"))
+        ours = statistics.median(seconds["latentkit"])
+        print(f"Median of {chosen.epochs} epochs of 48,000 images, {chosen.threads} threads\n")
+        print("| who | seconds an epoch | times latentkit's | test MSE at the end |")
+        print("| --- | --- | --- | --- |")
+        for name, peer in there.items():
+            median, error = statistics.median(seconds[name]), asked(peer, "error")
+            print(f"| {name} | {median:.2f} | {median / ours:.2f} | {error:.4f} |")
+
+
+@contextmanager
+def peers(data: str, threads: int) -> Iterator[dict[str, Connection]]:
+    """Start a process for each peer whose package is installed; give what it is asked through."""
+    context = get_context("spawn")
+    there: dict[str, Connection] = {}
+    processes = []
+    for name in PEERS:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=answer, args=(name, data, threads, theirs))
+        process.start()
+        processes.append(process)
+        reply = ours.recv()
+        if isinstance(reply, ImportError):
+            print(f"{name} is left out: {reply}")
+        else:
+            there[reply] = ours
+    try:
+        yield there
+    finally:
+        for process in processes:
+            process.terminate()
+
+
+def asked(peer: Connection, question: str) -> float:
+    """Return what a peer answers."""
+    peer.send(question)
+    answer: float = peer.recv()
+    return answer
+
+
+def answer(name: str, data: str, threads: int, asker: Connection) -> None:
+    """Be a peer: say its name, then train an epoch or tell the error, as often as is asked."""
+    for logger in ("lightning", "lightning.pytorch", "pythae"):
+        logging.getLogger(logger).setLevel(logging.ERROR)
+    torch.set_num_threads(threads)
+    images = Images(data)
+    try:
+        peer = PEERS[name](images)
+    except ImportError as error:
+        asker.send(error)
+        return
+    asker.send(peer.name)
+    while True:
+        asker.send(peer.epoch() if asker.recv() == "epoch" else images.test_mse(peer.model))
 
 
 if __name__ == "__main__":
