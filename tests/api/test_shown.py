@@ -15,12 +15,12 @@ def test_what_users_name_is_escaped():
 
 
 def test_maps_are_in_the_page_itself_and_other_figures_are_not(tmp_path):
-    names = ["loss", "map-pca", "map-pca-images", "map-isomap", "map-gone"]
+    names = ["loss", "map-pca", "map-pca-images", "map-isomap", "features-pca", "map-gone"]
     figures = {name: tmp_path / f"{name}.png" for name in names}
     for name in names[:-1]:
         figures[name].write_bytes(b"\x89PNG" + name.encode())
     shown = map_pictures(figures)
-    assert shown.count("<img") == 2
+    assert shown.count("<img") == 3
     assert "alt='map-isomap'" in shown
     assert "alt='map-pca'" in shown
     assert "file:" not in shown

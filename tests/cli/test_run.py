@@ -141,7 +141,7 @@ def test_a_narrow_terminal_folds_names_and_cuts_no_figure(finished, capsys, monk
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     runs._print_table([line])
-    shown = capsys.readouterr().out
+    shown = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
     assert "…" not in shown
     assert f"{line['reconstruction']['mse']['value']:.4f}" in shown
     assert all(len(row) <= 60 for row in shown.splitlines())

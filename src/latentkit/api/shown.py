@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-_MAPS = "map-"
+_MAPS = ("map-", "features-")  # of latents; of what a transfer sees before and after
 _OVERLAYS = "-images"  # the same map once more, with thumbnails on it
 _WIDTH = 480  # pixels of CSS, at most
 
