@@ -145,4 +145,4 @@ def test_a_watcher_of_studies_that_raises_costs_a_notice(install_plugin, tmp_pat
     study = small_study(tmp_path, finish=False, listener=heard.append)
     assert [trial.state for trial in study.result.trials] == ["complete"]
     (notice,) = (e for e in heard if isinstance(e, Notice) and e.code == "plugin-failed")
-    assert "clumsy: latentkit_study_started: ZeroDivisionError" in notice.message
+    assert "clumsy 1.0: latentkit_study_started: ZeroDivisionError" in notice.message

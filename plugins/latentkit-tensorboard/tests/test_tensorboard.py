@@ -138,15 +138,15 @@ def test_a_full_disk_costs_one_warning_of_a_run(tmp_path, monkeypatch):
 
     run = RunInfo("r", tmp_path, CONFIG)
     registry = default_registry()
-    assert registry.notify("latentkit_run_started", run=run) == []
-    assert registry.notify("latentkit_epoch_finished", run=run, epoch=epoch(1)) == []
+    assert registry.notify("latentkit_run_started", run=run) == {}
+    assert registry.notify("latentkit_epoch_finished", run=run, epoch=epoch(1)) == {}
     record = "tensorboard.summary.writer.record_writer.RecordWriter.write"
     monkeypatch.setattr(record, full)
-    (line,) = registry.notify("latentkit_epoch_finished", run=run, epoch=epoch(2))
+    (line,) = registry.notify("latentkit_epoch_finished", run=run, epoch=epoch(2)).values()
     assert "tensorboard cannot be written (No space left on device)" in line
-    assert registry.notify("latentkit_epoch_finished", run=run, epoch=epoch(3)) == []
+    assert registry.notify("latentkit_epoch_finished", run=run, epoch=epoch(3)) == {}
     ended = {"status": "finished", "summary": {}, "error": ""}
-    assert registry.notify("latentkit_run_finished", run=run, **ended) == []
+    assert registry.notify("latentkit_run_finished", run=run, **ended) == {}
     assert [step for step, _ in scalars(tmp_path, "train/loss")] == [1]
 
 
