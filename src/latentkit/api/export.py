@@ -39,6 +39,12 @@ def export(
         latentkit.errors.BrokenEnvironmentError: a package is missing; says how to install it.
         latentkit.errors.PluginError: the model cannot be exported.
         latentkit.errors.UserError: the run is a transfer, or there is no such format.
+
+    Example:
+        >>> import latentkit as lk
+        >>> encoder, decoder = lk.export("last", out="networks")
+        >>> encoder.path.name, encoder.difference is None or encoder.difference < 1e-3
+        ('encoder.onnx', True)
     """
     if format not in FORMATS:
         raise UserError(f"there is no format {format!r}; there is {', '.join(FORMATS)}")

@@ -27,8 +27,17 @@ def write_page(
         root: the folder below which its sources lie.
         out: of the page; that of the story's file in ``root`` where None.
 
+    Returns:
+        Where the page is.
+
     Raises:
         latentkit.errors.UserError: the story has a fault, or names what is not there.
+
+    Example:
+        >>> import latentkit as lk
+        >>> story = {"title": "Digits", "chapter": [{"title": "Data", "text": "1,797 of them."}]}
+        >>> lk.write_page(story).name
+        'page.html'
     """
     document = read_document(story)
     name = _PAGE if isinstance(story, Mapping) else Path(story).stem

@@ -77,7 +77,7 @@ def run(
         ((360, 3), (360, 2))
         >>> run.evaluation["reconstruction"]["mse"]["value"] < 0.3  # a pixel in [0, 1]
         True
-        >>> lk.run(epochs=0)
+        >>> lk.run(epochs=-1)
         Traceback (most recent call last):
         latentkit.errors.UserError: ...
     """
