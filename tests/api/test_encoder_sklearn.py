@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -283,7 +284,8 @@ def test_a_bit_that_flips_in_a_file_is_noticed(fitted, tmp_path):
     path = tmp_path / "encoder.safetensors"
     fitted.save(path)
     content = path.read_bytes()
-    for position in np.random.default_rng(0).integers(8, len(content), 60):
+    last_digits = [found.start() for found in re.finditer(rb"\d(?=[,}])", content)]
+    for position in (*np.random.default_rng(0).integers(8, len(content), 60), *last_digits):
         changed = bytearray(content)
         changed[position] ^= 1
         path.write_bytes(changed)

@@ -132,6 +132,8 @@ def test_ctrl_c_says_how_to_go_on_and_exits_with_130(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell starts what is in the background with the signal ignored, and tests may be.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert wait_for(lambda: list(tmp_path.glob("runs/*/checkpoints/*.json")), process)
     for _ in range(5):  # one that comes while Python runs a finaliser is lost: press again

@@ -31,9 +31,28 @@ def test_a_device_that_is_not_there_is_refused_with_what_is_there():
         resolve_device("cuda")
 
 
-def test_precision_can_be_forced():
-    assert resolve_precision("float32", torch.device("cpu")) == "float32"
-    assert resolve_precision("bfloat16", torch.device("cpu")) == "bfloat16"
+CPU = torch.device("cpu")
+WIDE, NARROW = torch.nn.Linear(400, 300), torch.nn.Linear(40, 30)
+
+
+@pytest.mark.parametrize("network", [WIDE, NARROW])
+def test_precision_can_be_forced(network):
+    assert resolve_precision("float32", CPU, network) == "float32"
+    assert resolve_precision("bfloat16", CPU, network) == "bfloat16"
+
+
+@pytest.mark.parametrize("has", ["_is_amx_tile_supported", "_is_avx512_bf16_supported"])
+def test_auto_takes_bfloat16_for_wide_networks_where_the_cpu_multiplies_it(monkeypatch, has):
+    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda name=name: name == has, raising=False)
+    assert resolve_precision("auto", CPU, WIDE) == "bfloat16"
+    assert resolve_precision("auto", CPU, NARROW) == "float32"
+
+
+def test_auto_takes_float32_where_the_cpu_has_no_bfloat16_or_torch_cannot_tell(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
+    assert resolve_precision("auto", CPU, WIDE) == "float32"
 
 
 def test_threads_are_all_that_may_be_used_unless_said(monkeypatch):

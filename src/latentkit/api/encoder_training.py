@@ -107,7 +107,7 @@ def train_network(
             validation=DeviceImages(images, device, split.validation),
             corruption=CorruptionChain(),
             options=with_counts(config, len(split.train), rate).training,
-            precision=resolve_precision(config.training.precision, device),
+            precision=resolve_precision(config.training.precision, device, network),
             seed=seed,
             config_sha256="",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from latentkit.config import RunConfig, find_part
 from latentkit.errors import UserError
@@ -31,15 +32,10 @@ def prepare(
         LatentkitError: something is missing, damaged, or does not fit.
     """
     device = resolve_device(config.run.device)
-    precision = resolve_precision(config.training.precision, device)
     run = config.run.model_copy(
         update={"device": device.type, "threads": resolve_threads(config.run.threads)}
     )
-    config = replace(
-        resolve_init(config),
-        run=run,
-        training=config.training.model_copy(update={"precision": precision}),
-    )
+    config = replace(resolve_init(config), run=run)
     check_parts(config, registry)
     workshop = Workshop(config, registry, data, device, shelf)
     train, test = workshop.images("train"), workshop.images("test")
@@ -48,21 +44,25 @@ def prepare(
             f"dataset {config.dataset.name!r} has training images {train.image_shape} and test "
             f"images {test.image_shape}: they must have one shape"
         )
+    model = workshop.new_model()
+    precision = resolve_precision(config.training.precision, device, model)
+    training = config.training.model_copy(update={"precision": precision})
+    workshop.config = config = replace(config, training=training)
     if config.transfer is not None:
         workshop.config = prepare_transfer(workshop, with_counts)
         return workshop.config, workshop
     rate = suited_learning_rate(config, registry)
     workshop.config = with_counts(config, len(workshop.split.train), rate)
-    _check_warm_up(workshop)
+    _check_warm_up(workshop, model)
     if config.init is not None:
         check_start(workshop)
     return workshop.config, workshop
 
 
-def _check_warm_up(workshop: Workshop) -> None:
-    """Build the model, and refuse a warm-up that training would never end."""
+def _check_warm_up(workshop: Workshop, model: Any) -> None:
+    """Refuse a warm-up that training would never end."""
     training = workshop.config.training
-    warm_up = getattr(workshop.new_model(), "warm_up_steps", 0)
+    warm_up = getattr(model, "warm_up_steps", 0)
     each = steps_per_epoch(len(workshop.split.train), int(training.batch_size))
     total = int(training.epochs) * each
     if warm_up > total > 0:

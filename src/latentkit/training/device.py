@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import nn
 
 from latentkit.config import Device
 from latentkit.errors import BrokenEnvironmentError
 from latentkit.training.uncompiled import without_compiler
 
 Precision = Literal["float32", "bfloat16"]
+
+LEAST_FOR_BFLOAT16 = 100_000
+"""Parameters of the smallest network that a CPU trains faster in bfloat16."""
 
 _LARGEST_BLOCK = 32 * 2**20 - 2**16  # bytes; glibc's DEFAULT_MMAP_THRESHOLD_MAX, less its header
 
@@ -41,20 +45,27 @@ def resolve_device(wanted: Device) -> torch.device:
     return torch.device(wanted)
 
 
-def resolve_precision(wanted: str, device: torch.device) -> Precision:
+def resolve_precision(wanted: str, device: torch.device, network: nn.Module) -> Precision:
     """Return the precision of training; ``auto`` takes bfloat16 where hardware multiplies it.
 
-    That is CUDA with compute capability 8.0, and CPUs with AMX. On other CPUs bfloat16 was
-    measured to be slower than float32.
+    That is CUDA with compute capability 8.0, and CPUs with AMX or AVX-512 BF16. On those CPUs
+    networks of fewer parameters than `LEAST_FOR_BFLOAT16` stay in float32: their layers are so
+    narrow that converting costs more than it saves. docs/measurements.md has the measurement.
     """
     if wanted != "auto":
         return "bfloat16" if wanted == "bfloat16" else "float32"
     if device.type == "cuda":
         fast = torch.cuda.get_device_capability()[0] >= 8
     else:
-        has_amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
-        fast = device.type == "cpu" and has_amx is not None and bool(has_amx())
+        wide = sum(p.numel() for p in network.parameters()) >= LEAST_FOR_BFLOAT16
+        fast = device.type == "cpu" and wide and _cpu_multiplies_bfloat16()
     return "bfloat16" if fast else "float32"
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    """Return whether this CPU has instructions for it, as far as this torch can tell."""
+    asked = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(bool(getattr(torch.cpu, name, bool)()) for name in asked)
 
 
 def resolve_threads(wanted: int) -> int:
