@@ -14,6 +14,11 @@ from textwrap import dedent
 import hypothesis
 import pytest
 
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    # Threads of one test that wait for those of another take most of the time of both.
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // int(workers))))
+
 # A slow machine is no failure.
 hypothesis.settings.register_profile("latentkit", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("latentkit")
