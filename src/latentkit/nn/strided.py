@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 Size = tuple[int, int]
+_FEW = 4
 
 
 class FastConvolution(nn.Conv2d):
@@ -134,10 +135,14 @@ def _enlarge(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Size, size
     """Return the transposed convolution (B, C_out, *size) of (B, C_in, H, W)."""
     channels_in, channels = weight.shape[:2]
     count, height, width = len(x), *x.shape[2:]
-    pixels = x.permute(0, 2, 3, 1).reshape(-1, channels_in)
-    kernels = weight.permute(0, 2, 3, 1).reshape(channels_in, 9 * channels)
     rows, starts = _meeting(count, (height, width), padding, size)
-    given = (pixels @ kernels).view(-1, channels)
+    if channels <= _FEW:  # images: oneDNN has a narrow product that BLAS lacks
+        kernels = weight.permute(2, 3, 1, 0).reshape(9 * channels, channels_in, 1, 1)
+        given = functional.conv2d(x, kernels).permute(0, 2, 3, 1).reshape(-1, channels)
+    else:
+        pixels = x.permute(0, 2, 3, 1).reshape(-1, channels_in)
+        kernels = weight.permute(0, 2, 3, 1).reshape(channels_in, 9 * channels)
+        given = (pixels @ kernels).view(-1, channels)
     maps = torch.embedding_bag(given, rows, starts)[0].view(count, *size, channels)
     if bias is not None:
         maps += bias
