@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import linear
 
 from latentkit.neighbors import NeighborIndex
 
@@ -65,7 +65,7 @@ def _scores(train: Features, labels: Labels, test: Features) -> tuple[Labels, Te
     weights, constant = _logistic_regression(
         inputs, torch.from_numpy(targets), len(classes), center, scale
     )
-    return classes, torch.addmm(constant, torch.from_numpy(np.ascontiguousarray(test)), weights)
+    return classes, linear(torch.from_numpy(np.ascontiguousarray(test)), weights, constant)
 
 
 def _centre_and_scale(inputs: Tensor) -> tuple[Tensor, float]:
@@ -77,13 +77,15 @@ def _centre_and_scale(inputs: Tensor) -> tuple[Tensor, float]:
 def _logistic_regression(
     inputs: Tensor, targets: Tensor, classes: int, center: Tensor, scale: float
 ) -> tuple[Tensor, Tensor]:
-    """Return weights (D, classes) and constants (classes,) for inputs (N, D) as they are.
+    """Return weights (classes, D) and constants (classes,) for inputs (N, D) as they are.
 
     What is fitted, and penalised, are those of centred and scaled inputs: these are never made,
-    for pixels of a large set they would be the largest thing in memory.
+    for pixels of a large set they would be the largest thing in memory. Classes are rows
+    throughout and the gradient is written out, which on a CPU is several times faster.
     """
     n, d = inputs.shape
-    fitted = torch.zeros(d + 1, classes, requires_grad=True)
+    fitted = torch.zeros(classes, d + 1)
+    known = torch.zeros(classes, n).scatter_(0, targets[None], 1.0)
     optimiser = torch.optim.LBFGS(
         [fitted],
         max_iter=MOST_ITERATIONS,
@@ -94,20 +96,21 @@ def _logistic_regression(
     )
 
     def unscaled() -> tuple[Tensor, Tensor]:
-        weights = fitted[:-1] / scale
-        return weights, fitted[-1] - center @ weights
+        weights = fitted[:, :-1] / scale
+        return weights, fitted[:, -1] - weights @ center
 
     def objective() -> Tensor:
-        optimiser.zero_grad()
         weights, constant = unscaled()
-        loss = cross_entropy(torch.addmm(constant, inputs, weights), targets)
-        loss = loss + fitted[:-1].square().sum() / (2 * n)
-        loss.backward()  # type: ignore[no-untyped-call]
+        scores = torch.addmm(constant[:, None], weights, inputs.T).log_softmax(0)
+        loss = -scores.gather(0, targets[None]).mean() + fitted[:, :-1].square().sum() / (2 * n)
+        excess = scores.exp_().sub_(known).div_(n)  # the loss by the scores, (classes, N)
+        together = excess.sum(1, keepdim=True)
+        by_weights = (excess @ inputs - together * center) / scale + fitted[:, :-1] / n
+        fitted.grad = torch.cat([by_weights, together], 1)
         return loss
 
     optimiser.step(objective)  # type: ignore[no-untyped-call]
-    with torch.no_grad():
-        return unscaled()
+    return unscaled()
 
 
 def nearest(train: Features, test: Features, k: int) -> NDArray[np.int64]:

@@ -1,0 +1,124 @@
+"""Errors by number of latent dimensions, of training and of test images, as one table.
+
+python tests/benchmarks/latent_dimensions.py --data DIR --out errors.jsonl [--dims 2 3 8 16 32 64]
+    [--seeds 3] [--epochs 10] [--recipe NAME=FILE.toml ...]
+python tests/benchmarks/latent_dimensions.py --out errors.jsonl --seeds 0
+
+``default`` is ``conv-ae`` as it comes, each further recipe a configuration file; the number of
+latents, of epochs and the seed are this script's. A model is trained as ``latentkit run`` does and
+then only its errors are measured. They are kept in --out, and what is there is not trained again;
+the second line above only prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from latentkit.api.request import configure
+from latentkit.evaluation.baselines import PixelPCA
+from latentkit.evaluation.fidelity import fidelity
+from latentkit.evaluation.inference import reconstruction
+from latentkit.pipeline.context import ImageShelf
+from latentkit.pipeline.prepare import prepare
+from latentkit.plugin.events import ignore
+from latentkit.registry.catalogue import default_registry
+from latentkit.training.device import repeatable
+from latentkit.training.loop import TrainingJob, train
+
+PARTS = ("train", "test")
+
+
+def main() -> None:
+    """Measure what is missing, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=os.environ.get("LATENTKIT_DATA"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--dims", nargs="+", type=int, default=(2, 3, 8, 16, 32, 64))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--recipe", action="append", default=[], metavar="NAME=FILE.toml")
+    chosen = parser.parse_args()
+    recipes: dict[str, Any] = {"PCA": None, "default": {}}
+    recipes |= dict(text.split("=", 1) for text in chosen.recipe)
+    shelf = ImageShelf()
+    known = {(cell["recipe"], cell["dim"], cell["seed"]) for cell in kept(chosen.out)}
+    for dim in chosen.dims:
+        for seed in range(chosen.seeds):
+            for name, source in recipes.items():
+                if (name, dim, seed) not in known:
+                    errors = measured(source, dim, seed, chosen, shelf)
+                    cell = {"recipe": name, "dim": dim, "seed": seed, **errors}
+                    with chosen.out.open("a") as file:
+                        file.write(json.dumps(cell) + "\n")
+    print_table(kept(chosen.out))
+
+
+def kept(path: Path) -> list[dict[str, Any]]:
+    """Return the cells that were measured before."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def measured(
+    source: Any, dim: int, seed: int, chosen: argparse.Namespace, shelf: ImageShelf
+) -> dict[str, float]:
+    """Return the mean squared errors of one model, or of PCA where there is no source."""
+    registry = default_registry()
+    options = {"model.latent_dim": dim, "training.epochs": chosen.epochs}
+    named = {"dataset": "fashion-mnist", "seed": seed, "options": options}
+    config, shop = prepare(
+        configure(registry, config=source, **named), registry, chosen.data, shelf
+    )
+    images = {part: shop.device_images(part) for part in PARTS}
+    if source is None:
+        rebuild = PixelPCA.fit(images["train"], dim).rebuild
+    else:
+        job = TrainingJob(
+            model=shop.new_model(),
+            train=images["train"],
+            validation=shop.device_images("validation"),
+            corruption=shop.corruption,
+            options=config.training,
+            precision="bfloat16" if config.training.precision == "bfloat16" else "float32",
+            seed=seed,
+            config_sha256="",
+        )
+        with repeatable(shop.device, config.run.threads):
+            trained = train(job, None, ignore)
+        job.model.load_state_dict(trained.weights)
+        rebuild = reconstruction(job.model)
+    return {part: float(fidelity(images[part], rebuild).mse.mean()) for part in PARTS}
+
+
+def print_table(cells: list[dict[str, Any]]) -> None:
+    """Print mean squared errors, training and test: means over the seeds with 95 % intervals."""
+    groups: dict[tuple[int, str], list[dict[str, Any]]] = defaultdict(list)
+    for cell in cells:
+        groups[cell["dim"], cell["recipe"]].append(cell)
+    names = list(dict.fromkeys(name for _, name in groups))
+    print("| latents | " + " | ".join(f"{name}: {part}" for name in names for part in PARTS) + " |")
+    print("| ---: |" + " --- |" * len(names) * len(PARTS))
+    for dim in sorted({dim for dim, _ in groups}):
+        row = [of_seeds([c[part] for c in groups[dim, name]]) for name in names for part in PARTS]
+        print(f"| {dim} | " + " | ".join(row) + " |")
+
+
+def of_seeds(values: list[float]) -> str:
+    """Return the mean ± half of Student's 95 % interval; of one value, the value."""
+    if not values:
+        return ""
+    if len(values) == 1:
+        return f"{values[0]:.5f}"
+    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
+    return f"{np.mean(values):.5f} ± {half:.5f}"
+
+
+if __name__ == "__main__":
+    main()
