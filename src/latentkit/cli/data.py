@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from latentkit.cli.choices import settings_option
 from latentkit.cli.common import (
     common_options,
     load_registry,
@@ -35,14 +36,7 @@ def command() -> None:
 def _one_data_set(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add what names a data set and its options."""
     for option in (
-        click.option(
-            "-o",
-            "--option",
-            "options",
-            metavar="PART.KEY=VALUE",
-            multiple=True,
-            help="Set an option, e.g. -o image-folder.path=photos.",
-        ),
+        settings_option("Set an option, e.g. -o image-folder.path=photos."),
         click.argument("name", shell_complete=part_completion("dataset")),
     ):
         function = option(function)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from latentkit.cli.choices import part_option, settings_option
 from latentkit.cli.common import common_options, load_registry, parse_options, part_completion
 from latentkit.cli.outcome import data_option, run_options, show_maps, show_outcome, working_on_run
 from latentkit.errors import UserError
@@ -39,12 +40,7 @@ _SUFFIXES = (".npy", ".npz")
     metavar="RUN[#MAP]",
     help="Lay the maps over those of another run, or over another map (#MAP) of this one.",
 )
-@click.option(
-    "--dataset",
-    metavar="NAME",
-    shell_complete=part_completion("dataset"),
-    help="Map the raw pixels of a data set instead of a SOURCE.",
-)
+@part_option("--dataset", "dataset", "Map the raw pixels of a data set instead of a SOURCE.")
 @click.option("--labels", metavar="FILE", help="Labels of the vectors of a file: .npy or .npz.")
 @click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="For vectors and pixels."
@@ -55,14 +51,7 @@ _SUFFIXES = (".npy", ".npz")
     default="maps",
     help="Where maps of vectors and pixels go.  [default: maps]",
 )
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    metavar="NAME.KEY=VALUE",
-    multiple=True,
-    help="Set an option of an embedding, e.g. -o isomap.n_neighbors=20.",
-)
+@settings_option("Set an option of an embedding, e.g. -o isomap.n_neighbors=20.")
 @data_option
 @run_options
 @common_options

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from latentkit.cli.choices import settings_option
 from latentkit.cli.common import (
     KINDS,
     common_options,
@@ -48,14 +49,7 @@ class _Checked:
     type=click.Choice(KINDS),
     help="Only parts of this kind.",
 )
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    metavar="PART.KEY=VALUE",
-    multiple=True,
-    help="Check a part with this option instead of its default.",
-)
+@settings_option("Check a part with this option instead of its default.")
 @click.option(
     "--data-dir",
     metavar="DIR",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from latentkit.cli.choices import settings_option
 from latentkit.cli.common import (
     check_positive,
     common_options,
@@ -22,14 +23,7 @@ from latentkit.cli.outcome import data_option, run_options, show_outcome, workin
     callback=check_positive,
     help="Train for N epochs in all, more than the run has so far.",
 )
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    metavar="PART.KEY=VALUE",
-    multiple=True,
-    help="Check that the run has this option; it cannot be changed.",
-)
+@settings_option("Check that the run has this option; it cannot be changed.")
 @data_option
 @run_options
 @common_options

@@ -6,51 +6,30 @@ from typing import Any
 
 import click
 
+from latentkit.cli.choices import device_and_config_options, part_option, settings_option
 from latentkit.cli.common import (
     check_not_negative,
     common_options,
     load_registry,
     parse_options,
-    part_completion,
 )
 from latentkit.cli.outcome import data_option, run_options, show_outcome, working_on_run
-from latentkit.config import DEVICES
 
 
 @click.command("run")
-@click.option(
-    "--model",
-    metavar="NAME",
-    shell_complete=part_completion("model"),
-    help="Model.  [default: conv-ae]",
-)
-@click.option(
-    "--dataset",
-    metavar="NAME",
-    shell_complete=part_completion("dataset"),
-    help="Data set.  [default: digits]",
-)
-@click.option(
+@part_option("--model", "model", "Model.  [default: conv-ae]")
+@part_option("--dataset", "dataset", "Data set.  [default: digits]")
+@part_option(
     "--corrupt",
-    metavar="NAME",
-    multiple=True,
-    shell_complete=part_completion("corruption"),
-    help="Corrupt the input and learn the clean image; several in order.",
+    "corruption",
+    "Corrupt the input and learn the clean image; several in order.",
+    several=True,
 )
-@click.option(
-    "--embed",
-    metavar="NAME",
-    multiple=True,
-    shell_complete=part_completion("embedding"),
-    help="Map the test latents; may be given several times.",
+@part_option(
+    "--embed", "embedding", "Map the test latents; may be given several times.", several=True
 )
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    metavar="PART.KEY=VALUE",
-    multiple=True,
-    help="Set an option, e.g. -o model.latent_dim=3; 'latentkit plugins show NAME' lists them.",
+@settings_option(
+    "Set an option, e.g. -o model.latent_dim=3; 'latentkit plugins show NAME' lists them."
 )
 @click.option(
     "--epochs",
@@ -63,13 +42,12 @@ from latentkit.config import DEVICES
 @click.option(
     "--seed", type=int, metavar="N", help="Everything random follows from it.  [default: 0]"
 )
-@click.option("--device", type=click.Choice(DEVICES), help="Where to compute.  [default: auto]")
 @click.option(
     "--init-from",
     metavar="PATH",
     help="Start from saved weights: a run, a .safetensors file, or a checkpoint of torch.",
 )
-@click.option("--config", metavar="FILE", help="TOML file; the flags go on top of it.")
+@device_and_config_options
 @click.option(
     "--name",
     metavar="NAME",

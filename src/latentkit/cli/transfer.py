@@ -6,15 +6,15 @@ from typing import Any
 
 import click
 
+from latentkit.cli.choices import device_and_config_options, part_option, settings_option
 from latentkit.cli.common import (
     check_positive,
     common_options,
     load_registry,
     parse_options,
-    part_completion,
 )
 from latentkit.cli.outcome import data_option, run_options, show_outcome, working_on_run
-from latentkit.config import DEVICES, MODES
+from latentkit.config import MODES
 
 
 @click.command("transfer")
@@ -39,39 +39,21 @@ from latentkit.config import DEVICES, MODES
     callback=check_positive,
     help="Seeds of --mode all.  [default: 3]",
 )
-@click.option(
-    "--model",
-    metavar="NAME",
-    shell_complete=part_completion("model"),
-    help="Model, without RUN.  [default: conv-ae]",
-)
-@click.option(
-    "--dataset",
-    metavar="NAME",
-    shell_complete=part_completion("dataset"),
-    help="Data set.  [default: that of RUN, or digits]",
-)
+@part_option("--model", "model", "Model, without RUN.  [default: conv-ae]")
+@part_option("--dataset", "dataset", "Data set.  [default: that of RUN, or digits]")
 @click.option(
     "--init-from",
     metavar="PATH",
     help="Take the weights from here: a run, a .safetensors file, or a checkpoint of torch.",
 )
-@click.option(
+@part_option(
     "--embed",
-    metavar="NAME",
-    multiple=True,
-    shell_complete=part_completion("embedding"),
-    help="Map the features before and after.  [default: pca, tsne, isomap]",
+    "embedding",
+    "Map the features before and after.  [default: pca, tsne, isomap]",
+    several=True,
 )
 @click.option("--no-maps", is_flag=True, help="Map nothing.")
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    metavar="PART.KEY=VALUE",
-    multiple=True,
-    help="Set an option, e.g. -o transfer.encoder_rate=0.1 or -o transfer.shift=2.",
-)
+@settings_option("Set an option, e.g. -o transfer.encoder_rate=0.1 or -o transfer.shift=2.")
 @click.option(
     "--epochs",
     type=int,
@@ -82,8 +64,7 @@ from latentkit.config import DEVICES, MODES
 @click.option(
     "--seed", type=int, metavar="N", help="Everything random follows from it.  [default: RUN's]"
 )
-@click.option("--device", type=click.Choice(DEVICES), help="Where to compute.  [default: auto]")
-@click.option("--config", metavar="FILE", help="TOML file; the flags go on top of it.")
+@device_and_config_options
 @click.option(
     "--name",
     metavar="NAME",

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from latentkit.cli.choices import device_and_config_options, part_option, settings_option
 from latentkit.cli.common import (
     check_positive,
     common_options,
     load_registry,
     parse_options,
-    part_completion,
     print_json,
     work_of_parts,
 )
 from latentkit.cli.outcome import data_option
 from latentkit.cli.study_display import study_display
 from latentkit.cli.study_table import print_study, study_facts
-from latentkit.config import DEVICES
 from latentkit.errors import UserError
 from latentkit.plugin.events import Event, Listener, StudyStarted, fan_out
 
@@ -31,25 +30,9 @@ _SECONDS_A_MINUTE = 60
 
 
 @click.command("tune")
-@click.option(
-    "--model",
-    metavar="NAME",
-    shell_complete=part_completion("model"),
-    help="Model.  [default: conv-ae]",
-)
-@click.option(
-    "--dataset",
-    metavar="NAME",
-    shell_complete=part_completion("dataset"),
-    help="Data set.  [default: digits]",
-)
-@click.option(
-    "--corrupt",
-    metavar="NAME",
-    multiple=True,
-    shell_complete=part_completion("corruption"),
-    help="Corrupt the input.",
-)
+@part_option("--model", "model", "Model.  [default: conv-ae]")
+@part_option("--dataset", "dataset", "Data set.  [default: digits]")
+@part_option("--corrupt", "corruption", "Corrupt the input.", several=True)
 @click.option(
     "--trials",
     type=int,
@@ -80,24 +63,11 @@ _SECONDS_A_MINUTE = 60
     multiple=True,
     help="Do not search an option that has a range of its own.",
 )
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    metavar="PART.KEY=VALUE",
-    multiple=True,
-    help="Set an option; it is then not searched.",
-)
+@settings_option("Set an option; it is then not searched.")
 @click.option("--epochs", type=int, metavar="N", callback=check_positive, help="Epochs a trial.")
 @click.option("--seed", type=int, metavar="N", help="Seed of trials and search.  [default: 0]")
-@click.option("--device", type=click.Choice(DEVICES), help="Where to compute.  [default: auto]")
-@click.option("--config", metavar="FILE", help="TOML file; the flags go on top of it.")
-@click.option(
-    "--tuner",
-    metavar="NAME",
-    shell_complete=part_completion("tuner"),
-    help="Who searches.  [default: optuna]",
-)
+@device_and_config_options
+@part_option("--tuner", "tuner", "Who searches.  [default: optuna]")
 @click.option(
     "--tuner-option",
     "tuner_options",
