@@ -1,12 +1,13 @@
 """What each model reaches at each number of latent dimensions, as one table.
 
 python tests/benchmarks/results_table.py --data DIR --out RUNS [--models conv-ae conv-vae]
-    [--dims 2 3 8 16 32 64] [--seeds 3] [--epochs 10] [--config NAME=FILE.toml]
+    [--dims 2 3 8 16 32 64] [--seeds 3] [--epochs 10] [--labels 100%] [--config NAME=FILE.toml]
 
 Every cell comes from the evaluation cards of ordinary runs in RUNS, one for each model, dimension
 and seed; those that are there already are not made again, so the script may be stopped at any
 time. Figures are means over the seeds with Student's 95 % interval of the mean. PCA and the random
-encoder have as many dimensions as the model; they and raw pixels are of the first model's runs.
+encoder have as many dimensions as the model; they and raw pixels are of the last model's runs.
+--labels says with what share of the training labels the probes were fitted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ import latentkit as lk
 
 MODELS = ("conv-ae", "dense-ae", "conv-vae", "dense-vae")
 DIMS = (2, 3, 8, 16, 32, 64)
+SHARES = ("1%", "10%", "100%")  # in the order of the card
 Figure = Callable[[lk.Run], float | None]
 
 
@@ -39,13 +41,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--embed", nargs="*", default=())
+    parser.add_argument("--labels", choices=SHARES, default="100%")
     parser.add_argument("--config", action="append", default=[], metavar="NAME=FILE.toml")
     chosen = parser.parse_args()
     recipes: dict[str, dict[str, Any]] = {name: {"model": name} for name in chosen.models}
     for given in chosen.config:
         name, _, file = given.partition("=")
         recipes[name] = {"config": Path(file)}
-    figures = _figures(chosen.embed)
+    share = SHARES.index(chosen.labels)
+    figures = _figures(chosen.embed, share)
     print("| dimensions | representation | " + " | ".join(figures) + " |")
     print("| --- | --- |" + " --- |" * len(figures))
     for dim in chosen.dims:
@@ -54,7 +58,8 @@ def main() -> None:
             _print_row(dim, name, figures, runs)
             if number == len(recipes) - 1:
                 for space in ("pca", "random_encoder", "raw_pixels"):
-                    _print_row(dim, space.replace("_", " "), _of_baseline(space, figures), runs)
+                    shown = _of_baseline(space, figures, share)
+                    _print_row(dim, space.replace("_", " "), shown, runs)
 
 
 def _run(
@@ -77,13 +82,13 @@ def _run(
     )
 
 
-def _figures(maps: Sequence[str]) -> dict[str, Figure]:
+def _figures(maps: Sequence[str], share: int) -> dict[str, Figure]:
     """Return what stands in the table, by heading."""
     found: dict[str, Figure] = {
         "test MSE": lambda run: run.evaluation["reconstruction"]["mse"]["value"],
         "ELBO, nats": lambda run: _likelihood(run, "elbo"),
         "active": lambda run: _likelihood(run, "active_dimensions"),
-        **_of_space("latents"),
+        **_of_space("latents", share),
     }
     for name in maps:
         found[f"trust, {name}"] = partial(_trust, name)
@@ -97,23 +102,23 @@ def _trust(name: str, run: lk.Run) -> float:
     return value
 
 
-def _of_space(space: str) -> dict[str, Figure]:
+def _of_space(space: str, share: int) -> dict[str, Figure]:
     def of(run: lk.Run) -> dict[str, Any]:
         spaces: dict[str, dict[str, Any]] = run.evaluation["representation"]["spaces"]
         return spaces[space]
 
     return {
-        "linear probe": lambda run: of(run)["linear"][-1]["accuracy"]["value"],
-        "10-NN probe": lambda run: of(run)["knn"][-1]["accuracy"]["value"],
+        "linear probe": lambda run: of(run)["linear"][share]["accuracy"]["value"],
+        "10-NN probe": lambda run: of(run)["knn"][share]["accuracy"]["value"],
         "k-means NMI": lambda run: of(run)["kmeans"]["nmi"]["value"],
         "ARI": lambda run: of(run)["kmeans"]["ari"]["value"],
         "ACC": lambda run: of(run)["kmeans"]["accuracy"]["value"],
     }
 
 
-def _of_baseline(space: str, headings: Sequence[str] | dict[str, Figure]) -> dict[str, Figure]:
+def _of_baseline(space: str, headings: Iterable[str], share: int) -> dict[str, Figure]:
     """Return the figures of a baseline under the same headings; others stay empty."""
-    known = _of_space(space)
+    known = _of_space(space, share)
     if space == "pca":
         known["test MSE"] = lambda run: run.evaluation["baselines"]["pca"]["mse"]["value"]
     return {heading: known.get(heading, lambda run: None) for heading in headings}
