@@ -1,0 +1,70 @@
+"""Transfers of --mode all beside each other, several runs a column, as one table.
+
+for SEED in 0 1 2; do
+    latentkit run --dataset fashion-mnist --epochs 10 --seed $SEED --name plain-$SEED
+    latentkit run --dataset fashion-mnist --epochs 10 --seed $SEED --name noise-$SEED \
+        --corrupt gaussian-noise -o gaussian-noise.std=0.3
+    for START in plain noise; do
+        latentkit transfer runs/$START-$SEED --mode all --labels 1% --labels 10% \
+            --seeds 1 --seed $SEED --epochs 20 -o transfer.flip=true --no-maps \
+            --name all-$START-$SEED
+    done
+done
+python tests/benchmarks/transfer_table.py plain=runs/all-plain-* noise=runs/all-noise-*
+
+Each NAME= takes runs in order; the n-th runs of all names belong together, as of one seed. A cell
+is the mean accuracy over a name's runs ± half of Student's 95 % interval; the last columns are the
+differences from the first name, pair by pair.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+import latentkit as lk
+
+Row = tuple[str, int]
+
+
+def main() -> None:
+    """Print the table."""
+    columns: dict[str, list[dict[Row, float]]] = {}
+    for text in sys.argv[1:]:
+        name, given, path = text.rpartition("=")
+        if given:
+            columns[name] = []
+        if not columns:
+            sys.exit(__doc__)
+        columns[list(columns)[-1]].append(accuracies(lk.open(path)))
+    first, *others = columns
+    headings = [*columns, *(f"{name} - {first}" for name in others)]
+    print("| classifier | labels | " + " | ".join(headings) + " |")
+    print("| --- | ---: |" + " --- |" * len(headings))
+    for row in columns[first][0]:
+        found = {name: np.array([run[row] for run in runs]) for name, runs in columns.items()}
+        cells = [f"{mean:.3f} ± {half:.3f}" for mean, half in map(of_seeds, found.values())]
+        for name in others:
+            mean, half = of_seeds(found[name] - found[first])
+            cells.append(f"{mean:+.3f} ± {half:.3f}")
+        print(f"| {row[0]} | {row[1]:,} | " + " | ".join(cells) + " |")
+
+
+def accuracies(run: lk.Run) -> dict[Row, float]:
+    """Return the mean accuracy by mode and number of labels."""
+    rows: list[dict[str, Any]] = run.evaluation["comparison"]["rows"]
+    return {(row["mode"], row["n_labels"]): row["accuracy"]["value"] for row in rows}
+
+
+def of_seeds(values: Any) -> tuple[float, float]:
+    """Return the mean, and half of Student's 95 % interval of it."""
+    n = len(values)
+    half = stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / n**0.5 if n > 1 else np.nan
+    return float(np.mean(values)), float(half)
+
+
+if __name__ == "__main__":
+    main()
