@@ -10,9 +10,9 @@ for SEED in 0 1 2; do
             --name all-$START-$SEED
     done
 done
-python tests/benchmarks/transfer_table.py plain=runs/all-plain-* noise=runs/all-noise-*
+python tests/benchmarks/transfer_table.py plain: runs/all-plain-* noise: runs/all-noise-*
 
-Each NAME= takes runs in order; the n-th runs of all names belong together, as of one seed. A cell
+Each NAME: takes runs in order; the n-th runs of all names belong together, as of one seed. A cell
 is the mean accuracy over a name's runs ± half of Student's 95 % interval; the last columns are the
 differences from the first name, pair by pair.
 """
@@ -34,12 +34,12 @@ def main() -> None:
     """Print the table."""
     columns: dict[str, list[dict[Row, float]]] = {}
     for text in sys.argv[1:]:
-        name, given, path = text.rpartition("=")
-        if given:
-            columns[name] = []
-        if not columns:
-            sys.exit(__doc__)
-        columns[list(columns)[-1]].append(accuracies(lk.open(path)))
+        if text.endswith(":"):
+            columns[text[:-1]] = []
+        elif columns:
+            columns[list(columns)[-1]].append(accuracies(lk.open(text)))
+    if not columns:
+        sys.exit(__doc__)
     first, *others = columns
     headings = [*columns, *(f"{name} - {first}" for name in others)]
     print("| classifier | labels | " + " | ".join(headings) + " |")
