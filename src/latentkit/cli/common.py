@@ -136,7 +136,7 @@ def print_rows(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in header:
-        wraps = heading in ("what it does", "meaning", "values")
+        wraps = heading in ("what it does", "meaning", "values", "search")
         table.add_column(heading, no_wrap=not wraps, overflow="fold")
     for row in rows:
         table.add_row(*row)

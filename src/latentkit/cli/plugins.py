@@ -76,9 +76,9 @@ def show_part(name: str, kind: str | None, as_json: bool) -> None:
         return
     click.echo()
     print_rows(
-        ("option", "default", "values", "meaning"),
+        ("option", "default", "values", "search", "meaning"),
         (
-            (f["name"], _shown(f["default"]), f["values"], f["description"])
+            (f["name"], _shown(f["default"]), f["values"], f["search"], f["description"])
             for f in facts["options"]
         ),
     )

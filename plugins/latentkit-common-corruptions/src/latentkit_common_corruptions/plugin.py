@@ -14,7 +14,7 @@ _PARTS = {
     "motion-blur": ("motion:build", "A trail in a random direction"),
     "fog": ("fog:build", "Clouds by the diamond-square algorithm"),
     "brightness": ("light:build_brightness", "Every colour is made brighter"),
-    "contrast": ("light:build_contrast", "Pixels are drawn to the mean of their image"),
+    "contrast": ("light:build_contrast", "Pixels are drawn to the mean of their channel"),
     "pixelate": ("pixelate:build", "Fewer and larger pixels"),
     "jpeg-compression": ("jpeg:build", "Compressed as JPEG and unpacked again; on the CPU"),
     "lines": ("lines:build", "Straight lines across the image hide what is under them"),

@@ -9,7 +9,7 @@ LATENTKIT_HOOKSPEC_VERSION = 1
 _HERE = "latentkit_medmnist"
 _SUMMARIES = {
     "pathmnist": "107,180 patches of colon tissue, colour, 9 classes",
-    "chestmnist": "112,120 chest X-rays, grey, 14 findings as classes",
+    "chestmnist": "112,120 chest X-rays, grey, 14 findings",
     "dermamnist": "10,015 pigmented skin lesions, colour, 7 classes",
     "octmnist": "109,309 optical coherence tomographies of retinas, grey, 4 classes",
     "pneumoniamnist": "5,856 chest X-rays of children, grey, 2 classes",
