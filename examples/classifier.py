@@ -11,10 +11,10 @@ import latentkit as lk
 
 config = Path(__file__).with_name("reference_classifier.toml")
 dataset = sys.argv[1] if len(sys.argv) > 1 else "digits"
-epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 10
+epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 30
 
-# With few labels first; then its state, from the file, goes on with all of them.
-first = lk.transfer(mode="scratch", config=config, dataset=dataset, labels="10%", epochs=epochs)
+# With half of the labels first; then its state, from the file, goes on with all of them.
+first = lk.transfer(mode="scratch", config=config, dataset=dataset, labels="50%", epochs=epochs)
 saved = first.path / "model.safetensors"
 second = lk.transfer(first, init_from=saved, embed=["pca", "tsne"], epochs=epochs, seed=1)
 
