@@ -103,7 +103,8 @@ def test_every_command_works(folder, command):
 
 def test_plugins_show_says_what_the_options_class_says(folder):
     shown = output(folder, "latentkit plugins show curtain")
-    assert re.search(r"share +0\.25 +float, at least 0, at most 1 +0\.1\.\.0\.6 +Share of the rows", shown)
+    row = r"share +0\.25 +float, at least 0, at most 1 +0\.1\.\.0\.6 +Share of the rows"
+    assert re.search(row, shown)
 
 
 @pytest.mark.parametrize(

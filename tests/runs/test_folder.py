@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -181,6 +182,28 @@ def test_a_killed_writer_leaves_no_lock(folder):
     assert not folder.is_being_written()
     with folder.writing():
         assert folder.manifest.writer["pid"] == os.getpid()
+
+
+def test_those_who_look_whether_it_is_written_keep_no_writer_out(folder):
+    with folder.writing():
+        pass
+    over = threading.Event()
+
+    def look():
+        while not over.is_set():
+            folder.is_being_written()
+
+    crowd = [threading.Thread(target=look) for _ in range(2)]
+    for reader in crowd:
+        reader.start()
+    try:
+        for _ in range(100):
+            with RunFolder.open(folder.path).writing():
+                pass
+    finally:
+        over.set()
+        for reader in crowd:
+            reader.join()
 
 
 def test_an_error_in_the_work_frees_the_lock(folder):

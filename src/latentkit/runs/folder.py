@@ -31,6 +31,10 @@ CONFIG = "config.toml"
 EVENTS = "events.jsonl"
 LOCK = ".lock"
 _NAME_TRIES = 100
+_LOOK = 0.02
+"""Seconds for which a reader tries to take the lock: others may be looking, too."""
+_LONGER_THAN_LOOKS = 1.0
+"""Seconds after which a writer knows that it is another writer who holds the lock, no reader."""
 
 
 class RunFolder:
@@ -80,9 +84,9 @@ class RunFolder:
             LockedError: another process holds it.
             StorageError: the folder cannot be written.
         """
-        lock = filelock.FileLock(self.path / LOCK, timeout=0)
+        lock = filelock.FileLock(self.path / LOCK)
         try:
-            lock.acquire()
+            lock.acquire(timeout=_LONGER_THAN_LOOKS, poll_interval=0.01)
         except filelock.Timeout:
             writer = read_manifest(self.path).writer
             raise LockedError(
@@ -105,7 +109,7 @@ class RunFolder:
         if not (self.path / LOCK).exists():
             return False
         try:
-            with filelock.FileLock(self.path / LOCK, timeout=0):
+            with filelock.FileLock(self.path / LOCK).acquire(_LOOK, poll_interval=0.005):
                 return False
         except filelock.Timeout:
             return True
