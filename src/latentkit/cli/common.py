@@ -15,10 +15,13 @@ import click
 from latentkit.errors import INTERRUPTED_EXIT_CODE, LatentkitError, UserError, did_you_mean
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from latentkit.registry.catalogue import Registry
 
 KINDS = ("model", "dataset", "corruption", "embedding", "tuner")
 _ISSUES_HINT = "this is a bug of latentkit: please report it with what --debug prints"
+_WIDE = 160
 _debug = False
 
 
@@ -131,7 +134,6 @@ def print_json(document: Any) -> None:
 
 def print_rows(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
     """Print a table to stdout; columns of prose wrap."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -140,10 +142,18 @@ def print_rows(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None
         table.add_column(heading, no_wrap=not wraps, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console = Console(file=sys.stdout, highlight=False, markup=False)
-    if not sys.stdout.isatty():
-        console.width = 160
-    console.print(table)
+    stdout_console().print(table)
+
+
+def stdout_console() -> Console:
+    """Return what prints tables to stdout: as wide as the terminal, or 160 columns where none is.
+
+    What is between square brackets is text.
+    """
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else _WIDE
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False)
 
 
 def check_positive(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:

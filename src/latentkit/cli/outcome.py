@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
-from latentkit.cli.common import print_json, work_of_parts
+from latentkit.cli.common import print_json, stdout_console, work_of_parts
 from latentkit.cli.display import progress_display
 from latentkit.plugin.events import Event, Listener, RunStarted, fan_out
 
@@ -38,7 +37,6 @@ def data_option(function: Callable[..., object]) -> Callable[..., object]:
     )(function)
 
 
-_WIDE = 160
 """Columns of a table that no terminal shows."""
 
 
@@ -97,7 +95,6 @@ def _print_summary(run: Run) -> None:
 
 
 def _print_rows(rows: list[tuple[str, str]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -105,31 +102,26 @@ def _print_rows(rows: list[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console = Console(file=sys.stdout, soft_wrap=not sys.stdout.isatty(), highlight=False)
-    console.print(table)
+    stdout_console().print(table)
 
 
 def print_tables(tables: Sequence[Table], note: str = "") -> None:
     """Print tables of text to stdout, and a note below them."""
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table as RichTable
 
-    width = None if sys.stdout.isatty() else _WIDE
-    console = Console(file=sys.stdout, width=width, highlight=False)
+    console = stdout_console()
     for table in tables:
-        # Markup in a class name is text.
-        console.print(f"[bold]{escape(table.title)}[/bold]")
+        console.print(table.title, style="bold")
         drawn = RichTable(box=None, pad_edge=False)
         for number, name in enumerate(table.header):
             right = table.is_number(number)
-            drawn.add_column(escape(name), justify="right" if right else "left", overflow="fold")
+            drawn.add_column(name, justify="right" if right else "left", overflow="fold")
         for row in table.rows:
-            drawn.add_row(*map(escape, row))
+            drawn.add_row(*row)
         console.print(drawn)
         console.print()
     if note:
-        console.print(note, markup=False)
+        console.print(note)
 
 
 def _next_command(run: Run) -> str:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from latentkit.cli.common import common_options, print_json
+from latentkit.cli.common import common_options, print_json, stdout_console
 from latentkit.errors import LatentkitError
-
-_WIDE = 160  # columns of a table that no terminal shows
 
 
 @click.command("runs")
@@ -59,7 +56,6 @@ def _line(path: Path) -> dict[str, Any]:
 
 
 def _print_table(lines: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     rows = [_cells(line) for line in lines]
@@ -72,10 +68,7 @@ def _print_table(lines: list[dict[str, Any]]) -> None:
         table.add_column(headings[place], no_wrap=not folds, overflow="fold")
     for row in rows:
         table.add_row(*(row[place] for place in shown))
-    console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
-    if not sys.stdout.isatty():
-        console.width = _WIDE
-    console.print(table)
+    stdout_console().print(table)
     for line in lines:
         if "error" in line:
             click.echo(f"latentkit: warning: {line['error']}", err=True)

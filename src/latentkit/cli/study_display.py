@@ -22,6 +22,7 @@ from latentkit.cli.display import (
     progress_display,
     warnings_only,
 )
+from latentkit.cli.study_table import plain_value
 from latentkit.plugin.events import (
     BatchFinished,
     Event,
@@ -86,7 +87,9 @@ class _Row:
 
     @property
     def params_text(self) -> str:
-        return " ".join(f"{_short(key)}={_plain(value)}" for key, value in self.params.items())
+        return " ".join(
+            f"{_short(key)}={plain_value(value, 3)}" for key, value in self.params.items()
+        )
 
 
 class _Tally:
@@ -334,9 +337,3 @@ def _clock(seconds: float) -> str:
 
 def _short(key: str) -> str:
     return key.rpartition(".")[2]
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, tuple):
-        return "[" + ",".join(map(_plain, value)) + "]"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
+
+from latentkit.cli.common import stdout_console
 
 if TYPE_CHECKING:
     from latentkit.api.study import Study
@@ -41,7 +42,6 @@ def _trial_facts(trial: TrialRecord) -> dict[str, Any]:
 
 def print_study(study: Study) -> None:
     """Print the trials of a study, and what to do with the best."""
-    from rich.console import Console
     from rich.table import Table
 
     result = study.result
@@ -57,9 +57,7 @@ def print_study(study: Study) -> None:
     for trial in result.trials:
         style = "bold" if trial.number in marked else ""
         table.add_row(*_cells(trial, len(result.directions)), style=style)
-    console = Console(
-        file=sys.stdout, soft_wrap=not sys.stdout.isatty(), highlight=False, markup=False
-    )
+    console = stdout_console()
     console.print(table)
     _print_next(study, console)
 
@@ -67,7 +65,7 @@ def print_study(study: Study) -> None:
 def _cells(trial: TrialRecord, objectives: int) -> list[str]:
     values = [f"{value:.5g}" for value in trial.values] or [""] * objectives
     params = trial.params.items()
-    options = " ".join(f"{key.rpartition('.')[2]}={_plain(value)}" for key, value in params)
+    options = " ".join(f"{key.rpartition('.')[2]}={plain_value(value)}" for key, value in params)
     epochs = str(trial.notes.get("epochs", ""))
     note = f"{options}  ({trial.error})" if trial.error else options
     return [str(trial.number), trial.state, *values, epochs, f"{trial.seconds:.1f}", note]
@@ -99,5 +97,8 @@ def _figures(summary: Any) -> list[tuple[str, str]]:
     return [(name, text) for name, text in summary_rows(summary) if name.startswith(wanted)]
 
 
-def _plain(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def plain_value(value: object, digits: int = 4) -> str:
+    """Return an option's value as one types it, a fraction with that many digits."""
+    if isinstance(value, tuple):
+        return "[" + ",".join(plain_value(item, digits) for item in value) + "]"
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
