@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from latentkit.cli.common import stdout_console
 
 if TYPE_CHECKING:
@@ -57,9 +59,8 @@ def print_study(study: Study) -> None:
     for trial in result.trials:
         style = "bold" if trial.number in marked else ""
         table.add_row(*_cells(trial, len(result.directions)), style=style)
-    console = stdout_console()
-    console.print(table)
-    _print_next(study, console)
+    stdout_console().print(table)
+    _print_next(study)
 
 
 def _cells(trial: TrialRecord, objectives: int) -> list[str]:
@@ -71,20 +72,20 @@ def _cells(trial: TrialRecord, objectives: int) -> list[str]:
     return [str(trial.number), trial.state, *values, epochs, f"{trial.seconds:.1f}", note]
 
 
-def _print_next(study: Study, console: Any) -> None:
+def _print_next(study: Study) -> None:
     best, run = study.result.best, study.best_run
     if best is None:
-        console.print("No trial completed.")
+        click.echo("No trial completed.")
         return
-    console.print(f"Best trial    {best.number}")
+    click.echo(f"Best trial    {best.number}")
     if run is not None:
-        console.print(f"Its run       {run.path}")
+        click.echo(f"Its run       {run.path}")
         for name, text in _figures(run.summary):
-            console.print(f"{name:28} {text}")
-    console.print(f"Its options   {study.best_config}")
-    console.print(f"Report        {study.report}")
+            click.echo(f"{name:28} {text}")
+    click.echo(f"Its options   {study.best_config}")
+    click.echo(f"Report        {study.report}")
     seeds = f"latentkit run --config {study.best_config} --seed 1"
-    console.print(f"Next          {seeds}")
+    click.echo(f"Next          {seeds}")
 
 
 def _figures(summary: Any) -> list[tuple[str, str]]:
