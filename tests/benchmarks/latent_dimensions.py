@@ -19,8 +19,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy import stats
+from over_seeds import over_seeds
 
 from latentkit.api.request import configure
 from latentkit.evaluation.baselines import PixelPCA
@@ -106,18 +105,9 @@ def print_table(cells: list[dict[str, Any]]) -> None:
     print("| latents | " + " | ".join(f"{name}: {part}" for name in names for part in PARTS) + " |")
     print("| ---: |" + " --- |" * len(names) * len(PARTS))
     for dim in sorted({dim for dim, _ in groups}):
-        row = [of_seeds([c[part] for c in groups[dim, name]]) for name in names for part in PARTS]
+        found = [[cell[part] for cell in groups[dim, name]] for name in names for part in PARTS]
+        row = [over_seeds(values, ".5f") if values else "" for values in found]
         print(f"| {dim} | " + " | ".join(row) + " |")
-
-
-def of_seeds(values: list[float]) -> str:
-    """Return the mean ± half of Student's 95 % interval; of one value, the value."""
-    if not values:
-        return ""
-    if len(values) == 1:
-        return f"{values[0]:.5f}"
-    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
-    return f"{np.mean(values):.5f} ± {half:.5f}"
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from over_seeds import over_seeds
 
 import latentkit as lk
 
@@ -141,10 +141,7 @@ def _cell(values: Sequence[float | None]) -> str:
         return ""
     mean = float(given.mean())
     digits = max(0, min(4, 3 - int(np.floor(np.log10(abs(mean) or 1)))))
-    if len(given) < 2:
-        return f"{mean:.{digits}f}"
-    half = stats.t.ppf(0.975, len(given) - 1) * given.std(ddof=1) / np.sqrt(len(given))
-    return f"{mean:.{digits}f} ± {half:.{digits}f}"
+    return over_seeds(given, f".{digits}f")
 
 
 if __name__ == "__main__":

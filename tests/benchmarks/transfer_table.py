@@ -23,7 +23,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from over_seeds import over_seeds
 
 import latentkit as lk
 
@@ -46,10 +46,8 @@ def main() -> None:
     print("| --- | ---: |" + " --- |" * len(headings))
     for row in columns[first][0]:
         found = {name: np.array([run[row] for run in runs]) for name, runs in columns.items()}
-        cells = [f"{mean:.3f} ± {half:.3f}" for mean, half in map(of_seeds, found.values())]
-        for name in others:
-            mean, half = of_seeds(found[name] - found[first])
-            cells.append(f"{mean:+.3f} ± {half:.3f}")
+        cells = [over_seeds(values, ".3f") for values in found.values()]
+        cells += [over_seeds(found[name] - found[first], "+.3f") for name in others]
         print(f"| {row[0]} | {row[1]:,} | " + " | ".join(cells) + " |")
 
 
@@ -57,13 +55,6 @@ def accuracies(run: lk.Run) -> dict[Row, float]:
     """Return the mean accuracy by mode and number of labels."""
     rows: list[dict[str, Any]] = run.evaluation["comparison"]["rows"]
     return {(row["mode"], row["n_labels"]): row["accuracy"]["value"] for row in rows}
-
-
-def of_seeds(values: Any) -> tuple[float, float]:
-    """Return the mean, and half of Student's 95 % interval of it."""
-    n = len(values)
-    half = stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / n**0.5 if n > 1 else np.nan
-    return float(np.mean(values)), float(half)
 
 
 if __name__ == "__main__":
