@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 import latentkit as lk
+from latentkit.evaluation.probes import linear_probe
 from latentkit.pipeline.card_tables import card_note, card_tables
+from latentkit.pipeline.verdict import judge as judge_module
+from latentkit.pipeline.verdict import knowledge
 
 SMALL = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
 RNG = np.random.default_rng(0)
@@ -79,6 +82,29 @@ def test_a_card_repeats_to_the_byte(plain, tmp_path):
     before = (copy.path / "evaluation.json").read_bytes()
     lk.evaluate(copy.path, again=True)
     assert (copy.path / "evaluation.json").read_bytes() == before
+
+
+def test_what_the_model_has_no_part_in_is_measured_once(plain, tmp_path, monkeypatch):
+    asked = []
+
+    def counting(train, labels, test):
+        asked.append(train.shape[1])
+        return linear_probe(train, labels, test)
+
+    monkeypatch.setattr(knowledge, "linear_probe", counting)
+    options = {"model.latent_dim": 3, "model.hidden": [16], "threads": 1}
+    other = lk.run(model="dense-ae", epochs=1, options=options, out=tmp_path / "other")
+    spaces, before = (run.evaluation["representation"]["spaces"] for run in (other, plain))
+    assert asked == [3] * 6  # the latents' and the random encoder's, for three shares of labels
+    assert spaces["raw_pixels"] == before["raw_pixels"]
+    assert spaces["pca"] == before["pca"]
+    assert other.evaluation["baselines"] == plain.evaluation["baselines"]
+
+    asked.clear()
+    judge_module._kept.clear()
+    again = small_run(tmp_path / "again")
+    assert asked == [3] * 9 + [64] * 3
+    assert again.evaluation == plain.evaluation
 
 
 def test_a_denoising_run_has_a_curve_over_the_strength(tmp_path):

@@ -55,6 +55,17 @@ class DeviceImages:
     def __len__(self) -> int:
         return len(self._stored if self._rows is None else self._rows)
 
+    @property
+    def values_of_image(self) -> int:
+        """How many values an image has: C H W."""
+        return self._stored[0].numel()
+
+    def stored_rows(self) -> NDArray[np.uint8] | NDArray[np.float32]:
+        """Return all images as they are stored, a row each, (N, C H W), in the CPU's memory."""
+        stored = self._stored if self._rows is None else self._stored[self._rows]
+        rows: NDArray[np.uint8] | NDArray[np.float32] = stored.cpu().flatten(1).numpy()
+        return rows
+
     def batch(self, index: Tensor) -> Tensor:
         """Return images (B, C, H, W), float32, channels-last, at ``index`` (int64).
 

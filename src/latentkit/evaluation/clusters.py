@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from latentkit.evaluation.probes import Features
+
 MOST_FITTED = 10_000
 STARTS = 4
 
 Counts = NDArray[np.float64]
 
 
-def k_means(
-    train: NDArray[np.float32], test: NDArray[np.float32], k: int, seed: int
-) -> NDArray[np.int64]:
+def k_means(train: Features, test: Features, k: int, seed: int) -> NDArray[np.int64]:
     """Return the cluster (M,) of each of ``test`` (M, D).
 
     The best of `STARTS` runs of k-means on at most `MOST_FITTED` of ``train`` (N, D).
@@ -34,8 +34,8 @@ def k_means(
     model = KMeans(min(k, len(rows)), n_init=STARTS, random_state=seed % 2**32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than clusters
-        model.fit(train[rows])
-    found: NDArray[np.int64] = model.predict(test).astype(np.int64)
+        model.fit(train[rows].astype(np.float32, copy=False))
+    found: NDArray[np.int64] = model.predict(test.astype(np.float32, copy=False)).astype(np.int64)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -16,8 +17,10 @@ N_NEIGHBORS = 10
 MOST_ITERATIONS = 100
 _MOST_DIMENSIONS = 64  # above, all distances are computed
 _TEST_ROWS, _TRAIN_ROWS = 1024, 8192  # at once, which bounds the memory
+_PART = 2**20  # values that are fitted at once: they stay in the processor's cache
 
-Features = NDArray[np.float32]
+Features = NDArray[np.float32] | NDArray[np.uint8]
+"""Rows of features; bytes become float32 a few rows at a time, and are never all so in memory."""
 Labels = NDArray[np.int64]
 
 
@@ -49,10 +52,10 @@ def linear_probe(train: Features, labels: Labels, test: Features) -> Labels:
 
 def linear_probabilities(
     train: Features, labels: Labels, test: Features, n_classes: int
-) -> Features:
+) -> NDArray[np.float32]:
     """Return the probability (M, n_classes) that `linear_probe` gives each label of ``test``."""
     classes, scores = _scores(train, labels, test)
-    probabilities: Features = np.zeros((len(test), n_classes), np.float32)
+    probabilities = np.zeros((len(test), n_classes), np.float32)
     probabilities[:, classes] = scores.softmax(1).numpy()
     return probabilities
 
@@ -60,23 +63,37 @@ def linear_probabilities(
 def _scores(train: Features, labels: Labels, test: Features) -> tuple[Labels, Tensor]:
     """Return the classes (K,) that there are, and the logits (M, K) of ``test``."""
     classes, targets = np.unique(labels, return_inverse=True)
-    inputs = torch.from_numpy(np.ascontiguousarray(train))
-    center, scale = _centre_and_scale(inputs)
     weights, constant = _logistic_regression(
-        inputs, torch.from_numpy(targets), len(classes), center, scale
+        _tensor(train), torch.from_numpy(targets), len(classes)
     )
-    return classes, linear(torch.from_numpy(np.ascontiguousarray(test)), weights, constant)
+    return classes, torch.cat(
+        [linear(part, weights, constant) for _, part in _parts(_tensor(test))]
+    )
+
+
+def _tensor(features: Features) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(features))
+
+
+def _parts(inputs: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Yield some rows at a time of (N, D), and which they are, as float32."""
+    size = max(1, _PART // inputs.shape[1])
+    for start in range(0, len(inputs), size):
+        rows = slice(start, start + size)
+        yield rows, inputs[rows].float()
 
 
 def _centre_and_scale(inputs: Tensor) -> tuple[Tensor, float]:
     """Return the mean (D,) and the root of the mean variance, or 1 where nothing varies."""
-    variance, center = torch.var_mean(inputs, 0, correction=0)
-    return center, math.sqrt(float(variance.mean())) or 1.0
+    n, d = inputs.shape
+    center = torch.zeros(d, dtype=torch.float64)
+    for _, part in _parts(inputs):
+        center += part.sum(0, dtype=torch.float64) / n
+    squares = sum(float((part - center).square().sum()) for _, part in _parts(inputs))
+    return center.float(), math.sqrt(squares / (n * d)) or 1.0
 
 
-def _logistic_regression(
-    inputs: Tensor, targets: Tensor, classes: int, center: Tensor, scale: float
-) -> tuple[Tensor, Tensor]:
+def _logistic_regression(inputs: Tensor, targets: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     """Return weights (classes, D) and constants (classes,) for inputs (N, D) as they are.
 
     What is fitted, and penalised, are those of centred and scaled inputs: these are never made,
@@ -84,6 +101,7 @@ def _logistic_regression(
     throughout and the gradient is written out, which on a CPU is several times faster.
     """
     n, d = inputs.shape
+    center, scale = _centre_and_scale(inputs)
     fitted = torch.zeros(classes, d + 1)
     known = torch.zeros(classes, n).scatter_(0, targets[None], 1.0)
     optimiser = torch.optim.LBFGS(
@@ -101,12 +119,19 @@ def _logistic_regression(
 
     def objective() -> Tensor:
         weights, constant = unscaled()
-        scores = torch.addmm(constant[:, None], weights, inputs.T).log_softmax(0)
-        loss = -scores.gather(0, targets[None]).mean() + fitted[:, :-1].square().sum() / (2 * n)
-        excess = scores.exp_().sub_(known).div_(n)  # the loss by the scores, (classes, N)
-        together = excess.sum(1, keepdim=True)
-        by_weights = (excess @ inputs - together * center) / scale + fitted[:, :-1] / n
-        fitted.grad = torch.cat([by_weights, together], 1)
+        loss = fitted[:, :-1].double().square().sum() / (2 * n)
+        gradient = torch.zeros_like(fitted)
+        by_weights, by_constant = gradient[:, :-1], gradient[:, -1]
+        for rows, part in _parts(inputs):
+            scores = torch.addmm(constant[:, None], weights, part.T).log_softmax(0)
+            loss -= scores.gather(0, targets[None, rows]).double().sum() / n
+            excess = scores.exp_().sub_(known[:, rows]).div_(n)  # the loss by the scores
+            by_weights.addmm_(excess, part)
+            by_constant += excess.sum(1)
+        by_weights.addr_(by_constant, center, alpha=-1).div_(scale).add_(
+            fitted[:, :-1], alpha=1 / n
+        )
+        fitted.grad = gradient
         return loss
 
     optimiser.step(objective)  # type: ignore[no-untyped-call]
@@ -117,7 +142,8 @@ def nearest(train: Features, test: Features, k: int) -> NDArray[np.int64]:
     """Return the rows (M, k) of ``train`` (N, D) nearest to each of ``test`` (M, D), in order."""
     if train.shape[1] <= _MOST_DIMENSIONS:
         return NeighborIndex(train).query(test, k).indices.astype(np.int64)
-    center = train.mean(0)  # differences of large squares would drown the distances
+    # Differences of large squares would drown the distances.
+    center = train.mean(0, dtype=np.float64).astype(np.float32)
     queries = torch.from_numpy(test - center)
     # Buffers: a new block for each product would leave the memory in pieces.
     points = torch.empty(min(_TRAIN_ROWS, len(train)), train.shape[1])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import asdict
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from latentkit.evaluation.baselines import PixelPCA
@@ -15,6 +18,10 @@ from latentkit.pipeline.context import RunContext, latents_path
 from latentkit.plugin.seeds import stream_seed
 
 Json = dict[str, Any]
+T = TypeVar("T")
+
+_MOST_KEPT = 32
+_kept: dict[tuple[str | float, ...], Any] = {}  # by what it depends on; those last made
 
 
 class Judge:
@@ -40,7 +47,24 @@ class Judge:
     @cached_property
     def pca(self) -> PixelPCA:
         """PCA of as many dimensions as the model has, fitted on training images."""
-        return PixelPCA.fit(self.train, self.model.latent_dim)
+        dimension = self.model.latent_dim
+        return self.once(f"pca of {dimension}", lambda: PixelPCA.fit(self.train, dimension))
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """Return what ``make`` gives, which the model has no part in.
+
+        Of the same images, split, seed and number of threads it is made once in a process: of
+        several runs, or of a study, only the first pays for it.
+        """
+        images = (self.context.images("train").digest(), self.context.images("test").digest())
+        split = (self.context.seed, self.context.config.split.validation)
+        key = (name, *images, *split, torch.get_num_threads())
+        if key not in _kept:
+            _kept[key] = make()
+            while len(_kept) > _MOST_KEPT:
+                del _kept[next(iter(_kept))]
+        kept: T = deepcopy(_kept[key])
+        return kept
 
     @cached_property
     def test_labels(self) -> NDArray[np.int64] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,7 @@ MOST_ITEMS = 60_000
 _MOST_VALUES = 3_072  # in an image; larger ones are reduced to
 _SIDE = 32
 _OWN = "latents"
+Pair = tuple[Features, Features]
 
 
 def representation(judge: Judge) -> Json:
@@ -57,10 +59,10 @@ def representation(judge: Judge) -> Json:
     trial = _Trial(judge, train_labels[rows][kept], test_labels)
     spaces = _spaces(judge)
     found: Json = {}
-    for done, (name, features) in enumerate(spaces):
+    for done, (name, features, once) in enumerate(spaces):
         judge.context.tell(StageProgress("evaluate", done, len(spaces), f"probes of {name}"))
-        train, test = features()
-        found[name] = trial.of(_chosen(train, kept), test, own=name == _OWN)
+        measure = partial(_measure, trial, features, kept, own=name == _OWN)
+        found[name] = judge.once(once, measure) if once else measure()
     return {
         "representation": {
             "n_train": len(kept),
@@ -71,6 +73,13 @@ def representation(judge: Judge) -> Json:
             "spaces": found,
         }
     }
+
+
+def _measure(
+    trial: _Trial, features: Callable[[], Pair], kept: NDArray[np.int64], *, own: bool
+) -> Json:
+    train, test = features()
+    return trial.of(_chosen(train, kept), test, own=own)
 
 
 class _Trial:
@@ -123,11 +132,11 @@ class _Trial:
         return {"n_clusters": self.classes, **{name: figure(name) for name in figures}}
 
 
-Pair = tuple[Features, Features]
+def _spaces(judge: Judge) -> list[tuple[str, Callable[[], Pair], str]]:
+    """Return what the probes look at by name: features of training and of test images.
 
-
-def _spaces(judge: Judge) -> list[tuple[str, Callable[[], Pair]]]:
-    """Return what the probes look at by name: features of training and of test images."""
+    Where the model has no part in them, a third member says what is measured; else it is empty.
+    """
 
     def latents() -> Pair:
         return judge.latents("train"), judge.latents("test")
@@ -143,10 +152,10 @@ def _spaces(judge: Judge) -> list[tuple[str, Callable[[], Pair]]]:
         return _pixels(judge.train), _pixels(judge.test)
 
     return [
-        (_OWN, latents),
-        ("pca", pca),
-        ("random_encoder", random_encoder),
-        ("raw_pixels", raw_pixels),
+        (_OWN, latents, ""),
+        ("pca", pca, f"probes of pca of {judge.model.latent_dim}"),
+        ("random_encoder", random_encoder, ""),
+        ("raw_pixels", raw_pixels, "probes of raw pixels"),
     ]
 
 
@@ -156,15 +165,15 @@ def _chosen(features: Features, rows: NDArray[np.int64]) -> Features:
 
 
 def _pixels(images: DeviceImages) -> Features:
-    """Return pixels as rows, (N, P); images of many pixels are reduced."""
-    features = np.empty((0, 0), dtype=np.float32)
+    """Return pixels as rows, (N, P), as they are stored; images of many pixels are reduced."""
+    if images.values_of_image <= _MOST_VALUES:
+        return images.stored_rows()
+    reduced = np.empty((0, 0), dtype=np.float32)
     done = 0
     for batch in images.in_order():
-        if batch[0].numel() > _MOST_VALUES:
-            batch = adaptive_avg_pool2d(batch, _SIDE)
-        flat = batch.cpu().contiguous().flatten(1).numpy()
+        flat = adaptive_avg_pool2d(batch, _SIDE).cpu().contiguous().flatten(1).numpy()
         if not done:
-            features = np.empty((len(images), flat.shape[1]), dtype=np.float32)
-        features[done : done + len(flat)] = flat
+            reduced = np.empty((len(images), flat.shape[1]), dtype=np.float32)
+        reduced[done : done + len(flat)] = flat
         done += len(flat)
-    return features
+    return reduced
