@@ -122,7 +122,10 @@ class _LiveDisplay:
         self._progress = Progress(
             _StateColumn(),
             TextColumn("{task.description}", style="bold", table_column=_whole()),
-            BarColumn(bar_width=_BAR if self._console.width >= _WIDE else _SHORT_BAR),
+            BarColumn(
+                bar_width=_BAR if self._console.width >= _WIDE else _SHORT_BAR,
+                style="bright_black",  # rich's own grey is for dark terminals
+            ),
             TimeElapsedColumn(table_column=_whole()),
             _EtaColumn(table_column=_whole()),
             TextColumn("{task.fields[detail]}"),
@@ -232,7 +235,9 @@ class _LiveDisplay:
 
     def _notice(self, event: Notice) -> None:
         style = "yellow" if event.level == "warning" else "cyan"
-        self._console.print(notice_line(event), style=style, soft_wrap=True, markup=False)
+        self._console.print(
+            notice_line(event), style=style, soft_wrap=True, markup=False, highlight=False
+        )
 
     def _task(self, stage: str) -> TaskID:
         if stage not in self._tasks:
