@@ -34,6 +34,7 @@ def test_choices_are_numbered_and_equal_ones_spread_about_their_number():
         (SearchRange(1, 4), ["1", "2", "3", "4"]),
         (SearchRange(0.0, 1.0), ["0", "0.25", "0.5", "0.75", "1"]),
         (SearchChoice((True, False)), ["True", "False"]),
+        (SearchChoice(((256,), (352, 128))), ["[256]", "[352,128]"]),
     ],
 )
 def test_ticks_are_few_and_round(domain, texts):

@@ -22,7 +22,6 @@ from latentkit.cli.display import (
     progress_display,
     warnings_only,
 )
-from latentkit.cli.study_table import plain_value
 from latentkit.plugin.events import (
     BatchFinished,
     Event,
@@ -35,6 +34,7 @@ from latentkit.plugin.events import (
     TrialReported,
     TrialStarted,
 )
+from latentkit.plugin.options import option_text
 
 _MOST_ROWS = 12
 _BAR, _LEAST_BAR, _GAP = 24, 4, 2
@@ -88,7 +88,7 @@ class _Row:
     @property
     def params_text(self) -> str:
         return " ".join(
-            f"{_short(key)}={plain_value(value, 3)}" for key, value in self.params.items()
+            f"{_short(key)}={option_text(value, 3)}" for key, value in self.params.items()
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from latentkit.cli.common import stdout_console
+from latentkit.plugin.options import option_text
 
 if TYPE_CHECKING:
     from latentkit.api.study import Study
@@ -66,7 +67,7 @@ def print_study(study: Study) -> None:
 def _cells(trial: TrialRecord, objectives: int) -> list[str]:
     values = [f"{value:.5g}" for value in trial.values] or [""] * objectives
     params = trial.params.items()
-    options = " ".join(f"{key.rpartition('.')[2]}={plain_value(value)}" for key, value in params)
+    options = " ".join(f"{key.rpartition('.')[2]}={option_text(value)}" for key, value in params)
     epochs = str(trial.notes.get("epochs", ""))
     note = f"{options}  ({trial.error})" if trial.error else options
     return [str(trial.number), trial.state, *values, epochs, f"{trial.seconds:.1f}", note]
@@ -96,10 +97,3 @@ def _figures(summary: Any) -> list[tuple[str, str]]:
 
     wanted = ("Test MSE", "Test ELBO", "Linear probe", "10-NN probe")
     return [(name, text) for name, text in summary_rows(summary) if name.startswith(wanted)]
-
-
-def plain_value(value: object, digits: int = 4) -> str:
-    """Return an option's value as one types it, a fraction with that many digits."""
-    if isinstance(value, tuple):
-        return "[" + ",".join(plain_value(item, digits) for item in value) + "]"
-    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from latentkit.figures.style import cut
-from latentkit.plugin.options import SearchChoice, SearchDomain, SearchRange
+from latentkit.plugin.options import SearchChoice, SearchDomain, SearchRange, option_text
 
 NAME_LENGTH = 16  # characters of a choice or of an option
 _TICKS = 5
@@ -57,7 +57,7 @@ def ticks_of(domain: SearchDomain) -> Ticks:
     """Return values of a domain to be written at an axis, and their text; choices by number."""
     if isinstance(domain, SearchChoice):
         every = -(-len(domain.values) // _MOST_CHOICES)
-        named = [(float(i), cut(str(v), NAME_LENGTH)) for i, v in enumerate(domain.values)]
+        named = [(float(i), cut(option_text(v), NAME_LENGTH)) for i, v in enumerate(domain.values)]
         return named[::every]
     values = _log_values(domain.low, domain.high) if domain.log else _even_values(domain)
     return [(value, f"{value:.4g}") for value in values]

@@ -131,3 +131,10 @@ def strength_option(options: type[BaseModel]) -> tuple[str, float] | None:
         if strength in field.metadata:
             return name, min([math.inf, *(m.le for m in field.metadata if hasattr(m, "le"))])
     return None
+
+
+def option_text(value: object, digits: int = 4) -> str:
+    """Return an option's value as one types it, a fraction with that many digits."""
+    if isinstance(value, tuple | list):
+        return "[" + ",".join(option_text(item, digits) for item in value) + "]"
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)

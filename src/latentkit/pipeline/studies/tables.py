@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from latentkit.pipeline.studies.drawings import SearchedStudy
-from latentkit.plugin.options import SearchChoice, SearchDomain
+from latentkit.plugin.options import SearchChoice, SearchDomain, option_text
 from latentkit.report.parts import Table
 
 _STATES = {
@@ -76,12 +76,7 @@ def _short_names(space: Mapping[str, SearchDomain]) -> list[str]:
 
 
 def _parameter_texts(params: Mapping[str, Any], space: Mapping[str, SearchDomain]) -> list[str]:
-    return [value_text(params[name]) if name in params else _NOTHING for name in space]
-
-
-def value_text(value: Any) -> str:
-    """Return a parameter's value."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return [option_text(params[name]) if name in params else _NOTHING for name in space]
 
 
 def number_text(value: float) -> str:
@@ -91,8 +86,8 @@ def number_text(value: float) -> str:
 
 def _domain_text(domain: SearchDomain) -> str:
     if isinstance(domain, SearchChoice):
-        return ", ".join(value_text(value) for value in domain.values)
-    text = f"{value_text(domain.low)} to {value_text(domain.high)}"
+        return ", ".join(option_text(value) for value in domain.values)
+    text = f"{option_text(domain.low)} to {option_text(domain.high)}"
     if domain.step is not None:
-        return f"{text} in steps of {value_text(domain.step)}"
+        return f"{text} in steps of {option_text(domain.step)}"
     return f"{text}, evenly in the logarithm" if domain.log else text
