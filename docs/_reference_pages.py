@@ -209,7 +209,10 @@ def errors_page() -> str:
     for name, error in _own_classes(errors):
         meaning = " ".join((error.__doc__ or "").split())
         rows.append((code(error.exit_code), code(name), meaning))
-    interrupted = "Ctrl-C. A run keeps what was committed; `latentkit resume` goes on."
+    interrupted = (
+        "Ctrl-C, or SIGTERM as schedulers send it. A run keeps what was committed; "
+        "`latentkit resume` goes on."
+    )
     rows.append((code(errors.INTERRUPTED_EXIT_CODE), "", interrupted))
     return _page(
         "Errors and exit codes",

@@ -87,7 +87,7 @@ class StudyError(LatentkitError):
 
 
 INTERRUPTED_EXIT_CODE = 130
-"""What a command interrupted with Ctrl-C exits with (128 + SIGINT)."""
+"""What a command interrupted with Ctrl-C or SIGTERM exits with (128 + SIGINT)."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -125,7 +125,8 @@ def test_killed_at_random_moments_and_resumed_is_the_same_to_the_byte(forks, tmp
     assert min(reached) <= 1 < 3 <= max(reached), reached
 
 
-def test_ctrl_c_says_how_to_go_on_and_exits_with_130(tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_a_scheduler_are_told_how_to_go_on_with_exit_code_130(tmp_path, sent):
     process = subprocess.Popen(
         [sys.executable, "-m", "latentkit", *ARGUMENTS, "--epochs", "2000"],
         cwd=tmp_path,
@@ -137,7 +138,7 @@ def test_ctrl_c_says_how_to_go_on_and_exits_with_130(tmp_path):
     )
     assert wait_for(lambda: list(tmp_path.glob("runs/*/checkpoints/*.json")), process)
     for _ in range(5):  # one that comes while Python runs a finaliser is lost: press again
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         with suppress(subprocess.TimeoutExpired):
             out, err = process.communicate(timeout=15)
             break

@@ -338,7 +338,7 @@ def _default_dataset_notice(registry: Registry) -> Notice:
     summary = registry.get("dataset", name).spec.summary
     return Notice(
         "default-dataset",
-        f"using dataset {DEFAULT_DATASET}: {summary}. For the reference data add  "
+        f"using dataset {DEFAULT_DATASET}: {summary}. For the reference data add "
         f"--dataset fashion-mnist",
         "info",
     )

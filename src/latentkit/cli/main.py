@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
+from types import FrameType
 
 import click
 
@@ -87,4 +89,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; every way it can end has its exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)  # what schedulers and `timeout` send is Ctrl-C here
     sys.exit(run_guarded(cli))
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
