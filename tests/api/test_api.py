@@ -39,6 +39,13 @@ def test_importing_latentkit_imports_nothing_heavy():
     assert shown.stdout.strip() == "[]"
 
 
+def test_what_makes_runs_needs_neither_scikit_learn_nor_a_compiler_before_it_uses_them():
+    slow = {"sklearn", "numba", "torchvision", "umap", "optuna"}
+    code = f"import sys, latentkit.api.work; print(sorted({slow} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
 def test_a_run_gives_latents_coordinates_labels_and_history(run):
     assert run.latents("test").shape == (360, 3)
     assert run.latents("train").shape == (1150, 3)

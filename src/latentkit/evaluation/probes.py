@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import linear
 
-from latentkit.neighbors import NeighborIndex
-
 N_NEIGHBORS = 10
 MOST_ITERATIONS = 100
 _MOST_DIMENSIONS = 64  # above, all distances are computed
@@ -141,6 +139,8 @@ def _logistic_regression(inputs: Tensor, targets: Tensor, classes: int) -> tuple
 def nearest(train: Features, test: Features, k: int) -> NDArray[np.int64]:
     """Return the rows (M, k) of ``train`` (N, D) nearest to each of ``test`` (M, D), in order."""
     if train.shape[1] <= _MOST_DIMENSIONS:
+        from latentkit.neighbors import NeighborIndex
+
         return NeighborIndex(train).query(test, k).indices.astype(np.int64)
     # Differences of large squares would drown the distances.
     center = train.mean(0, dtype=np.float64).astype(np.float32)
