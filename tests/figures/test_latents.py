@@ -61,7 +61,7 @@ def test_kl_is_sorted_and_dimensions_below_the_threshold_are_told_apart():
     axes = figure.axes[0]
     assert [bar.get_height() for bar in axes.patches] == [2.0, 0.5, 0.001]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["2", "0", "1"]
-    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert set(legend) == {"above it: 2", "below it: 1", "threshold: 0.01 nats"}
 
 

@@ -180,7 +180,7 @@ def kl_bars(kl: NDArray[np.floating[Any]], title: str, threshold: float = 0.01) 
         _number_bars(axes, order)
         axes.set(xlabel="latent dimension, by KL", ylabel="KL (nats an image)")
         axes.set_ylim(bottom=0)
-        axes.legend()
+        figure.legend(loc="outside right upper")
         describe(figure, title, f"{kl.sum():.4g} nats in {len(kl)} dimensions.")
     return figure
 
