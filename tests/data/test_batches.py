@@ -32,6 +32,20 @@ def test_in_order_gives_every_image_once(images):
     assert torch.equal(torch.cat(parts), torch.from_numpy(images).float() / 255)
 
 
+@pytest.mark.parametrize("rows", [None, np.array([4, 1])])
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_stored_rows_are_the_images_as_they_are(images, rows, on_disk, tmp_path):
+    stored = images
+    if on_disk:
+        stored = np.memmap(tmp_path / "images", np.uint8, "w+", shape=images.shape)
+        stored[:] = images
+    found = DeviceImages(stored, CPU, rows)
+    assert found.values_of_image == 3 * 8 * 9
+    expected = images if rows is None else images[rows]
+    assert found.stored_rows().dtype == np.uint8
+    assert np.array_equal(found.stored_rows(), expected.reshape(len(expected), -1))
+
+
 def test_the_order_is_a_function_of_seed_and_epoch():
     first = epoch_order(100, seed=0, epoch=1, device=CPU)
     assert torch.equal(first, epoch_order(100, seed=0, epoch=1, device=CPU))

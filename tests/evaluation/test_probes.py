@@ -5,6 +5,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix
 from sklearn.neighbors import KNeighborsClassifier
 
+from latentkit.evaluation import probes
+from latentkit.evaluation.clusters import k_means
 from latentkit.evaluation.probes import (
     confusion,
     knn_probe,
@@ -36,6 +38,30 @@ def test_the_knn_probe_is_scikit_learns_but_for_ties(digits):
     train, labels, test, _ = digits
     expected = KNeighborsClassifier(10).fit(train, labels).predict(test)
     assert (knn_probe(train, labels, test) == expected).mean() > 0.99
+
+
+def test_a_linear_probe_of_many_parts_is_that_of_one(digits, monkeypatch):
+    train, labels, test, _ = digits
+    whole = probes.linear_probabilities(train, labels, test, 10)
+    monkeypatch.setattr(probes, "_PART", 100 * train.shape[1])
+    assert len(list(probes._parts(probes._tensor(train)))) == 12
+    parts = probes.linear_probabilities(train, labels, test, 10)
+    assert parts == pytest.approx(whole, abs=1e-3)
+
+
+def test_bytes_are_probed_like_the_numbers_that_they_stand_for():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 900)
+    prototypes = rng.integers(40, 200, (4, 200))
+    pixels = (prototypes[labels] + rng.integers(-40, 40, (900, 200))).astype(np.uint8)
+    numbers = pixels.astype(np.float32)
+    train, test, known = slice(0, 600), slice(600, None), labels[:600]
+    for probe in (linear_probe, knn_probe):
+        found = probe(pixels[train], known, pixels[test])
+        assert np.array_equal(found, probe(numbers[train], known, numbers[test]))
+        assert (found == labels[test]).mean() > 0.9
+    clusters = k_means(pixels[train], pixels[test], 4, 0)
+    assert np.array_equal(clusters, k_means(numbers[train], numbers[test], 4, 0))
 
 
 @pytest.mark.parametrize("dimensions", [3, 200])

@@ -80,6 +80,7 @@ def test_figures_of_each_image_are_kept(plain):
 def test_a_card_repeats_to_the_byte(plain, tmp_path):
     copy = lk.open(shutil.copytree(plain.path, tmp_path / plain.id))
     before = (copy.path / "evaluation.json").read_bytes()
+    judge_module._kept.clear()
     lk.evaluate(copy.path, again=True)
     assert (copy.path / "evaluation.json").read_bytes() == before
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
+import time
 from importlib import import_module
 from types import FrameType
 
@@ -41,6 +43,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Print the script that completes commands in a shell.",
     ),
 }
+
+
+_TOGETHER = 1.0  # seconds: `timeout` signals a process, and then its group
 
 
 class LazyGroup(click.Group):
@@ -89,9 +94,23 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; every way it can end has its exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)  # what schedulers and `timeout` send is Ctrl-C here
-    sys.exit(run_guarded(cli))
+    if threading.current_thread() is not threading.main_thread():  # which alone has signals
+        sys.exit(run_guarded(cli))
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        sys.exit(run_guarded(cli))
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Take the signal of schedulers for Ctrl-C, once; one that comes later ends the process."""
+    begun = time.monotonic()
+
+    def again(number: int, frame: FrameType | None) -> None:
+        if time.monotonic() - begun > _TOGETHER:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    signal.signal(number, again)
     raise KeyboardInterrupt

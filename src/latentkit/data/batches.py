@@ -61,7 +61,7 @@ class DeviceImages:
         return self._stored[0].numel()
 
     def stored_rows(self) -> NDArray[np.uint8] | NDArray[np.float32]:
-        """Return all images as they are stored, a row each, (N, C H W), in the CPU's memory."""
+        """Return all images as they are stored, (N, C H W), on the CPU: to be read, not written."""
         stored = self._stored if self._rows is None else self._stored[self._rows]
         rows: NDArray[np.uint8] | NDArray[np.float32] = stored.cpu().flatten(1).numpy()
         return rows

@@ -18,7 +18,7 @@ _TEST_ROWS, _TRAIN_ROWS = 1024, 8192  # at once, which bounds the memory
 _PART = 2**20  # values that are fitted at once: they stay in the processor's cache
 
 Features = NDArray[np.float32] | NDArray[np.uint8]
-"""Rows of features; bytes become float32 a few rows at a time, and are never all so in memory."""
+"""Rows of features; bytes of many training rows become float32 a few rows at a time."""
 Labels = NDArray[np.int64]
 
 

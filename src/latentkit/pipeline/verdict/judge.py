@@ -21,7 +21,8 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 _MOST_KEPT = 32
-_kept: dict[tuple[str | float, ...], Any] = {}  # by what it depends on; those last made
+_MOST_VALUES = 2**20  # of principal components that are kept
+_kept: dict[tuple[str | float, ...], Any] = {}  # by what it depends on; those last used
 
 
 class Judge:
@@ -48,23 +49,24 @@ class Judge:
     def pca(self) -> PixelPCA:
         """PCA of as many dimensions as the model has, fitted on training images."""
         dimension = self.model.latent_dim
+        if self.train.values_of_image * dimension > _MOST_VALUES:
+            return PixelPCA.fit(self.train, dimension)
         return self.once(f"pca of {dimension}", lambda: PixelPCA.fit(self.train, dimension))
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """Return what ``make`` gives, which the model has no part in.
 
-        Of the same images, split, seed and number of threads it is made once in a process: of
-        several runs, or of a study, only the first pays for it.
+        Of the same images, split, seed, device and number of threads it is made once in a
+        process: of several runs only the first pays for it.
         """
         images = (self.context.images("train").digest(), self.context.images("test").digest())
         split = (self.context.seed, self.context.config.split.validation)
-        key = (name, *images, *split, torch.get_num_threads())
-        if key not in _kept:
-            _kept[key] = make()
-            while len(_kept) > _MOST_KEPT:
-                del _kept[next(iter(_kept))]
-        kept: T = deepcopy(_kept[key])
-        return kept
+        key = (name, *images, *split, str(self.train.device), torch.get_num_threads())
+        made = _kept.pop(key, None)
+        _kept[key] = made = make() if made is None else made
+        while len(_kept) > _MOST_KEPT:
+            _kept.pop(next(iter(_kept)), None)
+        return deepcopy(made)
 
     @cached_property
     def test_labels(self) -> NDArray[np.int64] | None:
