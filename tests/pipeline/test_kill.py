@@ -139,6 +139,8 @@ def test_ctrl_c_and_a_scheduler_are_told_how_to_go_on_with_exit_code_130(tmp_pat
     assert wait_for(lambda: list(tmp_path.glob("runs/*/checkpoints/*.json")), process)
     for _ in range(5):  # one that comes while Python runs a finaliser is lost: press again
         process.send_signal(sent)
+        if sent == signal.SIGTERM:  # as `timeout` does
+            process.send_signal(sent)
         with suppress(subprocess.TimeoutExpired):
             out, err = process.communicate(timeout=15)
             break

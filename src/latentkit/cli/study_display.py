@@ -278,9 +278,7 @@ class _LiveStudy:
         name.truncate(max(1, room - _LEAST_BAR), overflow="ellipsis")
         width = max(_LEAST_BAR, min(_BAR, room - name.cell_len))
         head = Table.grid(padding=(0, _GAP))
-        bar = ProgressBar(
-            total=study.trials, completed=tally.finished, width=width, style="bright_black"
-        )
+        bar = ProgressBar(study.trials, tally.finished, width=width, style="bright_black")
         head.add_row(name, bar, Text(counts))
         more = []
         if best := tally.best:

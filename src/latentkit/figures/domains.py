@@ -57,11 +57,8 @@ def ticks_of(domain: SearchDomain) -> Ticks:
     """Return values of a domain to be written at an axis, and their text; choices by number."""
     if isinstance(domain, SearchChoice):
         every = -(-len(domain.values) // _MOST_CHOICES)
-        named = [
-            (float(i), cut(option_text(v, NAME_LENGTH), NAME_LENGTH))
-            for i, v in enumerate(domain.values)
-        ]
-        return named[::every]
+        texts = [cut(option_text(value, NAME_LENGTH), NAME_LENGTH) for value in domain.values]
+        return [(float(number), text) for number, text in enumerate(texts)][::every]
     values = _log_values(domain.low, domain.high) if domain.log else _even_values(domain)
     return [(value, f"{value:.4g}") for value in values]
 
