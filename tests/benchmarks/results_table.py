@@ -28,6 +28,7 @@ import latentkit as lk
 MODELS = ("conv-ae", "dense-ae", "conv-vae", "dense-vae")
 DIMS = (2, 3, 8, 16, 32, 64)
 SHARES = ("1%", "10%", "100%")  # in the order of the card
+_DIGITS = {"test MSE": 4, "ELBO, nats": 1, "active": 1, "training, s": 0}  # of others three
 Figure = Callable[[lk.Run], float | None]
 
 
@@ -130,18 +131,17 @@ def _likelihood(run: lk.Run, name: str) -> float | None:
 
 
 def _print_row(dim: int, name: str, figures: dict[str, Figure], runs: Sequence[lk.Run]) -> None:
-    cells = [_cell([figure(run) for run in runs]) for figure in figures.values()]
+    cells = [
+        _cell([figure(run) for run in runs], _DIGITS.get(heading, 3))
+        for heading, figure in figures.items()
+    ]
     print(f"| {dim} | {name} | " + " | ".join(cells) + " |", flush=True)
 
 
-def _cell(values: Sequence[float | None]) -> str:
+def _cell(values: Sequence[float | None], digits: int) -> str:
     """Return mean ± half the width of Student's 95 % interval; of one value, the value."""
     given = np.array([value for value in values if value is not None], float)
-    if not len(given):
-        return ""
-    mean = float(given.mean())
-    digits = max(0, min(4, 3 - int(np.floor(np.log10(abs(mean) or 1)))))
-    return over_seeds(given, f".{digits}f")
+    return over_seeds(given, f".{digits}f") if len(given) else ""
 
 
 if __name__ == "__main__":
