@@ -60,7 +60,19 @@ def ticks_of(domain: SearchDomain) -> Ticks:
         texts = [cut(option_text(value, NAME_LENGTH), NAME_LENGTH) for value in domain.values]
         return [(float(number), text) for number, text in enumerate(texts)][::every]
     values = _log_values(domain.low, domain.high) if domain.log else _even_values(domain)
-    return [(value, f"{value:.4g}") for value in values]
+    return list(zip(values, _texts(values), strict=True))
+
+
+def _texts(values: Sequence[float]) -> list[str]:
+    """Return numbers in four digits, or in as many as show how they differ."""
+    slack = 0.02 * min(np.diff(values), default=math.inf)
+    for digits in range(4, 17):
+        texts = [f"{value:.{digits}g}" for value in values]
+        if all(
+            abs(float(text) - value) <= slack for text, value in zip(texts, values, strict=True)
+        ):
+            break
+    return texts
 
 
 def _log_values(low: float, high: float) -> list[float]:

@@ -49,6 +49,7 @@ _STYLE: Any = {
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.formatter.useoffset": False,  # a number at a tick is the number
     "axes.prop_cycle": cycler(color=PALETTE),
     "legend.frameon": False,
     "figure.constrained_layout.w_pad": 0.08,  # inches
