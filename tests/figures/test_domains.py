@@ -33,10 +33,7 @@ def test_choices_are_numbered_and_equal_ones_spread_about_their_number():
         (SearchRange(3.1, 3.9, log=True), ["3.1", "3.9"]),
         (SearchRange(1, 4), ["1", "2", "3", "4"]),
         (SearchRange(0.0, 1.0), ["0", "0.25", "0.5", "0.75", "1"]),
-        (
-            SearchRange(0.020071, 0.020073),
-            ["0.020071", "0.0200715", "0.020072", "0.0200725", "0.020073"],
-        ),
+        (SearchRange(0.020071, 0.020074), ["0.0200712", "0.020072", "0.0200728", "0.0200736"]),
         (SearchChoice((True, False)), ["True", "False"]),
         (SearchChoice(((256,), (352, 128))), ["[256]", "[352,128]"]),
     ],
