@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from latentkit.builtins.tuners.optuna_storage import Storage
-from latentkit.builtins.tuners.optuna_workers import WORKER, Pulse, Watch, is_gone, this_worker
+from latentkit.builtins.tuners.optuna_workers import WORKER, Pulse, Watch, is_gone, new_worker
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def study(storage):
 
 
 def test_this_process_is_there_and_one_that_ended_is_gone():
-    here = this_worker()
+    here = new_worker()
     assert not is_gone(here)
     ended = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True
@@ -36,7 +36,7 @@ def test_this_process_is_there_and_one_that_ended_is_gone():
 
 
 def test_a_clock_that_is_set_ends_no_process(monkeypatch):
-    here = this_worker()
+    here = new_worker()
     created, booted = psutil.Process.create_time, psutil.boot_time()
     monkeypatch.setattr(psutil.Process, "create_time", lambda process: created(process) + 3600)
     monkeypatch.setattr(psutil, "boot_time", lambda: booted + 3600)
@@ -45,14 +45,14 @@ def test_a_clock_that_is_set_ends_no_process(monkeypatch):
 
 def test_a_trial_of_a_dead_process_waits_under_its_number(storage, study):
     trial = study.ask()
-    trial.set_user_attr(WORKER, {**this_worker(), "started": 0.0})
+    trial.set_user_attr(WORKER, {**new_worker(), "started": 0.0})
     Watch(storage, study, heartbeat=60).sweep()
     assert study.trials[0].state is TrialState.WAITING
     assert study.ask().number == 0
 
 
 def test_a_living_worker_keeps_its_trial(storage, study):
-    study.ask().set_user_attr(WORKER, this_worker())
+    study.ask().set_user_attr(WORKER, new_worker())
     watch = Watch(storage, study, heartbeat=0.01)
     for _ in range(3):
         watch.sweep()
@@ -60,7 +60,7 @@ def test_a_living_worker_keeps_its_trial(storage, study):
 
 
 def test_a_silent_worker_loses_its_trial_and_one_that_beats_does_not(storage, study):
-    elsewhere = {**this_worker(), "machine": "elsewhere"}
+    elsewhere = {**new_worker(), "machine": "elsewhere"}
     silent, alive = study.ask(), study.ask()
     for trial in (silent, alive):
         trial.set_user_attr(WORKER, elsewhere)
@@ -75,7 +75,7 @@ def test_a_silent_worker_loses_its_trial_and_one_that_beats_does_not(storage, st
 
 
 def test_silence_counts_from_when_the_storage_answers_again(storage, study):
-    study.ask().set_user_attr(WORKER, {**this_worker(), "machine": "elsewhere"})
+    study.ask().set_user_attr(WORKER, {**new_worker(), "machine": "elsewhere"})
     watch = Watch(storage, study, heartbeat=0.05)
     watch.sweep()
     time.sleep(0.3)

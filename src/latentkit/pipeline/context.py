@@ -30,6 +30,7 @@ EVALUATION = "evaluation.json"
 FIGURES_OF_IMAGES = "evaluation.npz"
 REPORT = "report.html"
 OBJECTIVE = "objective.json"
+CHECKPOINTS = "checkpoints"
 SPLITS = ("train", "validation", "test")
 _MOST_KEPT = 4  # both splits of two data sets
 

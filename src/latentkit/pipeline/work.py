@@ -13,6 +13,7 @@ from latentkit.config import RunConfig, canonical_sha256
 from latentkit.errors import PluginError
 from latentkit.evaluation.inference import encode
 from latentkit.pipeline.context import (
+    CHECKPOINTS,
     DATA,
     EVALUATION,
     FIGURES_OF_IMAGES,
@@ -98,7 +99,7 @@ def _train(context: RunContext) -> None:
         seed=context.seed,
         config_sha256=config.trajectory_sha256(),
     )
-    checkpoints = CheckpointStore(context.folder.path / "checkpoints")
+    checkpoints = CheckpointStore(context.folder.path / CHECKPOINTS)
     trained = train(job, checkpoints, context.tell, partial(_keep, context.folder))
     for epoch in sorted(set(config.training.snapshots)):
         path = context.folder.path / snapshot_path(epoch)

@@ -81,6 +81,11 @@ class CheckpointStore:
             damaged.append(f"checkpoint of epoch {epoch} belongs to another configuration")
         return None, {}, damaged
 
+    def history(self, epoch: int) -> tuple[Mapping[str, Any], ...]:
+        """Return the records of all epochs up to ``epoch``, whose checkpoint was just read."""
+        _, record_path = self._paths(epoch)
+        return tuple(json.loads(record_path.read_text(encoding="utf-8"))["history"])
+
     def _read(self, epoch: int) -> tuple[Progress, dict[str, Tensor]]:
         tensors_path, record_path = self._paths(epoch)
         try:

@@ -28,7 +28,8 @@ from latentkit.builtins.tuners.optuna_search import (
     stored,
 )
 from latentkit.builtins.tuners.optuna_storage import Storage
-from latentkit.builtins.tuners.optuna_workers import WORKER, Pulse, Watch, this_worker
+from latentkit.builtins.tuners.optuna_trial import ERROR, NOTE, Judge, OptunaTrial
+from latentkit.builtins.tuners.optuna_workers import Pulse, Watch
 from latentkit.errors import StorageError, UserError, describe_error
 from latentkit.plugin import (
     Budget,
@@ -52,40 +53,7 @@ _STATES: dict[State, TrialState] = {
     State.WAITING: "waiting",
 }
 _SECONDS_BETWEEN_LOOKS = 0.5
-_IDENTITY, _ERROR, _NOTE = "identity", "error", "note:"
-
-
-class OptunaTrial:
-    """An Optuna trial as `latentkit.plugin.studies.Trial`.
-
-    What is told of a trial that another worker was given meanwhile, and has ended, is dropped.
-    """
-
-    def __init__(
-        self, trial: optuna.Trial, params: Mapping[str, Any], storage: Storage, prunes: bool
-    ) -> None:
-        self.number = trial.number
-        self.params = params
-        self._trial = trial
-        self._storage = storage
-        self._prunes = prunes
-        self._reported = set(trial.storage.get_trial(trial._trial_id).intermediate_values)
-
-    def report(self, epoch: int, value: float) -> None:
-        """Tell the value after ``epoch``; raises `TrialPruned` where the pruner gives up."""
-        if not self._prunes:
-            return
-        with suppress(UpdateFinishedTrialError):
-            if epoch not in self._reported:
-                self._reported.add(epoch)
-                self._storage.patiently(lambda: self._trial.report(value, epoch))
-            if self._storage.patiently(self._trial.should_prune):
-                raise TrialPruned(f"given up after epoch {epoch}")
-
-    def note(self, key: str, value: Any) -> None:
-        """Store a fact beside the trial."""
-        with suppress(UpdateFinishedTrialError):
-            self._storage.patiently(lambda: self._trial.set_user_attr(f"{_NOTE}{key}", value))
+_IDENTITY = "identity"
 
 
 class OptunaTuner:
@@ -135,6 +103,7 @@ class _Worker:
         self._study = self._storage.patiently(self._open)
         self._watch = Watch(self._storage, self._study, options.heartbeat)
         self._distributions = {name: distribution(d) for name, d in task.space.items()}
+        self._first_name = next(iter(task.space), "")
 
     def work(self, objective: Objective, budget: Budget) -> None:
         """Claim trials and run them."""
@@ -189,28 +158,36 @@ class _Worker:
         return sum(trial.number < below for trial in trials)
 
     def _claim(self, budget: Budget) -> optuna.Trial | None:
-        """Take a trial that waits, or a new one; None while others run all that are to be run."""
+        """Take a trial that waits, or a new one; None while others run all that are to be run.
+
+        Whatever breaks it off, and wherever: the next claim, or the next worker, goes on with it.
+        """
         self._watch.sweep()
         trials = self._study.get_trials(deepcopy=False)
-        waiting = [trial.number for trial in trials if trial.state is State.WAITING]
+        waiting = [trial for trial in trials if trial.state is State.WAITING]
         if len(trials) - len(waiting) >= budget.trials:
             return None
-        number = min(waiting, default=len(trials))
-        self._study.sampler = self._sampler(number)
+        if not waiting:
+            self._study.add_trial(optuna.trial.create_trial(state=State.WAITING))
+            waiting = self._study.get_trials(deepcopy=False, states=(State.WAITING,))
+        if waiting:  # and not taken by another meanwhile
+            self._watch.intend(waiting[0]._trial_id)
+        number = waiting[0].number if waiting else len(trials)
+        self._study.sampler = self._sampler(number, self._first_name)
         trial = self._study.ask()
         # Where others asked at the same moment, those with the lower numbers have the places.
         if self._count(*_FINISHED, State.RUNNING, below=trial.number) >= budget.trials:
             self._watch.put_back(trial._trial_id)
             return None
-        trial.set_user_attr(WORKER, this_worker())
+        self._watch.sign(trial._trial_id)
         return trial
 
     def _run(self, trial: optuna.Trial, objective: Objective) -> None:
-        prunes = len(self._task.directions) == 1
         with Pulse(self._storage, trial._trial_id, self._options.heartbeat):
             try:
                 params = self._storage.patiently(lambda: self._suggest(trial))
-                values = tuple(objective(OptunaTrial(trial, params, self._storage, prunes)))
+                judge = self._storage.patiently(lambda: self._judge(trial))
+                values = tuple(objective(OptunaTrial(trial, params, self._storage, judge)))
                 self._check(values)
             except TrialPruned:
                 self._tell(trial, State.PRUNED)
@@ -228,7 +205,13 @@ class _Worker:
             else:
                 self._tell(trial, State.COMPLETE, values)
 
+    def _judge(self, trial: optuna.Trial) -> Judge | None:
+        return Judge(self._study, trial.storage) if len(self._task.directions) == 1 else None
+
     def _suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Propose what was not proposed before a break, and as it would have been without one."""
+        self._study.sampler = self._sampler(trial.number, self._first_name)
+        trial.relative_params  # noqa: B018 (drawn at the first look, and kept)
         for name, domain in self._distributions.items():
             self._study.sampler = self._sampler(trial.number, name)
             match domain:
@@ -259,7 +242,7 @@ class _Worker:
 
     def _fail(self, trial: optuna.Trial, reason: str) -> None:
         with suppress(UpdateFinishedTrialError):
-            self._storage.patiently(lambda: trial.set_user_attr(_ERROR, reason))
+            self._storage.patiently(lambda: trial.set_user_attr(ERROR, reason))
         self._tell(trial, State.FAIL)
 
     def _tell(self, trial: optuna.Trial, state: State, values: Any = None) -> None:
@@ -330,9 +313,9 @@ def _record(trial: FrozenTrial, task: StudyTask) -> TrialRecord:
         seconds=seconds,
         reports=dict(trial.intermediate_values),
         notes={
-            key.removeprefix(_NOTE): value
+            key.removeprefix(NOTE): value
             for key, value in attributes.items()
-            if key.startswith(_NOTE)
+            if key.startswith(NOTE)
         },
-        error=attributes.get(_ERROR, ""),
+        error=attributes.get(ERROR, ""),
     )

@@ -11,25 +11,33 @@ from __future__ import annotations
 import platform
 import threading
 import time
+import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
 import psutil
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from latentkit.builtins.tuners.optuna_storage import Storage
 
 WORKER, BEAT = "worker", "beat"
+_INTENT = "intent:"
 _SILENT_BEATS = 4
 _SECONDS_APART = 2.0  # of two processes of one number; the boot is known to the second
 
 
-def this_worker() -> dict[str, Any]:
-    """Return what tells this process from all others."""
+def new_worker() -> dict[str, Any]:
+    """Return what tells a worker of this process from all others."""
     process = psutil.Process()
-    return {"machine": _machine(), "pid": process.pid, "started": _started(process)}
+    return {
+        "id": uuid.uuid4().hex,
+        "machine": _machine(),
+        "pid": process.pid,
+        "started": _started(process),
+    }
 
 
 def is_gone(worker: Any) -> bool:
@@ -101,12 +109,31 @@ class Watch:
         self._study = study
         self._grace = _SILENT_BEATS * heartbeat
         self._seen: dict[int, tuple[Any, float]] = {}
+        self._worker = new_worker()
+
+    def intend(self, trial_id: int) -> None:
+        """Leave a word beside a trial that waits: this worker is about to take it.
+
+        Between the queue, which hands a trial out, and `sign` there is a moment in which a worker
+        can be lost. Whom it was then handed to is among those who left word.
+        """
+        with suppress(UpdateFinishedTrialError):  # another took it, and has ended it already
+            self._storage.engine.set_trial_user_attr(
+                trial_id, f"{_INTENT}{self._worker['id']}", self._worker
+            )
+
+    def sign(self, trial_id: int) -> None:
+        """Name this worker as the one who is at a trial."""
+        self._storage.engine.set_trial_user_attr(trial_id, WORKER, self._worker)
 
     def sweep(self) -> None:
-        """Put back every trial whose worker is gone or silent."""
+        """Put back every trial whose worker is gone or silent.
+
+        To be called while this worker is at none: a trial that bears its name was lost as well.
+        """
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         for trial in running:
-            if is_gone(trial.user_attrs.get(WORKER)) or self._is_silent(trial):
+            if self._is_abandoned(trial) or self._is_silent(trial):
                 self._put_back_if_unchanged(trial)
 
     def put_back(self, trial_id: int) -> None:
@@ -115,6 +142,15 @@ class Watch:
         # Without a name first: nobody shall take the next worker for the last one.
         engine.set_trial_user_attr(trial_id, WORKER, None)
         engine.set_trial_state_values(trial_id, TrialState.WAITING)
+
+    def _is_abandoned(self, trial: FrozenTrial) -> bool:
+        attributes = trial.user_attrs
+        worker = attributes.get(WORKER)
+        if worker is not None:
+            takers = [worker]
+        else:  # lost before it was signed
+            takers = [value for key, value in attributes.items() if key.startswith(_INTENT)]
+        return bool(takers) and all(taker == self._worker or is_gone(taker) for taker in takers)
 
     def _is_silent(self, trial: FrozenTrial) -> bool:
         signs = (trial.user_attrs.get(WORKER), trial.user_attrs.get(BEAT), len(trial.params))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from latentkit.config import RunConfig, build_config
 from latentkit.errors import LockedError, StorageError, UserError, describe_error
-from latentkit.pipeline.context import HISTORY, OBJECTIVE, ImageShelf
+from latentkit.pipeline.context import CHECKPOINTS, HISTORY, OBJECTIVE, ImageShelf
 from latentkit.pipeline.run import Place, resume_run, start_run
 from latentkit.pipeline.stages import Stage
 from latentkit.pipeline.stored import stored_config
@@ -34,6 +34,7 @@ from latentkit.plugin.studies import StudyStopped, Trial, TrialPruned
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.folder import EVENTS, RunFolder
 from latentkit.runs.manifest import NAME
+from latentkit.training.checkpoint import CheckpointStore
 from latentkit.tuning.folder import StudyFolder, trial_name
 from latentkit.tuning.goals import Goal
 
@@ -165,16 +166,19 @@ class _Watch:
             case TrainingStarted():
                 self.epochs = event.epochs
                 self._warm_up_epochs = event.warm_up_steps / event.steps_per_epoch
-                for epoch, validation in sorted(_told_before(self._path).items()):
-                    if epoch <= event.first_epoch:
-                        self._report(epoch, validation)
+                if event.first_epoch:
+                    store = CheckpointStore(self._path / CHECKPOINTS)
+                    self._report_again(store.history(event.first_epoch))
             case StageSkipped(stage="train"):
                 records = RunFolder.open(self._path).json(HISTORY)["epochs"]
                 self.epochs = len(records)
-                for record in records:
-                    self._report(record["epoch"], record["validation"])
+                self._report_again(records)
             case EpochFinished():
                 self._report(event.epoch, event.validation)
+
+    def _report_again(self, records: Iterable[Mapping[str, Any]]) -> None:
+        for record in records:
+            self._report(record["epoch"], record["validation"])
 
     def _report(self, epoch: int, validation: Mapping[str, float]) -> None:
         self.epoch = epoch
@@ -218,12 +222,6 @@ def _vain_starts(path: Path) -> int:
         elif record["event"] == EpochFinished.__name__ and record["epoch"] > furthest:
             starts, furthest = 0, record["epoch"]
     return starts
-
-
-def _told_before(path: Path) -> dict[int, Mapping[str, float]]:
-    """Return the validation terms of each epoch that a run's log holds."""
-    told = (record for record in _events(path) if record["event"] == EpochFinished.__name__)
-    return {record["epoch"]: record["validation"] for record in told}
 
 
 def _events(path: Path) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from latentkit.classifiers.predictions import Predictions, predict
 from latentkit.data.batches import DeviceImages
 from latentkit.evaluation.probes import linear_probabilities
-from latentkit.pipeline.context import HISTORY, MODEL, RunContext
+from latentkit.pipeline.context import CHECKPOINTS, HISTORY, MODEL, RunContext
 from latentkit.pipeline.start import INITIAL_FACTS, commit_start
 from latentkit.pipeline.transfers.building import (
     HEAD,
@@ -30,7 +30,6 @@ from latentkit.training.checkpoint import CheckpointStore, save_tensors
 
 FEATURES = "features.npz"
 """Features and probabilities of the test images, before and after training."""
-CHECKPOINTS = "checkpoints"
 
 
 def series_path(series: Series) -> str:
