@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from latentkit.api.handle import Run
     from latentkit.api.page import write_page
     from latentkit.api.parts import dataset, embedding, model
+    from latentkit.api.runs import compare, list_runs
+    from latentkit.api.runs import open_run as open  # noqa: A004
     from latentkit.api.study import Study, open_study
     from latentkit.api.transfer import transfer
     from latentkit.api.tune import tune
     from latentkit.api.vectors import embed_vectors
-    from latentkit.api.work import compare, embed, evaluate, list_runs, resume, run, write_report
-    from latentkit.api.work import open_run as open  # noqa: A004
+    from latentkit.api.work import embed, evaluate, resume, run, write_report
     from latentkit.plugin.images import ImageData
 
 __all__ = [
@@ -61,7 +62,7 @@ __getattr__, __dir__ = lazy_attributes(
         "LatentEncoder": "latentkit.api.encoder",
         "Run": "latentkit.api.handle",
         "Study": "latentkit.api.study",
-        "compare": "latentkit.api.work",
+        "compare": "latentkit.api.runs",
         "dataset": "latentkit.api.parts",
         "embed": "latentkit.api.work",
         "embed_vectors": "latentkit.api.vectors",
@@ -69,9 +70,9 @@ __getattr__, __dir__ = lazy_attributes(
         "evaluate": "latentkit.api.work",
         "explore": "latentkit.api.explore:",
         "export": "latentkit.api.export",
-        "list_runs": "latentkit.api.work",
+        "list_runs": "latentkit.api.runs",
         "model": "latentkit.api.parts",
-        "open": "latentkit.api.work:open_run",
+        "open": "latentkit.api.runs:open_run",
         "open_study": "latentkit.api.study",
         "resume": "latentkit.api.work",
         "run": "latentkit.api.work",

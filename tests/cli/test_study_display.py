@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from latentkit.cli import study_display
+from latentkit.cli import study_display, study_tally
 from latentkit.plugin.events import (
     BatchFinished,
     Notice,
@@ -54,9 +54,8 @@ class Terminal:
 def clock(monkeypatch):
     """Return a clock that stands still until it is set forward."""
     now = SimpleNamespace(seconds=time.monotonic())
-    monkeypatch.setattr(
-        study_display, "time", SimpleNamespace(monotonic=lambda: now.seconds), raising=True
-    )
+    for module in (study_display, study_tally):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     return now
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from latentkit.api.request import Path_
-from latentkit.api.work import open_run
+from latentkit.api.runs import open_run
 from latentkit.errors import UserError
 from latentkit.pipeline.context import DATA
 from latentkit.pipeline.onnx_export import OPSET, ExportedFile, export_onnx

@@ -12,7 +12,6 @@ from latentkit.api.handle import Run
 from latentkit.api.places import RUNS, data_dir, given_data_dir
 from latentkit.api.request import Path_, configure, read_document
 from latentkit.config import DEFAULT_DATASET
-from latentkit.pipeline.compare import compare_runs
 from latentkit.pipeline.execute import Plan
 from latentkit.pipeline.named import start_named_run
 from latentkit.pipeline.plugin_files import registry_of
@@ -20,7 +19,7 @@ from latentkit.pipeline.run import Place, add_embeddings, resume_run
 from latentkit.pipeline.work import plan
 from latentkit.plugin.events import Listener, Notice, ignore
 from latentkit.registry.catalogue import Registry, default_registry
-from latentkit.runs.folder import RunFolder, find_run, run_folders
+from latentkit.runs.folder import find_run
 from latentkit.runs.manifest import read_manifest
 
 
@@ -250,30 +249,6 @@ def write_report(
     return _done_again(path, ("report",), data, listener, partial(plan, svg=svg))
 
 
-def compare(*paths: Path_) -> dict[str, Any]:
-    """Put runs side by side: configurations, figures, and differences from the first one.
-
-    Args:
-        *paths: two or more runs: their folders, or what else `open` takes.
-
-    Returns:
-        ``runs``, ``config``, ``figures``, ``differences``, ``maps``; every figure with its 95 %
-        interval, ``"value"``, ``"low"`` and ``"high"``; differences image by image where the
-        test images are the same (``"paired"``).
-
-    Raises:
-        latentkit.errors.UserError: there are fewer than two, or one was evaluated otherwise.
-
-    Example:
-        >>> import latentkit as lk
-        >>> run = lk.open("last")
-        >>> found = lk.compare(run.path, run.path)
-        >>> found["differences"]["mse"][0]
-        {'value': 0.0, 'standard_error': 0.0, 'low': 0.0, 'high': 0.0}
-    """
-    return compare_runs([RunFolder.open(find_run(os.fspath(path), RUNS)) for path in paths])
-
-
 def _done_again(
     path: Path_,
     afresh: tuple[str, ...],
@@ -285,52 +260,6 @@ def _done_again(
     registry = registry_of(read_manifest(found))
     folder = resume_run(found, registry, listener, given_data_dir(data), stages, afresh=afresh)
     return Run(folder, registry)
-
-
-def open_run(path: Path_, root: Path_ = RUNS) -> Run:
-    """Open a run.
-
-    Args:
-        path: its folder; or its id in ``root``, an unambiguous start or end of that; or ``last``.
-        root: the folder of runs.
-
-    Returns:
-        The run, finished or not; its files are read when they are asked for.
-
-    Raises:
-        latentkit.errors.UserError: there is no such run.
-
-    Example:
-        >>> import latentkit as lk
-        >>> lk.open("last")
-        <Run ...-conv-ae-digits-...: finished>
-        >>> lk.open("first")
-        Traceback (most recent call last):
-        latentkit.errors.UserError: there is no run 'first'...
-    """
-    return Run(RunFolder.open(find_run(os.fspath(path), Path(root))))
-
-
-def list_runs(root: Path_ = RUNS) -> list[Run]:
-    """Return the runs in a folder, by name.
-
-    Args:
-        root: the folder of runs; where it does not exist there are none.
-
-    Returns:
-        A list of runs, finished or not.
-
-    Raises:
-        latentkit.errors.IntegrityError: the manifest of one of them cannot be read.
-
-    Example:
-        >>> import latentkit as lk
-        >>> [run.status for run in lk.list_runs()]
-        ['finished']
-        >>> lk.list_runs("nowhere")
-        []
-    """
-    return [Run(RunFolder.open(path)) for path in run_folders(Path(root))]
 
 
 def _default_dataset_notice(registry: Registry) -> Notice:

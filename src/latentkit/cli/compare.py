@@ -20,7 +20,7 @@ def command(runs: tuple[str, ...], as_json: bool) -> None:
     are taken image by image.
     """
     load_registry()
-    from latentkit.api.work import compare
+    from latentkit.api.runs import compare
 
     found = compare(*runs)
     if as_json:

@@ -240,7 +240,7 @@ def settings(run: str, others: tuple[str, ...], items: tuple[str, ...], out: str
 
 
 def _open(run: str) -> Run:
-    from latentkit.api.work import open_run
+    from latentkit.api.runs import open_run
 
     load_registry()
     return open_run(run)

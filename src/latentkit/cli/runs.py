@@ -19,7 +19,7 @@ from latentkit.errors import LatentkitError
 def command(run: str | None, out: str, as_json: bool) -> None:
     """List the runs in a folder; with RUN, show the summary of one."""
     if run is not None:
-        from latentkit.api.work import open_run
+        from latentkit.api.runs import open_run
         from latentkit.cli.outcome import show_outcome
 
         show_outcome(open_run(run, out), as_json=as_json, quiet=False)

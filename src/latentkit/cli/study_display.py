@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -22,6 +21,7 @@ from latentkit.cli.display import (
     progress_display,
     warnings_only,
 )
+from latentkit.cli.study_tally import StudyTally, TrialRow
 from latentkit.plugin.events import (
     BatchFinished,
     Event,
@@ -31,10 +31,7 @@ from latentkit.plugin.events import (
     StageStarted,
     StudyStarted,
     TrialFinished,
-    TrialReported,
-    TrialStarted,
 )
-from latentkit.plugin.options import option_text
 
 _MOST_ROWS = 12
 _BAR, _LEAST_BAR, _GAP = 24, 4, 2
@@ -58,127 +55,11 @@ def study_display(quiet: bool = False) -> Iterator[Listener]:
         yield _PlainStudy()
 
 
-@dataclass
-class _Row:
-    """A trial as it is shown."""
-
-    number: int
-    params: Mapping[str, Any]
-    state: str = "running"
-    values: tuple[float, ...] = ()
-    epoch: int = 0
-    epochs: int = 0
-    seconds: float = 0.0
-    error: str = ""
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def value_text(self) -> str:
-        return "  ".join(f"{value:.5g}" for value in self.values)
-
-    def value_texts(self, objectives: int) -> list[str]:
-        """Return a text for each objective, empty where there is no value yet."""
-        known = [f"{value:.5g}" for value in self.values]
-        return [*known, *[""] * (objectives - len(known))]
-
-    @property
-    def epochs_text(self) -> str:
-        return f"{self.epoch}/{self.epochs}" if self.epochs else str(self.epoch)
-
-    @property
-    def params_text(self) -> str:
-        return " ".join(
-            f"{_short(key)}={option_text(value, 3)}" for key, value in self.params.items()
-        )
-
-
-class _Tally:
-    """What is known of the trials of a study, from its events."""
-
-    def __init__(self) -> None:
-        self.study: StudyStarted | None = None
-        self.rows: dict[int, _Row] = {}
-        self._began = time.monotonic()
-        self._ended_here = 0
-
-    def take(self, event: Event) -> _Row | None:
-        """Take an event in; returns the trial it is about."""
-        match event:
-            case StudyStarted():
-                self.study = event
-            case TrialStarted():
-                self.rows[event.number] = _Row(event.number, event.params)
-                return self.rows[event.number]
-            case TrialReported():
-                row = self.rows[event.number]
-                row.epoch, row.values = event.epoch, (event.value,)
-                row.epochs = event.epochs or row.epochs
-                return row
-            case TrialFinished():
-                row = self.rows[event.number]
-                row.state, row.error, row.seconds = event.state, event.error, event.seconds
-                row.epoch, row.epochs = event.epochs, event.of_epochs
-                row.values = event.values or row.values
-                self._ended_here += not event.earlier
-                return row
-        return None
-
-    @property
-    def all(self) -> list[_Row]:
-        """The trials, in a list of their own: the table is drawn in a thread of its own."""
-        return list(self.rows.values())
-
-    def count(self, state: str) -> int:
-        return sum(row.state == state for row in self.all)
-
-    @property
-    def best(self) -> _Row | None:
-        """The completed trial that is best by the first objective."""
-        done = [row for row in self.all if row.state == "complete" and row.values]
-        sign = -1 if self.study and self.study.maximised[0] else 1
-        return min(done, key=lambda row: sign * row.values[0], default=None)
-
-    @property
-    def finished(self) -> int:
-        return len(self.rows) - self.count("running")
-
-    @property
-    def is_over(self) -> bool:
-        """Whether trials ended and none is running: a run that begins is no trial."""
-        return bool(self.rows) and not self.count("running")
-
-    @property
-    def saved_epochs(self) -> int:
-        """Epochs that pruning made needless."""
-        return sum(row.epochs - row.epoch for row in self.all if row.state == "pruned")
-
-    @property
-    def seconds_to_go(self) -> float | None:
-        """A guess out of the trials that ended while this was watching."""
-        if self.study is None or not self._ended_here:
-            return None
-        each = (time.monotonic() - self._began) / self._ended_here
-        return each * max(0, self.study.trials - self.finished)
-
-    def summary(self) -> str:
-        """Say in a line how far the study is."""
-        return "  ".join(
-            f"{count} {name}"
-            for name, count in (
-                ("running", self.count("running")),
-                ("done", self.count("complete")),
-                ("pruned", self.count("pruned")),
-                ("failed", self.count("failed")),
-            )
-            if count or name == "done"
-        )
-
-
 class _PlainStudy:
     """One line for each trial that ends, without a control character."""
 
     def __init__(self) -> None:
-        self._tally = _Tally()
+        self._tally = StudyTally()
         self._tell_after: Listener | None = None
 
     def __call__(self, event: Event) -> None:
@@ -196,7 +77,7 @@ class _PlainStudy:
             case TrialFinished(earlier=False) if row is not None:
                 _say(self._line(row))
 
-    def _line(self, row: _Row) -> str:
+    def _line(self, row: TrialRow) -> str:
         total = self._tally.study.trials if self._tally.study else "?"
         best = self._tally.best
         text = f"trial {row.number} {row.state}"
@@ -214,7 +95,7 @@ class _LiveStudy:
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
-        self._tally = _Tally()
+        self._tally = StudyTally()
         self._doing = ""
         self._live = Live(
             console=self._console, get_renderable=self._draw, refresh_per_second=4, transient=False
@@ -314,7 +195,7 @@ class _LiveStudy:
             )
         return table
 
-    def _shown(self) -> list[_Row]:
+    def _shown(self) -> list[TrialRow]:
         """Return the trials that there is room for: the best, and the latest."""
         rows = self._tally.all
         room = max(3, min(_MOST_ROWS, self._console.height - 8))
@@ -333,7 +214,3 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _short(key: str) -> str:
-    return key.rpartition(".")[2]
