@@ -202,7 +202,7 @@ def test_a_trial_waits_where_the_disk_is_full(task):
 
 
 def test_an_interrupt_passes_through_a_lost_storage(task, monkeypatch):
-    from latentkit.builtins.tuners.optuna_workers import Watch
+    from latentkit.builtins.tuners.optuna_watch import Watch
 
     def act(trial):
         monkeypatch.setattr(Watch, "put_back", lambda *_: _raise(OSError("gone")))

@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from latentkit.builtins.tuners.optuna_storage import Storage
-from latentkit.builtins.tuners.optuna_workers import WORKER, Pulse, Watch, is_gone, new_worker
+from latentkit.builtins.tuners.optuna_watch import WORKER, Pulse, Watch, is_gone, new_worker
 
 
 @pytest.fixture

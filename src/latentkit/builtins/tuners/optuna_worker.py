@@ -1,0 +1,209 @@
+"""One worker of a study: it claims trials, runs them and stores how they ended.
+
+Each trial's sampler is seeded from the study's seed and the trial's number, and a trial that was
+broken off is gone on with under its number: a study that is continued proposes what it would have
+proposed without the break.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import suppress
+from typing import Any
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import TrialState as State
+
+from latentkit.builtins.tuners.options import OptunaOptions
+from latentkit.builtins.tuners.optuna_search import (
+    distribution,
+    make_pruner,
+    make_sampler,
+    read_params,
+    stored,
+)
+from latentkit.builtins.tuners.optuna_storage import Storage
+from latentkit.builtins.tuners.optuna_stored import result_of
+from latentkit.builtins.tuners.optuna_trial import ERROR, Judge, OptunaTrial
+from latentkit.builtins.tuners.optuna_watch import Pulse, Watch
+from latentkit.errors import StorageError, UserError, describe_error
+from latentkit.plugin import Budget, Objective, StudyResult, StudyStopped, StudyTask, TrialPruned
+from latentkit.plugin.seeds import short_stream_seed
+
+_FINISHED = (State.COMPLETE, State.PRUNED, State.FAIL)
+_SECONDS_BETWEEN_LOOKS = 0.5
+_IDENTITY = "identity"
+
+
+class Worker:
+    """One of any number that work on a study.
+
+    Args:
+        options: of the tuner.
+        task: what is searched, and in which storage.
+
+    Raises:
+        UserError: a study of that name searches something else.
+        StorageError: the storage cannot be reached.
+    """
+
+    def __init__(self, options: OptunaOptions, task: StudyTask) -> None:
+        self._options = options
+        self._task = task
+        self._storage = Storage(task.storage, options.patience)
+        self._study = self._storage.patiently(self._open)
+        self._watch = Watch(self._storage, self._study, options.heartbeat)
+        self._distributions = {name: distribution(d) for name, d in task.space.items()}
+        self._first_name = next(iter(task.space), "")
+
+    def work(self, objective: Objective, budget: Budget) -> None:
+        """Claim trials and run them, until the study holds enough that ended, or time is up."""
+        end = math.inf if budget.seconds is None else time.monotonic() + budget.seconds
+        while time.monotonic() < end and not self._is_over(budget):
+            trial = self._storage.patiently(lambda: self._claim(budget))
+            if trial is None:
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+            else:
+                self._run(trial, objective)
+
+    def result(self) -> StudyResult:
+        """Return what is known of all trials, this worker's and others'."""
+        return self._storage.patiently(lambda: result_of(self._study, self._task))
+
+    def _open(self) -> optuna.Study:
+        task = self._task
+        study = optuna.create_study(
+            storage=self._storage.engine,
+            study_name=task.name,
+            directions=list(task.directions),
+            load_if_exists=True,
+            pruner=make_pruner(self._options),
+        )
+        known = study.user_attrs.get(_IDENTITY)
+        if known is None and not study.get_trials(deepcopy=False):
+            study.set_user_attr(_IDENTITY, task.identity)
+        elif known != task.identity or len(study.directions) != len(task.directions):
+            raise UserError(
+                f"study {task.name!r} in {self._storage} is another: its trials, its space or "
+                f"its objectives differ from what is asked; choose another --name"
+            )
+        return study
+
+    def _sampler(self, number: int, parameter: str = "") -> optuna.samplers.BaseSampler:
+        """Return the sampler of a trial; that of the first gives what the task says.
+
+        A parameter that is drawn by itself has a stream of its own: whatever broke in between, it
+        is drawn alike.
+        """
+        seed = short_stream_seed(self._task.seed, "trial", number, parameter)
+        sampler = make_sampler(self._options, seed, len(self._task.directions))
+        if number or not self._task.first:
+            return sampler
+        first = {name: stored(value) for name, value in self._task.first.items()}
+        return optuna.samplers.PartialFixedSampler(first, sampler)
+
+    def _is_over(self, budget: Budget) -> bool:
+        return self._storage.patiently(lambda: self._count(*_FINISHED)) >= budget.trials
+
+    def _count(self, *states: State, below: float = math.inf) -> int:
+        trials = self._study.get_trials(deepcopy=False, states=states)
+        return sum(trial.number < below for trial in trials)
+
+    def _claim(self, budget: Budget) -> optuna.Trial | None:
+        """Take a trial that waits, or a new one; None while others run all that are to be run.
+
+        Whatever breaks it off, and wherever: the next claim, or the next worker, goes on with it.
+        """
+        self._watch.sweep()
+        trials = self._study.get_trials(deepcopy=False)
+        waiting = [trial for trial in trials if trial.state is State.WAITING]
+        if len(trials) - len(waiting) >= budget.trials:
+            return None
+        if not waiting:
+            self._study.add_trial(optuna.trial.create_trial(state=State.WAITING))
+            waiting = self._study.get_trials(deepcopy=False, states=(State.WAITING,))
+        if waiting:  # and not taken by another meanwhile
+            self._watch.intend(waiting[0]._trial_id)
+        number = waiting[0].number if waiting else len(trials)
+        self._study.sampler = self._sampler(number, self._first_name)
+        trial = self._study.ask()
+        # Where others asked at the same moment, those with the lower numbers have the places.
+        if self._count(*_FINISHED, State.RUNNING, below=trial.number) >= budget.trials:
+            self._watch.put_back(trial._trial_id)
+            return None
+        self._watch.sign(trial._trial_id)
+        return trial
+
+    def _run(self, trial: optuna.Trial, objective: Objective) -> None:
+        with Pulse(self._storage, trial._trial_id, self._options.heartbeat):
+            try:
+                params = self._storage.patiently(lambda: self._suggest(trial))
+                judge = self._storage.patiently(lambda: self._judge(trial))
+                values = tuple(objective(OptunaTrial(trial, params, self._storage, judge)))
+                self._check(values)
+            except TrialPruned:
+                self._tell(trial, State.PRUNED)
+            except StudyStopped as error:
+                self._fail(trial, str(error))
+                raise
+            except StorageError:  # no fault of the trial
+                self._let_wait(trial)
+                raise
+            except Exception as error:
+                self._fail(trial, describe_error(error))
+            except BaseException:
+                self._let_wait(trial)
+                raise
+            else:
+                self._tell(trial, State.COMPLETE, values)
+
+    def _judge(self, trial: optuna.Trial) -> Judge | None:
+        return Judge(self._study, trial.storage) if len(self._task.directions) == 1 else None
+
+    def _suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Propose what was not proposed before a break, and as it would have been without one."""
+        self._study.sampler = self._sampler(trial.number, self._first_name)
+        trial.relative_params  # noqa: B018 (drawn at the first look, and kept)
+        for name, domain in self._distributions.items():
+            self._study.sampler = self._sampler(trial.number, name)
+            match domain:
+                case optuna.distributions.CategoricalDistribution():
+                    trial.suggest_categorical(name, domain.choices)
+                case optuna.distributions.IntDistribution():
+                    trial.suggest_int(
+                        name, domain.low, domain.high, step=domain.step, log=domain.log
+                    )
+                case optuna.distributions.FloatDistribution():
+                    trial.suggest_float(
+                        name, domain.low, domain.high, step=domain.step, log=domain.log
+                    )
+        return read_params(trial.params, self._task.space)
+
+    def _check(self, values: tuple[float, ...]) -> None:
+        if len(values) != len(self._task.directions):
+            raise ValueError(
+                f"the objective gave {len(values)} values, and the study has "
+                f"{len(self._task.directions)} directions"
+            )
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"the objective gave {', '.join(map(str, values))}")
+
+    def _let_wait(self, trial: optuna.Trial) -> None:
+        with suppress(Exception):  # where the storage is lost, others will miss the worker
+            self._watch.put_back(trial._trial_id)
+
+    def _fail(self, trial: optuna.Trial, reason: str) -> None:
+        with suppress(UpdateFinishedTrialError):
+            self._storage.patiently(lambda: trial.set_user_attr(ERROR, reason))
+        self._tell(trial, State.FAIL)
+
+    def _tell(self, trial: optuna.Trial, state: State, values: Any = None) -> None:
+        """End a trial; one that another worker was given meanwhile is that worker's to end."""
+        try:
+            self._storage.patiently(
+                lambda: self._study.tell(trial, values, state, skip_if_finished=True)
+            )
+        except (UpdateFinishedTrialError, ValueError):  # ValueError: the trial is not running
+            return
