@@ -128,6 +128,21 @@ def test_importance_is_with_the_parameter_that_matters(task):
     assert shares["x"] > 0.8
 
 
+def test_importance_can_go_by_what_trials_reported_early(task):
+    def act(trial):
+        trial.report(1, (trial.params["x"] - 1) ** 2)
+        trial.report(2, float(trial.number))
+        return [0.0]
+
+    tuner = make(sampler="random")
+    tuner.optimize(act, task, Budget(40))
+    assert tuner.importances(task) == {}  # hardly one came to the end
+    shares = tuner.importances(task, epoch=1)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert max(shares, key=shares.get) == "x"
+    assert tuner.importances(task, epoch=3) == {}
+
+
 def test_cma_es_says_what_it_needs(task):
     with pytest.raises(UserError, match="knows one objective only"):
         make(sampler="cma-es").optimize(

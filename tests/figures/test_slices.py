@@ -48,6 +48,19 @@ def test_a_panel_for_each_parameter_shows_completed_trials(direction, star):
     assert figure.get_supxlabel().startswith("2 completed trials")
 
 
+def test_trials_can_be_compared_after_an_epoch_that_all_reached():
+    trials = [
+        TrialRecord(0, "complete", TRIALS[0].params, (0.1,), reports={1: 0.5, 2: 0.1}),
+        TrialRecord(1, "pruned", TRIALS[1].params, reports={1: 0.4}),
+        TrialRecord(2, "failed", TRIALS[2].params, reports={1: 0.3}),
+    ]
+    figure = parameter_slices(trials, SPACE, Goal("loss after epoch 1", epoch=1), "title")
+    axes = panels(figure)["training.learning_rate"]
+    assert axes.collections[0].get_offsets().tolist() == [[1e-3, 0.5], [1e-4, 0.4]]
+    assert axes.lines[0].get_ydata() == [0.5]  # what ended best, and not what began best
+    assert figure.get_supxlabel().startswith("2 trials after epoch 1;")
+
+
 def test_many_parameters_take_several_rows_of_equal_heights():
     space = {f"model.option_{number}": SearchRange(0.0, 1.0) for number in range(5)}
     trials = [

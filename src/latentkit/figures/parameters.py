@@ -28,16 +28,15 @@ def parallel_coordinates(
 ) -> Figure:
     """Draw each trial as a line through its parameters to its value.
 
-    Trials that did not complete are faint and end before the objective, of which they have no
-    value.
+    Trials without a value are faint and end before the objective.
 
     Args:
-        trials: at least one of them completed.
+        trials: at least one of them with a value.
         space: where was searched, by parameter name; one axis each.
         goal: the last axis, which also colours the lines.
         title: of the figure.
     """
-    done = goal.completed(trials)
+    done = goal.having(trials)
     others = [trial for trial in trials if not goal.has_value(trial)]
     values = np.array([goal.value(trial) for trial in done])
     objective = _range_of(values)
@@ -56,12 +55,11 @@ def parallel_coordinates(
         axes.set(xlim=(-0.2, len(space) + 0.5), ylim=(-0.04, 1.04))
         axes.set_axis_off()
         best = goal.best(done)
-        said = (
-            f"Each line is a completed trial, the darker the better ({goal.better}); the best, "
-            f"trial {best.number if best else '-'}, is red."
-        )
+        said = f"Lines are {goal.trials}, the darker the better ({goal.better})."
+        if best is not None:
+            said += f" Red is the one that ended best, trial {best.number}."
         if others:
-            said += f" Grey: {len(others)} trials that did not complete, and have no value."
+            said += f" Grey: {len(others)} trials that have no value."
         if any(isinstance(domain, SearchChoice) for domain in space.values()):
             said += " Trials of one choice are spread a little."
         describe(figure, title, said)

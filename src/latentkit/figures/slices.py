@@ -32,15 +32,15 @@ _BAR = 0.32
 def parameter_slices(
     trials: Sequence[TrialRecord], space: Mapping[str, SearchDomain], goal: Goal, title: str
 ) -> Figure:
-    """Draw the objective of completed trials over each parameter.
+    """Draw the objective over each parameter.
 
     Args:
-        trials: at least one of them completed; the others are left out.
+        trials: at least one of them with a value; the others are left out.
         space: where was searched, by parameter name; one panel each.
         goal: whose values are drawn.
         title: of the figure.
     """
-    done = goal.completed(trials)
+    done = goal.having(trials)
     best = goal.best(done)
     columns = max(1, min(_COLUMNS, len(space)))
     lines = max(1, -(-len(space) // columns))
@@ -57,8 +57,9 @@ def parameter_slices(
             axes.set_ylabel(textwrap.fill(goal.name, 24), fontsize=9)
         bar = figure.colorbar(points, ax=grid, label="trial", aspect=12 * lines, pad=0.015)
         bar.ax.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-        said = f"{len(done):,} completed trials; {goal.better}, and the star is the best"
-        describe(figure, title, f"{said}, trial {best.number}." if best else f"{said}.")
+        said = f"{len(done):,} {goal.trials}; {goal.better}"
+        star = f", and the star is the one that ended best, trial {best.number}" if best else ""
+        describe(figure, title, f"{said}{star}.")
     return figure
 
 

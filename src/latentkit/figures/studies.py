@@ -95,7 +95,7 @@ def _draw_best(axes: Axes, trials: Sequence[TrialRecord], goal: Goal) -> None:
     best = goal.best(trials)
     if best is None:
         return
-    done = goal.completed(trials)
+    done = goal.having(trials)
     fewer = np.minimum if goal.direction == "minimize" else np.maximum
     so_far = fewer.accumulate([goal.value(trial) for trial in done])
     numbers = [*(trial.number for trial in done), max(trials[-1].number, done[-1].number)]
@@ -127,7 +127,7 @@ def intermediate_curves(trials: Sequence[TrialRecord], goal: Goal, title: str) -
     """
     told = [trial for trial in trials if len(reports_of(trial)[0])]
     best = goal.best(told)
-    done = goal.completed(told)
+    done = goal.having(told)
     colours = dict(
         zip(
             (trial.number for trial in done),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib as mpl
@@ -29,33 +29,44 @@ class Goal:
         name: for the axis.
         direction: which way is better.
         place: of its value among the values of a trial.
+        epoch: after which trials are compared, pruned ones too; None for the end of completed ones.
     """
 
     name: str
     direction: Direction = "minimize"
     place: int = 0
+    epoch: int | None = None
 
     @property
     def better(self) -> str:
         """Which way is better, for a caption."""
         return "lower is better" if self.direction == "minimize" else "higher is better"
 
+    @property
+    def trials(self) -> str:
+        """Which trials have a value, for a caption."""
+        return "completed trials" if self.epoch is None else f"trials after epoch {self.epoch}"
+
     def value(self, trial: TrialRecord) -> float:
-        """Return the value of a completed trial; NaN for every other one."""
-        return float(trial.values[self.place]) if trial.state == "complete" else math.nan
+        """Return the value of a trial to compare; NaN where it has none."""
+        if self.epoch is None:
+            return float(trial.values[self.place]) if trial.state == "complete" else math.nan
+        ran = trial.state in ("complete", "pruned")
+        return float(trial.reports.get(self.epoch, math.nan)) if ran else math.nan
 
     def has_value(self, trial: TrialRecord) -> bool:
-        """Return whether a trial completed with a finite value."""
+        """Return whether a trial has a finite value."""
         return math.isfinite(self.value(trial))
 
-    def completed(self, trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    def having(self, trials: Iterable[TrialRecord]) -> list[TrialRecord]:
         """Return the trials that have a finite value."""
         return [trial for trial in trials if self.has_value(trial)]
 
     def best(self, trials: Iterable[TrialRecord]) -> TrialRecord | None:
-        """Return the completed trial of the best value, of equals the first, or None."""
+        """Return the completed trial that ended best, of equals the first, or None."""
+        end = replace(self, epoch=None)
         sign = 1 if self.direction == "minimize" else -1
-        return min(self.completed(trials), key=lambda t: sign * self.value(t), default=None)
+        return min(end.having(trials), key=lambda t: sign * end.value(t), default=None)
 
 
 def reports_of(trial: TrialRecord) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

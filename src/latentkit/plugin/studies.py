@@ -143,6 +143,18 @@ class StudyResult:
         return tuple(t for t in done if not any(self._surpasses(o, t) for o in done))
 
     @property
+    def early_epoch(self) -> int | None:
+        """The last epoch that all trials reached, where more were pruned than completed.
+
+        After it every trial has a value, as good to compare as any; None elsewhere, and where a
+        trial reported none.
+        """
+        ran = [trial for trial in self.trials if trial.state in ("complete", "pruned")]
+        if len(ran) <= 2 * len(self._completed):
+            return None
+        return min(max(trial.reports, default=0) for trial in ran) or None
+
+    @property
     def _completed(self) -> list[TrialRecord]:
         return [trial for trial in self.trials if trial.state == "complete"]
 
@@ -192,9 +204,14 @@ class Tuner(Protocol):
 class HasImportances(Protocol):
     """A tuner that can say which parameters matter."""
 
-    def importances(self, task: StudyTask) -> Mapping[str, float]:
+    def importances(self, task: StudyTask, epoch: int | None = None) -> Mapping[str, float]:
         """Return the share of each parameter in the spread of the first objective; they sum to 1.
 
         Empty where there are too few trials to say.
+
+        Args:
+            task: as in `Tuner.optimize`.
+            epoch: go by what completed and pruned trials reported after it, and not by the values
+                of completed ones.
         """
         ...

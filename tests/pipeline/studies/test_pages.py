@@ -57,7 +57,8 @@ def contexts(runs, tmp_path) -> list[RunContext]:
 
 def report(folder: Path, result=MIN, *, objectives=("validation loss",), **arguments) -> str:
     """Write a study's page and return it, without the style and the bytes of pictures."""
-    defaults = {"name": "study", "space": SPACE, "importances": {}, "best": {}, "facts": []}
+    defaults = {"name": "study", "space": SPACE, "best": {}, "facts": []}
+    defaults |= {"importances": {}, "early_importances": {}}
     path = write_study_report(
         folder, result=result, objectives=objectives, **{**defaults, **arguments}
     )
@@ -116,6 +117,19 @@ def test_figures_follow_in_order_and_lie_beside_the_page(tmp_path):
     files = {path.name for path in (tmp_path / "figures").iterdir()}
     assert files == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
     assert page.count('src="PNG"') == len(names)
+
+
+def test_where_most_are_pruned_trials_are_compared_after_an_epoch_that_all_reached(tmp_path):
+    pruned = [
+        TrialRecord(number, "pruned", params(64, 0.5, "relu"), reports={1: 0.9 + number, 2: 0.8})
+        for number in (4, 5)
+    ]
+    result = StudyResult("study", ("minimize",), (*MIN.trials, *pruned))
+    page = report(tmp_path, result, early_importances={"model.latent_dim": 1.0})
+    early = ["parallel-early", "slices-early", "importance-early"]
+    assert figures_of(page) == ["history", "curves", "parallel", "slices", *early]
+    assert "Parameters, early on" in sections_of(page)
+    assert "All parameters of all trials, after epoch 1" in page
 
 
 def test_a_greater_value_is_better_where_the_study_says_so(tmp_path):

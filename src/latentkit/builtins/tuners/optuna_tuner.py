@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 
 import optuna
+from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as State
 
 from latentkit.builtins.tuners.options import OptunaOptions
@@ -35,21 +37,36 @@ class OptunaTuner:
         with stored_study(task) as study:
             return None if study is None else result_of(study, task)
 
-    def importances(self, task: StudyTask) -> Mapping[str, float]:
+    def importances(self, task: StudyTask, epoch: int | None = None) -> Mapping[str, float]:
         """Return what functional ANOVA (Hutter et al., ICML 2014) gives each parameter."""
         _speak_softly()
         with stored_study(task) as study:
-            completed = [] if study is None else study.get_trials(states=(State.COMPLETE,))
-            if study is None or len({trial.values[0] for trial in completed}) < len(task.space) + 2:
-                return {}
-            found = optuna.importance.get_param_importances(
-                study,
-                evaluator=optuna.importance.FanovaImportanceEvaluator(
-                    n_trees=64, max_depth=64, seed=task.seed
-                ),
-                target=lambda trial: trial.values[0],
+            stored = (
+                [] if study is None else study.get_trials(states=(State.COMPLETE, State.PRUNED))
             )
+        valued = [again for trial in stored if (again := _valued(trial, epoch)) is not None]
+        if len({trial.value for trial in valued}) < len(task.space) + 2:
+            return {}
+        known = optuna.create_study()  # in memory
+        known.add_trials(valued)
+        evaluator = optuna.importance.FanovaImportanceEvaluator(
+            n_trees=64, max_depth=64, seed=task.seed
+        )
+        found = optuna.importance.get_param_importances(known, evaluator=evaluator)
         return {name: float(share) for name, share in found.items()}
+
+
+def _valued(trial: FrozenTrial, epoch: int | None) -> FrozenTrial | None:
+    """Return a trial as if it had ended with the value that it is judged by; None without one."""
+    if epoch is None:
+        value = trial.values[0] if trial.state is State.COMPLETE else None
+    else:
+        value = trial.intermediate_values.get(epoch)
+    if value is None or not math.isfinite(value):
+        return None
+    return optuna.trial.create_trial(
+        params=trial.params, distributions=trial.distributions, value=value
+    )
 
 
 def build(options: OptunaOptions) -> Tuner:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from matplotlib.figure import Figure
@@ -17,7 +17,12 @@ from latentkit.pipeline.pages.drawing import Drawing, Drawn
 from latentkit.plugin.options import SearchDomain
 from latentkit.plugin.studies import StudyResult
 
-_FEWEST = 2  # completed trials that can be compared
+_FEWEST = 2  # trials that can be compared
+_OVER_PARAMETERS: tuple[tuple[str, str, Callable[..., Figure]], ...] = (
+    ("parallel", "All parameters of all trials", parallel_coordinates),
+    ("slices", "Value over each parameter", parameter_slices),
+)
+_IMPORTANCE = "Importance of parameters"
 
 Missing = dict[str, str]
 """Titles of figures that cannot be drawn, and why."""
@@ -47,6 +52,14 @@ class SearchedStudy:
     def of(self, text: str, goal: Goal) -> str:
         """Return a title that names the objective where there are several."""
         return text if len(self.goals) == 1 else f"{text}: {goal.name}"
+
+    @property
+    def early_goal(self) -> Goal | None:
+        """The objective after an epoch that all trials reached, where most were pruned."""
+        epoch = self.result.early_epoch
+        if epoch is None or len(self.goals) > 1:
+            return None
+        return replace(self.goals[0], name=f"{self.goals[0].name} after epoch {epoch}", epoch=epoch)
 
     def enough(self, title: str, missing: Missing) -> bool:
         """Return whether there are trials to compare; if not, say so of the figure."""
@@ -87,10 +100,7 @@ def parameter_figures(
 ) -> list[Drawing]:
     """Return what parameters do to each objective, and how much they matter to the first."""
     found = []
-    for name, title, figure in (
-        ("parallel", "All parameters of all trials", parallel_coordinates),
-        ("slices", "Value over each parameter", parameter_slices),
-    ):
+    for name, title, figure in _OVER_PARAMETERS:
         if study.enough(title, missing):
             found += [
                 _drawing(
@@ -99,14 +109,36 @@ def parameter_figures(
                 )
                 for goal in study.goals
             ]
-    title = "Importance of parameters"
     if importances:
-        caption = f"Share of each parameter in the spread of the {study.goals[0].name}."
-        draw = partial(importance_bars, importances, study.title, caption)
-        found.append(_drawing("importance", title, draw))
+        found.append(_importance(study, study.goals[0], importances, "importance", _IMPORTANCE))
     else:
-        missing[title] = "there are too few trials to say, or the tuner does not tell"
+        missing[_IMPORTANCE] = "there are too few trials to say, or the tuner does not tell"
     return found
+
+
+def early_figures(study: SearchedStudy, importances: Mapping[str, float]) -> list[Drawing]:
+    """Return what parameters did to the objective early on, where few trials came to the end."""
+    goal = study.early_goal
+    if goal is None or len(goal.having(study.result.trials)) < _FEWEST:
+        return []
+    found = [
+        _drawing(
+            *(f"{name}-early", f"{title}, after epoch {goal.epoch}"),
+            partial(figure, study.result.trials, study.space, goal, study.title),
+        )
+        for name, title, figure in _OVER_PARAMETERS
+    ]
+    if importances:
+        title = f"{_IMPORTANCE}, after epoch {goal.epoch}"
+        found.append(_importance(study, goal, importances, "importance-early", title))
+    return found
+
+
+def _importance(
+    study: SearchedStudy, goal: Goal, importances: Mapping[str, float], name: str, title: str
+) -> Drawing:
+    caption = f"Share of each parameter in the spread of the {goal.name}."
+    return _drawing(name, title, partial(importance_bars, importances, study.title, caption))
 
 
 def front_figures(study: SearchedStudy, missing: Missing) -> list[Drawing]:

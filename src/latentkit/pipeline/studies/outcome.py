@@ -75,9 +75,12 @@ def report_study(search: Search, result: StudyResult, *, svg: bool = False) -> P
     """Draw the study and write its page."""
     study, goals = search.study, search.study.plan.goals
     importances: Mapping[str, float] = {}
+    early: Mapping[str, float] = {}
     if isinstance(search.tuner, HasImportances):
         with search.fault():
             importances = search.tuner.importances(search.task)
+            if result.early_epoch is not None:
+                early = search.tuner.importances(search.task, result.early_epoch)
     return write_study_report(
         study.path,
         name=study.plan.name,
@@ -85,6 +88,7 @@ def report_study(search: Search, result: StudyResult, *, svg: bool = False) -> P
         space=study.plan.space,
         objectives=[goal.label for goal in goals],
         importances=importances,
+        early_importances=early,
         best=_contexts(search, result),
         facts=_facts(search),
         svg=svg,

@@ -12,6 +12,7 @@ from latentkit.pipeline.studies.best_runs import Best, map_figures, weight_figur
 from latentkit.pipeline.studies.drawings import (
     Missing,
     SearchedStudy,
+    early_figures,
     front_figures,
     parameter_figures,
     search_figures,
@@ -32,6 +33,7 @@ def write_study_report(
     space: Mapping[str, SearchDomain],
     objectives: Sequence[str],
     importances: Mapping[str, float],
+    early_importances: Mapping[str, float],
     best: Best,
     facts: Sequence[tuple[str, str]],
     svg: bool = False,
@@ -47,6 +49,7 @@ def write_study_report(
         space: where was searched, by parameter name.
         objectives: what the objectives are called, in the order of ``result.directions``.
         importances: share of each parameter in the spread of the first objective; may be empty.
+        early_importances: the same after ``result.early_epoch``.
         best: the runs of the best trials by trial number, best first; six are shown.
         facts: rows at the head of the page.
         svg: whether figures are drawn as SVG too.
@@ -68,6 +71,7 @@ def write_study_report(
     for title, drawings in (
         ("Search", search_figures(study, missing)),
         ("Parameters", parameter_figures(study, importances, missing)),
+        ("Parameters, early on", early_figures(study, early_importances)),
         ("Objectives against each other", front_figures(study, missing)),
         ("Latent spaces", map_figures(study, best, missing)),
         ("Weights", weight_figures(study, best, missing)),
