@@ -92,7 +92,9 @@ INTERRUPTED_EXIT_CODE = 130
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the nearest known name, or the empty string."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    near = near or [known_name for known_name in names if name and known_name.startswith(name)]
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 

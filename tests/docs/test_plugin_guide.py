@@ -110,7 +110,7 @@ def test_plugins_show_says_what_the_options_class_says(folder):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("share=2", "curtain: share = 2 is not valid: Input should be less than or equal to 1"),
+        ("share=2", "curtain: share = 2 is not valid: should be 1 or less"),
         ("shore=0.4", "curtain has no option 'shore' (did you mean 'share'?)"),
     ],
 )

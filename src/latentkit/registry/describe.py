@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from latentkit.errors import PluginError
 from latentkit.plugin.options import SearchDomain, SearchRange, search_domains
+from latentkit.registry.demands import demand
 
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
@@ -47,7 +48,7 @@ def _defaults(options: type[BaseModel]) -> dict[str, Any]:
         where = ".".join(map(str, first["loc"]))
         raise PluginError(
             f"{options.__module__}:{options.__name__} is not valid with its defaults: "
-            f"{where}: {first['msg']}"
+            f"{where}: {demand([first])}"
         ) from error
 
 

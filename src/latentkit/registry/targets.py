@@ -21,6 +21,7 @@ from latentkit.errors import (
 from latentkit.plugin.options import NoOptions, Options
 from latentkit.plugin.specs import Spec
 from latentkit.registry.conduct import observed
+from latentkit.registry.demands import demand
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -138,7 +139,7 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
         return f"{where} needs the option {key!r}, which has no default"
     # The members of a union fail one by one; the value is wrong for all of them.
     same = [fault for fault in faults if fault["loc"][:1] == first["loc"][:1]]
-    message = " or ".join(dict.fromkeys(f["msg"].removeprefix("Value error, ") for f in same))
+    message = demand(same)
     if not key:
         return f"{where}: {message}"
     return f"{where}: {key} = {first['input']!r} is not valid: {message}"
