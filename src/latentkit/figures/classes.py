@@ -14,6 +14,7 @@ from latentkit.figures.style import PALETTE, class_style, shown
 
 MOST_CLASSES = 20  # more do not fit a legend
 _LAYERS = 12
+_POINTS_OF_LAYER = 300
 
 Group = tuple[str, NDArray[Any], tuple[str, str]]
 """Name, rows, colour and marker of a class."""
@@ -61,9 +62,10 @@ def scatter_classes(
         coordinates: (N, 2) or (N, 3).
         groups: of `class_groups`.
         size: of a point, in square points.
-        layers: number of turns.
+        layers: number of turns, where there are many points; few take fewer.
         alpha: opacity.
     """
+    layers = min(layers, -(-len(coordinates) // _POINTS_OF_LAYER)) or 1
     for layer in range(layers):
         for _, rows, (colour, marker) in groups:
             axes.scatter(

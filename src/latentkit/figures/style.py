@@ -75,7 +75,8 @@ def class_style(label: int) -> tuple[str, str]:
 
 def save_png(figure: Figure, path: Path) -> None:
     """Write a figure at `DPI`, with nothing in it that depends on the day."""
-    figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
+    with _laid_out(figure):
+        figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
 
 
 def save_svg(figure: Figure, path: Path) -> None:
@@ -84,6 +85,20 @@ def save_svg(figure: Figure, path: Path) -> None:
     with house_style():
         figure.savefig(buffer, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
     path.write_text(_renumbered(buffer.getvalue()), encoding="utf-8")
+
+
+@contextmanager
+def _laid_out(figure: Figure) -> Iterator[None]:
+    """Lay a figure out now: while it is saved, matplotlib would draw it once more for that."""
+    engine = figure.get_layout_engine()
+    if engine is None:
+        yield
+        return
+    figure.set_dpi(DPI)
+    engine.execute(figure)
+    figure.set_layout_engine("none")
+    yield
+    figure.set_layout_engine(engine)
 
 
 def _renumbered(svg: str) -> str:
