@@ -1,10 +1,13 @@
-"""Which tests are for every day, and in which order the workers are handed their files.
+"""Which tests are for every day, in which order workers are handed their files; blank figures.
 
 A bare ``pytest`` leaves the longest out; ``pytest --slow`` runs everything, and files or folders
 that are named are run as a whole.
 """
 
 from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
 
 import pytest
 
@@ -44,6 +47,10 @@ LONG = (
     "tests/neighbors/test_index.py",
     "tests/training/test_uncompiled.py",
 )
+_BLANK = base64.b64decode(  # a PNG of one white pixel
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAG7buVgAAAABJRU5ErkJggg=="
+)
+_DRAWN = ("latentkit.pipeline.pages.assembly.drawn", "latentkit.pipeline.studies.pages.drawn")
 _PLACES = {path: place for place, path in enumerate((*SLOW, *LONG))}
 
 
@@ -64,3 +71,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _file(item: pytest.Item) -> str:
     return item.nodeid.partition("::")[0]
+
+
+@pytest.fixture(scope="module")
+def blank_figures() -> Iterator[None]:
+    """Give reports blank pictures in place of figures, whose drawing takes most of a short run.
+
+    For modules in which hardly a test looks at one; that one asks for `real_figures`.
+    """
+    from latentkit.report.parts import Picture
+
+    def blank(folder, commit, drawings, missing, *, svg=False):
+        for drawing in drawings:
+            commit(f"figures/{drawing.name}.png", lambda path: path.write_bytes(_BLANK))
+        return [Picture(one.title, "", _BLANK, key=one.name) for one in drawings]
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in _DRAWN:
+            monkeypatch.setattr(name, blank)
+        yield
+
+
+@pytest.fixture
+def real_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw figures in this test, in a module of blank ones."""
+    from latentkit.pipeline.pages.drawing import drawn
+
+    for name in _DRAWN:
+        monkeypatch.setattr(name, drawn)

@@ -11,6 +11,8 @@ from sklearn.pipeline import make_pipeline
 import latentkit as lk
 from latentkit.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 SMALL = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3}
 
 

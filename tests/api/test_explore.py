@@ -7,6 +7,8 @@ import torch
 import latentkit as lk
 from latentkit.errors import LatentkitError, UserError
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 SMALL = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
 
 

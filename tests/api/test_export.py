@@ -16,6 +16,8 @@ from latentkit.pipeline import onnx_export
 from latentkit.registry.catalogue import Registry
 from latentkit.registry.discovery import find_plugins
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 BUILT_IN = Registry(found for found in find_plugins() if found.built_in)
 MODELS = [part.spec.name for part in BUILT_IN.parts("model")]
 

@@ -10,6 +10,8 @@ from latentkit.errors import UserError
 from latentkit.plugin.events import Notice
 from latentkit.tuning.urls import absolute_url, public_url
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 SMALL = {
     "options": {"model.channels": [4], "model.hidden": [16], "model.latent_dim": 2, "threads": 1},
     "epochs": 1,

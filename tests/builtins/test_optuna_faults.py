@@ -119,4 +119,4 @@ def test_a_storage_that_is_lost_again_and_again_leaves_no_trace(
     for name, method in at_every_write(fail_at_times).items():
         monkeypatch.setattr(RDBStorage, name, method)
     assert outcome(work(task_in(tmp_path, "s"))) == whole
-    assert lost > 10
+    assert lost > 5

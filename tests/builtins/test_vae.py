@@ -11,6 +11,8 @@ import latentkit as lk
 from latentkit.nn.gaussian import kl_to_standard_normal
 from latentkit.plugin import Generative
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 MODELS = ["conv-vae", "dense-vae"]
 TINY = {"hidden": (8,), "latent_dim": 2, "norm": "none", "activation": "tanh"}
 

@@ -6,6 +6,8 @@ import pytest
 import latentkit as lk
 from latentkit.evaluation.alignment import align
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 @pytest.fixture
 def vectors(latentkit, tmp_path):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 GREEDY = """
     from latentkit.plugin import EmbeddingSpec, ResourceEstimate, hookimpl
 
@@ -41,7 +43,7 @@ GREEDY = """
         ("run -o isomap.n_neighbors=3", "this run has no part 'isomap'"),
         ("run -o model.latent_dim", "is not PART.KEY=VALUE"),
         ("run -o model.latent_dim=three", "latent_dim = 'three' is not valid"),
-        ("run -o model.latent_dim=0", "should be greater than or equal to 1"),
+        ("run -o model.latent_dim=0", "should be 1 or more"),
         ("run -o training.learning_rate=-1", "learning_rate = -1"),
         ("run -o model.channels=[4,4,4,4,4]", "cannot be halved 5 times: give at most"),
         ("run --epochs -1", "--epochs -1: should be 0 or more"),

@@ -7,6 +7,8 @@ from matplotlib.image import imread
 
 import latentkit as lk
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 6, 6), dtype=np.uint8)
 VIEWS = [
     ["traversal", "--item", "class:3", "--steps", 5],

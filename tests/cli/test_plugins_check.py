@@ -8,6 +8,8 @@ from textwrap import dedent
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 PLUGIN = """
     from latentkit.plugin import CorruptionSpec, DatasetSpec, hookimpl
     LATENTKIT_HOOKSPEC_VERSION = 1

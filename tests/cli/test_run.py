@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def test_a_run_ends_with_where_it_is_how_good_it_is_and_what_to_type_next(latentkit, small):
     ended = latentkit("run", "--model", "conv-ae", "--embed", "isomap", *small)

@@ -7,6 +7,8 @@ import pytest
 
 from latentkit.pipeline.studies import trial
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 GO_ON = "to go on:  latentkit tune --resume studies/conv-ae-digits"
 
 

@@ -12,6 +12,8 @@ from latentkit.pipeline.card_tables import card_note, card_tables
 from latentkit.pipeline.verdict import judge as judge_module
 from latentkit.pipeline.verdict import knowledge
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 SMALL = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
 RNG = np.random.default_rng(0)
 

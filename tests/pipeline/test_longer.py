@@ -8,6 +8,8 @@ import pytest
 import latentkit as lk
 from latentkit.errors import IntegrityError, UserError
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 SMALL = {
     "model.channels": [4],
     "model.hidden": [16],

@@ -8,6 +8,8 @@ import latentkit as lk
 from latentkit.errors import UserError
 from latentkit.plugin.events import StageStarted
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 SMALL = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
 
 

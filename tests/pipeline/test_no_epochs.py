@@ -12,6 +12,8 @@ from latentkit.config import build_config
 from latentkit.errors import UserError
 from latentkit.registry.catalogue import default_registry
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 SMALL = {"hidden": [16], "latent_dim": 3}
 OPTIONS = {f"model.{key}": value for key, value in SMALL.items()}
 

@@ -14,6 +14,8 @@ from latentkit.pipeline.plugin_files import check_plugin_files, registry_of
 from latentkit.registry.catalogue import default_registry
 from latentkit.runs.manifest import Manifest
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 MODEL = """
 import numpy as np
 import torch

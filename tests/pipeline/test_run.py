@@ -9,6 +9,8 @@ import latentkit as lk
 from latentkit.errors import DataError, IntegrityError, PluginError, ResourceError, UserError
 from latentkit.plugin.events import EpochFinished, Notice, RunFinished, StageSkipped, StageStarted
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 SMALL = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3}
 BYTES = ("model.safetensors", "latents/test.npz", "latents/train.npz", "embeddings/isomap.npz")
 
@@ -197,6 +199,7 @@ def test_a_data_set_that_changed_is_noticed(run, monkeypatch):
         lk.resume(run.path)
 
 
+@pytest.mark.usefixtures("real_figures")
 def test_the_report_of_a_run_whose_images_are_gone_says_what_it_lacks(run, monkeypatch):
     (run.path / "report.html").unlink()
     monkeypatch.setattr("latentkit.plugin.images.ImageData.digest", lambda self: "other")
@@ -231,6 +234,7 @@ def test_denoising_compares_with_the_clean_image(tmp_path):
     assert found["mse"] <= found["mse_from_corrupted"]
 
 
+@pytest.mark.usefixtures("real_figures")
 def test_a_generative_model_shows_draws_from_its_prior_and_its_likelihood(tmp_path, original):
     run = small_run(tmp_path, model="conv-vae", embed=[])
     drawn = (run.path / "figures/prior.png").read_bytes()

@@ -19,6 +19,8 @@ from latentkit.pipeline.work import training_plan
 from latentkit.plugin.events import ignore
 from latentkit.registry.catalogue import default_registry
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 OPTIONS = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
 
 

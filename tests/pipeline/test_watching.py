@@ -9,6 +9,8 @@ from latentkit.errors import PluginError, StudyError
 from latentkit.plugin.events import Notice
 from latentkit.registry.catalogue import default_registry
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 WATCHER = """
     from latentkit.plugin import hookimpl
     LATENTKIT_HOOKSPEC_VERSION = 1

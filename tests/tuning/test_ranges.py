@@ -74,7 +74,7 @@ def test_a_given_range_takes_the_place_of_the_carried_one_and_has_the_options_ty
     [
         ({"model.latnt_dim": SearchRange(2, 4)}, "did you mean 'latent_dim'"),
         ({"modl.latent_dim": SearchRange(2, 4)}, "did you mean 'model'"),
-        ({"model.latent_dim": SearchRange(0, 4)}, "greater than or equal to 1"),
+        ({"model.latent_dim": SearchRange(0, 4)}, "should be 1 or more"),
         ({"model.norm": SearchRange(1, 3)}, "norm = 1 is not valid"),
         ({"model.activation": SearchChoice(("relu", "rleu"))}, "'rleu' is not valid"),
     ],

@@ -19,6 +19,8 @@ from latentkit.registry.catalogue import Registry
 from latentkit.registry.discovery import find_plugins
 from latentkit_common_corruptions.severities import CIFAR_10_C, IMAGENET_C
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 REGISTRY = Registry(find_plugins())
 TABLES = {"CIFAR-10-C": CIFAR_10_C, "ImageNet-C": IMAGENET_C}
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -15,6 +15,8 @@ from latentkit.runs.folder import RunFolder
 from latentkit.tuning.folder import StudyFolder, StudyPlan
 from latentkit.tuning.space import search_space
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 OPTIONS = {
     "model.channels": [4],
     "model.hidden": [16],

@@ -2,8 +2,9 @@
 
 Every worker leaves a name and signs of life beside its trial. A trial of a process of this
 machine that is gone, or of any worker that has been silent for long, is put back into the queue
-under its own number; Optuna's queue hands it to exactly one worker. Silence is measured by the
-watcher's own clock, so clocks may differ between machines.
+under its own number, and Optuna's queue hands it out again. (SQLite cannot lock a row: two workers
+that ask in the same millisecond may both be given it. A new trial is never queued.) Silence is
+measured by the watcher's own clock, so clocks may differ between machines.
 """
 
 from __future__ import annotations
@@ -98,6 +99,8 @@ class Pulse:
 class Watch:
     """Finds trials that nobody works on, and puts them back into the queue.
 
+    ``worker`` is the name of the one who watches; see `new_worker`.
+
     Args:
         storage: holds the study.
         study: where trials are looked up.
@@ -109,7 +112,7 @@ class Watch:
         self._study = study
         self._grace = _SILENT_BEATS * heartbeat
         self._seen: dict[int, tuple[Any, float]] = {}
-        self._worker = new_worker()
+        self.worker = new_worker()
 
     def intend(self, trial_id: int) -> None:
         """Leave a word beside a trial that waits: this worker is about to take it.
@@ -119,12 +122,12 @@ class Watch:
         """
         with suppress(UpdateFinishedTrialError):  # another took it, and has ended it already
             self._storage.engine.set_trial_user_attr(
-                trial_id, f"{_INTENT}{self._worker['id']}", self._worker
+                trial_id, f"{_INTENT}{self.worker['id']}", self.worker
             )
 
     def sign(self, trial_id: int) -> None:
         """Name this worker as the one who is at a trial."""
-        self._storage.engine.set_trial_user_attr(trial_id, WORKER, self._worker)
+        self._storage.engine.set_trial_user_attr(trial_id, WORKER, self.worker)
 
     def sweep(self) -> None:
         """Put back every trial whose worker is gone or silent.
@@ -150,7 +153,7 @@ class Watch:
             takers = [worker]
         else:  # lost before it was signed
             takers = [value for key, value in attributes.items() if key.startswith(_INTENT)]
-        return bool(takers) and all(taker == self._worker or is_gone(taker) for taker in takers)
+        return bool(takers) and all(taker == self.worker or is_gone(taker) for taker in takers)
 
     def _is_silent(self, trial: FrozenTrial) -> bool:
         signs = (trial.user_attrs.get(WORKER), trial.user_attrs.get(BEAT), len(trial.params))

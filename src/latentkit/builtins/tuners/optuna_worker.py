@@ -14,6 +14,7 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as State
 
 from latentkit.builtins.tuners.options import OptunaOptions
@@ -27,7 +28,7 @@ from latentkit.builtins.tuners.optuna_search import (
 from latentkit.builtins.tuners.optuna_storage import Storage
 from latentkit.builtins.tuners.optuna_stored import result_of
 from latentkit.builtins.tuners.optuna_trial import ERROR, Judge, OptunaTrial
-from latentkit.builtins.tuners.optuna_watch import Pulse, Watch
+from latentkit.builtins.tuners.optuna_watch import WORKER, Pulse, Watch
 from latentkit.errors import StorageError, UserError, describe_error
 from latentkit.plugin import Budget, Objective, StudyResult, StudyStopped, StudyTask, TrialPruned
 from latentkit.plugin.seeds import short_stream_seed
@@ -121,20 +122,29 @@ class Worker:
         waiting = [trial for trial in trials if trial.state is State.WAITING]
         if len(trials) - len(waiting) >= budget.trials:
             return None
-        if not waiting:
-            self._study.add_trial(optuna.trial.create_trial(state=State.WAITING))
-            waiting = self._study.get_trials(deepcopy=False, states=(State.WAITING,))
-        if waiting:  # and not taken by another meanwhile
-            self._watch.intend(waiting[0]._trial_id)
-        number = waiting[0].number if waiting else len(trials)
-        self._study.sampler = self._sampler(number, self._first_name)
-        trial = self._study.ask()
+        trial = self._taken(waiting[0]) if waiting else self._begun()
         # Where others asked at the same moment, those with the lower numbers have the places.
         if self._count(*_FINISHED, State.RUNNING, below=trial.number) >= budget.trials:
             self._watch.put_back(trial._trial_id)
             return None
         self._watch.sign(trial._trial_id)
         return trial
+
+    def _begun(self) -> optuna.Trial:
+        """Make a trial that bears this worker's name from the first."""
+        self._study.add_trial(
+            optuna.trial.create_trial(state=State.RUNNING, user_attrs={WORKER: self._watch.worker})
+        )
+        running = self._study.get_trials(deepcopy=False, states=(State.RUNNING,))
+        made = next(t for t in running if t.user_attrs.get(WORKER) == self._watch.worker)
+        self._study.sampler = self._sampler(made.number, self._first_name)
+        return optuna.Trial(self._study, made._trial_id)
+
+    def _taken(self, first: FrozenTrial) -> optuna.Trial:
+        """Take a trial out of the queue: ``first``, unless another worker is quicker."""
+        self._watch.intend(first._trial_id)
+        self._study.sampler = self._sampler(first.number, self._first_name)
+        return self._study.ask()
 
     def _run(self, trial: optuna.Trial, objective: Objective) -> None:
         with Pulse(self._storage, trial._trial_id, self._options.heartbeat):
