@@ -35,6 +35,8 @@ def _forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         if name in _TERMINAL or name.startswith("LATENTKIT_") or proxy:
             monkeypatch.delenv(name)
     monkeypatch.setenv("LATENTKIT_PLUGIN_FILES", "")  # so that what --plugin adds is undone
+    monkeypatch.setenv("LATENTKIT_PLUGINS", "")  # and what --no-plugins sets
+    monkeypatch.delenv("LATENTKIT_PLUGINS")
     monkeypatch.setenv("MPLBACKEND", "agg")
     for tracker in ("LATENTKIT_MLFLOW", "LATENTKIT_TENSORBOARD"):  # they follow every run
         monkeypatch.setenv(tracker, "off")

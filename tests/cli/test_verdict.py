@@ -36,6 +36,7 @@ def test_one_run_and_an_older_protocol_cannot_be_compared(latentkit, finished):
     assert "there is no run 'nobody'" in latentkit("compare", "last", "nobody").error
 
 
+@pytest.mark.usefixtures("real_figures")
 def test_the_report_is_written_without_the_data_set_and_says_what_is_missing(
     latentkit, tmp_path, small
 ):
