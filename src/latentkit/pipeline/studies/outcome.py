@@ -128,6 +128,7 @@ def _context(
 
 def _facts(search: Search) -> list[tuple[str, str]]:
     plan, base = search.study.plan, search.base
+    settings = sorted(f"{key}={value}" for key, value in plan.tuner.items() if key != "name")
     return [
         ("Model", base.model.name),
         ("Data set", base.dataset.name),
@@ -137,7 +138,7 @@ def _facts(search: Search) -> list[tuple[str, str]]:
             else []
         ),
         ("Objective", ", ".join(goal.label for goal in plan.goals)),
-        ("Tuner", " ".join(f"{k}={v}" if k != "name" else str(v) for k, v in plan.tuner.items())),
+        ("Tuner", " ".join([str(plan.tuner["name"]), *settings])),
         ("Seed", str(base.run.seed)),
     ]
 
