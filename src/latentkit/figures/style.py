@@ -97,8 +97,10 @@ def _laid_out(figure: Figure) -> Iterator[None]:
     figure.set_dpi(DPI)
     engine.execute(figure)
     figure.set_layout_engine("none")
-    yield
-    figure.set_layout_engine(engine)
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine)
 
 
 def _renumbered(svg: str) -> str:

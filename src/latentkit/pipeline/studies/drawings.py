@@ -57,7 +57,7 @@ class SearchedStudy:
     def early_goal(self) -> Goal | None:
         """The objective after an epoch that all trials reached, where most were pruned."""
         epoch = self.result.early_epoch
-        if epoch is None or len(self.goals) > 1:
+        if epoch is None:
             return None
         return replace(self.goals[0], name=f"{self.goals[0].name} after epoch {epoch}", epoch=epoch)
 
