@@ -14,13 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from latentkit.cli.display import (
-    PlainDisplay,
-    is_live,
-    notice_line,
-    progress_display,
-    warnings_only,
-)
+from latentkit.cli.display import is_live, progress_display
+from latentkit.cli.plain_display import PlainDisplay, notice_line, warnings_only
 from latentkit.cli.study_tally import StudyTally, TrialRow
 from latentkit.plugin.events import (
     BatchFinished,

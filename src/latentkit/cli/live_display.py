@@ -1,0 +1,223 @@
+"""Progress drawn over itself on a terminal: the stages of a run as a list with bars."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Column
+from rich.text import Text
+
+from latentkit.cli.plain_display import losses, notice_line, training_line
+from latentkit.plugin.events import (
+    BatchFinished,
+    EpochFinished,
+    Event,
+    Notice,
+    RunPreparing,
+    RunStarted,
+    StageFinished,
+    StageProgress,
+    StageSkipped,
+    StageStarted,
+    TrainingStarted,
+)
+
+_NAME_WIDTH = 16
+_WIDE = 110  # columns, from which on there is room for a long bar
+_BAR, _SHORT_BAR = 24, 6
+
+
+class LiveDisplay:
+    """Stages as a list; the stage at work has a bar, training also losses and time to go."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            _StateColumn(table_column=_whole()),
+            TextColumn("{task.description}", style="bold", table_column=_whole()),
+            BarColumn(
+                bar_width=_BAR if self._console.width >= _WIDE else _SHORT_BAR,
+                style="bright_black",  # rich's own grey is for dark terminals
+            ),
+            TimeElapsedColumn(table_column=_whole()),
+            _EtaColumn(table_column=_whole()),
+            TextColumn("{task.fields[detail]}", table_column=Column()),  # folded, not cut
+            console=self._console,
+            transient=False,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._training = _TrainingClock()
+        self._handlers: dict[type[Event], Callable[..., None]] = {
+            RunPreparing: self._prepare,
+            RunStarted: self._run_started,
+            StageStarted: self._stage_started,
+            StageSkipped: self._stage_skipped,
+            StageProgress: self._stage_progress,
+            StageFinished: self._stage_finished,
+            TrainingStarted: self._training_started,
+            BatchFinished: self._batch,
+            EpochFinished: self._epoch,
+            Notice: self._notice,
+        }
+
+    def __enter__(self) -> LiveDisplay:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for task in self._progress.tasks:
+            if not task.finished:  # what did not happen is not shown as pending
+                self._progress.update(task.id, visible=task.started)
+                self._progress.stop_task(task.id)
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show what an event says, if anything."""
+        if handler := self._handlers.get(type(event)):
+            handler(event)
+
+    def _prepare(self, event: RunPreparing) -> None:
+        for task in self._tasks.values():
+            self._progress.remove_task(task)
+        self._tasks = {
+            name: self._progress.add_task(
+                name.ljust(_NAME_WIDTH), start=False, total=None, detail=""
+            )
+            for name in event.stages
+        }
+        if event.stages:
+            self._begin(event.stages[0], "loading packages and images")
+
+    def _run_started(self, event: RunStarted) -> None:
+        self._console.print(f"{'resuming' if event.resumed else 'run'} {event.path}", style="dim")
+
+    def _stage_started(self, event: StageStarted) -> None:
+        self._begin(event.stage, "")
+
+    def _begin(self, stage: str, detail: str) -> None:
+        task = self._task(stage)
+        if not self._progress.tasks[self._progress.task_ids.index(task)].started:
+            self._progress.start_task(task)
+        self._progress.update(task, detail=detail)
+
+    def _stage_skipped(self, event: StageSkipped) -> None:
+        task = self._task(event.stage)
+        self._progress.start_task(task)
+        self._progress.update(task, total=1, completed=1, detail="already there")
+
+    def _stage_progress(self, event: StageProgress) -> None:
+        self._progress.update(
+            self._task(event.stage),
+            total=event.total or None,
+            completed=event.done,
+            detail=event.detail,
+        )
+
+    def _stage_finished(self, event: StageFinished) -> None:
+        task = self._task(event.stage)
+        if event.stage == "train":
+            self._progress.update(task, total=1, completed=1)
+        else:
+            self._progress.update(task, total=1, completed=1, detail="")
+
+    def _training_started(self, event: TrainingStarted) -> None:
+        self._training.start(event)
+        self._progress.update(
+            self._task("train"),
+            total=event.epochs * event.steps_per_epoch,
+            completed=event.first_epoch * event.steps_per_epoch,
+            detail=training_line(event),
+            clock=self._training,
+        )
+
+    def _batch(self, event: BatchFinished) -> None:
+        done = (event.epoch - 1) * event.steps + event.step
+        self._training.done = done
+        detail = f"epoch {event.epoch}/{self._training.epochs}  train {event.loss:.4f}"
+        if self._training.validation is not None:
+            detail += f"  validation {self._training.validation:.4f}"
+        self._progress.update(self._task("train"), completed=done, detail=detail)
+
+    def _epoch(self, event: EpochFinished) -> None:
+        self._training.validation = event.validation["loss"]
+        self._training.done = event.epoch * self._training.steps
+        self._progress.update(
+            self._task("train"),
+            completed=self._training.done,
+            detail=f"epoch {event.epoch}/{event.epochs}  {losses(event)}",
+        )
+
+    def _notice(self, event: Notice) -> None:
+        style = "yellow" if event.level == "warning" else "cyan"
+        self._console.print(
+            notice_line(event), style=style, soft_wrap=True, markup=False, highlight=False
+        )
+
+    def _task(self, stage: str) -> TaskID:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(
+                stage.ljust(_NAME_WIDTH), start=False, total=None, detail=""
+            )
+        return self._tasks[stage]
+
+
+def _whole() -> Column:
+    """Return a column that is never cut: where there is no room, the detail goes on below."""
+    return Column(no_wrap=True)
+
+
+class _TrainingClock:
+    """How fast training goes, for the time that it still needs."""
+
+    def __init__(self) -> None:
+        self.epochs = self.steps = self.done = self._first = 0
+        self.validation: float | None = None
+        self._since = 0.0
+
+    def start(self, event: TrainingStarted) -> None:
+        """Begin to count at the first step that is still to do."""
+        self.epochs, self.steps = event.epochs, event.steps_per_epoch
+        self.done = self._first = event.first_epoch * event.steps_per_epoch
+        self._since = time.monotonic()
+
+    def seconds_left(self) -> float | None:
+        """Return the time to go at the mean pace so far, or None while it is not known."""
+        steps = self.done - self._first
+        if not steps:
+            return None
+        pace = (time.monotonic() - self._since) / steps
+        return pace * (self.epochs * self.steps - self.done)
+
+
+class _StateColumn(SpinnerColumn):
+    """A dot before, a spinner while, a tick after."""
+
+    def render(self, task: Task) -> RenderableType:
+        if task.finished:
+            return Text("✓", style="green")
+        if not task.started:
+            return Text("·", style="dim")
+        return super().render(task)
+
+
+class _EtaColumn(ProgressColumn):
+    """Time to go, where it can be told."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        clock = task.fields.get("clock")
+        left = clock.seconds_left() if clock and not task.finished else None
+        return Text("" if left is None else f"ETA {int(left // 60)}:{int(left % 60):02d}")

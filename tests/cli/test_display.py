@@ -1,0 +1,179 @@
+"""What is seen of a run while it works: a list of stages on a terminal, plain lines elsewhere."""
+
+from io import StringIO
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from latentkit.cli import live_display, plain_display
+from latentkit.plugin.events import (
+    BatchFinished,
+    EpochFinished,
+    Notice,
+    RunPreparing,
+    RunStarted,
+    StageFinished,
+    StageProgress,
+    StageSkipped,
+    StageStarted,
+    TrainingStarted,
+)
+
+STAGES = ("data", "train", "encode", "report")
+TRAINING = TrainingStarted(
+    epochs=4,
+    first_epoch=0,
+    steps_per_epoch=10,
+    parameters=1_763_152,
+    device="cpu",
+    precision="float32",
+)
+
+
+def epoch_finished(epoch):
+    return EpochFinished(
+        epoch=epoch,
+        epochs=4,
+        train={"loss": 0.125},
+        validation={"loss": 0.0625},
+        learning_rate=1e-3,
+        seconds=2.0,
+    )
+
+
+class Terminal:
+    """A terminal of so many columns, and the display that is drawn on it."""
+
+    def __init__(self, monkeypatch, columns):
+        self.columns = columns
+        self.written = StringIO()
+        monkeypatch.setattr(live_display, "Console", self._console)
+        self.display = live_display.LiveDisplay()
+
+    def _console(self, **_):
+        return Console(file=self.written, force_terminal=True, width=self.columns, height=24)
+
+    @property
+    def lines(self):
+        """What it shows now of the stages, without colours."""
+        paper = Console(file=StringIO(), width=self.columns, height=24)
+        paper.print(self.display._progress.get_renderable())
+        return [line.rstrip() for line in paper.file.getvalue().splitlines()]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Return a clock of both displays that stands still until it is set forward."""
+    now = SimpleNamespace(seconds=100.0)
+    for module in (live_display, plain_display):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    return now
+
+
+@pytest.fixture(params=[60, 80, 130])
+def terminal(request, monkeypatch, clock):
+    return Terminal(monkeypatch, request.param)
+
+
+def begin(display):
+    for event in (
+        RunPreparing(STAGES),
+        RunStarted("r", "runs/r", STAGES, False),
+        StageStarted("data"),
+        StageFinished("data", 0.1, 1),
+        StageStarted("train"),
+        TRAINING,
+    ):
+        display(event)
+
+
+def test_each_stage_has_a_mark_for_what_it_is_at(terminal):
+    with terminal.display as display:
+        display(RunPreparing(STAGES))
+        assert "loading packages and images" in " ".join(" ".join(terminal.lines).split())
+        begin(display)
+        marked = {line.split()[1]: line.split()[0] for line in terminal.lines if line[:1].strip()}
+        assert list(marked) == list(STAGES)
+        assert (marked["data"], marked["encode"], marked["report"]) == ("✓", "·", "·")
+        assert marked["train"] not in "✓·"
+
+
+def test_training_shows_its_losses_and_the_time_to_go(terminal, clock):
+    with terminal.display as display:
+        begin(display)
+        clock.seconds += 3
+        display(epoch_finished(1))
+        display(BatchFinished(2, 5, 10, 0.25))
+        shown = " ".join(" ".join(terminal.lines).split())
+        # 15 of 40 steps in 3 seconds leave 5 more
+        assert "ETA 0:05 epoch 2/4 train 0.2500 validation 0.0625" in shown
+
+
+def test_a_resumed_training_counts_from_where_it_goes_on(terminal, clock):
+    with terminal.display as display:
+        begin(display)
+        display(TrainingStarted(**{**vars(TRAINING), "first_epoch": 2}))
+        assert not any("ETA" in line for line in terminal.lines)
+        clock.seconds += 4
+        display(epoch_finished(3))
+        assert any("ETA 0:04" in line for line in terminal.lines)
+
+
+def test_names_and_times_are_never_cut(terminal):
+    with terminal.display as display:
+        begin(display)
+        display(StageProgress("report", 3, 12, "a figure with a name that is rather long"))
+        words = " ".join(terminal.lines).split()
+        assert not any("…" in word for word in words)
+        assert all(len(line) <= terminal.columns for line in terminal.lines)
+        assert set(STAGES) <= set(words)
+
+
+def test_a_warning_is_written_above_the_stages(terminal):
+    with terminal.display as display:
+        begin(display)
+        display(Notice("x", "mind [this] gap"))
+    assert "warning: mind [this] gap" in terminal.written.getvalue()
+
+
+def test_what_was_never_begun_is_gone_at_the_end(terminal):
+    with terminal.display as display:
+        begin(display)
+        display(StageSkipped("encode"))
+        assert any("already there" in line for line in terminal.lines)
+    words = " ".join(terminal.lines).split()
+    assert {"data", "train", "encode"} <= set(words)
+    assert "report" not in words
+
+
+def test_a_log_has_a_line_an_epoch_and_a_line_a_stage(clock, capsys):
+    display = plain_display.PlainDisplay()
+    begin(display)
+    display(BatchFinished(1, 5, 10, 0.25))
+    display(epoch_finished(1))
+    display(StageSkipped("encode"))
+    display(Notice("x", "look out"))
+    assert capsys.readouterr().err.splitlines() == [
+        "run runs/r",
+        "data done in 0.1 s",
+        "1,763,152 parameters, 4 epochs of 10 steps, float32 on cpu",
+        "epoch 1/4  train 0.1250  validation 0.0625  2.0 s",
+        "encode is already there",
+        "warning: look out",
+    ]
+
+
+def test_a_log_says_where_a_long_stage_is_twice_a_minute(clock, capsys):
+    display = plain_display.PlainDisplay()
+    for second in range(70):
+        clock.seconds += 1
+        display(StageProgress("embed:tsne", second, 70))
+    assert len(capsys.readouterr().err.splitlines()) == 70 // 30
+
+
+def test_quiet_prints_warnings_and_nothing_else(capsys):
+    plain_display.warnings_only(epoch_finished(1))
+    plain_display.warnings_only(Notice("x", "by the way", "info"))
+    plain_display.warnings_only(Notice("x", "look out"))
+    assert capsys.readouterr().err == "warning: look out\n"
