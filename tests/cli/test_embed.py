@@ -132,4 +132,4 @@ def test_a_map_of_other_images_is_laid_over_by_those_that_both_have(latentkit, f
 def test_a_map_that_is_not_there_cannot_be_laid_over(latentkit, finished):
     ended = latentkit("embed", finished, "--embed", "isomap", "--align-to", "#tsne")
     assert ended.code == 2
-    assert "has no map 'tsne' to lay it over" in ended.error
+    assert "there is no map 'tsne' to lay it over" in ended.error

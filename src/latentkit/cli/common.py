@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
@@ -145,15 +146,40 @@ def print_rows(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None
     stdout_console().print(table)
 
 
+def print_facts(rows: Iterable[tuple[str, str]]) -> None:
+    """Print names and what is said of each to stdout; what is long goes on below itself."""
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    stdout_console().print(table)
+
+
 def stdout_console() -> Console:
     """Return what prints tables to stdout: as wide as the terminal, or 160 columns where none is.
 
-    What is between square brackets is text.
+    What is between square brackets is text. Where there is no terminal, lines end with their text.
     """
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else _WIDE
-    return Console(file=sys.stdout, width=width, highlight=False, markup=False)
+    if sys.stdout.isatty():
+        return Console(file=sys.stdout, highlight=False, markup=False)
+    file = cast("TextIO", _WithoutTrailingBlanks())
+    return Console(file=file, width=_WIDE, highlight=False, markup=False)
+
+
+class _WithoutTrailingBlanks:
+    """Writes to stdout what rich fills up to the width of a table."""
+
+    def write(self, text: str) -> int:
+        """Write whole lines, as rich does."""
+        return sys.stdout.write(re.sub(r" +$", "", text, flags=re.MULTILINE))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stdout, name)
 
 
 def check_positive(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:

@@ -15,7 +15,7 @@ from latentkit.cli.outcome import data_option, print_tables, run_options, workin
 @run_options
 @common_options
 def command(run: str, again: bool, data_dir: str | None, as_json: bool, quiet: bool) -> None:
-    """Show the evaluation card of RUN, made first where it is missing.
+    """Show the evaluation card of RUN; what the run lacks, the card too, is made first.
 
     RUN is the run's folder; or its name in ./runs, an unambiguous start or end of that; or 'last'.
     Every figure stands beside its baselines, with its 95 % interval.

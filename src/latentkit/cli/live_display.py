@@ -161,9 +161,7 @@ class LiveDisplay:
 
     def _notice(self, event: Notice) -> None:
         style = "yellow" if event.level == "warning" else "cyan"
-        self._console.print(
-            notice_line(event), style=style, soft_wrap=True, markup=False, highlight=False
-        )
+        self._console.print(notice_line(event), style=style, markup=False, highlight=False)
 
     def _task(self, stage: str) -> TaskID:
         if stage not in self._tasks:

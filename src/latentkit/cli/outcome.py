@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from latentkit.cli.common import print_json, stdout_console, work_of_parts
+from latentkit.cli.common import print_facts, print_json, stdout_console, work_of_parts
 from latentkit.cli.display import progress_display
 from latentkit.plugin.events import Event, Listener, RunStarted, fan_out
 
@@ -35,9 +35,6 @@ def data_option(function: Callable[..., object]) -> Callable[..., object]:
         metavar="DIR",
         help="Folder of data sets.  [env: LATENTKIT_DATA; default: the user's cache]",
     )(function)
-
-
-"""Columns of a table that no terminal shows."""
 
 
 @contextmanager
@@ -81,28 +78,20 @@ def show_maps(maps: VectorMaps, *, as_json: bool, quiet: bool) -> None:
         rows = [("Maps", str(maps.path))]
         rows += [(f"Map {name}", quality_line(found["quality"])) for name, found in documents]
         rows += [("Picture", f"{maps.path}/{name.replace(':', '.')}.png") for name in maps.arrays]
-        _print_rows(rows)
+        print_facts(rows)
 
 
 def _print_summary(run: Run) -> None:
     from latentkit.pipeline.summary import summary_rows
 
     summary = run.summary
-    rows = [("Run", str(run.path)), *summary_rows(summary)]
+    rows = [("Run", str(run.path))]
+    if summary["status"] != "finished":
+        rows.append(("Status", summary["status"]))
+    rows += summary_rows(summary)
     if "report" in summary:
         rows.append(("Report", summary["report"]))
-    _print_rows([*rows, ("Next", _next_command(run))])
-
-
-def _print_rows(rows: list[tuple[str, str]]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    stdout_console().print(table)
+    print_facts([*rows, ("Next", _next_command(run))])
 
 
 def print_tables(tables: Sequence[Table], note: str = "") -> None:
@@ -126,6 +115,8 @@ def print_tables(tables: Sequence[Table], note: str = "") -> None:
 
 def _next_command(run: Run) -> str:
     """Return the command that is most worth typing now."""
+    if run.summary["status"] in ("stopped", "interrupted", "failed"):
+        return f"latentkit resume {run.path}"
     if "transfer" in run.summary:
         return f"latentkit evaluate {run.path}"
     if "isomap" not in run.maps:

@@ -72,9 +72,10 @@ def losses(event: EpochFinished) -> str:
 
 def training_line(event: TrainingStarted) -> str:
     """Return what is trained: how large it is, for how long, in which arithmetic, and where."""
+    epochs = "1 epoch" if event.epochs == 1 else f"{event.epochs} epochs"
     return (
-        f"{event.parameters:,} parameters, {event.epochs} epochs of {event.steps_per_epoch} "
-        f"steps, {event.precision} on {event.device}"
+        f"{event.parameters:,} parameters, {epochs} of {event.steps_per_epoch} steps, "
+        f"{event.precision} on {event.device}"
     )
 
 

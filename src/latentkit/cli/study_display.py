@@ -127,7 +127,7 @@ class _LiveStudy:
 
     def _say(self, line: str, style: str) -> None:
         """Print a line above the table."""
-        self._console.print(line, style=style, soft_wrap=True, markup=False, highlight=False)
+        self._console.print(line, style=style, markup=False, highlight=False)
 
     def _hand_over(self, event: Event) -> None:
         """Leave the table standing, and show the run that comes after it."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from latentkit.cli.common import stdout_console
+from latentkit.cli.common import print_facts, stdout_console
 from latentkit.plugin.options import option_text
 
 if TYPE_CHECKING:
@@ -78,15 +78,15 @@ def _print_next(study: Study) -> None:
     if best is None:
         click.echo("No trial completed.")
         return
-    click.echo(f"Best trial    {best.number}")
+    rows = [("Best trial", str(best.number))]
     if run is not None:
-        click.echo(f"Its run       {run.path}")
-        for name, text in _figures(run.summary):
-            click.echo(f"{name:28} {text}")
-    click.echo(f"Its options   {study.best_config}")
-    click.echo(f"Report        {study.report}")
-    seeds = f"latentkit run --config {study.best_config} --seed 1"
-    click.echo(f"Next          {seeds}")
+        rows += [("Its run", str(run.path)), *_figures(run.summary)]
+    rows += [
+        ("Its options", str(study.best_config)),
+        ("Report", str(study.report)),
+        ("Next", f"latentkit run --config {study.best_config} --seed 1"),
+    ]
+    print_facts(rows)
 
 
 def _figures(summary: Any) -> list[tuple[str, str]]:

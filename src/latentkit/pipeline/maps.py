@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from latentkit.config import MapConfig, find_part
 from latentkit.errors import UserError
 from latentkit.evaluation.alignment import align
 from latentkit.evaluation.map_quality import map_quality
-from latentkit.pipeline.context import DATA, RunContext, map_paths
+from latentkit.pipeline.context import DATA, SPLITS, RunContext, map_paths
 from latentkit.pipeline.fitting import fit_embedding
-from latentkit.pipeline.points import map_points
+from latentkit.pipeline.points import draw_rows, map_points
 from latentkit.plugin.events import Listener
 from latentkit.plugin.seeds import short_stream_seed, stream_seed
 from latentkit.registry.catalogue import Registry
@@ -140,6 +140,35 @@ def embed(context: RunContext, part: MapConfig) -> None:
     arrays = {**made.arrays, "index": points.index, "split": points.split}
     context.folder.commit_arrays(arrays_path, stage, **arrays)
     context.folder.commit_json(facts_path, stage, made.document)
+
+
+def check_maps(
+    parts: Sequence[MapConfig], counts: Mapping[str, int], folder: RunFolder | None
+) -> None:
+    """Find out before the work begins whether the maps can be of, and lie over, what they say.
+
+    Args:
+        parts: all maps of a run, in the order in which they are made.
+        counts: images of each split.
+        folder: the run, or None where it has none yet.
+
+    Raises:
+        UserError: more points are asked for than there are, or a map to lie over is not there.
+    """
+    made: set[str] = set()
+    for part in parts:
+        if isinstance(part.map.on, int):
+            draw_rows(sum(counts[split] for split in SPLITS), part.map.on, seed=0)
+        run, label = _referred(part)
+        if part.map.align_to and run and folder is not None:
+            _reference(folder, part)
+        elif part.map.align_to and not run and label not in made:
+            there = ", ".join(sorted(made)) or "none"
+            raise UserError(
+                f"{part.label}: there is no map {label!r} to lay it over (made before it: "
+                f"{there}): add that map first"
+            )
+        made.add(part.label)
 
 
 def reads_of_same_run(part: MapConfig) -> tuple[str, ...]:

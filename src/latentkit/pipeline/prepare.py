@@ -10,6 +10,7 @@ from typing import Any
 from latentkit.config import RunConfig, find_part
 from latentkit.errors import UserError
 from latentkit.pipeline.context import ImageShelf, Workshop
+from latentkit.pipeline.maps import check_maps
 from latentkit.pipeline.start import check_start, resolve_init
 from latentkit.pipeline.transfers.prepare import prepare_transfer
 from latentkit.plugin.specs import ModelSpec
@@ -51,6 +52,8 @@ def prepare(
     if config.transfer is not None:
         workshop.config = prepare_transfer(workshop, with_counts)
         return workshop.config, workshop
+    counts = {"train": len(workshop.split.train), "validation": len(workshop.split.validation)}
+    check_maps(config.embeddings, {**counts, "test": len(test)}, None)
     rate = suited_learning_rate(config, registry)
     workshop.config = with_counts(config, len(workshop.split.train), rate)
     _check_warm_up(workshop, model)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from latentkit.config import RunConfig, build_config, choose_map
+from latentkit.config import RunConfig, build_config, canonical_sha256, choose_map
 from latentkit.errors import UserError
-from latentkit.pipeline.context import ImageShelf, Workshop
+from latentkit.pipeline.context import DATA, ImageShelf, Workshop
 from latentkit.pipeline.environment import hardware, package_versions, plugin_versions
 from latentkit.pipeline.execute import Plan, execute
+from latentkit.pipeline.maps import check_maps
 from latentkit.pipeline.plugin_files import check_plugin_files, plugin_files
 from latentkit.pipeline.prepare import check_parts, prepare
 from latentkit.pipeline.stored import extended_config, stored_config
@@ -20,6 +21,7 @@ from latentkit.plugin.events import Listener, Notice, RunPreparing
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.commit import write_bytes
 from latentkit.runs.folder import CONFIG, RunFolder, new_folder
+from latentkit.runs.manifest import Status
 from latentkit.training.device import resolve_device
 
 
@@ -140,12 +142,13 @@ def add_embeddings(
 
     Raises:
         UserError: an override speaks of something other than an embedding.
-        LatentkitError: as `resume_run`.
+        LatentkitError: as `resume_run`. A map that could not be made is taken out of the run's
+            configuration again, and the run is what it was.
     """
     chosen = chosen or {}
     folder = RunFolder.open(path)
     with folder.writing():
-        before = stored_config(folder, registry)
+        before, status = stored_config(folder, registry), folder.manifest.status
         old = {part.label: part for part in before.embeddings}
         tables = []
         for name in dict.fromkeys(names):
@@ -161,10 +164,39 @@ def add_embeddings(
         merged = {**old, **{part.label: part for part in config.embeddings}}
         config = replace(config, embeddings=tuple(merged.values()))
         check_parts(config, registry)
+        if DATA in folder.manifest.artefacts and config.transfer is None:
+            check_maps(config.embeddings, folder.json(DATA)["counts"], folder)
         folder.manifest.plugin_files |= plugin_files(registry)
         folder.manifest.write(folder.path)
         write_bytes(folder.path / CONFIG, config.to_toml().encode())
-    return resume_run(path, registry, tell, data_dir)
+    try:
+        return resume_run(path, registry, tell, data_dir)
+    except Exception:
+        _without_failed_maps(folder, before, config, status)
+        raise
+
+
+def _without_failed_maps(
+    folder: RunFolder, before: RunConfig, config: RunConfig, status: Status
+) -> None:
+    """Take out of a run's configuration what was added and could not be made."""
+    old = {part.label: part for part in before.embeddings}
+    with folder.writing():
+        stages = folder.manifest.stages
+        kept = []
+        for part in config.embeddings:
+            record = stages.get(f"embed:{part.slug}")
+            if record is not None and record.settings == canonical_sha256(part.as_dict()):
+                kept.append(part)
+            elif part.label in old:
+                kept.append(old[part.label])
+        if kept == list(config.embeddings):  # it was something else that failed
+            return
+        write_bytes(
+            folder.path / CONFIG, replace(config, embeddings=tuple(kept)).to_toml().encode()
+        )
+        if kept == list(before.embeddings):
+            folder.set_status(status)
 
 
 def _tell_of_other_versions(folder: RunFolder, tell: Listener) -> None:

@@ -36,6 +36,9 @@ def summarise(folder: RunFolder) -> dict[str, Any]:
         history = folder.json(HISTORY)
         summary["epochs"] = len(history["epochs"])
         summary["weights_epoch"] = history["weights_epoch"]
+        # A stage's seconds are those of its last start; training may have been gone on with.
+        trained = round(sum(epoch["seconds"] for epoch in history["epochs"]), 3)
+        summary["seconds"]["train"] = max(summary["seconds"].get("train", 0.0), trained)
         if history["epochs"]:
             summary["validation"] = history["epochs"][history["weights_epoch"] - 1]["validation"]
     if OBJECTIVE in there:
@@ -96,7 +99,7 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append((f"Map {name}", quality_line(quality, of)))
     for one in summary.get("left_out", ()):
         rows.append(("Left out", f"{one['part']}: {one['why']}"))
-    if summary["seconds"]:
+    if "train" in summary["seconds"]:
         total = sum(summary["seconds"].values())
         training = summary["seconds"].get("train", 0.0)
         rows.append(("Time", f"{total:.1f} s, of which training {training:.1f} s"))
