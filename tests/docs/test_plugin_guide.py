@@ -38,9 +38,17 @@ def folder(tmp_path_factory) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content, encoding="utf-8")
     (folder / "house/latentkit_house/__init__.py").touch()
+    add_diary(folder / "house/pyproject.toml")
     for project in INSTALLS.values():
         install(folder / project, folder / "site")
     return folder
+
+
+def add_diary(about: Path) -> None:
+    """Add the line of which the guide says where it goes."""
+    (line,) = re.findall(r"^    (diary = .*)$", GUIDE, re.MULTILINE)
+    text = about.read_text(encoding="utf-8")
+    about.write_text(re.sub(r"^(parts = .*)$", rf"\1\n{line}", text, flags=re.M), encoding="utf-8")
 
 
 def install(project: Path, site: Path) -> None:

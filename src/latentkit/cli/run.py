@@ -104,10 +104,11 @@ def command(
         "init_from": init_from,
         "config": config,
     }
-    if print_config:
-        from latentkit.api.request import configure
+    from latentkit.api.request import configure
 
-        click.echo(configure(registry, **chosen).to_toml(), nl=False)
+    resolved = configure(registry, **chosen)  # what is wrong is said before torch is imported
+    if print_config:
+        click.echo(resolved.to_toml(), nl=False)
         return
     from latentkit.api import work
 

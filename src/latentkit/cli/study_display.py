@@ -66,7 +66,8 @@ class _PlainStudy:
         row = self._tally.take(event)
         match event:
             case StudyStarted():
-                _say(f"study {event.path}: {event.trials} trials for {', '.join(event.objectives)}")
+                trials = "1 trial" if event.trials == 1 else f"{event.trials} trials"
+                _say(f"study {event.path}: {trials} for {', '.join(event.objectives)}")
             case Notice():
                 _say(notice_line(event))
             case TrialFinished(earlier=False) if row is not None:

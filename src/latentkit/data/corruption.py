@@ -12,6 +12,8 @@ from latentkit.plugin.protocols import Corruption
 from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.targets import fault_of
 
+_ROUNDING = 1e-4
+
 
 class CorruptionChain:
     """Several corruptions, applied in order; none leaves images as they are.
@@ -42,6 +44,21 @@ class CorruptionChain:
                 )
             images = corrupted
         return images
+
+    def try_out(self, images: Tensor, generator: Generator) -> None:
+        """Find out on a few images (B, C, H, W) whether every corruption keeps its promise.
+
+        Raises:
+            PluginError: as above, or a corruption leaves [0, 1].
+        """
+        for link in self._links:
+            images = CorruptionChain([link])(images, generator)
+            low, high = images.min().item(), images.max().item()
+            if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
+                raise PluginError(
+                    f"corruption {link[0]!r} gives values from {low:.4g} to {high:.4g}: they must "
+                    f"stay in [0, 1]"
+                )
 
 
 def noise_generator(device: torch.device, seed: int, *name: str | int) -> Generator:

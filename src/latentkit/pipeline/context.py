@@ -133,7 +133,13 @@ class Workshop:
         for part in self.config.corruptions:
             build = find_part(self.registry, "corruption", part).target()
             with fault_of(f"corruption {part.name!r} cannot be built"):
-                chosen.append((part.name, build(part.options)))
+                corrupt = build(part.options)
+            if not callable(corrupt):
+                raise PluginError(
+                    f"corruption {part.name!r} builds a {type(corrupt).__name__}, expected a "
+                    f"function of images and generator"
+                )
+            chosen.append((part.name, corrupt))
         return CorruptionChain(chosen)
 
     def evaluation_noise(self) -> Corrupt:
@@ -265,8 +271,11 @@ def build_model(target: Any, part: PartConfig, image_shape: tuple[int, int, int]
     with fault_of(f"model {part.name!r} cannot be built for images {image_shape}"):
         model = target(part.options, image_shape)
     if not is_trainable(model):
+        needed = ("latent_dim", "encode", "decode", "loss")
+        lacking = [name for name in needed if not hasattr(model, name)]
+        if not isinstance(model, torch.nn.Module):
+            lacking = ["what a torch.nn.Module has", *lacking]
         raise PluginError(
-            f"model {part.name!r} builds a {type(model).__name__} that lacks latent_dim, encode, "
-            f"decode or loss, or is no torch.nn.Module"
+            f"model {part.name!r} builds a {type(model).__name__} that lacks {', '.join(lacking)}"
         )
     return model

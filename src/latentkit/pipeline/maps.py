@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit.config import MapConfig, find_part
-from latentkit.errors import UserError
+from latentkit.errors import PluginError, UserError
 from latentkit.evaluation.alignment import align
 from latentkit.evaluation.map_quality import map_quality
 from latentkit.pipeline.context import DATA, SPLITS, RunContext, map_paths
@@ -90,6 +90,10 @@ def make_map(
     build = find_part(registry, "embedding", part).target()
     with fault_of(f"embedding {part.name!r} cannot be built"):
         estimator = build(part.options, random_state)
+    if isinstance(estimator, type):
+        raise PluginError(
+            f"embedding {part.name!r} builds the class {estimator.__name__}, expected an estimator"
+        )
     coordinates, facts = fit_embedding(
         estimator, part.name, vectors, stage=f"embed:{part.slug}", tell=tell
     )

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from latentkit.config import RunConfig, find_part
+from latentkit.data.batches import DeviceImages
+from latentkit.data.corruption import noise_generator
 from latentkit.errors import UserError
+from latentkit.evaluation.inference import encode
 from latentkit.pipeline.context import ImageShelf, Workshop
 from latentkit.pipeline.maps import check_maps
 from latentkit.pipeline.start import check_start, resolve_init
@@ -20,6 +23,7 @@ from latentkit.training.loop import steps_per_epoch
 
 _TYPICAL_EPOCHS, _MOST_EPOCHS, _ENOUGH_STEPS = 10, 50, 2000
 _TYPICAL_BATCH, _LEAST_BATCH, _ENOUGH_BATCHES = 256, 32, 32
+_FEW = 8  # images that are tried before a run begins
 LEAST_RATE = 8e-3
 """Peak learning rate that suits most models also in small batches."""
 
@@ -46,6 +50,7 @@ def prepare(
             f"images {test.image_shape}: they must have one shape"
         )
     model = workshop.new_model()
+    _try_out(workshop, model)
     precision = resolve_precision(config.training.precision, device, model)
     training = config.training.model_copy(update={"precision": precision})
     workshop.config = config = replace(config, training=training)
@@ -60,6 +65,15 @@ def prepare(
     if config.init is not None:
         check_start(workshop)
     return workshop.config, workshop
+
+
+def _try_out(workshop: Workshop, model: Any) -> None:
+    """Let model and corruptions work on a few images: what is faulty shall cost no training."""
+    few = DeviceImages(workshop.images("train").images[:_FEW], workshop.device)
+    encode(model, few)
+    noise = noise_generator(workshop.device, workshop.seed, "trying-out")
+    for index in few.indices():
+        workshop.corruption.try_out(few.batch(index), noise)
 
 
 def _check_warm_up(workshop: Workshop, model: Any) -> None:

@@ -105,14 +105,15 @@ class VerifiedFiles:
             raise self._storage_error(error) from error
         reasons = []
         for mirror in self.mirrors:
+            address = _address(mirror, name)
             try:
-                return self._fetch(_address(mirror, name), name)
+                return self._fetch(address, name)
             # RuntimeError: its MD5 is another. ValueError: the mirror is no address.
             except (OSError, HTTPException, RuntimeError, ValueError) as error:
                 if isinstance(error, OSError) and error.errno in _NOT_WRITTEN:
                     raise self._storage_error(error) from error
                 reason = getattr(error, "reason", None) or error
-                reasons.append(f"{mirror}: {reason}")
+                reasons.append(f"{address}: {reason}")
         raise NetworkError(self._how_to_place_files(reasons))
 
     def _fetch(self, url: str, name: str) -> None:

@@ -292,7 +292,10 @@ def validate(job: TrainingJob, epoch: int) -> dict[str, float]:
 
 def _loss(model: Any, inputs: Tensor, targets: Tensor, step: int) -> dict[str, Any]:
     with fault_of("the model's loss failed"):
-        terms = dict(model.loss(inputs, targets, step=step))
+        given = model.loss(inputs, targets, step=step)
+        if not isinstance(given, Mapping):
+            raise TypeError(f"it gives a {type(given).__name__}, expected a mapping with 'loss'")
+        terms = dict(given)
         if terms["loss"].ndim:
             raise ValueError(f"'loss' has shape {tuple(terms['loss'].shape)}, expected a scalar")
     return terms

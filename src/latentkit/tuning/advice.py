@@ -29,7 +29,9 @@ def advice(plan: StudyPlan) -> list[Notice]:
                 "info",
             )
         )
-    elif _RATE in plan.space and plan.config["training"]["schedule"] == "one-cycle":
+    elif (
+        _prunes(plan) and _RATE in plan.space and plan.config["training"]["schedule"] == "one-cycle"
+    ):
         notices.append(
             Notice(
                 "early-epochs-mislead",
@@ -41,6 +43,11 @@ def advice(plan: StudyPlan) -> list[Notice]:
             )
         )
     return notices
+
+
+def _prunes(plan: StudyPlan) -> bool:
+    """Return whether the tuner gives trials up early: one that does has an option for it."""
+    return str(plan.tuner.get("pruner", "none")) != "none"
 
 
 def _foregone(plan: StudyPlan) -> list[Notice]:

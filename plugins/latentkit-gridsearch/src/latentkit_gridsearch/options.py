@@ -14,8 +14,7 @@ class RandomOptions(Options):
         120.0,
         gt=0,
         le=86_400,
-        description="Seconds of silence after which a worker on another machine counts as dead. "
-        "Trials always run to their end: none is given up early.",
+        description="Seconds of silence after which a worker on another machine counts as dead.",
     )
 
 

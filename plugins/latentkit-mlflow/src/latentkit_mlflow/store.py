@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import mlflow
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 RECORD = "mlflow.json"
 _EXPERIMENT = "latentkit"
+_SQLITE = "sqlite:///"
 _PARENT = "mlflow.parentRunId"
 _MOST_AT_ONCE = 100
 _LONGEST = 5000  # of a value; what every store of MLflow takes
@@ -31,7 +33,12 @@ class Store:
     """One tracking server, file or database: that of ``MLFLOW_TRACKING_URI``, or MLflow's own."""
 
     def __init__(self) -> None:
-        self._client = MlflowClient(mlflow.get_tracking_uri())
+        uri = mlflow.get_tracking_uri()
+        self._client = MlflowClient(uri)
+        if uri.startswith(_SQLITE):
+            # Two processes that make the tables of a new database at once are in each other's way.
+            with FileLock(f"{uri.removeprefix(_SQLITE).partition('?')[0]}.lock"):
+                self._experiment()
 
     def begin(
         self, folder: Path, name: str, tags: Mapping[str, str], parent: str | None = None
