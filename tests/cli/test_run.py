@@ -147,3 +147,25 @@ def test_a_narrow_terminal_folds_names_and_cuts_no_figure(finished, capsys, monk
     assert "…" not in shown
     assert f"{line['reconstruction']['mse']['value']:.4f}" in shown
     assert all(len(row) <= 60 for row in shown.splitlines())
+
+
+def test_a_run_that_was_stopped_says_so_and_how_to_go_on(latentkit, finished):
+    manifest = finished / "run.json"
+    record = json.loads(manifest.read_text())
+    record["status"] = "interrupted"
+    for stage in ("train", "encode", "embed:pca", "evaluate", "report"):
+        record["stages"].pop(stage)
+        left = {k: a for k, a in record["artefacts"].items() if a["stage"] != stage}
+        record["artefacts"] = left
+    manifest.write_text(json.dumps(record))
+    lines = latentkit("runs", "last").out.splitlines()
+    shown = dict(re.split(r"  +", line, maxsplit=1) for line in lines)
+    assert shown["Status"] == "interrupted"
+    assert shown["Next"] == f"latentkit resume runs/{finished.name}"
+    assert "Time" not in shown
+
+
+def test_lines_in_a_pipe_end_with_their_text(latentkit, finished):
+    for arguments in (("runs",), ("runs", "last"), ("plugins", "list"), ("evaluate", "last")):
+        shown = latentkit(*arguments).out
+        assert not [line for line in shown.splitlines() if line != line.rstrip()]

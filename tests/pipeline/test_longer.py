@@ -35,6 +35,8 @@ def test_longer_training_is_that_of_a_run_which_was_longer_from_the_start(tmp_pa
     assert sha256(longer) == sha256(whole)
     assert sha256(longer, "embeddings/pca.npz") == sha256(whole, "embeddings/pca.npz")
     assert [record["epoch"] for record in longer.history] == [1, 2, 3, 4]
+    trained = sum(record["seconds"] for record in longer.history)  # not of the last start alone
+    assert longer.summary["seconds"]["train"] >= round(trained, 3)
     (notice,) = [e for e in events if getattr(e, "code", "") == "extended"]
     assert "from 2 to 4 epochs" in notice.message
     config = tomllib.loads((longer.path / "config.toml").read_text())

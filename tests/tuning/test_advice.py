@@ -8,13 +8,13 @@ RATE = {"training.learning_rate": SearchRange(1e-3, 1e-2, log=True)}
 ACTIVATION = {"model.activation": SearchChoice(("relu", "gelu"))}
 
 
-def codes(space, objectives=("mse",), schedule="one-cycle", corruption=()):
+def codes(space, objectives=("mse",), schedule="one-cycle", corruption=(), tuner=None):
     config = {
         "seed": 0,
         "training": {"schedule": schedule},
         "corruption": [{"name": name} for name in corruption],
     }
-    tuner = {"name": "optuna"}
+    tuner = tuner or {"name": "optuna", "pruner": "asha"}
     plan = StudyPlan("s", config, space, objectives, tuner, data_dir="data")
     return [notice.code for notice in advice(plan)]
 
@@ -25,6 +25,8 @@ def codes(space, objectives=("mse",), schedule="one-cycle", corruption=()):
         ({"space": ACTIVATION}, []),
         ({"space": RATE}, ["early-epochs-mislead"]),
         ({"space": RATE, "schedule": "constant"}, []),
+        ({"space": RATE, "tuner": {"name": "optuna", "pruner": "none"}}, []),
+        ({"space": RATE, "tuner": {"name": "grid"}}, []),
         ({"space": RATE, "objectives": ("knn",)}, ["not-pruned"]),
         ({"space": RATE, "objectives": ("mse", "knn")}, ["not-pruned"]),
         ({"space": {"model.latent_dim": SearchRange(2, 64)}}, ["latent-dim-searched"]),
