@@ -1,6 +1,7 @@
 """``latentkit tune`` and ``latentkit studies``: what is refused, shown, made and gone on with."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -318,7 +319,7 @@ def test_studies_are_listed(latentkit, studied):
 def test_one_study_is_shown_with_what_to_do_next(latentkit, studied):
     shown = latentkit("studies", studied.name).out
     best = json.loads(latentkit("studies", studied.name, "--json").out)["best_trial"]
-    assert f"Best trial    {best}" in shown
+    assert re.search(rf"^Best trial +{best}$", shown, re.M)
     assert f"trial-{best:04d}" in shown
     assert f"latentkit run --config studies/{studied.name}/best.toml --seed 1" in shown
 
