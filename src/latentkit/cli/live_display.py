@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from rich.console import Console, RenderableType
+from rich.constrain import Constrain
 from rich.progress import (
     BarColumn,
     Progress,
@@ -44,7 +45,7 @@ class LiveDisplay:
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
-        self._progress = Progress(
+        self._progress = _Stages(
             _StateColumn(table_column=_whole()),
             TextColumn("{task.description}", style="bold", table_column=_whole()),
             BarColumn(
@@ -55,7 +56,6 @@ class LiveDisplay:
             _EtaColumn(table_column=_whole()),
             TextColumn("{task.fields[detail]}", table_column=Column()),  # folded, not cut
             console=self._console,
-            transient=False,
         )
         self._tasks: dict[str, TaskID] = {}
         self._training = _TrainingClock()
@@ -169,6 +169,25 @@ class LiveDisplay:
                 stage.ljust(_NAME_WIDTH), start=False, total=None, detail=""
             )
         return self._tasks[stage]
+
+
+def with_room_for_interrupt(drawn: RenderableType, console: Console) -> RenderableType:
+    """Leave the columns free in which a terminal shows ``^C``.
+
+    In the last ones that would begin a new line, and what is drawn next would stand a line too low.
+    """
+    return Constrain(drawn, console.width - len("^C"))
+
+
+class _Stages(Progress):
+    """The table of stages."""
+
+    def __init__(self, *columns: ProgressColumn, console: Console) -> None:
+        self._terminal = console  # `console` is not there yet when rich first draws
+        super().__init__(*columns, console=console, transient=False)
+
+    def get_renderable(self) -> RenderableType:
+        return with_room_for_interrupt(super().get_renderable(), self._terminal)
 
 
 def _whole() -> Column:

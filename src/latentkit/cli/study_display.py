@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from latentkit.cli.display import is_live, progress_display
+from latentkit.cli.live_display import with_room_for_interrupt
 from latentkit.cli.plain_display import PlainDisplay, notice_line, warnings_only
 from latentkit.cli.study_tally import StudyTally, TrialRow
 from latentkit.plugin.events import (
@@ -94,7 +95,10 @@ class _LiveStudy:
         self._tally = StudyTally()
         self._doing = ""
         self._live = Live(
-            console=self._console, get_renderable=self._draw, refresh_per_second=4, transient=False
+            console=self._console,
+            get_renderable=lambda: with_room_for_interrupt(self._draw(), self._console),
+            refresh_per_second=4,
+            transient=False,
         )
         self._after: Any = None
         self._tell_after: Listener | None = None
