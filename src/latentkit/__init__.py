@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from latentkit.api.tune import tune
     from latentkit.api.vectors import embed_vectors
     from latentkit.api.work import embed, evaluate, resume, run, write_report
+    from latentkit.cli.progress import progress
     from latentkit.plugin.images import ImageData
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "model",
     "open",
     "open_study",
+    "progress",
     "resume",
     "run",
     "transfer",
@@ -74,6 +76,7 @@ __getattr__, __dir__ = lazy_attributes(
         "model": "latentkit.api.parts",
         "open": "latentkit.api.runs:open_run",
         "open_study": "latentkit.api.study",
+        "progress": "latentkit.cli.progress",
         "resume": "latentkit.api.work",
         "run": "latentkit.api.work",
         "transfer": "latentkit.api.transfer",

@@ -1,5 +1,6 @@
 """What is seen of a run while it works: a list of stages on a terminal, plain lines elsewhere."""
 
+from contextlib import contextmanager
 from io import StringIO
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from latentkit.cli import live_display, plain_display
+from latentkit.cli import progress as progress_module
 from latentkit.plugin.events import (
     BatchFinished,
     EpochFinished,
@@ -17,6 +19,7 @@ from latentkit.plugin.events import (
     StageProgress,
     StageSkipped,
     StageStarted,
+    StudyStarted,
     TrainingStarted,
 )
 
@@ -176,4 +179,33 @@ def test_quiet_prints_warnings_and_nothing_else(capsys):
     plain_display.warnings_only(epoch_finished(1))
     plain_display.warnings_only(Notice("x", "by the way", "info"))
     plain_display.warnings_only(Notice("x", "look out"))
+    assert capsys.readouterr().err == "warning: look out\n"
+
+
+def test_python_gets_the_display_of_what_it_calls(monkeypatch, capsys):
+    shown = []
+
+    def kind(name):
+        @contextmanager
+        def display():
+            yield lambda event: shown.append((name, type(event).__name__))
+
+        return display
+
+    monkeypatch.setattr(progress_module, "progress_display", kind("run"))
+    monkeypatch.setattr(progress_module, "study_display", kind("study"))
+    with progress_module.progress() as listener:
+        listener(Notice("x", "look out"))
+        listener(RunPreparing(STAGES))
+        listener(StageStarted("data"))
+    with progress_module.progress() as listener:
+        listener(StudyStarted("s", "studies/s", 2, ("loss",), ("minimize",)))
+    assert shown == [
+        ("run", "Notice"),
+        ("run", "RunPreparing"),
+        ("run", "StageStarted"),
+        ("study", "StudyStarted"),
+    ]
+    with progress_module.progress() as listener:
+        listener(Notice("x", "look out"))
     assert capsys.readouterr().err == "warning: look out\n"
