@@ -39,6 +39,7 @@ def test_the_summary_names_quality_and_picture(latentkit, vectors):
     ended = latentkit("embed", "mine.npz", "--embed", "pca")
     assert "Map pca" in ended.out
     assert "trustworthiness" in ended.out
+    assert "(vectors " in ended.out
     assert "pca.png" in ended.out
     assert "latentkit resume" not in ended.err
 
@@ -66,6 +67,7 @@ def test_raw_pixels_are_mapped(latentkit):
     assert ended.code == 0, ended.err
     record = json.loads(ended.out)["maps"]["pca"]
     assert record["n_points"] == 360
+    assert "(pixels " in latentkit("embed", "--dataset", "digits", "--embed", "pca").out
     ended = latentkit("embed", "--dataset", "digits", "--embed", "pca", "--on", "all", "--json")
     assert json.loads(ended.out)["maps"]["pca"]["n_points"] == 1797
 

@@ -88,7 +88,7 @@ def ordinary(n: int = 30, channels: int = 1, names: tuple[str, ...] = NAMES):
         "several": lambda: several_reconstructions(images[:4], settings, TITLE),
         "change": lambda: confusion_change(matrix, matrix.T, names, TITLE),
         "examples": lambda: confused_examples([(name, images[:3]) for name in names], TITLE),
-        "reliability": lambda: reliability([("before", numbers(5, 3))], TITLE, "a caption."),
+        "reliability": lambda: reliability([("before", numbers(5, 3))], 99, TITLE, "a caption."),
         "efficiency": lambda: label_efficiency(
             np.array([10, 100]), [curve(2, 3), curve(2, 3)], TITLE
         ),
@@ -178,7 +178,7 @@ def awkward():
             np.ones((60, 60), int), np.eye(60, dtype=int), many, TITLE, "a caption."
         ),
         "examples, one": lambda: confused_examples([("a → b: 1", one)], TITLE),
-        "reliability, one bin": lambda: reliability([("after", np.ones((1, 3)))], TITLE),
+        "reliability, one bin": lambda: reliability([("after", np.ones((1, 3)))], 1, TITLE),
         "efficiency, one seed": lambda: label_efficiency(
             np.array([5]),
             [Curve("probe", zero, zero * np.nan, zero * np.nan, np.zeros((1, 1)))],

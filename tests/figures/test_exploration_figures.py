@@ -32,3 +32,17 @@ def test_a_decoded_plane_has_high_rows_above_and_points_where_they_are(labels):
     assert np.allclose(np.sort(drawn, axis=0), np.sort(points, axis=0))
     assert left.get_xlabel() == "latent 0, latent units"
     assert bool(figure.legends) == (labels is not None)
+
+
+def test_points_outside_the_plane_are_neither_drawn_nor_counted_and_tiles_stand_apart():
+    x, y = np.linspace(0, 1, 4), np.linspace(-2, 2, 3)
+    points = np.array([[0.5, 0.0], [0.1, 1.0], [0.5, 9.0], [-3.0, 0.0]])
+    figure = manifold_figure(
+        np.zeros((3, 4, 1, 8, 8)), x, y, ("a", "b"), points, np.array([0, 1, 1, 2]), NAMES, "title"
+    )
+    left, right = figure.axes
+    assert right.get_title(loc="left") == "under 2 of 4 test latents"
+    assert sum(len(group.get_offsets()) for group in right.collections) == 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
+    assert [line.get_xdata()[0] for line in left.lines[:3]] == pytest.approx([1 / 6, 1 / 2, 5 / 6])
+    assert [line.get_ydata()[0] for line in left.lines[3:]] == [-1, 1]

@@ -4,13 +4,25 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from latentkit.figures.history import loss_curves
 from latentkit.figures.images import reconstruction_rows, sample_grid, several_reconstructions
 from latentkit.figures.maps import map_scatter
-from latentkit.figures.style import DPI, PALETTE, class_style, save_png, shown
+from latentkit.figures.style import (
+    DPI,
+    MARKERS,
+    PALETTE,
+    EpochLocator,
+    class_style,
+    edge_colour,
+    marker_scale,
+    save_png,
+    shown,
+)
 
 GENERATOR = np.random.default_rng(0)
 NAMES = tuple("abcdefghij")
@@ -57,6 +69,42 @@ def test_many_classes_are_cut_to_those_a_legend_can_hold():
 def test_classes_differ_in_colour_or_marker():
     assert len({class_style(label) for label in range(20)}) == 20
     assert len(set(PALETTE)) == 10
+
+
+def test_no_class_is_drawn_much_lighter_than_another():
+    ink = []
+    for marker in MARKERS:
+        axes = Figure(figsize=(1, 1), dpi=200).add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        axes.scatter(0, 0, s=600 * marker_scale(marker), marker=marker, c="black", linewidths=0)
+        canvas = FigureCanvasAgg(axes.figure)
+        canvas.draw()
+        ink.append(np.sum(np.asarray(canvas.buffer_rgba())[..., 0] < 128))
+    assert max(ink) < 1.6 * min(ink)
+    assert [colour for colour in PALETTE if edge_colour(colour) != colour] == ["#92dadd"]
+
+
+def test_a_pale_class_has_a_darker_edge_on_the_map_and_in_the_legend():
+    figure = map_scatter(GENERATOR.normal(size=(200, 2)), LABELS, NAMES, "title")
+    edges = {to_hex(group.get_edgecolor()[0]) for group in figure.axes[0].collections}
+    assert edge_colour(PALETTE[9]) in edges
+    assert PALETTE[9] not in edges
+    assert figure.legends[0].legend_handles[9].get_markeredgecolor() == edge_colour(PALETTE[9])
+
+
+@pytest.mark.parametrize(
+    ("epochs", "ticks"), [(1, [1]), (4, [1, 2, 3, 4]), (30, [1, 5, 10, 15, 20, 25, 30])]
+)
+def test_epochs_are_numbered_from_one(epochs, ticks):
+    losses = [
+        {"epoch": n, "train": {"loss": n}, "validation": {"loss": n}} for n in range(1, epochs + 1)
+    ]
+    figure = loss_curves(losses, "title")
+    figure.canvas.draw()
+    axis = figure.axes[0].xaxis
+    low, high = sorted(axis.get_view_interval())
+    assert isinstance(axis.get_major_locator(), EpochLocator)
+    assert [tick for tick in axis.get_majorticklocs() if low <= tick <= high] == ticks
 
 
 def test_a_sample_grid_has_a_row_for_each_class(tmp_path):

@@ -51,3 +51,17 @@ def test_kernels_over_epochs_are_a_row_for_each_network_and_a_column_for_each_ep
     assert pictures[3][0].count() == 4 * 4  # four of the six channels
     assert figure.axes[0].images[0].get_clim() == figure.axes[1].images[0].get_clim() == (-1, 1)
     assert figure.axes[3].images[0].get_clim() == (-2, 2)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 12, 16])
+@pytest.mark.parametrize("count", [12, 32, 48, 64])
+def test_kernels_fill_the_figure_however_many_channels_they_have(count, channels):
+    canvas = kernel_grid(np.ones((count, channels, 3, 3)), "title").axes[0].images[0].get_array()
+    height, width = canvas.shape
+    assert 0.75 < width / height < 2.6
+    assert canvas.count() == count * channels * 9
+
+
+def test_the_caption_says_what_the_inputs_are_where_that_is_known():
+    figure = kernel_grid(np.ones((2, 4, 3, 3)), "title", "Pixels of a square.")
+    assert figure.get_supxlabel().endswith("side by side. Pixels of a square.")

@@ -75,7 +75,7 @@ def test_commands_texts_and_rows_stand_as_they_are(root):
     )
     assert "<p>One &amp; &lt;two&gt;.</p>" in source
     assert "<p>Three.</p>" in source
-    assert "<code>latentkit run --name first</code>" in source
+    assert "<code>latentkit run --name first</code>" in re.sub("</?span>", "", source)
     assert '<td class="number">1.5</td>' in source
 
 

@@ -167,3 +167,20 @@ def test_a_tenth_of_the_labels_of_fashion_mnist_is_a_start(fashion_mnist_dir, tm
     )
     assert run.evaluation["labels"]["by_class"] == [480] * 10
     assert run.evaluation["after"]["accuracy"]["value"] > 0.75
+
+
+@pytest.mark.usefixtures("real_figures")
+def test_a_held_encoder_has_one_map_and_one_set_of_numbers(parent, tmp_path):
+    run = lk.transfer(parent, mode="probe", epochs=1, embed=["pca"], out=tmp_path)
+    page = json.loads((run.path / "report.json").read_text())
+    figures = {one["name"]: one for section in page["sections"] for one in section["figures"]}
+    assert figures["features-pca"]["title"] == "pca of the features"
+    caption = figures["features-pca"]["caption"]
+    assert caption.startswith("Features of the held encoder: trustworthiness")
+    assert caption.count("trustworthiness") == 1
+    assert any(
+        "Time without this report" in row for row in page["sections"][0]["tables"][0]["rows"]
+    )
+    source = (run.path / "report.html").read_text()
+    assert "GiB" in source
+    assert "memory_bytes" not in source

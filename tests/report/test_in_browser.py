@@ -1,5 +1,7 @@
 import pytest
 
+from latentkit.report.page import Section, render_page
+
 PHONE, DESKTOP = 390, 1400
 
 
@@ -72,3 +74,24 @@ def test_a_printed_page_holds_its_pictures_and_no_contents(browser, url):
     assert browser.value("getComputedStyle(document.querySelector('nav')).display") == "none"
     assert browser.value("getComputedStyle(document.body).color") == "rgb(29, 36, 48)"
     browser.call("Emulation.setEmulatedMedia", media="")
+
+
+@pytest.mark.parametrize("width", [360, 520, 760, DESKTOP])
+def test_a_command_breaks_at_spaces_only(browser, tmp_path, width):
+    command = f"latentkit run --dataset fashion-mnist --name reference -o {'x' * 300}"
+    path = tmp_path / "page.html"
+    page = render_page(
+        title="t",
+        subtitle="s",
+        sections=[Section("a", commands=[command])],
+        config_toml="seed = 0",
+        repeat_command=command,
+    )
+    path.write_text(page)
+    browser.open(path.as_uri(), width)
+    heights = browser.value("[...document.querySelectorAll('code span')].map(s => s.offsetHeight)")
+    line, *words = heights[:8]
+    assert words[:6] == [line] * 6
+    assert words[6] >= line
+    assert browser.value("document.querySelector('code').textContent") == command
+    assert browser.value("document.documentElement.scrollWidth") <= width

@@ -177,5 +177,5 @@ def test_environment_and_command_are_on_the_page():
         environment=[("python", "3.12")], repeat_command="latentkit run --config c.toml"
     )
     assert "3.12" in page.texts["td"]
-    assert "latentkit run --config c.toml" in page.texts["code"]
+    assert " ".join(page.texts["span"]) == "latentkit run --config c.toml"
     assert "Environment" not in rendered().texts["h2"]

@@ -73,10 +73,14 @@ def show_maps(maps: VectorMaps, *, as_json: bool, quiet: bool) -> None:
         click.echo(maps.path)
     else:
         from latentkit.pipeline.summary import quality_line
+        from latentkit.pipeline.vector_maps import mapped
 
         documents = maps.documents.items()
         rows = [("Maps", str(maps.path))]
-        rows += [(f"Map {name}", quality_line(found["quality"])) for name, found in documents]
+        rows += [
+            (f"Map {name}", quality_line(found["quality"], mapped(found)))
+            for name, found in documents
+        ]
         rows += [("Picture", f"{maps.path}/{name.replace(':', '.')}.png") for name in maps.arrays]
         print_facts(rows)
 

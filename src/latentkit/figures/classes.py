@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,11 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from latentkit.figures.style import PALETTE, class_style, shown
+from latentkit.figures.style import PALETTE, class_style, edge_colour, marker_scale, shown
 
 MOST_CLASSES = 20  # more do not fit a legend
 _LAYERS = 12
 _POINTS_OF_LAYER = 300
+_EDGE = 0.12  # of a point's width, of one that is pale
+_LEGEND_SIZE = 6  # points
 
 Group = tuple[str, NDArray[Any], tuple[str, str]]
 """Name, rows, colour and marker of a class."""
@@ -61,7 +64,7 @@ def scatter_classes(
         axes: of two or three dimensions.
         coordinates: (N, 2) or (N, 3).
         groups: of `class_groups`.
-        size: of a point, in square points.
+        size: of a dot, in square points; other markers look as large.
         layers: number of turns, where there are many points; few take fewer.
         alpha: opacity.
     """
@@ -70,19 +73,37 @@ def scatter_classes(
         for _, rows, (colour, marker) in groups:
             axes.scatter(
                 *coordinates[rows[layer::layers]].T,
-                s=size,
+                s=size * marker_scale(marker),
                 c=colour,
                 marker=marker,
-                linewidths=0,
+                edgecolors=edge_colour(colour),
+                linewidths=_edge_width(colour, size),
                 alpha=alpha,
                 rasterized=True,
             )
 
 
+def _edge_width(colour: str, size: float) -> float:
+    return 0.0 if edge_colour(colour) == colour else _EDGE * math.sqrt(size)
+
+
+def marker_width(marker: str, width: float) -> float:
+    """Return how wide a marker is that looks as large as a dot so wide."""
+    return width * math.sqrt(marker_scale(marker))
+
+
 def class_legend(figure: Figure, groups: Sequence[Group]) -> None:
     """Name the classes beside the figure, with the number of points."""
     handles = [
-        Line2D([], [], ls="none", marker=marker, mec="none", mfc=colour, ms=6)
+        Line2D(
+            *([], []),
+            ls="none",
+            marker=marker,
+            mfc=colour,
+            mec=edge_colour(colour),
+            mew=_edge_width(colour, _LEGEND_SIZE**2),
+            ms=marker_width(marker, _LEGEND_SIZE),
+        )
         for _, _, (colour, marker) in groups
     ]
     points = sum(len(rows) for _, rows, _ in groups)

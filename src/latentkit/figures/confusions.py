@@ -24,6 +24,8 @@ from latentkit.figures.style import (
 )
 
 _COUNTED = 20  # classes whose shares fit their cells
+FEWEST = 10
+"""Images that a bin needs for its accuracy to be part of a curve."""
 _INK = "#1d2430"
 
 Counts = NDArray[np.integer[Any]]
@@ -101,12 +103,18 @@ def confused_examples(pairs: Sequence[tuple[str, NDArray[Any]]], title: str) -> 
 
 
 def reliability(
-    curves: Sequence[tuple[str, NDArray[np.floating[Any]]]], title: str, caption: str = ""
+    curves: Sequence[tuple[str, NDArray[np.floating[Any]]]],
+    n_images: int,
+    title: str,
+    caption: str = "",
 ) -> Figure:
     """Draw how often classifiers are right, over how sure they are.
 
+    Bins of fewer than `FEWEST` images are hollow and no part of a line.
+
     Args:
         curves: a name, and (B, 3) for each bin: confidence, accuracy, share of the images.
+        n_images: in all bins of a curve.
         title: of the figure.
         caption: what is said below it.
     """
@@ -117,7 +125,11 @@ def reliability(
         for (name, bins), colour, marker in zip(curves, PALETTE[1::-1], "so", strict=False):
             confidence, accuracy, share = bins.T
             look: Any = {"ms": 4, "color": colour}
-            upper.plot(confidence, accuracy, f"{marker}-", label=name, **look)
+            few = too_few(bins, n_images)
+            sure = np.where(few, np.nan, accuracy)
+            upper.plot(confidence, sure, f"{marker}-", label=name, clip_on=False, **look)
+            look_few: Any = {**look, "mfc": "white", "alpha": 0.5, "clip_on": False}
+            upper.plot(confidence[few], accuracy[few], marker, **look_few)
             lower.plot(confidence, share, f"{marker}-", **look)
         upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
         lower.set(xlabel="confidence", ylabel="share of images", ylim=(0, None))
@@ -126,3 +138,8 @@ def reliability(
         upper.legend()
         describe(figure, title, caption)
     return figure
+
+
+def too_few(bins: NDArray[np.floating[Any]], n_images: int) -> NDArray[np.bool_]:
+    """Return which bins (B, 3) of `reliability` hold fewer than `FEWEST` images."""
+    return np.asarray(np.rint(bins[:, 2] * n_images) < FEWEST)

@@ -10,11 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from latentkit.figures.style import PALETTE, class_style, empty_figure, house_style, shown
+from latentkit.figures.classes import class_groups, class_legend, scatter_classes
+from latentkit.figures.style import empty_figure, house_style
 from latentkit.figures.tables import image_table, in_colour, wrapped
 
-_MOST_CLASSES = 20  # more do not fit a legend
 _POINTS = 3000
+_POINT = 14  # square points
+_GAP = 1.2  # points between tiles
 
 
 def traversal_table(
@@ -71,40 +73,41 @@ def manifold_figure(
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
         for axes, shades in zip(panels, (canvas, _pale(canvas)), strict=True):
             axes.imshow(shades, extent=extent, interpolation="nearest", aspect="auto")
+            _part(axes, x, y)
             axes.set_box_aspect(1)
             axes.set_xlabel(f"{axis_names[0]}, latent units", fontsize=9)
             axes.tick_params(labelsize=7, colors="#888888")
         panels[0].set_ylabel(f"{axis_names[1]}, latent units", fontsize=9)
-        drawn = _scatter(panels[1], points, labels, class_names)
+        rows = _drawn(points, np.array(extent))
+        own = None if labels is None else labels[rows]
+        groups = class_groups(own, class_names, len(rows))
+        scatter_classes(panels[1], points[rows], groups, _POINT)
         panels[0].set_title("decoded", fontsize=10)
-        panels[1].set_title(f"under {drawn:,} of {len(points):,} test latents", fontsize=10)
+        panels[1].set_title(f"under {len(rows):,} of {len(points):,} test latents", fontsize=10)
         panels[1].set(xlim=extent[:2], ylim=extent[2:])
-        if panels[1].get_legend_handles_labels()[0]:
-            figure.legend(loc="outside right upper", markerscale=2)
+        if labels is not None:
+            class_legend(figure, groups)
         figure.suptitle(title, x=0.01, ha="left", fontsize=12)
         if caption:
             figure.supxlabel(wrapped(caption, 11.5), x=0.01, ha="left", fontsize=8, color="#555555")
     return figure
 
 
-def _scatter(
-    axes: Axes,
-    points: NDArray[np.floating[Any]],
-    labels: NDArray[np.integer[Any]] | None,
-    class_names: Sequence[str],
-) -> int:
-    """Draw points by class, evenly thinned out where they are many; return how many."""
-    rows = np.unique(np.linspace(0, len(points) - 1, min(_POINTS, len(points))).astype(int))
-    look: dict[str, Any] = {"s": 12, "linewidths": 0, "alpha": 0.8, "rasterized": True}
-    if labels is None or len(np.unique(labels)) > _MOST_CLASSES:
-        axes.scatter(points[rows, 0], points[rows, 1], c=PALETTE[0], **look)
-        return len(rows)
-    for label in np.unique(labels):
-        own = rows[labels[rows] == label]
-        colour, marker = class_style(int(label))
-        name = shown(class_names, int(label))
-        axes.scatter(points[own, 0], points[own, 1], c=colour, marker=marker, label=name, **look)
-    return len(rows)
+def _part(axes: Axes, x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]]) -> None:
+    """Draw a thin gap between the tiles at places x (K,) and y (R,)."""
+    for places, line in ((x, axes.axvline), (y, axes.axhline)):
+        for place in (places[1:] + places[:-1]) / 2:
+            line(place, color="white", lw=_GAP, zorder=0.5)
+
+
+def _drawn(
+    points: NDArray[np.floating[Any]], extent: NDArray[np.floating[Any]]
+) -> NDArray[np.int64]:
+    """Return the rows of points within the axes, evenly thinned out where they are many."""
+    low, high = extent[::2], extent[1::2]
+    inside = np.flatnonzero(((points >= low) & (points <= high)).all(axis=1))
+    few = np.unique(np.linspace(0, len(inside) - 1, min(_POINTS, len(inside))).astype(int))
+    return np.asarray(inside[few], np.int64)
 
 
 def _pale(canvas: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:

@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from latentkit.figures.style import PALETTE, empty_figure, house_style, log_ticks
+from latentkit.figures.style import (
+    PALETTE,
+    EpochLocator,
+    empty_figure,
+    house_style,
+    log_ticks,
+)
 
 _LOG_FROM = 5.0  # a ratio of first to last loss that a linear axis would flatten
 _DOTTED = 20  # epochs up to which each has its dot
@@ -91,5 +96,5 @@ def _draw(axes: Axes, epochs: Sequence[int], curves: Curves) -> None:
     if both.min() > 0 and both.max() > _LOG_FROM * curves[0].min():
         axes.set_yscale("log")
         log_ticks(axes.yaxis)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(EpochLocator())
     axes.grid(alpha=0.25)

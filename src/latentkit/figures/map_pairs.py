@@ -9,9 +9,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from latentkit.figures.classes import MOST_CLASSES, class_groups, class_legend, scatter_classes
+from latentkit.figures.classes import (
+    MOST_CLASSES,
+    class_groups,
+    class_legend,
+    marker_width,
+    scatter_classes,
+)
 from latentkit.figures.maps import dress_map
-from latentkit.figures.style import class_style, describe, empty_figure, house_style
+from latentkit.figures.style import class_style, describe, edge_colour, empty_figure, house_style
 
 _PALE = 0.12
 
@@ -86,5 +92,7 @@ def _arrows(
                 "shrinkB": 0,
             },
         )
-        axes.plot(*start, marker=marker, ms=5, mfc="white", mec=colour, ls="none")
-        axes.plot(*end, marker=marker, ms=8, mfc=colour, mec="#1d2430", ls="none")
+        look: Any = {"marker": marker, "ls": "none"}
+        edge = edge_colour(colour)
+        axes.plot(*start, ms=marker_width(marker, 5), mfc="white", mec=edge, **look)
+        axes.plot(*end, ms=marker_width(marker, 8), mfc=colour, mec="#1d2430", **look)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from latentkit.figures.style import PALETTE, describe, empty_figure, house_style
+from latentkit.figures.style import PALETTE, EpochLocator, describe, empty_figure, house_style
 from latentkit.figures.trials import (
     BEST,
     FAINT,
@@ -146,7 +146,7 @@ def intermediate_curves(trials: Sequence[TrialRecord], goal: Goal, title: str) -
             axes.plot(epochs, values, color=BEST, lw=2.4, marker="o", ms=4, zorder=4)
         fit_scale(axes.yaxis, np.concatenate([reports_of(trial)[1] for trial in told]))
         axes.set(xlabel="epoch", ylabel=goal.name)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(EpochLocator())
         axes.grid(alpha=0.25)
         figure.legend(handles=_curve_legend(told, best), loc="outside right upper")
         said = f"{goal.better.capitalize()}; completed trials are the darker the better they ended."

@@ -8,14 +8,18 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from cycler import cycler
 from matplotlib.axis import Axis
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.markers import MarkerStyle
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 DPI = 160
 
@@ -35,6 +39,10 @@ PALETTE: tuple[str, ...] = (
 MARKERS: tuple[str, ...] = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 SEQUENTIAL = "cividis"
 DIVERGING = "PuOr"
+
+_PALE = 0.55  # luminance on white from which a mark needs an edge
+_DARKER = 0.6
+_AREA_COUNTS = 2 / 3
 
 _NAME_LENGTH = 28  # characters
 _CAPTION_DENSITY = 15.5  # characters an inch
@@ -71,6 +79,31 @@ def house_style() -> Iterator[None]:
 def class_style(label: int) -> tuple[str, str]:
     """Return colour and marker of a class; both repeat, out of step, after ten classes."""
     return PALETTE[label % len(PALETTE)], MARKERS[(label + label // len(PALETTE)) % len(MARKERS)]
+
+
+@cache
+def marker_scale(marker: str) -> float:
+    """Return what a marker's size ``s`` is multiplied by for it to look as large as a dot.
+
+    That is between an equal area and an equal width.
+    """
+    return math.pow(_covered("o") / _covered(marker), _AREA_COUNTS)
+
+
+def _covered(marker: str) -> float:
+    style = MarkerStyle(marker)
+    (outline,) = style.get_path().transformed(style.get_transform()).to_polygons()
+    x, y = np.asarray(outline).T
+    return float(abs(x @ np.roll(y, 1) - y @ np.roll(x, 1)) / 2)
+
+
+@cache
+def edge_colour(colour: str) -> str:
+    """Return the colour of a mark's edge: its own, or a darker one where that is pale on white."""
+    red, green, blue = to_rgb(colour)
+    luminance = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2  # of sRGB, nearly
+    darker = red * _DARKER, green * _DARKER, blue * _DARKER
+    return to_hex(darker) if luminance > _PALE else colour
 
 
 def save_png(figure: Figure, path: Path) -> None:
@@ -137,6 +170,18 @@ def describe(figure: Figure, title: str, caption: str = "") -> None:
 def bins(count: int) -> int:
     """Return how many bars the histogram of so many values has."""
     return min(60, max(8, math.isqrt(count)))
+
+
+class EpochLocator(MaxNLocator):
+    """Ticks at whole epochs; the first epoch is 1."""
+
+    def __init__(self) -> None:
+        super().__init__(integer=True, steps=[1, 2, 5, 10])
+
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        """Return round numbers of epochs between two epochs, and 1 in place of what is below."""
+        ticks = super().tick_values(vmin, vmax)
+        return sorted({max(1.0, round(tick)) for tick in ticks})  # of one epoch there are fractions
 
 
 def log_ticks(axis: Axis) -> None:

@@ -19,7 +19,7 @@ _COLUMNS = 4
 _PANEL = 2.3, 1.6  # inches
 _MOST_KERNELS = 64
 _MOST_CHANNELS = 16
-_TILES = 16  # in a row
+_SHAPE = 1.4  # of kernels side by side, how much wider than high
 _CELL = 1.5  # inches
 _KERNELS_OF_CELL, _CHANNELS_OF_CELL = 16, 4
 _EMPTY = "#c4c9cf"
@@ -52,16 +52,17 @@ def weight_histograms(named: Mapping[str, NDArray[np.floating[Any]]], title: str
     return figure
 
 
-def kernel_grid(kernels: NDArray[np.floating[Any]], title: str) -> Figure:
+def kernel_grid(kernels: NDArray[np.floating[Any]], title: str, inputs: str = "") -> Figure:
     """Draw convolution kernels, each with its input channels side by side.
 
     Args:
         kernels: (K, C, h, w); at most 64 kernels and 16 channels of each are drawn.
         title: of the figure.
+        inputs: what the input channels are, where they are not those of an image.
     """
     total, channels, height, width = kernels.shape
     few = kernels[:_MOST_KERNELS, :_MOST_CHANNELS]
-    canvas = _tiled(few, _TILES // few.shape[1])
+    canvas = _tiled(few, _across(few.shape, _SHAPE))
     largest = float(np.abs(few).max(initial=0)) or 1.0
     rows, columns = canvas.shape
     wide = 6.5
@@ -76,8 +77,17 @@ def kernel_grid(kernels: NDArray[np.floating[Any]], title: str) -> Figure:
         figure.colorbar(picture, ax=axes, label="weight", shrink=0.9)
         shown = f"{len(few)} of {total}" if len(few) < total else str(total)
         beside = _channels_text(few.shape[1], channels)
-        describe(figure, title, f"{shown} kernels of {height} × {width}{beside}.")
+        said = f" {inputs}" if inputs else ""
+        describe(figure, title, f"{shown} kernels of {height} × {width}{beside}.{said}")
     return figure
+
+
+def _across(shape: tuple[int, ...], aspect: float) -> int:
+    """Return how many kernels (K, C, h, w) stand in a line, for so wide a picture of them."""
+    count, channels, height, width = shape
+    across = math.sqrt(aspect * count * (height + 1) / (channels * (width + 1)))
+    lines = -(-count // max(1, min(count, round(across))))
+    return -(-count // lines)
 
 
 def _channels_text(shown: int, channels: int) -> str:
@@ -137,10 +147,8 @@ def kernels_over_epochs(
 
 def _draw_cell(axes: Axes, kernels: NDArray[np.floating[Any]], largest: float) -> None:
     """Draw kernels as nearly in a square as they go."""
-    count, channels, height, width = kernels.shape
-    across = round(math.sqrt(count * (height + 1) / (channels * (width + 1))))
     axes.imshow(
-        _tiled(kernels, across),
+        _tiled(kernels, _across(kernels.shape, 1.0)),
         cmap=mpl.colormaps["RdBu_r"].with_extremes(bad=_EMPTY),
         vmin=-largest,
         vmax=largest,

@@ -16,6 +16,7 @@ SPACES = {
     "raw_pixels": "raw pixels",
 }
 """What the spaces that probes look at are called."""
+_MOST_DIGITS = 12
 
 
 def card_tables(card: Card) -> list[Table]:
@@ -37,15 +38,16 @@ def card_tables(card: Card) -> list[Table]:
     return tables
 
 
-_MAP_FIGURES = {
+MAP_FIGURES = {
     "trustworthiness": "trustworthiness",
     "continuity": "continuity",
-    "auc_r_nx": "AUC of R_NX",
-    "spearman_correlation": "Spearman",
+    "auc_r_nx": "area under R_NX",
+    "spearman_correlation": "Spearman correlation",
     "scale_normalised_stress": "stress",
-    "knn_accuracy_map": "k-NN",
-    "knn_accuracy_latents": "of latents",
+    "knn_accuracy_map": "k-NN accuracy",
+    "knn_accuracy_latents": "k-NN, latents",
 }
+"""What the figures of a map's quality are called."""
 
 
 def map_tables(maps: Sequence[Card]) -> list[Table]:
@@ -57,12 +59,12 @@ def map_tables(maps: Sequence[Card]) -> list[Table]:
     rows = [
         (
             one["map"],
-            *(_sampled(one["quality"][key]) for key in _MAP_FIGURES),
+            *(_sampled(one["quality"][key]) for key in MAP_FIGURES),
             f"{one['seconds']:.1f}",
         )
         for one in maps
     ]
-    header = ("", *_MAP_FIGURES.values(), "seconds")
+    header = ("", *MAP_FIGURES.values(), "seconds")
     return [Table("Maps", header, rows)] if rows else []
 
 
@@ -77,10 +79,29 @@ def card_note(card: Card) -> str:
     """Return what the intervals of a card are, in a sentence."""
     intervals = card["intervals"]
     return (
-        f"On {card['n_images']:,} test images; in brackets, {intervals['confidence']:.0%} "
-        f"intervals: {intervals['method']}, {intervals['resamples']:,} resamples. "
+        f"On {card['n_images']:,} test images; in brackets, "
+        f"{percent_text(intervals['confidence'])} intervals: {intervals['method']}, "
+        f"{intervals['resamples']:,} resamples. "
         f"Protocol {card['protocol']}, seed {card['seed']}."
     )
+
+
+def percent_text(share: float) -> str:
+    """Return a share as it stands in a sentence."""
+    return f"{100 * share:.0f} %"
+
+
+def difference_text(figure: Mapping[str, float], digits: int) -> str:
+    """Return a difference with its interval, and a star where 0 is outside.
+
+    Where it is, there are as many digits as show on which side of 0 the interval lies.
+    """
+    ends = figure["low"], figure["high"]
+    starred = ends[0] > 0 or ends[1] < 0
+    while starred and digits < _MOST_DIGITS and 0 in (round(end, digits) for end in ends):
+        digits += 1
+    value, low, high = (f"{figure[key]:+.{digits}f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]{' *' if starred else ''}"
 
 
 def interval_text(figure: Mapping[str, float], digits: int) -> str:

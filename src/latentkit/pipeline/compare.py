@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from latentkit.errors import UserError
 from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap, Interval
-from latentkit.pipeline.card_tables import interval_text
+from latentkit.pipeline.card_tables import (
+    MAP_FIGURES,
+    difference_text,
+    interval_text,
+    percent_text,
+)
 from latentkit.pipeline.context import DATA, EVALUATION, FIGURES_OF_IMAGES
 from latentkit.pipeline.summary import map_facts
 from latentkit.pipeline.transfers.card import PROTOCOL as TRANSFER_PROTOCOL
@@ -100,14 +105,17 @@ def comparison_tables(found: Json) -> list[Table]:
         [(key, *map(_text, values)) for key, values in found["config"].items()],
     )
     figures = Table(
-        f"Figures of the test images, with {found['confidence']:.0%} intervals",
+        f"Figures of the test images, with {percent_text(found['confidence'])} intervals",
         ("", *short),
         [
             (_FIGURES[key][0], *(_interval(one, _FIGURES[key][3]) for one in values))
             for key, values in found["figures"].items()
         ]
         + [
-            (f"map {name}: {key}", *(_MISSING if v is None else f"{v:.3f}" for v in values))
+            (
+                f"map {name}: {MAP_FIGURES[key]}",
+                *(_MISSING if v is None else f"{v:.3f}" for v in values),
+            )
             for name, by_key in found["maps"].items()
             for key, values in by_key.items()
         ],
@@ -196,8 +204,4 @@ def _interval(figure: Json | None, digits: int) -> str:
 
 
 def _difference(figure: Json | None, digits: int) -> str:
-    if figure is None:
-        return _MISSING
-    mark = "" if figure["low"] <= 0 <= figure["high"] else " *"
-    value, low, high = (f"{figure[key]:+.{digits}f}" for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]{mark}"
+    return _MISSING if figure is None else difference_text(figure, digits)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,11 @@ def map_vectors(
     return maps
 
 
+def mapped(document: Mapping[str, Any]) -> str:
+    """Return what the points of a map are, by its record."""
+    return "pixels" if "images" in document["source"] else "vectors"
+
+
 def _stage(part: MapConfig) -> str:
     return f"embed:{part.slug}"
 
@@ -109,7 +114,7 @@ def _commit(folder: Path, part: MapConfig, vectors: Vectors, made: Any, name: st
         vectors.labels,
         vectors.class_names,
         f"{part.name} of {n:,} vectors of {d:,} dimensions ({name})",
-        quality_line(document["quality"]),
+        quality_line(document["quality"], mapped(document)),
         part.name,
     )
     write_atomically(folder / f"{part.slug}.png", lambda path: save_png(figure, path))

@@ -15,6 +15,8 @@ from latentkit.report.record import RECORD, page_record
 from latentkit.runs.commit import write_bytes
 from latentkit.runs.folder import CONFIG, RunFolder
 
+_MEMORY = "memory_bytes"
+
 Outline = Sequence[tuple[str, Callable[[RunContext], list[Drawing]]]]
 """Titles of sections, and what each of them shows of a run."""
 
@@ -50,7 +52,7 @@ def write_report(
         pictures = drawn(folder.path, commit, figures(context), missing, svg=svg)
         if pictures:
             sections.append(Section(name, pictures=pictures))
-    summary = [Table("", ("", "value"), summary_rows(summarise(folder)))]
+    summary = [Table("", ("", "value"), _summary(folder))]
     overview = [
         Section("Summary", tables=summary),
         Section("Evaluation card", card_note(folder.json(EVALUATION)), tables=card),
@@ -69,6 +71,14 @@ def write_report(
     folder.commit(REPORT, STAGE, lambda path: write_bytes(path, page.encode()))
 
 
+def _summary(folder: RunFolder) -> list[tuple[str, str]]:
+    """Return the summary of a run; its time is without the report, which is not done yet."""
+    found = summarise(folder)
+    found["seconds"].pop(STAGE, None)
+    rows = summary_rows(found)
+    return [("Time without this report" if name == "Time" else name, text) for name, text in rows]
+
+
 def _tell_missing(context: RunContext, missing: dict[str, str]) -> None:
     if missing:
         why = next(iter(missing.values()))
@@ -80,4 +90,10 @@ def environment(folder: RunFolder) -> list[tuple[str, str]]:
     """Return name and value of what a run ran on."""
     manifest = folder.manifest
     facts = {**manifest.hardware, **manifest.versions, **manifest.plugins}
-    return [("begun", manifest.created), *((str(key), str(value)) for key, value in facts.items())]
+    rows = [("begun", manifest.created)]
+    for key, value in facts.items():
+        if key == _MEMORY:
+            rows.append(("memory", f"{value / 2**30:.1f} GiB"))
+        else:
+            rows.append((str(key), str(value)))
+    return rows

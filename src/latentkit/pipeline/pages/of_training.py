@@ -33,13 +33,17 @@ def training_figures(context: RunContext) -> list[Drawing]:
         found.append(Drawing("epochs", "Reconstructions after chosen epochs", draw))
     for epoch, model in models.items():
         after = f"after epoch {epoch}"
-        found += _weight_figures(model, f"-epoch-{epoch}", after, f"{name}: weights {after}")
+        title = f"{name}: weights {after}"
+        found += _weight_figures(context, model, f"-epoch-{epoch}", after, title)
     if not models:
-        found += _weight_figures(context.model, "", "as trained", f"{name}: trained weights")
+        title = f"{name}: trained weights"
+        found += _weight_figures(context, context.model, "", "as trained", title)
     return found
 
 
-def _weight_figures(model: Any, suffix: str, when: str, title: str) -> list[Drawing]:
+def _weight_figures(
+    context: RunContext, model: Any, suffix: str, when: str, title: str
+) -> list[Drawing]:
     found = []
     named = _weights(model)
     if named:
@@ -47,7 +51,7 @@ def _weight_figures(model: Any, suffix: str, when: str, title: str) -> list[Draw
         found.append(Drawing(f"weights{suffix}", f"Weights by layer, {when}", draw))
     kernels = first_kernels(model)
     if kernels is not None:
-        draw = partial(_kernels, kernels, f"{title}, first layer")
+        draw = partial(_kernels, context, kernels, f"{title}, first layer")
         found.append(Drawing(f"kernels{suffix}", f"Kernels of the first layer, {when}", draw))
     return found
 
@@ -98,5 +102,17 @@ def first_kernels(model: Any) -> NDArray[np.float32] | None:
     return None
 
 
-def _kernels(kernels: NDArray[np.float32], title: str) -> Drawn:
-    return kernel_grid(kernels, title), ""
+def _kernels(context: RunContext, kernels: NDArray[np.float32], title: str) -> Drawn:
+    return kernel_grid(kernels, title, _inputs_text(context, kernels.shape[1])), ""
+
+
+def _inputs_text(context: RunContext, channels: int) -> str:
+    """Return why a first layer has more inputs than images have channels, where options say it."""
+    patch = getattr(context.config.model.options, "patch", None)
+    own = context.image_shape[0]
+    if not isinstance(patch, int) or patch < 2 or channels != own * patch**2:
+        return ""
+    colours = f", in each of {own} colours" if own > 1 else ""
+    return (
+        f"A channel is one of the {patch} × {patch} pixels that model.patch={patch} folds{colours}."
+    )

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from latentkit.config import FITS, MapConfig
-from latentkit.figures.confusions import confused_examples, confusion_change, reliability
+from latentkit.figures.confusions import (
+    FEWEST,
+    confused_examples,
+    confusion_change,
+    reliability,
+    too_few,
+)
 from latentkit.figures.efficiency import Curve, label_efficiency
 from latentkit.figures.errors import class_bars
 from latentkit.figures.history import loss_curves
 from latentkit.figures.map_pairs import map_pair
+from latentkit.figures.maps import map_scatter
 from latentkit.pipeline.context import EVALUATION, HISTORY, RunContext, map_paths
 from latentkit.pipeline.pages.drawing import Drawing, Drawn
 from latentkit.pipeline.summary import quality_line
@@ -47,15 +56,14 @@ def confusion_figures(context: RunContext) -> list[Drawing]:
 
 
 def feature_maps(context: RunContext) -> list[Drawing]:
-    """Return the maps of features before and after."""
-    return [
-        Drawing(
-            f"features-{part.slug}",
-            f"{part.name} of the features, before and after",
-            partial(_map, context, part),
-        )
-        for part in context.config.embeddings
-    ]
+    """Return the maps of features, before and after where training changed them."""
+    found = []
+    for part in context.config.embeddings:
+        held = context.folder.json(map_paths(part)[1])["aligned_to"] is None
+        title = f"{part.name} of the features{'' if held else ', before and after'}"
+        draw = partial(_map if held else _map_pair, context, part)
+        found.append(Drawing(f"features-{part.slug}", title, draw))
+    return found
 
 
 def _card(context: RunContext) -> Card:
@@ -136,8 +144,11 @@ def _calibration(context: RunContext) -> Drawn:
         ]
         error = card[when]["expected_calibration_error"]["value"]
         curves.append((f"{when}: calibration error {error:.4f}", np.array(bins)))
-    caption = f"{card['n_images']:,} test images in bins of equal width. {_before_name(context)}."
-    return reliability(curves, _name(context), caption), caption
+    count = card["n_images"]
+    caption = f"{count:,} test images in bins of equal width. {_before_name(context)}."
+    if any(too_few(bins, count).any() for _, bins in curves):
+        caption += f" Hollow: bins of fewer than {FEWEST} images."
+    return reliability(curves, count, _name(context), caption), caption
 
 
 def _examples(context: RunContext) -> Drawn:
@@ -151,25 +162,46 @@ def _examples(context: RunContext) -> Drawn:
 
 
 def _map(context: RunContext, part: MapConfig) -> Drawn:
-    arrays_path, facts_path = map_paths(part)
-    arrays, facts = context.folder.arrays(arrays_path), context.folder.json(facts_path)
-    labels = context.folder.arrays(FEATURES)["labels"][arrays["index"]]
-    aligned = facts["aligned_to"]
-    laid = "the same features" if aligned is None else f"disparity {aligned['disparity']:.3f}"
+    """Draw the map of features that training left as they were."""
+    arrays, facts, labels = _mapped(context, part)
+    held = _card(context)["mode"] == "probe"
+    which = "Features of the held encoder" if held else "Features, the same before and after"
+    caption = f"{which}: {quality_line(facts['quality'], 'features')}."
+    names = class_names(context)
+    title = f"{_mapped_text(context, part, len(labels))},\n{_name(context)}"
+    return map_scatter(arrays["coordinates"], labels, names, title, caption, part.name), caption
+
+
+def _map_pair(context: RunContext, part: MapConfig) -> Drawn:
+    arrays, facts, labels = _mapped(context, part)
     caption = (
         f"Before: {quality_line(facts['quality_before'], 'features')}. "
         f"After: {quality_line(facts['quality'], 'features')}. "
-        f"Laid over each other by Procrustes analysis: {laid}."
+        f"Laid over each other by Procrustes analysis: disparity "
+        f"{facts['aligned_to']['disparity']:.3f}."
     )
-    n_features = context.folder.json(EVALUATION)["features"]["n"]
-    title = f"{part.name} of {n_features} features of {len(labels):,} test images, {_name(context)}"
     figure = map_pair(
         arrays["coordinates_before"],
         arrays["coordinates"],
         labels,
         class_names(context),
-        title,
+        f"{_mapped_text(context, part, len(labels))}, {_name(context)}",
         caption,
         part.name,
     )
     return figure, caption
+
+
+def _mapped(
+    context: RunContext, part: MapConfig
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any], NDArray[np.int64]]:
+    """Return the arrays of a map, its facts, and the labels of its points."""
+    arrays_path, facts_path = map_paths(part)
+    arrays = context.folder.arrays(arrays_path)
+    labels = context.folder.arrays(FEATURES)["labels"][arrays["index"]]
+    return arrays, context.folder.json(facts_path), labels
+
+
+def _mapped_text(context: RunContext, part: MapConfig, count: int) -> str:
+    n_features = _card(context)["features"]["n"]
+    return f"{part.name} of {n_features} features of {count:,} test images"

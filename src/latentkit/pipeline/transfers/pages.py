@@ -17,7 +17,7 @@ _OUTLINE: Outline = (
     ("Did pre-training help?", comparison_figures),
     ("Training", training_figures),
     ("Confusions", confusion_figures),
-    ("Features, before and after", feature_maps),
+    ("Features", feature_maps),
 )
 
 

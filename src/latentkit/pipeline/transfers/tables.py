@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from latentkit.pipeline.card_tables import interval_text
+from latentkit.pipeline.card_tables import difference_text, interval_text
 from latentkit.report.parts import Table
 
 Card = Mapping[str, Any]
@@ -133,6 +133,4 @@ def _difference(figure: Card | None) -> str:
         return _MISSING
     if figure["low"] is None:
         return f"{figure['value']:+.4f}"
-    mark = "" if figure["low"] <= 0 <= figure["high"] else " *"
-    value, low, high = (f"{figure[key]:+.4f}" for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]{mark}"
+    return difference_text(figure, 4)
