@@ -107,10 +107,12 @@ def signature(name: str, function: Callable[..., Any]) -> str:
     return f"{name}({', '.join(shown)}) -> {found.return_annotation}"
 
 
-def fields_table(record: type[Any], arguments: dict[str, str]) -> str:
-    """Return the table of a dataclass's fields, or nothing where there are none."""
+def fields_table(record: type[Any], arguments: dict[str, str], base: type[Any] = object) -> str:
+    """Return the table of a dataclass's fields that ``base`` lacks, or nothing where none are."""
     rows = []
     for item in fields(record):
+        if item.name in getattr(base, "__dataclass_fields__", ()):
+            continue
         factory = item.default_factory
         default = item.default if factory is MISSING else factory()
         shown = "" if default is MISSING else code(repr(default))

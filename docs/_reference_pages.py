@@ -54,7 +54,8 @@ def hooks_page() -> str:
     base = parse_docstring(specs.Spec.__doc__)
     blocks += ["## Specs", base.text, fields_table(specs.Spec, base.arguments)]
     for spec in specs.SPEC_TYPES.values():
-        blocks += [f"### {spec.__name__}", parse_docstring(spec.__doc__).text]
+        own = parse_docstring(spec.__doc__)
+        blocks += [f"### {spec.__name__}", own.text, fields_table(spec, own.arguments, specs.Spec)]
     blocks += ["## What a target provides", parse_docstring(protocols.__doc__).text]
     for name, thing in _own_classes(protocols):
         blocks += _class_blocks(name, thing)

@@ -24,7 +24,8 @@ print(f"accuracy after {card['after']['accuracy']['value']:.4f}")
 gained = lk.compare(first.path, second.path)["differences"]["accuracy"][0]
 print(f"gained {gained['value']:+.4f}, 95 % interval {gained['low']:+.4f} to {gained['high']:+.4f}")
 for pair in card["confused"][:3]:
-    print(f"{pair['true']} taken for {pair['given']}: {pair['count']} images")
+    images = "image" if pair["count"] == 1 else "images"
+    print(f"{pair['true']} taken for {pair['given']}: {pair['count']} {images}")
 print(f"confusions {second.figures['confusion-change']}")
 print(f"features {second.figures['features-tsne']}")
 print(f"report {second.path / 'report.html'}")

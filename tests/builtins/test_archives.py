@@ -6,12 +6,15 @@ import io
 import pickle
 import tarfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from torchvision import datasets
 
 import latentkit as lk
 from latentkit.errors import DataError, NetworkError
+from latentkit.registry.catalogue import default_registry
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -51,6 +54,15 @@ def test_a_partition_that_the_archive_lacks_is_refused(emnist, tmp_path):
 def test_without_a_network_the_file_its_sum_and_its_place_are_named(tmp_path, name, file):
     with pytest.raises(NetworkError, match=rf"Put its file into .*: {file} \(MD5 \w{{32}}\)"):
         lk.dataset(name, data=tmp_path, mirror=NOWHERE)
+
+
+@pytest.mark.parametrize(
+    ("name", "described", "file"), [("emnist", "EMNIST", "url"), ("cifar10", "CIFAR10", "filename")]
+)
+def test_the_file_that_is_looked_for_is_the_one_that_torchvision_names(name, described, file):
+    (looked_for,) = default_registry().get("dataset", name).spec.files
+    known = getattr(getattr(datasets, described), file)
+    assert Path(looked_for).name == known.rpartition("/")[2]
 
 
 def make_cifar(path, members, monkeypatch):

@@ -111,7 +111,7 @@ def test_unreadable_files_are_listed_and_refused_or_left_out(photos):
 def test_a_folder_that_is_missing_empty_or_not_said(tmp_path):
     with pytest.raises(UserError, match=r"-o image-folder\.path=DIR"):
         folder("")
-    with pytest.raises(DataError, match="there is no folder"):
+    with pytest.raises(DataError, match=r"no folder .*nowhere: .* -o image-folder\.path=DIR"):
         folder(tmp_path / "nowhere")
     with pytest.raises(DataError, match="holds no image files"):
         folder(tmp_path)
@@ -173,11 +173,39 @@ def test_files_that_are_no_arrays_are_refused(tmp_path):
     with pytest.raises(DataError, match="cannot read"):
         arrays(tmp_path / "no.npz")
     (tmp_path / "bad.npz").write_bytes(b"PK\3\4 nothing")
-    with pytest.raises(DataError, match="no file of plain NumPy arrays"):
+    with pytest.raises(DataError, match=r"bad\.npz is damaged \(.*\): save the arrays with"):
         arrays(tmp_path / "bad.npz")
-    np.save(tmp_path / "objects.npy", np.array([{}, {}]), allow_pickle=True)
-    with pytest.raises(DataError, match="no file of plain NumPy arrays"):
-        arrays(tmp_path / "objects.npy")
+    np.save(tmp_path / "cut.npy", np.zeros((6, 8, 8), np.uint8))
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "cut.npy").read_bytes()[:-9])
+    with pytest.raises(DataError, match=r"cut\.npy is damaged"):
+        arrays(tmp_path / "cut.npy")
+
+
+@pytest.mark.parametrize("name", ["bad.npz", "bad.npy"])
+@pytest.mark.parametrize("content", [b"hi\n", b""])
+def test_a_file_that_is_no_array_says_what_to_save(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(
+        DataError, match=rf"{name} is neither an \.npz .*: save .* np\.savez"
+    ) as said:
+        arrays(tmp_path / name)
+    assert "pickle" not in str(said.value)
+
+
+def test_arrays_of_objects_are_refused_with_what_to_make_of_them(tmp_path):
+    labels = np.array(["cat", "dog"] * 3, dtype=object)
+    np.savez(tmp_path / "a.npz", images=np.zeros((6, 8, 8), np.uint8), labels=labels)
+    np.save(tmp_path / "a.npy", np.array([{}, {}]), allow_pickle=True)
+    for name in ("a.npz", "a.npy"):
+        with pytest.raises(DataError, match=rf"{name} has arrays of objects, .* dtype=str") as said:
+            arrays(tmp_path / name)
+        assert "pickle" not in str(said.value)
+
+
+def test_arrays_are_known_by_their_content_whatever_the_file_is_called(tmp_path):
+    with (tmp_path / "a.npz").open("wb") as file:
+        np.save(file, np.zeros((10, 8, 8), np.uint8))
+    assert len(arrays(tmp_path / "a.npz")) == 8
 
 
 def sprites(split="train", **options):

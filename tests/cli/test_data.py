@@ -1,10 +1,18 @@
 """``latentkit data``."""
 
+import gzip
 import json
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from latentkit.builtins.datasets.idx_places import STEMS
+
+
+def touch(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
 
 
 def test_list_says_where_the_images_come_from(latentkit):
@@ -13,6 +21,49 @@ def test_list_says_where_the_images_come_from(latentkit):
     assert facts["cifar10"]["source"] == "download"
     assert facts["image-folder"]["source"] == "local"
     assert "image-folder" in latentkit("data", "list").out
+
+
+def places(latentkit, *arguments):
+    ended = latentkit("data", "list", "--json", *arguments)
+    return {f["name"]: f["here"] for f in json.loads(ended.out)}
+
+
+def test_list_says_whether_files_are_here_by_their_names_alone(latentkit, tmp_path, monkeypatch):
+    for name in STEMS[:3]:
+        touch(tmp_path / "FashionMNIST/raw" / f"{name}.gz")
+    touch(tmp_path / "cifar-10-python.tar.gz")
+    touch(tmp_path / "EMNIST/raw/gzip.zip")
+    found = places(latentkit, "--data-dir", tmp_path)
+    assert (found["cifar10"], found["emnist"], found["fashion-mnist"]) == (True, True, False)
+    assert found["digits"] is found["image-folder"] is None
+    touch(tmp_path / "FashionMNIST/raw" / STEMS[3])  # as torchvision unpacks it
+    monkeypatch.setenv("LATENTKIT_DATA", str(tmp_path))
+    assert places(latentkit)["fashion-mnist"]
+    assert not places(latentkit, "--data-dir", tmp_path / "nowhere")["fashion-mnist"]
+    rows = {row.split()[0]: row for row in latentkit("data", "list").out.splitlines()}
+    assert rows["fashion-mnist"].endswith(" here")
+    assert rows["kmnist"].endswith(" not here yet, 21 MB")
+    assert rows["npz"].endswith(" yours")
+
+
+def test_a_data_set_that_does_not_say_where_its_files_lie_says_nothing(latentkit, install_plugin):
+    install_plugin(
+        "my_images",
+        """
+        from latentkit.plugin import DatasetSpec, hookimpl
+        LATENTKIT_HOOKSPEC_VERSION = 1
+
+        @hookimpl
+        def latentkit_datasets():
+            for name, files in (("untold", ()), ("told", ("Mine/*.bin",))):
+                yield DatasetSpec(
+                    name=name, summary="Mine", target="json:dumps", tags={"download"}, files=files
+                )
+    """,
+    )
+    rows = {row.split()[0]: row for row in latentkit("data", "list").out.splitlines()}
+    assert rows["untold"].endswith(" downloaded once")
+    assert rows["told"].endswith(" not here yet")
 
 
 def test_preview_draws_a_picture_and_prints_its_path(latentkit):
@@ -28,6 +79,34 @@ def test_verify_counts_and_hashes_both_splits(latentkit):
     shown = latentkit("data", "verify", "digits").out
     assert found["test"]["sha256"] in shown
     assert "licence: CC-BY-4.0" in shown
+    assert shown.splitlines()[0] == "digits: nothing published to compare with"
+    assert (found["verdict"], found["md5"]) == ("nothing published to compare with", [])
+
+
+def test_verify_says_which_published_checksums_were_compared(
+    latentkit, fashion_mnist_dir, tmp_path
+):
+    kept = tmp_path / "FashionMNIST/raw"
+    kept.mkdir(parents=True)
+    for stem in STEMS:
+        (kept / f"{stem}.gz").symlink_to(fashion_mnist_dir / f"FashionMNIST/raw/{stem}.gz")
+    few = ("-o", "fashion-mnist.n_train=20", "-o", "fashion-mnist.n_test=20")
+    verify = ("data", "verify", "fashion-mnist", *few, "--data-dir", tmp_path)
+    shown = latentkit(*verify).out.splitlines()
+    assert shown[0] == "fashion-mnist: the 4 files have their published MD5"
+    for number, stem in enumerate(STEMS):
+        packed = kept / f"{stem}.gz"
+        packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+        packed.unlink()
+        if number == 0:
+            found = json.loads(latentkit(*verify, "--json").out)
+            assert (
+                found["verdict"]
+                == "3 of the 4 files have their published MD5; no other was compared"
+            )
+            assert str(packed) not in found["md5"]
+            assert len(found["md5"]) == 3
+    assert latentkit(*verify).out.startswith("fashion-mnist: no published MD5 was compared")
 
 
 def test_own_images_are_verified_with_their_options(latentkit):

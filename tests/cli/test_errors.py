@@ -51,7 +51,7 @@ GREEDY = """
         ("run --device gpu", "'gpu' is not one of"),
         ("run --config no.toml", "cannot read configuration no.toml: No such file"),
         ("run --embed", "requires an argument"),
-        ("resume nothing", "there is no run 'nothing', here or in runs"),
+        ("resume nothing", "no run 'nothing' here, and none below runs/ yet: 'latentkit run'"),
         ("embed nothing --embed pca", "there is no run 'nothing'"),
         ("plugins show conv-a", "no part 'conv-a' (did you mean 'conv-ae'?)"),
         ("tune --trials 0", "--trials 0: should be 1 or more"),

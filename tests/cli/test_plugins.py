@@ -1,6 +1,7 @@
 """Third-party plugins, good and bad, as the command line shows them."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -48,6 +49,29 @@ def test_plugins_show_lists_options_with_default_values_and_meaning(latentkit):
     facts = json.loads(latentkit("plugins", "show", "conv-ae", "--json").out)
     (option,) = [fact for fact in facts["options"] if fact["name"] == "latent_dim"]
     assert option["search"]
+
+
+def test_defaults_are_shown_as_they_are_typed(latentkit):
+    shown = latentkit("plugins", "show", "conv-ae").out
+    assert " [48] " in shown
+    assert " [352,128] " in shown
+    assert "None" not in latentkit("plugins", "show", "mnist").out
+    typed = latentkit("run", "--print-config", "-o", "model.hidden=[352,128]")
+    assert typed.out == latentkit("run", "--print-config").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nope"], "there is no part 'nope': 'latentkit plugins list' names what there is"),
+        (["isomp"], r"no part 'isomp' \(did you mean 'isomap'\?\): 'latentkit plugins list'"),
+        (["nope", "--kind", "model"], "there is no model 'nope': 'latentkit plugins list'"),
+    ],
+)
+def test_a_part_that_is_not_there_is_said_with_where_all_are_named(latentkit, arguments, message):
+    ended = latentkit("plugins", "show", *arguments)
+    assert ended.code == 2
+    assert re.search(message, ended.error)
 
 
 def test_broken_plugins_cost_a_line_each_and_nothing_else(latentkit, install_plugin):
@@ -125,6 +149,7 @@ def test_what_a_part_needs_is_said_with_the_command_before_anything_starts(
         "--version",
         "plugins list",
         "plugins show conv-ae",
+        "data list",
         "run --print-config --embed isomap -o isomap.n_neighbors=7",
     ],
 )

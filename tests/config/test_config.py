@@ -103,6 +103,12 @@ def test_corruptions_keep_their_order_and_may_repeat():
         ({"model": {"latent_dim": True}}, "should not be true or false"),
         ({"model": {"latent_dim": 5000}}, "should be 4096 or less"),
         ({"model": {"channels": "16"}}, "channels = '16'"),
+        ({"model": {"channels": [0]}}, r"channels = \[0\] is not valid: each should be 1 or more$"),
+        ({"model": {"channels": [8, "x"]}}, r"= \[8, 'x'\] .* each should be a whole number$"),
+        (
+            {"model": {"hidden": [3, 0, "x"]}},
+            r"hidden = \[3, 0, 'x'\] .* each should be 1 or more$",
+        ),
         ({"split": {"validation": 0}}, "validation = 0"),
         ({"split": {"validation": "half"}}, "validation = 'half'"),
         ({"seed": -1}, "seed"),
@@ -125,7 +131,17 @@ def test_a_wrong_document_is_explained_in_one_line(document, message):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ({"isomap.n_neighbors": 3}, "this run has no part 'isomap'.*it has model, dataset"),
+        (
+            {"isomap.n_neighbors": 3},
+            r"no part 'isomap' \(choose it with --embed isomap\); it has model",
+        ),
+        ({"blur.sigma": 3}, "choose it with --corrupt blur"),
+        ({"dense-ae.latent_dim": 3}, "choose it with --model dense-ae"),
+        (
+            {"latent_dim": 3},
+            r"no option 'latent_dim' \(did you mean 'model\.latent_dim'\?\); it has seed",
+        ),
+        ({"epochs": 3}, r"did you mean 'training\.epochs'"),
         ({"modle.latent_dim": 3}, "did you mean 'model'"),
         ({"model.name": "x"}, "choose parts with --model"),
         ({"model": "x"}, "choose parts with --model"),
@@ -140,6 +156,11 @@ def test_a_wrong_document_is_explained_in_one_line(document, message):
 def test_a_wrong_override_is_explained(override, message):
     with pytest.raises(UserError, match=message):
         build(overrides=override)
+
+
+def test_an_option_that_several_parts_have_is_said_with_each():
+    with pytest.raises(UserError, match=r"'pca\.n_components' or 'isomap\.n_components'"):
+        build(embeddings=["pca", "isomap"], overrides={"n_components": 3})
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from latentkit.errors import DataError, NetworkError
 from latentkit.plugin import VerifiedFiles
+from latentkit.plugin.downloads import files_compared
 
 NOWHERE = "http://127.0.0.1:9"
 CONTENT = bytes(range(256)) * 1000
@@ -86,6 +87,24 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, ask):
     (wanted.folder / "images.bin").mkdir(parents=True)
     with pytest.raises(DataError, match=r"cannot read .*images.bin: Is a directory"):
         getattr(wanted, ask)("images.bin")
+
+
+def test_files_that_have_their_sum_are_counted_once_while_somebody_asks(tmp_path):
+    wanted = files(tmp_path, NOWHERE)
+    wanted.folder.mkdir(parents=True)
+    path = wanted.folder / "images.bin"
+    path.write_bytes(CONTENT)
+    with files_compared() as compared:
+        wanted.content("images.bin")
+        wanted.path("images.bin")
+        assert compared == [path]
+        path.write_bytes(b"another")
+        with files_compared() as inner, pytest.raises(DataError):
+            wanted.content("images.bin")
+        assert (inner, compared) == ([], [path])
+    path.write_bytes(CONTENT)
+    wanted.content("images.bin")
+    assert compared == [path]
 
 
 def test_what_has_another_sum_is_not_kept(tmp_path, address):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from latentkit.plugin import EmbeddingSpec, ModelSpec
+from latentkit.plugin import DatasetSpec, EmbeddingSpec, ModelSpec
 from latentkit.plugin.specs import SPEC_TYPES
 
 GOOD = {"name": "my-net", "summary": "A network", "target": "pkg.net:build"}
@@ -27,6 +27,23 @@ GOOD = {"name": "my-net", "summary": "A network", "target": "pkg.net:build"}
 def test_a_field_of_the_wrong_form_is_refused_by_name(field, value):
     with pytest.raises(ValueError, match=field):
         ModelSpec(**{**GOOD, field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("files", "images.bin"),
+        ("files", ("/images.bin",)),
+        ("files", ("../images.bin",)),
+        ("files", ("",)),
+        ("files", (1,)),
+        ("megabytes", -1),
+        ("megabytes", "30"),
+    ],
+)
+def test_files_of_a_data_set_lie_below_the_folder_of_data_sets(field, value):
+    with pytest.raises(ValueError, match=field):
+        DatasetSpec(**GOOD, **{field: value})
 
 
 def test_a_spec_is_a_frozen_record_with_collections_made_immutable():

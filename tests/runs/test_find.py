@@ -39,10 +39,17 @@ def test_an_ambiguous_start_or_end_lists_the_runs(folder, root, new_run):
     assert other.path.name in str(raised.value)
 
 
-@pytest.mark.parametrize("reference", ["nonsense", "images", "last"])
+@pytest.mark.parametrize("reference", ["nonsense", "last"])
+def test_where_there_is_no_run_yet_none_is_said_to_be_listed(reference, root):
+    with pytest.raises(UserError, match=rf"'{reference}' here, and none below .*/ yet") as said:
+        find_run(reference, root)
+    assert "'latentkit run' makes one" in str(said.value)
+    assert "lists" not in str(said.value)
+
+
+@pytest.mark.parametrize("reference", ["nonsense", "images"])
 def test_an_unknown_run_is_said_with_where_it_was_looked_for(reference, root, new_run):
-    if reference != "last":
-        new_run(root)
+    new_run(root)
     with pytest.raises(UserError, match=rf"no run '{reference}', here or in .*'latentkit runs'"):
         find_run(reference, root)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -23,7 +23,9 @@ from latentkit.cli.outcome import data_option
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from latentkit.config import PartConfig
     from latentkit.plugin.images import ImageData
+    from latentkit.plugin.specs import DatasetSpec
 
 _WHERE = {"bundled": "nothing to download", "download": "downloaded once", "local": "yours"}
 
@@ -44,15 +46,17 @@ def _one_data_set(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @command.command("list")
+@data_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common_options
-def list_data(as_json: bool) -> None:
-    """List the data sets that there are."""
+def list_data(data_dir: str | None, as_json: bool) -> None:
+    """List the data sets that there are, and whether their files are here."""
+    from latentkit.api.places import data_dir as folder_of_data
+
+    folder = folder_of_data(data_dir)
     facts = [
         {
-            "name": part.spec.name,
-            "summary": part.spec.summary,
-            "source": next((t for t in _WHERE if t in part.spec.tags), ""),
+            **_listed(cast("DatasetSpec", part.spec), folder),
             "distribution": part.plugin.distribution,
         }
         for part in load_registry().parts("dataset")
@@ -60,8 +64,31 @@ def list_data(as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    rows = ((f["name"], f["summary"], _WHERE.get(f["source"], "")) for f in facts)
+    rows = ((f["name"], f["summary"], _whereabouts(f)) for f in facts)
     print_rows(("name", "what it does", "images"), rows)
+
+
+def _listed(spec: DatasetSpec, folder: Path) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "summary": spec.summary,
+        "source": next((tag for tag in _WHERE if tag in spec.tags), ""),
+        "here": _are_here(spec.files, folder),
+        "megabytes": spec.megabytes or None,
+    }
+
+
+def _are_here(files: tuple[str, ...], folder: Path) -> bool | None:
+    """Return whether files lie in a folder, unread; None where nobody said which."""
+    return all(any(folder.glob(pattern)) for pattern in files) if files else None
+
+
+def _whereabouts(facts: dict[str, Any]) -> str:
+    if facts["here"] is None:
+        return _WHERE.get(facts["source"], "")
+    if facts["here"]:
+        return "here"
+    return "not here yet" + (f", {facts['megabytes']} MB" if facts["megabytes"] else "")
 
 
 @command.command("preview")
@@ -73,7 +100,8 @@ def preview(
     name: str, options: tuple[str, ...], data_dir: str | None, split: str, out: str | None
 ) -> None:
     """Draw the first images of each class."""
-    images = _load(name, split, options, data_dir)
+    _, chosen = _choose(name, options)
+    images = _load(chosen, split, data_dir)
     from latentkit.figures.images import sample_grid
     from latentkit.figures.style import save_png
     from latentkit.runs.commit import write_atomically
@@ -90,11 +118,17 @@ def preview(
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common_options
 def verify(name: str, options: tuple[str, ...], data_dir: str | None, as_json: bool) -> None:
-    """Load all of a data set, check what can be checked, and print its SHA-256."""
-    facts = {split: _facts(_load(name, split, options, data_dir)) for split in ("train", "test")}
+    """Load all of a data set, compare published checksums, print its SHA-256."""
+    spec, chosen = _choose(name, options)
+    from latentkit.plugin.downloads import files_compared
+
+    with files_compared() as compared:
+        facts = {split: _facts(_load(chosen, split, data_dir)) for split in ("train", "test")}
+    verdict = _verdict(spec, len(compared))
     if as_json:
-        print_json({"dataset": name, **facts})
+        print_json({"dataset": name, "verdict": verdict, "md5": list(map(str, compared)), **facts})
         return
+    click.echo(f"{name}: {verdict}")
     for split, found in facts.items():
         click.echo(f"{split}: {found['n']:,} images {'x'.join(map(str, found['image_shape']))}")
         if found["classes"]:
@@ -105,11 +139,29 @@ def verify(name: str, options: tuple[str, ...], data_dir: str | None, as_json: b
     click.echo(f"licence: {facts['train']['licence'] or 'not stated'}")
 
 
-def _load(name: str, split: str, options: tuple[str, ...], data_dir: str | None) -> ImageData:
+def _verdict(spec: DatasetSpec, compared: int) -> str:
+    """Say how many files were found to have the checksum that is published of them."""
+    files = max(compared, len(spec.files))
+    if not compared:
+        fetched = "download" in spec.tags
+        return "no published MD5 was compared" if fetched else "nothing published to compare with"
+    if compared < files:
+        return f"{compared} of the {files} files have their published MD5; no other was compared"
+    if files == 1:
+        return "its file has its published MD5"
+    return f"the {files} files have their published MD5"
+
+
+def _choose(name: str, options: tuple[str, ...]) -> tuple[DatasetSpec, PartConfig]:
     registry = load_registry()
     from latentkit.api.request import configure
+    from latentkit.config import find_part
 
     chosen = configure(registry, dataset=name, options=parse_options(options)).dataset
+    return cast("DatasetSpec", find_part(registry, "dataset", chosen).spec), chosen
+
+
+def _load(chosen: PartConfig, split: str, data_dir: str | None) -> ImageData:
     from latentkit.api.parts import dataset
 
     with work_of_parts():

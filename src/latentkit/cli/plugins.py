@@ -92,10 +92,13 @@ def option_facts(part: Part) -> list[dict[str, Any]]:
 
 
 def _find(registry: Registry, name: str, kind: str | None) -> Part:
-    found = [part for part in registry.parts(kind) if name in (part.spec.name, part.qualified_name)]
+    found = [part for part in registry.parts(kind) if part.is_called(name)]
     if not found:
         known = sorted({part.spec.name for part in registry.parts(kind)})
-        raise UserError(f"there is no part {name!r}{did_you_mean(name, known)}")
+        raise UserError(
+            f"there is no {kind or 'part'} {name!r}{did_you_mean(name, known)}: 'latentkit plugins "
+            f"list' names what there is"
+        )
     kinds = {part.spec.kind for part in found}
     if len(kinds) > 1:
         raise UserError(f"{name!r} is a {' and a '.join(sorted(kinds))}: add --kind")
@@ -122,4 +125,9 @@ def _part_facts(part: Part, registry: Registry) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    """Return a default as one types it; nothing where the option is not set."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_shown, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)

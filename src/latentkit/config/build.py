@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
+from latentkit.config.hints import how_to_choose, places_of
 from latentkit.config.options import (
     DEFAULT_DATASET,
     DEFAULT_MODEL,
@@ -98,11 +99,9 @@ class _Draft:
         part, dot, option = key.rpartition(".")
         table = self._tables_by_name().get(part) if dot else self.run
         if table is None:
-            known = list(self._tables_by_name())
-            raise UserError(
-                f"-o {key}: this run has no part {part!r}{did_you_mean(part, known)}; "
-                f"it has {', '.join(known)}"
-            )
+            raise self._no_part(key, part)
+        if not dot:
+            self._check_top(option)
         if option == "name" or key in (*_SINGLE_PARTS, *_MANY_PARTS):
             raise UserError(f"-o {key}: choose parts with --model, --dataset, --embed, --corrupt")
         table[option] = value
@@ -135,6 +134,25 @@ class _Draft:
 
     def _part(self, kind: str, table: Mapping[str, Any]) -> PartConfig:
         return choose_part(self.registry, kind, table)
+
+    def _no_part(self, key: str, name: str) -> UserError:
+        known = list(self._tables_by_name())
+        flags = how_to_choose(self.registry, name)
+        way = f" (choose it with {flags})" if flags else did_you_mean(name, known)
+        return UserError(f"-o {key}: this run has no part {name!r}{way}; it has {', '.join(known)}")
+
+    def _check_top(self, option: str) -> None:
+        """Refuse an option of a part that was given without the part."""
+        if option in RunOptions.model_fields:
+            return
+        parts = [(kind, kind, table["name"]) for kind, table in self.single.items()]
+        parts += [(t["name"], kind, t["name"]) for kind, many in self.many.items() for t in many]
+        known = {key: (_SECTIONS | _OPTIONAL)[key] for key in self.sections}
+        if places := places_of(option, self.registry, parts, known):
+            raise UserError(
+                f"configuration has no option {option!r} (did you mean "
+                f"{' or '.join(map(repr, places))}?); it has {', '.join(RunOptions.model_fields)}"
+            )
 
     def _tables_by_name(self) -> dict[str, dict[str, Any]]:
         named = {table["name"]: table for tables in self.many.values() for table in tables}

@@ -18,7 +18,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -32,6 +34,7 @@ from latentkit.errors import (
     describe_os_error,
 )
 
+_compared: ContextVar[list[Path] | None] = ContextVar("compared", default=None)
 _NOT_WRITTEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 
 
@@ -97,6 +100,9 @@ class VerifiedFiles:
                 f"{self.folder / name} is damaged: its MD5 is not {self.md5[name]}; delete it, and "
                 f"it is downloaded again"
             )
+        compared = _compared.get()
+        if compared is not None and self.folder / name not in compared:
+            compared.append(self.folder / name)
 
     def _download(self, name: str) -> None:
         try:
@@ -136,6 +142,17 @@ class VerifiedFiles:
             f"{self.folder}: {listed} - or name the folder that holds {self.below} with --data-dir "
             f"or LATENTKIT_DATA"
         )
+
+
+@contextmanager
+def files_compared() -> Iterator[list[Path]]:
+    """Give a list that holds, once each, the files found to have their published MD5 meanwhile."""
+    found: list[Path] = []
+    token = _compared.set(found)
+    try:
+        yield found
+    finally:
+        _compared.reset(token)
 
 
 def read_bytes(path: Path) -> bytes:

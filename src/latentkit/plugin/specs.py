@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import ClassVar
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -79,14 +80,39 @@ class ModelSpec(Spec):
             raise ValueError(f"{self.name}: learning_rate must be a positive number")
 
 
+@dataclass(frozen=True, kw_only=True)
 class DatasetSpec(Spec):
     """A data set. Target: ``load(options, split, cache) -> ImageData``.
 
     Tags: ``"bundled"`` needs no download; ``"download"`` fetches files on first use;
     ``"local"`` reads files of the user.
+
+    Args:
+        files: where below ``cache`` a download puts its files, each as a path or a pattern with
+            ``*``; empty where it cannot be said. ``latentkit data list`` says by them whether the
+            files are here.
+        megabytes: what the download comes to; 0 where it cannot be said.
     """
 
-    kind = "dataset"
+    kind: ClassVar[str] = "dataset"
+
+    files: tuple[str, ...] = ()
+    megabytes: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        files: object = self.files  # whatever its type says: a bare string would be taken apart
+        if not isinstance(files, list | tuple) or not all(map(_lies_below, files)):
+            raise ValueError(f"{self.name}: files must be paths below the folder of data sets")
+        object.__setattr__(self, "files", tuple(files))
+        if not (isinstance(self.megabytes, int) and self.megabytes >= 0):
+            raise ValueError(f"{self.name}: megabytes must be a whole number from 0 up")
+
+
+def _lies_below(path: object) -> bool:
+    """Return whether a path or a pattern is of something below a folder."""
+    parts = PurePosixPath(path).parts if isinstance(path, str) else ()
+    return parts != () and parts[0] != "/" and ".." not in parts
 
 
 class CorruptionSpec(Spec):

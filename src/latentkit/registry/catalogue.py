@@ -41,6 +41,10 @@ class Part:
         """``distribution:name``, which is never ambiguous."""
         return f"{self.plugin.distribution}:{self.spec.name}"
 
+    def is_called(self, name: str) -> bool:
+        """Return whether ``name`` is the part's, bare or with its distribution."""
+        return name in (self.spec.name, self.qualified_name)
+
     def __str__(self) -> str:
         return f"{self.spec.kind} {self.spec.name!r}"
 
@@ -140,7 +144,7 @@ class Registry:
         Raises:
             UserError: no such part, or the bare name is ambiguous.
         """
-        found = [part for part in self.parts(kind) if _means(name, part)]
+        found = [part for part in self.parts(kind) if part.is_called(name)]
         if len(found) == 1:
             return found[0]
         if found:
@@ -182,10 +186,6 @@ class Registry:
             if fault:
                 failures[f"{plugin.found.label}: {hook}"] = fault
         return failures
-
-
-def _means(name: str, part: Part) -> bool:
-    return name in (part.spec.name, part.qualified_name)
 
 
 def default_registry(files: Iterable[str | os.PathLike[str]] = ()) -> Registry:

@@ -36,6 +36,20 @@ def demand(faults: Iterable[ErrorDetails]) -> str:
     return " or ".join([first, *(other.removeprefix(_SHOULD_BE) for other in others)])
 
 
+def demand_of(value: Any, faults: Iterable[ErrorDetails]) -> str:
+    """Return what a value should be; of a list with a wrong member, what each member should be."""
+    by_member = [(_member(fault), fault) for fault in faults]
+    wrong = next((member for member, _ in by_member if member is not None), None)
+    if wrong is None or not isinstance(value, list | tuple):
+        return demand(fault for _, fault in by_member)
+    return f"each {demand(fault for member, fault in by_member if member == wrong)}"
+
+
+def _member(fault: ErrorDetails) -> int | None:
+    """Return which member of a list a fault is of."""
+    return next((at for at in fault["loc"] if isinstance(at, int)), None)
+
+
 def _demand(fault: ErrorDetails) -> str:
     kind, context = fault["type"], fault.get("ctx", {})
     if kind in _BOUNDS:

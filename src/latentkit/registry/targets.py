@@ -21,7 +21,7 @@ from latentkit.errors import (
 from latentkit.plugin.options import NoOptions, Options
 from latentkit.plugin.specs import Spec
 from latentkit.registry.conduct import observed
-from latentkit.registry.demands import demand
+from latentkit.registry.demands import demand, demand_of
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -123,10 +123,12 @@ def validate(model: type[M], values: Mapping[str, Any], where: str) -> M:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise UserError(_explain(error, model, where)) from error
+        raise UserError(_explain(error, model, values, where)) from error
 
 
-def _explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
+def _explain(
+    error: ValidationError, model: type[BaseModel], values: Mapping[str, Any], where: str
+) -> str:
     # An unknown key is most often the cause of whatever else is wrong.
     faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     first = faults[0]
@@ -139,7 +141,7 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
         return f"{where} needs the option {key!r}, which has no default"
     # The members of a union fail one by one; the value is wrong for all of them.
     same = [fault for fault in faults if fault["loc"][:1] == first["loc"][:1]]
-    message = demand(same)
     if not key:
-        return f"{where}: {message}"
-    return f"{where}: {key} = {first['input']!r} is not valid: {message}"
+        return f"{where}: {demand(same)}"
+    whole = values.get(key, first["input"])
+    return f"{where}: {key} = {whole!r} is not valid: {demand_of(whole, same)}"

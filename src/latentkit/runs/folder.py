@@ -281,6 +281,11 @@ def find_run(reference: str, root: Path) -> Path:
     if found:
         names = ", ".join(path.name for path in found)
         raise UserError(f"{reference!r} is the start or end of several runs: {names}")
+    if not runs:
+        raise UserError(
+            f"there is no run {reference!r} here, and none below {root}/ yet: 'latentkit run' "
+            f"makes one"
+        )
     raise UserError(
         f"there is no run {reference!r}, here or in {root}: 'latentkit runs' lists them"
     )

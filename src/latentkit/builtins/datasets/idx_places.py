@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_NAMES = (
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
-    "t10k-labels-idx1-ubyte.gz",
+STEMS = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
 )
+"""The names of the files once they are unpacked."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class IdxPlaces:
 
 
 def _places(mirrors: tuple[str, ...], *sums: str) -> IdxPlaces:
-    return IdxPlaces(mirrors, dict(zip(_NAMES, sums, strict=True)))
+    names = (f"{stem}.gz" for stem in STEMS)
+    return IdxPlaces(mirrors, dict(zip(names, sums, strict=True)))
 
 
 PLACES = {

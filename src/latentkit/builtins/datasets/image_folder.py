@@ -35,7 +35,9 @@ def load(options: ImageFolderOptions, split: Split, cache: Path) -> ImageData:
         raise UserError("dataset image-folder: say which folder with  -o image-folder.path=DIR")
     root = Path(options.path).expanduser()
     if not root.is_dir():
-        raise DataError(f"there is no folder {root}")
+        raise DataError(
+            f"there is no folder {root}: say where your images are with  -o image-folder.path=DIR"
+        )
     has_test = (root / "train").is_dir() and (root / "test").is_dir()
     base = root / split if has_test else root
     classes = _classes(root / "train" if has_test else root)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from latentkit.errors import DataError, UserError, describe_os_error
 from latentkit.plugin import ImageData, to_uint8
 from latentkit.plugin.protocols import Split
 
+_NPY, _ZIPS = b"\x93NUMPY", (b"PK\x03\x04", b"PK\x05\x06")
+_SAVE = "save the arrays with  np.savez(FILE, images=images, labels=labels)"
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -39,15 +42,26 @@ def load(options: NpzOptions, split: Split, cache: Path) -> ImageData:
 
 def _read(path: Path) -> Arrays:
     try:
-        if path.suffix == ".npy":
+        with path.open("rb") as file:
+            start = file.read(len(_NPY))
+        if start == _NPY:
             # Copy-on-write: torch takes no memory that cannot be written.
             return {"images": np.load(path, mmap_mode="c", allow_pickle=False)}
+        # By its content: NumPy takes any other file for a pickle, and says so.
+        if not start.startswith(_ZIPS):
+            raise DataError(f"{path} is neither an .npz (a zip of arrays) nor an .npy: {_SAVE}")
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except OSError as error:
         raise DataError(f"cannot read {path}: {describe_os_error(error)}") from error
-    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise DataError(f"{path} is no file of plain NumPy arrays: {error}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        # "Object arrays cannot be loaded", "Python objects in dtype": NumPy has no type for it.
+        if "object" in str(error).lower():
+            raise DataError(
+                f"{path} has arrays of objects, which are not read: make them numbers, or text "
+                f"with dtype=str, and {_SAVE}"
+            ) from error
+        raise DataError(f"{path} is damaged ({error}): {_SAVE} again") from error
 
 
 def _choose(arrays: Arrays, split: Split) -> tuple[NDArray[np.uint8], NDArray[Any] | None]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from latentkit.builtins.datasets.idx_places import STEMS
 from latentkit.plugin import DatasetSpec, hookimpl
 
 LATENTKIT_HOOKSPEC_VERSION = 1
@@ -47,17 +48,20 @@ def latentkit_datasets() -> Iterator[DatasetSpec]:
 
 def _downloads() -> Iterator[DatasetSpec]:
     described = {
-        "fashion-mnist": "70,000 photographs of clothing, 28x28 grey, 10 classes; 30 MB",
-        "mnist": "70,000 handwritten digits, 28x28 grey, 10 classes; 12 MB",
-        "kmnist": "70,000 cursive Japanese characters, 28x28 grey, 10 classes; 21 MB",
+        "fashion-mnist": ("FashionMNIST", "70,000 photographs of clothing", 30),
+        "mnist": ("MNIST", "70,000 handwritten digits", 12),
+        "kmnist": ("KMNIST", "70,000 cursive Japanese characters", 21),
     }
-    for name, summary in described.items():
+    for name, (folder, what, megabytes) in described.items():
         yield DatasetSpec(
             name=name,
-            summary=f"{summary}, downloaded once",
+            summary=f"{what}, 28x28 grey, 10 classes; {megabytes} MB, downloaded once",
             target=f"{_HERE}.idx_family:load_{name.replace('-', '_')}",
             options=f"{_HERE}.options:DownloadOptions",
             tags=_DOWNLOAD,
+            # With .gz or unpacked: both are read.
+            files=tuple(f"{folder}/raw/{stem}*" for stem in STEMS),
+            megabytes=megabytes,
         )
     yield DatasetSpec(
         name="emnist",
@@ -66,6 +70,8 @@ def _downloads() -> Iterator[DatasetSpec]:
         target=f"{_HERE}.emnist:load",
         options=f"{_HERE}.options:EmnistOptions",
         tags=_DOWNLOAD,
+        files=("EMNIST/raw/gzip.zip",),
+        megabytes=536,
     )
     yield DatasetSpec(
         name="cifar10",
@@ -73,4 +79,6 @@ def _downloads() -> Iterator[DatasetSpec]:
         target=f"{_HERE}.cifar10:load",
         options=f"{_HERE}.options:DownloadOptions",
         tags=_DOWNLOAD,
+        files=("cifar-10-python.tar.gz",),
+        megabytes=163,
     )
