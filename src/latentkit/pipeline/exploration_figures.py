@@ -155,7 +155,7 @@ def neighbours_figure(run: ExploredRun, found: TrainingNeighbours, names: Sequen
         images.astype(np.float32) / 255 for images in (found.latent_images, found.pixel_images)
     ]
     cells = np.concatenate([found.images[:, None], sides[0], gap, sides[1]], axis=1)
-    heads = ["item", *_ordinals("latents", k), "", *_ordinals("pixels", k)]
+    heads = ["", *_ordinals("latents", k), "", *_ordinals("pixels", k)]
     near, pixel = found.in_latents, found.in_pixels
     notes = [
         ["", *(f"{d:.3g}" for d in a), "", *(f"{d:.3g}" for d in b)]
