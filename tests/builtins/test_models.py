@@ -51,6 +51,16 @@ def test_conv_ae_mirrors_any_size_however_it_is_halved_and_doubled(
     assert model.decode(model.encode(images)).shape == images.shape
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_conv_ae_takes_shortcuts_on_images_of_any_size(shape):
+    model = lk.model("conv-ae", shape, latent_dim=5, shortcut=True)
+    images = torch.rand(3, *shape)
+    model.loss(images, images, step=0)["loss"].backward()
+    assert model.decoder.shortcut[0].weight.grad.abs().max() > 0
+    model.eval()
+    assert model.decode(model.encode(images)).shape == images.shape
+
+
 def test_encode_is_deterministic_in_eval_mode_whatever_else_is_in_the_batch():
     model = lk.model("conv-ae", (1, 28, 28)).eval()
     images = torch.rand(4, 1, 28, 28)

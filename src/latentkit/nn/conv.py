@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -40,6 +41,7 @@ class ConvEncoder(nn.Module):
         norm: normalisation before every activation.
         odd_sizes: how an odd height or width is halved, see `latentkit.nn.shapes.halved`.
         patch: side of the squares; images are padded to a multiple of it by their edge. 1: none.
+        shortcut: add a linear map of the pixels to the features; it starts at zero.
 
     Raises:
         ValueError: the image is too small for so many halvings.
@@ -55,11 +57,13 @@ class ConvEncoder(nn.Module):
         norm: Norm = "batch",
         odd_sizes: OddSizes = "up",
         patch: int = 1,
+        shortcut: bool = False,
     ) -> None:
         super().__init__()
         depth, *grid = folded_shape(image_shape, patch)
         sizes = size_pyramid(grid[0], grid[1], len(channels), odd_sizes)
         self.patch = patch
+        self.shortcut = pixels_to_features(image_shape, features) if shortcut else None
         layers: list[nn.Module] = []
         for (before, after), size in zip(pairwise([depth, *channels]), sizes, strict=False):
             height, width = size
@@ -81,7 +85,8 @@ class ConvEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the features (B, features)."""
-        return self.bottleneck(self.convolutions(fold(images, self.patch)))  # type: ignore[no-any-return]
+        features: Tensor = self.bottleneck(self.convolutions(fold(images, self.patch)))
+        return features if self.shortcut is None else features + self.shortcut(images)
 
     def hidden(self, images: Tensor) -> Tensor:
         """Return what the last layer is given, (B, F)."""
@@ -102,6 +107,7 @@ class ConvDecoder(nn.Module):
         odd_sizes: as in the encoder.
         upsampling: how feature maps are doubled, see `latentkit.nn.layers.Doubling`.
         patch: as in the encoder.
+        shortcut: add a linear map of the latents to the logits; it starts at zero.
     """
 
     def __init__(
@@ -115,6 +121,7 @@ class ConvDecoder(nn.Module):
         odd_sizes: OddSizes = "up",
         upsampling: Upsampling = "pixel-shuffle",
         patch: int = 1,
+        shortcut: bool = False,
     ) -> None:
         super().__init__()
         depth, *grid = folded_shape(image_shape, patch)
@@ -123,6 +130,7 @@ class ConvDecoder(nn.Module):
         dense = [latent_dim, *reversed(hidden)]
         self.patch = patch
         self.size = image_shape[1:]
+        self.shortcut = latents_to_pixels(latent_dim, image_shape) if shortcut else None
         self.bottleneck = nn.Sequential(
             *dense_layers(dense, act, norm),
             nn.Linear(dense[-1], prod(start)),
@@ -150,11 +158,27 @@ class ConvDecoder(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Return the logits (B, C, H, W); a sigmoid makes them an image."""
-        folded = self.convolutions(self.bottleneck(latents))
-        if self.patch == 1:  # pixel_shuffle would copy all the same
-            return folded  # type: ignore[no-any-return]
-        height, width = self.size
-        return functional.pixel_shuffle(folded, self.patch)[..., :height, :width]
+        logits: Tensor = self.convolutions(self.bottleneck(latents))
+        if self.patch > 1:  # for 1 pixel_shuffle would copy all the same
+            height, width = self.size
+            logits = functional.pixel_shuffle(logits, self.patch)[..., :height, :width]
+        return logits if self.shortcut is None else logits + self.shortcut(latents)
+
+
+def pixels_to_features(image_shape: tuple[int, int, int], features: int) -> nn.Sequential:
+    """Return a linear map of images (B, C, H, W) to (B, features), zero at first."""
+    return nn.Sequential(FlattenMaps(), _zero_at_first(prod(image_shape), features))
+
+
+def latents_to_pixels(latent_dim: int, image_shape: tuple[int, int, int]) -> nn.Sequential:
+    """Return a linear map of latents (B, latent_dim) to (B, C, H, W), zero at first."""
+    return nn.Sequential(_zero_at_first(latent_dim, prod(image_shape)), UnflattenMaps(image_shape))
+
+
+def _zero_at_first(before: int, after: int) -> nn.Linear:
+    linear = nn.Linear(before, after, bias=False, device="meta")  # where nothing is drawn
+    linear.weight = nn.Parameter(torch.zeros(after, before))
+    return linear
 
 
 def folded_shape(image_shape: tuple[int, int, int], patch: int) -> tuple[int, int, int]:

@@ -55,7 +55,9 @@ def build_conv(
     options: ConvAutoencoderOptions, image_shape: ImageShape
 ) -> DeterministicAutoencoder:
     """Build ``conv-ae``; a network too deep for the images is a `UserError`."""
-    encoder, decoder = conv_pair(options, image_shape, options.latent_dim, "conv-ae")
+    encoder, decoder = conv_pair(
+        options, image_shape, options.latent_dim, "conv-ae", shortcut=options.shortcut
+    )
     return DeterministicAutoencoder(encoder, decoder, options.latent_dim)
 
 

@@ -13,9 +13,21 @@ ImageShape = tuple[int, int, int]
 
 
 def conv_pair(
-    options: ConvOptions, image_shape: ImageShape, features: int, model: str
+    options: ConvOptions,
+    image_shape: ImageShape,
+    features: int,
+    model: str,
+    *,
+    shortcut: bool = False,
 ) -> tuple[nn.Module, nn.Module]:
     """Return a convolutional encoder to ``features`` values, and the decoder from the latents.
+
+    Args:
+        options: of the networks.
+        image_shape: C, H, W.
+        features: how many values the encoder gives.
+        model: whose name an error has.
+        shortcut: linear maps beside both networks.
 
     Raises:
         UserError: the images are too small for the network that was asked for.
@@ -28,6 +40,7 @@ def conv_pair(
         "norm": options.norm,
         "odd_sizes": options.odd_sizes,
         "patch": options.patch,
+        "shortcut": shortcut,
     }
     try:
         encoder = ConvEncoder(features=features, **shared)  # type: ignore[arg-type]

@@ -94,6 +94,10 @@ class VaeOptions(NetworkOptions):
 class ConvAutoencoderOptions(ConvOptions):
     """Options of ``conv-ae``."""
 
+    shortcut: bool = Field(
+        False, description="Add linear maps beside the network, of pixels to latents and back."
+    )
+
 
 class DenseAutoencoderOptions(DenseOptions):
     """Options of ``dense-ae``."""
