@@ -1,6 +1,7 @@
 """``latentkit transfer``, and runs that start from saved weights."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,11 @@ def test_a_transfer_is_a_run_that_names_its_parent(latentkit, finished):
         "-o", "transfer.map_points=100",
     )  # fmt: skip
     assert ended.code == 0, ended.err
-    assert "tensors fit" in ended.err
+    assert re.search(
+        rf"start: the encoder's \d+ tensors are those of {finished.name}; the head starts at "
+        r"random; what the features do not need, such as the decoder, is left out\n",
+        ended.err,
+    )
     assert "Test accuracy" in ended.out
     run = next(path for path in finished.parent.iterdir() if path != finished)
     assert run.name[11:].startswith("finetune-conv-ae-digits")
@@ -111,7 +116,11 @@ def test_the_configuration_of_a_transfer_repeats_it(latentkit, finished):
 @pytest.mark.usefixtures("undrawn")
 def test_a_classifier_of_its_own_is_trained_reloaded_and_trained_on(latentkit):
     first = transferred(latentkit, "--mode", "scratch", "-o", "model.channels=[4,8]")
-    second = transferred(latentkit, first, "--seed", "1")
+    ended = latentkit("transfer", first, *FAST, "--seed", "1")
+    assert re.search(
+        rf"start: the encoder's and the head's \d+ tensors are .* {first.name}\n", ended.err
+    )
+    second = next(path for path in first.parent.iterdir() if path.name != first.name)
     card = json.loads((second / "evaluation.json").read_text())
     known = json.loads((first / "evaluation.json").read_text())
     assert card["parent"] == first.name
@@ -137,7 +146,9 @@ def test_a_run_starts_from_saved_weights(latentkit, finished, small):
 @pytest.mark.usefixtures("undrawn")
 def test_a_transfer_takes_weights_from_elsewhere(latentkit, finished):
     other = transferred(latentkit, finished, "--labels", "5%")
-    run = transferred(latentkit, finished, "--init-from", other, "--mode", "probe")
+    ended = latentkit("transfer", finished, *FAST, "--init-from", other, "--mode", "probe")
+    assert "tensors fit" in ended.err
+    run = max(finished.parent.glob("*-probe-*"))
     names = ("network.encoder.bottleneck.1.weight",)
     one, two = (load_file(path / "model.safetensors") for path in (other, run))
     assert all(torch.equal(one[name], two[name]) for name in names)

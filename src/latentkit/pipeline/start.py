@@ -100,15 +100,24 @@ def check_image_shape(workshop: Workshop, saved: SavedWeights) -> None:
         )
 
 
-def commit_start(context: RunContext, network: nn.Module, found: Match | None) -> None:
-    """Keep the weights that training starts from, and what of them was found elsewhere."""
+def commit_start(
+    context: RunContext, network: nn.Module, found: Match | None, said: str = ""
+) -> None:
+    """Keep the weights that training starts from, and what of them was found elsewhere.
+
+    Args:
+        context: of the run.
+        network: as training finds it.
+        found: what of saved weights is in it; None where it starts at random.
+        said: what is told of it, in place of `start_text`.
+    """
     folder, init = context.folder, context.config.init
     tensors = network.state_dict()
     folder.commit(INITIAL, START, partial(_save, tensors))
     facts: dict[str, Any] = {"from": None, "sha256": None}
     if found is not None and init is not None:
         facts = {"from": init.path, "sha256": init.sha256, **found.as_dict()}
-        context.tell(Notice("init", start_text(init.path, found), "info"))
+        context.tell(Notice("init", said or start_text(init.path, found), "info"))
     folder.commit_json(INITIAL_FACTS, START, facts)
 
 

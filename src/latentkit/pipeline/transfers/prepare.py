@@ -10,7 +10,7 @@ import numpy as np
 
 from latentkit.classifiers.classifier import Classifier
 from latentkit.classifiers.labelled import check_classes
-from latentkit.classifiers.matching import Match
+from latentkit.classifiers.matching import COUNTER, Match
 from latentkit.config import RunConfig, TransferOptions
 from latentkit.errors import UserError
 from latentkit.pipeline.context import Workshop
@@ -59,7 +59,7 @@ def start_classifier(workshop: Workshop, classifier: Classifier) -> Match:
     found = load_start(classifier, saved, leave=HEAD if options.new_head else "")
     if not options.new_head:
         _check_head(found, saved.path, len(classifier.head), workshop.config.dataset.name)
-    own = options.parent and options.parent == saved.path.parent.name
+    own = _is_parents(options, saved.path)
     lacking = [name for name in found.missing if not name.startswith(HEAD)]
     if own and lacking:
         raise UserError(
@@ -67,6 +67,32 @@ def start_classifier(workshop: Workshop, classifier: Classifier) -> Match:
             f"options of its model as they are"
         )
     return found
+
+
+def whole_encoder_text(config: RunConfig, found: Match) -> str:
+    """Return in a sentence what a transfer takes over of its own parent.
+
+    Returns:
+        The empty string where the weights are from elsewhere, or a head fits in part.
+    """
+    options = transfer_of(config)
+    if config.init is None or not _is_parents(options, Path(config.init.path)):
+        return ""
+    missing = [name for name in found.missing if not name.endswith(COUNTER)]
+    head = [name for name in found.sources if name.startswith(HEAD)]
+    if not head and all(name.startswith(HEAD) for name in missing):
+        taken, rest = "the encoder's", "; the head starts at random"
+    elif head and not missing:
+        taken, rest = "the encoder's and the head's", ""
+    else:
+        return ""
+    if any(not name.startswith(HEAD) for name in found.unused):
+        rest += "; what the features do not need, such as the decoder, is left out"
+    return f"start: {taken} {len(found.sources)} tensors are those of {options.parent}{rest}"
+
+
+def _is_parents(options: TransferOptions, weights: Path) -> bool:
+    return options.parent != "" and options.parent == weights.parent.name
 
 
 def _check_head(found: Match, path: Path, layers: int, dataset: str) -> None:

@@ -24,7 +24,7 @@ from latentkit.pipeline.transfers.building import (
     trained_classifier,
 )
 from latentkit.pipeline.transfers.fits import Fit, Series, featured
-from latentkit.pipeline.transfers.prepare import start_classifier
+from latentkit.pipeline.transfers.prepare import start_classifier, whole_encoder_text
 from latentkit.plugin.events import EpochFinished, Event, Listener, Notice, StageProgress
 from latentkit.training.checkpoint import CheckpointStore, save_tensors
 
@@ -41,7 +41,8 @@ def start(context: RunContext) -> None:
     """Keep the classifier that training starts from."""
     classifier = new_classifier(context, featured(context.config), len(class_names(context)))
     found = start_classifier(context, classifier) if context.config.init else None
-    commit_start(context, classifier, found)
+    said = whole_encoder_text(context.config, found) if found else ""
+    commit_start(context, classifier, found, said)
 
 
 def train_featured(context: RunContext) -> None:
