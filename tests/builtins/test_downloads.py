@@ -64,7 +64,7 @@ def test_what_does_not_come_whole_and_genuine_is_not_kept(server, tmp_path, harm
     harm(server.folder)
     with pytest.raises(NetworkError, match="could not be downloaded") as raised:
         load(tmp_path, server.address)
-    assert f"({server.address}: " in str(raised.value)
+    assert f"({server.address}/" in str(raised.value)
     assert reason in str(raised.value)
     assert not list(tmp_path.rglob("*.gz"))
 
@@ -95,7 +95,7 @@ def test_a_download_that_is_interrupted_leaves_no_file(server, tmp_path, monkeyp
     "mirror", ["http://a b/", "http://[bad", "http://127.0.0.1:port", "http://127.0.0.1:9/é"]
 )
 def test_a_mirror_that_is_no_address_is_named(tmp_path, mirror):
-    with pytest.raises(NetworkError, match=re.escape(f"({mirror}: ")):
+    with pytest.raises(NetworkError, match=re.escape(f"({mirror.rstrip('/')}/{IMAGES}: ")):
         load(tmp_path, mirror)
 
 
