@@ -1,5 +1,6 @@
 """What is asked of a map in vain leaves the run as it was."""
 
+import json
 import shutil
 
 import pytest
@@ -89,3 +90,29 @@ def test_a_new_run_is_refused_a_map_of_more_points_than_it_has(tmp_path):
     with pytest.raises(UserError, match="there are 1,797"):
         lk.run(config=config, epochs=1, options=SMALL, out=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_plugin_file_of_a_map_that_failed_is_not_asked_for_ever_after(run, monkeypatch):
+    monkeypatch.setattr(
+        "latentkit.pipeline.run.plugin_files", lambda registry: {"gone.py": "0" * 64}
+    )
+    with pytest.raises(LatentkitError, match="gone.py"):
+        lk.embed(run.path, ["pca"])
+    monkeypatch.undo()
+    assert lk.embed(run.path, ["pca"]).maps == ["pca"]
+
+
+def test_training_that_failed_on_the_way_to_a_map_is_not_called_finished(run, monkeypatch):
+    manifest = run.path / "run.json"
+    record = json.loads(manifest.read_text())
+    record["status"] = "interrupted"
+    record["stages"].pop("train")
+    manifest.write_text(json.dumps(record))
+
+    def faulty(*arguments, **options):
+        raise LatentkitError("no luck")
+
+    monkeypatch.setattr("latentkit.pipeline.work.train", faulty)
+    with pytest.raises(LatentkitError, match="no luck"):
+        lk.embed(run.path, ["pca"])
+    assert lk.open(run.path).status == "failed"

@@ -21,7 +21,7 @@ from latentkit.plugin.events import Listener, Notice, RunPreparing
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.commit import write_bytes
 from latentkit.runs.folder import CONFIG, RunFolder, new_folder
-from latentkit.runs.manifest import Status
+from latentkit.runs.manifest import Manifest
 from latentkit.training.device import resolve_device
 
 
@@ -148,7 +148,7 @@ def add_embeddings(
     chosen = chosen or {}
     folder = RunFolder.open(path)
     with folder.writing():
-        before, status = stored_config(folder, registry), folder.manifest.status
+        before, known = stored_config(folder, registry), folder.manifest.model_copy(deep=True)
         old = {part.label: part for part in before.embeddings}
         tables = []
         for name in dict.fromkeys(names):
@@ -172,14 +172,18 @@ def add_embeddings(
     try:
         return resume_run(path, registry, tell, data_dir)
     except Exception:
-        _without_failed_maps(folder, before, config, status)
+        _without_failed_maps(folder, before, config, known)
         raise
 
 
 def _without_failed_maps(
-    folder: RunFolder, before: RunConfig, config: RunConfig, status: Status
+    folder: RunFolder, before: RunConfig, config: RunConfig, known: Manifest
 ) -> None:
-    """Take out of a run's configuration what was added and could not be made."""
+    """Take out of a run's configuration what was added and could not be made.
+
+    Where nothing of it could, plugin files that only it needed are forgotten, and a run that was
+    finished is finished.
+    """
     old = {part.label: part for part in before.embeddings}
     with folder.writing():
         stages = folder.manifest.stages
@@ -196,7 +200,10 @@ def _without_failed_maps(
             folder.path / CONFIG, replace(config, embeddings=tuple(kept)).to_toml().encode()
         )
         if kept == list(before.embeddings):
-            folder.set_status(status)
+            folder.manifest.plugin_files = known.plugin_files
+            if known.status == "finished":
+                folder.manifest.status, folder.manifest.error = "finished", ""
+            folder.manifest.write(folder.path)
 
 
 def _tell_of_other_versions(folder: RunFolder, tell: Listener) -> None:
