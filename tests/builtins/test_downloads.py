@@ -64,7 +64,7 @@ def test_what_does_not_come_whole_and_genuine_is_not_kept(server, tmp_path, harm
     harm(server.folder)
     with pytest.raises(NetworkError, match="could not be downloaded") as raised:
         load(tmp_path, server.address)
-    assert f"({server.address}/" in str(raised.value)
+    assert f"({server.address}/{IMAGES}: " in str(raised.value)
     assert reason in str(raised.value)
     assert not list(tmp_path.rglob("*.gz"))
 

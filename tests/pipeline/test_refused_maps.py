@@ -96,7 +96,7 @@ def test_a_plugin_file_of_a_map_that_failed_is_not_asked_for_ever_after(run, mon
     monkeypatch.setattr(
         "latentkit.pipeline.run.plugin_files", lambda registry: {"gone.py": "0" * 64}
     )
-    with pytest.raises(LatentkitError, match="gone.py"):
+    with pytest.raises(LatentkitError, match=r"gone\.py"):
         lk.embed(run.path, ["pca"])
     monkeypatch.undo()
     assert lk.embed(run.path, ["pca"]).maps == ["pca"]
