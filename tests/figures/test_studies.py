@@ -112,6 +112,13 @@ def test_the_legend_of_curves_counts_them():
     assert caption.endswith("Of 6 trials, 5 reported a value.")
 
 
+def test_the_legend_shows_completed_curves_in_a_colour_that_one_of_them_has():
+    figure = intermediate_curves(TRIALS[:4], LOSS, "title")
+    shown = next(line for line in figure.legends[0].get_lines() if "completed" in line.get_label())
+    drawn = {to_hex(line.get_color()) for line in figure.axes[0].lines}
+    assert to_hex(shown.get_color()) in drawn - {BEST, FAINT}
+
+
 def test_curves_without_a_completed_trial_emphasise_none():
     (legend,) = intermediate_curves(TRIALS[2:3], ACCURACY, "title").legends
     assert [text.get_text() for text in legend.get_texts()] == ["pruned (1)"]

@@ -47,7 +47,7 @@ def confusion_change(
     names = [shown(class_names, label) for label in range(len(before))]
     side = float(np.clip(0.36 * len(before), 2.4, 7.0))
     with house_style():
-        figure = empty_figure(3 * side + 3.6, side + 2.0)
+        figure = empty_figure(3 * side + 3.6, side + 1.5)
         left, middle, right = figure.subplots(1, 3)
         for axes, matrix, share, when in (
             (left, before, shares[0], "before"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,6 +22,7 @@ _LEGEND = 2.0  # inches
 _LEGEND_LINE = 0.2
 _NUMBERED = 32  # bars that can have a number each
 _GREY = "#94a4a2"
+_PALE = "#dde1e5"  # of a grid behind points
 
 
 def latent_scatter(
@@ -63,7 +65,9 @@ def latent_scatter(
                     scatter_classes(axes, pair, few_groups, size, layers=4)
                 _dress_panel(axes, row, column, chosen)
         if beside:
-            _draw_in_space(figure.add_subplot(grid[:, n:], projection="3d"), few, few_groups, size)
+            with mpl.rc_context({"grid.color": _PALE}):
+                space = figure.add_subplot(grid[:, n:], projection="3d")
+            _draw_in_space(space, few, few_groups, size)
         if len(rows) < count and n > 1:
             said += f" Each panel of points shows {len(rows):,} of them."
         by_class = "" if labels is None else ", stacked by class"

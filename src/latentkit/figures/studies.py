@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,7 +19,6 @@ from latentkit.figures.trials import (
     counted,
     fit_scale,
     reports_of,
-    shade,
     shades,
 )
 from latentkit.plugin.studies import TrialRecord, TrialState
@@ -148,7 +148,7 @@ def intermediate_curves(trials: Sequence[TrialRecord], goal: Goal, title: str) -
         axes.set(xlabel="epoch", ylabel=goal.name)
         axes.xaxis.set_major_locator(EpochLocator())
         axes.grid(alpha=0.25)
-        figure.legend(handles=_curve_legend(told, best), loc="outside right upper")
+        figure.legend(handles=_curve_legend(told, best, colours), loc="outside right upper")
         said = f"{goal.better.capitalize()}; completed trials are the darker the better they ended."
         if len(told) < len(trials):
             said += f" Of {len(trials)} trials, {len(told)} reported a value."
@@ -171,16 +171,22 @@ def _draw_curve(axes: Axes, trial: TrialRecord, colour: object) -> None:
     axes.plot(epochs[-1:], values[-1:], marker=marker, ms=5, color=own, mec="white", mew=0.4)
 
 
-def _curve_legend(told: Sequence[TrialRecord], best: TrialRecord | None) -> list[Line2D]:
+def _curve_legend(
+    told: Sequence[TrialRecord], best: TrialRecord | None, colours: Mapping[int, Any]
+) -> list[Line2D]:
+    """Return a line for each kind of trial; completed ones have the colour of one of them."""
     handles = []
     if best is not None:
         handles = [Line2D([], [], color=BEST, lw=2.4, marker="o", ms=4)]
         handles[0].set_label(f"best: trial {best.number}")
     for name, (states, marker, colour) in _KINDS.items():
-        count = sum(trial.state in states and trial is not best for trial in told)
+        shown = [trial for trial in told if trial.state in states and trial is not best]
+        count = len(shown)
         label = counted("other completed" if name == "completed" and best else name, count)
         if count and name == "completed":
-            handles.append(Line2D([], [], color=shade(np.array(0.3)), lw=1.3, label=label))
+            known = [colours[trial.number] for trial in shown if trial.number in colours]
+            colour = known[len(known) // 2] if known else FAINT
+            handles.append(Line2D([], [], color=colour, lw=1.3, label=label))
         elif count:
             mark = {"marker": marker, "mfc": colour, "mec": "white", "mew": 0.4, "ms": 6}
             handles.append(Line2D([], [], color=FAINT, lw=0.8, label=label, **mark))  # type: ignore[arg-type]
