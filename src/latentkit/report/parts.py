@@ -13,6 +13,7 @@ from PIL import Image, ImageChops, ImageStat
 _CSS_DPI = 96  # pixels of CSS an inch
 _COLOURS = 256
 _UNSEEN = 0.5  # mean difference of a channel, of 255
+_EFFORT = 7  # of zlib; 9 takes four times as long for a thirtieth of the bytes
 _NUMBER = re.compile(r"[-+−]?[\d.,]+(e[-+]?\d+)?( ?[%a-zA-Zµ]{1,4})?( ?(±|\[|\(|to |[–…]).*)?")
 _NOTHING = ("", "-", "–", "—")
 
@@ -55,7 +56,7 @@ class Picture:
             few = colours.quantize(_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
             difference = ImageChops.difference(colours, few.convert("RGB"))
             buffer = io.BytesIO()
-            few.save(buffer, "PNG", optimize=True, dpi=image.info.get("dpi"))
+            few.save(buffer, "PNG", compress_level=_EFFORT, dpi=image.info.get("dpi"))
         seen = max(ImageStat.Stat(difference).mean) > _UNSEEN
         return (
             self if seen or buffer.tell() >= len(self.png) else replace(self, png=buffer.getvalue())
