@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from latentkit.cli.common import print_facts
+
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
 
@@ -169,3 +171,8 @@ def test_lines_in_a_pipe_end_with_their_text(latentkit, finished):
     for arguments in (("runs",), ("runs", "last"), ("plugins", "list"), ("evaluate", "last")):
         shown = latentkit(*arguments).out
         assert not [line for line in shown.splitlines() if line != line.rstrip()]
+
+
+def test_a_row_is_one_line_in_a_pipe_however_long(capsys):
+    print_facts([("Map", "word " * 100), ("Time", "1 s")])
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["Map", "Time"]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 KINDS = ("model", "dataset", "corruption", "embedding", "tuner")
 _ISSUES_HINT = "this is a bug of latentkit: please report it with what --debug prints"
-_WIDE = 160
+_WIDE = 10_000  # columns; no row of a table is as long
 _debug = False
 
 
@@ -159,7 +159,7 @@ def print_facts(rows: Iterable[tuple[str, str]]) -> None:
 
 
 def stdout_console() -> Console:
-    """Return what prints tables to stdout: as wide as the terminal, or 160 columns where none is.
+    """Return what prints tables to stdout: as wide as the terminal, or a line a row where none is.
 
     What is between square brackets is text. Where there is no terminal, lines end with their text.
     """
