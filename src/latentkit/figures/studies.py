@@ -180,13 +180,13 @@ def _curve_legend(
         handles = [Line2D([], [], color=BEST, lw=2.4, marker="o", ms=4)]
         handles[0].set_label(f"best: trial {best.number}")
     for name, (states, marker, colour) in _KINDS.items():
-        shown = [trial for trial in told if trial.state in states and trial is not best]
-        count = len(shown)
+        own = [trial for trial in told if trial.state in states and trial is not best]
+        count = len(own)
         label = counted("other completed" if name == "completed" and best else name, count)
         if count and name == "completed":
-            known = [colours[trial.number] for trial in shown if trial.number in colours]
-            colour = known[len(known) // 2] if known else FAINT
-            handles.append(Line2D([], [], color=colour, lw=1.3, label=label))
+            drawn = [colours[trial.number] for trial in own if trial.number in colours]
+            one = drawn[len(drawn) // 2] if drawn else FAINT
+            handles.append(Line2D([], [], color=one, lw=1.3, label=label))
         elif count:
             mark = {"marker": marker, "mfc": colour, "mec": "white", "mew": 0.4, "ms": 6}
             handles.append(Line2D([], [], color=FAINT, lw=0.8, label=label, **mark))  # type: ignore[arg-type]

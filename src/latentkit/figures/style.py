@@ -110,9 +110,8 @@ def edge_colour(colour: str) -> str:
 def save_png(figure: Figure, path: Path) -> None:
     """Write a figure at `DPI`, with nothing in it that depends on the day."""
     figure.set_dpi(DPI)
-    with _laid_out(figure):
-        # ``savefig`` would draw it once without ink, for the layout that it has already.
-        FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    # Drawing lays it out; ``savefig`` would draw it once more, without ink, for that.
+    FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})  # type: ignore[no-untyped-call]
 
 
 def save_svg(figure: Figure, path: Path) -> None:
@@ -121,21 +120,6 @@ def save_svg(figure: Figure, path: Path) -> None:
     with house_style():
         figure.savefig(buffer, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
     path.write_text(_renumbered(buffer.getvalue()), encoding="utf-8")
-
-
-@contextmanager
-def _laid_out(figure: Figure) -> Iterator[None]:
-    """Lay a figure out now, not while it is drawn."""
-    engine = figure.get_layout_engine()
-    if engine is None:
-        yield
-        return
-    engine.execute(figure)
-    figure.set_layout_engine("none")
-    try:
-        yield
-    finally:
-        figure.set_layout_engine(engine)
 
 
 def _renumbered(svg: str) -> str:
