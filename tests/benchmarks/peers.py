@@ -40,7 +40,6 @@ REFERENCE = {
     "odd_sizes": "down",
 }
 BATCH, RATE = 256, 5e-4
-CPU = torch.device("cpu")
 
 
 class Peer(Protocol):
@@ -59,10 +58,12 @@ class Images:
 
     Args:
         folder: the folder of data sets.
+        device: where the peers train.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, device: str = "cpu") -> None:
         self.folder = folder
+        self.device = torch.device(device)
         everything = lk.dataset("fashion-mnist", "train", data=folder)
         from latentkit.data.split import split_train_validation
         from latentkit.plugin.seeds import stream_seed
@@ -75,10 +76,11 @@ class Images:
 
     def test_mse(self, model: nn.Module) -> float:
         """Return the mean squared error a pixel of a model's reconstruction of the test set."""
-        model.eval()
+        model.to(self.device).eval()  # Lightning takes it off the GPU
         batches = torch.from_numpy(self.test).float().div(255).split(1000)
         with torch.no_grad():
-            return float(np.mean([functional.mse_loss(model(x), x).item() for x in batches]))
+            on_device = (x.to(self.device) for x in batches)
+            return float(np.mean([functional.mse_loss(model(x), x).item() for x in on_device]))
 
 
 def reference_network() -> Any:
@@ -127,7 +129,7 @@ class Latentkit:
     name = "latentkit"
 
     def __init__(self, images: Images) -> None:
-        self.model = reference_network().to(memory_format=torch.channels_last)
+        self.model = reference_network().to(images.device, memory_format=torch.channels_last)
         self._images = images
         self._store = CheckpointStore(Path(tempfile.mkdtemp()))
         self._done = 0
@@ -135,10 +137,11 @@ class Latentkit:
     def epoch(self) -> float:
         """Go on from the last checkpoint for one epoch."""
         self._done += 1
+        device = self._images.device
         job = TrainingJob(
             model=self.model,
-            train=DeviceImages(self._images.train, CPU),
-            validation=DeviceImages(self._images.validation[:100], CPU),
+            train=DeviceImages(self._images.train, device),
+            validation=DeviceImages(self._images.validation[:100], device),
             corruption=CorruptionChain(),
             options=TrainingOptions(
                 epochs=self._done,
@@ -159,7 +162,7 @@ class Latentkit:
             if isinstance(event, EpochFinished):
                 seconds.append(event.seconds)
 
-        with repeatable(CPU, torch.get_num_threads()):  # as every run does
+        with repeatable(device, torch.get_num_threads()):  # as every run does
             train(job, self._store, watch)
         return seconds[-1]
 
@@ -170,7 +173,8 @@ class Notebook:
     name = "notebook loop"
 
     def __init__(self, images: Images) -> None:
-        self.model = PlainNetwork()
+        self.model = PlainNetwork().to(images.device)
+        self._device = images.device
         self._optimizer = torch.optim.Adam(self.model.parameters(), RATE)
         self._loader = notebook_loader(images)
 
@@ -178,11 +182,13 @@ class Notebook:
         """Train for one epoch."""
         started = time.perf_counter()
         self.model.train()
-        for images, _ in self._loader:
+        for batch, _ in self._loader:
+            images = batch.to(self._device)
             self._optimizer.zero_grad()
             loss = functional.mse_loss(self.model(images), images)
             loss.backward()
             self._optimizer.step()
+        loss.item()  # a GPU may still be at work
         return time.perf_counter() - started
 
 
@@ -213,13 +219,15 @@ class Lightning:
                 self.started = time.perf_counter()
 
             def on_train_epoch_end(self) -> None:
+                next(network.parameters()).sum().item()  # a GPU may still be at work
                 self.seconds = time.perf_counter() - self.started
 
         self._module = Module()
         optimizer = torch.optim.Adam(network.parameters(), RATE)
         self._new_trainer = lambda: lightning.Trainer(
             max_epochs=1,
-            accelerator="cpu",
+            accelerator="cpu" if images.device.type == "cpu" else "gpu",
+            devices=1,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -276,7 +284,7 @@ class Pythae:
                 learning_rate=RATE,
                 per_device_train_batch_size=BATCH,
                 optimizer_cls="Adam",
-                no_cuda=True,
+                no_cuda=images.device.type == "cpu",
             ),
             callbacks=[],
         )
@@ -288,6 +296,7 @@ class Pythae:
         self._done += 1
         started = time.perf_counter()
         self._trainer.train_step(self._done)
+        next(self.model.parameters()).sum().item()  # a GPU may still be at work
         return time.perf_counter() - started
 
 

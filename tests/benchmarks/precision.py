@@ -1,6 +1,6 @@
 """Milliseconds of a training step in float32 and in bfloat16, for networks of several widths.
 
-python tests/benchmarks/precision.py [--threads 1] [--repeats 4]
+python tests/benchmarks/precision.py [--threads 1] [--repeats 4] [--device cuda]
 
 The images are random: what a step costs does not depend on them. Turn by turn; medians without
 the first turn.
@@ -24,7 +24,7 @@ from latentkit.registry.catalogue import default_registry
 from latentkit.training.device import Precision, repeatable, resolve_precision
 from latentkit.training.loop import TrainingJob, train
 
-CPU, BATCH, STEPS = torch.device("cpu"), 256, 20
+BATCH, STEPS, STEPS_ON_A_GPU = 256, 20, 200
 PRECISIONS: tuple[Precision, Precision] = ("float32", "bfloat16")
 REFERENCE = {
     "patch": 1,
@@ -65,27 +65,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=4)
+    parser.add_argument("--device", type=torch.device, default="cpu")
     chosen = parser.parse_args()
     print("| network | parameters | float32, ms | bfloat16, ms | ratio | `auto` |")
     print("| --- | ---: | ---: | ---: | ---: | --- |")
     for title, case in CASES.items():
         taken: dict[Precision, list[float]] = {precision: [] for precision in PRECISIONS}
-        with repeatable(CPU, chosen.threads):
+        with repeatable(chosen.device, chosen.threads):
             for _ in range(chosen.repeats):
                 for precision in PRECISIONS:
-                    network, seconds = step(case, precision)
+                    network, seconds = step(case, precision, chosen.device)
                     taken[precision].append(1e3 * seconds)
         single, half = (statistics.median(taken[precision][1:]) for precision in PRECISIONS)
         count = sum(p.numel() for p in network.parameters())
-        auto = resolve_precision("auto", CPU, network)
+        auto = resolve_precision("auto", chosen.device, network)
         print(
-            f"| {title} | {count:,} | {single:.1f} | {half:.1f} | {half / single:.2f} | {auto} |",
+            f"| {title} | {count:,} | {single:.2f} | {half:.2f} | {half / single:.2f} | {auto} |",
             flush=True,
         )
 
 
-def step(case: Case, precision: Precision) -> tuple[Any, float]:
-    """Train a new network for an epoch of `STEPS`; returns it, and the seconds of a step."""
+def step(case: Case, precision: Precision, device: torch.device) -> tuple[Any, float]:
+    """Train a new network for an epoch of so many steps; returns it, and the seconds of a step."""
+    steps = STEPS if device.type == "cpu" else STEPS_ON_A_GPU
     name, shape, options = case
     registry = default_registry()
     training = build_config(
@@ -99,20 +101,20 @@ def step(case: Case, precision: Precision) -> tuple[Any, float]:
         },
     ).training
     part = choose_part(registry, "model", {"name": name, **options})
-    images = np.random.default_rng(0).integers(0, 256, (STEPS * BATCH, *shape), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (steps * BATCH, *shape), dtype=np.uint8)
     torch.manual_seed(0)
     network = build_model(find_part(registry, "model", part).target(), part, shape)
     job = TrainingJob(
-        model=network.to(memory_format=torch.channels_last),
-        train=DeviceImages(images, CPU),
-        validation=DeviceImages(images[:BATCH], CPU),
+        model=network.to(device, memory_format=torch.channels_last),
+        train=DeviceImages(images, device),
+        validation=DeviceImages(images[:BATCH], device),
         corruption=CorruptionChain(),
         options=training,
         precision=precision,
         seed=0,
         config_sha256="",
     )
-    return network, train(job, None, ignore).history[0]["seconds"] / STEPS
+    return network, train(job, None, ignore).history[0]["seconds"] / steps
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Seconds an epoch of the reference network, beside other libraries, in alternation.
 
 pip install 'pythae==0.1.2' lightning        # what is missing is left out
-python tests/benchmarks/training_speed.py --data DIR [--epochs 10] [--threads 2]
+python tests/benchmarks/training_speed.py --data DIR [--epochs 10] [--threads 2] [--device cuda]
 
 Each trains in a process of its own, for what one sets (allocator, threads) would serve the others
 too; only one works at a time.
@@ -28,31 +28,33 @@ def main() -> None:
     parser.add_argument("--data", default=os.environ.get("LATENTKIT_DATA"), required=False)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--device", default="cpu")
     chosen = parser.parse_args()
     os.environ["TQDM_DISABLE"] = "1"
-    with peers(chosen.data, chosen.threads) as there:
+    with peers(chosen.data, chosen.threads, chosen.device) as there:
         seconds: dict[str, list[float]] = {name: [] for name in there}
         for _ in range(chosen.epochs):
             for name, peer in there.items():
                 seconds[name].append(asked(peer, "epoch"))
         ours = statistics.median(seconds["latentkit"])
-        print(f"Median of {chosen.epochs} epochs of 48,000 images, {chosen.threads} threads\n")
+        where = f"{chosen.threads} threads, {chosen.device}"
+        print(f"Median of {chosen.epochs} epochs of 48,000 images, {where}\n")
         print("| who | seconds an epoch | times latentkit's | test MSE at the end |")
         print("| --- | --- | --- | --- |")
         for name, peer in there.items():
             median, error = statistics.median(seconds[name]), asked(peer, "error")
-            print(f"| {name} | {median:.2f} | {median / ours:.2f} | {error:.4f} |")
+            print(f"| {name} | {median:.3g} | {median / ours:.2f} | {error:.4f} |")
 
 
 @contextmanager
-def peers(data: str, threads: int) -> Iterator[dict[str, Connection]]:
+def peers(data: str, threads: int, device: str) -> Iterator[dict[str, Connection]]:
     """Start a process for each peer whose package is installed; give what it is asked through."""
     context = get_context("spawn")
     there: dict[str, Connection] = {}
     processes = []
     for name in PEERS:
         ours, theirs = context.Pipe()
-        process = context.Process(target=answer, args=(name, data, threads, theirs))
+        process = context.Process(target=answer, args=(name, data, threads, device, theirs))
         process.start()
         processes.append(process)
         reply = ours.recv()
@@ -74,12 +76,12 @@ def asked(peer: Connection, question: str) -> float:
     return answer
 
 
-def answer(name: str, data: str, threads: int, asker: Connection) -> None:
+def answer(name: str, data: str, threads: int, device: str, asker: Connection) -> None:
     """Be a peer: say its name, then train an epoch or tell the error, as often as is asked."""
     for logger in ("lightning", "lightning.pytorch", "pythae"):
         logging.getLogger(logger).setLevel(logging.ERROR)
     torch.set_num_threads(threads)
-    images = Images(data)
+    images = Images(data, device)
     try:
         peer = PEERS[name](images)
     except ImportError as error:

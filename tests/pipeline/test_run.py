@@ -1,12 +1,14 @@
 import json
 import shutil
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import latentkit as lk
 from latentkit.errors import DataError, IntegrityError, PluginError, ResourceError, UserError
+from latentkit.pipeline.stored import extended_config
 from latentkit.plugin.events import EpochFinished, Notice, RunFinished, StageSkipped, StageStarted
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
@@ -143,6 +145,21 @@ def test_maps_can_be_added_and_made_anew(run):
     lk.embed(run.path, ["pca"], options={"pca.n_components": 3}, listener=events.append)
     assert stages(events)[0] == ["embed:pca", "report"]
     assert lk.open(run.path).coordinates("pca").shape == (360, 3)
+
+
+def test_a_run_that_was_begun_on_another_device_goes_on_on_what_is_here(run, monkeypatch):
+    def elsewhere(*arguments):
+        config = extended_config(*arguments)
+        return replace(config, run=config.run.model_copy(update={"device": "mps"}))
+
+    monkeypatch.setattr("latentkit.pipeline.run.extended_config", elsewhere)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    before, told = contents(run), []
+    lk.embed(run.path, ["pca"], listener=told.append)
+    (notice,) = (e for e in told if isinstance(e, Notice) and e.code == "other-device")
+    assert "begun on mps, which is not here: going on on " in notice.message
+    assert (run.path / "embeddings/pca.npz").is_file()
+    assert contents(run) == before
 
 
 def test_only_embeddings_can_be_changed_on_a_run(run):

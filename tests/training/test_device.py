@@ -7,6 +7,7 @@ import torch
 
 from latentkit.errors import BrokenEnvironmentError
 from latentkit.training.device import (
+    device_at_hand,
     repeatable,
     resolve_device,
     resolve_precision,
@@ -29,6 +30,12 @@ def test_a_device_that_is_not_there_is_refused_with_what_is_there():
         BrokenEnvironmentError, match=r"there is no cuda device.*cpu.*--device auto"
     ):
         resolve_device("cuda")
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is an MPS device here")
+def test_what_was_begun_on_a_device_that_is_not_there_goes_on_on_one_that_is():
+    assert device_at_hand("mps") == resolve_device("auto")
+    assert device_at_hand("cpu") == CPU
 
 
 CPU = torch.device("cpu")

@@ -13,6 +13,7 @@ from torch.nn import functional
 from latentkit.classifiers.features import features_of, reduce_to_encoder
 from latentkit.classifiers.layers import Layer, encoder_layers
 from latentkit.errors import UserError
+from latentkit.training.graphs import is_capturable
 from latentkit.training.optimisation import ParameterGroup
 
 
@@ -57,6 +58,7 @@ class Classifier(nn.Module):
         with torch.no_grad():
             self.n_features = features_of(network, images).shape[1]
         self.network = network
+        self.capturable = is_capturable(network)
         self.head = make_head(self.n_features, hidden, classes, dropout)
         self.encoder_rate = encoder_rate
         self.unfreeze_every = unfreeze_every

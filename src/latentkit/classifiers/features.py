@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from latentkit.plugin.protocols import HasFeatures
+from latentkit.plugin.protocols import HasFeatures, provides
 from latentkit.registry.targets import fault_of
 
 
 def feature_source(network: object) -> str:
     """Return the method that gives a model's features: ``features``, or else ``encode``."""
-    return "features" if isinstance(network, HasFeatures) else "encode"
+    return "features" if provides(network, HasFeatures) else "encode"
 
 
 def features_of(network: Any, images: Tensor) -> Tensor:

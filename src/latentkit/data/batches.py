@@ -35,6 +35,8 @@ class DeviceImages:
         rows: NDArray[np.int64] | None = None,
     ) -> None:
         self.device = device
+        # By a number GPUs do not divide: they multiply by its inverse, and a last digit is another.
+        self._white = 255.0 if device.type == "cpu" else torch.tensor(255.0, device=device)
         self._rows: Tensor | None = None
         if isinstance(images, np.memmap):
             self.placement = "streamed from disk"
@@ -75,7 +77,7 @@ class DeviceImages:
         chosen = self._stored[index if self._rows is None else self._rows[index]]
         chosen = chosen.to(self.device)
         batch = chosen.to(torch.float32, memory_format=torch.channels_last)
-        return batch.div_(255) if self._stored.dtype == torch.uint8 else batch
+        return batch.div_(self._white) if self._stored.dtype == torch.uint8 else batch
 
     def targets(self, index: Tensor, images: Tensor) -> Tensor:
         """Return what a model shall give for the ``images`` at ``index``: the images themselves."""

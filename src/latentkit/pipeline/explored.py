@@ -19,7 +19,7 @@ from latentkit.exploration.samples import Samples
 from latentkit.nn.gaussian import kl_to_standard_normal
 from latentkit.pipeline.context import DATA, RunContext, latents_path
 from latentkit.pipeline.items import item_row
-from latentkit.plugin.protocols import Generative
+from latentkit.plugin.protocols import Generative, provides
 from latentkit.plugin.seeds import short_stream_seed
 from latentkit.registry.targets import fault_of
 
@@ -48,7 +48,7 @@ class ExploredRun:
     @property
     def has_prior(self) -> bool:
         """Whether new images can be drawn from the model itself."""
-        return isinstance(self.model, Generative)
+        return provides(self.model, Generative)
 
     @property
     def seed(self) -> int:

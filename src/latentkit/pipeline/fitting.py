@@ -19,6 +19,7 @@ from latentkit.plugin.protocols import (
     ReportsProgress,
     ResourceEstimate,
     SupportsEstimate,
+    provides,
 )
 from latentkit.registry.targets import fault_of
 
@@ -50,12 +51,12 @@ def fit_embedding(
         PluginError: it fails, or gives something other than finite coordinates.
     """
     n, d = vectors.shape
-    if isinstance(estimator, SupportsEstimate):
+    if provides(estimator, SupportsEstimate):
         with fault_of(f"embedding {name!r} cannot estimate what {n:,} points need"):
             estimate = estimator.estimate(n, d)
         _check_memory(name, n, estimate.bytes)
         tell(Notice("embedding-estimate", _estimate_line(name, n, estimate), level="info"))
-    if isinstance(estimator, ReportsProgress):
+    if provides(estimator, ReportsProgress):
         estimator.on_progress = ProgressTeller(stage, tell)
     with fault_of(f"embedding {name!r} failed on {n:,} points of {d} dimensions"), _memory(name, n):
         coordinates = np.asarray(estimator.fit_transform(vectors), dtype=np.float64)
@@ -132,7 +133,7 @@ def _estimate_line(name: str, n: int, estimate: ResourceEstimate) -> str:
 
 def _facts(estimator: Any, name: str) -> Mapping[str, Any]:
     """Return a fitted embedding's facts as JSON values."""
-    if not isinstance(estimator, HasFacts):
+    if not provides(estimator, HasFacts):
         return {}
     with fault_of(f"embedding {name!r} gave facts that are no JSON object"):
         facts = json.loads(json.dumps(dict(estimator.facts_), allow_nan=False))

@@ -22,7 +22,7 @@ from latentkit.registry.catalogue import Registry
 from latentkit.runs.commit import write_bytes
 from latentkit.runs.folder import CONFIG, RunFolder, new_folder
 from latentkit.runs.manifest import Manifest
-from latentkit.training.device import resolve_device
+from latentkit.training.device import device_at_hand
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,9 @@ def resume_run(
         _tell_of_other_versions(folder, tell)
         check_parts(config, registry)
         data = data_dir or Path(folder.manifest.data_dir)
-        workshop = Workshop(config, registry, data, resolve_device(config.run.device), shelf)
+        device = device_at_hand(config.run.device)
+        _tell_of_another_device(config.run.device, device.type, tell)
+        workshop = Workshop(config, registry, data, device, shelf)
         folder.set_status("running")
         execute(folder, workshop, tell, stages, resumed=True, afresh=afresh)
     return folder
@@ -204,6 +206,18 @@ def _without_failed_maps(
             if known.status == "finished":
                 folder.manifest.status, folder.manifest.error = "finished", ""
             folder.manifest.write(folder.path)
+
+
+def _tell_of_another_device(then: str, now: str, tell: Listener) -> None:
+    """A run of a server may be gone on with on a laptop: say that it is."""
+    if then != now:
+        tell(
+            Notice(
+                "other-device",
+                f"the run was begun on {then}, which is not here: going on on {now}, and what is "
+                f"done now may differ in the last digits",
+            )
+        )
 
 
 def _tell_of_other_versions(folder: RunFolder, tell: Listener) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 from latentkit.plugin.images import ImageData
 
@@ -18,9 +18,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Generator, Tensor
 
+P = TypeVar("P")
 Split = Literal["train", "test"]
 ImageShape = tuple[int, int, int]
 """Channels, height, width."""
+
+
+def provides(thing: object, protocol: type[P]) -> TypeGuard[P]:
+    """Return whether an object has all that a protocol names, wherever it has it from.
+
+    ``isinstance`` does not see since Python 3.12 what comes by ``__getattr__``, and the layers of a
+    ``torch.nn.Module`` come by it: a model may have an ``nn.Sequential`` as its ``encode``.
+    """
+    names = {*vars(protocol), *protocol.__annotations__}
+    return all(hasattr(thing, name) for name in names if not name.startswith("_"))
 
 
 @runtime_checkable

@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentkit.plugin.protocols import HasFacts, ReportsProgress, ResourceEstimate, SupportsEstimate
+from latentkit.plugin.protocols import (
+    HasFacts,
+    ReportsProgress,
+    ResourceEstimate,
+    SupportsEstimate,
+    provides,
+)
 from latentkit.testing.claims import claim, claim_refused, global_seed
 from latentkit.testing.subject import Check, Subject
 
@@ -82,7 +88,7 @@ def check_what_cannot_be_mapped_is_refused(subject: Subject) -> None:
 def check_estimate_grows(subject: Subject) -> None:
     """Where there is an ``estimate``, it is positive, and more vectors never need less."""
     estimator = subject.build(0)
-    if not isinstance(estimator, SupportsEstimate):
+    if not provides(estimator, SupportsEstimate):
         return
     few, many = (estimator.estimate(n, 16) for n in (1_000, 100_000))
     claim(isinstance(few, ResourceEstimate), f"estimate gives a {type(few).__name__}")
@@ -95,13 +101,13 @@ def check_progress_and_facts(subject: Subject) -> None:
     """``on_progress``, where there is one, is None and is then called; facts are JSON."""
     estimator = subject.build(0)
     told: list[tuple[int, int, str]] = []
-    if isinstance(estimator, ReportsProgress):
+    if provides(estimator, ReportsProgress):
         claim(estimator.on_progress is None, "on_progress is not None at the beginning")
         estimator.on_progress = lambda *call: told.append(call)
     estimator.fit_transform(clusters())
     for done, total, doing in told:
         claim(total == 0 or 0 <= done <= total, f"progress is {done} of {total} ({doing})")
-    if isinstance(estimator, HasFacts):
+    if provides(estimator, HasFacts):
         json.dumps(dict(estimator.facts_), allow_nan=False)
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from latentkit.plugin.protocols import Autoencoder, Generative, HasFeatures
+from latentkit.plugin.protocols import Autoencoder, Generative, HasFeatures, provides
 from latentkit.testing.claims import claim, global_seed
 from latentkit.testing.subject import Check, Subject
 
@@ -33,10 +33,10 @@ def check_model_has_its_methods(subject: Subject) -> None:
     """It is a ``torch.nn.Module`` with ``latent_dim``, ``encode``, ``decode`` and ``loss``."""
     model = _built(subject)
     claim(isinstance(model, nn.Module), f"the target builds a {type(model).__name__}, no Module")
-    claim(isinstance(model, Autoencoder), "the model lacks latent_dim, encode, decode or loss")
+    claim(provides(model, Autoencoder), "the model lacks latent_dim, encode, decode or loss")
     generative = "generative" in subject.spec.tags
     lacks = "the model is tagged generative and lacks posterior, sample or log_likelihood"
-    claim(not generative or isinstance(model, Generative), lacks)
+    claim(not generative or provides(model, Generative), lacks)
 
 
 def check_images_of_any_shape(subject: Subject) -> None:
@@ -145,7 +145,7 @@ def check_weights_survive_a_file(subject: Subject) -> None:
 def check_features_have_rows(subject: Subject) -> None:
     """Where there are ``features``, they are finite (B, F)."""
     model = _built(subject).eval()
-    if not isinstance(model, HasFeatures):
+    if not provides(model, HasFeatures):
         return
     with torch.no_grad():
         features = model.features(pictures(_FEW, _SHAPE))

@@ -45,6 +45,14 @@ def resolve_device(wanted: Device) -> torch.device:
     return torch.device(wanted)
 
 
+def device_at_hand(recorded: Device) -> torch.device:
+    """Return the device to go on with what was begun on another: that one, or what is there."""
+    try:
+        return resolve_device(recorded)
+    except BrokenEnvironmentError:
+        return resolve_device("auto")
+
+
 def resolve_precision(wanted: str, device: torch.device, network: nn.Module) -> Precision:
     """Return the precision of training; ``auto`` takes bfloat16 where hardware multiplies it.
 

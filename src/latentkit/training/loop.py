@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from latentkit.config import TrainingOptions
 from latentkit.data.batches import DeviceImages, epoch_order, full_batches
@@ -27,15 +27,14 @@ from latentkit.plugin.events import (
     Notice,
     TrainingStarted,
 )
-from latentkit.plugin.protocols import Autoencoder, Corruption
+from latentkit.plugin.protocols import Autoencoder, Corruption, provides
 from latentkit.plugin.seeds import stream_seed
-from latentkit.registry.targets import fault_of
 from latentkit.training.checkpoint import CheckpointStore, Progress
 from latentkit.training.device import Precision
 from latentkit.training.meter import LossMeter
 from latentkit.training.optimisation import Staged, learning_rate
 from latentkit.training.state import TrainingState, Weights
-from latentkit.training.uncompiled import take_step
+from latentkit.training.steps import Steps, loss_terms
 
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
 _PAUSE_OVER_SAVING = 10  # large models may take a tenth of the time to save
@@ -125,6 +124,7 @@ def train(
     """
     state = TrainingState(job.model, job.options, job.train.device)
     progress = _restore(job, state, checkpoints, tell)
+    steps = Steps(state, job.options, job.precision, job.train.device, tell)
     tell(
         TrainingStarted(
             epochs=job.epochs,
@@ -141,7 +141,7 @@ def train(
         keep(0, state.weights())
     due_at = -math.inf
     while progress.epoch < job.epochs and not _is_enough(job, progress.history, tell):
-        record = _run_epoch(job, state, progress.epoch + 1, tell)
+        record = _run_epoch(job, state, steps, progress.epoch + 1, tell)
         history = (*progress.history, asdict(record))
         epoch = record.epoch
         progress = Progress(epoch, epoch * job.steps_per_epoch, history, job.config_sha256)
@@ -213,9 +213,11 @@ def _restore(
     return progress
 
 
-def _run_epoch(job: TrainingJob, state: TrainingState, epoch: int, tell: Listener) -> EpochFinished:
+def _run_epoch(
+    job: TrainingJob, state: TrainingState, steps: Steps, epoch: int, tell: Listener
+) -> EpochFinished:
     started = time.perf_counter()
-    terms = _train_epoch(job, state, epoch, tell)
+    terms = _train_epoch(job, state, steps, epoch, tell)
     seconds = time.perf_counter() - started
     with state.for_evaluation():
         validation = validate(job, epoch)
@@ -224,13 +226,13 @@ def _run_epoch(job: TrainingJob, state: TrainingState, epoch: int, tell: Listene
         epochs=job.epochs,
         train=terms,
         validation=validation,
-        learning_rate=state.optimizer.param_groups[0]["lr"],
+        learning_rate=state.learning_rate,
         seconds=seconds,
     )
 
 
 def _train_epoch(
-    job: TrainingJob, state: TrainingState, epoch: int, tell: Listener
+    job: TrainingJob, state: TrainingState, steps: Steps, epoch: int, tell: Listener
 ) -> dict[str, float]:
     device = job.train.device
     torch.manual_seed(stream_seed(job.seed, "train", epoch))  # for what the model itself draws
@@ -241,9 +243,10 @@ def _train_epoch(
     total = job.epochs * len(batches)
     meter = LossMeter((epoch - 1) * len(batches))
     reported = time.monotonic()
-    if isinstance(job.model, Staged):
+    if provides(job.model, Staged):
         job.model.begin_epoch(epoch)
     job.model.train()
+    steps.begin_epoch()
     for number, index in enumerate(batches):
         step = (epoch - 1) * len(batches) + number
         state.set_learning_rate(learning_rate(job.options, step, total))
@@ -251,28 +254,12 @@ def _train_epoch(
         if job.augmentation is not None:
             images = job.augmentation(images, moves)
         targets = job.train.targets(index, images)
-        terms = _step(job, state, job.corruption(images, noise), targets, step)
+        terms = steps.take(job.corruption(images, noise), targets, step)
         meter.add(terms, len(index))
         if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
             reported = time.monotonic()
             tell(BatchFinished(epoch, number + 1, len(batches), meter.means()["loss"]))
     return meter.means()
-
-
-def _step(
-    job: TrainingJob, state: TrainingState, inputs: Tensor, targets: Tensor, step: int
-) -> Mapping[str, Tensor]:
-    """Take one optimiser step; returns the loss terms before it."""
-    state.optimizer.zero_grad(set_to_none=True)
-    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=job.precision == "bfloat16"):
-        terms = _loss(job.model, inputs, targets, step)
-    torch.autograd.backward(terms["loss"])
-    if job.options.clip_norm:
-        nn.utils.clip_grad_norm_(job.model.parameters(), job.options.clip_norm)
-    take_step(state.optimizer)
-    if state.average is not None:
-        state.average.update(step)
-    return terms
 
 
 @torch.no_grad()
@@ -286,21 +273,10 @@ def validate(job: TrainingJob, epoch: int) -> dict[str, float]:
     for index in job.validation.indices():
         images = job.validation.batch(index)
         targets = job.validation.targets(index, images)
-        meter.add(_loss(job.model, job.corruption(images, noise), targets, step), len(index))
+        meter.add(loss_terms(job.model, job.corruption(images, noise), targets, step), len(index))
     return meter.means()
-
-
-def _loss(model: Any, inputs: Tensor, targets: Tensor, step: int) -> dict[str, Any]:
-    with fault_of("the model's loss failed"):
-        given = model.loss(inputs, targets, step=step)
-        if not isinstance(given, Mapping):
-            raise TypeError(f"it gives a {type(given).__name__}, expected a mapping with 'loss'")
-        terms = dict(given)
-        if terms["loss"].ndim:
-            raise ValueError(f"'loss' has shape {tuple(terms['loss'].shape)}, expected a scalar")
-    return terms
 
 
 def is_trainable(model: object) -> bool:
     """Return whether ``model`` keeps the contract of a model."""
-    return isinstance(model, nn.Module) and isinstance(model, Autoencoder)
+    return isinstance(model, nn.Module) and provides(model, Autoencoder)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from latentkit.config import TrainingOptions
+from latentkit.plugin.protocols import provides
 
 _WARM_UP = 0.3  # share of all steps in which one-cycle rises
 _START = 1 / 25  # of the peak, where one-cycle begins
@@ -49,31 +50,40 @@ class Staged(Protocol):
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set the learning rate of the next step, each group's in its proportion."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * group["rate"]
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate * group["rate"])
+        else:
+            group["lr"] = rate * group["rate"]
 
 
 def make_optimizer(
     model: nn.Module, options: TrainingOptions, device: torch.device
 ) -> torch.optim.Optimizer:
-    """Return the optimiser; fused where torch has fused kernels for the device."""
+    """Return the optimiser; fused where torch has fused kernels for the device.
+
+    On CUDA its learning rates are tensors there, so that a captured step reads what is set.
+    """
+    rate = float(options.learning_rate)
     parameters: list[dict[str, Any]] = [
-        {"params": list(group.parameters), "rate": group.rate} for group in _groups(model)
+        {
+            "params": list(group.parameters),
+            "rate": group.rate,
+            "lr": torch.tensor(rate, device=device) if device.type == "cuda" else rate,
+        }
+        for group in _groups(model)
     ]
-    fused = device.type in ("cpu", "cuda")
-    betas = (0.9, options.beta2)
+    shared: dict[str, Any] = {
+        "betas": (0.9, options.beta2),
+        "fused": device.type in ("cpu", "cuda"),
+        "capturable": device.type == "cuda",
+    }
     if options.optimizer == "adamw":
-        return torch.optim.AdamW(
-            parameters,
-            float(options.learning_rate),
-            betas=betas,
-            weight_decay=options.weight_decay,
-            fused=fused,
-        )
-    return torch.optim.Adam(parameters, float(options.learning_rate), betas=betas, fused=fused)
+        return torch.optim.AdamW(parameters, rate, weight_decay=options.weight_decay, **shared)
+    return torch.optim.Adam(parameters, rate, **shared)
 
 
 def _groups(model: nn.Module) -> Sequence[ParameterGroup]:
-    if isinstance(model, Staged):
+    if provides(model, Staged):
         return model.parameter_groups()
     return [ParameterGroup([p for p in model.parameters() if p.requires_grad])]
 

@@ -30,9 +30,11 @@ class TrainingState:
         self.optimizer = make_optimizer(model, options, device)
         self.average = WeightAverage(model, options.ema_decay) if options.ema_decay else None
         self.best: Weights | None = None
+        self.learning_rate = 0.0
 
     def set_learning_rate(self, rate: float) -> None:
         """Set the learning rate of the next step."""
+        self.learning_rate = rate
         set_learning_rate(self.optimizer, rate)
 
     @contextmanager

@@ -23,6 +23,8 @@ class DeterministicAutoencoder(nn.Module):
         latent_dim: number of latent dimensions.
     """
 
+    capturable = True
+
     def __init__(self, encoder: nn.Module, decoder: nn.Module, latent_dim: int) -> None:
         super().__init__()
         self.latent_dim = latent_dim

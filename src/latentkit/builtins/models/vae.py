@@ -32,6 +32,8 @@ class VariationalAutoencoder(nn.Module):
         options: likelihood and weights of the loss.
     """
 
+    capturable = True
+
     def __init__(self, encoder: nn.Module, decoder: nn.Module, options: VaeOptions) -> None:
         super().__init__()
         self.latent_dim = options.latent_dim

@@ -12,7 +12,7 @@ from latentkit.figures.errors import class_bars, error_histogram, robustness_cur
 from latentkit.figures.images import reconstruction_rows, sample_grid
 from latentkit.pipeline.context import EVALUATION, FIGURES_OF_IMAGES, RunContext
 from latentkit.pipeline.pages.drawing import Drawing, Drawn
-from latentkit.plugin.protocols import Generative
+from latentkit.plugin.protocols import Generative, provides
 from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.targets import fault_of
 
@@ -39,7 +39,7 @@ def reconstruction_figures(context: RunContext) -> list[Drawing]:
         found.append(Drawing("classes", "Error of each class", lambda: _classes(context)))
     if "robustness" in card:
         found.append(Drawing("robustness", "Error over corruption", lambda: _robustness(context)))
-    if isinstance(context.model, Generative):
+    if provides(context.model, Generative):
         found.append(Drawing("prior", "Samples from the prior", lambda: _prior(context)))
     return found
 

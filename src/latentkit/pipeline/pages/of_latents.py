@@ -10,7 +10,7 @@ from latentkit.figures.latents import encoded_item, kl_bars, latent_scatter
 from latentkit.pipeline.context import DATA, EVALUATION, RunContext, latents_path
 from latentkit.pipeline.pages.drawing import Drawing, Drawn
 from latentkit.pipeline.pages.of_images import as_array, rebuild
-from latentkit.plugin.protocols import Generative
+from latentkit.plugin.protocols import Generative, provides
 
 
 def latent_figures(context: RunContext) -> list[Drawing]:
@@ -46,7 +46,7 @@ def _scatter(context: RunContext) -> Drawn:
 def _item(context: RunContext) -> Drawn:
     clean, inputs, rebuilt = rebuild(context, np.array([0]))
     deviation = None
-    if isinstance(context.model, Generative):
+    if provides(context.model, Generative):
         log_var = context.model.posterior(inputs)[1]
         deviation = (0.5 * log_var[0]).exp().cpu().numpy()
     latents = context.model.encode(inputs)[0].float().cpu().numpy()

@@ -15,7 +15,7 @@ from latentkit.figures.weights import kernel_grid, weight_histograms
 from latentkit.pipeline.context import HISTORY, RunContext
 from latentkit.pipeline.pages.drawing import Drawing, Drawn
 from latentkit.pipeline.pages.of_images import as_array, one_of_each, rebuild
-from latentkit.plugin.protocols import Generative
+from latentkit.plugin.protocols import Generative, provides
 
 _FEWEST_WEIGHTS = 32  # fewer, such as biases, make no histogram
 _MOST_LAYERS = 12
@@ -61,7 +61,7 @@ def _losses(context: RunContext, history: Sequence[Mapping[str, Any]]) -> Drawn:
     caption = (
         "Train: mean over the epoch's steps, while weights still move. Validation: after the epoch."
     )
-    unit = "nats an image" if isinstance(context.model, Generative) else ""
+    unit = "nats an image" if provides(context.model, Generative) else ""
     return loss_curves(history, title, unit), caption
 
 

@@ -15,6 +15,7 @@ from latentkit.pipeline.stored import stored_config
 from latentkit.pipeline.studies.pages import write_study_report
 from latentkit.pipeline.studies.search import Search
 from latentkit.plugin.events import Listener, Notice, ignore
+from latentkit.plugin.protocols import provides
 from latentkit.plugin.studies import HasImportances, StudyResult, TrialRecord
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.commit import write_bytes
@@ -76,7 +77,7 @@ def report_study(search: Search, result: StudyResult, *, svg: bool = False) -> P
     study, goals = search.study, search.study.plan.goals
     importances: Mapping[str, float] = {}
     early: Mapping[str, float] = {}
-    if isinstance(search.tuner, HasImportances):
+    if provides(search.tuner, HasImportances):
         with search.fault():
             importances = search.tuner.importances(search.task)
             if result.early_epoch is not None:

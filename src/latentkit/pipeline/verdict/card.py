@@ -17,7 +17,7 @@ from latentkit.pipeline.verdict.judge import Json, Judge
 from latentkit.pipeline.verdict.knowledge import representation
 from latentkit.pipeline.verdict.robustness import robustness
 from latentkit.plugin.events import StageProgress
-from latentkit.plugin.protocols import Generative
+from latentkit.plugin.protocols import Generative, provides
 
 PROTOCOL = 2
 """Version of the evaluation: figures of two versions are not to be compared."""
@@ -69,7 +69,7 @@ def _parts(judge: Judge) -> list[tuple[str, Callable[[Judge], Json]]]:
     if judge.context.corruption:
         parts.append(("robustness", robustness))
     parts.append(("representation", representation))
-    if isinstance(judge.model, Generative):
+    if provides(judge.model, Generative):
         parts.append(("likelihood", likelihood))
     if judge.context.images("test").factors is not None:
         parts.append(("disentanglement", disentanglement))

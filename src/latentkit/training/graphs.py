@@ -1,0 +1,103 @@
+"""Steps that a GPU is given as one CUDA graph.
+
+The step of a small network is some hundred kernels of a few microseconds each, and launching them
+one after the other takes Python several times as long as they run. A graph holds them all and is
+launched at once. It computes what the step computed that was captured, so the model must say that
+all its steps are alike: `is_capturable`.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+_BEFORE_CAPTURE = 3  # steps in which torch and its libraries set up what a capture may not
+
+Take = Callable[[Tensor, Tensor, int], Mapping[str, Tensor]]
+
+
+class CaptureError(Exception):
+    """A step could not be captured."""
+
+
+def is_capturable(model: nn.Module) -> bool:
+    """Return whether a model says ``capturable = True``.
+
+    The model itself or its own class must say so. Where a class inherits it, its loss may be
+    another one, that nobody vouches for.
+    """
+    return bool(vars(model).get("capturable", vars(type(model)).get("capturable", False)))
+
+
+class ReplayedStep:
+    """Takes some steps as they come, captures one, and replays it from then on.
+
+    Inputs and targets must keep their shapes. Random numbers are drawn anew in each replay, as far
+    as they come from torch's global random state.
+
+    Args:
+        take: takes a step: inputs, targets and its number to loss terms.
+    """
+
+    def __init__(self, take: Take) -> None:
+        self._take = take
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: the steps to come are not like those before."""
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._taken = 0
+
+    def __call__(self, inputs: Tensor, targets: Tensor, step: int) -> Mapping[str, Tensor]:
+        """Take a step; returns the loss terms before it, which the next call overwrites.
+
+        Raises:
+            CaptureError: the step cannot be captured; it has not been taken.
+        """
+        if self._taken < _BEFORE_CAPTURE:
+            self._taken += 1
+            return self._take_aside(inputs, targets, step)
+        if self._graph is None:
+            self._capture(inputs, targets, step)
+        self._inputs.copy_(inputs)
+        if self._targets is not self._inputs:
+            self._targets.copy_(targets)
+        self._replay()
+        return self._terms
+
+    def _take_aside(self, inputs: Tensor, targets: Tensor, step: int) -> Mapping[str, Tensor]:
+        """Take a step on the stream of the capture to come."""
+        current = torch.cuda.current_stream()
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            terms = self._take(inputs, targets, step)
+        current.wait_stream(self._stream)
+        return terms
+
+    def _capture(self, inputs: Tensor, targets: Tensor, step: int) -> None:
+        graph = torch.cuda.CUDAGraph()
+        self._inputs = torch.empty_like(inputs)
+        self._targets = self._inputs if targets is inputs else torch.empty_like(targets)
+        current = torch.cuda.current_stream()
+        try:
+            with self._capturing(graph):
+                self._terms = self._take(self._inputs, self._targets, step)
+        except Exception as error:
+            # torch leaves its stream and its random state as they are in a capture.
+            torch.cuda.set_stream(current)
+            with self._capturing(torch.cuda.CUDAGraph()):
+                torch.empty(1, device=inputs.device).zero_()
+            reason = str(error).partition("\n")[0]
+        else:
+            self._graph, self._replay = graph, graph.replay
+            return
+        gc.collect()  # the pass that failed, whose nodes would hold on to their stream
+        raise CaptureError(reason)
+
+    def _capturing(self, graph: torch.cuda.CUDAGraph) -> torch.cuda.graph:
+        # Other threads of the process may go on with what they do on the GPU.
+        return torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local")

@@ -1,0 +1,104 @@
+"""What bounds a training step on a GPU: its kernels, or the launching of them.
+
+python tests/benchmarks/gpu_step.py [--batches 256 1024 4096]
+
+For each network and batch size: milliseconds of a step in latentkit's loop, its kernels launched
+one by one; how many kernels that are and how long the GPU works on them (torch.profiler); and
+milliseconds of a step as latentkit takes it, replayed as one CUDA graph. The images are random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from precision import CASES, Case
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
+
+from latentkit.config import build_config, choose_part, find_part
+from latentkit.data.batches import DeviceImages
+from latentkit.data.corruption import CorruptionChain
+from latentkit.pipeline.context import build_model
+from latentkit.plugin.events import ignore
+from latentkit.registry.catalogue import default_registry
+from latentkit.training.device import Precision, repeatable
+from latentkit.training.loop import TrainingJob, train
+
+GPU, STEPS, TURNS = torch.device("cuda"), 200, 3
+CHOSEN: tuple[tuple[str, Precision], ...] = (
+    ("reference network", "float32"),
+    ("reference network", "bfloat16"),
+    ("dense-ae", "bfloat16"),
+    ("conv-ae", "float32"),
+    ("conv-ae", "bfloat16"),
+    ("conv-vae", "bfloat16"),
+    ("conv-ae, two wide convolutions", "bfloat16"),
+)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batches", type=int, nargs="+", default=[256])
+    chosen = parser.parse_args()
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}\n")
+    print("| network | batch | one by one, ms | kernels | GPU at work, ms | replayed, ms |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for title, precision in CHOSEN:
+        for batch in chosen.batches:
+            with repeatable(GPU, 1):
+                print(f"| {title}, {precision} | {batch} | {row(CASES[title], precision, batch)} |")
+
+
+def row(case: Case, precision: Precision, batch: int) -> str:
+    """Measure one network; returns the cells of its row."""
+    with patch("latentkit.training.steps.is_capturable", lambda model: False):
+        launched = [epoch(case, precision, batch) / STEPS for _ in range(TURNS)]
+        with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+            epoch(case, precision, batch)
+    kernels = [e for e in profiler.events() if e.device_type == DeviceType.CUDA]
+    busy = sum(e.time_range.elapsed_us() for e in kernels) / 1e3 / STEPS
+    replayed = [epoch(case, precision, batch) / STEPS for _ in range(TURNS)]
+    one_by_one, at_once = (1e3 * statistics.median(taken[1:]) for taken in (launched, replayed))
+    return f"{one_by_one:.2f} | {len(kernels) / STEPS:.0f} | {busy:.2f} | {at_once:.2f}"
+
+
+def epoch(case: Case, precision: Precision, batch: int) -> float:
+    """Train a new network for `STEPS` steps; returns the seconds."""
+    name, shape, options = case
+    registry = default_registry()
+    overrides = {
+        "training.epochs": 1,
+        "training.learning_rate": 1e-3,
+        "training.batch_size": batch,
+    }
+    training = build_config({}, registry, model=name, overrides=overrides).training
+    part = choose_part(registry, "model", {"name": name, **options})
+    torch.manual_seed(0)
+    network = build_model(find_part(registry, "model", part).target(), part, shape)
+    job = TrainingJob(
+        model=network.to(GPU, memory_format=torch.channels_last),
+        train=random_images(STEPS * batch, shape),
+        validation=random_images(2, shape),
+        corruption=CorruptionChain(),
+        options=training,
+        precision=precision,
+        seed=0,
+        config_sha256="",
+    )
+    seconds: float = train(job, None, ignore).history[0]["seconds"]
+    return seconds
+
+
+def random_images(n: int, shape: tuple[int, int, int]) -> DeviceImages:
+    """Return n random images on the GPU."""
+    images = np.random.default_rng(0).integers(0, 256, (n, *shape), dtype=np.uint8)
+    return DeviceImages(images, GPU)
+
+
+if __name__ == "__main__":
+    main()
