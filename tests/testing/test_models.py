@@ -10,6 +10,7 @@ MODEL = """
 
     class Net(nn.Module):
         latent_dim = 3
+        capturable = True
         BETWEEN = None
 
         def __init__(self, image_shape):
@@ -79,6 +80,11 @@ FAULTS = {
         ".square().mean()}",
         ".square().mean() * (1 + step)}",
         "check_training_lowers_the_loss",
+    ),
+    "a capturable loss that changes": (
+        ".square().mean()}",
+        ".square().mean() * (1 + 1e-3 * step)}",
+        "check_capturable_steps_are_alike",
     ),
     "inputs that are changed": (
         "return {",

@@ -7,7 +7,7 @@ from torch import nn
 import latentkit as lk
 from latentkit.builtins.models.vae import VariationalAutoencoder
 from latentkit.classifiers.classifier import Classifier
-from latentkit.training.graphs import is_capturable
+from latentkit.plugin.protocols import is_capturable
 
 
 @pytest.mark.parametrize("name", ["conv-ae", "dense-ae", "conv-vae", "dense-vae"])

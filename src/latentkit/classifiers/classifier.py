@@ -13,7 +13,7 @@ from torch.nn import functional
 from latentkit.classifiers.features import features_of, reduce_to_encoder
 from latentkit.classifiers.layers import Layer, encoder_layers
 from latentkit.errors import UserError
-from latentkit.training.graphs import is_capturable
+from latentkit.plugin.protocols import is_capturable
 from latentkit.training.optimisation import ParameterGroup
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from latentkit.plugin.protocols import Autoencoder, Generative, HasFeatures, provides
+from latentkit.plugin.protocols import Autoencoder, Generative, HasFeatures, is_capturable, provides
 from latentkit.testing.claims import claim, global_seed
 from latentkit.testing.subject import Check, Subject
 
@@ -113,6 +113,23 @@ def check_training_lowers_the_loss(subject: Subject) -> None:
     claim(all(map(_finite, losses)), f"the loss is not finite in {_STEPS} steps")
     before, after = sum(losses[:_ENDS]) / _ENDS, sum(losses[-_ENDS:]) / _ENDS
     claim(after < before, f"the loss goes from {before:.4g} to {after:.4g} in {_STEPS} steps")
+
+
+def check_capturable_steps_are_alike(subject: Subject) -> None:
+    """A model that says ``capturable`` has the same loss at each step, from its warm-up on."""
+    model, images = _built(subject), pictures(_BATCH, _SHAPE)
+    if not is_capturable(model):
+        return
+    begin = getattr(model, "warm_up_steps", 0)
+    with global_seed(0):
+        first = model.loss(images, images, step=begin)
+    for step in (begin + 1, begin + 10_000):
+        with global_seed(0):
+            terms = model.loss(images, images, step=step)
+        claim(terms.keys() == first.keys(), f"the terms of step {step} are not those of {begin}")
+        for name, value in terms.items():
+            same = torch.equal(value, first[name])
+            claim(same, f"the model is capturable, and {name!r} changes from step to step")
 
 
 def check_inputs_are_left_alone(subject: Subject) -> None:
@@ -242,6 +259,7 @@ MODEL_CHECKS: tuple[Check, ...] = (
     check_seed_decides_the_weights,
     check_loss_terms,
     check_training_lowers_the_loss,
+    check_capturable_steps_are_alike,
     check_inputs_are_left_alone,
     check_weights_survive_a_file,
     check_features_have_rows,

@@ -3,7 +3,7 @@
 The step of a small network is some hundred kernels of a few microseconds each, and launching them
 one after the other takes Python several times as long as they run. A graph holds them all and is
 launched at once. It computes what the step computed that was captured, so the model must say that
-all its steps are alike: `is_capturable`.
+all its steps are alike: `latentkit.plugin.protocols.is_capturable`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import gc
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 _BEFORE_CAPTURE = 3  # steps in which torch and its libraries set up what a capture may not
 
@@ -23,27 +23,14 @@ class CaptureError(Exception):
     """A step could not be captured."""
 
 
-def is_capturable(model: nn.Module) -> bool:
-    """Return whether a model says ``capturable = True``.
-
-    The model itself or its own class must say so. Where a class inherits it, its loss may be
-    another one, that nobody vouches for.
-    """
-    return bool(vars(model).get("capturable", vars(type(model)).get("capturable", False)))
-
-
 class ReplayedStep:
     """Takes some steps as they come, captures one, and replays it from then on.
 
     Inputs and targets must keep their shapes. Random numbers are drawn anew in each replay, as far
     as they come from torch's global random state.
-
-    Args:
-        take: takes a step: inputs, targets and its number to loss terms.
     """
 
-    def __init__(self, take: Take) -> None:
-        self._take = take
+    def __init__(self) -> None:
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self.forget()
 
@@ -52,40 +39,50 @@ class ReplayedStep:
         self._graph: torch.cuda.CUDAGraph | None = None
         self._taken = 0
 
-    def __call__(self, inputs: Tensor, targets: Tensor, step: int) -> Mapping[str, Tensor]:
+    def __call__(
+        self, take: Take, inputs: Tensor, targets: Tensor, step: int
+    ) -> Mapping[str, Tensor]:
         """Take a step; returns the loss terms before it, which the next call overwrites.
+
+        Args:
+            take: takes a step: inputs, targets and its number to loss terms.
+            inputs: on the GPU.
+            targets: on the GPU.
+            step: number of the step.
 
         Raises:
             CaptureError: the step cannot be captured; it has not been taken.
         """
         if self._taken < _BEFORE_CAPTURE:
             self._taken += 1
-            return self._take_aside(inputs, targets, step)
+            return self._take_aside(take, inputs, targets, step)
         if self._graph is None:
-            self._capture(inputs, targets, step)
+            self._capture(take, inputs, targets, step)
         self._inputs.copy_(inputs)
         if self._targets is not self._inputs:
             self._targets.copy_(targets)
         self._replay()
         return self._terms
 
-    def _take_aside(self, inputs: Tensor, targets: Tensor, step: int) -> Mapping[str, Tensor]:
+    def _take_aside(
+        self, take: Take, inputs: Tensor, targets: Tensor, step: int
+    ) -> Mapping[str, Tensor]:
         """Take a step on the stream of the capture to come."""
         current = torch.cuda.current_stream()
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
-            terms = self._take(inputs, targets, step)
+            terms = take(inputs, targets, step)
         current.wait_stream(self._stream)
         return terms
 
-    def _capture(self, inputs: Tensor, targets: Tensor, step: int) -> None:
+    def _capture(self, take: Take, inputs: Tensor, targets: Tensor, step: int) -> None:
         graph = torch.cuda.CUDAGraph()
         self._inputs = torch.empty_like(inputs)
         self._targets = self._inputs if targets is inputs else torch.empty_like(targets)
         current = torch.cuda.current_stream()
         try:
             with self._capturing(graph):
-                self._terms = self._take(self._inputs, self._targets, step)
+                self._terms = take(self._inputs, self._targets, step)
         except Exception as error:
             # torch leaves its stream and its random state as they are in a capture.
             torch.cuda.set_stream(current)

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from latentkit.config import TrainingOptions
 from latentkit.plugin.events import Listener, Notice
+from latentkit.plugin.protocols import is_capturable
 from latentkit.registry.targets import fault_of
 from latentkit.training.device import Precision
-from latentkit.training.graphs import CaptureError, ReplayedStep, is_capturable
+from latentkit.training.graphs import CaptureError, ReplayedStep
 from latentkit.training.state import TrainingState
 from latentkit.training.uncompiled import take_step
 
@@ -43,7 +44,7 @@ class Steps:
         self._full = int(options.batch_size)
         self._settled = int(getattr(state.model, "warm_up_steps", 0))
         capturable = device.type == "cuda" and is_capturable(state.model)
-        self._replayed = ReplayedStep(self._take) if capturable else None
+        self._replayed = ReplayedStep() if capturable else None
         self._modes: list[bool] = []
 
     def begin_epoch(self) -> None:
@@ -69,7 +70,7 @@ class Steps:
         if self._replayed is None or step < self._settled or len(inputs) != self._full:
             return None
         try:
-            return self._replayed(inputs, targets, step)
+            return self._replayed(self._take, inputs, targets, step)
         except CaptureError as error:
             self._replayed = None
             self._tell(
