@@ -43,7 +43,8 @@ def main() -> None:
         print("| --- | --- | --- | --- |")
         for name, peer in there.items():
             median, error = statistics.median(seconds[name]), asked(peer, "error")
-            print(f"| {name} | {median:.3g} | {median / ours:.2f} | {error:.4f} |")
+            seconds_shown = f"{median:.2f}" if median >= 1 else f"{median:.3f}"
+            print(f"| {name} | {seconds_shown} | {median / ours:.2f} | {error:.4f} |")
 
 
 @contextmanager

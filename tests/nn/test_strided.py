@@ -43,11 +43,33 @@ def test_results_and_gradients_are_those_of_torch(
 @pytest.mark.parametrize("size", [(3, 3), (7, 8), (8, 7), (28, 28)])
 @pytest.mark.parametrize("padding", [0, 1, (0, 1)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_convolution_and_its_gradients_are_those_of_torch(size, padding, bias):
-    plain = nn.Conv2d(2, 3, 3, 2, padding, bias=bias).double()
-    fast = FastConvolution(2, 3, 3, 2, padding, bias=bias).double()
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_convolution_and_its_gradients_are_those_of_torch(size, padding, bias, channels, layout):
+    plain = nn.Conv2d(channels, 3, 3, 2, padding, bias=bias).double()
+    fast = FastConvolution(channels, 3, 3, 2, padding, bias=bias).double()
     fast.load_state_dict(plain.state_dict())
-    check_alike(plain, fast, torch.randn(4, 2, *size, dtype=torch.float64))
+    x = torch.randn(4, channels, *size, dtype=torch.float64)
+    check_alike(plain, fast, x.to(memory_format=layout))
+
+
+@pytest.mark.parametrize("held", [(), ("weight",), ("bias",), ("weight", "bias")])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_only_what_learns_is_given_a_gradient(held, channels):
+    plain = nn.Conv2d(channels, 3, 3, 2, 1).double()
+    fast = FastConvolution(channels, 3, 3, 2, 1).double()
+    fast.load_state_dict(plain.state_dict())
+    x = torch.randn(4, channels, 9, 8, dtype=torch.float64)  # images: they have no gradient
+    for layer in (plain, fast):
+        for name in held:
+            getattr(layer, name).requires_grad_(False)
+        found = layer(x)
+        assert found.requires_grad == (len(held) < 2)
+        if found.requires_grad:
+            found.sin().sum().backward()
+    for ours, theirs in zip(fast.parameters(), plain.parameters(), strict=True):
+        assert (ours.grad is None) == (theirs.grad is None)
+        assert ours.grad is None or torch.allclose(ours.grad, theirs.grad)
 
 
 @pytest.mark.parametrize("padding", [0, 1])

@@ -1,11 +1,15 @@
 """What an object provides is seen wherever it has it from."""
 
+import re
+from pathlib import Path
+
 import torch
 from torch import nn
 
 import latentkit as lk
-from latentkit.plugin import Autoencoder, Generative, HasFacts, HasFeatures
+from latentkit.plugin import Autoencoder, Generative, HasFacts, HasFeatures, protocols, studies
 from latentkit.plugin.protocols import provides
+from latentkit.training import optimisation
 
 
 class OfLayers(nn.Module):
@@ -43,3 +47,16 @@ def test_an_attribute_counts_once_it_is_there():
     assert not provides(estimator, HasFacts)
     estimator.facts_ = {}
     assert provides(estimator, HasFacts)
+
+
+def test_nothing_asks_isinstance_of_a_protocol_where_layers_would_be_missed():
+    source = Path(lk.__file__).parent
+    names = [
+        name
+        for module in (protocols, studies, optimisation)
+        for name, thing in vars(module).items()
+        if getattr(thing, "_is_protocol", False)
+    ]
+    assert {"Autoencoder", "HasImportances", "Staged"} <= set(names)
+    asked = re.compile(rf"isinstance\([^()]*,\s*({'|'.join(names)})\)")
+    assert [p.name for p in source.rglob("*.py") if asked.search(p.read_text("utf-8"))] == []

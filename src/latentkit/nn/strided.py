@@ -2,8 +2,8 @@
 
 PyTorch enlarges a feature map (the forward pass of a transposed convolution, and the input's
 gradient of a convolution) several times slower on a CPU than it convolves. One matrix product gives
-what each pixel adds to the nine around it; these are then summed where they meet. All else is
-PyTorch's own, which is fast, save for images of one channel.
+what each pixel adds to the nine around it; these are then summed where they meet. Images of one
+channel have products of their own. All else is PyTorch's own, which is fast.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class FastConvolution(nn.Conv2d):
         """Return the feature maps of (B, C_in, H, W)."""
         if self.training and _applies(self, x):
             padding: Any = self.padding
-            if not x.requires_grad:
+            if not x.requires_grad and x.shape[1] > 1:
                 return _convolve(x, self.weight, self.bias, padding)
             return _Convolution.apply(x, self.weight, self.bias, padding)  # type: ignore[no-any-return]
         return super().forward(x)
@@ -73,7 +73,10 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         wanted = [False, ctx.needs_input_grad[1], ctx.has_bias and ctx.needs_input_grad[2]]
-        found = _backward(grad, x, weight, ctx.padding, wanted)
+        if x.shape[1] == 1 and any(wanted):
+            found = _backward_of_one_channel(grad, x, ctx.padding, wanted)
+        else:
+            found = _backward(grad, x, weight, ctx.padding, wanted)
         given = None
         if ctx.needs_input_grad[0]:
             given = _enlarge(grad, weight, None, ctx.padding, (x.shape[2], x.shape[3]))
@@ -112,14 +115,32 @@ def _backward(
     padding: Size,
     wanted: list[bool],
     extra: list[int] | None = None,
-) -> tuple[Tensor, ...]:
+) -> tuple[Tensor | None, ...]:
     """Return PyTorch's gradients of input, weight and bias; with ``extra`` of the transpose."""
     transposed = extra is not None
-    found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
+    found: tuple[Tensor | None, ...] = torch.ops.aten.convolution_backward(
         *(grad, x, weight, [weight.shape[1 if transposed else 0]]),
         *([2, 2], list(padding), [1, 1], transposed, extra or [0, 0], 1, wanted),
     )
     return found
+
+
+def _backward_of_one_channel(
+    grad: Tensor, x: Tensor, padding: Size, wanted: list[bool]
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients of weight and bias where ``x`` has one channel; None of the input."""
+    count, channels, height, width = grad.shape
+    padded = functional.pad(x[:, 0], (padding[1], padding[1], padding[0], padding[0]))
+    image, row, column = padded.stride()
+    # What each place of the kernel sees, and ones for the bias.
+    seen = padded.new_ones(count, 10, height * width)
+    seen[:, :9].view(count, 3, 3, height, width).copy_(
+        padded.as_strided((count, 3, 3, height, width), (image, row, column, 2 * row, 2 * column))
+    )
+    pixels = grad.permute(0, 2, 3, 1).reshape(count, height * width, channels)
+    found = torch.bmm(seen, pixels).sum(0)
+    weight = found[:9].T.reshape(channels, 1, 3, 3)
+    return None, weight if wanted[1] else None, found[9] if wanted[2] else None
 
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Size) -> Tensor:
@@ -135,8 +156,11 @@ def _enlarge(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Size, size
     """Return the transposed convolution (B, C_out, *size) of (B, C_in, H, W)."""
     channels_in, channels = weight.shape[:2]
     count, height, width = len(x), *x.shape[2:]
-    rows, starts = _meeting(count, (height, width), padding, size)
-    if channels <= _FEW:  # images: oneDNN has a narrow product that BLAS lacks
+    rows, starts = _meeting(count, (height, width), padding, size, planes=channels == 1)
+    if channels == 1:
+        kernels = weight.permute(2, 3, 1, 0).reshape(9, channels_in)
+        given = (kernels @ x.permute(0, 2, 3, 1).reshape(-1, channels_in).T).view(-1, 1)
+    elif channels <= _FEW:  # images: oneDNN has a narrow product that BLAS lacks
         kernels = weight.permute(2, 3, 1, 0).reshape(9 * channels, channels_in, 1, 1)
         given = functional.conv2d(x, kernels).permute(0, 2, 3, 1).reshape(-1, channels)
     else:
@@ -153,14 +177,16 @@ def _enlarge(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Size, size
 
 
 @lru_cache(maxsize=32)
-def _meeting(count: int, small: Size, padding: Size, size: Size) -> tuple[Tensor, Tensor]:
+def _meeting(
+    count: int, small: Size, padding: Size, size: Size, *, planes: bool
+) -> tuple[Tensor, Tensor]:
     """Return what is summed for each pixel of ``count`` enlarged maps.
 
     Input pixel i and kernel place k meet at 2 i + k - padding.
 
     Returns:
-        Rows of (count, *small, 3, 3) as one list, those of a pixel together; and where in the list
-        each pixel's begin.
+        Rows of (count, *small, 3, 3) as one list, those of a pixel together, or, with ``planes``,
+        rows of (3, 3, count, *small); and where in the list each pixel's begin.
     """
     y, x = (
         2 * torch.arange(n)[:, None] + torch.arange(3) - pad
@@ -173,7 +199,10 @@ def _meeting(count: int, small: Size, padding: Size, size: Size) -> tuple[Tensor
     counts = torch.bincount(pixel, minlength=size[0] * size[1])
     starts = counts.cumsum(0) - counts
     image = torch.arange(count)[:, None]
+    every = (rows + image * inside.numel()).flatten()
+    if planes:
+        every = every % 9 * (count * small[0] * small[1]) + every // 9
     return (
-        (rows + image * inside.numel()).flatten().int(),
+        every.int(),
         (starts + image * len(rows)).flatten().int(),
     )
