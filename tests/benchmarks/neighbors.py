@@ -4,42 +4,59 @@ python tests/benchmarks/neighbors.py RUN [RUN ...]
 
 An evaluation card looks for neighbours among the images that the model was trained on. This looks
 among the validation images too, which no weight was fitted to: all images that are not test images.
+The last row is of raw pixels, with the split of the last run.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from over_seeds import over_seeds
 
 import latentkit as lk
 from latentkit.evaluation.probes import knn_probe
 
+Vectors = Callable[[str], NDArray[np.float32]]
+
 
 def main() -> None:
-    """Print a row for each run, and one of their means."""
+    """Print a row for each run, one of their means, and one of raw pixels."""
     print("| run | test MSE | among the training images | and the validation images |")
     print("| --- | --- | --- | --- |")
     rows = []
     for path in sys.argv[1:]:
         run = lk.open(path)
         error = run.evaluation["reconstruction"]["mse"]["value"]
-        rows.append((error, *accuracies(run)))
+        rows.append((error, *accuracies(run, run.latents)))
         print(f"| {run.id} | {error:.4f} | {rows[-1][1]:.4f} | {rows[-1][2]:.4f} |", flush=True)
     error, among, every = (over_seeds(column, ".4f") for column in zip(*rows, strict=True))
-    print(f"| mean | {error} | {among} | {every} |")
+    print(f"| mean | {error} | {among} | {every} |", flush=True)
+    first, second = accuracies(run, pixels_of(run))
+    print(f"| raw pixels | | {first:.4f} | {second:.4f} |")
 
 
-def accuracies(run: lk.Run) -> tuple[float, float]:
+def pixels_of(run: lk.Run) -> Vectors:
+    """Return what gives the pixels (N, C H W) of a split, in the order of the latents."""
+
+    def pixels(split: str) -> NDArray[np.float32]:
+        source = "test" if split == "test" else "train"
+        images = lk.dataset(run.config.dataset.name, source).images[run.index(split)]
+        return images.reshape(len(images), -1).astype(np.float32) / 255
+
+    return pixels
+
+
+def accuracies(run: lk.Run, vectors: Vectors) -> tuple[float, float]:
     """Return the accuracy among the training images, and among those and the validation images."""
-    test, truth = run.latents("test"), run.labels("test")
-    latents, labels = run.latents("train"), run.labels("train")
-    among = (knn_probe(latents, labels, test) == truth).mean()
-    latents = np.concatenate([latents, run.latents("validation")])
+    test, truth = vectors("test"), run.labels("test")
+    given, labels = vectors("train"), run.labels("train")
+    among = (knn_probe(given, labels, test) == truth).mean()
+    given = np.concatenate([given, vectors("validation")])
     labels = np.concatenate([labels, run.labels("validation")])
-    every = (knn_probe(latents, labels, test) == truth).mean()
-    return float(among), float(every)
+    return float(among), float((knn_probe(given, labels, test) == truth).mean())
 
 
 if __name__ == "__main__":

@@ -39,6 +39,12 @@ def test_a_model_provides_what_it_says_and_no_more():
     assert not provides(plain, Generative)
 
 
+def test_a_method_that_is_none_is_none():
+    model = lk.model("conv-ae", (1, 8, 8))
+    model.features = None
+    assert not provides(model, HasFeatures)
+
+
 def test_an_attribute_counts_once_it_is_there():
     class Estimator:
         pass

@@ -81,6 +81,12 @@ def noise(batch, generator):
     return (batch + 0.3 * torch.empty_like(batch).normal_(generator=generator)).clamp(0, 1)
 
 
+def noise_at_times(batch, generator):
+    """Give other images or the same tensor, by chance."""
+    chosen = torch.rand(1, generator=generator, device=batch.device) < 0.5
+    return noise(batch, generator) if chosen else batch
+
+
 class Stop(Exception):
     pass
 
@@ -133,7 +139,7 @@ def graphs(monkeypatch):
 
     def counting_capture(self, *arguments):
         counted["captured"] += 1
-        capture(self, *arguments)
+        return capture(self, *arguments)
 
     def counting_replay(self):
         counted["replayed"] += 1
@@ -163,9 +169,10 @@ def one_by_one(monkeypatch):
     [
         *(({"model": model}, 33) for model in MODELS),
         ({"corruption": (("noise", noise),)}, 33),
+        ({"corruption": (("sometimes", noise_at_times),)}, 33),
         ({"ema_decay": 0.9, "clip_norm": 0.1, "optimizer": "adam"}, 33),
     ],
-    ids=[*MODELS, "denoising", "averaged"],
+    ids=[*MODELS, "denoising", "at times", "averaged"],
 )
 def test_replayed_steps_are_the_steps_one_by_one(
     graphs, one_by_one, arguments, replayed, precision
@@ -231,6 +238,7 @@ def test_a_step_that_cannot_be_captured_is_taken_one_by_one(one_by_one):
     whole = trained(model=model(), tell=told.append)
     (notice,) = (event for event in told if isinstance(event, Notice))
     assert notice.message.startswith("WaitsForTheGpu says that it is capturable, and no CUDA graph")
+    assert "the model's loss failed" in notice.message
     assert digest(whole.weights) == digest(one_by_one(model=model()).weights)
 
 

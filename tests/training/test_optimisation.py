@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from latentkit.config import TrainingOptions
-from latentkit.training.optimisation import learning_rate, make_optimizer
+from latentkit.training.optimisation import learning_rate, make_optimizer, set_learning_rate
 
 STEPS = 1001
 
@@ -53,3 +53,17 @@ def test_the_optimiser_skips_frozen_parameters(name):
         model, TrainingOptions(optimizer=name, learning_rate=0.1), torch.device("cpu")
     )
     assert len(optimizer.param_groups[0]["params"]) == 2
+
+
+def test_rates_that_are_tensors_are_written_to_and_stay_tensors_when_state_is_loaded():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    optimizer = make_optimizer(model, TrainingOptions(learning_rate=0.1), torch.device("cpu"))
+    (group,) = optimizer.param_groups
+    rate = group["lr"] = torch.tensor(0.1)  # as on CUDA
+    group["rate"] = 0.5
+    set_learning_rate(optimizer, 0.3)
+    assert group["lr"] is rate
+    assert rate.item() == pytest.approx(0.15)
+    optimizer.load_state_dict(optimizer.state_dict())
+    set_learning_rate(optimizer, 0.8)
+    assert optimizer.param_groups[0]["lr"].item() == pytest.approx(0.4)

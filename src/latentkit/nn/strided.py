@@ -21,7 +21,10 @@ _FEW = 4
 
 
 class FastConvolution(nn.Conv2d):
-    """``nn.Conv2d`` with a faster step of training; weights and results are the same."""
+    """``nn.Conv2d`` with a faster step of training; weights and results are the same.
+
+    There its gradients have none of their own.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the feature maps of (B, C_in, H, W)."""
@@ -34,7 +37,10 @@ class FastConvolution(nn.Conv2d):
 
 
 class FastTransposed(nn.ConvTranspose2d):
-    """``nn.ConvTranspose2d`` with a faster step of training; weights and results are the same."""
+    """``nn.ConvTranspose2d`` with a faster step of training; weights and results are the same.
+
+    There its gradients have none of their own.
+    """
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Return the enlarged feature maps of (B, C_in, H, W)."""

@@ -115,7 +115,7 @@ def resume_run(
         check_parts(config, registry)
         data = data_dir or Path(folder.manifest.data_dir)
         device = device_at_hand(config.run.device)
-        _tell_of_another_device(config.run.device, device.type, tell)
+        _tell_of_another_device(config, device.type, tell)
         workshop = Workshop(config, registry, data, device, shelf)
         folder.set_status("running")
         execute(folder, workshop, tell, stages, resumed=True, afresh=afresh)
@@ -208,14 +208,15 @@ def _without_failed_maps(
             folder.manifest.write(folder.path)
 
 
-def _tell_of_another_device(then: str, now: str, tell: Listener) -> None:
+def _tell_of_another_device(config: RunConfig, now: str, tell: Listener) -> None:
     """A run of a server may be gone on with on a laptop: say that it is."""
-    if then != now:
+    if config.run.device != now:
         tell(
             Notice(
                 "other-device",
-                f"the run was begun on {then}, which is not here: going on on {now}, and what is "
-                f"done now may differ in the last digits",
+                f"the run was begun on {config.run.device}, which is not here: going on on {now}; "
+                f"training, where it is not done, stays in {config.training.precision}, and what "
+                f"is done now may differ in the last digits",
             )
         )
 

@@ -30,8 +30,10 @@ def provides(thing: object, protocol: type[P]) -> TypeGuard[P]:
     ``isinstance`` does not see since Python 3.12 what comes by ``__getattr__``, and the layers of a
     ``torch.nn.Module`` come by it: a model may have an ``nn.Sequential`` as its ``encode``.
     """
-    names = {*vars(protocol), *protocol.__annotations__}
-    return all(hasattr(thing, name) for name in names if not name.startswith("_"))
+    methods = [name for name in vars(protocol) if not name.startswith("_")]
+    return all(hasattr(thing, name) for name in protocol.__annotations__) and all(
+        getattr(thing, name, None) is not None for name in methods
+    )
 
 
 def is_capturable(model: object) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +22,15 @@ Take = Callable[[Tensor, Tensor, int], Mapping[str, Tensor]]
 
 class CaptureError(Exception):
     """A step could not be captured."""
+
+
+class _Captured(NamedTuple):
+    """A graph, the memory that it reads, and the memory that it leaves the loss terms in."""
+
+    graph: torch.cuda.CUDAGraph
+    inputs: Tensor
+    targets: Tensor
+    terms: Mapping[str, Tensor]
 
 
 class ReplayedStep:
@@ -36,7 +46,7 @@ class ReplayedStep:
 
     def forget(self) -> None:
         """Begin anew: the steps to come are not like those before."""
-        self._graph: torch.cuda.CUDAGraph | None = None
+        self._captured: _Captured | None = None
         self._taken = 0
 
     def __call__(
@@ -56,13 +66,12 @@ class ReplayedStep:
         if self._taken < _BEFORE_CAPTURE:
             self._taken += 1
             return self._take_aside(take, inputs, targets, step)
-        if self._graph is None:
-            self._capture(take, inputs, targets, step)
-        self._inputs.copy_(inputs)
-        if self._targets is not self._inputs:
-            self._targets.copy_(targets)
-        self._replay()
-        return self._terms
+        if self._captured is None:
+            self._captured = self._capture(take, inputs, targets, step)
+        self._captured.inputs.copy_(inputs)
+        self._captured.targets.copy_(targets)
+        self._captured.graph.replay()
+        return self._captured.terms
 
     def _take_aside(
         self, take: Take, inputs: Tensor, targets: Tensor, step: int
@@ -75,23 +84,22 @@ class ReplayedStep:
         current.wait_stream(self._stream)
         return terms
 
-    def _capture(self, take: Take, inputs: Tensor, targets: Tensor, step: int) -> None:
+    def _capture(self, take: Take, inputs: Tensor, targets: Tensor, step: int) -> _Captured:
         graph = torch.cuda.CUDAGraph()
-        self._inputs = torch.empty_like(inputs)
-        self._targets = self._inputs if targets is inputs else torch.empty_like(targets)
+        given = torch.empty_like(inputs), torch.empty_like(targets)
         current = torch.cuda.current_stream()
         try:
             with self._capturing(graph):
-                self._terms = take(self._inputs, self._targets, step)
+                terms = take(*given, step)
         except Exception as error:
             # torch leaves its stream and its random state as they are in a capture.
             torch.cuda.set_stream(current)
             with self._capturing(torch.cuda.CUDAGraph()):
                 torch.empty(1, device=inputs.device).zero_()
-            reason = str(error).partition("\n")[0]
+            # What ended the capture; what ending it raised says only that it was ended.
+            reason = str(error.__context__ or error).partition("\n")[0]
         else:
-            self._graph, self._replay = graph, graph.replay
-            return
+            return _Captured(graph, *given, terms)
         gc.collect()  # the pass that failed, whose nodes would hold on to their stream
         raise CaptureError(reason)
 

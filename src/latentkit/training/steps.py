@@ -85,8 +85,8 @@ class Steps:
     def _take(self, inputs: Tensor, targets: Tensor, step: int) -> Mapping[str, Tensor]:
         model, optimizer = self._state.model, self._state.optimizer
         optimizer.zero_grad(set_to_none=True)
-        half = self._precision == "bfloat16"
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=half):
+        mixed = self._precision == "bfloat16"
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=mixed):
             terms = loss_terms(model, inputs, targets, step)
         torch.autograd.backward(terms["loss"])
         if self._options.clip_norm:
