@@ -49,10 +49,12 @@ class Steps:
 
     def begin_epoch(self) -> None:
         """Look at what the model has in training: a graph is of one choice of layers only."""
+        if self._replayed is None:
+            return
         model: nn.Module = self._state.model
         modes = [module.training for module in model.modules()]
         modes += [parameter.requires_grad for parameter in model.parameters()]
-        if self._replayed is not None and modes != self._modes:
+        if modes != self._modes:
             self._replayed.forget()
         self._modes = modes
 
