@@ -1,14 +1,23 @@
 import subprocess
 import sys
-import time
+import threading
+from types import SimpleNamespace
 
 import optuna
 import psutil
 import pytest
 from optuna.trial import TrialState
 
+from latentkit.builtins.tuners import optuna_watch
 from latentkit.builtins.tuners.optuna_storage import Storage
-from latentkit.builtins.tuners.optuna_watch import WORKER, Pulse, Watch, is_gone, new_worker
+from latentkit.builtins.tuners.optuna_watch import (
+    BEAT,
+    WORKER,
+    Pulse,
+    Watch,
+    is_gone,
+    new_worker,
+)
 
 
 @pytest.fixture
@@ -19,6 +28,14 @@ def storage(tmp_path):
 @pytest.fixture
 def study(storage):
     return optuna.create_study(storage=storage.engine, study_name="s")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The watcher's clock: it goes on by hand, however busy the machine is."""
+    now = SimpleNamespace(seconds=1000.0)
+    monkeypatch.setattr(optuna_watch, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    return now
 
 
 def test_this_process_is_there_and_one_that_ended_is_gone():
@@ -51,51 +68,71 @@ def test_a_trial_of_a_dead_process_waits_under_its_number(storage, study):
     assert study.ask().number == 0
 
 
-def test_a_living_worker_keeps_its_trial(storage, study):
+def test_a_living_worker_keeps_its_trial(storage, study, clock):
     study.ask().set_user_attr(WORKER, new_worker())
-    watch = Watch(storage, study, heartbeat=0.01)
+    watch = Watch(storage, study, heartbeat=60)
     for _ in range(3):
         watch.sweep()
+        clock.seconds += 60
     assert study.trials[0].state is TrialState.RUNNING
 
 
-def test_a_silent_worker_loses_its_trial_and_one_that_beats_does_not(storage, study):
+def test_a_silent_worker_loses_its_trial_and_one_that_beats_does_not(storage, study, clock):
     elsewhere = {**new_worker(), "machine": "elsewhere"}
     silent, alive = study.ask(), study.ask()
     for trial in (silent, alive):
         trial.set_user_attr(WORKER, elsewhere)
-    watch = Watch(storage, study, heartbeat=0.2)
-    with Pulse(storage, alive._trial_id, 0.1):
-        end = time.monotonic() + 1.5
-        while time.monotonic() < end:
-            watch.sweep()
-            time.sleep(0.1)
-    states = [trial.state for trial in study.trials]
-    assert states == [TrialState.WAITING, TrialState.RUNNING]
+    watch = Watch(storage, study, heartbeat=60)
+    for beat in range(6):
+        watch.sweep()
+        clock.seconds += 60
+        alive.set_user_attr(BEAT, beat)
+        states = [trial.state for trial in study.trials]
+        assert states[1] is TrialState.RUNNING
+        assert states[0] is (TrialState.WAITING if beat == 5 else TrialState.RUNNING)
 
 
-def test_silence_counts_from_when_the_storage_answers_again(storage, study):
+def test_silence_counts_from_when_the_storage_answers_again(storage, study, clock):
     study.ask().set_user_attr(WORKER, {**new_worker(), "machine": "elsewhere"})
-    watch = Watch(storage, study, heartbeat=0.05)
+    watch = Watch(storage, study, heartbeat=60)
     watch.sweep()
-    time.sleep(0.3)
-    storage.lost_at = time.monotonic()
+    clock.seconds += 300
+    storage.lost_at = clock.seconds
     watch.sweep()
     assert study.trials[0].state is TrialState.RUNNING
-    time.sleep(0.3)
+    clock.seconds += 300
     watch.sweep()
     assert study.trials[0].state is TrialState.WAITING
 
 
+def test_a_pulse_gives_signs_until_its_block_ends(storage, study, monkeypatch):
+    trial = study.ask()
+    signs, third = [], threading.Event()
+    write = storage.engine.set_trial_user_attr
+
+    def note(number, key, value):
+        write(number, key, value)
+        signs.append((key, value))
+        if len(signs) == 3:
+            third.set()
+
+    monkeypatch.setattr(storage.engine, "set_trial_user_attr", note)
+    with Pulse(storage, trial._trial_id, 0.01):
+        assert third.wait(60)
+    assert signs[:3] == [(BEAT, 1), (BEAT, 2), (BEAT, 3)]
+    assert study.trials[0].user_attrs[BEAT] == len(signs)
+
+
 def test_a_pulse_outlives_a_storage_that_fails(storage, study, monkeypatch):
     trial = study.ask()
-    beats = []
+    beats, third = [], threading.Event()
 
     def fail(*arguments):
         beats.append(arguments)
+        if len(beats) == 3:
+            third.set()
         raise OSError("gone")
 
     monkeypatch.setattr(storage.engine, "set_trial_user_attr", fail)
-    with Pulse(storage, trial._trial_id, 0.02):
-        time.sleep(0.2)
-    assert len(beats) > 2
+    with Pulse(storage, trial._trial_id, 0.01):
+        assert third.wait(60)
