@@ -77,7 +77,7 @@ def task(server, name):
 
 
 def tuner():
-    return OptunaTuner(OptunaOptions(heartbeat=0.5, patience=60.0))
+    return OptunaTuner(OptunaOptions(patience=60.0))
 
 
 def slow_bowl(trial):

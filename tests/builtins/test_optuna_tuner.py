@@ -19,7 +19,7 @@ SPACE = {
 
 
 def make(**options):
-    return OptunaTuner(OptunaOptions(heartbeat=0.5, **options))
+    return OptunaTuner(OptunaOptions(**options))
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_a_lost_storage_is_waited_for(task, monkeypatch):
 
     from latentkit.builtins.tuners.optuna_storage import Storage
 
-    storage = Storage(task.storage, patience=5.0)
+    storage = Storage(task.storage, patience=60.0)
     answers = iter([OperationalError("select", {}, Exception("server closed the connection"))] * 2)
 
     def call():

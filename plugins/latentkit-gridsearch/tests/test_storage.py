@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import resource
 import sqlite3
+import threading
 import time
 
 import pytest
@@ -109,21 +110,22 @@ def test_a_locked_file_is_waited_for(tmp_path):
     storage = f"sqlite:///{tmp_path}/s.db"
     run(storage, trials=1)
     context = multiprocessing.get_context("spawn")
-    held = context.Event()
-    other = context.Process(target=hold, args=(str(tmp_path / "s.db"), held))
+    held, freed = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(str(tmp_path / "s.db"), held, freed))
     other.start()
     assert held.wait(60)
     started = time.monotonic()
+    threading.Timer(1.0, freed.set).start()
     assert len(run(storage).trials) == 2
-    assert time.monotonic() - started > 1
+    assert time.monotonic() - started >= 1
     other.join()
 
 
-def hold(path, held):
+def hold(path, held, freed):
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN EXCLUSIVE")
     held.set()
-    time.sleep(2)
+    freed.wait(60)
     connection.execute("COMMIT")
     connection.close()
 

@@ -87,10 +87,10 @@ def test_a_worker_waits_for_the_last_trial_of_another_and_takes_it_over(workers,
     assert begun.wait(60)
     (trial,) = workers.tuner("random").load(workers.task(path)).trials
     assert trial.state == "running"
-    threading.Timer(1.0, other.kill).start()
     started = time.monotonic()
+    threading.Timer(1.0, other.kill).start()
     workers.work("random", path, 1)
-    assert time.monotonic() - started > 0.9
+    assert time.monotonic() - started >= 1
     (trial,) = workers.tuner("random").load(workers.task(path)).trials
     assert trial.state == "complete"
     other.join()
@@ -129,21 +129,23 @@ def test_a_worker_that_runs_for_long_is_heard(workers, tmp_path):
     from latentkit_gridsearch.options import RandomOptions
     from latentkit_gridsearch.tuner import build_random
 
-    beats = []
-
-    def read():
+    def heard():
         connection = sqlite3.connect(path)
-        beats.append(connection.execute("SELECT beat FROM gridsearch_trials").fetchone()[0])
+        (beat,) = connection.execute("SELECT beat FROM gridsearch_trials").fetchone()
         connection.close()
+        return beat
 
     def objective(trial):
-        read()
-        time.sleep(0.5)
-        read()
+        first, end = heard(), time.monotonic() + 60
+        while heard() == first:
+            assert time.monotonic() < end, "nothing is heard of a worker that runs"
+            time.sleep(0.01)
         return (0.0,)
 
-    build_random(RandomOptions(grace=0.4)).optimize(objective, workers.task(path), Budget(trials=1))
-    assert beats[1] > beats[0] + 0.2
+    result = build_random(RandomOptions(grace=0.4)).optimize(
+        objective, workers.task(path), Budget(trials=1)
+    )
+    assert [trial.error for trial in result.trials] == [""]
 
 
 def test_an_owner_is_known_by_process_and_token():

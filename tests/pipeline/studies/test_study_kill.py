@@ -44,7 +44,7 @@ def begin(path, data, trials):
         "threads": 1,
     }
     config = build_config({}, registry, overrides=options)
-    tuner = {"name": "optuna", "heartbeat": 0.25, "startup_trials": 3}
+    tuner = {"name": "optuna", "startup_trials": 3}
     plan = StudyPlan(
         name="kills",
         config=config.as_dict(),

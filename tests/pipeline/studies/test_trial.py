@@ -39,7 +39,7 @@ def begin(tmp_path, shelf):
     registry = default_registry()
 
     def make(name="s", tell=ignore, space=None, model=None, options=OPTIONS, **fields):
-        tuner = {"name": "optuna", "startup_trials": 2, "heartbeat": 0.5, "pruner": "none"}
+        tuner = {"name": "optuna", "startup_trials": 2, "pruner": "none"}
         config = build_config({}, registry, model=model, overrides=options)
         plan = StudyPlan(
             name="s",
