@@ -16,13 +16,14 @@ import pytest
 def one_cpu() -> Iterator[None]:
     """Train on one CPU: threads that wait for each other make a busy machine many times slower.
 
-    Processes that a test starts inherit it.
+    Processes that a test starts inherit it. Each worker of pytest has a CPU of its own.
     """
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    os.sched_setaffinity(0, {sorted(before)[worker % len(before)]})
     yield
     os.sched_setaffinity(0, before)
 
