@@ -17,7 +17,7 @@ from latentkit.cli.main import main
 from latentkit.config import build_config
 from latentkit.registry.catalogue import default_registry
 
-pytestmark = pytest.mark.usefixtures("one_cpu")
+pytestmark = pytest.mark.usefixtures("one_cpu", "blank_figures")
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
