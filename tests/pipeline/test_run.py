@@ -262,10 +262,30 @@ def test_a_generative_model_shows_draws_from_its_prior_and_its_likelihood(tmp_pa
     assert not (original.path / "figures/prior.png").exists()
 
 
-def test_a_model_that_does_worse_than_pca_is_told_so(tmp_path):
+def told_of_pca(**arguments):
     events = []
-    small_run(tmp_path, epochs=1, embed=[], listener=events.append)
-    assert any(isinstance(e, Notice) and e.code == "worse-than-pca" for e in events)
+    small_run(embed=[], listener=events.append, **arguments)
+    (notice,) = [e for e in events if isinstance(e, Notice) and e.code == "worse-than-pca"]
+    return notice.message
+
+
+def test_a_model_that_does_worse_than_pca_is_told_to_learn_longer(tmp_path):
+    assert told_of_pca(out=tmp_path, epochs=1).endswith(
+        "train for more epochs, or raise the learning rate"
+    )
+
+
+def test_a_model_that_knows_few_images_by_heart_is_told_to_learn_from_more(tmp_path):
+    images, labels = lk.dataset("digits", split="train").images, np.arange(40) % 2
+    np.savez(tmp_path / "few.npz", images=images[:40], labels=labels)
+    message = told_of_pca(
+        out=tmp_path,
+        dataset="npz",
+        epochs=150,
+        options={"npz.path": str(tmp_path / "few.npz"), "model.latent_dim": 16, "threads": 1},
+    )
+    assert "the model learned its 26 training images by heart" in message
+    assert message.endswith("train on more images, for longer training will not help")
 
 
 def test_small_sets_get_small_batches_and_many_epochs(original):

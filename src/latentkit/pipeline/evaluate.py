@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from latentkit.evaluation.inference import saturated_share
-from latentkit.pipeline.context import EVALUATION, FIGURES_OF_IMAGES, RunContext
+from latentkit.pipeline.context import (
+    DATA,
+    EVALUATION,
+    FIGURES_OF_IMAGES,
+    HISTORY,
+    RunContext,
+)
 from latentkit.pipeline.verdict.card import make_card
 from latentkit.pipeline.verdict.judge import Json
 from latentkit.plugin.events import Notice
@@ -30,7 +36,7 @@ def _notices(context: RunContext, card: Json) -> list[Notice]:
             Notice(
                 "worse-than-pca",
                 f"test error {error:.4f} is above that of PCA with as many dimensions "
-                f"({pca:.4f}): train for more epochs, or raise the learning rate",
+                f"({pca:.4f}): {_advice(context, pca)}",
             )
         )
     if saturated_share(context.model, context.device_images("test")) > _SATURATED:
@@ -52,3 +58,16 @@ def _notices(context: RunContext, card: Json) -> list[Notice]:
             )
         )
     return notices
+
+
+def _advice(context: RunContext, pca: float) -> str:
+    """Return what to do about a model that PCA does better than: learn longer, or from more."""
+    records = context.folder.json(HISTORY)["epochs"]
+    learned = records[-1]["train"].get("mse", pca) if records else pca
+    if learned >= pca:
+        return "train for more epochs, or raise the learning rate"
+    count = context.folder.json(DATA)["counts"]["train"]
+    return (
+        f"the model learned its {count:,} training images by heart (their error is {learned:.4f}): "
+        f"train on more images, for longer training will not help"
+    )

@@ -21,6 +21,7 @@ from latentkit.registry.catalogue import Registry
 from latentkit.training.device import resolve_device, resolve_precision, resolve_threads
 from latentkit.training.loop import steps_per_epoch
 
+# Of sets of some hundred images more epochs only learn the images by heart.
 _TYPICAL_EPOCHS, _MOST_EPOCHS, _ENOUGH_STEPS = 10, 50, 2000
 _TYPICAL_BATCH, _LEAST_BATCH, _ENOUGH_BATCHES = 256, 32, 32
 _FEW = 8  # images that are tried before a run begins
