@@ -20,7 +20,7 @@ pytest.importorskip(
 from latentkit.plugin import Budget
 from latentkit_gridsearch.owners import Owner, since_boot
 
-TRIALS, KILLS = 120, 15
+TRIALS, KILLS, LEAST_KILLS = 120, 15, 5
 
 
 @pytest.fixture
@@ -47,11 +47,13 @@ def test_killed_workers_lose_no_trial_and_run_none_twice(name, workers, tmp_path
     while len(killed) < KILLS:
         time.sleep(generator.uniform(0.01, 0.2))
         victim = running.pop(generator.randrange(2))
-        assert victim.is_alive()
+        if not victim.is_alive():  # all trials have ended before so many could be killed
+            break
         victim.kill()
         victim.join()
         killed.add(victim.pid)
         running.append(start())
+    assert len(killed) >= LEAST_KILLS
     for process in running:
         process.join(60)
         assert process.exitcode == 0

@@ -80,7 +80,7 @@ def kill_at_random(forks, path, workers, kills, seed):
     rng = random.Random(seed)
     crew = []
     killed = 0
-    end = time.monotonic() + 60 + 3 * kills
+    end = time.monotonic() + 300 + 30 * kills
     while time.monotonic() < end:
         crew = [process for process in crew if process.is_alive()]
         if killed >= kills and not crew and result_is_whole(path):
