@@ -25,6 +25,19 @@ INSTALLS = {
     "pip install -e house": "house",
     "pip install -e latentkit-dice": "latentkit-dice",
 }
+# Figures take most of a short run, and other tests look at them.
+UNDRAWN = """
+from latentkit.plugin import hookimpl
+
+LATENTKIT_HOOKSPEC_VERSION = 1
+
+
+@hookimpl
+def latentkit_run_started(run):
+    from latentkit.pipeline.pages import assembly
+
+    assembly.drawn = lambda *arguments, **options: []
+"""
 WRITES = [line for line in COMMANDS if line.startswith("latentkit plugins new ")]
 
 
@@ -38,6 +51,7 @@ def folder(tmp_path_factory) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content, encoding="utf-8")
     (folder / "house/latentkit_house/__init__.py").touch()
+    (folder / "undrawn.py").write_text(UNDRAWN, encoding="utf-8")
     add_diary(folder / "house/pyproject.toml")
     for project in INSTALLS.values():
         install(folder / project, folder / "site")
@@ -78,6 +92,7 @@ def execute(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
             **os.environ,
             "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": os.pathsep.join([str(folder / "site"), os.environ.get("PYTHONPATH", "")]),
+            "LATENTKIT_PLUGIN_FILES": str(folder / "undrawn.py"),
             "OMP_NUM_THREADS": "1",
         },
         capture_output=True,
