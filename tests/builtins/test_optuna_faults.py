@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import traceback
 
 import pytest
 from optuna.storages import RDBStorage
@@ -13,6 +14,7 @@ from latentkit.builtins.tuners.optuna_tuner import OptunaTuner
 from latentkit.plugin import Budget, SearchRange, StudyTask
 
 TRIALS = 14
+LOST = OperationalError("commit", {}, Exception("server closed the connection"))
 SPACE = {"x": SearchRange(-5.0, 5.0), "y": SearchRange(-5.0, 5.0)}
 WRITES = (
     "create_new_trial",
@@ -21,6 +23,16 @@ WRITES = (
     "set_trial_state_values",
     "set_trial_system_attr",
     "set_trial_user_attr",
+)
+READS = (
+    "get_all_trials",
+    "get_study_directions",
+    "get_study_id_from_name",
+    "get_study_system_attrs",
+    "get_study_user_attrs",
+    "get_trial",
+    "_get_trials",
+    "get_trial_id_from_study_id_trial_number",
 )
 
 
@@ -45,19 +57,19 @@ def outcome(result):
     return [(t.number, t.state, t.params, t.values, t.reports) for t in result.trials]
 
 
-def at_every_write(act):
-    """Wrap all that writes; ``act`` is given how many there were, and what would write."""
+def at_every(names, act):
+    """Wrap methods; ``act`` is given how many calls there were, and what would be called."""
     count = 0
 
-    def wrapped(write):
-        def writes(*arguments, **named):
+    def wrapped(method):
+        def calls(*arguments, **named):
             nonlocal count
             count += 1
-            return act(count, lambda: write(*arguments, **named))
+            return act(count, lambda: method(*arguments, **named))
 
-        return writes
+        return calls
 
-    return {name: wrapped(getattr(RDBStorage, name)) for name in WRITES}
+    return {name: wrapped(getattr(RDBStorage, name)) for name in names}
 
 
 def work_and_die(task, writes):
@@ -69,7 +81,7 @@ def work_and_die(task, writes):
             os._exit(9)
         return done
 
-    for name, method in at_every_write(die).items():
+    for name, method in at_every(WRITES, die).items():
         setattr(RDBStorage, name, method)
     work(task)
 
@@ -113,10 +125,28 @@ def test_a_storage_that_is_lost_again_and_again_leaves_no_trace(
         lost += 1
         if written:
             write()
-        raise OperationalError("commit", {}, Exception("server closed the connection"))
+        raise LOST
 
     monkeypatch.setattr(optuna_storage, "_FIRST_PAUSE", 0.001)
-    for name, method in at_every_write(fail_at_times).items():
+    for name, method in at_every(WRITES, fail_at_times).items():
         monkeypatch.setattr(RDBStorage, name, method)
     assert outcome(work(task_in(tmp_path, "s"))) == whole
     assert lost > 5
+
+
+def test_a_storage_that_is_lost_at_any_one_read_leaves_no_trace(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(optuna_storage, "_FIRST_PAUSE", 0.001)
+    reads, answered = [], set()
+
+    def fail_once(count, read):
+        caller = "".join(traceback.format_stack(limit=12))
+        if caller not in answered:
+            answered.add(caller)
+            reads.append(count)
+            raise LOST
+        return read()
+
+    for name, method in at_every(READS, fail_once).items():
+        monkeypatch.setattr(RDBStorage, name, method)
+    assert outcome(work(task_in(tmp_path, "s"))) == whole
+    assert len(reads) > 10

@@ -108,17 +108,18 @@ def test_two_workers_share_a_database_and_do_what_was_asked(server):
 def test_a_restart_in_the_middle_is_waited_for(server):
     study = task(server, "restarted")
 
-    def restart():
-        time.sleep(1.0)
-        server.stop()
-        time.sleep(2.0)
-        server.start()
+    again = threading.Timer(2.0, server.start)
 
-    away = threading.Thread(target=restart)
-    away.start()
-    result = tuner().optimize(slow_bowl, study, Budget(12))
-    away.join()
+    def lose(trial):
+        if trial.number == 3:
+            server.stop()
+            again.start()
+        return slow_bowl(trial)
+
+    result = tuner().optimize(lose, study, Budget(12))
+    again.join()
     assert len(result.trials) == 12
+    assert [trial.error for trial in result.trials] == [""] * 12
     assert {trial.state for trial in result.trials} <= {"complete", "pruned"}
     whole = tuner().optimize(slow_bowl, task(server, "whole"), Budget(12))
     assert [t.params for t in result.trials] == [t.params for t in whole.trials]

@@ -31,6 +31,9 @@ class OptunaTrial:
         params: as the objective is to see them.
         storage: waited for where it does not answer.
         judge: gives trials up; None where none is given up, and so none reports.
+
+    Raises:
+        StorageError: the storage does not answer for too long.
     """
 
     def __init__(
@@ -45,7 +48,8 @@ class OptunaTrial:
         self._trial = trial
         self._storage = storage
         self._judge = judge
-        self._reported = set(trial.storage.get_trial(trial._trial_id).intermediate_values)
+        known = storage.patiently(lambda: trial.storage.get_trial(trial._trial_id))
+        self._reported = set(known.intermediate_values)
         self._survived = max(self._reported, default=1) - 1
 
     def report(self, epoch: int, value: float) -> None:
