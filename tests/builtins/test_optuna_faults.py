@@ -136,17 +136,16 @@ def test_a_storage_that_is_lost_again_and_again_leaves_no_trace(
 
 def test_a_storage_that_is_lost_at_any_one_read_leaves_no_trace(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(optuna_storage, "_FIRST_PAUSE", 0.001)
-    reads, answered = [], set()
+    lost = set()
 
     def fail_once(count, read):
-        caller = "".join(traceback.format_stack(limit=12))
-        if caller not in answered:
-            answered.add(caller)
-            reads.append(count)
+        reader = "".join(traceback.format_stack(limit=12))
+        if reader not in lost:
+            lost.add(reader)
             raise LOST
         return read()
 
     for name, method in at_every(READS, fail_once).items():
         monkeypatch.setattr(RDBStorage, name, method)
     assert outcome(work(task_in(tmp_path, "s"))) == whole
-    assert len(reads) > 10
+    assert len(lost) > 10
