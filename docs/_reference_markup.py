@@ -1,4 +1,4 @@
-"""Docstrings and records as Markdown, for the generated reference."""
+"""Markdown from docstrings and records, for the generated reference."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Docstring:
     """A Google-style docstring as Markdown.
 
     Args:
-        text: all but the sections below.
+        text: everything except the sections below.
         arguments: the meaning of each argument or field.
-        outcomes: what is returned and raised.
+        outcomes: the return value and the errors raised.
     """
 
     text: str = ""
@@ -26,12 +26,12 @@ class Docstring:
 
     @property
     def argument_list(self) -> str:
-        """The arguments as a list."""
+        """Arguments as a Markdown list."""
         return "\n".join(f"- `{name}`: {meaning}" for name, meaning in self.arguments.items())
 
 
 def parse_docstring(raw: str | None) -> Docstring:
-    """Take a docstring apart; ``word::`` before an indented block makes a block of Python."""
+    """Parse a docstring; ``word::`` before an indented block makes it a block of Python."""
     parsed, lines = Docstring(), inspect.cleandoc(raw or "").replace("``", "`").splitlines()
     text: list[str] = []
     outcomes: list[str] = []
@@ -52,7 +52,7 @@ def parse_docstring(raw: str | None) -> Docstring:
 
 
 def _indented(lines: list[str]) -> list[str]:
-    """Take the indented block off the front of ``lines``."""
+    """Remove the indented block at the front of ``lines`` and return it."""
     block = []
     while lines and (not lines[0].strip() or lines[0].startswith("    ")):
         block.append(lines.pop(0))
@@ -60,13 +60,13 @@ def _indented(lines: list[str]) -> list[str]:
 
 
 def _python(block: list[str]) -> list[str]:
-    # Formatters of Markdown want two blank lines before a function, a docstring has one.
+    # Markdown formatters want two blank lines before a function; a docstring has one.
     source = re.sub(r"\n\n+(?=@|def |class )", "\n\n\n", "\n".join(block))
     return ["```python", *source.splitlines(), "```"]
 
 
 def _items(block: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield name and meaning of each ``name: meaning``, whose next lines are indented."""
+    """Yield name and meaning of each ``name: meaning``; continuation lines are indented."""
     name, meaning = "", list[str]()
     for line in block:
         if line.startswith(" ") and name:
@@ -81,7 +81,7 @@ def _items(block: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table; a column with nothing in it is left out."""
+    """Return a Markdown table; empty columns are left out."""
     kept = [at for at in range(len(header)) if any(row[at] for row in rows)]
     lines = [header, ["---"] * len(header), *rows]
     cells = [[line[at].replace("|", "\\|") for at in kept] for line in lines]
@@ -89,12 +89,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def code(text: object) -> str:
-    """Return ``text`` as code, or nothing for nothing."""
+    """Return ``text`` as code, or an empty string for empty text."""
     return f"`{text}`" if text not in ("", None) else ""
 
 
 def signature(name: str, function: Callable[..., Any]) -> str:
-    """Return a signature as the source spells it, without ``self``."""
+    """Return a signature as in the source, without ``self``."""
     found = inspect.signature(function)
     shown, starred = [], False
     for parameter in found.parameters.values():
@@ -108,7 +108,7 @@ def signature(name: str, function: Callable[..., Any]) -> str:
 
 
 def fields_table(record: type[Any], arguments: dict[str, str], base: type[Any] = object) -> str:
-    """Return the table of a dataclass's fields that ``base`` lacks, or nothing where none are."""
+    """Return the table of a dataclass's fields that ``base`` lacks; empty if there are none."""
     rows = []
     for item in fields(record):
         if item.name in getattr(base, "__dataclass_fields__", ()):

@@ -1,4 +1,4 @@
-"""The pages of the generated reference, each made out of the live objects that it describes."""
+"""Pages of the generated reference, made from the live objects that they describe."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from latentkit.registry.describe import describe_options
 from latentkit.registry.discovery import find_plugins
 
 COMMAND = "python docs/generate_reference.py"
-_BANNER = f"<!-- Written by '{COMMAND}' out of the source: do not edit. -->"
+_BANNER = f"<!-- Generated from the source by '{COMMAND}': do not edit. -->"
 _HELP_WIDTH = 88
 _ENVIRONMENT = [
     (
         "`LATENTKIT_STORAGE`",
-        "URL of the database of studies, where no `--storage` says otherwise: for passwords.",
+        "URL of the database of studies, unless `--storage` is given. Use it for passwords.",
     ),
-    ("`LATENTKIT_DATA`", "The folder of data sets, where no `--data-dir` says otherwise."),
+    ("`LATENTKIT_DATA`", "The folder of data sets, unless `--data-dir` is given."),
     (
         "`LATENTKIT_PLUGINS`",
-        "Distributions of third-party plugins that may load, by comma; set to nothing, none may.",
+        "Distributions whose plugins may load, separated by commas. If empty, none may.",
     ),
     (
         "`LATENTKIT_PLUGIN_FILES`",
-        "Files of plugins that are loaded too, as `--plugin` does; separated as those of `PATH`.",
+        "Plugin files to load in addition, as with `--plugin`; separated as in `PATH`.",
     ),
     ("`LATENTKIT_STRICT`", "`1` stops at a broken plugin instead of leaving it out."),
-    ("`NO_COLOR`, `CI`", "Plain lines of progress, also on a terminal."),
+    ("`NO_COLOR`, `CI`", "Plain progress lines, also on a terminal."),
 ]
 
 
@@ -72,7 +72,7 @@ def hooks_page() -> str:
     return _page(
         "Hooks",
         f"{intro}\n\nThe contract is at version {hookspecs.HOOKSPEC_VERSION}. "
-        "The [guide for authors of plugins](../plugins.md) goes through it step by step.",
+        "The [guide for plugin authors](../plugins.md) explains it step by step.",
         *blocks,
     )
 
@@ -117,7 +117,7 @@ def _own_classes(module: ModuleType) -> list[tuple[str, type[Any]]]:
 
 
 def options_page() -> str:
-    """Return the page of every option of a run and of every built-in part."""
+    """Return the page of the options of a run and of every built-in part."""
     run = [
         ("The run itself", "At the top of the file; `-o seed=1`.", config.RunOptions),
         ("split", "In the table `[split]`; `-o split.validation=0.1`.", config.SplitOptions),
@@ -137,7 +137,7 @@ def options_page() -> str:
     return _page(
         "Options",
         "Each option can be set with `-o part.key=value`, in a configuration file, or from "
-        "Python.\n`latentkit plugins show NAME` prints the same for every part that is installed. "
+        "Python.\n`latentkit plugins show NAME` prints the same for any installed part. "
         "*Search* is\nthe range that `latentkit tune` searches.",
         *blocks,
     )
@@ -174,15 +174,15 @@ def cli_page() -> str:
         blocks += [f"## {name}", f"```text\n{text}\n```"]
     return _page(
         "Commands",
-        "What `--help` prints. Results go to stdout, progress and messages to stderr; how a "
-        "command can end is in [errors](errors.md).",
-        table(("variable of the environment", "what it does"), _ENVIRONMENT),
+        "What `--help` prints. Results go to stdout, progress and messages to stderr. The exit "
+        "codes are in [errors](errors.md).",
+        table(("environment variable", "what it does"), _ENVIRONMENT),
         *blocks,
     )
 
 
 def command_help() -> list[tuple[str, str]]:
-    """Return name and help of every command, groups before their commands."""
+    """Return name and help of every command; a group precedes its commands."""
     top = cli.make_context(
         "latentkit",
         [],
@@ -206,19 +206,19 @@ def _help_below(command: click.Command, context: click.Context) -> Iterator[tupl
 
 def errors_page() -> str:
     """Return the page of exit codes."""
-    rows = [(code(0), "", "The command did what it was asked to do.")]
+    rows = [(code(0), "", "Success.")]
     for name, error in _own_classes(errors):
         meaning = " ".join((error.__doc__ or "").split())
         rows.append((code(error.exit_code), code(name), meaning))
     interrupted = (
-        "Ctrl-C, or SIGTERM as schedulers send it. A run keeps what was committed; "
-        "`latentkit resume` goes on."
+        "Ctrl-C, or SIGTERM, which schedulers send. A run keeps what was committed; "
+        "`latentkit resume` continues it."
     )
     rows.append((code(errors.INTERRUPTED_EXIT_CODE), "", interrupted))
     return _page(
         "Errors and exit codes",
         "An error is one line on stderr that says what is wrong, where, and what to do; `--debug` "
-        "adds the\ntraceback. From Python the same cases are exceptions of `latentkit.errors`.",
+        "adds the\ntraceback. From Python the same errors are exceptions of `latentkit.errors`.",
         table(("exit code", "exception", "meaning"), rows),
     )
 
@@ -228,16 +228,18 @@ def events_page() -> str:
     blocks = []
     for name, record in _own_classes(events):
         if issubclass(record, events.Event) and record is not events.Event:
-            note = "For display only: it is not kept in `events.jsonl`." if record.transient else ""
+            note = (
+                "For display only: `events.jsonl` does not contain it." if record.transient else ""
+            )
             blocks += [f"## {name}", *_record_blocks(record), note]
     told = {"a run": events.RunInfo, "a study": events.StudyInfo, "a trial": events.TrialInfo}
     for what, record in told.items():
-        blocks += [f"## What a plugin is told of {what}", *_record_blocks(record)]
+        blocks += [f"## What a plugin receives about {what}", *_record_blocks(record)]
     return _page(
         "Events",
-        f"{parse_docstring(events.__doc__).text}\n\nA line of a run's `events.jsonl` is one event: "
-        "its class under `event`, `time` in seconds since\n1970, and the fields below. From Python "
-        "every event goes to `lk.run(..., listener=f)`.",
+        f"{parse_docstring(events.__doc__).text}\n\nEach line of a run's `events.jsonl` is one "
+        "event: its class under `event`, `time` in seconds since\n1970, and the fields below. From "
+        "Python, `lk.run(..., listener=f)` receives every event.",
         *blocks,
     )
 
@@ -248,5 +250,5 @@ def _record_blocks(record: type[Any]) -> list[str]:
 
 
 def built_in_parts() -> list[Part]:
-    """Return the parts of the distribution ``latentkit``, by kind and name."""
+    """Return the parts of the distribution ``latentkit``, sorted by kind and name."""
     return Registry(found for found in find_plugins() if found.built_in).parts()

@@ -1,10 +1,10 @@
-"""Write docs/reference/ and the README's table of built-in parts out of the source.
+"""Generate docs/reference/ and the README's table of built-in parts from the source.
 
-    python docs/generate_reference.py            writes what has changed
+    python docs/generate_reference.py            writes all pages
     python docs/generate_reference.py --check    exits with 1 and names every stale page
 
-Only parts of the distribution ``latentkit`` are described, so a plugin that happens to be
-installed changes nothing.
+Only parts of the distribution ``latentkit`` are described, so other installed plugins change
+nothing.
 """
 
 from __future__ import annotations
@@ -40,17 +40,19 @@ def built_in_table() -> str:
 
 
 def readme(root: Path) -> str:
-    """Return the README with the table between its markers made anew."""
+    """Return the README with a new table between its markers."""
     text = (root / "README.md").read_text(encoding="utf-8")
     before, begin, rest = text.partition(_TABLE_BEGIN)
     _, end, after = rest.partition(_TABLE_END)
     if not (begin and end):
-        raise SystemExit(f"README.md has lost its markers {_TABLE_BEGIN} and {_TABLE_END}")
+        raise SystemExit(
+            f"README.md lacks its markers {_TABLE_BEGIN} and {_TABLE_END}: restore them"
+        )
     return f"{before}{begin}\n\n{built_in_table()}\n\n{end}{after}"
 
 
 def pages(root: Path) -> dict[str, str]:
-    """Return the content of every page that is generated, by its path below ``root``."""
+    """Return the content of every generated page, by path below ``root``."""
     return {
         "docs/reference/hooks.md": hooks_page(),
         "docs/reference/options.md": options_page(),
@@ -62,7 +64,7 @@ def pages(root: Path) -> dict[str, str]:
 
 
 def stale_pages(root: Path) -> list[str]:
-    """Return the paths of the pages that are not what the source says."""
+    """Return the paths of the pages that differ from the source."""
     stale = []
     for path, content in pages(root).items():
         file = root / path
@@ -81,7 +83,7 @@ def write_pages(root: Path) -> None:
 def main() -> int:
     """Write the pages, or check them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--check", action="store_true", help="only say which pages are stale")
+    parser.add_argument("--check", action="store_true", help="only name the stale pages")
     if not parser.parse_args().check:
         write_pages(ROOT)
         return 0

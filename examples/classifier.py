@@ -1,4 +1,4 @@
-"""Train a classifier of three convolutions, take up its saved state, train on, and compare.
+"""Train a classifier with three convolutions, load its weights, continue training, compare.
 
 python examples/classifier.py                     digits, no download
 python examples/classifier.py fashion-mnist 5     another data set, 5 epochs each time
@@ -13,7 +13,7 @@ config = Path(__file__).with_name("reference_classifier.toml")
 dataset = sys.argv[1] if len(sys.argv) > 1 else "digits"
 epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 30
 
-# With half of the labels first; then its state, from the file, goes on with all of them.
+# Train with half of the labels first. Then load the saved weights and continue with all labels.
 first = lk.transfer(mode="scratch", config=config, dataset=dataset, labels="50%", epochs=epochs)
 saved = first.path / "model.safetensors"
 second = lk.transfer(first, init_from=saved, embed=["pca", "tsne"], epochs=epochs, seed=1)

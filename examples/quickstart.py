@@ -1,4 +1,4 @@
-"""Train an autoencoder on digits, map its latents, and see what a classifier makes of them.
+"""Train an autoencoder on digits, map its latents, and classify them.
 
 python examples/quickstart.py            no download
 python examples/quickstart.py 5          with 5 epochs

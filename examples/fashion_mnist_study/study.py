@@ -1,10 +1,10 @@
-"""The reference study: from images to a tuned model, and one page that tells it.
+"""The reference study: from images to a tuned model, with one page of results.
 
 python examples/fashion_mnist_study/study.py                             in full, on Fashion-MNIST
-python examples/fashion_mnist_study/study.py --quick                     in minutes, on a part of it
+python examples/fashion_mnist_study/study.py --quick                     in minutes, on fewer images
 python examples/fashion_mnist_study/study.py --quick --dataset digits    with no download
 
-What is done stands in story.toml. Called again after Ctrl-C, kill or a power cut, it goes on.
+story.toml has the commands. After Ctrl-C, kill or a power cut, run the same command to resume.
 """
 
 import argparse
@@ -37,7 +37,7 @@ FULL = {
 }
 QUICK = {
     **FULL,
-    "how": "A quick look, too short to judge by: few epochs, few trials, few images.",
+    "how": "A quick look with few epochs, trials and images, too short for conclusions.",
     "size": "--epochs 5 -o training.batch_size=32",
     "transfer_size": "--epochs 3",
     "trials": "3",
@@ -45,12 +45,12 @@ QUICK = {
     "tuned_maps": "--embed pca",
 }
 PART = "-o dataset.n_train=3000 -o dataset.n_test=1000"
-TIME = "Of a chapter that was broken off: the seconds of the call that finished it."
-CLASSES = {"fashion-mnist": ("Bag", "Coat"), "digits": ("8", "3")}  # of the arithmetic
+TIME = "If a chapter was interrupted, its seconds are those of the call that finished it."
+CLASSES = {"fashion-mnist": ("Bag", "Coat"), "digits": ("8", "3")}  # for the arithmetic
 
 
 def main() -> None:
-    """Carry out the commands of every chapter, then write the page and print the seconds."""
+    """Run the commands of every chapter, then write the page and print the seconds."""
     chosen = arguments()
     out = Path(chosen.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def main() -> None:
         chapters.append({"title": "Time", "text": TIME, "header": ["", "seconds"], "rows": rows})
         page = lk.write_page(story, root=out, out=out / "study.html")
     except KeyboardInterrupt:
-        sys.exit("interrupted; the same command goes on")
+        sys.exit("interrupted; run the same command again to resume")
     except LatentkitError as error:
         sys.exit(f"study: error: {error}")
     for title, value in rows:
@@ -78,21 +78,21 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("--quick", action="store_true", help="few images, epochs and trials")
     parser.add_argument("--dataset", default="fashion-mnist", choices=CLASSES)
-    parser.add_argument("--out", help="folder of all that is made [study-DATASET, or -quick]")
+    parser.add_argument("--out", help="folder of all results [study-DATASET, with -quick]")
     told = ", ".join(FULL)
     parser.add_argument(
-        "--set", metavar="NAME=VALUE", action="append", default=[], help=f"another value of {told}"
+        "--set", metavar="NAME=VALUE", action="append", default=[], help=f"change one of {told}"
     )
     chosen = parser.parse_args()
     chosen.out = chosen.out or f"study-{chosen.dataset}{'-quick' if chosen.quick else ''}"
     for text in chosen.set:
         if text.partition("=")[0] not in FULL:
-            parser.error(f"--set {text}: there is {told}")
+            parser.error(f"--set {text}: use one of {told}")
     return chosen
 
 
 def values_of(chosen: argparse.Namespace, out: Path) -> dict[str, str]:
-    """Return what stands in the story for each $NAME."""
+    """Return the value of each $NAME in the file of the page."""
     plus, minus = CLASSES[chosen.dataset]
     return {
         **(QUICK if chosen.quick else FULL),
@@ -108,7 +108,7 @@ def values_of(chosen: argparse.Namespace, out: Path) -> dict[str, str]:
 
 
 def filled(value: Any, values: dict[str, str]) -> Any:
-    """Return a story with its $NAMES replaced; spaces that this leaves in a row become one."""
+    """Replace the $NAMES; in commands, reduce repeated spaces to one."""
     if isinstance(value, dict):
         return {key: filled(inner, values) for key, inner in value.items()}
     if isinstance(value, list):
@@ -118,10 +118,10 @@ def filled(value: Any, values: dict[str, str]) -> Any:
 
 
 def carry_out(chapter: dict[str, Any], out: Path, times: Path) -> float:
-    """Do a chapter's commands, unless the same were done and what they made is there.
+    """Run a chapter's commands, unless the same ones were run and their results exist.
 
     Returns:
-        How many seconds that took when it was done, or since it was last gone on with.
+        Seconds that the commands took; for a resumed chapter, those of the last call only.
     """
     known = json.loads(times.read_text()) if times.exists() else {}
     texts = [path.read_text() for path in sorted(HERE.glob("[!s]*.toml"))]
@@ -138,7 +138,7 @@ def carry_out(chapter: dict[str, Any], out: Path, times: Path) -> float:
     known[chapter["title"]] = {"seconds": seconds, "made": made}
     half = times.with_suffix(".part")
     half.write_text(json.dumps(known, indent=2))
-    half.replace(times)  # so that a reader never sees half of it
+    half.replace(times)  # a reader never sees half a file
     return seconds
 
 

@@ -1,11 +1,11 @@
-"""latentkit: learn, look at and measure the latent space of images.
+"""latentkit: learn, view and measure the latent spaces of images.
 
     import latentkit as lk
 
     run = lk.run(model="conv-ae", dataset="fashion-mnist", embed=["isomap"], epochs=10)
     run.latents("test"), run.coordinates("isomap"), run.evaluation, run.model, run.history
 
-Every name here is imported on first use: ``import latentkit`` costs next to nothing.
+Every name here is imported on first use, so ``import latentkit`` is fast.
 """
 
 from typing import TYPE_CHECKING

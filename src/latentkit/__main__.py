@@ -1,4 +1,4 @@
-"""``python -m latentkit``."""
+"""Entry point of ``python -m latentkit``."""
 
 from latentkit.cli.main import main
 

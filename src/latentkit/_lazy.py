@@ -1,4 +1,4 @@
-"""Attributes that import their module on first use (PEP 562)."""
+"""Module attributes that are imported on first use (PEP 562)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def lazy_attributes(
 
     Args:
         package: the module's ``__name__``.
-        homes: for each public name, the module that defines it, or ``module:other_name``, or
-            ``module:`` for the module itself.
+        homes: maps each public name to the module that defines it; to ``module:other_name`` if the
+            name differs there; or to ``module:`` for the module itself.
     """
 
     def __getattr__(name: str) -> Any:  # noqa: N807

@@ -1,7 +1,7 @@
-"""Every exception whose text a user may read, and the exit code each one ends a command with.
+"""The exceptions whose messages users read, with the exit code that each gives to a command.
 
 A message says in one line what is wrong, where, and what to do about it. A subclass exists only
-where a script would want to tell the cases apart by exit code.
+if a script may need to distinguish its case by exit code.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from typing import ClassVar
 
 
 class LatentkitError(Exception):
-    """Base of all errors that latentkit explains to its user.
+    """Base of all errors that latentkit explains to the user.
 
-    Anything else that escapes is a bug of latentkit (exit code 1).
+    Any other exception that reaches the user is a bug in latentkit (exit code 1).
     """
 
     exit_code: ClassVar[int] = 1
 
 
 class UserError(LatentkitError):
-    """The request cannot be carried out as written: an unknown name, a value out of range."""
+    """The request cannot be carried out: for example, an unknown name or a value out of range."""
 
     exit_code = 2
 
 
 class BrokenEnvironmentError(LatentkitError):
-    """A needed package is missing or does not fit the others, or a device is not there."""
+    """A required package is missing or incompatible, or a device is not available."""
 
     exit_code = 3
 
 
 class DataError(LatentkitError):
-    """A data file is missing, damaged or not what it claims to be."""
+    """A data file is missing, damaged, or has unexpected content."""
 
     exit_code = 4
 
@@ -45,7 +45,7 @@ class StorageError(LatentkitError):
 
 
 class NetworkError(LatentkitError):
-    """A download did not succeed."""
+    """A download failed."""
 
     exit_code = 6
 
@@ -69,7 +69,7 @@ class PluginError(LatentkitError):
 
 
 class ResourceError(LatentkitError):
-    """The work would need more memory than there is."""
+    """The work would need more memory than is available."""
 
     exit_code = 10
 
@@ -81,13 +81,13 @@ class DivergedError(LatentkitError):
 
 
 class StudyError(LatentkitError):
-    """A study cannot go on: trial after trial fails."""
+    """A study cannot continue, because its trials or its workers keep failing."""
 
     exit_code = 12
 
 
 INTERRUPTED_EXIT_CODE = 130
-"""What a command interrupted with Ctrl-C or SIGTERM exits with (128 + SIGINT)."""
+"""Exit code of a command that is interrupted with Ctrl-C or SIGTERM (128 + SIGINT)."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -99,11 +99,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def describe_os_error(error: OSError) -> str:
-    """Return what the operating system said, without the errno and the path."""
+    """Return the operating system's message without the errno and the path."""
     return error.strerror or type(error).__name__
 
 
 def describe_error(error: Exception) -> str:
-    """Return an error in one line, with its type where latentkit does not explain it."""
+    """Return an error in one line, preceded by its type unless it is a `LatentkitError`."""
     text = " ".join(str(error).split())
     return text if isinstance(error, LatentkitError) else f"{type(error).__name__}: {text}"

@@ -85,7 +85,7 @@ def test_values_outside_of_the_range_of_the_fit_are_not_clipped(fitted, iris):
 def test_a_range_that_overflows_is_refused():
     vectors = np.zeros((5, 3))
     vectors[:2, 1] = 1.5e308, -1.5e308
-    with pytest.raises(ValueError, match=r"feature 1 reaches from -1.5e\+308 to 1.5e\+308"):
+    with pytest.raises(ValueError, match=r"feature 1 ranges from -1.5e\+308 to 1.5e\+308"):
         lk.LatentEncoder(**TINY).fit(vectors)
 
 
@@ -154,10 +154,10 @@ def test_images_that_are_streamed_from_a_file_give_the_same(digits, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x: x[:, :, :-1], r"images of shape \(1, 8, 7\), and LatentEncoder was fitted to"),
+        (lambda x: x[:, :, :-1], r"images of shape \(1, 8, 7\), but LatentEncoder was fitted to"),
         (
             lambda x: x.reshape(len(x), -1),
-            "X holds vectors, and LatentEncoder was fitted to images",
+            "X holds vectors, but LatentEncoder was fitted to images",
         ),
         (lambda x: np.where(x == 0, np.nan, x), "Input X contains NaN"),
         (lambda x: x + 1, r"images reach from 1 to 2, expected \[0, 1\]"),
@@ -171,12 +171,12 @@ def test_other_images_than_those_of_the_fit_are_refused(digits, change, message)
 
 
 def test_images_where_there_were_vectors_are_refused(fitted):
-    with pytest.raises(ValueError, match="X holds images, and LatentEncoder was fitted to vectors"):
+    with pytest.raises(ValueError, match="X holds images, but LatentEncoder was fitted to vectors"):
         fitted.transform(np.zeros((5, 8, 8)))
 
 
 def test_latents_of_another_width_are_refused(fitted):
-    with pytest.raises(ValueError, match="X has 3 latent dimensions, and LatentEncoder has 2"):
+    with pytest.raises(ValueError, match="X has 3 latent dimensions, but LatentEncoder has 2"):
         fitted.inverse_transform(np.zeros((5, 3)))
 
 
@@ -189,12 +189,12 @@ def test_what_is_not_fitted_says_so(iris):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"model": "conv-ae"}, r"'conv-ae' takes images, and X has rows.*\(dense-ae, dense-vae"),
+        ({"model": "conv-ae"}, r"'conv-ae' takes images, but X has rows.*\(dense-ae, dense-vae"),
         ({"model": "dens-ae"}, "no model 'dens-ae' \\(did you mean 'dense-ae'"),
         ({"epochs": 0.5}, "training: epochs = 0.5 is not valid"),
         ({"model_options": {"hiden": 3}}, "did you mean 'hidden'"),
         ({"training_options": {"rate": 3}}, "training has no option 'rate'"),
-        ({"validation": 0.99}, r"validation=0.99 leaves 1 sample of 50"),
+        ({"validation": 0.99}, r"validation=0.99 leaves 1 of 50 samples"),
         ({"random_state": -1}, "seed = -1 is not valid"),
     ],
 )
@@ -276,7 +276,7 @@ def test_names_of_features_survive_a_file(iris, tmp_path):
 
 def test_a_pickle_of_another_version_warns(fitted):
     state = {**fitted.__getstate__(), "_latentkit_version": "0.0.1"}
-    with pytest.warns(UserWarning, match=r"pickled by latentkit 0.0.1 is read by"):
+    with pytest.warns(UserWarning, match=r"pickled by latentkit 0.0.1 is loaded by"):
         lk.LatentEncoder().__setstate__(state)
 
 
@@ -300,12 +300,12 @@ def test_a_file_that_is_no_encoder_is_refused_in_one_line(fitted, tmp_path):
         lk.LatentEncoder.load(tmp_path / "nothing")
     text, weights = tmp_path / "text", tmp_path / "weights"
     text.write_text("not tensors")
-    with pytest.raises(UserError, match="is no encoder that was saved whole"):
+    with pytest.raises(UserError, match="is not a complete encoder file"):
         lk.LatentEncoder.load(text)
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(2)}, weights)
-    with pytest.raises(UserError, match=r"is no encoder: LatentEncoder.save writes one"):
+    with pytest.raises(UserError, match=r"is not an encoder: name a file that"):
         lk.LatentEncoder.load(weights)
     with pytest.raises(NotFittedError):
         lk.LatentEncoder().save(text)

@@ -66,9 +66,9 @@ def test_items_are_named_by_number_or_class(run):
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        (360, "no test item 360: the numbers go from 0 to 359"),
+        (360, "no test item 360: give a number from 0 to 359"),
         (-1, "no test item -1"),
-        ("boot", "no item 'boot': give a number from 0 to 359, or class:NAME"),
+        ("boot", "'boot' is not a test item: give a number from 0 to 359, or class:NAME"),
         ("class:12", "no class '12'"),
         ("class:3:999", "class '3' has no test item 999"),
     ],

@@ -80,7 +80,7 @@ def test_a_missing_package_is_named_with_its_install_command(run, monkeypatch):
 
 
 def test_a_format_that_is_not_there_is_named(run):
-    with pytest.raises(UserError, match="no format 'tflite'; there is onnx"):
+    with pytest.raises(UserError, match="no format 'tflite'; known formats: onnx"):
         lk.export(run.path, "tflite")
 
 

@@ -98,7 +98,7 @@ def test_nothing_but_arrays_comes_out_of_an_archive(tmp_path, monkeypatch):
 
     members = {"test_batch": pickle.dumps({"data": Wicked()}, 2)}
     make_cifar(tmp_path / "cifar-10-python.tar.gz", members, monkeypatch)
-    with pytest.raises(DataError, match="print has no place in an array"):
+    with pytest.raises(DataError, match="print is not allowed in a file of arrays"):
         lk.dataset("cifar10", "test", data=tmp_path, mirror=NOWHERE)
 
 

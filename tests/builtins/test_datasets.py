@@ -35,9 +35,7 @@ def test_fashion_mnist_is_70000_images_in_10_equal_classes(fashion_mnist_dir):
 def test_a_torchvision_that_does_not_fit_says_so(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torchvision", None)
     monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
-    with pytest.raises(
-        BrokenEnvironmentError, match=r"torchvision cannot be imported beside torch"
-    ):
+    with pytest.raises(BrokenEnvironmentError, match=r"torchvision cannot be imported with torch"):
         lk.dataset("fashion-mnist", data=tmp_path)
 
 

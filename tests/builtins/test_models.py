@@ -90,5 +90,7 @@ def test_options_rebuild_the_network_of_the_tutorials():
 
 
 def test_a_network_too_deep_for_the_images_says_how_deep_it_may_be():
-    with pytest.raises(UserError, match="8x8 cannot be halved 5 times: give at most 3 channels"):
+    with pytest.raises(
+        UserError, match="8x8 cannot be halved 5 times: give at most 3 entries in channels"
+    ):
         lk.model("conv-ae", (1, 8, 8), channels=(4, 4, 4, 4, 4), patch=1)

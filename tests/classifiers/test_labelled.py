@@ -44,7 +44,7 @@ def test_more_labels_than_images_are_refused():
 
 
 def test_a_class_without_labels_is_named():
-    with pytest.raises(UserError, match=r"hold none of class 'c': give more with --labels"):
+    with pytest.raises(UserError, match=r"include none of class 'c': use more --labels"):
         check_classes(np.array([0, 1]), LABELS, ("a", "b", "c"), "mine")
     with pytest.raises(UserError, match=r"dataset 'mine' has one class only"):
         check_classes(np.array([0]), np.zeros(9, np.int64), ("a",), "mine")

@@ -64,7 +64,7 @@ def test_a_pickle_is_not_read(tmp_path):
         ("b.pkl", lambda x, p: p.write_bytes(pickle.dumps(x))),
     ):
         save(Harmful(), tmp_path / name)
-        with pytest.raises(UserError, match=r"read weights-only, and nothing else is read: save"):
+        with pytest.raises(UserError, match=r"cannot be read weights-only, .* run code: save"):
             read_weights(tmp_path / name)
     assert not (tmp_path / "harm").exists()
 
@@ -85,7 +85,7 @@ def test_what_holds_no_state_dict_is_refused(tmp_path, document):
 
 def test_a_file_that_is_no_safetensors(tmp_path):
     (tmp_path / "weights.safetensors").write_bytes(b"nothing")
-    with pytest.raises(UserError, match="is no safetensors file"):
+    with pytest.raises(UserError, match="is not a safetensors file"):
         read_weights(tmp_path / "weights.safetensors")
 
 

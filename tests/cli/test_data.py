@@ -43,7 +43,7 @@ def test_list_says_whether_files_are_here_by_their_names_alone(latentkit, tmp_pa
     rows = {row.split()[0]: row for row in latentkit("data", "list").out.splitlines()}
     assert rows["fashion-mnist"].endswith(" here")
     assert rows["kmnist"].endswith(" not here yet, 21 MB")
-    assert rows["npz"].endswith(" yours")
+    assert rows["npz"].endswith(" your own files")
 
 
 def test_a_data_set_that_does_not_say_where_its_files_lie_says_nothing(latentkit, install_plugin):
@@ -79,8 +79,8 @@ def test_verify_counts_and_hashes_both_splits(latentkit):
     shown = latentkit("data", "verify", "digits").out
     assert found["test"]["sha256"] in shown
     assert "licence: CC-BY-4.0" in shown
-    assert shown.splitlines()[0] == "digits: nothing published to compare with"
-    assert (found["verdict"], found["md5"]) == ("nothing published to compare with", [])
+    assert shown.splitlines()[0] == "digits: no checksum is published"
+    assert (found["verdict"], found["md5"]) == ("no checksum is published", [])
 
 
 def test_verify_says_which_published_checksums_were_compared(
@@ -93,7 +93,7 @@ def test_verify_says_which_published_checksums_were_compared(
     few = ("-o", "fashion-mnist.n_train=20", "-o", "fashion-mnist.n_test=20")
     verify = ("data", "verify", "fashion-mnist", *few, "--data-dir", tmp_path)
     shown = latentkit(*verify).out.splitlines()
-    assert shown[0] == "fashion-mnist: the 4 files have their published MD5"
+    assert shown[0] == "fashion-mnist: the 4 files match their published MD5"
     for number, stem in enumerate(STEMS):
         packed = kept / f"{stem}.gz"
         packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
@@ -102,7 +102,7 @@ def test_verify_says_which_published_checksums_were_compared(
             found = json.loads(latentkit(*verify, "--json").out)
             assert (
                 found["verdict"]
-                == "3 of the 4 files have their published MD5; no other was compared"
+                == "3 of the 4 files match their published MD5; the rest were not compared"
             )
             assert str(packed) not in found["md5"]
             assert len(found["md5"]) == 3

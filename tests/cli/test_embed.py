@@ -49,7 +49,7 @@ def test_a_number_maps_so_many(latentkit, vectors):
     assert json.loads(ended.out)["maps"]["pca"]["n_points"] == 50
     ended = latentkit("embed", "mine.npz", "--embed", "pca", "--on", "500")
     assert ended.code == 2
-    assert "a map of 500 points was asked for and there are 200" in ended.error
+    assert "a map of 500 points is not possible: there are only 200" in ended.error
 
 
 def test_one_seed_gives_one_map(latentkit, vectors):
@@ -80,8 +80,8 @@ def test_raw_pixels_are_mapped(latentkit):
         (["absent.npy", "--embed", "pca"], "cannot read absent.npy"),
         (["mine.npz", "--embed", "pca", "--on", "train"], "a file of vectors has no splits"),
         (["mine.npz", "--embed", "pca", "-o", "model.latent_dim=3"], "only options of the embedd"),
-        (["mine.npz", "--embed", "pca", "--align-to", "x"], "--align-to is for the maps of runs"),
-        (["--dataset", "digits", "--embed", "pca", "--on", "tset"], "no 'tset'"),
+        (["mine.npz", "--embed", "pca", "--align-to", "x"], "--align-to works only for maps"),
+        (["--dataset", "digits", "--embed", "pca", "--on", "tset"], "no split 'tset'"),
     ],
 )
 def test_what_cannot_be_mapped_is_told_in_one_line(latentkit, vectors, arguments, message):
@@ -106,7 +106,7 @@ def test_other_latents_of_a_run_get_maps_of_their_own(latentkit, finished):
 def test_more_points_than_there_are_are_refused(latentkit, finished):
     ended = latentkit("embed", finished, "--embed", "pca", "--on", "1798")
     assert ended.code == 2
-    assert "a map of 1,798 points was asked for and there are 1,797" in ended.error
+    assert "a map of 1,798 points is not possible: there are only 1,797" in ended.error
 
 
 def test_a_map_is_laid_over_another_one(latentkit, finished):
@@ -134,4 +134,4 @@ def test_a_map_of_other_images_is_laid_over_by_those_that_both_have(latentkit, f
 def test_a_map_that_is_not_there_cannot_be_laid_over(latentkit, finished):
     ended = latentkit("embed", finished, "--embed", "isomap", "--align-to", "#tsne")
     assert ended.code == 2
-    assert "there is no map 'tsne' to lay it over" in ended.error
+    assert "there is no map 'tsne' to align it to" in ended.error

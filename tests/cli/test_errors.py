@@ -196,7 +196,7 @@ def test_a_plugin_that_breaks_its_contract_is_9(latentkit, install_plugin, small
     ended = latentkit("run", "--embed", "odd", *small)
     assert ended.code == 9
     assert "embedding 'odd' gave coordinates (3, 3) for 360 points" in ended.error
-    assert "to go on:  latentkit resume" in ended.err
+    assert "to resume:  latentkit resume" in ended.err
 
 
 def test_too_little_memory_is_10(latentkit, finished, monkeypatch):
@@ -214,7 +214,7 @@ def test_an_address_space_limit_refuses_a_map_with_a_number(finished, install_pl
     )
     assert refused.returncode == 10, refused.stderr
     found = re.search(
-        r"'greedy' of 360 points needs about 5.9 GiB of memory and (\d\.\d) GiB are free",
+        r"'greedy' of 360 points needs about 5.9 GiB of memory, but only (\d\.\d) GiB are free",
         refused.stderr,
     )
     assert found, refused.stderr

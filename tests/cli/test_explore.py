@@ -51,7 +51,7 @@ def test_a_file_is_written_as_its_suffix_says(latentkit, finished):
     assert ended.out.split() == ["plane.svg"]
     ended = latentkit("explore", finished, "grid", "--steps", 2, "--out", "plane.pdf")
     assert ended.code == 2
-    assert "plane.pdf: figures are written as .png or .svg" in ended.error
+    assert "plane.pdf: a figure's file name must end in .png or .svg" in ended.error
 
 
 def test_several_runs_are_told_apart_by_their_options(latentkit, finished, small):
@@ -65,15 +65,15 @@ def test_several_runs_are_told_apart_by_their_options(latentkit, finished, small
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "say what to look at: traversal, grid, interpolate"),
+        ([], "say which view to draw: traversal, grid, interpolate"),
         (["travers"], "no view 'travers' (did you mean 'traversal'?)"),
-        (["traversal", "--item", 360], "no test item 360: the numbers go from 0 to 359"),
+        (["traversal", "--item", 360], "no test item 360: give a number from 0 to 359"),
         (["traversal", "--dimension", 3], "no latent dimension 3: the latents have 0 to 2"),
         (["grid", "--dimensions", "0"], "should be two numbers, such as 0,1"),
-        (["interpolate", "0", "class:x"], "no class 'x'; there is 0, 1, 2"),
+        (["interpolate", "0", "class:x"], "no class 'x'; known classes: 0, 1, 2"),
         (["samples", "--from", "prior"], "model 'conv-ae' has no prior to draw from"),
         (["samples", "-n", 0], "0 samples cannot be drawn"),
-        (["neighbours"], "say of what: one or more ITEMs, or --samples N"),
+        (["neighbours"], "say whose neighbours to show: one or more ITEMs, or --samples N"),
         (["settings", "absent"], "there is no run 'absent'"),
     ],
 )
@@ -96,7 +96,7 @@ def test_one_latent_and_one_class_have_no_plane_and_no_arc(latentkit, tmp_path):
     left, right = int(latents.argmin()), int(latents.argmax())
     ended = latentkit("explore", run, "interpolate", left, right)
     assert ended.code == 0, ended.err
-    assert "the spherical way is left out: the two latents lie on opposite sides" in ended.err
+    assert "the spherical path is left out: the two latents lie on opposite sides" in ended.err
     assert latentkit("explore", run, "interpolate", left, right, "--way", "spherical").code == 2
     assert "two latent dimensions and there is one" in latentkit("explore", run, "grid").error
     own.unlink()

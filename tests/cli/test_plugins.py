@@ -63,7 +63,7 @@ def test_defaults_are_shown_as_they_are_typed(latentkit):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nope"], "there is no part 'nope': 'latentkit plugins list' names what there is"),
+        (["nope"], "there is no part 'nope': 'latentkit plugins list' shows all parts"),
         (["isomp"], r"no part 'isomp' \(did you mean 'isomap'\?\): 'latentkit plugins list'"),
         (["nope", "--kind", "model"], "there is no model 'nope': 'latentkit plugins list'"),
     ],
@@ -125,7 +125,7 @@ def test_two_of_one_name_are_listed_and_told_apart(latentkit, install_plugin):
     assert "latentkit:pca" in listed
     ended = latentkit("run", "--embed", "pca", "--print-config")
     assert ended.code == 2
-    assert "say latentkit:pca or mine:pca" in ended.error
+    assert "choose latentkit:pca or mine:pca" in ended.error
     chosen = latentkit("run", "--embed", "latentkit:pca", "--print-config")
     assert 'name = "latentkit:pca"' in chosen.out
     assert "offered more than once" in latentkit("doctor").out

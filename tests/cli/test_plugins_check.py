@@ -80,7 +80,7 @@ def test_a_part_is_checked_with_the_options_that_are_given(latentkit):
     [
         (("fashion-mnist",), "nothing was checked"),
         (("blurr",), "no part and no distribution 'blurr' (did you mean 'blur'?)"),
-        (("blur", "-o", "masking.share=0.5"), "say NAME.KEY=VALUE, with the name of a part"),
+        (("blur", "-o", "masking.share=0.5"), "write NAME.KEY=VALUE, with the name of a part"),
     ],
 )
 def test_what_cannot_be_checked_is_said_in_a_line(arguments, message, latentkit):

@@ -66,8 +66,10 @@ def test_the_other_commands_know_a_transfer(latentkit, finished):
     again = latentkit("resume", run)
     assert again.code == 0
     assert "done in" not in again.err
-    assert "Less [1], image by image" in latentkit("compare", run, transferred(latentkit, run)).out
-    assert "one is a transfer" in latentkit("compare", finished, run).error
+    assert (
+        "Difference from [1], image" in latentkit("compare", run, transferred(latentkit, run)).out
+    )
+    assert "is a transfer: compare transfers only with" in latentkit("compare", finished, run).error
     assert "is a transfer" in latentkit("explore", run, "traversal").error
     assert latentkit("embed", run, "--embed", "pca", "-q").code == 0
     assert "maps features of test images" in latentkit(
@@ -165,18 +167,18 @@ def test_augmentation_rates_and_unfreezing_are_options(latentkit, finished):
     ("arguments", "message"),
     [
         ("transfer nothing", "there is no run 'nothing', here or in runs"),
-        ("transfer", "mode finetune needs an encoder: name a RUN or --init-from, or say"),
+        ("transfer", "mode finetune needs an encoder: give a RUN or --init-from, or use"),
         ("transfer --mode prob", "'prob' is not one of"),
         ("transfer last --labels 0", "should be a share such as 10% or 0.1, or a number"),
         ("transfer last --labels 120%", "should be a share such as 10% or 0.1, or a number"),
-        ("transfer last --labels 5", "the 5 labels that are given hold none of class"),
+        ("transfer last --labels 5", "the 5 labels include none of class"),
         ("transfer last --labels 5000", "5,000 labels are asked for and there are 1,150"),
-        ("transfer last --labels 1% --labels 10%", "only --mode all compares several"),
+        ("transfer last --labels 1% --labels 10%", "compare several with --mode all"),
         ("transfer last --mode all --seeds 0", "--seeds 0: should be 1 or more"),
-        ("transfer last --model dense-ae", "has its model: leave --model out"),
+        ("transfer last --model dense-ae", "already has a model: leave --model out"),
         ("transfer last -o model.hidden=[9]", "does not fit the network"),
         ("transfer last -o transfer.shfit=1", "no option 'shfit' (did you mean 'shift'?)"),
-        ("transfer last --mode scratch --init-from last", "starts at random: leave --init-from"),
+        ("transfer last --mode scratch --init-from last", "random weights: leave out --init-from"),
         ("transfer last --init-from no.pt", "there is no file and no run 'no.pt' to take"),
         ("transfer last --embed isomop", "no embedding 'isomop' (did you mean 'isomap'?)"),
         ("run -o transfer.shift=1", "this run has no part 'transfer'"),
@@ -201,7 +203,7 @@ def test_images_without_labels_cannot_be_classified(latentkit, finished, own_ima
 
 def test_images_of_one_class_cannot_be_told_apart(latentkit, finished, own_images):
     ended = latentkit("transfer", "last", *own_images(np.zeros(60, int)))
-    assert "has one class only: there is nothing to tell apart" in ended.error
+    assert "has one class only: choose one with two or more" in ended.error
 
 
 def test_images_of_another_shape_than_the_encoders(latentkit, finished, own_images, small):
@@ -218,12 +220,10 @@ def test_another_number_of_classes_than_the_classifiers(latentkit, finished, own
     two = own_images(np.arange(60) % 2)
     ended = latentkit("transfer", classifier, *two)
     assert ended.code == 2
-    assert (
-        "tells 10 classes apart, and dataset 'npz' has 2: say -o transfer.new_head" in ended.error
-    )
+    assert "has 10 classes, but dataset 'npz' has 2: use -o transfer.new_head" in ended.error
     run = transferred(latentkit, classifier, *two, "-o", "transfer.new_head=true")
     assert json.loads((run / "evaluation.json").read_text())["before_is"] == "logistic regression"
-    assert "has a head of other widths" in latentkit(
+    assert "has other layer widths" in latentkit(
         "transfer", classifier, "-o", "transfer.hidden=[9]"
     ).error  # fmt: skip
 
@@ -233,7 +233,7 @@ def test_weights_that_fit_nothing(latentkit, finished, small):
     for command in (("transfer", "last"), ("run", *small)):
         ended = latentkit(*command, "--init-from", "other.safetensors")
         assert ended.code == 2
-        assert "no weight of" in ended.error
+        assert "no weight in" in ended.error
         assert "'layer1.0.conv.weight'" in ended.error
 
 
@@ -254,7 +254,7 @@ def test_weights_that_were_changed_since_are_8(latentkit, finished):
     save_file({"a": torch.ones(1)}, "w.safetensors")
     ended = latentkit("resume", run)
     assert ended.code == 8
-    assert "is not what the run was to start from" in ended.error
+    assert "is not the file that the run was prepared with" in ended.error
 
 
 def test_a_parent_that_is_not_trained_yet_is_8(latentkit, finished):

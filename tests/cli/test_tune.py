@@ -10,7 +10,7 @@ from latentkit.pipeline.studies import trial
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
-GO_ON = "to go on:  latentkit tune --resume studies/conv-ae-digits"
+GO_ON = "to resume:  latentkit tune --resume studies/conv-ae-digits"
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def lines_of_trials(ended):
         ("--tuner-option smpler=tpe", "no option 'smpler' (did you mean 'sampler'?)"),
         ("--tuner-option sampler", "--tuner-option 'sampler': write KEY=VALUE"),
         ("--storage study.db", "write one such as sqlite:///study.db or"),
-        ("--storage mysqul://host/db", "is of a kind that SQLAlchemy does not know"),
+        ("--storage mysqul://host/db", "SQLAlchemy does not know this kind of database"),
         ("--resume nothing", "there is no study 'nothing', here or in studies"),
     ],
 )
@@ -132,7 +132,7 @@ def test_a_study_that_goes_on_keeps_what_its_trials_are(latentkit, studied, argu
     before = (studied / "study.json").read_bytes()
     ended = latentkit("tune", "--resume", studied.name, *arguments.split())
     assert ended.code == 2
-    assert f"goes on with a study as it was begun: leave {flag} out" in ended.error
+    assert f"keeps the settings of the study: leave {flag} out" in ended.error
     assert (studied / "study.json").read_bytes() == before
 
 
@@ -170,7 +170,7 @@ def test_trial_after_trial_fails_and_the_study_stops_with_12(latentkit, small, b
     before_each_run(fail)
     ended = latentkit("tune", "--trials", "9", *small)
     assert ended.code == 12
-    assert "is stopped, for 5 trials in a row failed" in ended.error
+    assert "is stopped because 5 trials in a row failed" in ended.error
     assert "RuntimeError: out of order" in ended.error
     assert GO_ON in ended.err
     lines = lines_of_trials(ended)

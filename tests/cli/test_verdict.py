@@ -26,13 +26,13 @@ def test_compare_begins_with_what_was_set_differently(latentkit, finished, small
     assert done.code == 0
     assert done.out.index("Configuration, where it differs") < done.out.index("Figures of the")
     assert "seed" in done.out
-    assert "Less [1], image by image" in done.out
+    assert "Difference from [1], image by image" in done.out
     found = json.loads(latentkit("compare", finished.name, other, "--json").out)
     assert found["runs"] == [finished.name, other]
 
 
 def test_one_run_and_an_older_protocol_cannot_be_compared(latentkit, finished):
-    assert "name two or more" in latentkit("compare", "last").error
+    assert "at least two runs" in latentkit("compare", "last").error
     assert "there is no run 'nobody'" in latentkit("compare", "last", "nobody").error
 
 

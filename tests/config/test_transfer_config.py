@@ -29,7 +29,7 @@ def test_a_transfer_is_written_and_read_back():
 def test_a_transfer_has_an_encoder_or_starts_at_random():
     with pytest.raises(UserError, match="mode finetune needs an encoder"):
         built(transfer={})
-    with pytest.raises(UserError, match="mode scratch starts at random"):
+    with pytest.raises(UserError, match="mode scratch starts from random weights"):
         built(transfer={"mode": "scratch"}, init={"path": "w.safetensors"})
     assert built(transfer={"mode": "scratch"}).init is None
 

@@ -63,13 +63,15 @@ def test_a_row_that_is_not_finite_is_named(tmp_path):
     values = VALUES.copy()
     values[4, 1] = np.nan
     np.save(path, values)
-    with pytest.raises(DataError, match=r"row 4 has NaN or infinite values, as have 1 of 6 rows"):
+    with pytest.raises(
+        DataError, match=r"1 of 6 rows have NaN or infinite values, the first is row 4"
+    ):
         read_vectors(path)
 
 
 def test_labels_of_another_length_are_refused(tmp_path):
     path = saved(tmp_path / "own.npz", X=VALUES, y=[1, 2])
-    with pytest.raises(DataError, match=r"labels \(2,\) for 6 vectors: one for each is needed"):
+    with pytest.raises(DataError, match=r"labels \(2,\) for 6 vectors: give one label per vector"):
         read_vectors(path)
 
 
@@ -97,12 +99,12 @@ def test_what_is_no_table_of_numbers_is_refused(tmp_path, content, message):
 
 def test_a_damaged_a_missing_and_a_pickled_file_are_refused(tmp_path):
     (tmp_path / "z.npy").write_bytes(b"nothing of the kind")
-    with pytest.raises(DataError, match="no file of plain NumPy arrays"):
+    with pytest.raises(DataError, match="not a file of plain NumPy arrays"):
         read_vectors(tmp_path / "z.npy")
     with pytest.raises(DataError, match="cannot read"):
         read_vectors(tmp_path / "absent.npz")
     np.save(tmp_path / "o.npy", np.array([{"a": 1}]), allow_pickle=True)
-    with pytest.raises(DataError, match="no file of plain NumPy arrays"):
+    with pytest.raises(DataError, match="not a file of plain NumPy arrays"):
         read_vectors(tmp_path / "o.npy")
     with pytest.raises(UserError, match=r"neither \.npy nor \.npz"):
         read_vectors(tmp_path / "z.csv")

@@ -53,6 +53,6 @@ def test_the_onnx_files_of_a_run_give_latents(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as ended:
             main()
         assert not ended.value.code, line
-    assert "largest difference to the model" in capsys.readouterr().out
+    assert "largest difference from the model" in capsys.readouterr().out
     (block,) = blocks(section("ONNX"), "python")
     run_block(block, capsys)

@@ -29,9 +29,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 COMMANDS = [line for block in blocks(TUTORIAL, "console") for line in block.splitlines()]
-README_COMMANDS = [
-    line.partition("   #")[0].strip() for line in re.findall(r"^    (latentkit .*)$", README, re.M)
-]
+README_COMMANDS = re.findall(r"`(latentkit [^`]+)`", README)
 PYTHON = blocks(TUTORIAL, "python")
 
 

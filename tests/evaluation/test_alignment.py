@@ -28,5 +28,5 @@ def test_points_outside_the_fit_move_along():
 def test_what_has_no_shape_cannot_be_laid_over_anything():
     with pytest.raises(ValueError, match="all points are equal"):
         align(np.zeros((5, 2)), POINTS[:5])
-    with pytest.raises(ValueError, match=r"\(5, 2\) cannot be laid over \(4, 2\)"):
+    with pytest.raises(ValueError, match=r"\(5, 2\) cannot be aligned to \(4, 2\)"):
         align(POINTS[:5], POINTS[:4])

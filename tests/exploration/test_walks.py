@@ -59,7 +59,7 @@ def test_a_dimension_that_never_varies_is_walked_on_the_spot():
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ({"dimensions": [4]}, "no latent dimension 4: the latents have 0 to 3"),
+        ({"dimensions": [4]}, "no latent dimension 4: choose from 0 to 3"),
         ({"steps": 1}, "2 or more steps"),
         ({"reach": 0.0}, "a reach above 0"),
         ({"reach": float("nan")}, "a reach above 0"),
@@ -161,7 +161,7 @@ def test_a_way_over_neighbours_follows_the_ring_that_a_line_would_cut():
 def test_islands_have_no_way_between_them():
     islands = np.concatenate([ring(200), ring(200) + 100])
     positions = np.linspace(0, 1, 3)
-    with pytest.raises(UserError, match="160 nearest neighbours has no way between the two: ask"):
+    with pytest.raises(UserError, match="160 nearest neighbours has no path between the two: ask"):
         graph_path(islands[0], islands[260], positions, islands, 5)
 
 
@@ -175,5 +175,5 @@ def test_neighbours_are_doubled_until_there_is_a_way():
 def test_a_way_that_is_unknown_or_has_no_steps_is_refused():
     with pytest.raises(UserError, match="2 or more steps"):
         interpolate(decode, LATENTS[0], LATENTS[1], steps=1)
-    with pytest.raises(UserError, match="there is linear, spherical, graph"):
+    with pytest.raises(UserError, match="choose from linear, spherical, graph"):
         interpolate(decode, LATENTS[0], LATENTS[1], way="straight")

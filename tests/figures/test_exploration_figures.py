@@ -41,7 +41,7 @@ def test_points_outside_the_plane_are_neither_drawn_nor_counted_and_tiles_stand_
         np.zeros((3, 4, 1, 8, 8)), x, y, ("a", "b"), points, np.array([0, 1, 1, 2]), NAMES, "title"
     )
     left, right = figure.axes
-    assert right.get_title(loc="left") == "under 2 of 4 test latents"
+    assert right.get_title(loc="left") == "with 2 of 4 test latents"
     assert sum(len(group.get_offsets()) for group in right.collections) == 2
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
     assert [line.get_xdata()[0] for line in left.lines[:3]] == pytest.approx([1 / 6, 1 / 2, 5 / 6])

@@ -23,7 +23,9 @@ def test_of_many_dimensions_those_of_largest_variance_are_drawn():
     below = [axes.get_xlabel() for axes in figure.axes if axes.get_xlabel()]
     assert below[:2] == ["latent 300", "latent 7"]
     assert len(below) == 6
-    assert "6 dimensions of largest variance, of 512" in figure.get_supxlabel().replace("\n", " ")
+    assert "the 6 of 512 dimensions with the largest variance" in figure.get_supxlabel().replace(
+        "\n", " "
+    )
     assert not figure.legends
 
 
@@ -62,7 +64,7 @@ def test_kl_is_sorted_and_dimensions_below_the_threshold_are_told_apart():
     assert [bar.get_height() for bar in axes.patches] == [2.0, 0.5, 0.001]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["2", "0", "1"]
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert set(legend) == {"above it: 2", "below it: 1", "threshold: 0.01 nats"}
+    assert set(legend) == {"above threshold: 2", "below threshold: 1", "threshold: 0.01 nats"}
 
 
 def test_the_error_of_a_corrupted_item_is_that_to_the_clean_image():

@@ -69,8 +69,8 @@ def test_axes_are_named_and_numbered():
     assert {"model.\nlatent_dim", "model.\ndropout", "validation loss"} <= set(texts)
     assert {"2", "5", "10", "20", "relu", "gelu", "tanh", "0.3", "0.5"} <= set(texts)
     caption = figure.get_supxlabel().replace("\n", " ")
-    assert "(lower is better). Red is the one that ended best, trial 2." in caption
-    assert "Grey: 2 trials that have no value." in caption
+    assert "(lower is better). Red: trial 2, which has the best final value." in caption
+    assert "Grey: 2 trials without a value." in caption
 
 
 def test_one_completed_trial_and_equal_values_are_drawn():

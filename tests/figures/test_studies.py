@@ -49,7 +49,7 @@ def test_a_trial_without_any_value_stands_on_the_lower_axis():
     (bare,) = (line for line in figure.axes[0].lines if line.get_label().startswith("_"))
     assert points(bare) == [(4, 0)]
     assert bare.get_transform() == figure.axes[0].get_xaxis_transform()
-    assert "Marks on the lower axis have no value." in figure.get_supxlabel().replace("\n", " ")
+    assert "Trials on the lower axis have no value." in figure.get_supxlabel().replace("\n", " ")
 
 
 @pytest.mark.parametrize(

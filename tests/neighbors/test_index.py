@@ -145,7 +145,7 @@ def test_a_set_without_so_many_neighbours_says_how_many_it_has():
         index.neighbors(10)
     with pytest.raises(UserError, match="ask for 10 or fewer"):
         index.query(cloud(3, 2), 11)
-    with pytest.raises(VectorsError, match="3 columns where 2"):
+    with pytest.raises(VectorsError, match="3 columns, expected 2"):
         index.query(cloud(3, 3), 2)
 
 

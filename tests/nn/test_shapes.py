@@ -22,7 +22,9 @@ def test_halving_rounds_as_it_says(size, rule):
 
 
 def test_too_many_halvings_are_refused_with_how_many_fit():
-    with pytest.raises(ValueError, match="8x8 cannot be halved 5 times: give at most 3 channels"):
+    with pytest.raises(
+        ValueError, match="8x8 cannot be halved 5 times: give at most 3 entries in channels"
+    ):
         size_pyramid(8, 8, 5, "up")
 
 

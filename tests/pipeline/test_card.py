@@ -223,7 +223,7 @@ def test_tables_of_a_card_have_all_of_it(plain):
     ]
     assert len(tables["Reconstruction by class"].rows) == 10
     assert all(len(row) == len(t.header) for t in tables.values() for row in t.rows)
-    assert card_note(plain.evaluation).startswith("On 360 test images; in brackets, 95 % ")
+    assert card_note(plain.evaluation).startswith("Measured on 360 test images. Brackets contain ")
 
 
 def test_runs_are_compared_image_by_image(plain, tmp_path):

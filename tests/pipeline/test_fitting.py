@@ -77,7 +77,7 @@ def test_facts_come_back_as_json_values():
 
 @pytest.mark.parametrize("facts", [{"x": np.float32(1)}, {"x": float("nan")}, 3])
 def test_facts_that_are_no_json_are_the_plugins_fault(facts):
-    with pytest.raises(PluginError, match="'m' gave facts that are no JSON object"):
+    with pytest.raises(PluginError, match="'m' gave facts that are not a JSON object"):
         fit_embedding(Map(facts=facts), "m", VECTORS)
 
 
@@ -99,7 +99,7 @@ def test_what_a_map_needs_is_told_before_it_begins(estimate, line, monkeypatch):
 def test_what_cannot_fit_is_refused_before_it_begins(monkeypatch):
     monkeypatch.setattr(fitting, "available_memory_bytes", lambda: 2**30)
     greedy = Map(estimate=ResourceEstimate(2**33, 1), raises=AssertionError("begun"))
-    with pytest.raises(ResourceError, match=r"8\.0 GiB of memory and 1\.0 GiB are free: map fewer"):
+    with pytest.raises(ResourceError, match=r"8\.0 GiB of memory, but only 1\.0 GiB are free"):
         fit_embedding(greedy, "m", VECTORS)
 
 

@@ -74,7 +74,7 @@ def test_it_can_be_trained_further(run, tmp_path):
 
 def test_weights_that_are_not_all_there_are_refused(elsewhere, tmp_path):
     options = {**OPTIONS, "model.hidden": [16, 8]}
-    with pytest.raises(UserError, match=r"lacks .* and \d+ more of model 'dense-ae', which 0 epo"):
+    with pytest.raises(UserError, match=r"lacks .* and \d+ more of model 'dense-ae', and without"):
         lk.run(
             model="dense-ae", options=options, init_from=elsewhere[1], epochs=0, out=tmp_path / "a"
         )

@@ -143,7 +143,7 @@ def test_a_file_that_is_gone_is_refused_and_one_that_was_moved_is_found(
     manifest, map_file, tmp_path, monkeypatch
 ):
     moved = map_file.rename(tmp_path / "other_name.py")
-    with pytest.raises(IntegrityError, match=r"cannot be read .* say where it is with --plugin"):
+    with pytest.raises(IntegrityError, match=r"cannot be read .* give its new path with --plugin"):
         registry_of(manifest)
     monkeypatch.setenv("LATENTKIT_PLUGIN_FILES", str(moved))
     assert registry_of(manifest).get("embedding", "first-two")

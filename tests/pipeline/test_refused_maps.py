@@ -31,9 +31,9 @@ def config_of(run):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"on": 99_999}, "a map of 99,999 points was asked for and there are 1,797"),
-        ({"align_to": "#isomap"}, "there is no map 'isomap' to lay it over .*: add that map first"),
-        ({"align_to": "#pca"}, "there is no map 'pca' to lay it over"),
+        ({"on": 99_999}, "a map of 99,999 points is not possible: there are only 1,797"),
+        ({"align_to": "#isomap"}, "there is no map 'isomap' to align it to .*: add that map first"),
+        ({"align_to": "#pca"}, "there is no map 'pca' to align it to"),
         ({"align_to": "nosuch"}, "there is no run 'nosuch'"),
     ],
     ids=str,
@@ -87,7 +87,7 @@ def test_a_map_that_cannot_be_made_anew_keeps_what_it_had(run, monkeypatch):
 
 def test_a_new_run_is_refused_a_map_of_more_points_than_it_has(tmp_path):
     config = {"embedding": [{"name": "pca", "on": 99_999}]}
-    with pytest.raises(UserError, match="there are 1,797"):
+    with pytest.raises(UserError, match="there are only 1,797"):
         lk.run(config=config, epochs=1, options=SMALL, out=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 

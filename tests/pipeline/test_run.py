@@ -157,7 +157,7 @@ def test_a_run_that_was_begun_on_another_device_goes_on_on_what_is_here(run, mon
     before, told = contents(run), []
     lk.embed(run.path, ["pca"], listener=told.append)
     (notice,) = (e for e in told if isinstance(e, Notice) and e.code == "other-device")
-    assert "begun on mps, which is not here: going on on " in notice.message
+    assert "started on mps, which is not available: it resumes on " in notice.message
     assert (run.path / "embeddings/pca.npz").is_file()
     assert contents(run) == before
 
@@ -284,8 +284,8 @@ def test_a_model_that_knows_few_images_by_heart_is_told_to_learn_from_more(tmp_p
         epochs=150,
         options={"npz.path": str(tmp_path / "few.npz"), "model.latent_dim": 16, "threads": 1},
     )
-    assert "the model learned its 26 training images by heart" in message
-    assert message.endswith("train on more images, for longer training will not help")
+    assert "the model memorised its 26 training images" in message
+    assert message.endswith("longer training will not help; train on more images")
 
 
 def test_small_sets_get_small_batches_and_many_epochs(original):

@@ -36,7 +36,7 @@ def test_figures_come_with_their_titles_and_captions(root):
         "figure-first-map-pca-images",
     ]
     assert "<h3>Loss over epochs</h3>" in source
-    assert "Train: mean over the epoch" in source
+    assert "Train: mean over an epoch" in source
 
 
 def test_titles_name_the_run_where_a_chapter_has_several(root):
@@ -60,7 +60,7 @@ def test_tables_are_those_of_the_report_and_numbers_have_their_intervals(root):
 
 def test_a_comparison_names_its_runs_instead_of_numbering_them(root):
     source = page(root, compare=["first", "second"])
-    assert "Less first, image by image" in source
+    assert "Difference from first, image by image" in source
     assert '<th scope="col" class="number">second</th>' in source
     assert "[1]" not in source
 
@@ -95,7 +95,7 @@ def test_the_page_loads_and_runs_nothing(root):
         ({"figures": ["loss"]}, "SOURCE/NAME"),
         ({"tables": ["first/Mops"]}, "no table 'Mops'.*'Maps'"),
         ({"figure": ["first/loss"]}, r"chapter 1 \(One\) has no option 'figure'.*'figures'"),
-        ({"compare": ["first"]}, "cannot be compared"),
+        ({"compare": ["first"]}, "needs at least two runs"),
     ],
 )
 def test_what_is_wrong_is_named_with_what_is_nearest(root, chapter, message):

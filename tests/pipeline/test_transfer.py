@@ -149,7 +149,7 @@ def test_a_plugins_model_is_taken_by_its_latents(install_plugin, tmp_path):
     assert accuracy == pytest.approx(run.evaluation["after"]["accuracy"]["value"])
     with pytest.raises(UserError, match="it has features of the test images"):
         run.latents()
-    with pytest.raises(UserError, match="a transfer has them"):
+    with pytest.raises(UserError, match="only transfers have them"):
         run.features("later")
 
 
@@ -176,7 +176,7 @@ def test_a_held_encoder_has_one_map_and_one_set_of_numbers(parent, tmp_path):
     figures = {one["name"]: one for section in page["sections"] for one in section["figures"]}
     assert figures["features-pca"]["title"] == "pca of the features"
     caption = figures["features-pca"]["caption"]
-    assert caption.startswith("Features of the held encoder: trustworthiness")
+    assert caption.startswith("Features of the frozen encoder: trustworthiness")
     assert caption.count("trustworthiness") == 1
     assert any(
         "Time without this report" in row for row in page["sections"][0]["tables"][0]["rows"]

@@ -49,7 +49,7 @@ def test_every_order_of_finding_gives_the_same_registry(two, install_plugin):
 
 def test_a_clash_leaves_every_other_name_of_both_plugins_alone(two):
     registry = default_registry()
-    with pytest.raises(UserError, match="say first-maps:shared or second-maps:shared"):
+    with pytest.raises(UserError, match="choose first-maps:shared or second-maps:shared"):
         registry.get("embedding", "shared")
     for here in ("first", "second"):
         part = registry.get("embedding", f"{here}-maps:shared")

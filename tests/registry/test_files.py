@@ -93,7 +93,7 @@ def test_a_broken_file_is_an_error_for_it_was_asked_for(code, message, file):
 def test_what_cannot_be_read_is_said(file, tmp_path):
     with pytest.raises(UserError, match=r"cannot read plugin file .*none.py: No such file"):
         read_plugin_files([tmp_path / "none.py"])
-    with pytest.raises(UserError, match=r"no .py file"):
+    with pytest.raises(UserError, match=r"not a .py file"):
         read_plugin_files([tmp_path])
 
 
@@ -101,6 +101,6 @@ def test_two_files_of_one_name_are_refused(file, tmp_path):
     other = tmp_path / "other" / file.name
     other.parent.mkdir()
     other.write_text(PLUGIN)
-    with pytest.raises(UserError, match="have one name: rename one"):
+    with pytest.raises(UserError, match="have the same name: rename one"):
         read_plugin_files([file, other])
     assert len(read_plugin_files([file, str(file)])) == 1

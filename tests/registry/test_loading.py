@@ -138,7 +138,7 @@ def test_the_allow_list_names_distributions_and_never_shuts_out_built_ins(
 def test_two_of_one_name_make_only_the_bare_name_ambiguous(install_plugin):
     install_plugin("mine", good("pca"))
     registry = default_registry()
-    with pytest.raises(UserError, match="say latentkit:pca or mine:pca"):
+    with pytest.raises(UserError, match="choose latentkit:pca or mine:pca"):
         registry.get("embedding", "pca")
     assert registry.get("embedding", "mine:pca").plugin.distribution == "mine"
     assert registry.short_name(registry.get("embedding", "latentkit:pca")) == "latentkit:pca"

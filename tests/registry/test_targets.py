@@ -66,7 +66,7 @@ def test_what_is_required_and_missing_is_said_with_the_command():
 
 
 def test_options_that_are_no_options_are_the_plugins_fault():
-    with pytest.raises(PluginError, match="no subclass of Options"):
+    with pytest.raises(PluginError, match="not a subclass of Options"):
         options_type(spec(options="json:JSONDecoder"))
     assert not options_type(spec()).model_fields
 

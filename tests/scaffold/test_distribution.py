@@ -62,7 +62,7 @@ def test_the_prefix_of_the_distribution_is_not_said_twice(tmp_path):
     ],
 )
 def test_a_name_that_cannot_be_one_is_refused_with_one_that_can(name, hint, tmp_path):
-    with pytest.raises(UserError, match="is not lower case words joined by hyphens") as refused:
+    with pytest.raises(UserError, match="must be lower-case words joined by hyphens") as refused:
         new_distribution(name, "model", tmp_path)
     assert str(refused.value).endswith(hint)
     assert list(tmp_path.iterdir()) == []
@@ -76,7 +76,7 @@ def test_an_unknown_kind_is_refused(tmp_path):
 def test_what_is_there_is_left_alone(tmp_path):
     (project, *_) = new_distribution("net", "model", tmp_path)
     project.write_text("mine")
-    with pytest.raises(UserError, match="latentkit-net is there already: choose another name"):
+    with pytest.raises(UserError, match="latentkit-net already exists: choose another name"):
         new_distribution("net", "corruption", tmp_path)
     assert project.read_text() == "mine"
 

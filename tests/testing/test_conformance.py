@@ -59,13 +59,13 @@ def test_an_expected_failure_that_passes_is_reported(made_part):
     results = {r.check: r for r in check_part(part, expected={"check_generator_decides": "why"})}
     found = results["check_generator_decides"]
     assert found.outcome == "failed"
-    assert found.reason == "it passes, and was expected to fail: why"
+    assert found.reason == "it passes, but was expected to fail: why"
 
 
 @pytest.mark.parametrize(
     ("expected", "message"),
     [
-        ({LEFT: " "}, f"say why {LEFT} is expected to fail"),
+        ({LEFT: " "}, f"give a reason why {LEFT} is expected to fail"),
         ({"check_generator_decide": "x"}, "did you mean 'check_generator_decides'"),
     ],
 )

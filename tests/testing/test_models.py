@@ -145,7 +145,7 @@ def test_what_is_not_tagged_generative_needs_no_samples(faults_of):
 
 def test_what_is_tagged_generative_needs_samples(faults_of):
     lacking = faults_of("model", MODEL.replace("def sample", "def draw"), tags=("generative",))
-    assert "tagged generative and lacks" in lacking["check_model_has_its_methods"]
+    assert "tagged generative, but lacks" in lacking["check_model_has_its_methods"]
 
 
 def test_what_is_tagged_vectors_takes_rows_of_any_length(faults_of):

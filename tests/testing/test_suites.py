@@ -65,7 +65,7 @@ def test_an_expected_failure_that_passes_fails(install_plugin):
     install_plugin("negative", PLUGIN)
     reasons = {"negative": {"check_generator_decides": "it is random"}}
     (case,) = [c for c in part_cases("negative", expected=reasons) if c.expected]
-    with pytest.raises(AssertionError, match="it passes, and was expected to fail: it is random"):
+    with pytest.raises(AssertionError, match="it passes, but was expected to fail: it is random"):
         case()
 
 
@@ -89,7 +89,7 @@ def test_a_data_set_of_the_users_files_is_checked_where_its_options_name_some(tm
         (("blurr",), {}, r"no part and no distribution 'blurr' \(did you mean 'blur'\?\)"),
         (("blur",), {"options": {"bulr": {}}}, r"'bulr', which is not checked \(did you mean"),
         (("blur",), {"expected": {"blur": {"check_blur": "x"}}}, "no check 'check_blur'"),
-        (("fashion-mnist",), {}, "none of the parts that fashion-mnist means can be checked"),
+        (("fashion-mnist",), {}, "none of the parts selected by fashion-mnist can be checked"),
     ],
 )
 def test_a_name_that_means_nothing_is_refused(names, keywords, message):

@@ -123,7 +123,7 @@ def test_a_tuner_that_ends_with_a_failing_trial_raises_in_the_check(ledger, tmp_
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("RunsWhatOthersRun", "began the numbers"), ("OneTooMany", "began the numbers")],
+    [("RunsWhatOthersRun", "workers started trials"), ("OneTooMany", "workers started trials")],
 )
 def test_two_workers_that_share_badly_are_found(name, message, ledger, tmp_path):
     with pytest.raises(AssertionError, match=message):

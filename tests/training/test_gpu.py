@@ -237,7 +237,7 @@ def test_a_step_that_cannot_be_captured_is_taken_one_by_one(one_by_one):
     told = []
     whole = trained(model=model(), tell=told.append)
     (notice,) = (event for event in told if isinstance(event, Notice))
-    assert notice.message.startswith("WaitsForTheGpu says that it is capturable, and no CUDA graph")
+    assert notice.message.startswith("WaitsForTheGpu declares that it is capturable, but its step")
     assert "the model's loss failed" in notice.message
     assert digest(whole.weights) == digest(one_by_one(model=model()).weights)
 

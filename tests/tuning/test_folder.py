@@ -50,7 +50,7 @@ def test_the_task_is_the_plans(tmp_path, plan):
 
 
 def test_a_folder_that_no_url_can_name_is_refused(tmp_path, plan):
-    with pytest.raises(UserError, match=r"has a '\?'"):
+    with pytest.raises(UserError, match=r"contains '\?'"):
         plan.task(tmp_path / "what?")
     assert plan.task(tmp_path / "what?", "sqlite:///other.db").storage == "sqlite:///other.db"
 

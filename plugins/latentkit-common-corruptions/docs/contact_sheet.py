@@ -1,4 +1,4 @@
-"""Draw all corruptions at the five severities of both benchmarks on Fashion-MNIST test images.
+"""Draw all corruptions of Fashion-MNIST test images at the five severities of both benchmarks.
 
 python contact_sheet.py contact-sheet.png
 """
@@ -17,7 +17,7 @@ import latentkit as lk
 from latentkit_common_corruptions.plugin import latentkit_corruptions
 from latentkit_common_corruptions.severities import CIFAR_10_C, IMAGENET_C
 
-FIRST = 12  # of the test images that are shown, one for each corruption
+FIRST = 12  # index of the first test image; each corruption shows another image
 LINES = tuple({"width": width} for width in (0.5, 1, 2, 3, 4))
 
 
@@ -31,7 +31,7 @@ def corrupted(spec, values, image):
 
 
 def strip(spec, image):
-    """Return the clean image and those of both benchmarks, side by side."""
+    """Return the clean image and its corruptions in both benchmarks, side by side."""
     tables = CIFAR_10_C, IMAGENET_C
     levels = [level for table in tables for level in table.get(spec.name, LINES)]
     if spec.name not in IMAGENET_C:

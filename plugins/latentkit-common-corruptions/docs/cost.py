@@ -1,4 +1,4 @@
-"""Print how long each corruption takes for 256 Fashion-MNIST images on one thread, at its defaults.
+"""Print the time of each corruption for 256 Fashion-MNIST images: one thread, default options.
 
 python cost.py
 """
@@ -16,7 +16,7 @@ from latentkit_common_corruptions.plugin import latentkit_corruptions
 
 
 def main():
-    """Print the least of ten times."""
+    """Print the shortest of ten times for each corruption."""
     torch.set_num_threads(1)
     images = torch.from_numpy(lk.dataset("fashion-mnist", "test").images[:256] / np.float32(255))
     for spec in latentkit_corruptions():

@@ -76,7 +76,7 @@ def test_another_file_is_a_storage_error(tmp_path):
     (tmp_path / "notes.txt").write_text("no database " * 100)
     storage = f"sqlite:///{tmp_path}/notes.txt"
     for work in (run, lambda url: build_random(RandomOptions()).load(task(url))):
-        with pytest.raises(StorageError, match="it is no SQLite file"):
+        with pytest.raises(StorageError, match="it is not an SQLite file"):
             work(storage)
 
 
@@ -133,5 +133,5 @@ def hold(path, held, freed):
 def test_a_study_keeps_its_plan(tmp_path):
     storage = f"sqlite:///{tmp_path}/s.db"
     run(storage)
-    with pytest.raises(UserError, match="study 's' was begun with random parameters, not with a"):
+    with pytest.raises(UserError, match="study 's' was started with random parameters, not with a"):
         build_grid(GridOptions()).optimize(lambda trial: (0.0,), task(storage), Budget(trials=3))

@@ -229,7 +229,7 @@ def test_a_server_that_is_gone_costs_one_warning_of_a_run(uri, run, monkeypatch)
     monkeypatch.setenv("LATENTKIT_MLFLOW_TIMEOUT", "0.5")
     registry = default_registry()
     (line,) = registry.notify("latentkit_run_started", run=run).values()
-    assert "MLflow is told no more of r, for it failed" in line
+    assert "stopped logging r to MLflow, because it failed" in line
     assert "secret" not in line
     assert registry.notify("latentkit_epoch_finished", run=run, epoch=epoch(1)) == {}
     ended = {"status": "finished", "summary": {}, "error": ""}
@@ -240,7 +240,7 @@ def test_a_study_without_a_server_warns_once_for_all_its_trials(run, tmp_path, m
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "folders").as_uri())
     study, registry = info_of_study(tmp_path / "s"), default_registry()
     (line,) = registry.notify("latentkit_study_started", study=study).values()
-    assert "MLflow is told no more of s" in line
+    assert "stopped logging s to MLflow" in line
     assert "maintenance mode" in line
     trial = replace(run, trial=TrialInfo(study, 0, {}))
     assert registry.notify("latentkit_run_started", run=trial) == {}

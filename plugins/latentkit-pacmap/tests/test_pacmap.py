@@ -144,12 +144,12 @@ def test_nothing_is_logged_and_log_levels_of_others_are_left_alone(digits, caplo
 @pytest.mark.parametrize(
     ("vectors", "message"),
     [
-        (np.zeros((20, 4)), "needs 36 vectors or more and got 20"),
+        (np.zeros((20, 4)), "needs 36 vectors or more, but got 20"),
         (np.zeros((100, 4)), "all 100 vectors are equal"),
         (np.full((100, 4), np.nan), "not all vectors are finite"),
         (np.full((100, 4), 1e300), "not all vectors are finite in float32"),
         (np.zeros(100), r"must be \(N, D\)"),
-        (np.arange(100.0)[:, None], "have no map of 2"),
+        (np.arange(100.0)[:, None], "cannot be mapped to 2"),
     ],
 )
 def test_vectors_that_cannot_be_mapped_are_refused_with_the_reason(vectors, message):
@@ -162,7 +162,7 @@ def test_new_points_need_a_fitted_map_and_equal_dimensions(digits):
     with pytest.raises(UserError, match="fit it before"):
         estimator.transform(digits[0])
     estimator.fit(digits[0][:100])
-    with pytest.raises(UserError, match="have 3 dimensions, those of the fit had 64"):
+    with pytest.raises(UserError, match="have 3 dimensions, but the fitted ones had 64"):
         estimator.transform(digits[0][:, :3])
 
 

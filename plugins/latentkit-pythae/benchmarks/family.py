@@ -4,10 +4,11 @@ python plugins/latentkit-pythae/benchmarks/family.py --data DIR --out figures.js
 python plugins/latentkit-pythae/benchmarks/family.py --data DIR --images 12000 --models pythae-vae
 python plugins/latentkit-pythae/benchmarks/family.py --out figures.jsonl --models
 
-The loop, the initial weights and the figures are those of ``latentkit run``; its baselines,
-intervals, pictures and report are left out, for they take longer than the training. Figures are
-kept in --out model by model, and a model that is there already is not trained again; the third
-line above only prints what is there. With --lock FILE each model waits for its turn.
+The training loop, the initial weights and the figures are those of ``latentkit run``. Baselines,
+intervals, pictures and the report are left out, because they take longer than the training. The
+figures of each model are added to --out, and a model that is already there is not trained again.
+The third command above only prints the stored figures. With --lock FILE, each model waits for an
+exclusive lock on that file.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def measure(name: str, chosen: argparse.Namespace, shelf: ImageShelf) -> dict[st
 
 
 def figures(model: Any, seen: DeviceImages, labels: Any, shop: Workshop) -> dict[str, Any]:
-    """Return the card's figures."""
+    """Return a model's figures, computed as for the evaluation card."""
     test = shop.device_images("test")
     truth = shop.images("test").labels
     known, asked = encode(model, seen), encode(model, test)
@@ -101,7 +102,7 @@ def figures(model: Any, seen: DeviceImages, labels: Any, shop: Workshop) -> dict
 
 
 def row(found: dict[str, Any]) -> str:
-    """Return a row of the table."""
+    """Return a model's figures as a row of the table."""
     elbo = f"{found['elbo']:.1f}" if "elbo" in found else ""
     return (
         f"| `{found['model']}` | {found['latents']} | {found['mse']:.4f} | {found['linear']:.3f} "
@@ -111,7 +112,7 @@ def row(found: dict[str, Any]) -> str:
 
 @contextmanager
 def turn(lock: str) -> Iterator[None]:
-    """Wait for the lock, if there is one to wait for."""
+    """Hold an exclusive lock on the file ``lock`` within the block, unless its name is empty."""
     if not lock:
         yield
         return
@@ -121,7 +122,7 @@ def turn(lock: str) -> Iterator[None]:
 
 
 def main() -> None:
-    """Measure what is missing, and print the table."""
+    """Train and measure the missing models, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default=os.environ.get("LATENTKIT_DATA"))
     parser.add_argument("--epochs", type=int, default=2)

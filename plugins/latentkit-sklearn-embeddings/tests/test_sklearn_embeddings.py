@@ -161,8 +161,8 @@ def test_the_seed_decides_the_map(name, digits):
     [
         ("lle", {"method": "hessian", "n_components": 3, "n_neighbors": 9}, "n_neighbors=10 or"),
         ("lle", {"method": "ltsa", "n_components": 3, "n_neighbors": 3}, "n_neighbors=4 or more"),
-        ("lle", {"n_neighbors": 200}, "needs 202 vectors or more and got 100"),
-        ("spectral", {"n_neighbors": 200}, "needs 201 vectors or more and got 100"),
+        ("lle", {"n_neighbors": 200}, "needs 202 vectors or more, but got 100"),
+        ("spectral", {"n_neighbors": 200}, "needs 201 vectors or more, but got 100"),
     ],
 )
 def test_too_few_neighbours_or_vectors_are_refused_with_the_number(name, options, message, digits):
@@ -177,7 +177,7 @@ def test_too_few_neighbours_or_vectors_are_refused_with_the_number(name, options
         (np.zeros((50, 4)), "all 50 vectors are equal"),
         (np.full((50, 4), np.nan), "not all vectors are finite"),
         (np.zeros(50), r"must be numbers \(N, D\)"),
-        (np.arange(50.0)[:, None], "have no map of 2"),
+        (np.arange(50.0)[:, None], "cannot be mapped to 2"),
     ],
 )
 def test_vectors_that_cannot_be_mapped_are_refused_with_the_reason(name, vectors, message):
@@ -191,7 +191,7 @@ def test_new_points_need_a_fitted_map_and_equal_dimensions(name, digits):
     with pytest.raises(UserError, match="fit it before"):
         estimator.transform(digits[0])
     estimator.fit_transform(digits[0][:100])
-    with pytest.raises(UserError, match="have 3 dimensions, those of the fit had 64"):
+    with pytest.raises(UserError, match="have 3 dimensions, but the fitted ones had 64"):
         estimator.transform(digits[0][:, :3])
     assert estimator.transform(digits[0][:0]).shape == (0, 2)
 

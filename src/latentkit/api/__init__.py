@@ -1,1 +1,1 @@
-"""What a notebook uses; the command line is a thin face over it."""
+"""The Python API for notebooks and scripts; the command line is a thin layer over it."""

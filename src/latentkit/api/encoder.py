@@ -48,32 +48,33 @@ _VERSION = "_latentkit_version"
 
 
 class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Vectors or images in, latents out: any latentkit model as a scikit-learn transformer.
+    """A scikit-learn transformer that encodes vectors or images with any latentkit model.
 
-    Vectors (N, D) may have any units: `fit` learns the range of each feature, and the model sees
-    it as [0, 1]. What lies outside of that range is not clipped when it is encoded;
-    `inverse_transform` gives values inside of it. Images (N, H, W), (N, C, H, W) or (N, H, W, C)
-    are uint8, or float in [0, 1]. Latents are float32, for networks compute in it.
+    Vectors (N, D) may have any units: `fit` learns the range of each feature and scales it to
+    [0, 1] for the model. `transform` does not clip values outside that range; `inverse_transform`
+    returns values inside it. Images (N, H, W), (N, C, H, W) or (N, H, W, C) are uint8, or float
+    in [0, 1]. Latents are float32 because networks compute in float32.
 
     Args:
-        model: a model's name; ``"auto"`` takes ``dense-ae`` for vectors, ``conv-ae`` for images.
+        model: a model's name; ``"auto"`` is ``dense-ae`` for vectors and ``conv-ae`` for images.
         latent_dim: number of latent dimensions.
-        epochs: passes over the training samples; ``"auto"`` makes 10, up to 50 for small sets.
+        epochs: passes over the training samples; ``"auto"`` is 10, and up to 50 for few samples.
         model_options: further options of the model, e.g. ``{"hidden": [64]}``.
         training_options: further options of training, e.g. ``{"learning_rate": 1e-3}``.
-        validation: share of the samples that the best epoch is chosen by; at least one.
+        validation: share of the samples used to choose the best epoch; at least one sample.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        random_state: seed, 0 to 2**31 - 1; or a ``RandomState``, or None, of which one is drawn.
-        verbose: print a line an epoch.
+        random_state: seed, 0 to 2**31 - 1; or a ``RandomState`` to draw the seed from; or None to
+            draw it from NumPy's global random state.
+        verbose: print one line per epoch.
 
     Attributes:
         model_: the trained ``torch.nn.Module``.
-        model_config_: its name and its options, defaults filled in.
-        history_: one record an epoch.
-        image_shape_: channels, height, width that it sees; 1, 1, D for vectors.
+        model_config_: the model's name and options, with defaults filled in.
+        history_: one record per epoch.
+        image_shape_: channels, height and width of the model's input; 1, 1, D for vectors.
         seed_: the seed that was used.
-        n_features_in_: number of values a sample.
-        feature_names_in_: names of the features, where X was a data frame.
+        n_features_in_: number of values per sample.
+        feature_names_in_: names of the features, if X was a data frame.
 
     Example:
         >>> from sklearn.linear_model import LogisticRegression
@@ -125,7 +126,7 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             The encoder itself.
 
         Raises:
-            ValueError: X has another shape or range, or holds NaN or infinity.
+            ValueError: X has a wrong shape or range, or contains NaN or infinity.
             latentkit.errors.UserError: a parameter is not valid.
         """
         values = self._checked(X, fitting=True)
@@ -152,35 +153,36 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """Return the latents (N, latent_dim) of vectors or images as in `fit`.
 
         Raises:
-            ValueError: X has another shape or range, or holds NaN or infinity.
+            ValueError: X has a wrong shape or range, or contains NaN or infinity.
         """
         images = self._images(X)
         return encode(self.model_, DeviceImages(images, self._device()))
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
-        """Return what the decoder makes of latents (N, latent_dim), as `fit` was given it.
+        """Decode latents (N, latent_dim) to the layout and units of the data given to `fit`.
 
         Returns:
-            Vectors (N, D) in their units, float64 unless those of `fit` were float32; or images in
-            the layout of `fit`, float32, in [0, 1], or in [0, 255] where those of `fit` were uint8.
+            Vectors (N, D) in their original units: float64, or float32 if `fit` received float32.
+            Or float32 images in the layout that `fit` received: in [0, 1], or in [0, 255] if `fit`
+            received uint8.
 
         Raises:
-            ValueError: X has another shape, or holds NaN or infinity.
+            ValueError: X has a wrong shape, or contains NaN or infinity.
         """
         check_is_fitted(self)
         latents = check_array(X, dtype=np.float32, estimator=self, input_name="X")
         if latents.shape[1] != self._n_features_out:
             raise InputError(
-                f"X has {latents.shape[1]} latent dimensions, and LatentEncoder has "
+                f"X has {latents.shape[1]} latent dimensions, but LatentEncoder has "
                 f"{self._n_features_out}"
             )
         return self._inputs.from_images(decode(self.model_, latents, self._device()))
 
     def score(self, X: ArrayLike, y: object = None) -> float:  # noqa: N803
-        """Return minus the mean squared error of X's reconstruction, so that greater is better.
+        """Return the negative mean squared error of X's reconstruction; higher is better.
 
-        The error is that of what the model sees: features scaled by the range of `fit`, or images
-        in [0, 1].
+        The error is computed on the model's inputs: features scaled by the range that `fit`
+        learned, or images in [0, 1].
 
         Args:
             X: as in `transform`.
@@ -194,12 +196,12 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return -float(np.mean((rebuilt - clean) ** 2, dtype=np.float64))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted encoder to one file: safetensors with a SHA-256, and no pickle.
+        """Write the fitted encoder to one safetensors file with a SHA-256, without pickle.
 
-        A ``random_state`` that is no number is kept as the seed that was drawn of it.
+        If ``random_state`` is not a number, the file stores the seed that was drawn from it.
 
         Raises:
-            latentkit.errors.LatentkitError: it cannot be written.
+            latentkit.errors.LatentkitError: the file cannot be written.
         """
         check_is_fitted(self)
         facts = {
@@ -215,11 +217,12 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Return a fitted encoder that `save` wrote; nothing in the file is executed.
+        """Load a fitted encoder that `save` wrote; no code in the file is executed.
 
         Raises:
-            latentkit.errors.UserError: there is none, or its model is not installed here.
-            latentkit.errors.IntegrityError: the file was changed.
+            latentkit.errors.UserError: the file does not exist or is not an encoder, or its model
+                is not installed.
+            latentkit.errors.IntegrityError: the file was changed after it was saved.
         """
         facts, weights = read_encoder(Path(path))
         encoder = cls(**facts["parameters"])
@@ -245,7 +248,7 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state with arrays in the place of the network, and latentkit's version."""
+        """Return the state with the network's weights as arrays, and latentkit's version."""
         state = dict(super().__getstate__())
         if "model_" in state:
             tensors = self.model_.state_dict().items()
@@ -254,15 +257,15 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        """Build the network anew; a pickle of another version warns, as scikit-learn's do."""
+        """Rebuild the network; warn if another version made the pickle, as scikit-learn does."""
         rest = {key: value for key, value in state.items() if key not in ("model_", _VERSION)}
         super().__setstate__(rest)
         if "model_" not in state:
             return
         if state[_VERSION] != __version__:
             warnings.warn(
-                f"a LatentEncoder pickled by latentkit {state[_VERSION]} is read by {__version__}: "
-                f"its latents may differ",
+                f"a LatentEncoder pickled by latentkit {state[_VERSION]} is loaded by "
+                f"{__version__}: its latents may differ; fit it again to be sure",
                 stacklevel=2,
             )
         self._take_weights(state["model_"])
@@ -273,7 +276,7 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         )
         try:
             device = resolve_device(cast("Device", self.device))
-        except BrokenEnvironmentError:  # fitted on a machine that had one
+        except BrokenEnvironmentError:  # the encoder was fitted on a machine with that device
             device = torch.device("cpu")
         self.model_ = network.to(device, memory_format=torch.channels_last)
 
@@ -282,11 +285,11 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return self._inputs.to_images(self._checked(X, fitting=False))
 
     def _checked(self, X: ArrayLike, *, fitting: bool) -> NDArray[Any]:  # noqa: N803
-        """Return X as an array that is finite, has enough rows, and has as many features as fit."""
+        """Return X as a finite array with enough rows and the number of features seen in `fit`."""
         images = dimensions(X) > 2
         if not fitting and images != isinstance(self._inputs, ImageLayout):
             was, has = ("vectors", "images") if images else ("images", "vectors")
-            raise InputError(f"X holds {has}, and LatentEncoder was fitted to {was}")
+            raise InputError(f"X holds {has}, but LatentEncoder was fitted to {was}")
         rows = {"ensure_min_samples": LEAST_SAMPLES if fitting else 1}
         if not images:
             dtypes = [np.float64, np.float32]
@@ -296,7 +299,7 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         if fitting:
             self.n_features_in_ = int(np.prod(image_batch(checked[:1]).shape[1:]))
             self.__dict__.pop("feature_names_in_", None)
-        # A memory map that torch may share stays on the disk.
+        # Torch can share a writable uint8 memory map, so its images stay on disk.
         streamed = isinstance(X, np.memmap) and X.dtype == np.uint8 and X.flags.writeable
         return cast("NDArray[Any]", X) if streamed else checked
 

@@ -1,7 +1,6 @@
-"""A fitted encoder in one file: safetensors, whose metadata is JSON with a SHA-256 of all of it.
+"""The file format of a fitted encoder: safetensors with JSON metadata and a SHA-256 of both.
 
-Nothing in the file is executed when it is read: the network is built by the installed model of the
-name that stands there.
+Reading executes no code from the file: the installed model of the stored name builds the network.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ _KEY = "latentkit-encoder"
 
 
 def write_encoder(path: Path, facts: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
-    """Write facts, JSON without NaN, and weights to ``path``.
+    """Write facts (JSON without NaN) and weights to ``path``.
 
     Raises:
         UserError: a fact cannot be written as JSON.
-        StorageError: the folder cannot be written; what was there is as it was.
+        StorageError: the folder cannot be written; an existing file is unchanged.
     """
     tensors = {name: t.detach().cpu().contiguous().clone() for name, t in weights.items()}
     document: dict[str, Any] = {"format": FORMAT, "latentkit": __version__, **facts}
@@ -39,17 +38,17 @@ def write_encoder(path: Path, facts: Mapping[str, Any], weights: Mapping[str, Te
         text = json.dumps(document, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise UserError(
-            f"cannot save the encoder: a parameter is not what JSON holds ({error})"
+            f"cannot save the encoder: a parameter cannot be written as JSON ({error})"
         ) from error
     write_atomically(path, lambda temporary: save_file(tensors, temporary, {_KEY: text}))
 
 
 def read_encoder(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return what `write_encoder` wrote: facts and weights.
+    """Return the facts and weights that `write_encoder` wrote.
 
     Raises:
-        UserError: there is no such file, or it holds something else.
-        IntegrityError: it was changed.
+        UserError: the file does not exist, or is not an encoder of this format.
+        IntegrityError: the file was changed after it was saved.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -59,9 +58,9 @@ def read_encoder(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         reason = describe_os_error(error)
         raise UserError(f"cannot read the encoder {path}: {reason}") from error
     except SafetensorError as error:
-        raise UserError(f"{path} is no encoder that was saved whole: {error}") from error
+        raise UserError(f"{path} is not a complete encoder file: {error}") from error
     if text is None:
-        raise UserError(f"{path} is no encoder: LatentEncoder.save writes one")
+        raise UserError(f"{path} is not an encoder: name a file that LatentEncoder.save wrote")
     try:
         facts = json.loads(text)
         stated, version = facts.pop("sha256"), facts["format"]
@@ -69,10 +68,10 @@ def read_encoder(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise IntegrityError(f"{path} was changed since it was saved: save it again") from error
     if version != FORMAT:
         raise UserError(
-            f"{path} was saved by latentkit {facts.get('latentkit')} in format {version}, and this "
-            f"is latentkit {__version__}, which reads format {FORMAT}: install the other one"
+            f"{path} has format {version}, but latentkit {__version__} reads format {FORMAT}: "
+            f"install latentkit {facts.get('latentkit')}, which saved it"
         )
-    # Other digits may stand for the same number: what is written anew has to be the same text.
+    # Different digits can denote the same number, so the text itself must match as well.
     same_text = json.dumps({**facts, "sha256": stated}) == text
     if not same_text or stated != _digest(facts, tensors):
         raise IntegrityError(

@@ -1,4 +1,4 @@
-"""What an encoder is fitted to, vectors or images, and the way to a model's images and back."""
+"""Conversion of an encoder's inputs, vectors or images, to a model's images and back."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _LEAST_SIDE = 8
 
 
 class InputError(UserError, ValueError):
-    """An array that does not fit: a `ValueError` too, as callers of scikit-learn expect."""
+    """An invalid input array; also a `ValueError`, as users of scikit-learn expect."""
 
 
 @dataclass(frozen=True)
 class ScaledVectors:
-    """Vectors (N, D) as images of 1 x 1 x D, each feature scaled by its range when it was fitted.
+    """Vectors (N, D) as images of 1 x 1 x D, with each feature scaled by its fitted range.
 
     Args:
-        low: float64 (D,), the least value of each feature.
-        extent: float64 (D,), its greatest less its least value; 0 where it is constant.
-        dtype: of the vectors, and of those that come back.
+        low: float64 (D,), the smallest value of each feature.
+        extent: float64 (D,), the largest minus the smallest value; 0 if a feature is constant.
+        dtype: type of the vectors that go in and come out.
     """
 
     low: NDArray[np.float64]
@@ -39,7 +39,7 @@ class ScaledVectors:
         """Learn the range of each feature.
 
         Raises:
-            InputError: the range of one overflows.
+            InputError: the range of a feature overflows.
         """
         low, high = vectors.min(0).astype(np.float64), vectors.max(0).astype(np.float64)
         with np.errstate(over="ignore"):
@@ -47,49 +47,49 @@ class ScaledVectors:
         if not np.isfinite(extent).all():
             column = int(np.argmin(np.isfinite(extent)))
             raise InputError(
-                f"feature {column} reaches from {low[column]:g} to {high[column]:g}, which is too "
-                f"far to be scaled: divide it by a constant, or clip it"
+                f"feature {column} ranges from {low[column]:g} to {high[column]:g}, which is too "
+                f"wide to scale: divide it by a constant, or clip it"
             )
         return cls(low, extent, vectors.dtype.name)
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> ScaledVectors:
-        """Return what `as_dict` told."""
+        """Build the object from the output of `as_dict`."""
         low, extent = (np.array(facts[key], dtype=np.float64) for key in ("low", "extent"))
         return cls(low, extent, str(np.dtype(facts["dtype"])))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it as JSON."""
+        """Return all fields as a JSON object."""
         return {"low": self.low.tolist(), "extent": self.extent.tolist(), "dtype": self.dtype}
 
     @property
     def image_shape(self) -> ImageShape:
-        """Channels, height and width that a model sees."""
+        """Channels, height and width of the model's input."""
         return 1, 1, len(self.low)
 
     def to_images(self, vectors: NDArray[Any]) -> NDArray[np.float32]:
         """Scale vectors (N, D) to images (N, 1, 1, D).
 
-        The range of the fit becomes [0, 1]; what lies outside of it is not clipped. A feature that
-        was constant becomes its distance from that constant.
+        The fitted range becomes [0, 1]; values outside it are not clipped. A feature that was
+        constant becomes its difference from that constant.
         """
         divisor = np.where(self.extent == 0, 1.0, self.extent)
         scaled = (vectors.astype(np.float64) - self.low) / divisor
         return scaled.astype(np.float32)[:, None, None]
 
     def from_images(self, images: NDArray[np.float32]) -> NDArray[Any]:
-        """Return images (N, 1, 1, D) in [0, 1] as vectors (N, D) in the units of the fit."""
+        """Return images (N, 1, 1, D) in [0, 1] as vectors (N, D) in the original units."""
         return (self.low + images[:, 0, 0].astype(np.float64) * self.extent).astype(self.dtype)
 
 
 @dataclass(frozen=True)
 class ImageLayout:
-    """Images, and how their user lays them out.
+    """The layout and units of the user's images.
 
     Args:
-        shape: of one image as its user gives it: (H, W), (C, H, W) or (H, W, C).
-        image_shape: channels, height and width that a model sees.
-        in_bytes: whether white is 255, not 1.
+        shape: shape of one image as the user gives it: (H, W), (C, H, W) or (H, W, C).
+        image_shape: channels, height and width of the model's input.
+        in_bytes: whether white is 255 instead of 1.
     """
 
     shape: tuple[int, ...]
@@ -98,7 +98,7 @@ class ImageLayout:
 
     @classmethod
     def fitted(cls, images: NDArray[Any]) -> ImageLayout:
-        """Take the layout of images.
+        """Learn the layout of images.
 
         Raises:
             InputError: a model cannot take images of this shape or type.
@@ -107,19 +107,19 @@ class ImageLayout:
         channels, height, width = image_shape
         if min(height, width) < _LEAST_SIDE:
             raise InputError(
-                f"images of {height}x{width} pixels are too small for a model, which takes "
-                f"{_LEAST_SIDE} a side or more: reshape X to vectors (N, {np.prod(image_shape)})"
+                f"images of {height}x{width} pixels are too small for a model, which needs "
+                f"{_LEAST_SIDE} or more a side: reshape X to vectors (N, {np.prod(image_shape)})"
             )
         return cls(images.shape[1:], (channels, height, width), images.dtype == np.uint8)
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> ImageLayout:
-        """Return what `as_dict` told."""
+        """Build the object from the output of `as_dict`."""
         channels, height, width = facts["image_shape"]
         return cls(tuple(facts["shape"]), (channels, height, width), bool(facts["in_bytes"]))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it as JSON."""
+        """Return all fields as a JSON object."""
         shape, image_shape = list(self.shape), list(self.image_shape)
         return {"shape": shape, "image_shape": image_shape, "in_bytes": self.in_bytes}
 
@@ -127,18 +127,18 @@ class ImageLayout:
         """Return images as (N, C, H, W), uint8, or float32 in [0, 1].
 
         Raises:
-            InputError: they have another shape than those of the fit.
+            InputError: their shape differs from that of the fitted images.
         """
         batch = image_batch(images)
         if batch.shape[1:] != self.image_shape:
             raise InputError(
-                f"X has images of shape {batch.shape[1:]}, and LatentEncoder was fitted to "
+                f"X has images of shape {batch.shape[1:]}, but LatentEncoder was fitted to "
                 f"{self.image_shape}"
             )
         return batch
 
     def from_images(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return images (N, C, H, W) in [0, 1] as their user lays them out, in their units."""
+        """Return images (N, C, H, W) in [0, 1] in the user's layout and units."""
         last = len(self.shape) == 3 and self.shape != self.image_shape
         laid_out = images.transpose(0, 2, 3, 1) if last else images
         white = np.float32(255 if self.in_bytes else 1)
@@ -149,15 +149,15 @@ Inputs = ScaledVectors | ImageLayout
 
 
 def dimensions(values: ArrayLike) -> int:
-    """Return the number of axes, of what is no array too."""
+    """Return the number of axes of an array or of nested sequences."""
     return int(values.ndim if hasattr(values, "ndim") else np.asarray(values).ndim)
 
 
 def image_batch(values: ArrayLike) -> NDArray[Any]:
-    """Return images as (N, C, H, W): uint8 as they are, others as float32.
+    """Return images as (N, C, H, W): uint8 unchanged, others as float32.
 
     Raises:
-        InputError: they have another shape, type or range.
+        InputError: their shape, type or range is not valid.
     """
     try:
         images = channels_first(values)
@@ -170,5 +170,5 @@ def image_batch(values: ArrayLike) -> NDArray[Any]:
 
 
 def inputs_from(facts: Mapping[str, Any]) -> Inputs:
-    """Return what `ScaledVectors.as_dict` or `ImageLayout.as_dict` told."""
+    """Build the inputs from the output of `ScaledVectors.as_dict` or `ImageLayout.as_dict`."""
     return ScaledVectors.from_dict(facts) if "low" in facts else ImageLayout.from_dict(facts)

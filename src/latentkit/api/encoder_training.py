@@ -1,4 +1,4 @@
-"""Train the network of a `latentkit.LatentEncoder`: the run's loop without a run."""
+"""Training of a `latentkit.LatentEncoder`: the training loop of a run, without a run's folder."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ from latentkit.training.device import repeatable, resolve_device, resolve_precis
 from latentkit.training.loop import Record, TrainingJob, train
 
 LEAST_SAMPLES = 3
-"""Two to train on, for batch normalisation needs as many, and one to choose the best epoch by."""
+"""Two to train on, because batch normalisation needs two, and one to choose the best epoch."""
 
 _TAKES_VECTORS = "vectors"
 
 
 def choose_model(registry: Registry, name: str, *, vectors: bool) -> str:
-    """Return the name of the model; ``auto`` is the default for vectors or for images.
+    """Return the model's name; ``auto`` is the default for vectors or for images.
 
     Raises:
         UserError: there is no such model.
-        InputError: it takes images only.
+        InputError: the inputs are vectors, and the model takes images only.
     """
     if name == "auto":
         return DEFAULT_VECTOR_MODEL if vectors else DEFAULT_MODEL
     if vectors and _TAKES_VECTORS not in registry.get("model", name).spec.tags:
         found = [p.spec.name for p in registry.parts("model") if _TAKES_VECTORS in p.spec.tags]
         raise InputError(
-            f"model {name!r} takes images, and X has rows of features: reshape X to (N, H, W) if "
+            f"model {name!r} takes images, but X has rows of features: reshape X to (N, H, W) if "
             f"they are pixels, or choose a model that takes vectors ({', '.join(found)})"
         )
     return name
@@ -63,11 +63,11 @@ def encoder_config(
     training: Mapping[str, Any],
     overrides: Mapping[str, Any],
 ) -> RunConfig:
-    """Return a validated configuration, of which a run's data set and maps mean nothing.
+    """Return a validated configuration; its data set and embeddings are not used.
 
     Args:
         registry: where names are looked up.
-        model: its name and options.
+        model: the model's name and options.
         training: options of training.
         overrides: seed, device and the share of validation samples.
 
@@ -84,17 +84,17 @@ def train_network(
     """Train a network on images (N, C, H, W), N at least `LEAST_SAMPLES`.
 
     Returns:
-        The network on its device, in eval mode, and one record an epoch.
+        The network on its device, in eval mode, and one record per epoch.
 
     Raises:
         InputError: too few samples are left to train on.
-        LatentkitError: as a run's training.
+        LatentkitError: as in the training of a run.
     """
     share, seed = config.split.validation, config.run.seed
     split = split_train_validation(len(images), None, share, stream_seed(seed, "split"))
     if len(split.train) < 2:
         raise InputError(
-            f"validation={share:g} leaves 1 sample of {len(images)} to train on: lower it"
+            f"validation={share:g} leaves 1 of {len(images)} samples to train on: lower it"
         )
     device = resolve_device(config.run.device)
     rate = suited_learning_rate(config, registry)
@@ -117,7 +117,7 @@ def train_network(
 
 
 def new_network(registry: Registry, part: PartConfig, image_shape: ImageShape) -> Any:
-    """Build a network with fresh weights; see `build_model` for what it raises."""
+    """Build a network with new random weights; errors are those of `build_model`."""
     return build_model(find_part(registry, "model", part).target(), part, image_shape)
 
 
@@ -131,12 +131,12 @@ def rebuilt_network(
 
     Args:
         registry: where the model is looked up.
-        model: its name and options.
+        model: the model's name and options.
         image_shape: channels, height, width.
-        weights: tensors or arrays by name, which are copied.
+        weights: tensors or arrays by name; they are copied.
 
     Raises:
-        UserError: the model is not installed here, or its weights have other names or shapes.
+        UserError: the model is not installed, or its weights have other names or shapes.
     """
     part = choose_part(registry, "model", model)
     with torch.random.fork_rng(devices=[]):
@@ -150,13 +150,13 @@ def rebuilt_network(
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise InputError(
-            f"the weights do not fit model {part.name!r} as it is installed here: {first}"
+            f"the weights do not fit the installed version of model {part.name!r}: {first}"
         ) from error
     return network.eval()
 
 
 def print_epochs(event: Event) -> None:
-    """Print a line an epoch, as scikit-learn's estimators do that are verbose."""
+    """Print one line per epoch, as scikit-learn's verbose estimators do."""
     if isinstance(event, EpochFinished):
         losses = f"train {event.train['loss']:.4g}, validation {event.validation['loss']:.4g}"
         line = f"epoch {event.epoch}/{event.epochs}: {losses}, {event.seconds:.2f} s"
@@ -164,14 +164,14 @@ def print_epochs(event: Event) -> None:
 
 
 def seed_of(random_state: Any) -> int:
-    """Return an integer as it is, so that it means what a run's seed means."""
+    """Return the seed of a ``random_state``; an integer is itself the seed, as in a run."""
     if isinstance(random_state, int | np.integer):
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 def plain(value: Any) -> Any:
-    """Return NumPy's numbers and arrays, which a search over a grid sets, as Python's."""
+    """Convert NumPy's numbers and arrays, which a grid search sets, to Python's."""
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The latent space of a run as arrays: walks through it, samples, neighbours.
+"""The latent space of a run as arrays: traversals, interpolations, samples, neighbours.
 
 Example:
     >>> import latentkit as lk
@@ -8,9 +8,10 @@ Example:
     >>> lk.explore.interpolate(run, 0, "class:7", way="graph").images.shape
     (10, 1, 8, 8)
 
-A test item is named by its number, by ``class:NAME`` for the first item of a class, or by
-``class:NAME:i`` for another one. Every function returns a frozen dataclass of arrays whose fields
-say shapes and units; ``latentkit explore`` draws the same as pictures.
+An item is a test image: its number, ``class:NAME`` for the first image of a class, or
+``class:NAME:i`` for image i of that class, counted from 0. Every function returns a frozen
+dataclass of arrays, and its documentation gives shapes and units. ``latentkit explore`` draws the
+same results as figures.
 """
 
 from __future__ import annotations
@@ -67,21 +68,21 @@ def samples(
     components: int = COMPONENTS,
     seed: int | None = None,
 ) -> Samples:
-    """Draw new images.
+    """Draw new images from the prior or from a Gaussian mixture.
 
     Args:
-        run: a run.
-        n: how many.
-        source: the model's ``prior``, or a Gaussian ``mixture`` that is fitted to training
-            latents (10,000 drawn ones, where there are more); where None the prior, if any.
-        components: of the mixture.
-        seed: of fit and draws, 0 to 2**31 - 1; follows from the run's where None.
+        run: the run whose model decodes the samples.
+        n: number of images.
+        source: the model's ``prior``, or a Gaussian ``mixture`` fitted to the training latents
+            (to a random 10,000, if there are more). By default the prior, if the model has one.
+        components: number of components of the mixture.
+        seed: seed of the fit and the draws, 0 to 2**31 - 1; by default derived from the run's.
 
     Returns:
-        Images (n, C, H, W) in [0, 1]; of a mixture also latents (n, D) and log densities in nats.
+        Images (n, C, H, W) in [0, 1]; for a mixture also latents (n, D) and log densities in nats.
 
     Raises:
-        latentkit.errors.UserError: none are asked for, the model has no prior, or the run is a
+        latentkit.errors.UserError: ``n`` is below 1, the model has no prior, or the run is a
             transfer.
 
     Example:
@@ -118,16 +119,16 @@ def arithmetic(
 
     Args:
         run: a run with labels.
-        item: what it is added to.
+        item: the item whose latent is changed.
         plus: name of the class whose mean is added.
-        minus: name of the class whose mean is taken away.
-        amounts: how many times, image by image.
+        minus: name of the class whose mean is subtracted.
+        amounts: factor of the difference, one for each image.
 
     Returns:
         Latents (S, D) and images (S, C, H, W) in [0, 1] for S amounts, and the difference (D,).
 
     Raises:
-        latentkit.errors.UserError: there is no such item or class, or there are no labels.
+        latentkit.errors.UserError: there is no such item or class, or the data has no labels.
 
     Example:
         >>> import latentkit as lk
@@ -151,21 +152,22 @@ def arithmetic(
 def neighbours(run: Run, items: Sequence[Item] | Samples, *, k: int = 5) -> TrainingNeighbours:
     """Find the nearest training images of test items or samples, in latents and in pixels.
 
-    The ratio of the distance to the nearest over what is typical for test items tells whether
-    something is a copy: far below 1 it is. What came out of the decoder is smooth, so samples are
-    measured against reconstructions of test items, not against the images themselves.
+    The ratio of an item's nearest distance to the typical nearest distance of test items shows
+    copies: a ratio far below 1 is a copy. Decoded images are smooth, so the typical distance for
+    samples comes from reconstructions of test items instead of the test images.
 
     Args:
-        run: a run whose data set is still there.
-        items: test items, or what `samples` gave.
-        k: training images for each.
+        run: a run whose data set is still available.
+        items: test items, or the result of `samples`.
+        k: number of training images for each item.
 
     Returns:
-        Of M items the nearest (M, k) in latent units and in pixels in [0, 1], with their images.
+        For M items, the nearest training images (M, k) by latents and by pixels in [0, 1], with
+        distances and images.
 
     Raises:
-        latentkit.errors.UserError: no item is named, or one is not there.
-        latentkit.errors.LatentkitError: the data set is gone.
+        latentkit.errors.UserError: no item is given, or one does not exist.
+        latentkit.errors.LatentkitError: the data set is not available.
 
     Example:
         >>> import latentkit as lk
@@ -174,7 +176,7 @@ def neighbours(run: Run, items: Sequence[Item] | Samples, *, k: int = 5) -> Trai
         >>> found.in_pixels.rows.shape, found.pixel_images.shape
         ((2, 3), (2, 3, 1, 8, 8))
         >>> drawn = lk.explore.neighbours(run, lk.explore.samples(run, 4), k=1)
-        >>> drawn.in_latents.ratios.shape  # far below 1 is a copy
+        >>> drawn.in_latents.ratios.shape  # a ratio far below 1 is a copy
         (4,)
     """
     explored = run.explored
@@ -182,26 +184,26 @@ def neighbours(run: Run, items: Sequence[Item] | Samples, *, k: int = 5) -> Trai
         return exploration.sample_neighbours(explored, items, len(items.images), k)
     rows = np.array([explored.row(item) for item in items], np.int64)
     if not len(rows):
-        raise UserError("say of which items the nearest training images are wanted")
+        raise UserError("no item is given: name test items, or pass the result of samples")
     return explored.neighbours(explored.images(rows), explored.latents()[rows], k, decoded=False)
 
 
 def settings(runs: Sequence[Run], items: Sequence[Item] = (0,)) -> Settings:
-    """Reconstruct test items with the models of several runs: other epochs, other latents.
+    """Reconstruct test items with several runs, e.g. of other epochs or latent dimensions.
 
-    A run keeps its last weights only, so an item is followed over epochs by runs of one, two, five
-    ... epochs. Models are named by the options in which the runs differ.
+    A run keeps only its final weights. To compare reconstructions over epochs, train runs of one,
+    two, five ... epochs. Models are named by the options in which the runs differ.
 
     Args:
-        runs: in the order in which they are shown; the images are those of the first one.
+        runs: runs in the order of display; the images are those of the first run.
         items: test items of the first run.
 
     Returns:
-        Of M runs and N items the reconstructions (M, N, C, H, W) in [0, 1], and their mean squared
-        errors (M, N) a pixel.
+        For M runs and N items, the reconstructions (M, N, C, H, W) in [0, 1] and their mean
+        squared errors (M, N) per pixel.
 
     Raises:
-        latentkit.errors.UserError: no run, or runs on images of different shapes.
+        latentkit.errors.UserError: there is no run or item, or image shapes differ between runs.
 
     Example:
         >>> import latentkit as lk
@@ -210,7 +212,7 @@ def settings(runs: Sequence[Run], items: Sequence[Item] = (0,)) -> Settings:
         ((1, 2, 1, 8, 8), (1, 2))
     """
     if not runs or not items:
-        raise UserError("say which runs reconstruct which items")
+        raise UserError("no run or no item is given: give at least one of each")
     explored = [run.explored for run in runs]
     names = settings_names(explored)
     first = explored[0]
@@ -220,17 +222,17 @@ def settings(runs: Sequence[Run], items: Sequence[Item] = (0,)) -> Settings:
 
 
 def overview(run: Run) -> Overview:
-    """Explore a run with the defaults that a report shows.
+    """Explore a run with the default settings of its report.
 
     Args:
-        run: a run.
+        run: the run to explore.
 
     Returns:
-        A walk, a plane, interpolations, samples, arithmetic and neighbours; a part that cannot be
-        had is None or missing, and ``left_out`` says why.
+        Traversals, a plane, interpolations, samples, arithmetic and neighbours. A part that is not
+        possible is None or missing, and ``left_out`` says why.
 
     Raises:
-        latentkit.errors.IntegrityError: a file of the run is gone or was changed.
+        latentkit.errors.IntegrityError: a file of the run is missing or was changed.
 
     Example:
         >>> import latentkit as lk

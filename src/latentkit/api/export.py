@@ -1,4 +1,4 @@
-"""A run's networks for other runtimes."""
+"""Export of a run's networks to other runtimes."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ def export(
     """Write a run's encoder and decoder for another runtime, and compare them with the model.
 
     Args:
-        path: the run's folder, or what else `open` takes.
+        path: the run's folder, or any other name of it that `open` accepts.
         format: ``onnx``.
-        out: folder of the files; ``<run>-onnx`` beside the run's folder where None.
-        opset: version of ONNX's set of operators.
+        out: folder for the files; by default ``<run>-onnx`` next to the run's folder.
+        opset: version of ONNX's operator set.
 
     Returns:
-        The files, each with its greatest absolute difference to the model.
+        The files, each with its largest absolute difference from the model.
 
     Raises:
-        latentkit.errors.BrokenEnvironmentError: a package is missing; says how to install it.
+        latentkit.errors.BrokenEnvironmentError: a package is missing; the message says how to
+            install it.
         latentkit.errors.PluginError: the model cannot be exported.
         latentkit.errors.UserError: the run is a transfer, or there is no such format.
 
@@ -47,11 +48,11 @@ def export(
         ('encoder.onnx', True)
     """
     if format not in FORMATS:
-        raise UserError(f"there is no format {format!r}; there is {', '.join(FORMATS)}")
+        raise UserError(f"there is no format {format!r}; known formats: {', '.join(FORMATS)}")
     run = open_run(path)
     manifest = RunFolder.open(run.path).manifest
     if "transfer" in manifest.config:
-        raise UserError(f"run {run.id} is a transfer, which has no decoder: export its parent")
+        raise UserError(f"run {run.id} is a transfer, which has no decoder: export its parent run")
     channels, height, width = RunFolder.open(run.path).json(DATA)["image_shape"]
     model, shape = run.model, (channels, height, width)
     facts = {

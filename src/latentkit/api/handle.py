@@ -1,4 +1,4 @@
-"""A run, as a notebook holds it."""
+"""`Run`: the results of a run, read from its folder."""
 
 from __future__ import annotations
 
@@ -37,11 +37,12 @@ from latentkit.runs.folder import RunFolder
 
 
 class Run:
-    """A finished or unfinished run: its folder, read with every hash checked.
+    """The results of a finished or unfinished run; each file's hash is checked on reading.
 
-    Get one from `latentkit.run` or `latentkit.open`. What is not committed yet raises
-    `latentkit.errors.IntegrityError`, which says how to finish the run, and so does a file that is
-    gone or was changed. A notebook shows it as a table of its main figures and its maps.
+    `latentkit.run` and `latentkit.open` return one. A result that does not exist yet raises
+    `latentkit.errors.IntegrityError`, whose message says how to finish the run. A missing or
+    changed file raises the same error. A notebook shows a run as a table of its main figures and
+    its maps.
 
     Example:
         >>> import latentkit as lk
@@ -52,7 +53,7 @@ class Run:
         {'train': (1150, 3), 'validation': (287, 3), 'test': (360, 3)}
         >>> run.maps, run.coordinates("pca").shape
         (['pca'], (360, 2))
-        >>> run.evaluation["reconstruction"]["mse"]  # mean over test images, a pixel in [0, 1]
+        >>> run.evaluation["reconstruction"]["mse"]  # mean over test images; pixels in [0, 1]
         {'value': 0..., 'standard_error': ..., 'low': ..., 'high': ...}
         >>> run.history[0]["epoch"], sorted(run.history[0]["validation"])
         (1, ['loss', 'mse'])
@@ -85,7 +86,7 @@ class Run:
     def status(self) -> str:
         """``running``, ``stopped``, ``finished``, ``interrupted``, ``failed`` or ``pruned``.
 
-        ``stopped`` is a run that no process is working on and that did not end by itself.
+        ``stopped`` means that the run did not end, but no process is working on it.
         """
         status = self._folder.manifest.status
         stopped = status == "running" and not self._folder.is_being_written()
@@ -103,13 +104,13 @@ class Run:
 
     @property
     def history(self) -> Sequence[Mapping[str, Any]]:
-        """One record an epoch: ``epoch``, ``train`` and ``validation`` loss terms, ``seconds``."""
+        """One record per epoch: ``epoch``, ``train`` and ``validation`` loss terms, ``seconds``."""
         epochs: Sequence[Mapping[str, Any]] = self._folder.json(HISTORY)["epochs"]
         return epochs
 
     @property
     def evaluation(self) -> dict[str, Any]:
-        """The evaluation card, the quality of every map under ``"maps"``."""
+        """The evaluation card, with the quality of every map under ``"maps"``."""
         maps = {facts["map"]: facts["quality"] for facts in map_facts(self._folder)}
         return {**self._folder.json(EVALUATION), "maps": maps}
 
@@ -122,17 +123,18 @@ class Run:
         """Return a transfer's features (N, F) of the test images, ``before`` or ``after`` training.
 
         Raises:
-            UserError: the run is no transfer.
+            UserError: the run is not a transfer, or ``when`` is neither of the two.
         """
         if not self._is_transfer or when not in ("before", "after"):
             raise UserError(
-                f"run {self.id} has no features {when!r}: a transfer has them, before and after"
+                f"run {self.id} has no features {when!r}: only transfers have them, 'before' "
+                f"and 'after'"
             )
         features: NDArray[np.float32] = self._folder.arrays(FEATURES)[when]
         return features
 
     def labels(self, split: str = "test") -> NDArray[np.int64] | None:
-        """Return the labels (N,) in the order of `latents`, or None where there are none."""
+        """Return the labels (N,) in the order of `latents`, or None if there are none."""
         return self._split_arrays(split).get("labels")
 
     def index(self, split: str = "test") -> NDArray[np.int64]:
@@ -146,11 +148,11 @@ class Run:
         return [facts["map"] for facts in map_facts(self._folder)]
 
     def coordinates(self, name: str) -> NDArray[np.float64]:
-        """Return the coordinates (N, 2 or 3) of a map, in the order of the latents it is of.
+        """Return the coordinates (N, 2 or 3) of a map, in the order of its latents.
 
-        Those are ``latents("test")`` unless the map's name says otherwise: ``isomap-train`` is of
-        ``latents("train")``, ``isomap-all`` of train, validation and test in this order, and
-        ``isomap-5000`` of a draw of all, whose images `map_index` tells.
+        A map shows ``latents("test")`` unless its name says otherwise: ``isomap-train`` shows
+        ``latents("train")``, ``isomap-all`` train, validation and test in this order, and
+        ``isomap-5000`` a random draw of all, whose images `map_index` returns.
 
         Raises:
             UserError: the run has no such map.
@@ -159,7 +161,7 @@ class Run:
         return coordinates
 
     def map_index(self, name: str) -> tuple[NDArray[np.int64], list[str]]:
-        """Return which image each point of a map is: its row (N,), and the name of its split (N).
+        """Return the row (N,) and the name of the split (N) of each point's image.
 
         Raises:
             UserError: the run has no such map.
@@ -174,9 +176,9 @@ class Run:
 
     @cached_property
     def model(self) -> Any:
-        """The trained ``torch.nn.Module`` on the CPU, in eval mode: ``encode``, ``decode``.
+        """The trained ``torch.nn.Module`` on the CPU, in eval mode, with ``encode`` and ``decode``.
 
-        That of a transfer is a classifier: called with images, it gives logits (B, K).
+        For a transfer it is a classifier: called with images, it returns logits (B, K).
         """
         if self._is_transfer:
             return trained_classifier(self._context)
@@ -188,7 +190,7 @@ class Run:
 
     @cached_property
     def explored(self) -> ExploredRun:
-        """What `latentkit.explore` draws on: latents, images and model, each loaded once.
+        """Latents, images and model for `latentkit.explore`, each loaded once.
 
         Raises:
             UserError: the run is a transfer, which has no latent space.
@@ -211,7 +213,7 @@ class Run:
         if self._is_transfer:
             raise UserError(
                 f"run {self.id} is a transfer: it has features of the test images, before and "
-                f"after, and no latents; its parent has some"
+                f"after, but no latents: open its parent run for latents"
             )
 
     @property
@@ -233,7 +235,7 @@ class Run:
         self._refuse_transfer()
         if split not in SPLITS:
             raise UserError(
-                f"there is no split {split!r}{did_you_mean(split, SPLITS)}; there is "
+                f"there is no split {split!r}{did_you_mean(split, SPLITS)}; known splits: "
                 f"{', '.join(SPLITS)}"
             )
         return self._folder.arrays(latents_path(split))

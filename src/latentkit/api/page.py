@@ -1,4 +1,4 @@
-"""Pages in one call."""
+"""Multi-run reports in one call."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _PAGE = "page"
 def write_page(
     story: Path_ | Mapping[str, Any], *, root: Path_ = ".", out: Path_ | None = None
 ) -> Path:
-    """Compose one page out of runs, transfers and studies, and return its path.
+    """Write a multi-run report on runs, transfers and studies as one HTML page.
 
-    The page holds its pictures, loads nothing and runs nothing.
+    The page contains its pictures. It loads no other files and runs no scripts.
 
     Args:
         story: a TOML file, or its content: ``title``, ``subtitle`` and a list ``chapter`` of
             tables with ``title``, ``text``, ``commands``, ``figures``, ``tables``, ``compare``,
-            and ``header`` and ``rows`` of a table of its own.
-        root: the folder below which its sources lie.
-        out: of the page; that of the story's file in ``root`` where None.
+            and ``header`` and ``rows`` of an extra table.
+        root: the folder that contains the sources.
+        out: path of the page; by default the TOML file's name with ``.html``, in ``root``.
 
     Returns:
-        Where the page is.
+        The path of the page.
 
     Raises:
-        latentkit.errors.UserError: the story has a fault, or names what is not there.
+        latentkit.errors.UserError: the report file has an error, or a source does not exist.
 
     Example:
         >>> import latentkit as lk

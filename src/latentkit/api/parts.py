@@ -1,4 +1,4 @@
-"""Single parts in one call: images, a network, an estimator."""
+"""Single parts in one call: a data set, a model, an embedding."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def dataset(
     """Load the images of a data set.
 
     Args:
-        name: of the data set.
+        name: the data set's name.
         split: ``"train"`` or ``"test"``.
-        data: the folder of data sets; ``LATENTKIT_DATA`` or the user's cache where None.
-        **options: of the data set.
+        data: the folder of data sets; by default ``LATENTKIT_DATA`` or the user's cache.
+        **options: options of the data set.
 
     Returns:
-        uint8 images (N, C, H, W), with labels where there are any.
+        uint8 images (N, C, H, W), with labels if there are any.
 
     Raises:
-        latentkit.errors.LatentkitError: unknown name or option, or images that cannot be had.
+        latentkit.errors.LatentkitError: a name or option is unknown, or loading fails.
 
     Example:
         >>> import latentkit as lk
@@ -44,19 +44,20 @@ def dataset(
 
 
 def model(name: str, image_shape: tuple[int, int, int], **options: Any) -> Any:
-    """Build a network with fresh weights, drawn from torch's global random state.
+    """Build a network with random weights from torch's global random state.
 
     Args:
-        name: of the model.
+        name: the model's name.
         image_shape: channels, height, width.
-        **options: of the model, e.g. ``latent_dim=3``.
+        **options: options of the model, e.g. ``latent_dim=3``.
 
     Returns:
-        A ``torch.nn.Module``: ``encode`` takes float32 images (B, C, H, W) in [0, 1] to latents
-        (B, latent_dim), ``decode`` back again, and ``loss`` is what training minimises.
+        A ``torch.nn.Module``: ``encode`` maps float32 images (B, C, H, W) in [0, 1] to latents
+        (B, latent_dim), ``decode`` maps latents to images, and training minimises ``loss``.
 
     Raises:
-        latentkit.errors.LatentkitError: unknown name or option, or a network that does not fit.
+        latentkit.errors.LatentkitError: a name or option is unknown, or the image shape does not
+            fit the network.
 
     Example:
         >>> import torch
@@ -75,18 +76,18 @@ def model(name: str, image_shape: tuple[int, int, int], **options: Any) -> Any:
 
 
 def embedding(name: str, *, random_state: int = 0, **options: Any) -> Any:
-    """Build an estimator with scikit-learn's conventions.
+    """Build an embedding: an estimator with scikit-learn's conventions.
 
     Args:
-        name: of the embedding.
+        name: the embedding's name.
         random_state: its seed, 0 to 2**31 - 1.
-        **options: of the embedding, e.g. ``n_neighbors=10``.
+        **options: options of the embedding, e.g. ``n_neighbors=10``.
 
     Returns:
-        An object with ``fit_transform(vectors)``: (N, D) to coordinates (N, 2 or 3).
+        An object whose ``fit_transform`` maps vectors (N, D) to coordinates (N, 2 or 3).
 
     Raises:
-        latentkit.errors.LatentkitError: unknown name or option, or a missing package.
+        latentkit.errors.LatentkitError: a name or option is unknown, or a package is missing.
 
     Example:
         >>> import latentkit as lk

@@ -1,4 +1,4 @@
-"""Where things lie unless the user says otherwise."""
+"""Default folders of runs, studies, maps and data sets."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def data_dir(given: str | os.PathLike[str] | None = None) -> Path:
 
 
 def given_data_dir(given: str | os.PathLike[str] | None = None) -> Path | None:
-    """Return `data_dir` where the user has said one, else None."""
+    """Return `data_dir` if the user has chosen a folder, else None."""
     return data_dir(given) if given or os.environ.get(DATA_VARIABLE) else None

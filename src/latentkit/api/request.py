@@ -1,4 +1,4 @@
-"""What a caller asks for, made into a configuration; nothing here imports torch."""
+"""Configuration of a run from a caller's arguments; nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def configure(
     """Return the validated configuration of a run; arguments as in `latentkit.run`.
 
     Raises:
-        UserError: something in it is unknown, or of the wrong type or range.
+        UserError: a name or option is unknown, or a value has the wrong type or range.
     """
     document = read_document(config)
     if init_from is not None:
@@ -52,7 +52,7 @@ def configure(
 
 
 def read_document(config: Path_ | Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Return the tables of a configuration: a file's, those that are given, or none."""
+    """Return a configuration's tables: from a file, as given, or empty for None."""
     if config is None:
         return {}
     return config if isinstance(config, Mapping) else read_config_file(Path(config))

@@ -1,4 +1,4 @@
-"""Runs that are there: opened, listed, compared."""
+"""Access to existing runs: open, list, compare."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ def open_run(path: Path_, root: Path_ = RUNS) -> Run:
     """Open a run.
 
     Args:
-        path: its folder; or its id in ``root``, an unambiguous start or end of that; or ``last``.
+        path: the run's folder, its id in ``root``, an unambiguous start or end of that id, or
+            ``last``.
         root: the folder of runs.
 
     Returns:
-        The run, finished or not; its files are read when they are asked for.
+        The run, finished or not; its files are read on access.
 
     Raises:
         latentkit.errors.UserError: there is no such run.
@@ -38,16 +39,16 @@ def open_run(path: Path_, root: Path_ = RUNS) -> Run:
 
 
 def list_runs(root: Path_ = RUNS) -> list[Run]:
-    """Return the runs in a folder, by name.
+    """Return the runs in a folder, sorted by name.
 
     Args:
-        root: the folder of runs; where it does not exist there are none.
+        root: the folder of runs; if it does not exist, the list is empty.
 
     Returns:
         A list of runs, finished or not.
 
     Raises:
-        latentkit.errors.IntegrityError: the manifest of one of them cannot be read.
+        latentkit.errors.IntegrityError: the manifest of a run cannot be read.
 
     Example:
         >>> import latentkit as lk
@@ -60,18 +61,19 @@ def list_runs(root: Path_ = RUNS) -> list[Run]:
 
 
 def compare(*paths: Path_) -> dict[str, Any]:
-    """Put runs side by side: configurations, figures, and differences from the first one.
+    """Compare runs: configurations, figures, and differences from the first run.
 
     Args:
-        *paths: two or more runs: their folders, or what else `open` takes.
+        *paths: two or more runs: their folders, or other names of them that `open` accepts.
 
     Returns:
-        ``runs``, ``config``, ``figures``, ``differences``, ``maps``; every figure with its 95 %
-        interval, ``"value"``, ``"low"`` and ``"high"``; differences image by image where the
-        test images are the same (``"paired"``).
+        ``runs``, ``config``, ``figures``, ``differences``, ``maps``. Every figure has its
+        ``"value"`` and a 95 % interval from ``"low"`` to ``"high"``. If the test images are the
+        same, differences are computed image by image (``"paired"``).
 
     Raises:
-        latentkit.errors.UserError: there are fewer than two, or one was evaluated otherwise.
+        latentkit.errors.UserError: there are fewer than two runs, some but not all are transfers,
+            or one was evaluated with another protocol.
 
     Example:
         >>> import latentkit as lk

@@ -1,4 +1,4 @@
-"""Runs and studies as a notebook shows them: a small table, and pictures in the page itself."""
+"""HTML of runs and studies for notebooks: a small table and embedded pictures."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-_MAPS = ("map-", "features-")  # of latents; of what a transfer sees before and after
-_OVERLAYS = "-images"  # the same map once more, with thumbnails on it
-_WIDTH = 480  # pixels of CSS, at most
+_MAPS = ("map-", "features-")  # maps of latents; of a transfer's features before and after
+_OVERLAYS = "-images"  # the same map with thumbnails on it
+_WIDTH = 480  # maximum, in CSS pixels
 
 
 def table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
-    """Return a table as HTML, its text escaped; the first cell of a row names it."""
+    """Return a table as HTML with escaped text; the first cell of each row is its heading."""
     head = "".join(f"<th style='text-align:left'>{escape(name)}</th>" for name in header)
     lines = [f"<tr>{head}</tr>"] if header else []
     for name, *cells in rows:
@@ -23,12 +23,12 @@ def table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
 
 
 def title(name: str, note: str) -> str:
-    """Return a line with a name and what is said of it, as HTML."""
+    """Return a line with a name and a note on it, as HTML."""
     return f"<div><b>{escape(name)}</b> ({escape(note)})</div>"
 
 
 def map_pictures(figures: Mapping[str, Path]) -> str:
-    """Return the maps among a run's figures as HTML, the PNGs in it; one that is gone is not."""
+    """Return the maps among a run's figures as HTML with embedded PNGs; skip missing files."""
     wanted = {
         name: path
         for name, path in figures.items()

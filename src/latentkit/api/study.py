@@ -1,4 +1,4 @@
-"""A study, as a notebook holds it."""
+"""`Study`: the trials and results of a study, read from its folder and storage."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from latentkit.tuning.folder import BEST_CONFIG, REPORT, StudyFolder, StudyPlan,
 from latentkit.tuning.urls import absolute_url
 
 STORAGE_VARIABLE = "LATENTKIT_STORAGE"
-_SHOWN = 20  # trials in a notebook
+_SHOWN = 20  # trials shown in a notebook
 
 
 class Study:
-    """A study on disk: its folder, and what its storage holds at this moment.
+    """A study on disk: its folder and the trials in its storage.
 
-    Get one from `latentkit.tune` or `latentkit.open_study`. A notebook shows it as a table of its
+    `latentkit.tune` and `latentkit.open_study` return one. A notebook shows it as a table of its
     trials.
 
     Raises:
-        latentkit.errors.StorageError: from what asks for trials, if the storage cannot be reached.
+        latentkit.errors.StorageError: on access to trials, if the storage cannot be reached.
 
     Example:
         >>> import latentkit as lk
         >>> study = lk.open_study("conv-ae-digits")
         >>> [trial.state for trial in study.result.trials]
         ['complete', 'complete']
-        >>> study.result.best.values  # of the objective, here the validation loss: MSE a pixel
+        >>> study.result.best.values  # the objective, here the validation loss: MSE per pixel
         (0...,)
         >>> sorted(study.best_params)
         ['model.activation', 'training.learning_rate']
@@ -61,17 +61,17 @@ class Study:
 
     @property
     def path(self) -> Path:
-        """Its folder: ``study.json``, ``study.db``, ``best.toml``, ``report.html``, ``runs``."""
+        """The folder: ``study.json``, ``study.db``, ``best.toml``, ``report.html``, ``runs``."""
         return self._folder.path
 
     @property
     def plan(self) -> StudyPlan:
-        """What is searched, for what, and by whom."""
+        """The search space, the objectives, the tuner and the base configuration."""
         return self._folder.plan
 
     @cached_property
     def result(self) -> StudyResult:
-        """Every trial, as read when first asked for.
+        """All trials, read once on first access.
 
         Raises:
             latentkit.errors.StorageError: the storage cannot be reached.
@@ -80,31 +80,31 @@ class Study:
 
     @property
     def best_params(self) -> Mapping[str, Any]:
-        """The options of the best completed trial; empty where none completed."""
+        """The options of the best completed trial; empty if none completed."""
         best = self.result.best
         return {} if best is None else best.params
 
     @property
     def best_run(self) -> Run | None:
-        """The run of the best completed trial; None where none completed, or it is not here."""
+        """The best completed trial's run; None if no trial completed or its run is not here."""
         path = best_run(self._folder, self.result)
         return None if path is None else Run(RunFolder.open(path), self._registry)
 
     @property
     def best_config(self) -> Path:
-        """A TOML file with which `latentkit.run` repeats the best trial."""
+        """A TOML file for `latentkit.run` that repeats the best trial."""
         return self.path / BEST_CONFIG
 
     @property
     def report(self) -> Path:
-        """The study's page."""
+        """The study's HTML report."""
         return self.path / REPORT
 
     def run(self, number: int) -> Run:
         """Return the run of a trial.
 
         Raises:
-            latentkit.errors.UserError: it is not here.
+            latentkit.errors.UserError: the run is not in the study's folder.
         """
         return Run(RunFolder.open(self._folder.run_of(number)), self._registry)
 
@@ -112,7 +112,7 @@ class Study:
         return f"<Study {self.name}: {self.path}>"
 
     def _repr_html_(self) -> str:
-        """Show the trials, the best ones first."""
+        """Return a table of the trials as HTML, best first."""
         result = self.result
         sign = -1 if result.directions[0] == "maximize" else 1
         trials = sorted(
@@ -140,12 +140,13 @@ def open_study(path: Path_, *, out: Path_ = STUDIES, storage: str | None = None)
     """Open a study.
 
     Args:
-        path: its folder, or its name in ``out``.
+        path: the study's folder, or its name in ``out``.
         out: the folder of studies.
-        storage: URL with its password, where the study's own has one; else ``LATENTKIT_STORAGE``.
+        storage: URL of the study's database with the password, if it needs one; by default
+            ``LATENTKIT_STORAGE``.
 
     Returns:
-        The study, whose trials are read when first asked for.
+        The study; its trials are read on first access.
 
     Raises:
         latentkit.errors.UserError: there is no such study.
@@ -163,9 +164,9 @@ def open_study(path: Path_, *, out: Path_ = STUDIES, storage: str | None = None)
 
 
 def storage_url(given: str | None, known: StudyPlan | None) -> str | None:
-    """Return where trials are stored; None for where the study's plan says.
+    """Return the URL of the trials' storage, or None to use the storage in the study's plan.
 
-    ``LATENTKIT_STORAGE`` does not move a study whose trials lie in its folder.
+    ``LATENTKIT_STORAGE`` is ignored for a study whose trials are stored in its own folder.
     """
     url = given
     if not url and (known is None or known.storage):

@@ -24,7 +24,10 @@ from latentkit.runs.folder import RunFolder, find_run
 DEFAULT_MAPS = ("pca", "tsne", "isomap")
 DEFAULT_SHARES = (0.01, 0.1, 1.0)
 DEFAULT_TRAINING: Mapping[str, Any] = {"learning_rate": 2e-3, "keep": "last", "weight_decay": 0.05}
-"""What a classifier needs otherwise than an autoencoder; no label of a validation image chooses."""
+"""Defaults for classifiers that differ from those for autoencoders.
+
+``keep`` is ``last``, so that labels of validation images do not choose the epoch.
+"""
 
 _FROM_PARENT = ("model", "dataset", "split", "seed")
 _FROM_CLASSIFIER = ("hidden", "dropout")
@@ -50,42 +53,44 @@ def transfer(
     data: Path_ | None = None,
     listener: Listener = ignore,
 ) -> Run:
-    """Train a classifier on a run's encoder; the transfer is a run of its own.
+    """Train a classifier on a run's encoder; the result is a new run, a transfer.
 
     Args:
-        run: the run whose encoder it is, or what else `open` takes: an autoencoder's, or another
-            transfer's, whose classifier is then trained on. None for a network of its own, with
-            mode ``scratch`` or `init_from`.
-        mode: ``probe`` holds the encoder, ``finetune`` (the default) trains all, ``scratch`` trains
-            the same network from a random start, ``all`` compares the three over shares of labels
-            and seeds.
-        labels: a share of the training labels, such as 0.1 or ``"10%"``, or how many of them, such
-            as 500; with mode ``all`` several. All of them, and with mode ``all`` 1, 10 and 100 %,
-            where None.
-        seeds: of mode ``all``; 3 where None.
-        model: a model's name, without a `run`.
-        dataset: a data set's name; that of the `run` where None.
-        init_from: take the weights from here instead: a run, a transfer, a .safetensors file or a
-            checkpoint of torch, which is read weights-only.
-        embed: embeddings that map the features before and after; PCA, t-SNE and Isomap where None.
-        options: ``"part.key"`` to a value, e.g. ``{"transfer.encoder_rate": 0.1}``.
+        run: the run whose encoder to use, or any name of it that `open` accepts. If it is a
+            transfer, its classifier is trained further. None trains a new network, with mode
+            ``scratch`` or `init_from`.
+        mode: ``probe`` freezes the encoder, ``finetune`` (the default) trains the whole network,
+            ``scratch`` trains the same network from random weights, and ``all`` compares the three
+            over shares of labels and seeds.
+        labels: a share of the training labels, such as 0.1 or ``"10%"``, or their number, such as
+            500; several with mode ``all``. By default all labels; with mode ``all`` 1, 10 and
+            100 %.
+        seeds: number of seeds with mode ``all``; by default 3.
+        model: a model's name, only without a `run`.
+        dataset: a data set's name; by default that of the `run`.
+        init_from: take the initial weights from here instead: a run, a transfer, a .safetensors
+            file, or a torch checkpoint, which is read weights-only.
+        embed: embeddings that map the features before and after training; by default PCA, t-SNE
+            and Isomap.
+        options: values by ``"part.key"``, e.g. ``{"transfer.encoder_rate": 0.1}``.
         epochs: passes over the labelled images.
-        seed: everything random follows from it; the `run`'s own where None.
+        seed: seed of everything random; by default that of the `run`.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        config: a TOML file or its content, under all of the above.
-        name: of the transfer's folder; date, mode, model and data set unless given. A transfer of
-            that name in ``out`` is gone on with, and is refused where its options are others.
-        out: the folder in which the transfer's own folder is made.
-        data: the folder of data sets; ``LATENTKIT_DATA``, where the `run` had them, or the user's
-            cache where None.
-        listener: is called with every `latentkit.plugin.events.Event`.
+        config: a TOML file or its content; all of the above override it.
+        name: name of the transfer's folder; by default made of date, mode, model and data set. If
+            ``out`` has a transfer of this name, it is resumed; if its options differ, an error is
+            raised.
+        out: the folder in which the transfer's folder is created.
+        data: the folder of data sets; by default ``LATENTKIT_DATA``, the folder that the `run`
+            used, or the user's cache.
+        listener: called with every `latentkit.plugin.events.Event`.
 
     Returns:
-        The transfer: its ``features`` are (N, F) of the test images, before and after, its
-        ``model`` gives logits (B, K), its ``evaluation`` accuracies, 0 to 1, before and after.
+        The transfer. ``features`` are (N, F) of the test images, before and after training;
+        ``model`` returns logits (B, K); ``evaluation`` has accuracies, 0 to 1, before and after.
 
     Raises:
-        latentkit.errors.LatentkitError: of the kind that tells what is wrong.
+        latentkit.errors.LatentkitError: the transfer fails; the subclass gives the kind of error.
 
     Example:
         >>> import latentkit as lk
@@ -137,13 +142,13 @@ def configure_transfer(
     device: str | None = None,
     config: Path_ | Mapping[str, Any] | None = None,
 ) -> RunConfig:
-    """Return the configuration of a transfer; arguments as in `transfer`, `parent` is its run.
+    """Return a transfer's configuration; arguments as in `transfer`, with `parent` for `run`.
 
     Raises:
-        UserError: something in it is unknown, of the wrong type or range, or contradicts.
+        UserError: a name or option is unknown, or a value is not valid or contradicts another.
     """
     if parent is not None and model is not None:
-        raise UserError(f"run {parent.manifest.id} has its model: leave --model out")
+        raise UserError(f"run {parent.manifest.id} already has a model: leave --model out")
     document = _document(registry, parent, read_document(config))
     _ask(document["transfer"], mode, labels, seeds)
     document |= _init(parent, init_from, document)
@@ -166,7 +171,7 @@ def configure_transfer(
 def _document(
     registry: Registry, parent: RunFolder | None, given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Lay what is given over what the parent says and what classifiers need."""
+    """Merge the given tables over the parent's configuration and the defaults."""
     document: dict[str, Any] = {"training": dict(DEFAULT_TRAINING), "transfer": {}}
     if parent is not None:
         stored = stored_config(parent, registry)
@@ -187,11 +192,12 @@ def _ask(
     labels: float | str | Iterable[float | str] | None,
     seeds: int | None,
 ) -> None:
-    """Fill what the caller says of a transfer into its table."""
+    """Add the caller's choices to the ``transfer`` table."""
     mode = mode or asked.get("mode", "finetune")
     if mode not in MODES:
         listed = ", ".join(MODES)
-        raise UserError(f"there is no mode {mode!r}{did_you_mean(mode, MODES)}; there is {listed}")
+        near = did_you_mean(mode, MODES)
+        raise UserError(f"there is no mode {mode!r}{near}; known modes: {listed}")
     asked["mode"] = mode
     if labels is not None:
         asked["labels"] = [labels] if isinstance(labels, str | float | int) else list(labels)
@@ -204,7 +210,7 @@ def _ask(
 def _init(
     parent: RunFolder | None, init_from: Path_ | None, document: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the table of the weights that training starts from, if there are any."""
+    """Return the ``init`` table that names the initial weights, or no table."""
     if init_from is not None:
         return {"init": {"path": os.fspath(init_from)}}
     scratch = document["transfer"]["mode"] == "scratch"

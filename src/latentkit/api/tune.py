@@ -1,4 +1,4 @@
-"""Studies in one call: a tuner chooses options, and each trial is a run of its own."""
+"""Studies in one call: a tuner chooses options, and each trial is a run."""
 
 from __future__ import annotations
 
@@ -56,48 +56,48 @@ def tune(
     data: Path_ | None = None,
     listener: Listener = ignore,
 ) -> Study:
-    """Search for better options: each trial is a run, and the best one is made whole.
+    """Search for better options: each trial is a run, and the best run is completed.
 
-    What is searched are the options of model, corruptions and training that carry a range and are
-    neither set nor fixed, and those in ``search``. A study of the same name in ``out`` is gone on
-    with; so is a trial that was broken off.
+    The search covers the options in ``search``, and all options of the model, the corruptions and
+    training that have a search range and are neither set nor fixed. A study of the same name in
+    ``out`` is resumed, and so are its interrupted trials.
 
     Args:
         model: as in `latentkit.run`, like ``dataset``, ``corrupt``, ``options``, ``epochs``,
             ``seed``, ``device``, ``config`` and ``data``.
         dataset: see ``model``.
-        trials: finished trials after which the study is over, completed, pruned or failed; 10
-            unless the study has another number already.
-        seconds: no trial begins later than this.
-        objective: the validation loss, or figures of the card on validation images, such as
-            ``"mse"`` or ``"knn"``; several give a Pareto front, and then nothing is pruned.
-        search: ``"part.key"`` to a `SearchRange`, a `SearchChoice`, or what ``--search`` takes
-            after ``=``: ``"2..64:log"``, ``"relu,silu"``.
-        fix: ``"part.key"`` that is not searched.
+        trials: number of finished trials (completed, pruned or failed) that ends the study; by
+            default the number stored in the study, or 10 for a new one.
+        seconds: no trial starts later than this.
+        objective: the validation loss, or figures of the evaluation card on validation images,
+            such as ``"mse"`` or ``"knn"``; several give a Pareto front, without pruning.
+        search: by ``"part.key"``, a `SearchRange`, a `SearchChoice`, or the text that
+            ``--search`` takes after ``=``, such as ``"2..64:log"`` or ``"relu,silu"``.
+        fix: each ``"part.key"`` that is not searched.
         corrupt: see ``model``.
-        options: see ``model``; what is set is not searched.
+        options: see ``model``; these options are not searched.
         epochs: see ``model``.
-        seed: see ``model``; the search follows from it too.
+        seed: see ``model``; it also seeds the search.
         device: see ``model``.
         config: see ``model``.
-        tuner: a tuner's name; ``"optuna"`` where None.
+        tuner: a tuner's name; by default ``"optuna"``.
         tuner_options: the tuner's options.
-        name: of the study and its folder; ``<model>-<dataset>`` where None.
-        workers: processes of this machine that run trials.
-        storage: SQLAlchemy URL of a database that workers of several machines share; where None,
-            that which the study has, and for a new one ``LATENTKIT_STORAGE``, or a file in its
-            folder.
-        resume: a study's folder or name: go on with it as it was begun.
-        finish: make the best trial's run whole (latents, card, report) at the end.
+        name: name of the study and its folder; by default ``<model>-<dataset>``.
+        workers: number of processes on this machine that run trials.
+        storage: SQLAlchemy URL of a database that workers on several machines share. By default
+            ``LATENTKIT_STORAGE`` (ignored for a study stored in its own folder), the URL stored
+            in the study, or a file in its folder.
+        resume: folder or name of a study to resume with its stored settings.
+        finish: complete the best trial's run (latents, evaluation card, report) at the end.
         out: the folder of studies.
         data: see ``model``.
-        listener: is called with the events of the study and of every trial's run.
+        listener: called with the events of the study and of every trial's run.
 
     Returns:
-        The study, with its trials, the best one's options and its run.
+        The study, with its trials and the options and run of the best one.
 
     Raises:
-        latentkit.errors.LatentkitError: of the kind that tells what is wrong.
+        latentkit.errors.LatentkitError: the search fails; the subclass gives the kind of error.
 
     Example:
         >>> import latentkit as lk
@@ -143,9 +143,9 @@ def _begun(
     registry: Registry,
     shelf: ImageShelf,
 ) -> tuple[StudyFolder, str | None]:
-    """Begin a study, or go on with that of its name; returns it, and the URL of its storage.
+    """Create a study or resume the one of the same name; return it and its storage's URL.
 
-    Nothing is made before the storage has answered.
+    No folder is created before the storage has answered.
     """
     check_study_name(asked.name)
     path = out / asked.name
@@ -164,7 +164,7 @@ def _begun(
 def _gone_on_with(
     reference: str, out: Path, trials: int | None, storage: str | None, data: Path_ | None
 ) -> tuple[StudyFolder, str | None]:
-    """Return a study with more trials or other places where they are given, and its storage."""
+    """Return an existing study, with the given changes to its plan, and its storage's URL."""
     folder = StudyFolder.open(find_study(reference, out))
     plan = folder.plan
     url = storage_url(storage, plan)
@@ -178,7 +178,7 @@ def _gone_on_with(
 
 
 def _carry_out(search: Search, seconds: float | None, workers: int, finish: bool) -> Study:
-    """Run the trials that are missing, and leave what comes of them."""
+    """Run the missing trials, then write the best configuration, the report and the summary."""
     folder, plan, tell = search.study, search.study.plan, search.tell
     goals = plan.goals
     tell(

@@ -1,4 +1,4 @@
-"""Maps of anybody's vectors in one call."""
+"""Maps of any vectors in one call."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ def embed_vectors(
     name: str = "",
     listener: Listener = ignore,
 ) -> VectorMaps:
-    """Map vectors that no run has made, and measure how far the maps can be trusted.
+    """Map vectors from any source, and measure the quality of the maps.
 
     Args:
         source: an array (N, D); a ``.npy`` or ``.npz`` file of one; or images, whose pixels
             are the vectors.
-        names: embeddings.
-        labels: one for each vector (N,), or a file of them, for colours and accuracies; what
-            the source has of its own where None.
-        on: map so many, drawn by the seed, instead of all.
-        options: ``"embedding.option"`` to a value, e.g. ``{"isomap.n_neighbors": 20}``.
-        seed: everything random follows from it.
-        out: the folder in which the maps' own folder is made.
-        name: what the vectors are called; the file's name where empty.
-        listener: is called with every event.
+        names: names of embeddings.
+        labels: one label for each vector (N,), or a file of them, for colours and accuracies; by
+            default the labels in the source, if it has any.
+        on: map only this many vectors, drawn with the seed.
+        options: values by ``"embedding.option"``, e.g. ``{"isomap.n_neighbors": 20}``.
+        seed: seed of everything random.
+        out: the folder in which the maps' folder is created.
+        name: name of the vectors; by default the file's name.
+        listener: called with every event.
 
     Returns:
         The maps: coordinates (N, 2 or 3) and quality of each, and the folder that holds them.
 
     Raises:
-        latentkit.errors.LatentkitError: of the kind that tells what is wrong.
+        latentkit.errors.LatentkitError: mapping fails; the subclass gives the kind of error.
 
     Example:
         >>> import latentkit as lk
@@ -114,16 +114,16 @@ def images_of(
     """Return the images of a data set's ``train`` or ``test`` split, or of both (``all``).
 
     Args:
-        name: of the data set.
-        split: which images.
+        name: the data set's name.
+        split: which images to return.
         data: the folder of data sets.
-        **options: of the data set.
+        **options: options of the data set.
 
     Raises:
-        latentkit.errors.LatentkitError: as `latentkit.dataset`; a `UserError` for another split.
+        latentkit.errors.LatentkitError: as in `latentkit.dataset`; `UserError` for other splits.
     """
     if split not in ("train", "test", "all"):
-        raise UserError(f"a data set has the splits train and test, or all, and no {split!r}")
+        raise UserError(f"a data set has no split {split!r}: choose train, test or all")
     splits: tuple[Split, ...] = ("train", "test") if split == "all" else (split,)  # type: ignore[assignment]
     found = [dataset(name, each, data=data, **options) for each in splits]
     if len(found) == 1:

@@ -1,4 +1,4 @@
-"""Walks through the latents of a run: along a dimension, over a plane, between two items."""
+"""Paths through a run's latents: along a dimension, over a plane, between two items."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ def traversals(
     dimensions: Sequence[int] | None = None,
     most: int | None = None,
 ) -> Traversals:
-    """Change one latent dimension after the other, in sigmas of the training latents.
+    """Vary one latent dimension at a time, in sigmas of the training latents.
 
     Args:
-        run: a run.
-        item: whose latent the walks pass by; the mean of the training latents where None.
-        steps: images a dimension.
-        reach: the farthest, in sigmas.
-        dimensions: which ones; where None all, by KL from the prior, or by variance where the
-            model has none.
-        most: show no more than so many of them.
+        run: the run whose latents to traverse.
+        item: the item whose latent fixes the other dimensions; by default the mean of the
+            training latents.
+        steps: number of images per dimension.
+        reach: largest distance from the mean, in sigmas (standard deviations).
+        dimensions: the dimensions to vary; by default all, sorted by KL divergence from the
+            prior, or by variance if the model has no prior.
+        most: maximum number of dimensions.
 
     Returns:
         Latents (M, S, D) and images (M, S, C, H, W) in [0, 1] for M dimensions and S steps.
@@ -64,20 +65,21 @@ def traversals(
 
 
 def grid(run: Run, dimensions: tuple[int, int] | None = None, *, steps: int = 16) -> ManifoldGrid:
-    """Decode a plane of latents on a grid, where 98 % of the test latents are on each axis.
+    """Decode a plane of latents on a grid over the middle 98 % of the test latents on each axis.
 
     Args:
-        run: a run.
-        dimensions: the two that span the plane, the others at their mean. Where None, the latents
-            themselves where they are two, else the plane of the leading principal directions.
-        steps: rows, and columns.
+        run: the run whose latents to decode.
+        dimensions: the two dimensions that span the plane; the others are at their mean. By
+            default both dimensions if there are only two, else the two leading principal
+            directions.
+        steps: number of rows and of columns.
 
     Returns:
-        Images (steps, steps, C, H, W) in [0, 1], and where they and the test latents are on the
-        plane, in latent units.
+        Images (steps, steps, C, H, W) in [0, 1], and the positions of the images and of the test
+        latents on the plane, in latent units.
 
     Raises:
-        latentkit.errors.UserError: a dimension is not there, or the run is a transfer.
+        latentkit.errors.UserError: a dimension does not exist, or the run is a transfer.
 
     Example:
         >>> import latentkit as lk
@@ -99,17 +101,19 @@ def interpolate(
     steps: int = 10,
     n_neighbors: int = NEIGHBOURS,
 ) -> Interpolation:
-    """Go from the latent of one test item to that of another, in even steps.
+    """Interpolate between the latents of two test items, in even steps.
 
     Args:
-        run: a run.
-        a: where it begins.
-        b: where it ends.
-        way: ``linear``; ``spherical``, around the prior's mean, or that of the training latents
-            where there is no prior; or ``graph``, the shortest way over the nearest-neighbour
-            graph of training latents (of 10,000 drawn ones, where there are more).
-        steps: images, both ends included.
-        n_neighbors: of each latent in the graph; doubled, up to 160, until there is a way.
+        run: the run whose latents to use.
+        a: the first item.
+        b: the last item.
+        way: ``linear``; ``spherical``, around the prior's mean, or around the mean of the training
+            latents if the model has no prior; or ``graph``, the shortest path in the
+            nearest-neighbour graph of the training latents (of a random 10,000, if there are
+            more).
+        steps: number of images, including both ends.
+        n_neighbors: neighbours of each latent in the graph; doubled, up to 160, until there is a
+            path.
 
     Returns:
         Latents (steps, D), images (steps, C, H, W) in [0, 1], and the length in latent units.

@@ -1,4 +1,4 @@
-"""Runs in one call."""
+"""Runs in one call: start, resume, add maps, evaluate, report."""
 
 from __future__ import annotations
 
@@ -46,35 +46,35 @@ def run(
     Args:
         model: a model's name; ``conv-ae`` unless the configuration says otherwise.
         dataset: a data set's name; ``digits`` unless the configuration says otherwise.
-        corrupt: corruptions of the input, in order; the model learns to give the clean image.
+        corrupt: corruptions of the input, in order; the model learns to restore the clean image.
         embed: embeddings that map the test latents.
-        options: ``"part.key"`` to a value, e.g. ``{"model.latent_dim": 3}``.
-        epochs: passes over the training images; 0 trains nothing, and takes the weights of
-            ``init_from`` as they are.
-        seed: everything random follows from it; 0 to 2**31 - 1.
+        options: values by ``"part.key"``, e.g. ``{"model.latent_dim": 3}``.
+        epochs: passes over the training images; 0 skips training and uses the weights of
+            ``init_from`` unchanged.
+        seed: seed of everything random, 0 to 2**31 - 1.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        init_from: start from these weights where their names and shapes fit: a run, a transfer, a
-            .safetensors file or a checkpoint of torch, which is read weights-only.
-        config: a TOML file or its content, under all of the above.
-        name: of the run's folder; date, model and data set unless given. A run of that name in
-            ``out`` is gone on with, and is refused where its options are others.
-        out: the folder in which the run's own folder is made.
-        data: the folder of data sets; ``LATENTKIT_DATA`` or the user's cache where None.
-        plugins: files of plugins that are not installed; the run knows them from then on.
-        listener: is called with every `latentkit.plugin.events.Event`.
+        init_from: source of initial weights, used if their names and shapes fit: a run, a
+            transfer, a .safetensors file, or a torch checkpoint, which is read weights-only.
+        config: a TOML file or its content; all of the above override it.
+        name: name of the run's folder; by default made of date, model and data set. If ``out``
+            has a run of this name, it is resumed; if its options differ, an error is raised.
+        out: the folder in which the run's folder is created.
+        data: the folder of data sets; by default ``LATENTKIT_DATA`` or the user's cache.
+        plugins: files of plugins that are not installed; the run remembers them.
+        listener: called with every `latentkit.plugin.events.Event`.
 
     Returns:
         The finished run.
 
     Raises:
-        latentkit.errors.LatentkitError: of the kind that tells what is wrong.
+        latentkit.errors.LatentkitError: the run fails; the subclass gives the kind of error.
 
     Example:
         >>> import latentkit as lk
         >>> run = lk.run(embed=["pca"], epochs=1, options={"model.latent_dim": 3})
         >>> run.latents("test").shape, run.coordinates("pca").shape
         ((360, 3), (360, 2))
-        >>> run.evaluation["reconstruction"]["mse"]["value"] < 0.3  # a pixel in [0, 1]
+        >>> run.evaluation["reconstruction"]["mse"]["value"] < 0.3  # pixels in [0, 1]
         True
         >>> lk.run(epochs=-1)
         Traceback (most recent call last):
@@ -108,14 +108,14 @@ def resume(
     data: Path_ | None = None,
     listener: Listener = ignore,
 ) -> Run:
-    """Do what is missing of a run; the result is that of a run that was never stopped.
+    """Complete a run; the result is the same as that of a run that was never stopped.
 
     Args:
-        path: the run's folder, or what else `open` takes.
-        epochs: train for so many in all, where that is more than the run has.
-        options: ``"part.key"`` to a value; refused where the run has another one.
-        data: where the data sets are, if they have moved.
-        listener: is called with every event.
+        path: the run's folder, or any other name of it that `open` accepts.
+        epochs: total number of epochs, if the run should have more than so far.
+        options: values by ``"part.key"``; an error is raised if the run has other values.
+        data: the folder of data sets, if it has moved.
+        listener: called with every event.
 
     Returns:
         The finished run.
@@ -155,21 +155,22 @@ def embed(
     """Add maps to a run.
 
     Args:
-        path: the run's folder, or what else `open` takes.
-        names: embeddings to add; one that is there is made anew if its options differ.
-        on: map the latents of ``test``, ``train``, ``validation``, ``all`` of these, or so many
-            of all, drawn by the run's seed; ``test`` where None.
-        align_to: another run, whose map of the same name this one is laid over;
-            ``RUN#MAP`` for another map of it, ``#MAP`` for one of the same run.
-        options: ``"embedding.option"`` to a value, e.g. ``{"isomap.n_neighbors": 20}``.
-        data: where the data sets are, if they have moved.
-        listener: is called with every event.
+        path: the run's folder, or any other name of it that `open` accepts.
+        names: embeddings to add; an existing map is computed again if its options differ.
+        on: the latents to map: ``test`` (the default), ``train``, ``validation``, ``all`` of
+            these, or a number of them drawn from all with the run's seed.
+        align_to: align the maps to those of the same name in another run; ``RUN#MAP`` selects
+            another map of that run, ``#MAP`` a map of the same run.
+        options: values by ``"embedding.option"``, e.g. ``{"isomap.n_neighbors": 20}``.
+        data: the folder of data sets, if it has moved.
+        listener: called with every event.
 
     Returns:
-        The run with its new maps; each is of coordinates (N, 2) or (N, 3).
+        The run with its new maps; each has coordinates (N, 2) or (N, 3).
 
     Raises:
-        latentkit.errors.LatentkitError: unknown name, option or split, or a missing package.
+        latentkit.errors.LatentkitError: a name, option or split is unknown, or a package is
+            missing.
 
     Example:
         >>> import latentkit as lk
@@ -198,24 +199,24 @@ def embed(
 def evaluate(
     path: Path_, *, again: bool = False, data: Path_ | None = None, listener: Listener = ignore
 ) -> Run:
-    """Make a run's evaluation card where it is missing, or was made by an older protocol.
+    """Compute a run's evaluation card if it is missing or of an older protocol.
 
     Args:
-        path: the run's folder, or what else `open` takes.
-        again: make it anew in any case.
-        data: where the data sets are, if they have moved.
-        listener: is called with every event.
+        path: the run's folder, or any other name of it that `open` accepts.
+        again: compute the card again in any case.
+        data: the folder of data sets, if it has moved.
+        listener: called with every event.
 
     Returns:
         The run; the card is its ``evaluation``.
 
     Raises:
-        latentkit.errors.LatentkitError: the run is not there, or its data set is gone.
+        latentkit.errors.LatentkitError: the run does not exist, or its data set is missing.
 
     Example:
         >>> import latentkit as lk
         >>> card = lk.evaluate("last").evaluation
-        >>> sorted(card["reconstruction"])  # MSE a pixel in [0, 1], PSNR in dB, SSIM up to 1
+        >>> sorted(card["reconstruction"])  # MSE per pixel in [0, 1], PSNR in dB, SSIM up to 1
         ['mse', 'psnr', 'ssim']
     """
     return _done_again(path, ("evaluate",) if again else (), data, listener)
@@ -224,26 +225,26 @@ def evaluate(
 def write_report(
     path: Path_, *, svg: bool = False, data: Path_ | None = None, listener: Listener = ignore
 ) -> Run:
-    """Draw a run's figures and write its ``report.html`` anew.
+    """Draw a run's figures and write its ``report.html`` again.
 
-    What needs images of a data set that is gone is left out, and named in the report.
+    If the data set is missing, the report leaves out what needs its images, and says so.
 
     Args:
-        path: the run's folder, or what else `open` takes.
+        path: the run's folder, or any other name of it that `open` accepts.
         svg: draw each figure as SVG too.
-        data: where the data sets are, if they have moved.
-        listener: is called with every event.
+        data: the folder of data sets, if it has moved.
+        listener: called with every event.
 
     Returns:
         The run.
 
     Raises:
-        latentkit.errors.LatentkitError: the run is not there, or a file of it was changed.
+        latentkit.errors.LatentkitError: the run does not exist, or one of its files was changed.
 
     Example:
         >>> import latentkit as lk
         >>> run = lk.write_report("last")
-        >>> (run.path / "report.html").stat().st_size > 100_000  # bytes; all pictures are in it
+        >>> (run.path / "report.html").stat().st_size > 100_000  # bytes, including all pictures
         True
     """
     return _done_again(path, ("report",), data, listener, partial(plan, svg=svg))

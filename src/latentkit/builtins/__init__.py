@@ -1,1 +1,1 @@
-"""The built-in plugins. They see only what a stranger's plugin sees."""
+"""The built-in plugins. They use only what is open to third-party plugins too."""

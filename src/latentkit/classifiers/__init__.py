@@ -1,1 +1,1 @@
-"""Classifiers on a trained encoder: the network, its labels, and weights from elsewhere."""
+"""Classifiers on a trained encoder: the network, its labels, and its saved weights."""

@@ -1,8 +1,7 @@
 """Augmentation of training images, on the device and on a whole batch at once.
 
-The transforms are torchvision's (v2); each image has random numbers of its own, which come from
-the generator that is passed in. torchvision is imported where a transform is used: it brings
-torch's compiler along.
+The transforms are torchvision's (v2). Each image gets its own random numbers from the generator
+that the caller passes. torchvision is imported on first use, because it loads torch's compiler.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from torch import Generator, Tensor
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Moves and mirrors images.
+    """Random shifts and mirroring of images.
 
     Args:
-        shift: most pixels by which an image is moved along each axis; the edge is repeated.
-        flip: whether half of the images are mirrored left to right.
+        shift: largest shift along each axis, in pixels. Pixels of the edge fill the gap.
+        flip: whether to mirror each image left to right with probability 1/2.
     """
 
     shift: int = 0
@@ -29,7 +28,7 @@ class Augmentation:
         return bool(self.shift or self.flip)
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
-        """Return images (B, C, H, W) of the same shape."""
+        """Return augmented images, in the shape (B, C, H, W) of the given images."""
         if self.flip:
             images = _flipped(images, generator)
         return _shifted(images, self.shift, generator) if self.shift else images
@@ -43,7 +42,7 @@ def _flipped(images: Tensor, generator: Generator) -> Tensor:
 
 
 def _shifted(images: Tensor, most: int, generator: Generator) -> Tensor:
-    """Cut a window of the images' size out of padded images, at a place of its own in each."""
+    """Pad the images, and cut a window of the original size at a random place in each."""
     from torchvision.transforms.v2 import functional
 
     n, _, height, width = images.shape
@@ -54,6 +53,6 @@ def _shifted(images: Tensor, most: int, generator: Generator) -> Tensor:
     rows = places[0] + torch.arange(height, device=images.device)
     columns = places[1] + torch.arange(width, device=images.device)
     item = torch.arange(n, device=images.device)[:, None, None]
-    # Advanced indices around a slice come first: (B, H, W, C), which is channels-last memory.
+    # Advanced indices around a slice come first: (B, H, W, C), so memory is channels-last.
     moved: Tensor = padded[item, :, rows[:, :, None], columns[:, None, :]]
     return moved.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)

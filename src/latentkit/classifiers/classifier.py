@@ -1,4 +1,4 @@
-"""A classifier: a head on the features of an encoder, which is trained with it or held."""
+"""A classifier: a head on the features of an encoder that is trained with it or frozen."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from latentkit.training.optimisation import ParameterGroup
 
 
 class Classifier(nn.Module):
-    """Images (B, C, H, W) to logits (B, K).
+    """A network from images (B, C, H, W) to logits (B, K).
 
     Args:
-        network: a model; what its features do not need is taken out of it.
+        network: a model. Parts that its features do not need are removed from it.
         image_shape: C, H, W of the images.
-        classes: K.
-        hidden: widths of the head's hidden layers; none make it linear.
-        dropout: share of the head's inputs that each training step leaves out.
-        trains_encoder: whether the encoder learns too.
+        classes: number of classes, K.
+        hidden: widths of the head's hidden layers; with none, the head is linear.
+        dropout: probability with which the inputs of the head's layers are dropped in training.
+        trains_encoder: whether to train the encoder, too.
         encoder_rate: the encoder's learning rate as a multiple of the head's.
-        unfreeze_every: epochs after which one more of the encoder's layers learns, the last
-            first (J. Howard, S. Ruder 2018); 0: all from the beginning.
+        unfreeze_every: number of epochs after which one more layer of the encoder is trained,
+            from the last to the first (J. Howard, S. Ruder 2018); 0 trains all from the start.
 
     Raises:
-        UserError: the encoder shall learn and its features have no gradient.
+        UserError: the encoder should be trained, but its features have no gradient.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Classifier(nn.Module):
         if trains_encoder and not learns:
             raise UserError(
                 f"the features of {type(network).__name__} have no gradient: only mode 'probe' "
-                f"can be had of this model"
+                f"works with this model"
             )
         with torch.no_grad():
             self.n_features = features_of(network, images).shape[1]
@@ -86,13 +86,13 @@ class Classifier(nn.Module):
         return {"loss": functional.cross_entropy(logits, targets), "accuracy": accuracy}
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Return the head, and the encoder at its own rate."""
+        """Return the parameters of the head, and of the encoder with its own learning rate."""
         encoder = [p for layer in self._layers for p in layer.parameters]
         groups = [ParameterGroup(list(self.head.parameters()))]
         return [*groups, ParameterGroup(encoder, self.encoder_rate)] if encoder else groups
 
     def begin_epoch(self, epoch: int) -> None:
-        """Hold the layers of the encoder whose turn has not come."""
+        """Freeze the encoder's layers that are not trained yet in this epoch."""
         turns = (epoch - 1) // self.unfreeze_every if self.unfreeze_every else len(self._layers)
         held = max(0, len(self._layers) - turns)
         self._held = self._layers[:held]
@@ -101,7 +101,7 @@ class Classifier(nn.Module):
                 parameter.requires_grad_(number >= held)
 
     def train(self, mode: bool = True) -> Classifier:
-        """Set the mode; what is held stays in eval mode, its batch statistics with it."""
+        """Set the mode. Frozen layers stay in eval mode, which keeps their batch statistics."""
         super().train(mode)
         if not self.trains_encoder:
             self.network.eval()
@@ -112,7 +112,7 @@ class Classifier(nn.Module):
 
 
 def make_head(features: int, hidden: Sequence[int], classes: int, dropout: float) -> nn.Sequential:
-    """Return batch normalisation of the features, hidden layers, and the logits' layer."""
+    """Return a head: batch normalisation of the features, hidden layers and the output layer."""
     widths = [features, *hidden]
     layers: list[nn.Module] = [nn.BatchNorm1d(features), nn.Dropout(dropout)]
     for before, after in pairwise(widths):

@@ -1,4 +1,4 @@
-"""What a classifier stands on: a model's features, and the part of the model that makes them."""
+"""The features that a classifier uses, and the part of a model that computes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from latentkit.registry.targets import fault_of
 
 
 def feature_source(network: object) -> str:
-    """Return the method that gives a model's features: ``features``, or else ``encode``."""
+    """Return the name of the method that gives a model's features: ``features`` or ``encode``."""
     return "features" if provides(network, HasFeatures) else "encode"
 
 
@@ -29,14 +29,14 @@ def features_of(network: Any, images: Tensor) -> Tensor:
 
 
 def reduce_to_encoder(network: nn.Module, images: Tensor) -> bool:
-    """Take out of a model what its features are not made by, such as its decoder.
+    """Remove the parts of a model that its features do not need, such as its decoder.
 
-    Whole children of the model go; parameters that remain and have no influence on the features
-    are held (``requires_grad``).
+    Only whole children of the model are removed. Remaining parameters without influence on the
+    features are frozen (``requires_grad``).
 
     Args:
-        network: is changed.
-        images: any (B, C, H, W) that the model takes.
+        network: the model, which is changed in place.
+        images: any images (B, C, H, W) that the model accepts.
 
     Returns:
         Whether the features have a gradient, so that the encoder can be trained.
@@ -56,7 +56,7 @@ def reduce_to_encoder(network: nn.Module, images: Tensor) -> bool:
     try:
         with torch.no_grad():
             getattr(network, feature_source(network))(images)
-    except Exception:  # the model asks its decoder for something after all
+    except Exception:  # the model needs a removed child after all
         for name, child in idle.items():
             setattr(network, name, child)
     for parameter in network.parameters():
@@ -65,9 +65,9 @@ def reduce_to_encoder(network: nn.Module, images: Tensor) -> bool:
 
 
 def _used_parameters(network: nn.Module, images: Tensor) -> set[nn.Parameter]:
-    """Return the parameters that the features depend on; those that are held count as used."""
+    """Return the parameters that the features depend on; frozen parameters count as used."""
     free = [p for p in network.parameters() if p.requires_grad]
-    with torch.enable_grad():  # whatever the caller has switched off
+    with torch.enable_grad():  # even if the caller disabled gradients
         features = features_of(network, images)
         if not features.requires_grad:
             return set()

@@ -1,4 +1,4 @@
-"""Which labels a classifier may see."""
+"""Selection of the labels that a classifier is trained on."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ Labels = NDArray[np.int64]
 
 
 def draw_labelled(labels: Labels, wanted: float | int, seed: int) -> NDArray[np.int64]:
-    """Return the rows (M,), in order, whose labels are given.
+    """Return the rows (M,), in ascending order, whose labels the classifier may use.
 
     Args:
         labels: (N,), those of the training images.
-        wanted: a share of each class, as a float up to 1, one label or more of it; or how many
-            in all, as an int, drawn in proportion to the classes.
-        seed: with one seed, a smaller draw by share is part of a larger one.
+        wanted: a float up to 1 is the share of each class, with at least one label of each. An
+            int is the total number, drawn in proportion to the classes.
+        seed: seed of the draw. With the same seed, a smaller share is a subset of a larger one.
 
     Raises:
-        UserError: more labels are wanted than there are.
+        UserError: there are fewer labels than wanted.
     """
     if isinstance(wanted, float):
         return labelled_rows(labels, wanted, seed)
     if wanted > len(labels):
         raise UserError(
             f"{wanted:,} labels are asked for and there are {len(labels):,} training images: "
-            f"give at most so many with --labels"
+            f"use a smaller number for --labels"
         )
     order = np.random.default_rng(seed).permutation(len(labels))
     sizes = np.bincount(labels)
-    # Each row's place in its class, from 0 to 1: the first `wanted` of all are in proportion.
+    # The place of each row in its class, from 0 to 1. The `wanted` rows with the smallest places
+    # then contain the classes in proportion.
     places = np.empty(len(labels))
     for label in np.flatnonzero(sizes):
         own = order[labels[order] == label]
@@ -42,30 +43,30 @@ def draw_labelled(labels: Labels, wanted: float | int, seed: int) -> NDArray[np.
 
 
 def check_classes(given: Labels, known: Labels, class_names: tuple[str, ...], dataset: str) -> None:
-    """Refuse labels that leave a class out.
+    """Refuse labels in which a class is missing.
 
     Args:
-        given: the labels that the classifier sees.
+        given: the labels that the classifier may use.
         known: all labels of training and test images.
         class_names: name of each label.
-        dataset: for the message.
+        dataset: name of the dataset, for the message.
 
     Raises:
-        UserError: there is one class only, or one that is not among those given.
+        UserError: there is only one class, or a class is not among the given labels.
     """
     classes = np.unique(known)
     if len(classes) < 2:
-        raise UserError(f"dataset {dataset!r} has one class only: there is nothing to tell apart")
+        raise UserError(f"dataset {dataset!r} has one class only: choose one with two or more")
     missing = np.setdiff1d(classes, given)
     if len(missing):
         names = ", ".join(repr(class_names[label]) for label in missing[:3])
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise UserError(
-            f"the {len(given):,} labels that are given hold none of class {names}{more}: give more "
-            f"with --labels, or a share such as --labels 10%, which takes some of each class"
+            f"the {len(given):,} labels include none of class {names}{more}: use more --labels, or "
+            f"a share such as --labels 10%, which includes every class"
         )
 
 
 def label_text(wanted: float | int) -> str:
-    """Return a share as ``10%``, a number of labels as ``500``."""
+    """Return a share as text such as ``10%``, and a number of labels as ``500``."""
     return f"{100 * wanted:.6g}%" if isinstance(wanted, float) else str(wanted)

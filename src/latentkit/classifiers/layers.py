@@ -1,4 +1,4 @@
-"""The layers of an encoder, as gradual unfreezing goes through them."""
+"""The layers of an encoder, in the units in which gradual unfreezing trains them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Layer:
-    """A weight matrix or kernels, and the normalisation after them.
+    """A weight matrix or convolution kernels, and the normalisation after them.
 
     Args:
-        modules: in the order in which the network registered them.
-        parameters: those of them that learn.
+        modules: its modules, in the order in which the network registered them.
+        parameters: the trainable parameters of these modules.
     """
 
     modules: list[nn.Module]
@@ -21,10 +21,10 @@ class Layer:
 
 
 def encoder_layers(network: nn.Module) -> list[Layer]:
-    """Return the layers of a network that learn (``requires_grad``), in their order.
+    """Return the trainable layers of a network (``requires_grad``), in order.
 
-    A layer begins with each module that has a weight of two or more dimensions; what follows it
-    and has parameters or buffers of its own, such as a normalisation, belongs to it.
+    Each module with a weight of two or more dimensions starts a layer. Modules after it with
+    parameters or buffers, such as a normalisation, belong to the same layer.
     """
     layers: list[Layer] = []
     for module in network.modules():

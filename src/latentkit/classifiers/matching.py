@@ -1,10 +1,10 @@
-"""Weights of one network put into another: which tensor goes where, by stated rules.
+"""Rules that match saved tensors to the tensors of a network.
 
-1. A tensor goes where the name is the same.
-2. What is left goes where the name is the same once the prefixes in `PREFIXES` are taken off both,
-   as often as they stand there; unless two tensors, or two places, then have one name.
+1. A tensor matches the tensor of the same name.
+2. The remaining tensors match if their names are equal without the prefixes in `PREFIXES`, however
+   many there are. If several tensors on one side share such a name, none of them matches.
 
-Either way the shapes must be equal.
+In both cases the shapes must be equal.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from typing import Any
 from torch import Tensor
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "backbone.", "encoder.")
-"""What other libraries, and `latentkit` itself, put before the names of an encoder's weights."""
+"""Prefixes that `latentkit` and other libraries put before names of an encoder's weights."""
 
 COUNTER = "num_batches_tracked"
-"""How the names of batch normalisation's counters end; they are no weights."""
+"""Last part of the names of batch normalisation's counters, which are not weights."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """Which tensors of a source fit a network.
+    """The tensors of a source that match those of a network.
 
     Args:
         sources: for each name in the network, the name in the source.
-        by_name: how many of them have the same name; the others, after prefixes.
-        missing: names in the network that keep what they have.
-        unused: names in the source that go nowhere.
-        other_shape: of names that fit, (name in the network, its shape, the source's shape).
+        by_name: how many of them have the same name; the others match without prefixes.
+        missing: names in the network whose tensors stay as they are.
+        unused: names in the source that match nothing.
+        other_shape: names that match with different shapes, each as (name in the network, its
+            shape, the source's shape).
     """
 
     sources: Mapping[str, str]
@@ -43,11 +44,11 @@ class Match:
 
     @property
     def finds_weights(self) -> bool:
-        """Whether anything but a counter fits."""
+        """Whether anything other than a counter matches."""
         return any(not name.endswith(COUNTER) for name in self.sources)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it as JSON."""
+        """Return the match as a JSON object."""
         return {
             "matched": dict(self.sources),
             "matched_by_name": self.by_name,
@@ -61,7 +62,7 @@ class Match:
 
 
 def match(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Match:
-    """Find the place of each tensor of ``source`` in ``target``, a network's state."""
+    """Match the tensors of ``source`` to those of ``target``, a network's state."""
     pairs = {name: name for name in target if name in source}
     same_name = set(pairs)
     places = _unique(name for name in target if name not in pairs)
@@ -82,14 +83,14 @@ def match(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Match:
 
 
 def bare_name(name: str) -> str:
-    """Return a name without the prefixes, as often as they stand there."""
+    """Return a name without its prefixes, however many there are."""
     while prefix := next((p for p in PREFIXES if name.startswith(p)), ""):
         name = name.removeprefix(prefix)
     return name
 
 
 def _unique(names: Iterable[str]) -> dict[str, str]:
-    """Return the names by their bare form, those that share one left out."""
+    """Return the names by their bare form, without names that share one."""
     named = {name: bare_name(name) for name in names}
     counts = Counter(named.values())
     return {bare: name for name, bare in named.items() if counts[bare] == 1}

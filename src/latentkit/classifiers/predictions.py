@@ -1,4 +1,4 @@
-"""What a classifier makes of images: eval mode, float32, no gradients."""
+"""Predictions of a classifier: in eval mode, in float32 and without gradients."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Predictions:
-    """What is given for N images.
+    """Features and class probabilities of N images.
 
     Args:
         features: (N, F).
-        probabilities: (N, K), each row sums to 1.
+        probabilities: (N, K); each row sums to 1.
     """
 
     features: Floats

@@ -1,4 +1,4 @@
-"""Saved weights, of a run or of a file; nothing that could run code is read."""
+"""Saved weights of a run or a file, read only in ways that cannot run code."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from latentkit.runs.commit import sha256_of
 from latentkit.runs.folder import RunFolder, find_run
 
 MODEL = "model.safetensors"
-_SAFE_SINCE = Version("2.10")  # before, weights_only could be got round: CVE-2026-24747
+_SAFE_SINCE = Version("2.10")  # before, weights_only is unsafe: CVE-2026-24747
 _NESTED = ("state_dict", "model_state_dict", "model", "weights")
 _WAY_OUT = "save its state_dict() with safetensors.torch.save_file"
 
 
 @dataclass(frozen=True)
 class SavedWeights:
-    """Named tensors, and where they are from.
+    """Named tensors, and the file that they come from.
 
     Args:
-        tensors: by name, on the CPU.
-        path: of the file.
-        sha256: of the file.
+        tensors: the tensors by name, on the CPU.
+        path: path of the file.
+        sha256: SHA-256 of the file.
     """
 
     tensors: Mapping[str, Tensor]
@@ -45,11 +45,11 @@ class SavedWeights:
 
 
 def find_weights(reference: str, runs: Path) -> Path:
-    """Return the file that a user means: a file as it is, or the trained weights of a run.
+    """Return a file of weights, given as its path or as the run that trained them.
 
     Raises:
-        UserError: there is neither.
-        IntegrityError: the run's weights were changed, or are not there yet.
+        UserError: there is no such file or run.
+        IntegrityError: the run's weights were changed, or do not exist yet.
     """
     path = Path(reference)
     if path.is_file():
@@ -59,18 +59,18 @@ def find_weights(reference: str, runs: Path) -> Path:
     except UserError:
         raise UserError(
             f"there is no file and no run {reference!r} to take weights from: give a run, a "
-            f".safetensors file, or a checkpoint of torch"
+            f".safetensors file, or a torch checkpoint"
         ) from None
     return RunFolder.open(run).verified(MODEL)
 
 
 def read_weights(path: Path) -> SavedWeights:
-    """Read named tensors; a checkpoint of torch is read weights-only, never as a pickle.
+    """Read named tensors. A torch checkpoint is read weights-only, never as a pickle.
 
     Raises:
         UserError: the file cannot be read, or holds no named tensors.
         DataError: a weight is NaN or infinite.
-        BrokenEnvironmentError: this torch cannot be trusted to read weights only.
+        BrokenEnvironmentError: this version of torch does not read weights-only safely.
     """
     try:
         sha256 = sha256_of(path)
@@ -78,7 +78,7 @@ def read_weights(path: Path) -> SavedWeights:
     except OSError as error:
         raise UserError(f"cannot read weights {path}: {describe_os_error(error)}") from error
     except SafetensorError as error:
-        raise UserError(f"{path} is no safetensors file: {error}") from error
+        raise UserError(f"{path} is not a safetensors file: {error}") from error
     check_finite(tensors, str(path))
     return SavedWeights(tensors, path, sha256)
 
@@ -87,12 +87,12 @@ def check_finite(tensors: Mapping[str, Tensor], where: str) -> None:
     """Refuse weights that are NaN or infinite.
 
     Raises:
-        DataError: names the first.
+        DataError: names the first such tensor.
     """
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise DataError(
-                f"{where}: {name} holds NaN or infinity, so its training diverged: take the "
+                f"{where}: {name} holds NaN or infinity, because training diverged: use the "
                 f"weights of an earlier epoch"
             )
 
@@ -105,20 +105,20 @@ def _checkpoint(path: Path) -> Mapping[str, Tensor]:
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of what it then refuses
+            warnings.simplefilter("ignore")  # torch warns about files that it then refuses
             document = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception as error:  # a file that is something else can break the reader anywhere
+    except Exception as error:  # a file of another kind can fail anywhere in the reader
         raise UserError(
-            f"{path} is no checkpoint that can be read weights-only, and nothing else is read: "
-            f"{_WAY_OUT}"
+            f"{path} cannot be read weights-only, and other files are refused because they could "
+            f"run code: {_WAY_OUT}"
         ) from error
     return _named_tensors(document, path)
 
 
 def _named_tensors(document: Any, path: Path) -> Mapping[str, Tensor]:
-    """Return the state dict in a document, which may lie below one of the usual keys."""
+    """Return the state dict in a document, which may be under one of the usual keys."""
     found = document
     if isinstance(document, Mapping):
         found = next((document[k] for k in _NESTED if isinstance(document.get(k), Mapping)), found)
@@ -126,4 +126,4 @@ def _named_tensors(document: Any, path: Path) -> Mapping[str, Tensor]:
         tensors = {k: v for k, v in found.items() if isinstance(k, str) and isinstance(v, Tensor)}
         if tensors:
             return tensors
-    raise UserError(f"{path} holds no state dict, which is names with tensors: {_WAY_OUT}")
+    raise UserError(f"{path} holds no state dict (tensors by name): {_WAY_OUT}")

@@ -1,4 +1,4 @@
-"""What may be chosen of any run, study or transfer: parts, their options, device, a file."""
+"""Options shared by runs, studies and transfers: parts, their options, device, configuration."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def part_option(flag: str, kind: str, text: str, *, several: bool = False) -> Decorator:
-    """Return an option that takes names of parts of a kind, and completes them."""
+    """Return an option that takes names of one kind of parts, with shell completion."""
     return click.option(
         flag, metavar="NAME", multiple=several, shell_complete=part_completion(kind), help=text
     )
 
 
 def settings_option(text: str) -> Decorator:
-    """Return ``-o``; `parse_options` reads what it was given."""
+    """Return the option ``-o``, whose values `parse_options` reads."""
     return click.option(
         "-o", "--option", "options", metavar="PART.KEY=VALUE", multiple=True, help=text
     )
@@ -29,8 +29,8 @@ def settings_option(text: str) -> Decorator:
 
 def device_and_config_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--device`` and ``--config``."""
-    text = "Where to compute.  [default: auto]"
+    text = "Device to compute on.  [default: auto]"
     function = click.option(
-        "--config", metavar="FILE", help="TOML file; the flags go on top of it."
+        "--config", metavar="FILE", help="TOML configuration file; flags override it."
     )(function)
     return click.option("--device", type=click.Choice(DEVICES), help=text)(function)

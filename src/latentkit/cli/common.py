@@ -1,4 +1,4 @@
-"""What all commands share: how they end, how they speak of errors, options that each one takes."""
+"""Code that all commands share: exit codes, error messages, common options and output."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from latentkit.registry.catalogue import Registry
 
 KINDS = ("model", "dataset", "corruption", "embedding", "tuner")
-_ISSUES_HINT = "this is a bug of latentkit: please report it with what --debug prints"
-_WIDE = 10_000  # columns; no row of a table is as long
+_ISSUES_HINT = "this is a bug in latentkit: please report it with the output of --debug"
+_WIDE = 10_000  # columns; longer than any row of a table
 _debug = False
 
 
 def run_guarded(command: click.Command) -> int:
-    """Run a Click command; returns its exit code and prints errors as one line."""
+    """Run a Click command, print errors as one line, and return the exit code."""
     try:
         command.main(standalone_mode=False, prog_name="latentkit")
     except click.exceptions.NoSuchOption as error:
@@ -39,7 +39,9 @@ def run_guarded(command: click.Command) -> int:
     except click.ClickException as error:
         return _fail(_lower_first(error.format_message()), error.exit_code)
     except (click.Abort, KeyboardInterrupt) as stop:
-        notes = getattr(stop.__cause__ or stop, "__notes__", ())  # Click's is caused by Python's
+        notes = getattr(
+            stop.__cause__ or stop, "__notes__", ()
+        )  # Click raises Abort from Python's KeyboardInterrupt
         return _fail(" ".join(["interrupted", *notes]), INTERRUPTED_EXIT_CODE)
     except LatentkitError as error:
         return _fail(str(error), error.exit_code)
@@ -52,7 +54,7 @@ def run_guarded(command: click.Command) -> int:
 
 
 def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that may stand before or after any command's name."""
+    """Add the options that every command accepts, before or after its name."""
     options = (
         click.option(
             "--debug",
@@ -75,7 +77,7 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
             expose_value=False,
             is_eager=True,
             callback=_set_variable("LATENTKIT_STRICT", "1"),
-            help="Stop at a broken plugin instead of leaving it out.",
+            help="Stop at a broken plugin instead of skipping it.",
         ),
         click.option(
             "--plugin",
@@ -84,7 +86,7 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
             expose_value=False,
             is_eager=True,
             callback=_add_plugin_files,
-            help="Load a plugin out of a single file; may be given several times.",
+            help="Load a plugin from a single file; repeatable.",
         ),
     )
     for option in reversed(options):
@@ -93,7 +95,7 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def load_registry() -> Registry:
-    """Return the registry, and say on stderr which plugins were left out, are slow, or print."""
+    """Return the registry; warn on stderr of plugins that were skipped, are slow, or print."""
     from latentkit.registry.catalogue import default_registry
 
     registry = default_registry()
@@ -104,13 +106,13 @@ def load_registry() -> Registry:
 
 @contextmanager
 def work_of_parts() -> Iterator[None]:
-    """Send what parts print to stderr while they work: stdout is for the result alone."""
+    """Redirect what parts print to stderr, because stdout is for the result only."""
     with redirect_stdout(sys.stderr):
         yield
 
 
 def part_completion(kind: str) -> Callable[..., list[str]]:
-    """Return a Click completion of the names of a kind's parts."""
+    """Return a Click completion function for the names of one kind of parts."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         from latentkit.registry.catalogue import default_registry
@@ -122,7 +124,7 @@ def part_completion(kind: str) -> Callable[..., list[str]]:
 
 
 def parse_options(texts: tuple[str, ...]) -> dict[str, Any]:
-    """Return ``-o part.key=value`` options as a mapping; the last of a key counts."""
+    """Return ``-o part.key=value`` options as a mapping; the last value of a key wins."""
     from latentkit.config import parse_override
 
     return dict(parse_override(text) for text in texts)
@@ -134,7 +136,7 @@ def print_json(document: Any) -> None:
 
 
 def print_rows(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    """Print a table to stdout; columns of prose wrap."""
+    """Print a table to stdout; columns of text wrap."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -147,7 +149,7 @@ def print_rows(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None
 
 
 def print_facts(rows: Iterable[tuple[str, str]]) -> None:
-    """Print names and what is said of each to stdout; what is long goes on below itself."""
+    """Print names and their values to stdout; long values wrap."""
     from rich.table import Table
 
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -159,9 +161,10 @@ def print_facts(rows: Iterable[tuple[str, str]]) -> None:
 
 
 def stdout_console() -> Console:
-    """Return what prints tables to stdout: as wide as the terminal, or a line a row where none is.
+    """Return a console that prints tables to stdout, without markup.
 
-    What is between square brackets is text. Where there is no terminal, lines end with their text.
+    It is as wide as the terminal. Without a terminal, each row is one line, and trailing blanks
+    are removed.
     """
     from rich.console import Console
 
@@ -172,10 +175,10 @@ def stdout_console() -> Console:
 
 
 class _WithoutTrailingBlanks:
-    """Writes to stdout what rich fills up to the width of a table."""
+    """A stdout that removes the blanks with which rich fills lines."""
 
     def write(self, text: str) -> int:
-        """Write whole lines, as rich does."""
+        """Write text, which rich passes as whole lines."""
         return sys.stdout.write(re.sub(r" +$", "", text, flags=re.MULTILINE))
 
     def __getattr__(self, name: str) -> Any:
@@ -183,14 +186,14 @@ class _WithoutTrailingBlanks:
 
 
 def check_positive(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
-    """Refuse numbers below one in the words of the rest of the tool."""
+    """Refuse numbers below 1, with an error message in latentkit's style."""
     if value is not None and value < 1:
         raise UserError(f"{param.opts[0]} {value}: should be 1 or more")
     return value
 
 
 def check_not_negative(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
-    """Refuse numbers below zero in the words of the rest of the tool."""
+    """Refuse numbers below 0, with an error message in latentkit's style."""
     if value is not None and value < 0:
         raise UserError(f"{param.opts[0]} {value}: should be 0 or more")
     return value

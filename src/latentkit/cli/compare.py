@@ -13,11 +13,11 @@ from latentkit.cli.outcome import print_tables
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as one JSON document.")
 @common_options
 def command(runs: tuple[str, ...], as_json: bool) -> None:
-    """Compare runs: where their options differ, their figures, and the differences of those.
+    """Compare runs: the options that differ, the figures, and their differences.
 
-    Each RUN is its folder; or its name in ./runs, an unambiguous start or end of that; or 'last'.
-    Differences are those from the first run, with 95 % intervals; on the same test images they
-    are taken image by image.
+    Each RUN is a run's folder, its name in ./runs, an unambiguous start or end of that name, or
+    'last'. Differences are from the first run, with 95 % intervals. If the test images are the
+    same, differences are computed image by image.
     """
     load_registry()
     from latentkit.api.runs import compare

@@ -15,7 +15,7 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(_SHELLS))
 @common_options
 def command(shell: str) -> None:
-    """Print the script that completes commands, options and names in SHELL.
+    """Print a script for SHELL that completes commands, options and names.
 
     \b
     bash:  latentkit completion bash > ~/.local/share/bash-completion/completions/latentkit
@@ -26,5 +26,5 @@ def command(shell: str) -> None:
 
     complete = get_completion_class(shell)
     if complete is None:
-        raise UserError(f"Click completes nothing in {shell}")
+        raise UserError(f"Click has no completion for {shell}: choose another shell")
     click.echo(complete(cli, {}, "latentkit", "_LATENTKIT_COMPLETE").source())

@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     from latentkit.plugin.images import ImageData
     from latentkit.plugin.specs import DatasetSpec
 
-_WHERE = {"bundled": "nothing to download", "download": "downloaded once", "local": "yours"}
+_WHERE = {
+    "bundled": "nothing to download",
+    "download": "downloaded once",
+    "local": "your own files",
+}
 
 
 @click.group("data")
@@ -36,7 +40,7 @@ def command() -> None:
 
 
 def _one_data_set(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what names a data set and its options."""
+    """Add the argument and options that choose a data set."""
     for option in (
         settings_option("Set an option, e.g. -o image-folder.path=photos."),
         click.argument("name", shell_complete=part_completion("dataset")),
@@ -50,7 +54,7 @@ def _one_data_set(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common_options
 def list_data(data_dir: str | None, as_json: bool) -> None:
-    """List the data sets that there are, and whether their files are here."""
+    """List the data sets, and whether their files are on this machine."""
     from latentkit.api.places import data_dir as folder_of_data
 
     folder = folder_of_data(data_dir)
@@ -79,7 +83,7 @@ def _listed(spec: DatasetSpec, folder: Path) -> dict[str, Any]:
 
 
 def _are_here(files: tuple[str, ...], folder: Path) -> bool | None:
-    """Return whether files lie in a folder, unread; None where nobody said which."""
+    """Return whether all files exist in a folder, or None if the data set names no files."""
     return all(any(folder.glob(pattern)) for pattern in files) if files else None
 
 
@@ -94,7 +98,7 @@ def _whereabouts(facts: dict[str, Any]) -> str:
 @command.command("preview")
 @_one_data_set
 @click.option("--split", type=click.Choice(("train", "test")), default="train", show_default=True)
-@click.option("--out", metavar="FILE", help="The picture.  [default: NAME-SPLIT.png]")
+@click.option("--out", metavar="FILE", help="File for the picture.  [default: NAME-SPLIT.png]")
 @common_options
 def preview(
     name: str, options: tuple[str, ...], data_dir: str | None, split: str, out: str | None
@@ -118,7 +122,7 @@ def preview(
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common_options
 def verify(name: str, options: tuple[str, ...], data_dir: str | None, as_json: bool) -> None:
-    """Load all of a data set, compare published checksums, print its SHA-256."""
+    """Load a whole data set, compare published checksums, and print its SHA-256."""
     spec, chosen = _choose(name, options)
     from latentkit.plugin.downloads import files_compared
 
@@ -140,16 +144,18 @@ def verify(name: str, options: tuple[str, ...], data_dir: str | None, as_json: b
 
 
 def _verdict(spec: DatasetSpec, compared: int) -> str:
-    """Say how many files were found to have the checksum that is published of them."""
+    """Return a sentence on how many files match their published checksums."""
     files = max(compared, len(spec.files))
     if not compared:
         fetched = "download" in spec.tags
-        return "no published MD5 was compared" if fetched else "nothing published to compare with"
+        return "no published MD5 was compared" if fetched else "no checksum is published"
     if compared < files:
-        return f"{compared} of the {files} files have their published MD5; no other was compared"
+        return (
+            f"{compared} of the {files} files match their published MD5; the rest were not compared"
+        )
     if files == 1:
-        return "its file has its published MD5"
-    return f"the {files} files have their published MD5"
+        return "its file matches its published MD5"
+    return f"the {files} files match their published MD5"
 
 
 def _choose(name: str, options: tuple[str, ...]) -> tuple[DatasetSpec, PartConfig]:

@@ -1,6 +1,6 @@
-"""Progress on stderr: a live display on a terminal, a plain line an epoch elsewhere.
+"""Progress on stderr: a live display on a terminal, one plain line per epoch elsewhere.
 
-There is one owner of the display at a time; everything else only sends events.
+Only one object draws at a time; all other code only sends events.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from latentkit.plugin.events import Listener
 
 @contextmanager
 def progress_display(quiet: bool = False) -> Iterator[Listener]:
-    """Show what a run reports, until the block ends.
+    """Show the progress of a run until the block ends.
 
     Args:
-        quiet: show nothing but warnings.
+        quiet: show only warnings.
     """
     if quiet:
         yield warnings_only
@@ -32,6 +32,6 @@ def progress_display(quiet: bool = False) -> Iterator[Listener]:
 
 
 def is_live() -> bool:
-    """Return whether stderr is a terminal on which lines may be drawn over."""
+    """Return whether stderr is a terminal that allows lines to be redrawn."""
     off = any(os.environ.get(name) for name in ("NO_COLOR", "CI"))
     return sys.stderr.isatty() and not off and os.environ.get("TERM") != "dumb"

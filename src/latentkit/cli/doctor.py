@@ -1,4 +1,4 @@
-"""``latentkit doctor``: what is here, what is broken, how to mend it."""
+"""``latentkit doctor``: what is installed, what is broken, and how to repair it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STATES = {"ok": "green", "note": "cyan", "broken": "red"}
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's: what was looked at, how it is, and what to do."""
+    """One result: what was checked, its state, and how to repair it."""
 
     topic: str
     state: Literal["ok", "note", "broken"]
@@ -38,7 +38,7 @@ class Finding:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common_options
 def command(data_dir: str | None, as_json: bool) -> None:
-    """Check versions, devices, plugins and data; exits with 3 where something is broken."""
+    """Check versions, devices, plugins and data; exit with code 3 if something is broken."""
     findings = list(examine(data_dir))
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -53,10 +53,10 @@ def command(data_dir: str | None, as_json: bool) -> None:
 
 
 def examine(data_dir: str | None) -> Iterator[Finding]:
-    """Yield every finding."""
+    """Run all checks and yield their findings."""
     from latentkit.registry.catalogue import default_registry
 
-    # First, for a plugin that imports torch takes no time once torch is there.
+    # Load plugins first: once torch is imported, plugins that import it would look fast.
     default_registry()
     yield from _packages()
     yield from _device()
@@ -74,7 +74,7 @@ def _packages() -> Iterator[Finding]:
             continue
         try:
             import_module({"scikit-learn": "sklearn"}.get(name, name))
-        # A package that does not fit another fails in any way it likes.
+        # A package that is incompatible with another can raise any exception.
         except Exception as error:
             first = (str(error).splitlines() or [""])[0]
             yield Finding(
@@ -94,13 +94,13 @@ def _device() -> Iterator[Finding]:
         import torch
 
         from latentkit.training.device import resolve_device, usable_cpus
-    except Exception:  # told by _packages already
+    except Exception:  # _packages reports it
         return
     device = resolve_device("auto")
     name = f" ({torch.cuda.get_device_name()})" if device.type == "cuda" else ""
     cpus = usable_cpus()
     count = "1 CPU" if cpus == 1 else f"{cpus} CPUs"
-    yield Finding("device", "ok", f"{device.type}{name}, {count} may be used")
+    yield Finding("device", "ok", f"{device.type}{name}, {count} usable")
 
 
 def _plugins() -> Iterator[Finding]:
@@ -112,7 +112,7 @@ def _plugins() -> Iterator[Finding]:
     yield from map(_loaded, registry.plugins)
     yield from map(_set_aside, registry.problems)
     for found in registry.skipped:
-        yield Finding(_topic(found), "note", "not loaded: LATENTKIT_PLUGINS")
+        yield Finding(_topic(found), "note", "not loaded: LATENTKIT_PLUGINS leaves it out")
     for name in sorted(registry.policy.unknown(find_plugins())):
         text = f"names {name!r}, which is not installed or offers no plugin"
         yield Finding("LATENTKIT_PLUGINS", "note", text)
@@ -135,16 +135,16 @@ def _loaded(plugin: LoadedPlugin) -> Finding:
     offers = [", ".join(spec.name for spec in plugin.specs)] if plugin.specs else []
     if plugin.watches_runs:
         offers.append("watches runs")
-    # A built-in plugin may be the first to import what all of them need.
+    # A built-in plugin may be slow only because it is the first to import shared packages.
     remarks = [] if plugin.found.built_in else plugin.conduct.remarks()
     if not offers:
-        remarks.insert(0, f"offers nothing: {', '.join(plugin.hooks)} gave no part")
+        remarks.insert(0, f"offers nothing: {', '.join(plugin.hooks)} returned no part")
     text = "; ".join([*offers, *remarks])
     return Finding(
         _topic(plugin.found),
         "note" if remarks else "ok",
         f"{plugin.found.version}: {text} (loaded in {plugin.conduct.seconds:.2f} s)",
-        "tell its authors; LATENTKIT_PLUGINS, which lists what may load, leaves it out"
+        "report it to its authors, or set LATENTKIT_PLUGINS to the plugins that may load"
         if remarks
         else "",
     )
@@ -181,7 +181,7 @@ def _writable(folder: Path) -> Finding:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        remedy = "go to another folder, or use --out"
+        remedy = "change to another folder, or use --out"
         return Finding("folder", "broken", f"{folder} cannot be written: {error}", remedy)
     return Finding("folder", "ok", f"{folder} can be written")
 
@@ -197,7 +197,7 @@ def _print(findings: list[Finding]) -> None:
         line.append(f"{finding.topic:{width}}  {finding.text}", style="default")
         console.print(line)
         if finding.remedy:
-            console.print(Text(f"{'':7}{'':{width}}  to mend it: {finding.remedy}", style="dim"))
+            console.print(Text(f"{'':7}{'':{width}}  to repair it: {finding.remedy}", style="dim"))
         if finding.details:
             for row in finding.details.rstrip().splitlines():
                 console.print(Text(f"{'':9}{row}", style="dim"))

@@ -28,28 +28,31 @@ _SUFFIXES = (".npy", ".npz")
     multiple=True,
     required=True,
     shell_complete=part_completion("embedding"),
-    help="Embedding to map with; may be given several times.",
+    help="Embedding to use; repeatable.",
 )
 @click.option(
     "--on",
     metavar="test|train|validation|all|N",
-    help="What is mapped: a split, all of them, or N points drawn of all.  [default: test]",
+    help="What to map: a split, all splits, or N random points of all.  [default: test]",
 )
 @click.option(
     "--align-to",
     metavar="RUN[#MAP]",
-    help="Lay the maps over those of another run, or over another map (#MAP) of this one.",
+    help="Align the maps to those of another run, or to another map (#MAP) of this run.",
 )
 @part_option("--dataset", "dataset", "Map the raw pixels of a data set instead of a SOURCE.")
-@click.option("--labels", metavar="FILE", help="Labels of the vectors of a file: .npy or .npz.")
+@click.option("--labels", metavar="FILE", help="Labels of a file's vectors: .npy or .npz.")
 @click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="For vectors and pixels."
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    help="Seed for maps of vectors and pixels.",
 )
 @click.option(
     "--out",
     metavar="DIR",
     default="maps",
-    help="Where maps of vectors and pixels go.  [default: maps]",
+    help="Folder for maps of vectors and pixels.  [default: maps]",
 )
 @settings_option("Set an option of an embedding, e.g. -o isomap.n_neighbors=20.")
 @data_option
@@ -71,9 +74,9 @@ def command(
 ) -> None:
     """Map a run's latents, the vectors of a file, or the pixels of a data set.
 
-    SOURCE is a run: its folder; or its name in ./runs, an unambiguous start or end of that; or
-    'last'. The maps are added to it, and its report is written anew. Or SOURCE is a .npy or .npz
-    file of vectors (N, D): then the maps get a folder of their own, as they do with --dataset.
+    SOURCE is a run: its folder, its name in ./runs, an unambiguous start or end of that name, or
+    'last'. The maps are added to the run, and its report is written again. SOURCE may also be a
+    .npy or .npz file of vectors (N, D). Maps of such a file or of --dataset get their own folder.
     """
     if (source is None) == (dataset is None):
         raise UserError("say what to map: a run, a .npy or .npz file, or --dataset NAME")
@@ -95,7 +98,7 @@ def command(
         show_outcome(finished, as_json=as_json, quiet=quiet)
         return
     if align_to:
-        raise UserError("--align-to is for the maps of runs")
+        raise UserError("--align-to works only for maps of runs: leave it out")
     with working_on_run(quiet) as listener:
         if dataset is not None:
             maps = _embed_pixels(dataset, embed, on, seed, out, chosen, data_dir, listener)
@@ -126,7 +129,7 @@ def _embed_file(
 
     count = _number_or_name(on)
     if isinstance(count, str) and count != "all":
-        raise UserError(f"--on {on}: a file of vectors has no splits, only 'all' or a number")
+        raise UserError(f"--on {on}: a file of vectors has no splits: say 'all' or a number")
     return embed_vectors(
         Path(path),
         embed,

@@ -10,15 +10,15 @@ from latentkit.cli.outcome import data_option, print_tables, run_options, workin
 
 @click.command("evaluate")
 @click.argument("run")
-@click.option("--again", is_flag=True, help="Evaluate anew, even if it was done before.")
+@click.option("--again", is_flag=True, help="Evaluate again, even if it was done before.")
 @data_option
 @run_options
 @common_options
 def command(run: str, again: bool, data_dir: str | None, as_json: bool, quiet: bool) -> None:
-    """Show the evaluation card of RUN; what the run lacks, the card too, is made first.
+    """Show the evaluation card of RUN; an unfinished run is completed first.
 
-    RUN is the run's folder; or its name in ./runs, an unambiguous start or end of that; or 'last'.
-    Every figure stands beside its baselines, with its 95 % interval.
+    RUN is the run's folder, its name in ./runs, an unambiguous start or end of that name, or
+    'last'. Every figure is shown with its baselines and its 95 % interval.
     """
     load_registry()
     from latentkit.api import work

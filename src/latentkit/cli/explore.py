@@ -23,15 +23,15 @@ SOURCES: tuple[Source, ...] = ("prior", "mixture")
 
 
 class Views(click.Group):
-    """The kinds of picture; an unknown one suggests the nearest."""
+    """The views of a run; an unknown name suggests the nearest one."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the view that is meant."""
+        """Return the view, or raise an error that suggests the nearest name."""
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             raise UserError(
-                f"there is no view {args[0]!r}{did_you_mean(args[0], self.commands)}; there is "
+                f"there is no view {args[0]!r}{did_you_mean(args[0], self.commands)}; known views: "
                 f"{', '.join(self.commands)}"
             )
         return super().resolve_command(ctx, args)
@@ -41,36 +41,48 @@ class Views(click.Group):
 @click.argument("run")
 @click.pass_context
 def command(ctx: click.Context, run: str) -> None:
-    """Draw what the latent space of RUN holds, as PNG and SVG.
+    """Draw figures of RUN's latent space, as PNG and SVG.
 
-    RUN is a folder; or a name in ./runs, an unambiguous start or end of that; or 'last'. An ITEM
-    is a test image: its number from 0; class:NAME for the first of a class, class:NAME:2 for the
-    third. 'latentkit explore RUN VIEW --help' shows the options of a view.
+    RUN is the run's folder, its name in ./runs, an unambiguous start or end of that name, or
+    'last'. An ITEM is a test image: its number from 0, class:NAME for the first image of a class,
+    or class:NAME:2 for the third. 'latentkit explore RUN VIEW --help' shows the options of a view.
     """
     ctx.obj = run
     if ctx.invoked_subcommand is None:
-        raise UserError(f"say what to look at: {', '.join(command.commands)}")
+        raise UserError(f"say which view to draw: {', '.join(command.commands)}")
 
 
 def view(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what all views take, and hand them the run as their first argument."""
+    """Add the options that all views accept, and pass the run as first argument."""
     function = common_options(function)
     function = click.option(
         "--out",
         metavar="FILE",
-        help="Write here instead of the run's figures; .png, .svg, or both without a suffix.",
+        help="File to write instead of the run's figures: .png, .svg, or both without a suffix.",
     )(function)
     return click.pass_obj(function)
 
 
 @command.command("traversal")
-@click.option("--item", metavar="ITEM", help="Start from it, not from the mean latent.")
-@click.option("--steps", type=int, default=9, show_default=True, help="Images a dimension.")
+@click.option("--item", metavar="ITEM", help="Start from this item, not from the mean latent.")
+@click.option("--steps", type=int, default=9, show_default=True, help="Images per dimension.")
 @click.option(
-    "--reach", type=float, default=3.0, show_default=True, help="The farthest, in sigmas."
+    "--reach",
+    type=float,
+    default=3.0,
+    show_default=True,
+    help="Largest distance from the mean, in sigmas.",
 )
-@click.option("--dimension", "dimensions", type=int, multiple=True, help="Only this; repeatable.")
-@click.option("--most", type=click.IntRange(1), default=16, show_default=True, help="Rows.")
+@click.option(
+    "--dimension",
+    "dimensions",
+    type=int,
+    multiple=True,
+    help="Dimension to vary; repeatable.  [default: all]",
+)
+@click.option(
+    "--most", type=click.IntRange(1), default=16, show_default=True, help="Maximum number of rows."
+)
 @view
 def traversal(
     run: str,
@@ -81,7 +93,7 @@ def traversal(
     most: int,
     out: str | None,
 ) -> None:
-    """Change one latent dimension after the other."""
+    """Vary one latent dimension at a time."""
     from latentkit.api import explore
     from latentkit.pipeline.exploration_figures import traversal_figure
 
@@ -95,9 +107,13 @@ def traversal(
 
 @command.command("grid")
 @click.option(
-    "--dimensions", metavar="I,J", help="The two that span the plane.  [default: what shows most]"
+    "--dimensions",
+    metavar="I,J",
+    help="Two dimensions that span the plane.  [default: the two directions of largest variance]",
 )
-@click.option("--steps", type=int, default=16, show_default=True, help="Rows, and columns.")
+@click.option(
+    "--steps", type=int, default=16, show_default=True, help="Number of rows and of columns."
+)
 @view
 def grid(run: str, dimensions: str | None, steps: int, out: str | None) -> None:
     """Decode a plane of the latents on a grid."""
@@ -112,16 +128,28 @@ def grid(run: str, dimensions: str | None, steps: int, out: str | None) -> None:
 @command.command("interpolate")
 @click.argument("a", metavar="ITEM")
 @click.argument("b", metavar="ITEM")
-@click.option("--way", "ways", type=click.Choice(WAYS), multiple=True, help="Repeatable; all.")
-@click.option("--steps", type=int, default=10, show_default=True, help="Images, ends included.")
 @click.option(
-    "--neighbours", type=click.IntRange(1), default=10, show_default=True, help="In the graph."
+    "--way",
+    "ways",
+    type=click.Choice(WAYS),
+    multiple=True,
+    help="Kind of path; repeatable.  [default: all]",
+)
+@click.option(
+    "--steps", type=int, default=10, show_default=True, help="Images, including both ends."
+)
+@click.option(
+    "--neighbours",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Neighbours of each latent in the graph.",
 )
 @view
 def interpolate(
     run: str, a: str, b: str, ways: tuple[Way, ...], steps: int, neighbours: int, out: str | None
 ) -> None:
-    """Go from one ITEM to another: on a line, an arc, and from neighbour to neighbour."""
+    """Interpolate between two ITEMs: on a line, on an arc, and from neighbour to neighbour."""
     from latentkit.api import explore
     from latentkit.pipeline.exploration_figures import interpolation_figure
 
@@ -134,19 +162,31 @@ def interpolate(
         except UserError as error:
             if ways or way == "linear":
                 raise
-            click.echo(f"latentkit: warning: the {way} way is left out: {error}", err=True)
+            click.echo(f"latentkit: warning: the {way} path is left out: {error}", err=True)
         else:
             found.append(walk)
     _write(opened, "interpolate", interpolation_figure(opened.explored, found, rows), out)
 
 
 @command.command("samples")
-@click.option("-n", "count", type=int, default=40, show_default=True, help="Images a source.")
+@click.option("-n", "count", type=int, default=40, show_default=True, help="Images per source.")
 @click.option(
-    "--from", "sources", type=click.Choice(SOURCES), multiple=True, help="Repeatable; all there is."
+    "--from",
+    "sources",
+    type=click.Choice(SOURCES),
+    multiple=True,
+    help="Source of the images; repeatable.  [default: all that the model has]",
 )
-@click.option("--components", type=int, default=10, show_default=True, help="Of the mixture.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="[default: the run's]")
+@click.option(
+    "--components",
+    type=int,
+    default=10,
+    show_default=True,
+    help="Number of components of the mixture.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), help="Seed of the draws.  [default: the run's]"
+)
 @view
 def samples(
     run: str,
@@ -156,7 +196,7 @@ def samples(
     seed: int | None,
     out: str | None,
 ) -> None:
-    """Draw from the prior, and from a Gaussian mixture on the latents."""
+    """Draw images from the prior, and from a Gaussian mixture fitted to the latents."""
     from latentkit.api import explore
     from latentkit.pipeline.exploration_figures import samples_figure
 
@@ -171,11 +211,13 @@ def samples(
 
 @command.command("arithmetic")
 @click.argument("item", metavar="ITEM")
-@click.option("--plus", metavar="CLASS", required=True, help="Its mean latent is added.")
-@click.option("--minus", metavar="CLASS", required=True, help="Its mean latent is taken away.")
+@click.option("--plus", metavar="CLASS", required=True, help="Class whose mean latent is added.")
+@click.option(
+    "--minus", metavar="CLASS", required=True, help="Class whose mean latent is subtracted."
+)
 @view
 def arithmetic(run: str, item: str, plus: str, minus: str, out: str | None) -> None:
-    """Add the difference of two classes to an ITEM."""
+    """Add the difference between two class means to an ITEM."""
     from latentkit.api import explore
     from latentkit.pipeline.exploration_figures import arithmetic_figure
 
@@ -188,11 +230,20 @@ def arithmetic(run: str, item: str, plus: str, minus: str, out: str | None) -> N
 
 @command.command("neighbours")
 @click.argument("items", metavar="[ITEM]...", nargs=-1)
-@click.option("--samples", type=click.IntRange(1), help="Of so many samples instead of ITEMs.")
+@click.option("--samples", type=click.IntRange(1), help="Use this many samples instead of ITEMs.")
 @click.option(
-    "--from", "source", type=click.Choice(SOURCES), help="[default: the prior, if there is one]"
+    "--from",
+    "source",
+    type=click.Choice(SOURCES),
+    help="Source of the samples.  [default: the prior, if there is one]",
 )
-@click.option("--count", type=click.IntRange(1), default=5, show_default=True, help="For each.")
+@click.option(
+    "--count",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Number of training images for each item.",
+)
 @view
 def neighbours(
     run: str,
@@ -202,12 +253,12 @@ def neighbours(
     count: int,
     out: str | None,
 ) -> None:
-    """Show the nearest training images of ITEMs, or of samples: are they copies?"""
+    """Show the nearest training images of ITEMs or samples, to see whether they are copies."""
     from latentkit.api import explore
     from latentkit.pipeline.exploration_figures import item_text, neighbours_figure
 
     if bool(items) == bool(samples):
-        raise UserError("say of what: one or more ITEMs, or --samples N")
+        raise UserError("say whose neighbours to show: one or more ITEMs, or --samples N")
     opened = _open(run)
     explored = opened.explored
     if samples:
@@ -223,11 +274,15 @@ def neighbours(
 @command.command("settings")
 @click.argument("others", metavar="[RUN]...", nargs=-1)
 @click.option(
-    "--item", "items", metavar="ITEM", multiple=True, help="Repeatable.  [default: 0 to 9]"
+    "--item",
+    "items",
+    metavar="ITEM",
+    multiple=True,
+    help="Test image to reconstruct; repeatable.  [default: 0 to 9]",
 )
 @view
 def settings(run: str, others: tuple[str, ...], items: tuple[str, ...], out: str | None) -> None:
-    """Reconstruct ITEMs with this RUN and with others: more epochs, other latents."""
+    """Reconstruct ITEMs with RUN and with other runs, e.g. of other epochs or latents."""
     from latentkit.api import explore
     from latentkit.pipeline.exploration_figures import settings_figure
 
@@ -256,7 +311,7 @@ def _pair(text: str | None) -> tuple[int, int] | None:
 
 
 def _write(run: Run, name: str, figure: Figure, out: str | None) -> None:
-    """Write the figure, and print where to."""
+    """Write the figure and print its paths."""
     from latentkit.pipeline.exploration_figures import keep_figure, write_figure
 
     if out is None:

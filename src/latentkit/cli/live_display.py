@@ -1,4 +1,4 @@
-"""Progress drawn over itself on a terminal: the stages of a run as a list with bars."""
+"""Live progress on a terminal: the stages of a run as a list with bars."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from latentkit.plugin.events import (
 )
 
 _NAME_WIDTH = 16
-_WIDE = 110  # columns, from which on there is room for a long bar
+_WIDE = 110  # columns; from this width on there is room for a long bar
 _BAR, _SHORT_BAR = 24, 6
 
 
 class LiveDisplay:
-    """Stages as a list; the stage at work has a bar, training also losses and time to go."""
+    """A list of stages; the current one has a bar, and training shows losses and time left."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -50,11 +50,11 @@ class LiveDisplay:
             TextColumn("{task.description}", style="bold", table_column=_whole()),
             BarColumn(
                 bar_width=_BAR if self._console.width >= _WIDE else _SHORT_BAR,
-                style="bright_black",  # rich's own grey is for dark terminals
+                style="bright_black",  # rich's default grey suits only dark terminals
             ),
             TimeElapsedColumn(table_column=_whole()),
             _EtaColumn(table_column=_whole()),
-            TextColumn("{task.fields[detail]}", table_column=Column()),  # folded, not cut
+            TextColumn("{task.fields[detail]}", table_column=Column()),  # wrapped, not cut
             console=self._console,
         )
         self._tasks: dict[str, TaskID] = {}
@@ -78,13 +78,13 @@ class LiveDisplay:
 
     def __exit__(self, *exc_info: object) -> None:
         for task in self._progress.tasks:
-            if not task.finished:  # what did not happen is not shown as pending
+            if not task.finished:  # hide stages that never started
                 self._progress.update(task.id, visible=task.started)
                 self._progress.stop_task(task.id)
         self._progress.stop()
 
     def __call__(self, event: Event) -> None:
-        """Show what an event says, if anything."""
+        """Update the display for an event, if it concerns the display."""
         if handler := self._handlers.get(type(event)):
             handler(event)
 
@@ -172,18 +172,18 @@ class LiveDisplay:
 
 
 def with_room_for_interrupt(drawn: RenderableType, console: Console) -> RenderableType:
-    """Leave the columns free in which a terminal shows ``^C``.
+    """Keep the last columns free, because the terminal shows ``^C`` there.
 
-    In the last ones that would begin a new line, and what is drawn next would stand a line too low.
+    Otherwise ``^C`` starts a new line, and the next drawing is one line too low.
     """
     return Constrain(drawn, console.width - len("^C"))
 
 
 class _Stages(Progress):
-    """The table of stages."""
+    """Progress bars that leave room for ``^C``."""
 
     def __init__(self, *columns: ProgressColumn, console: Console) -> None:
-        self._terminal = console  # `console` is not there yet when rich first draws
+        self._terminal = console  # rich draws before it sets `console`
         super().__init__(*columns, console=console, transient=False)
 
     def get_renderable(self) -> RenderableType:
@@ -191,12 +191,12 @@ class _Stages(Progress):
 
 
 def _whole() -> Column:
-    """Return a column that is never cut: where there is no room, the detail goes on below."""
+    """Return a column that never wraps; if space is short, the detail wraps instead."""
     return Column(no_wrap=True)
 
 
 class _TrainingClock:
-    """How fast training goes, for the time that it still needs."""
+    """The pace of training, to estimate the time left."""
 
     def __init__(self) -> None:
         self.epochs = self.steps = self.done = self._first = 0
@@ -204,13 +204,13 @@ class _TrainingClock:
         self._since = 0.0
 
     def start(self, event: TrainingStarted) -> None:
-        """Begin to count at the first step that is still to do."""
+        """Start the clock at the first step that is left to do."""
         self.epochs, self.steps = event.epochs, event.steps_per_epoch
         self.done = self._first = event.first_epoch * event.steps_per_epoch
         self._since = time.monotonic()
 
     def seconds_left(self) -> float | None:
-        """Return the time to go at the mean pace so far, or None while it is not known."""
+        """Return the time left at the mean pace so far, or None before the first step."""
         steps = self.done - self._first
         if not steps:
             return None
@@ -219,7 +219,7 @@ class _TrainingClock:
 
 
 class _StateColumn(SpinnerColumn):
-    """A dot before, a spinner while, a tick after."""
+    """A dot before a stage, a spinner during it, a tick after it."""
 
     def render(self, task: Task) -> RenderableType:
         if task.finished:
@@ -230,7 +230,7 @@ class _StateColumn(SpinnerColumn):
 
 
 class _EtaColumn(ProgressColumn):
-    """Time to go, where it can be told."""
+    """The time left, if it is known."""
 
     max_refresh = 0.5
 

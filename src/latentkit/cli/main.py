@@ -14,7 +14,7 @@ import click
 from latentkit._version import __version__
 from latentkit.cli.common import common_options, run_guarded
 
-# The short help stands here so that the list of commands imports none of them.
+# The short help is here so that listing the commands does not import them.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("latentkit.cli.run", "Train a model, map its latents, measure both, write a report."),
     "resume": ("latentkit.cli.resume", "Finish a run that was stopped."),
@@ -25,45 +25,45 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Train classifiers on a run's encoder, and compare them.",
     ),
     "compare": ("latentkit.cli.compare", "Compare runs: options, figures, differences."),
-    "report": ("latentkit.cli.report", "Draw a run's figures and write its report anew."),
-    "page": ("latentkit.cli.page", "Compose one page out of runs, transfers and studies."),
-    "explore": ("latentkit.cli.explore", "Draw what a run's latent space holds."),
+    "report": ("latentkit.cli.report", "Draw a run's figures and write its report again."),
+    "page": ("latentkit.cli.page", "Write one page on several runs, transfers and studies."),
+    "explore": ("latentkit.cli.explore", "Draw figures of a run's latent space."),
     "export": ("latentkit.cli.export", "Write a run's encoder and decoder as ONNX."),
     "runs": ("latentkit.cli.runs", "List runs, or show one."),
     "tune": ("latentkit.cli.tune", "Search for better options."),
     "studies": ("latentkit.cli.studies", "List studies, or show one."),
     "plugins": (
         "latentkit.cli.plugins",
-        "List what is installed, check it, and write a plugin of your own.",
+        "List installed parts, check them, and create a new plugin.",
     ),
     "data": ("latentkit.cli.data", "List data sets, look at one, verify one."),
-    "doctor": ("latentkit.cli.doctor", "Check the installation, and say how to mend it."),
+    "doctor": ("latentkit.cli.doctor", "Check the installation, and say how to repair it."),
     "completion": (
         "latentkit.cli.completion",
-        "Print the script that completes commands in a shell.",
+        "Print a script that completes commands in a shell.",
     ),
 }
 
 
-_TOGETHER = 1.0  # seconds: `timeout` signals a process, and then its group
+_TOGETHER = 1.0  # seconds; `timeout` signals a process and then its group, which counts once
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported one at a time."""
+    """A group that imports a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command."""
+        """Import and return one command."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(COMMANDS[cmd_name][0]).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table without importing what it names."""
+        """Write the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, short) for name, (_, short) in COMMANDS.items()])
 
@@ -74,9 +74,9 @@ class LazyGroup(click.Group):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from latentkit.errors import UserError, did_you_mean
 
+            near = did_you_mean(args[0], COMMANDS)
             raise UserError(
-                f"there is no command {args[0]!r}{did_you_mean(args[0], COMMANDS)}; there is "
-                f"{', '.join(COMMANDS)}"
+                f"there is no command {args[0]!r}{near}; known commands: {', '.join(COMMANDS)}"
             )
         return super().resolve_command(ctx, args)
 
@@ -93,8 +93,10 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; every way it can end has its exit code."""
-    if threading.current_thread() is not threading.main_thread():  # which alone has signals
+    """Run the command line, and exit with the code of its outcome."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # only the main thread can set signal handlers
         sys.exit(run_guarded(cli))
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -104,7 +106,7 @@ def main() -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Take the signal of schedulers for Ctrl-C, once; one that comes later ends the process."""
+    """Treat a scheduler's SIGTERM like Ctrl-C once; a later SIGTERM ends the process."""
     begun = time.monotonic()
 
     def again(number: int, frame: FrameType | None) -> None:

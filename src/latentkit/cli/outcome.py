@@ -1,4 +1,4 @@
-"""How a command that works on a run ends: a summary on stdout, or what to type after Ctrl-C."""
+"""Output of commands that work on a run: a summary, or how to resume after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def data_option(function: Callable[..., object]) -> Callable[..., object]:
 
 @contextmanager
 def working_on_run(quiet: bool) -> Iterator[Listener]:
-    """Show progress; an interrupt or a failure says how to go on."""
+    """Show progress; after an interrupt or a failure, print how to resume."""
     path: list[str] = []
 
     def remember(event: Event) -> None:
@@ -51,12 +51,12 @@ def working_on_run(quiet: bool) -> Iterator[Listener]:
             yield fan_out(remember, display)
     except BaseException:
         if path:
-            click.echo(f"What was done is kept; to go on:  latentkit resume {path[0]}", err=True)
+            click.echo(f"Finished work is kept; to resume:  latentkit resume {path[0]}", err=True)
         raise
 
 
 def show_outcome(run: Run, *, as_json: bool, quiet: bool) -> None:
-    """Print a finished run to stdout."""
+    """Print the summary of a run to stdout."""
     if as_json:
         print_json(run.summary)
     elif quiet:
@@ -118,7 +118,7 @@ def print_tables(tables: Sequence[Table], note: str = "") -> None:
 
 
 def _next_command(run: Run) -> str:
-    """Return the command that is most worth typing now."""
+    """Return a useful next command."""
     if run.summary["status"] in ("stopped", "interrupted", "failed"):
         return f"latentkit resume {run.path}"
     if "transfer" in run.summary:

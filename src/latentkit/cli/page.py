@@ -8,21 +8,25 @@ from latentkit.cli.common import common_options
 
 
 @click.command("page")
-@click.argument("story", metavar="STORY")
+@click.argument("story", metavar="REPORT")
 @click.option(
     "--root",
     metavar="DIR",
     default=".",
     show_default=True,
-    help="Folder below which the runs and studies lie.",
+    help="Folder that contains the runs and studies.",
 )
-@click.option("--out", metavar="FILE", help="The page.  [default: STORY's name in --root]")
+@click.option(
+    "--out",
+    metavar="FILE",
+    help="File for the page.  [default: REPORT's name with .html, in --root]",
+)
 @common_options
 def command(story: str, root: str, out: str | None) -> None:
-    """Compose one page out of runs, transfers and studies.
+    """Write one page on several runs, transfers and studies.
 
-    STORY is a TOML file: a title, and chapters with text, commands, tables and figures, of which
-    each names its run as RUN/FIGURE. docs/pages.md shows one.
+    REPORT is a TOML file with a title, and chapters with text, commands, tables and figures. A
+    figure is given as RUN/FIGURE, a table as RUN/TITLE. docs/pages.md shows an example.
     """
     from latentkit.api.page import write_page
 

@@ -1,4 +1,4 @@
-"""Progress as plain lines: what a log shows of a run, in words that the live display shares."""
+"""Progress as plain lines for logs; the live display uses some of the same texts."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _SECONDS_BETWEEN_LINES = 30
 
 
 class PlainDisplay:
-    """One line for each epoch and stage, flushed, without a control character.
+    """One flushed line per epoch and stage, without control characters.
 
-    A stage that goes on for long shows where it is, twice a minute.
+    A long stage prints its progress twice a minute.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class PlainDisplay:
 
 
 def _plain_line(event: Event) -> str | None:
-    """Return what a log shows of an event, or None."""
+    """Return an event's line in a log, or None."""
     match event:
         case EpochFinished():
             shown = losses(event)
@@ -71,7 +71,7 @@ def losses(event: EpochFinished) -> str:
 
 
 def training_line(event: TrainingStarted) -> str:
-    """Return what is trained: how large it is, for how long, in which arithmetic, and where."""
+    """Return a line with model size, length of training, precision and device."""
     epochs = "1 epoch" if event.epochs == 1 else f"{event.epochs} epochs"
     return (
         f"{event.parameters:,} parameters, {epochs} of {event.steps_per_epoch} steps, "

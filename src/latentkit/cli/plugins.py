@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group("plugins")
 def command() -> None:
-    """List what is installed, say what each part can be told, check it, and write a new one."""
+    """List installed parts, show their options, check them, and create a new plugin."""
 
 
 command.add_command(check_parts)
@@ -51,7 +51,9 @@ def list_parts(kind: str | None, as_json: bool) -> None:
 
 @command.command("show")
 @click.argument("name")
-@click.option("--kind", type=click.Choice(KINDS), help="Where a name is of several kinds.")
+@click.option(
+    "--kind", type=click.Choice(KINDS), help="Kind of the part, if several kinds share the name."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common_options
 def show_part(name: str, kind: str | None, as_json: bool) -> None:
@@ -97,7 +99,7 @@ def _find(registry: Registry, name: str, kind: str | None) -> Part:
         known = sorted({part.spec.name for part in registry.parts(kind)})
         raise UserError(
             f"there is no {kind or 'part'} {name!r}{did_you_mean(name, known)}: 'latentkit plugins "
-            f"list' names what there is"
+            f"list' shows all parts"
         )
     kinds = {part.spec.kind for part in found}
     if len(kinds) > 1:
@@ -125,7 +127,7 @@ def _part_facts(part: Part, registry: Registry) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    """Return a default as one types it; nothing where the option is not set."""
+    """Return a default as a user would type it; an option that is not set is empty."""
     if isinstance(value, list):
         return f"[{','.join(map(_shown, value))}]"
     if isinstance(value, bool):

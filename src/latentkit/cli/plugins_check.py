@@ -30,7 +30,7 @@ _PASSED, _FAILED = "passed", "failed"
 
 @dataclass(frozen=True)
 class _Checked:
-    """A part with its results, or why there are none; or a plugin that does not load."""
+    """A part with its results or the reason to leave it out; or a plugin that does not load."""
 
     kind: str
     name: str
@@ -53,7 +53,7 @@ class _Checked:
 @click.option(
     "--data-dir",
     metavar="DIR",
-    help="Check data sets that are downloaded too; they are in this folder or will be.",
+    help="Also check data sets that need downloads, and keep their files in this folder.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @common_options
@@ -66,8 +66,8 @@ def check_parts(
 ) -> None:
     """Check that parts keep the contract of their kind.
 
-    NAME is a part or a distribution; without it, everything that is installed is checked. Exits
-    with 1 where a check fails, or a plugin does not load.
+    NAME is a part or a distribution; without it, everything that is installed is checked. The
+    exit code is 1 if a check fails or a plugin does not load.
     """
     from latentkit.testing.suites import find_parts
 
@@ -105,7 +105,7 @@ def _check(
 
 
 def _not_loaded(registry: Registry, distribution: str | None) -> Iterator[_Checked]:
-    """Yield the plugins that were set aside, of one distribution or of all."""
+    """Yield the plugins that failed to load, from one distribution or from all."""
     from latentkit.testing.conformance import Result
 
     for problem in registry.problems:
@@ -117,17 +117,17 @@ def _not_loaded(registry: Registry, distribution: str | None) -> Iterator[_Check
 
 
 def _values_by_part(texts: tuple[str, ...], parts: list[Part]) -> dict[str, dict[str, Any]]:
-    """Return the options of each part, each of them valid for its part.
+    """Return the options of each part after validating them.
 
     Raises:
-        UserError: an option is of no part that is checked, or not valid.
+        UserError: an option belongs to no part that is checked, or is not valid.
     """
     found: dict[str, dict[str, Any]] = {}
     for key, value in parse_options(texts).items():
         name, dot, option = key.rpartition(".")
         meant = [part for part in parts if name in (part.spec.name, part.qualified_name)]
         if not (dot and meant):
-            raise UserError(f"-o {key}: say NAME.KEY=VALUE, with the name of a part to be checked")
+            raise UserError(f"-o {key}: write NAME.KEY=VALUE, with the name of a part to check")
         for part in meant:
             found.setdefault(part.spec.name, {})[option] = value
             part.options(found[part.spec.name])
@@ -156,10 +156,10 @@ def _facts(one: _Checked) -> dict[str, Any]:
 
 
 def _end(checked: Iterable[_Checked]) -> None:
-    """Raise where something failed, or nothing was checked."""
+    """Raise an error if something failed or nothing was checked."""
     done = [one for one in checked if not one.left_out]
     if not done:
-        raise UserError("nothing was checked: every part that is meant is left out")
+        raise UserError("nothing was checked: every selected part is left out")
     if failed := [one for one in done if one.of(_FAILED)]:
         count = sum(len(one.of(_FAILED)) for one in failed)
         names = ", ".join(one.name for one in failed)

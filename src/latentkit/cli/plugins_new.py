@@ -21,11 +21,11 @@ from latentkit.cli.common import KINDS, common_options
     "--out",
     metavar="DIR",
     default=".",
-    help="Folder in which the plugin's own folder is made.  [default: here]",
+    help="Folder in which the plugin's folder is created.  [default: here]",
 )
 @common_options
 def new_plugin(name: str, kind: str, out: str) -> None:
-    """Write a plugin that works: NAME, with options, tests and all.
+    """Create a working plugin NAME, with options and tests.
 
     \b
     latentkit plugins new my-net --kind model

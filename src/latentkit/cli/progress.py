@@ -1,4 +1,4 @@
-"""The display of the command line, for those who call latentkit from Python."""
+"""The command line's progress display, for use from Python."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Display = Callable[[], AbstractContextManager[Listener]]
 
 @contextmanager
 def progress(*, quiet: bool = False) -> Iterator[Listener]:
-    """Show on stderr what `run`, `embed`, `transfer`, `tune` and the like do, as the commands do.
+    """Show the progress of `run`, `embed`, `transfer`, `tune` etc. on stderr, as the commands do.
 
-    On a terminal stages, bars, losses and the time to go are drawn over themselves, of a study the
-    table of its trials; elsewhere, in a notebook too, there is a line an epoch, a stage or a trial.
+    On a terminal, a live display shows stages, bars, losses and the time left, or for a study the
+    table of its trials. Elsewhere, e.g. in a notebook, each epoch, stage or trial prints one line.
 
     Args:
-        quiet: show warnings alone.
+        quiet: show only warnings.
 
     Returns:
-        A context; inside, what it gives goes to ``listener`` of whatever is called, one after the
+        A context manager that gives a listener. Pass it as ``listener`` to one call after the
         other. Only one display can be live at a time.
 
     Raises:
-        rich.errors.LiveError: there is a live display of rich already.
+        rich.errors.LiveError: another live display of rich is active.
 
     Example:
         >>> import latentkit as lk
@@ -42,7 +42,7 @@ def progress(*, quiet: bool = False) -> Iterator[Listener]:
 
 
 class _Chooser:
-    """Opens the display of what is done: a study's or a run's."""
+    """A listener that opens the display of a study or of a run, as events require."""
 
     def __init__(self, displays: ExitStack) -> None:
         self._displays = displays
@@ -51,7 +51,7 @@ class _Chooser:
         displays.callback(self._tell_rest)
 
     def __call__(self, event: Event) -> None:
-        """Show what an event says; notices wait until it is known what begins."""
+        """Show an event; early notices wait until a run or a study starts."""
         if self._show is not None:
             self._show(event)
             return
@@ -65,7 +65,7 @@ class _Chooser:
             self._show(event)
 
     def _tell_rest(self) -> None:
-        """Show the notices after which nothing began."""
+        """Show early notices if no run or study started."""
         if self._show is None:
             for event in self._early:
                 warnings_only(event)

@@ -15,10 +15,11 @@ from latentkit.cli.outcome import data_option, run_options, show_outcome, workin
 @run_options
 @common_options
 def command(run: str, svg: bool, data_dir: str | None, as_json: bool, quiet: bool) -> None:
-    """Draw the figures of RUN anew, and write its report.html; what the run lacks is made first.
+    """Draw the figures of RUN and write its report.html again.
 
-    RUN is the run's folder; or its name in ./runs, an unambiguous start or end of that; or 'last'.
-    What needs images of a data set that is gone is left out, and named in the report.
+    An unfinished run is completed first.
+    RUN is the run's folder, its name in ./runs, an unambiguous start or end of that name, or
+    'last'. If the data set is missing, the report leaves out what needs its images, and says so.
     """
     load_registry()
     from latentkit.api import work

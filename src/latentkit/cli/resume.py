@@ -21,7 +21,7 @@ from latentkit.cli.outcome import data_option, run_options, show_outcome, workin
     type=int,
     metavar="N",
     callback=check_positive,
-    help="Train for N epochs in all, more than the run has so far.",
+    help="Train for N epochs in total, more than the run has so far.",
 )
 @settings_option("Check that the run has this option; it cannot be changed.")
 @data_option
@@ -35,10 +35,10 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Do what is missing of RUN, and nothing twice.
+    """Complete RUN without repeating finished stages.
 
-    RUN is the run's folder; or its name in ./runs, an unambiguous start or end of that; or 'last'.
-    The result is, to the byte, that of a run that was never stopped.
+    RUN is the run's folder, its name in ./runs, an unambiguous start or end of that name, or
+    'last'. The result is byte for byte that of a run that was never stopped.
     """
     load_registry()
     from latentkit.api import work

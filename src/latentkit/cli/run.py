@@ -22,12 +22,10 @@ from latentkit.cli.outcome import data_option, run_options, show_outcome, workin
 @part_option(
     "--corrupt",
     "corruption",
-    "Corrupt the input and learn the clean image; several in order.",
+    "Corrupt the input, and learn to restore the clean image; repeatable, applied in order.",
     several=True,
 )
-@part_option(
-    "--embed", "embedding", "Map the test latents; may be given several times.", several=True
-)
+@part_option("--embed", "embedding", "Map the test latents; repeatable.", several=True)
 @settings_option(
     "Set an option, e.g. -o model.latent_dim=3; 'latentkit plugins show NAME' lists them."
 )
@@ -36,30 +34,29 @@ from latentkit.cli.outcome import data_option, run_options, show_outcome, workin
     type=int,
     metavar="N",
     callback=check_not_negative,
-    help="Passes over the training images; 0 keeps what --init-from gives. Short for "
+    help="Passes over the training images; 0 uses the weights of --init-from unchanged. Short for "
     "-o training.epochs=N.",
 )
-@click.option(
-    "--seed", type=int, metavar="N", help="Everything random follows from it.  [default: 0]"
-)
+@click.option("--seed", type=int, metavar="N", help="Seed of everything random.  [default: 0]")
 @click.option(
     "--init-from",
     metavar="PATH",
-    help="Start from saved weights: a run, a .safetensors file, or a checkpoint of torch.",
+    help="Start from saved weights: a run, a .safetensors file, or a torch checkpoint.",
 )
 @device_and_config_options
 @click.option(
     "--name",
     metavar="NAME",
     default="",
-    help="Of the run's folder; one of this name is gone on with.  [default: made of the date]",
+    help="Name of the run's folder. If it already exists, the run is resumed.  "
+    "[default: made of the date]",
 )
 @click.option(
     "--out",
     metavar="DIR",
     default="runs",
     show_default=True,
-    help="Folder in which the run's own folder is made.",
+    help="Folder in which the run's folder is created.",
 )
 @data_option
 @click.option("--print-config", is_flag=True, help="Print the resulting configuration, and stop.")
@@ -106,7 +103,7 @@ def command(
     }
     from latentkit.api.request import configure
 
-    resolved = configure(registry, **chosen)  # what is wrong is said before torch is imported
+    resolved = configure(registry, **chosen)  # report errors before the slow import of torch
     if print_config:
         click.echo(resolved.to_toml(), nl=False)
         return

@@ -40,7 +40,7 @@ def _run_folders(root: Path) -> list[Path]:
 
 
 def _line(path: Path) -> dict[str, Any]:
-    """Return what is shown of a run; a damaged one is listed as such."""
+    """Return the facts of a run for the list; a damaged run is listed as such."""
     from latentkit.pipeline.summary import summarise
     from latentkit.runs.folder import RunFolder
 
@@ -63,7 +63,7 @@ def _print_table(lines: list[dict[str, Any]]) -> None:
     shown = [place for place in range(len(headings)) if any(row[place] for row in rows)]
     table = Table(box=None, pad_edge=False, header_style="dim")
     for place in shown:
-        # A name may go on in the next line; a figure that is cut would be another figure.
+        # A name may wrap, but a number must not be cut: it would read as another number.
         folds = headings[place] in ("run", "maps")
         table.add_column(headings[place], no_wrap=not folds, overflow="fold")
     for row in rows:
@@ -75,7 +75,7 @@ def _print_table(lines: list[dict[str, Any]]) -> None:
 
 
 def _cells(line: dict[str, Any]) -> list[str]:
-    """Return what the table shows of a run; what it does not have is empty."""
+    """Return a run's cells in the table; missing values are empty."""
     figures = (
         line.get("reconstruction", {}).get("mse"),
         line.get("baselines", {}).get("pca", {}).get("mse"),

@@ -55,7 +55,7 @@ def command(study: str | None, out: str, storage: str | None, as_json: bool) -> 
 
 
 def _line(path: Path, storage: str | None) -> dict[str, Any]:
-    """Return what is shown of a study; one that cannot be read is listed as such."""
+    """Return the facts of a study for the list; a study that cannot be read is listed as such."""
     from latentkit.api.study import open_study
 
     try:

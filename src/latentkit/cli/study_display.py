@@ -1,4 +1,4 @@
-"""Progress of a study on stderr: a live table on a terminal, a line a trial elsewhere."""
+"""Progress of a study on stderr: a live table on a terminal, one line per trial elsewhere."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _STYLES = {"complete": "green", "pruned": "dim", "failed": "red", "running": "bo
 
 @contextmanager
 def study_display(quiet: bool = False) -> Iterator[Listener]:
-    """Show what a study reports, until the block ends.
+    """Show the progress of a study until the block ends.
 
     Args:
-        quiet: show nothing but warnings.
+        quiet: show only warnings.
     """
     if quiet:
         yield warnings_only
@@ -52,7 +52,7 @@ def study_display(quiet: bool = False) -> Iterator[Listener]:
 
 
 class _PlainStudy:
-    """One line for each trial that ends, without a control character."""
+    """One line per finished trial, without control characters."""
 
     def __init__(self) -> None:
         self._tally = StudyTally()
@@ -88,7 +88,7 @@ class _PlainStudy:
 
 
 class _LiveStudy:
-    """A table of trials; once the study is over, the run that is made whole has its own display."""
+    """A live table of trials; after the study, the best run's completion has its own display."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -135,7 +135,7 @@ class _LiveStudy:
         self._console.print(line, style=style, markup=False, highlight=False)
 
     def _hand_over(self, event: Event) -> None:
-        """Leave the table standing, and show the run that comes after it."""
+        """Freeze the table, and show the run that follows it."""
         self._doing = ""
         self._live.stop()
         self._after = progress_display()
@@ -196,7 +196,7 @@ class _LiveStudy:
         return table
 
     def _shown(self) -> list[TrialRow]:
-        """Return the trials that there is room for: the best, and the latest."""
+        """Return the trials that fit on the screen: the best and the latest."""
         rows = self._tally.all
         room = max(3, min(_MOST_ROWS, self._console.height - 8))
         latest = rows[-room:]

@@ -1,4 +1,4 @@
-"""A study on stdout: its trials, the best one, and where everything lies."""
+"""A study on stdout: its trials, the best one, and the paths of its files."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _trial_facts(trial: TrialRecord) -> dict[str, Any]:
 
 
 def print_study(study: Study) -> None:
-    """Print the trials of a study, and what to do with the best."""
+    """Print the trials of a study, the best one, and the next command."""
     from rich.table import Table
 
     result = study.result
@@ -90,7 +90,7 @@ def _print_next(study: Study) -> None:
 
 
 def _figures(summary: Any) -> list[tuple[str, str]]:
-    """Return how the best run does on the test images, if it was made whole."""
+    """Return the best run's figures on the test images, if the run was completed."""
     if "reconstruction" not in summary:
         return []
     from latentkit.pipeline.summary import summary_rows

@@ -1,4 +1,4 @@
-"""What is known of a study while it runs, out of its events."""
+"""The state of a running study, collected from its events."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from latentkit.plugin.options import option_text
 
 @dataclass
 class TrialRow:
-    """A trial as it is shown."""
+    """A trial as the display shows it."""
 
     number: int
     params: Mapping[str, Any]
@@ -33,29 +33,29 @@ class TrialRow:
 
     @property
     def value_text(self) -> str:
-        """Its values in a line; while it runs, the last that it reported."""
+        """The trial's values as text; while it runs, the value that it last reported."""
         return "  ".join(f"{value:.5g}" for value in self.values)
 
     def value_texts(self, objectives: int) -> list[str]:
-        """Return a text for each objective, empty where there is no value yet."""
+        """Return a text for each objective, empty if there is no value yet."""
         known = [f"{value:.5g}" for value in self.values]
         return [*known, *[""] * (objectives - len(known))]
 
     @property
     def epochs_text(self) -> str:
-        """How many epochs are done, of how many."""
+        """Epochs done, and the total if it is known."""
         return f"{self.epoch}/{self.epochs}" if self.epochs else str(self.epoch)
 
     @property
     def params_text(self) -> str:
-        """What it tries, the parts' names left out."""
+        """The trial's options, without the names of parts."""
         return " ".join(
             f"{short_name(key)}={option_text(value, 3)}" for key, value in self.params.items()
         )
 
 
 class StudyTally:
-    """What is known of the trials of a study, from its events."""
+    """The trials of a study, collected from its events."""
 
     def __init__(self) -> None:
         self.study: StudyStarted | None = None
@@ -64,7 +64,7 @@ class StudyTally:
         self._ended_here = 0
 
     def take(self, event: Event) -> TrialRow | None:
-        """Take an event in; returns the trial it is about."""
+        """Process an event, and return its trial, if any."""
         match event:
             case StudyStarted():
                 self.study = event
@@ -87,7 +87,7 @@ class StudyTally:
 
     @property
     def all(self) -> list[TrialRow]:
-        """The trials, in a list of their own: the table is drawn in a thread of its own."""
+        """A copy of the list of trials, because another thread draws the table."""
         return list(self.rows.values())
 
     def count(self, state: str) -> int:
@@ -103,29 +103,29 @@ class StudyTally:
 
     @property
     def finished(self) -> int:
-        """How many trials came to an end, whichever."""
+        """How many trials ended, in any state."""
         return len(self.rows) - self.count("running")
 
     @property
     def is_over(self) -> bool:
-        """Whether trials ended and none is running: a run that begins is no trial."""
+        """Whether trials ended and none is running, so that the next run is not a trial."""
         return bool(self.rows) and not self.count("running")
 
     @property
     def saved_epochs(self) -> int:
-        """Epochs that pruning made needless."""
+        """Number of epochs that pruning saved."""
         return sum(row.epochs - row.epoch for row in self.all if row.state == "pruned")
 
     @property
     def seconds_to_go(self) -> float | None:
-        """A guess out of the trials that ended while this was watching."""
+        """An estimate from the trials that ended while this object was watching."""
         if self.study is None or not self._ended_here:
             return None
         each = (time.monotonic() - self._began) / self._ended_here
         return each * max(0, self.study.trials - self.finished)
 
     def summary(self) -> str:
-        """Say in a line how far the study is."""
+        """Return one line with the number of trials in each state."""
         return "  ".join(
             f"{count} {name}"
             for name, count in (
@@ -139,5 +139,5 @@ class StudyTally:
 
 
 def short_name(key: str) -> str:
-    """Return an option's name without its part's."""
+    """Return an option's name without the part's name."""
     return key.rpartition(".")[2]

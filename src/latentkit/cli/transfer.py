@@ -22,37 +22,37 @@ from latentkit.config import MODES
 @click.option(
     "--mode",
     type=click.Choice(MODES),
-    help="Hold the encoder, train it too, or the same network from a random start; all: compare "
-    "the three.  [default: finetune]",
+    help="probe: freeze the encoder; finetune: train it too; scratch: start from random weights; "
+    "all: compare the three.  [default: finetune]",
 )
 @click.option(
     "--labels",
     metavar="SHARE",
     multiple=True,
-    help="Labels to train with: a share as 10% or 0.1, or a number as 500; with --mode all several "
-    "times.  [default: 100%; all: 1%, 10%, 100%]",
+    help="Labels to train with: a share such as 10% or 0.1, or a number such as 500; repeatable "
+    "with --mode all.  [default: 100%; all: 1%, 10%, 100%]",
 )
 @click.option(
     "--seeds",
     type=int,
     metavar="N",
     callback=check_positive,
-    help="Seeds of --mode all.  [default: 3]",
+    help="Number of seeds with --mode all.  [default: 3]",
 )
-@part_option("--model", "model", "Model, without RUN.  [default: conv-ae]")
+@part_option("--model", "model", "Model, if no RUN is given.  [default: conv-ae]")
 @part_option("--dataset", "dataset", "Data set.  [default: that of RUN, or digits]")
 @click.option(
     "--init-from",
     metavar="PATH",
-    help="Take the weights from here: a run, a .safetensors file, or a checkpoint of torch.",
+    help="Start from saved weights: a run, a .safetensors file, or a torch checkpoint.",
 )
 @part_option(
     "--embed",
     "embedding",
-    "Map the features before and after.  [default: pca, tsne, isomap]",
+    "Map the features before and after training; repeatable.  [default: pca, tsne, isomap]",
     several=True,
 )
-@click.option("--no-maps", is_flag=True, help="Map nothing.")
+@click.option("--no-maps", is_flag=True, help="Draw no maps.")
 @settings_option("Set an option, e.g. -o transfer.encoder_rate=0.1 or -o transfer.shift=2.")
 @click.option(
     "--epochs",
@@ -61,22 +61,21 @@ from latentkit.config import MODES
     callback=check_positive,
     help="Passes over the labelled images; short for -o training.epochs=N.",
 )
-@click.option(
-    "--seed", type=int, metavar="N", help="Everything random follows from it.  [default: RUN's]"
-)
+@click.option("--seed", type=int, metavar="N", help="Seed of everything random.  [default: RUN's]")
 @device_and_config_options
 @click.option(
     "--name",
     metavar="NAME",
     default="",
-    help="Of the transfer's folder; one of this name is gone on with.  [default: made of the date]",
+    help="Name of the transfer's folder. If it already exists, the transfer is resumed.  "
+    "[default: made of the date]",
 )
 @click.option(
     "--out",
     metavar="DIR",
     default="runs",
     show_default=True,
-    help="Folder in which the transfer's own folder is made.",
+    help="Folder in which the transfer's folder is created.",
 )
 @data_option
 @run_options
@@ -102,10 +101,10 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Train a classifier on the encoder of RUN: what has it learned that labels can use?
+    """Train a classifier on the encoder of RUN, to measure how useful its features are.
 
-    RUN is the run's folder; or its name in ./runs, an unambiguous start or end of that; or 'last'.
-    It may be a transfer too, whose classifier is then trained on. The result is a run of its own.
+    RUN is the run's folder, its name in ./runs, an unambiguous start or end of that name, or
+    'last'. If RUN is a transfer, its classifier is trained further. The result is a new run.
 
     \b
     latentkit transfer RUN --mode probe

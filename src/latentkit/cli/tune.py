@@ -38,16 +38,15 @@ _SECONDS_A_MINUTE = 60
     type=int,
     metavar="N",
     callback=check_positive,
-    help="Finished trials after which the study is over.  [default: 10]",
+    help="Number of finished trials that ends the study.  [default: 10]",
 )
-@click.option("--minutes", type=float, metavar="M", help="Begin no trial later than this.")
+@click.option("--minutes", type=float, metavar="M", help="Start no trial after M minutes.")
 @click.option(
     "--objective",
     "objectives",
     metavar="NAME",
     multiple=True,
-    help="What shall become better: loss, mse, knn, ...; several give a Pareto front.  "
-    "[default: loss]",
+    help="What to optimise: loss, mse, knn, ...; several give a Pareto front.  [default: loss]",
 )
 @click.option(
     "--search",
@@ -61,24 +60,24 @@ _SECONDS_A_MINUTE = 60
     "fixes",
     metavar="PART.KEY[=VALUE]",
     multiple=True,
-    help="Do not search an option that has a range of its own.",
+    help="Do not search this option, although it has a search range.",
 )
-@settings_option("Set an option; it is then not searched.")
-@click.option("--epochs", type=int, metavar="N", callback=check_positive, help="Epochs a trial.")
+@settings_option("Set an option, which is then not searched.")
+@click.option("--epochs", type=int, metavar="N", callback=check_positive, help="Epochs per trial.")
 @click.option("--seed", type=int, metavar="N", help="Seed of trials and search.  [default: 0]")
 @device_and_config_options
-@part_option("--tuner", "tuner", "Who searches.  [default: optuna]")
+@part_option("--tuner", "tuner", "Tuner that chooses options.  [default: optuna]")
 @click.option(
     "--tuner-option",
     "tuner_options",
     metavar="KEY=VALUE",
     multiple=True,
-    help="An option of the tuner, such as sampler=random or pruner=none.",
+    help="Set an option of the tuner, such as sampler=random or pruner=none.",
 )
 @click.option(
     "--name",
     metavar="NAME",
-    help="Name of the study; one that is there is gone on with.  [default: MODEL-DATASET]",
+    help="Name of the study. If it already exists, it is resumed.  [default: MODEL-DATASET]",
 )
 @click.option(
     "--workers",
@@ -87,21 +86,21 @@ _SECONDS_A_MINUTE = 60
     default=1,
     show_default=True,
     callback=check_positive,
-    help="Processes of this machine that run trials.",
+    help="Processes on this machine that run trials.",
 )
 @click.option(
     "--storage",
     metavar="URL",
-    help="Database that workers of several machines share, such as "
+    help="Database that workers on several machines share, such as "
     "postgresql+psycopg://USER@HOST/DB.  [env: LATENTKIT_STORAGE; default: a file]",
 )
 @click.option(
-    "--resume", metavar="STUDY", help="Go on with a study as it was begun: a folder or a name."
+    "--resume", metavar="STUDY", help="Resume a study, by folder or name, with its settings."
 )
 @click.option(
     "--no-finish",
     is_flag=True,
-    help="Leave the best trial as trained: no latents, card and report of its run.",
+    help="Do not complete the best run: no latents, evaluation card or report.",
 )
 @click.option(
     "--out", metavar="DIR", default="studies", show_default=True, help="Folder of studies."
@@ -112,7 +111,7 @@ _SECONDS_A_MINUTE = 60
 @common_options
 @click.pass_context
 def command(context: click.Context, /, as_json: bool, quiet: bool, **asked: Any) -> None:
-    """Search for better options; each trial is a run, and the best one is made whole.
+    """Search for better options; each trial is a run, and the best run is completed.
 
     \b
     latentkit tune --dataset fashion-mnist --trials 30 -o model.latent_dim=16
@@ -135,7 +134,7 @@ _KEPT = ("dataset", "model", "corrupt", "epochs", "seed", "device", "config", "t
 
 
 def _arguments(context: click.Context, asked: dict[str, Any]) -> dict[str, Any]:
-    """Return what `latentkit.tune` is called with."""
+    """Return the arguments for `latentkit.tune`."""
     fixed, options = _fixes(asked["fixes"])
     arguments = {
         "trials": asked["trials"],
@@ -161,14 +160,14 @@ def _arguments(context: click.Context, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_beside_resume(context: click.Context) -> None:
-    """A study that goes on keeps what its trials are."""
+    """Raise an error for options that a resumed study cannot change."""
     refused = (*_KEPT, "objectives", "searches", "fixes", "options", "tuner_options")
     given = click.core.ParameterSource.COMMANDLINE
     for parameter in context.command.params:
         name = parameter.name or ""
         if name in refused and context.get_parameter_source(name) is given:
             raise UserError(
-                f"--resume goes on with a study as it was begun: leave {parameter.opts[-1]} out"
+                f"--resume keeps the settings of the study: leave {parameter.opts[-1]} out"
             )
 
 
@@ -194,14 +193,14 @@ def _tuner_options(texts: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _fixes(texts: tuple[str, ...]) -> tuple[list[str], dict[str, Any]]:
-    """Return keys that keep their value, and those that are given one."""
+    """Return the keys that keep their values, and the values given for others."""
     with_value = parse_options(tuple(text for text in texts if "=" in text))
     return [text for text in texts if "=" not in text], with_value
 
 
 @contextmanager
 def _working(quiet: bool) -> Iterator[Listener]:
-    """Show progress; an interrupt or a failure says how to go on."""
+    """Show progress; after an interrupt or a failure, print how to resume."""
     path: list[str] = []
 
     def remember(event: Event) -> None:
@@ -214,6 +213,6 @@ def _working(quiet: bool) -> Iterator[Listener]:
     except BaseException:
         if path:
             click.echo(
-                f"What was done is kept; to go on:  latentkit tune --resume {path[0]}", err=True
+                f"Finished work is kept; to resume:  latentkit tune --resume {path[0]}", err=True
             )
         raise

@@ -1,6 +1,6 @@
-"""What a run is asked to do: TOML and overrides in, a validated `RunConfig` out.
+"""Configuration of a run: from TOML and overrides to a validated `RunConfig`.
 
-The file has a table for each part, which holds its name and its options side by side::
+The file has one table per part, which holds the part's name and its options side by side::
 
     seed = 0
 
@@ -18,7 +18,7 @@ The file has a table for each part, which holds its name and its options side by
     [training]
     epochs = 10
 
-Nothing here imports torch: a mistake is told before anything slow begins.
+Nothing here imports torch, so mistakes are reported before anything slow starts.
 """
 
 from latentkit.config.build import build_config

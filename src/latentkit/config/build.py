@@ -1,4 +1,4 @@
-"""Lay flags and overrides over a document, and validate all of it."""
+"""Apply flags and overrides to a configuration document, and validate the result."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ def build_config(
     embeddings: Iterable[str] = (),
     overrides: Mapping[str, Any] | None = None,
 ) -> RunConfig:
-    """Lay flags and overrides over a document, and validate all of it.
+    """Apply flags and overrides to a document, and validate the result.
 
     Args:
         document: the tables of a configuration file; may be empty.
         registry: where names are looked up.
-        model: takes the document's place; so does ``dataset``. Options of the document stay
-            only where the name stays.
-        dataset: see ``model``.
-        corruptions: in order; where any is given, they replace the document's.
+        model: replaces the document's model. The document's options of the model are kept only if
+            the name is the same.
+        dataset: replaces the document's dataset in the same way.
+        corruptions: in order; if there are any, they replace the document's.
         embeddings: as ``corruptions``.
-        overrides: ``"part.key"`` or ``"key"`` to a value, applied last.
+        overrides: maps ``"part.key"`` or ``"key"`` to a value; applied last.
 
     Raises:
-        UserError: an unknown name or key, or a value of the wrong type or range.
+        UserError: a name or key is unknown, or a value has the wrong type or range.
     """
     draft = _Draft(document, registry)
     draft.choose("model", model, DEFAULT_MODEL)
@@ -65,7 +65,7 @@ def build_config(
 
 
 class _Draft:
-    """A document under construction: tables of plain values, checked for form only."""
+    """A document under construction: tables of plain values, of which only the form is checked."""
 
     def __init__(self, document: Mapping[str, Any], registry: Registry) -> None:
         known = [*RunOptions.model_fields, *_SINGLE_PARTS, *_MANY_PARTS, *_SECTIONS, *_OPTIONAL]
@@ -112,7 +112,7 @@ class _Draft:
         maps = tuple(choose_map(self.registry, table) for table in self.many["embedding"])
         for label in (part.label for part in maps):
             if sum(other.label == label for other in maps) > 1:
-                raise UserError(f"embedding {label!r} is asked for twice")
+                raise UserError(f"embedding {label!r} is asked for twice: leave one out")
         init = self._optional("init", InitOptions)
         transfer = self._optional("transfer", TransferOptions)
         training = validate(TrainingOptions, self.sections["training"], "training")
@@ -142,7 +142,7 @@ class _Draft:
         return UserError(f"-o {key}: this run has no part {name!r}{way}; it has {', '.join(known)}")
 
     def _check_top(self, option: str) -> None:
-        """Refuse an option of a part that was given without the part."""
+        """Refuse a top-level key that is an option of a part, and suggest ``part.option``."""
         if option in RunOptions.model_fields:
             return
         parts = [(kind, kind, table["name"]) for kind, table in self.single.items()]
@@ -158,23 +158,23 @@ class _Draft:
         named = {table["name"]: table for tables in self.many.values() for table in tables}
         named |= {self.single[kind]["name"]: self.single[kind] for kind in _SINGLE_PARTS}
         fixed = {**self.single, **self.sections}
-        # A part that a plugin calls "training" does not take the section's place.
+        # Sections win: a plugin's part called "training" must not hide the section "training".
         return {**fixed, **named, **fixed}
 
 
 def _check_start(
     init: InitOptions | None, transfer: TransferOptions | None, training: TrainingOptions
 ) -> None:
-    """Refuse a transfer that trains nothing, lacks an encoder, or has one that it would not use."""
+    """Refuse a transfer that trains nothing, lacks an encoder, or would not use the one it has."""
     if transfer is None:
         return
     if training.epochs == 0:
-        raise UserError("a transfer trains a classifier: give it 1 epoch or more")
+        raise UserError("a transfer trains a classifier: set training.epochs to 1 or more")
     if transfer.mode == "scratch" and init is not None:
-        raise UserError("mode scratch starts at random: leave --init-from out")
+        raise UserError("mode scratch starts from random weights: leave out --init-from")
     if transfer.mode != "scratch" and init is None:
         raise UserError(
-            f"mode {transfer.mode} needs an encoder: name a RUN or --init-from, or say "
+            f"mode {transfer.mode} needs an encoder: give a RUN or --init-from, or use "
             f"--mode scratch"
         )
 

@@ -1,4 +1,4 @@
-"""What a user writes, a file of TOML or ``part.key=value``, into plain values."""
+"""Parse what the user writes, a TOML file or ``part.key=value``, into plain values."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from latentkit.errors import UserError, describe_os_error
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
-    """Read a TOML configuration, not yet validated.
+    """Read a TOML configuration without validating its content.
 
     Raises:
-        UserError: the file cannot be read or is no TOML.
+        UserError: the file cannot be read or is not TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -24,10 +24,10 @@ def read_config_file(path: Path) -> dict[str, Any]:
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """Split ``"part.key=value"``; the value is read as TOML, or else as a plain string.
+    """Split ``"part.key=value"``; a value that is not TOML is a plain string.
 
     Raises:
-        UserError: there is no ``=`` or nothing before it.
+        UserError: there is no ``=``, or nothing before it.
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():

@@ -1,4 +1,4 @@
-"""What to say to whom an option, or the part that has it, is not where it was looked for."""
+"""Hints for error messages about options or parts that are not where the user looked for them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FLAGS = {
 
 
 def how_to_choose(registry: Registry, name: str) -> str:
-    """Return the flags that choose the parts called ``name``, or the empty string."""
+    """Return the command-line flags that choose a part called ``name``, or the empty string."""
     kinds = [part.spec.kind for part in registry.parts() if part.is_called(name)]
     return " or ".join(f"{_FLAGS[kind]} {name}" for kind in kinds if kind in _FLAGS)
 
@@ -27,13 +27,13 @@ def places_of(
     parts: Iterable[tuple[str, str, str]],
     sections: Mapping[str, type[Options]],
 ) -> list[str]:
-    """Return ``place.option`` for each place of a run that has such an option.
+    """Return ``place.option`` for each place in a run's configuration that has this option.
 
     Args:
-        option: its name.
+        option: name of the option.
         registry: where parts are looked up.
         parts: place, kind and name of each part of the run; names may be unknown.
-        sections: by place.
+        sections: place to options class, for the sections that are not parts.
     """
     fields = {place: sections[place].model_fields for place in sections}
     for place, kind, name in parts:

@@ -1,4 +1,4 @@
-"""From a table with a name to the part of that name, its options validated."""
+"""Choose parts: from a configuration table to the named part, with validated options."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def choose_part(registry: Registry, kind: str, table: Mapping[str, Any]) -> Part
 
     Args:
         registry: where to look.
-        kind: one of the five kinds.
-        table: ``name`` and the options beside it.
+        kind: one of the five kinds of part.
+        table: ``name`` and the options.
 
     Raises:
-        UserError: an unknown name, key or value.
+        UserError: the name or a key is unknown, or a value is invalid.
     """
     values = {key: value for key, value in table.items() if key != "name"}
     try:
@@ -32,7 +32,7 @@ def choose_part(registry: Registry, kind: str, table: Mapping[str, Any]) -> Part
 
 
 def choose_map(registry: Registry, table: Mapping[str, Any]) -> MapConfig:
-    """Look up an embedding, and validate its options and what it shall map.
+    """Look up an embedding; validate its options and those of its map.
 
     Raises:
         UserError: as `choose_part`.
@@ -44,12 +44,12 @@ def choose_map(registry: Registry, table: Mapping[str, Any]) -> MapConfig:
 
 
 def find_part(registry: Registry, kind: str, config: PartConfig) -> Part:
-    """Return the registry's entry for a part that was chosen."""
+    """Return the registry's entry for a chosen part."""
     return registry.get(kind, config.name)
 
 
 def _mention_broken_plugins(error: UserError, registry: Registry) -> UserError:
-    """An unknown name may belong to a plugin that was left out."""
+    """Add the broken plugins to the error, because the unknown name may belong to one of them."""
     if not registry.problems:
         return error
     broken = ", ".join(f"{p.plugin.name!r} of {p.plugin.distribution}" for p in registry.problems)

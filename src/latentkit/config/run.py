@@ -1,4 +1,4 @@
-"""A validated configuration, how it is written, and what it is known by."""
+"""A validated configuration: its data, its TOML form and its hashes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from latentkit.plugin.options import Options
 
 @dataclass(frozen=True)
 class PartConfig:
-    """A part that was chosen, with validated options.
+    """A chosen part, with validated options.
 
     Args:
-        name: what finds it in the registry again, unambiguous at the time of writing.
+        name: name of the part in the registry, unambiguous at the time of writing.
         options: an instance of the part's own options class.
     """
 
@@ -29,7 +29,7 @@ class PartConfig:
 
     @property
     def slug(self) -> str:
-        """The name as it stands in file names."""
+        """The name in the form used in file names."""
         return self.name.replace(":", ".")
 
     def as_dict(self) -> dict[str, Any]:
@@ -39,22 +39,22 @@ class PartConfig:
 
 @dataclass(frozen=True)
 class MapConfig(PartConfig):
-    """An embedding that was chosen, and what it shall map.
+    """A chosen embedding, and what it maps.
 
     Args:
-        map: which latents, and over what they are laid.
+        map: which latents to map, and the map to align them to.
     """
 
     map: MapOptions
 
     @property
     def label(self) -> str:
-        """The name of the map: the embedding's, and which latents where not those of the test."""
+        """The map's name: the embedding's name, and the latents' unless they are of ``test``."""
         return self.name if self.map.on == "test" else f"{self.name}-{self.map.on}"
 
     @property
     def slug(self) -> str:
-        """The label as it stands in file names."""
+        """The label in the form used in file names."""
         return self.label.replace(":", ".")
 
     def as_dict(self) -> dict[str, Any]:
@@ -65,9 +65,9 @@ class MapConfig(PartConfig):
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A run, validated: every name exists, every option has its type and range.
+    """A validated run: every name exists, and every option has the right type and range.
 
-    ``init`` and ``transfer`` are None where the run starts at random and trains no classifier.
+    ``init`` is None if the weights start at random, ``transfer`` if the run trains no classifier.
     """
 
     run: RunOptions
@@ -81,7 +81,7 @@ class RunConfig:
     transfer: TransferOptions | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the configuration as the TOML document it came from, defaults filled in."""
+        """Return the configuration as a TOML document with all defaults filled in."""
         document: dict[str, Any] = {
             **self.run.model_dump(mode="json"),
             "model": self.model.as_dict(),
@@ -102,7 +102,7 @@ class RunConfig:
         return tomli_w.dumps(self.as_dict())
 
     def identity(self) -> dict[str, Any]:
-        """Return what makes the trained model: the document without its embeddings."""
+        """Return what determines the trained model: the document without its embeddings."""
         document = self.as_dict()
         document.pop("embedding", None)
         return document
@@ -112,9 +112,9 @@ class RunConfig:
         return canonical_sha256(self.identity())
 
     def trajectory_sha256(self) -> str:
-        """Return the SHA-256 of what decides each training step but how many there will be.
+        """Return the SHA-256 of what determines each training step, not the number of epochs.
 
-        A checkpoint of one number of epochs serves a run that is extended to more.
+        A run that is extended to more epochs can therefore continue from its checkpoint.
         """
         document = self.identity()
         document["training"] = {k: v for k, v in document["training"].items() if k != "epochs"}
@@ -122,6 +122,6 @@ class RunConfig:
 
 
 def canonical_sha256(document: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a JSON document, whatever the order of its keys."""
+    """Return the SHA-256 of a JSON document; the order of its keys does not matter."""
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

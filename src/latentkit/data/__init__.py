@@ -1,1 +1,1 @@
-"""Images on their way to a model: splits, and batches by index on the device."""
+"""Data for a model: splits, batches on the device, corruptions, and vectors from files."""

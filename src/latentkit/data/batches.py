@@ -1,7 +1,7 @@
-"""Images that live on the device as they are stored, and leave it as float batches by index.
+"""Images kept on the device in their stored form, and float batches of them by index.
 
-There is no loader process: a batch is one index operation and one conversion, both where the
-network runs.
+There are no loader processes: a batch is one index operation and one conversion, both on the
+device of the network.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from torch import Tensor
 from latentkit.plugin.seeds import stream_seed
 
 EVALUATION_BATCH = 1000
-_SHARE_OF_DEVICE = 0.5  # of a GPU's free memory that images may take
+_SHARE_OF_DEVICE = 0.5  # the share of a GPU's free memory that images may use
 
 
 class DeviceImages:
-    """The images of one split, on a device where they fit, else streamed to it batch by batch.
+    """The images of one split, stored on the device if they fit, else streamed batch by batch.
 
     Args:
-        images: uint8 (N, C, H, W), or float32, which is handed on as it is; may be memory-mapped.
-        device: where batches shall be.
-        rows: int64 (M,), those of the images that belong to the split; None for all.
+        images: (N, C, H, W), uint8, or float32, which is not rescaled; may be memory-mapped.
+        device: the device of the batches.
+        rows: int64 (M,), the rows of ``images`` that belong to the split; None for all.
     """
 
     def __init__(
@@ -35,7 +35,8 @@ class DeviceImages:
         rows: NDArray[np.int64] | None = None,
     ) -> None:
         self.device = device
-        # By a number GPUs do not divide: they multiply by its inverse, and a last digit is another.
+        # GPUs turn a division by a Python number into a multiplication by its inverse, which
+        # changes the last digit. Dividing by a tensor gives the same result as on the CPU.
         self._white = 255.0 if device.type == "cpu" else torch.tensor(255.0, device=device)
         self._rows: Tensor | None = None
         if isinstance(images, np.memmap):
@@ -59,19 +60,19 @@ class DeviceImages:
 
     @property
     def values_of_image(self) -> int:
-        """How many values an image has: C H W."""
+        """Number of values in an image: C H W."""
         return self._stored[0].numel()
 
     def stored_rows(self) -> NDArray[np.uint8] | NDArray[np.float32]:
-        """Return all images as they are stored, (N, C H W), on the CPU: to be read, not written."""
+        """Return all images in their stored form, (N, C H W), on the CPU; do not write to them."""
         stored = self._stored if self._rows is None else self._stored[self._rows]
         rows: NDArray[np.uint8] | NDArray[np.float32] = stored.cpu().flatten(1).numpy()
         return rows
 
     def batch(self, index: Tensor) -> Tensor:
-        """Return images (B, C, H, W), float32, channels-last, at ``index`` (int64).
+        """Return the images at ``index`` (int64): (B, C, H, W), float32, channels-last.
 
-        Bytes are divided by 255.
+        uint8 values are divided by 255.
         """
         index = index.to(self._stored.device)
         chosen = self._stored[index if self._rows is None else self._rows[index]]
@@ -80,7 +81,7 @@ class DeviceImages:
         return batch.div_(self._white) if self._stored.dtype == torch.uint8 else batch
 
     def targets(self, index: Tensor, images: Tensor) -> Tensor:
-        """Return what a model shall give for the ``images`` at ``index``: the images themselves."""
+        """Return what a model should output for ``images`` at ``index``: the images themselves."""
         return images
 
     def in_order(self, size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
@@ -95,7 +96,7 @@ class DeviceImages:
 
 
 class LabelledImages(DeviceImages):
-    """Images of one split, and the label that a classifier shall give each of them.
+    """The images of one split, with the labels that a classifier should predict.
 
     Args:
         images: as in `DeviceImages`.
@@ -123,8 +124,8 @@ class LabelledImages(DeviceImages):
 def epoch_order(n: int, seed: int, epoch: int, device: torch.device) -> Tensor:
     """Return the order of training images in an epoch: int64 (n,).
 
-    It is a function of seed and epoch, drawn on the CPU, so a resumed run and another device see
-    the same order.
+    The order depends only on seed and epoch and is drawn on the CPU, so it is the same after a
+    resume and on any device.
     """
     generator = torch.Generator().manual_seed(stream_seed(seed, "shuffle", epoch))
     return torch.randperm(n, generator=generator).to(device)
@@ -133,8 +134,8 @@ def epoch_order(n: int, seed: int, epoch: int, device: torch.device) -> Tensor:
 def full_batches(order: Tensor, size: int) -> list[Tensor]:
     """Cut an order into batches of ``size``.
 
-    A last batch of a single image is left out where there are others: batch normalisation cannot
-    train on one.
+    If the last of several batches has a single image, it is left out, because batch normalisation
+    cannot train on one image.
     """
     batches = list(torch.split(order, size))
     if len(batches) > 1 and len(batches[-1]) == 1:

@@ -1,4 +1,4 @@
-"""Corruptions chained in order, with their own random stream."""
+"""Corruptions applied in order, with a random stream of their own."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _ROUNDING = 1e-4
 
 
 class CorruptionChain:
-    """Several corruptions, applied in order; none leaves images as they are.
+    """Several corruptions, applied in order. With an empty list, images are unchanged.
 
     Args:
-        corruptions: a name for messages, and the corruption.
+        corruptions: pairs of a name, for messages, and a corruption.
     """
 
     def __init__(self, corruptions: Iterable[tuple[str, Corruption]] = ()) -> None:
@@ -32,7 +32,7 @@ class CorruptionChain:
         """Return corrupted images (B, C, H, W).
 
         Raises:
-            PluginError: a corruption failed, or changed the shape.
+            PluginError: a corruption failed, or changed the images' shape.
         """
         for name, corrupt in self._links:
             with fault_of(f"corruption {name!r} failed on images {tuple(images.shape)}"):
@@ -46,10 +46,10 @@ class CorruptionChain:
         return images
 
     def try_out(self, images: Tensor, generator: Generator) -> None:
-        """Find out on a few images (B, C, H, W) whether every corruption keeps its promise.
+        """Check every corruption on a few images (B, C, H, W) before training starts.
 
         Raises:
-            PluginError: as above, or a corruption leaves [0, 1].
+            PluginError: a corruption failed, changed the shape, or gave values outside [0, 1].
         """
         for link in self._links:
             images = CorruptionChain([link])(images, generator)
@@ -62,5 +62,9 @@ class CorruptionChain:
 
 
 def noise_generator(device: torch.device, seed: int, *name: str | int) -> Generator:
-    """Return the generator of a corruption stream: fresh for each epoch, fixed in evaluation."""
+    """Return the generator of a corruption's random stream.
+
+    The caller includes the epoch in ``name`` during training, so that each epoch has new noise, and
+    leaves it out in evaluation, so that the noise is fixed.
+    """
     return torch.Generator(device).manual_seed(stream_seed(seed, "corruption", *name))

@@ -1,4 +1,4 @@
-"""Validation images out of the training set; the test set is never touched."""
+"""Draw validation images from the training set; the test set is never used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Index = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TrainValidationSplit:
-    """Row numbers of the training set, each array sorted; together they are all rows."""
+    """Sorted row numbers of the training set; together the two arrays contain every row."""
 
     train: Index
     validation: Index
@@ -27,12 +27,12 @@ def split_train_validation(
     Args:
         n: number of training images.
         labels: int, shape (n,), or None for a draw that is not stratified.
-        share: of validation rows, between 0 and 1. At least one row stays on each side.
+        share: share of validation rows, between 0 and 1. Each side gets at least one row.
         seed: the same seed gives the same split.
 
     Returns:
-        Of each class the share rounded to the nearest; where rounding would miss the total,
-        the classes with the largest remainders give one more.
+        The split. Each class gives its exact quota rounded down; the classes with the largest
+        remainders give one row more, until the total is right.
 
     Raises:
         ValueError: there are fewer than two rows.
@@ -55,7 +55,7 @@ def split_train_validation(
 
 
 def _largest_remainders(sizes: Index, total: int) -> Index:
-    """Share ``total`` out in proportion to ``sizes`` (Hamilton's method)."""
+    """Divide ``total`` in proportion to ``sizes`` (Hamilton's method of largest remainders)."""
     exact = sizes * (total / sizes.sum())
     quotas = np.asarray(np.floor(exact), dtype=np.int64)
     short = total - int(quotas.sum())

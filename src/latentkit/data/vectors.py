@@ -1,4 +1,4 @@
-"""Anybody's vectors: rows of a .npy or .npz file, or the pixels of images."""
+"""Vectors from any source: rows of a .npy or .npz file, or the pixels of images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Vectors:
         values: (N, D), finite.
         labels: (N,), or None.
         class_names: name of each label; may be empty.
-        source: where they come from, for the map's record.
+        source: where the values come from, for the map's record.
     """
 
     values: NDArray[np.float32]
@@ -37,20 +37,24 @@ class Vectors:
     source: Mapping[str, Any] = field(default_factory=dict)
 
     def rows(self, chosen: NDArray[np.int64]) -> Vectors:
-        """Return some of the points."""
+        """Return the points in the rows ``chosen``."""
         labels = None if self.labels is None else self.labels[chosen]
         return Vectors(self.values[chosen], labels, self.class_names, self.source)
 
     def with_labels(self, labels: NDArray[Any], where: str) -> Vectors:
-        """Return the points with labels (N,) of any kind; ``where`` is for the message.
+        """Return the points with labels (N,) of any type.
+
+        Args:
+            labels: one for each point.
+            where: source of the labels, for the error message.
 
         Raises:
-            DataError: there is not one label for each vector.
+            DataError: the number of labels differs from the number of points.
         """
         n = len(self.values)
         if labels.shape not in ((n,), (n, 1)):
             raise DataError(
-                f"{where} has labels {labels.shape} for {n:,} vectors: one for each is needed"
+                f"{where} has labels {labels.shape} for {n:,} vectors: give one label per vector"
             )
         values, codes = np.unique(labels.ravel(), return_inverse=True)
         names = [str(value) for value in values]
@@ -58,14 +62,14 @@ class Vectors:
 
 
 def read_vectors(path: Path) -> Vectors:
-    """Read the rows of a file; what has more than two axes is flattened.
+    """Read the rows of a file; an array with more than two axes is flattened.
 
-    A ``.npy`` holds the vectors alone. In an ``.npz`` they are the array called latents, vectors,
-    embeddings, features, X, x or images, or the only one of two axes or more; their labels are
-    called labels, y, Y or targets.
+    A ``.npy`` contains only the vectors. In an ``.npz``, the vectors are the array called latents,
+    vectors, embeddings, features, X, x or images, or else the only array with two or more axes. The
+    labels are the array called labels, y, Y or targets.
 
     Raises:
-        DataError: the file cannot be read, or holds something else.
+        DataError: the file cannot be read, or its content does not fit.
     """
     arrays = _read(path)
     source = {"file": str(path), "sha256": _sha256(path)}
@@ -75,10 +79,13 @@ def read_vectors(path: Path) -> Vectors:
 
 
 def read_labels(path: Path) -> NDArray[Any]:
-    """Read the labels of vectors: the array of a ``.npy``, or the one called so in an ``.npz``.
+    """Read the labels of vectors from a file.
+
+    The labels are the array of a ``.npy``, or the array called labels, y, Y or targets in an
+    ``.npz``.
 
     Raises:
-        DataError: the file cannot be read, or holds something else.
+        DataError: the file cannot be read, or it contains no labels.
     """
     arrays = _read(path)
     for name in (_ONLY, *_LABELS):
@@ -94,10 +101,10 @@ def pixels(images: ImageData, source: Mapping[str, Any]) -> Vectors:
 
 
 def as_vectors(values: NDArray[Any], where: str) -> NDArray[np.float32]:
-    """Return float32 vectors (N, D); bytes become 0 to 1.
+    """Return float32 vectors (N, D); uint8 values are scaled to [0, 1].
 
     Raises:
-        DataError: they are no numbers, or one of them is not finite.
+        DataError: the values are not numbers, or some are not finite.
     """
     if values.ndim < 2 or not len(values) or values.dtype.kind not in "fiub":
         raise DataError(
@@ -110,8 +117,8 @@ def as_vectors(values: NDArray[Any], where: str) -> NDArray[np.float32]:
     bad = ~np.isfinite(flat).all(1)
     if bad.any():
         raise DataError(
-            f"{where}: row {int(bad.argmax())} has NaN or infinite values, as have "
-            f"{int(bad.sum()):,} of {len(flat):,} rows: take them out first"
+            f"{where}: {int(bad.sum()):,} of {len(flat):,} rows have NaN or infinite values, the "
+            f"first is row {int(bad.argmax())}: remove these rows"
         )
     return flat
 
@@ -131,7 +138,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     except OSError as error:
         raise DataError(f"cannot read {path}: {describe_os_error(error)}") from error
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is no file of plain NumPy arrays: {error}") from error
+        raise DataError(f"{path} is not a file of plain NumPy arrays: {error}") from error
 
 
 def _vectors_among(arrays: Mapping[str, NDArray[Any]], path: Path) -> NDArray[Any]:

@@ -1,1 +1,1 @@
-"""Numbers about models and maps; nothing here draws."""
+"""Measurements of models and maps, without plotting."""

@@ -1,4 +1,4 @@
-"""One map laid over another: a similarity transform fitted on the points that both have."""
+"""Alignment of one map to another: a similarity transform fitted on their shared points."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Coordinates = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Alignment:
-    """``coordinates @ rotation * scale + shift``.
+    """Similarity transform: ``coordinates @ rotation * scale + shift``.
 
     Args:
-        rotation: orthogonal (D, D), a reflection where that fits better.
+        rotation: orthogonal (D, D); a reflection if that fits better.
         scale: above 0.
         shift: (D,).
-        disparity: squared distances that are left over the spread of the reference, 0 to 1.
+        disparity: squared distances that remain, divided by the reference's spread, 0 to 1.
     """
 
     rotation: Coordinates
@@ -28,7 +28,7 @@ class Alignment:
     disparity: float
 
     def __call__(self, coordinates: NDArray[np.floating[Any]]) -> Coordinates:
-        """Move coordinates (N, D)."""
+        """Return the transformed coordinates (N, D)."""
         moved: Coordinates = self.scale * (coordinates @ self.rotation) + self.shift
         return moved
 
@@ -38,14 +38,14 @@ def align(
 ) -> Alignment:
     """Return the least-squares similarity from ``coordinates`` (N, D) to ``reference`` (N, D).
 
-    It is ordinary Procrustes analysis (J. Gower 1975) with translation, rotation or reflection,
+    This is ordinary Procrustes analysis (J. Gower 1975) with translation, rotation or reflection,
     and one scale.
 
     Raises:
         ValueError: the shapes differ, or all points of one side are equal.
     """
     if coordinates.shape != reference.shape:
-        raise ValueError(f"{coordinates.shape} cannot be laid over {reference.shape}")
+        raise ValueError(f"shape {coordinates.shape} cannot be aligned to {reference.shape}")
     here, there = coordinates.mean(0), reference.mean(0)
     a, b = coordinates - here, reference - there
     spread_a, spread_b = float(np.square(a).sum()), float(np.square(b).sum())

@@ -1,4 +1,4 @@
-"""What a model has to beat."""
+"""Baselines that a model has to beat."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from latentkit.data.batches import DeviceImages
 
 _ROWS = 1024
 _DIRECT = 4096
-"""Images or pixels up to which a matrix of as many rows and columns is decomposed as a whole."""
+"""Most images or pixels for which a square matrix of that size is decomposed as a whole."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class PixelPCA:
     """Principal components of images' pixels.
 
     Args:
-        mean: (P,), float64, on the CPU; P values in an image.
+        mean: (P,), float64, on the CPU; P is the number of values in an image.
         components: (P, k), float64, orthonormal.
     """
 
@@ -33,21 +33,21 @@ class PixelPCA:
 
     @classmethod
     def fit(cls, images: DeviceImages, dimension: int) -> PixelPCA:
-        """Return the leading components of ``images``, ``dimension`` of them or all there are.
+        """Fit the ``dimension`` leading components of ``images``, or all if there are fewer.
 
         Mean and covariance are summed in float64 on the CPU; the components are exact.
         """
         return cls(*_principal_components(images, dimension))
 
     def codes(self, images: DeviceImages) -> NDArray[np.float32]:
-        """Project images: (N, k)."""
+        """Return the projections (N, k) of images."""
         parts = [(rows.double() - self.mean) @ self.components for rows in _rows(images)]
         return torch.cat(parts).float().numpy()
 
     def rebuild(self, images: Tensor) -> Tensor:
-        """Project images (B, C, H, W) and put them together again, on their device.
+        """Return the reconstructions of images (B, C, H, W), on their device.
 
-        They are clipped to [0, 1] as images are, which can only help PCA.
+        They are clipped to [0, 1], the range of images, which can only help PCA.
         """
         centred = _flat(images).double() - self.mean
         rebuilt = (centred @ self.components @ self.components.T + self.mean).clamp_(0, 1)
@@ -76,11 +76,11 @@ def _leading(scatter: Tensor, k: int) -> Tensor:
     """Return the ``k`` leading eigenvectors (M, k) of a symmetric matrix (M, M)."""
     m = len(scatter)
     found = scipy.linalg.eigh(scatter.numpy(), subset_by_index=(m - k, m - 1), overwrite_a=True)
-    return torch.from_numpy(found[1][:, ::-1].copy())  # they ascend
+    return torch.from_numpy(found[1][:, ::-1].copy())  # eigh sorts in ascending order
 
 
 def _of_few(images: DeviceImages, mean: Tensor, k: int) -> Tensor:
-    """Return the components of fewer images than pixels, by way of the images' products."""
+    """Return the components for fewer images than pixels, from products of the images."""
     centred = torch.cat([rows.double() for rows in _rows(images)]) - mean
     spanned: Tensor = centred.T @ _leading(centred @ centred.T, k)
     basis: Tensor = torch.linalg.qr(spanned).Q
@@ -88,7 +88,7 @@ def _of_few(images: DeviceImages, mean: Tensor, k: int) -> Tensor:
 
 
 def _iterated(images: DeviceImages, mean: Tensor, k: int) -> Tensor:
-    """Return the components by Lanczos iteration, for a covariance too large to hold."""
+    """Return the components by Lanczos iteration, if the covariance is too large for memory."""
 
     def product(vector: NDArray[np.float64]) -> NDArray[np.float64]:
         given = torch.from_numpy(vector.reshape(-1))

@@ -1,4 +1,4 @@
-"""Intervals by the bootstrap (B. Efron 1979): what the figures would be on other test items."""
+"""Bootstrap intervals (B. Efron 1979): how much figures would vary on other test items."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FEWEST_RESAMPLES = 200
 _CHUNK = 50
 
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""Takes sums over items (..., M) to figures (...)."""
+"""Function from sums over items (..., M) to figures (...)."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,13 @@ class Interval:
 
 
 class Bootstrap:
-    """Draws of N test items, N each and with replacement, shared by every figure of a card.
+    """Resamples of the N test items, shared by all figures of an evaluation card.
+
+    Each resample draws N items with replacement.
 
     Args:
-        n: how many items there are.
-        seed: of the draws.
+        n: number of items.
+        seed: seed of the draws.
     """
 
     def __init__(self, n: int, seed: int) -> None:
@@ -46,7 +48,7 @@ class Bootstrap:
             row[:] = np.bincount(rng.integers(0, n, n), minlength=n)
 
     def of_mean(self, values: NDArray[Any]) -> Interval:
-        """Return the mean of ``values`` (N,); the standard error is that of a mean."""
+        """Return the mean of ``values`` (N,), with the usual standard error of a mean."""
         values = np.asarray(values, np.float64)
         n = len(values)
         center = float(values.mean())
@@ -57,7 +59,8 @@ class Bootstrap:
     def of(self, statistic: Statistic, columns: NDArray[Any]) -> Interval:
         """Return a figure that is a function of the sums of ``columns`` (N, M).
 
-        Draws repeat items, which moves the mean of such a function: the draws are moved back.
+        Resamples repeat items, which biases such a function. So the resampled figures are shifted
+        until their mean is the figure itself.
         """
         columns = np.asarray(columns, np.float64)
         drawn = statistic(self._sums(columns))
@@ -65,7 +68,7 @@ class Bootstrap:
         return Interval(value, float(drawn.std(ddof=1)), *_ends(drawn - drawn.mean() + value))
 
     def _sums(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the sums of ``columns`` (N, M) over each draw, (resamples, M)."""
+        """Return the sums of ``columns`` (N, M) over each resample, (resamples, M)."""
         return np.concatenate(
             [
                 self._counts[start : start + _CHUNK].astype(np.float64) @ columns

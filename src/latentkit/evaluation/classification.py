@@ -1,4 +1,4 @@
-"""How good a classifier is: its figures with intervals over test items."""
+"""Quality of a classifier: figures with intervals over test items."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from latentkit.evaluation.bootstrap import Bootstrap, Interval
 from latentkit.evaluation.probes import confusion
 
 BINS = 15
-"""Bins of equal width in which confidence is compared with accuracy."""
+"""Number of bins of equal width in which confidence is compared with accuracy."""
 
 Labels = NDArray[np.int64]
 Floats = NDArray[np.floating[Any]]
@@ -29,15 +29,15 @@ def classification(
         truth: (N,), from 0 to K - 1.
         probabilities: (N, K), each row sums to 1.
         class_names: name of each of the K classes.
-        draws: of N items.
+        draws: bootstrap of N items.
 
     Returns:
         ``accuracy``; ``balanced_accuracy``, the mean recall of the classes that have items;
-        ``expected_calibration_error`` (C. Guo et al. 2017), the mean distance of confidence from
-        accuracy in `BINS` bins; ``log_loss`` in nats; ``classes``, each with ``precision`` (None
-        where nothing was given that label) and ``recall``; ``confusion``, counts of the true
-        classes (rows) by those given (columns); ``calibration``, each bin's confidence, accuracy
-        and share of the items. Figures have 95 % intervals.
+        ``expected_calibration_error`` (C. Guo et al. 2017), the mean difference between confidence
+        and accuracy in `BINS` bins; ``log_loss`` in nats; ``classes``, each with ``precision``
+        (None if no item was given that label) and ``recall``; ``confusion``, counts of items by
+        true class (rows) and given class (columns); ``calibration``, each bin's confidence,
+        accuracy and share of the items. Figures have 95 % intervals.
     """
     found = probabilities.argmax(1)
     hits = (found == truth).astype(np.float64)
@@ -57,7 +57,7 @@ def classification(
 
 
 def balanced_accuracy(truth: Labels, hits: NDArray[np.bool_]) -> float:
-    """Return the mean share of hits (N,) of the classes in ``truth`` (N,)."""
+    """Return the share of hits (N,) in each class of ``truth`` (N,), averaged over classes."""
     return float(_balanced(_by_class(truth, hits).sum(0)))
 
 
@@ -69,11 +69,12 @@ def calibration_error(confidence: Floats, hits: NDArray[np.bool_]) -> float:
 def confused_pairs(counts: NDArray[np.int64], most: int) -> list[tuple[int, int]]:
     """Return the pairs (true, given) of different classes that are confused most often, in order.
 
-    The shares of the true class decide, so that small classes count as much as large ones.
+    Pairs are ordered by their share of the true class, so that small classes count as much as large
+    ones.
 
     Args:
-        counts: (K, K), as ``confusion``.
-        most: how many at most; pairs that never occur are left out.
+        counts: (K, K), counts by true class (rows) and given class (columns).
+        most: number of pairs at most; pairs that never occur are left out.
     """
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     np.fill_diagonal(shares, 0)
@@ -86,21 +87,21 @@ def confused_pairs(counts: NDArray[np.int64], most: int) -> list[tuple[int, int]
 
 
 def _by_class(truth: Labels, hits: NDArray[Any]) -> NDArray[np.float64]:
-    """Return for each class whether an item is of it, and whether it was found: (N, 2 K)."""
+    """Return per class whether an item is in it, and whether it is also a hit: (N, 2 K)."""
     members = (truth[:, None] == np.unique(truth)).astype(np.float64)
     return np.concatenate([members, members * hits[:, None]], axis=1)
 
 
 def _balanced(sums: Floats) -> NDArray[np.float64]:
     members, found = np.split(sums, 2, axis=-1)
-    # A draw may hold no item of a small class, which then counts for nothing.
+    # A resample may have no item of a small class; that class is left out of the mean.
     recall = np.divide(found, members, out=np.zeros_like(found), where=members > 0)
     balanced: NDArray[np.float64] = recall.sum(-1) / np.maximum((members > 0).sum(-1), 1)
     return balanced
 
 
 def _gaps(confidence: Floats, hits: NDArray[Any]) -> NDArray[np.float64]:
-    """Return how much surer than right each item is, in the column of its bin: (N, BINS + 1)."""
+    """Return confidence minus hit in the column of each item's bin, then ones: (N, BINS + 1)."""
     columns = np.zeros((len(hits), BINS + 1))
     columns[np.arange(len(hits)), _bin_of(confidence)] = confidence - hits.astype(np.float64)
     columns[:, BINS] = 1
@@ -148,7 +149,7 @@ def _classes(
 
 
 def _ratio(part: NDArray[np.bool_], whole: NDArray[np.bool_], draws: Bootstrap) -> Json | None:
-    """Return the share of ``part`` in ``whole`` with its interval, or None of nothing."""
+    """Return the share of ``part`` in ``whole`` with its interval; None if that is empty."""
     if not whole.any():
         return None
 
@@ -160,6 +161,6 @@ def _ratio(part: NDArray[np.bool_], whole: NDArray[np.bool_], draws: Bootstrap) 
 
 
 def _share(found: Interval) -> Json:
-    """Return a share as JSON; draws that were moved back may reach beyond 0 and 1."""
+    """Return a share as JSON; its interval is clipped to [0, 1], which shifts may exceed."""
     low, high = max(0.0, found.low), min(1.0, found.high)
     return asdict(replace(found, low=low, high=high))

@@ -1,7 +1,7 @@
 """Clusters against labels: accuracy of the best matching, mutual information, Rand index.
 
 Each figure is a function of the contingency table, counts (..., K, C) of items by cluster and
-class, over any leading axes: so a bootstrap computes it on all its draws at once.
+class. Leading axes are allowed, so that a bootstrap computes a figure on all resamples at once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ Counts = NDArray[np.float64]
 def k_means(train: Features, test: Features, k: int, seed: int) -> NDArray[np.int64]:
     """Return the cluster (M,) of each of ``test`` (M, D).
 
-    The best of `STARTS` runs of k-means on at most `MOST_FITTED` of ``train`` (N, D).
+    The clusters are the best of `STARTS` runs of k-means on at most `MOST_FITTED` rows of ``train``
+    (N, D).
     """
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
@@ -33,14 +34,14 @@ def k_means(train: Features, test: Features, k: int, seed: int) -> NDArray[np.in
         rows = np.sort(np.random.default_rng(seed).choice(len(train), MOST_FITTED, replace=False))
     model = KMeans(min(k, len(rows)), n_init=STARTS, random_state=seed % 2**32)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than clusters
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows than clusters
         model.fit(train[rows].astype(np.float32, copy=False))
     found: NDArray[np.int64] = model.predict(test.astype(np.float32, copy=False)).astype(np.int64)
     return found
 
 
 def indicators(clusters: NDArray[np.int64], labels: NDArray[np.int64]) -> Counts:
-    """Return a column for each pair of cluster and class, 1 where an item is of both: (M, K C)."""
+    """Return (M, K C): 1 in the column of an item's pair of cluster and class, else 0."""
     k, c = int(clusters.max()) + 1, int(labels.max()) + 1
     table = np.zeros((len(labels), k * c))
     table[np.arange(len(labels)), clusters * c + labels] = 1
@@ -48,7 +49,7 @@ def indicators(clusters: NDArray[np.int64], labels: NDArray[np.int64]) -> Counts
 
 
 def matched_accuracy(counts: Counts) -> Counts:
-    """Return the share of items whose cluster is matched with their class, at best (H. Kuhn)."""
+    """Return the accuracy of the best matching of clusters to classes (H. Kuhn)."""
     flat = counts.reshape(-1, *counts.shape[-2:])
     hits = [table[linear_sum_assignment(table, maximize=True)].sum() for table in flat]
     shares: Counts = np.reshape(hits, counts.shape[:-2]) / counts.sum((-2, -1))
@@ -56,7 +57,7 @@ def matched_accuracy(counts: Counts) -> Counts:
 
 
 def normalised_mutual_information(counts: Counts) -> Counts:
-    """Return the mutual information over the mean of both entropies; 1 where both are 0."""
+    """Return the mutual information divided by the mean of both entropies; 1 if both are 0."""
     joint = counts / counts.sum((-2, -1), keepdims=True)
     clusters, classes = joint.sum(-1), joint.sum(-2)
     entropies = _entropy(clusters) + _entropy(classes)

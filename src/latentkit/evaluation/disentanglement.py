@@ -1,4 +1,4 @@
-"""Whether single latents stand for single ground-truth factors: MIG, DCI and SAP."""
+"""Disentanglement: whether single latents encode single true factors (MIG, DCI, SAP)."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ Factors = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Disentanglement:
-    """The verdict on latents whose factors are known; but for R^2, figures reach from 0 to 1.
+    """Disentanglement of latents whose factors are known. Figures range from 0 to 1, except R^2.
 
     Args:
-        mig: mutual information gap (R. Chen et al., NeurIPS 2018): how much more the best latent
-            knows of a factor than the second, as a share of the factor's entropy.
-        disentanglement: DCI (C. Eastwood, C. Williams, ICLR 2018): whether a latent serves one
+        mig: mutual information gap (R. Chen et al., NeurIPS 2018): the information about a factor
+            in the best latent minus that in the second best, as a share of the factor's entropy.
+        disentanglement: DCI (C. Eastwood, C. Williams, ICLR 2018): whether a latent encodes one
             factor only.
-        completeness: DCI: whether a factor is served by one latent only.
-        informativeness: DCI: how well each factor is predicted from all latents on test items:
-            accuracy where it has kinds, R^2 where it is a quantity, which may be below 0.
+        completeness: DCI: whether a factor is encoded in one latent only.
+        informativeness: DCI: how well all latents together predict each factor on test items:
+            accuracy for a categorical factor; R^2 for a continuous one, which may be below 0.
         sap: separated attribute predictability (A. Kumar et al., ICLR 2018): how much better the
-            best latent alone predicts a factor linearly than the second does.
-        mig_by_factor: the gap of each factor, (F,).
-        importance: how much each latent (rows) serves each factor (columns); columns add up to 1.
+            best single latent predicts a factor linearly than the second best.
+        mig_by_factor: the mutual information gap of each factor, (F,).
+        importance: how important each latent (rows) is for each factor (columns); columns add up
+            to 1.
     """
 
     mig: float
@@ -49,11 +50,12 @@ def measure_disentanglement(
     test_factors: Factors,
     seed: int,
 ) -> Disentanglement:
-    """Judge latents (N, D), (M, D) of items with factors (N, F), (M, F).
+    """Measure the disentanglement of latents (N, D), (M, D) with factors (N, F), (M, F).
 
-    What predicts is fitted on at most `MOST_ITEMS` training items and measured on as many test
-    items. A factor of at most `BINS` whole numbers has kinds; any other is a quantity, cut into
-    `BINS` equal parts for MIG, as latents are.
+    Predictors are fitted on at most `MOST_ITEMS` training items and measured on at most as many
+    test items. A factor is categorical if it takes at most `BINS` values, all whole numbers. Any
+    other factor is continuous. For MIG, continuous factors and latents are cut into `BINS` equal
+    parts.
     """
     train, train_factors = _some(train, train_factors, seed)
     test, test_factors = _some(test, test_factors, seed)
@@ -71,13 +73,13 @@ def measure_disentanglement(
 
 
 def has_kinds(factor: NDArray[np.float64]) -> bool:
-    """Return whether a factor (N,) takes a few whole numbers."""
+    """Return whether a factor (N,) is categorical: it takes few values, all whole numbers."""
     values = np.unique(factor)
     return len(values) <= BINS and bool((values == np.rint(values)).all())
 
 
 def mutual_information_gaps(latents: NDArray[np.floating[Any]], factors: Factors) -> Factors:
-    """Return the gap of each factor, (F,), from latents (N, D) and factors (N, F)."""
+    """Return each factor's mutual information gap, (F,), from latents (N, D), factors (N, F)."""
     codes = [_binned(column) for column in latents.T]
     gaps = []
     for factor in factors.T:
@@ -89,7 +91,7 @@ def mutual_information_gaps(latents: NDArray[np.floating[Any]], factors: Factors
 
 
 def disentanglement(importance: NDArray[np.float64]) -> float:
-    """Return DCI's disentanglement from importances (D, F): 1 - entropy, by a latent's weight."""
+    """Return DCI's disentanglement from importances (D, F): 1 - entropy, averaged by weight."""
     weights = importance.sum(1)
     if importance.shape[1] == 1 or not weights.sum():
         return 1.0 if weights.sum() else 0.0
@@ -114,7 +116,7 @@ def _some(
 
 
 def _binned(values: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-    """Return in which of `BINS` equal parts of its range each value lies."""
+    """Return which of `BINS` equal parts of the range each value is in."""
     edges = np.linspace(values.min(), values.max(), BINS + 1)[1:-1]
     return np.searchsorted(edges, values, side="right")
 
@@ -130,7 +132,7 @@ def _information(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
 
 def _row_entropies(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     totals = matrix.sum(1, keepdims=True)
-    # A row of zeros says nothing: it is as even as can be.
+    # A row of zeros has no information, so it counts as uniform.
     shares = np.where(totals > 0, matrix, 1.0) / np.where(totals > 0, totals, matrix.shape[1])
     entropies: NDArray[np.float64] = -(shares * np.log(np.where(shares > 0, shares, 1))).sum(1)
     return entropies
@@ -143,7 +145,7 @@ def _forests(
     test_factors: Factors,
     seed: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return importances (D, F) and scores on test items (F,) of random forests."""
+    """Return importances (D, F) and test scores (F,) of one random forest per factor."""
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
     columns, scores = [], []
@@ -174,7 +176,7 @@ def _sap(
 def _kinds_from(
     latent: NDArray[np.float32], factor: Factors, test: NDArray[np.float32], truth: Factors
 ) -> float:
-    """Return the accuracy of logistic regression from one latent (N,)."""
+    """Return the test accuracy of logistic regression from one latent (N,)."""
     from sklearn.linear_model import LogisticRegression
 
     if len(np.unique(factor)) == 1:
@@ -187,7 +189,7 @@ def _kinds_from(
 def _quantity_from(
     latent: NDArray[np.float32], factor: Factors, test: NDArray[np.float32], truth: Factors
 ) -> float:
-    """Return the squared correlation of one latent with a quantity, on test items."""
+    """Return the squared correlation of one latent with a continuous factor, on test items."""
     if not test.std() or not truth.std():
         return 0.0
     return float(np.corrcoef(test, truth)[0, 1] ** 2)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its standard error, which is 0 where nothing was sampled."""
+    """A figure with its standard error, which is 0 if nothing was sampled."""
 
     value: float
     standard_error: float
@@ -22,8 +22,9 @@ def mean_of_sample(values: NDArray[np.floating[Any]], population: int) -> Estima
     """Estimate the mean of a population from a simple random sample of it.
 
     Args:
-        values: the sample, drawn without replacement; at least two where it is not all.
-        population: how many there are; with as many values the mean is exact.
+        values: the sample, drawn without replacement; at least two values unless it is the whole
+            population.
+        population: size of the population. If all of it is sampled, the mean is exact.
     """
     if len(values) == population:
         return Estimate(float(values.mean()), 0.0)

@@ -1,4 +1,4 @@
-"""What `latentkit.evaluation.ranks` finds, for few points: to compile it would take seconds."""
+"""NumPy version of `latentkit.evaluation.ranks` for few points: compiling takes seconds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST = 1_000_000
-"""Distances up to which points are few: they take a fraction of a second."""
+"""This version is used up to this many distances, which take a fraction of a second."""
 
 Keys = NDArray[np.uint64]
 
@@ -28,7 +28,7 @@ def compare_few_ranks(
     kept: NDArray[np.int64],
     area: NDArray[np.float64],
 ) -> None:
-    """Do what `latentkit.evaluation.ranks.compare_ranks` does; the same to the last bit."""
+    """Compute the same as `latentkit.evaluation.ranks.compare_ranks`, to the last bit."""
     orders = [_nearest_first(points, anchors, mask) for points in (low, high)]
     ranks = [_ranks(order) for order in orders]
     for column, (own, other) in enumerate((ranks, ranks[::-1])):
@@ -38,7 +38,7 @@ def compare_few_ranks(
         counts = (votes[:, :, None] == np.arange(n_classes)).sum(1)
         hits[:, column] = counts.argmax(1) == labels[anchors]
     rows = np.arange(len(anchors))
-    for place in range(len(labels) - 1):  # the nearest in the map first, as sums round
+    for place in range(len(labels) - 1):  # nearest in the map first: sums round alike
         point = orders[0][:, place]
         larger = np.maximum(ranks[0][rows, point], ranks[1][rows, point])
         kept[rows, slots[larger]] += 1
@@ -46,7 +46,7 @@ def compare_few_ranks(
 
 
 def few_doubled_mid_ranks(values: NDArray[np.float64], mask: np.uint64) -> NDArray[np.int32]:
-    """Do what `latentkit.evaluation.ranks.doubled_mid_ranks` does."""
+    """Compute the same as `latentkit.evaluation.ranks.doubled_mid_ranks`."""
     _, inverse, counts = np.unique(_bits(values, mask), return_inverse=True, return_counts=True)
     ends = counts.cumsum()
     return (2 * ends - counts).astype(np.int32)[inverse]
@@ -55,7 +55,7 @@ def few_doubled_mid_ranks(values: NDArray[np.float64], mask: np.uint64) -> NDArr
 def _nearest_first(
     points: NDArray[np.floating[Any]], anchors: NDArray[np.int64], mask: np.uint64
 ) -> NDArray[np.intp]:
-    """Return all points (A, n) of (d, n), from the nearest to each anchor on; itself comes last."""
+    """Return all points (A, n) of (d, n), nearest to each anchor first, the anchor itself last."""
     squared = np.zeros((len(anchors), points.shape[1]))
     for axis in points.astype(np.float64):
         squared += np.square(axis - axis[anchors, None])
@@ -65,13 +65,13 @@ def _nearest_first(
 
 
 def _bits(values: NDArray[np.float64], mask: np.uint64) -> Keys:
-    """Return what of each value is compared; see `latentkit.evaluation.ranks`."""
+    """Return the bits of each value that are compared; see `latentkit.evaluation.ranks`."""
     keys: Keys = (values.view(np.uint64) << np.uint64(1)) & ~mask
     return keys
 
 
 def _ranks(order: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Return the rank (A, n) of each point, from 1; that of the anchor itself is n."""
+    """Return the rank (A, n) of each point, from 1; the anchor itself has rank n."""
     ranks = np.empty(order.shape, np.int64)
     np.put_along_axis(ranks, order, np.arange(1, order.shape[1] + 1)[None], axis=1)
     return ranks

@@ -1,4 +1,4 @@
-"""How close reconstructions come to their images: mean squared error, PSNR and SSIM."""
+"""Fidelity of reconstructions to their images: mean squared error, PSNR and SSIM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from latentkit.data.batches import DeviceImages
 from latentkit.errors import PluginError
 
 Rebuild = Callable[[Tensor], Tensor]
-"""Makes images (B, C, H, W) in [0, 1] of images (B, C, H, W)."""
+"""Function from images (B, C, H, W) to images (B, C, H, W), in [0, 1]."""
 
 _LEAST_MSE = 1e-10
 _WINDOW = 11
@@ -25,11 +25,11 @@ _C1, _C2 = 0.01**2, 0.03**2
 
 @dataclass(frozen=True)
 class Fidelity:
-    """One figure an image, (N,).
+    """Fidelity of N reconstructions, one figure per image, (N,).
 
     Args:
-        mse: mean squared error a pixel; images reach from 0 to 1.
-        ssim: structural similarity, see `ssim`; 1 is equal.
+        mse: mean squared error per pixel; images range from 0 to 1.
+        ssim: structural similarity, see `ssim`; 1 means equal.
     """
 
     mse: NDArray[np.float64]
@@ -37,7 +37,7 @@ class Fidelity:
 
     @property
     def psnr(self) -> NDArray[np.float64]:
-        """Peak signal-to-noise ratio in dB, (N,): 100 at most, where an image is exact."""
+        """Peak signal-to-noise ratio in dB, (N,): 100 at most, for an exact image."""
         ratios: NDArray[np.float64] = -10 * np.log10(np.maximum(self.mse, _LEAST_MSE))
         return ratios
 
@@ -48,18 +48,19 @@ def fidelity(images: DeviceImages, rebuild: Rebuild, corrupt: Rebuild | None = N
 
     Args:
         images: N clean images.
-        rebuild: the reconstruction, or what else shall be compared with the clean images.
-        corrupt: makes the inputs of ``rebuild``; None feeds the clean images.
+        rebuild: the reconstruction, or another function to compare with the clean images.
+        corrupt: makes the inputs of ``rebuild``. With None, the inputs are the clean images.
 
     Raises:
-        PluginError: the reconstruction has another shape.
+        PluginError: a reconstruction has another shape than its image.
     """
     errors, similarities = [], []
     for batch in images.in_order():
         rebuilt = rebuild(batch if corrupt is None else corrupt(batch))
         if rebuilt.shape != batch.shape:
             raise PluginError(
-                f"the model's decode gives {tuple(rebuilt.shape)} for images {tuple(batch.shape)}"
+                f"the model's decode gives {tuple(rebuilt.shape)} for images {tuple(batch.shape)}; "
+                "make both shapes equal"
             )
         rebuilt = rebuilt.float()
         errors.append((rebuilt - batch).square().flatten(1).mean(1).cpu())
@@ -73,8 +74,9 @@ def fidelity(images: DeviceImages, rebuild: Rebuild, corrupt: Rebuild | None = N
 def ssim(images: Tensor, others: Tensor) -> Tensor:
     """Return the structural similarity of images (B, C, H, W) in [0, 1], float32 (B,).
 
-    Z. Wang et al. (2004) with their constants: a Gaussian window of 11 x 11 and sigma 1.5, cut to
-    the largest odd size that fits smaller images; the mean over its places and over channels.
+    This follows Z. Wang et al. (2004), with their constants. The Gaussian window is 11 x 11 with
+    sigma 1.5. For smaller images, it is cut to the largest odd size that fits. The result is the
+    mean over window places and channels.
     """
     side = min(_WINDOW, *images.shape[-2:])
     side -= 1 - side % 2

@@ -1,4 +1,4 @@
-"""What a trained model makes of images: eval mode, float32, no gradients."""
+"""Encoding and decoding with a trained model: eval mode, float32, no gradients."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def encode(
     """Return the latents (N, latent_dim) of clean images, in order.
 
     Args:
-        model: an `Autoencoder`; is put in eval mode.
+        model: an `Autoencoder`; it is put in eval mode.
         images: N images.
-        progress: is told how many of N are done.
+        progress: receives the number of images done, and N.
 
     Raises:
-        PluginError: the model fails, or its latents do not have the shape that it states.
+        PluginError: the model fails, or its latents do not have the shape that it declares.
     """
     model.eval()
     parts: list[NDArray[np.float32]] = []
@@ -52,7 +52,7 @@ def encode(
 
 @torch.no_grad()
 def decode(model: Any, latents: NDArray[np.float32], device: torch.device) -> NDArray[np.float32]:
-    """Return the images (N, C, H, W) in [0, 1] of latents (N, latent_dim)."""
+    """Return the images (N, C, H, W) in [0, 1] decoded from latents (N, latent_dim)."""
     model.eval()
     batches = torch.split(torch.from_numpy(np.ascontiguousarray(latents)), EVALUATION_BATCH)
     with fault_of("the model's decode failed"):
@@ -62,7 +62,7 @@ def decode(model: Any, latents: NDArray[np.float32], device: torch.device) -> ND
 
 
 def reconstruction(model: Any) -> Callable[[Tensor], Tensor]:
-    """Return what makes reconstructions (B, C, H, W) of images, with ``model`` in eval mode."""
+    """Return a function that reconstructs images (B, C, H, W); put ``model`` in eval mode."""
     model.eval()
 
     def rebuild(images: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ def reconstruction(model: Any) -> Callable[[Tensor], Tensor]:
 
 @torch.no_grad()
 def saturated_share(model: Any, images: DeviceImages) -> float:
-    """Return the share of pixels at the ends of [0, 1] in the reconstruction of the first batch."""
+    """Return the share of pixels close to 0 or 1 in the reconstruction of the first batch."""
     model.eval()
     batch = next(images.in_order())
     rebuilt = model.decode(model.encode(batch)).float()

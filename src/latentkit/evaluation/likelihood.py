@@ -1,4 +1,4 @@
-"""What a generative model says of images it has not seen, in nats an image."""
+"""Likelihood of unseen images under a generative model, in nats per image."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ _ACTIVE_VARIANCE = 0.01
 
 @dataclass(frozen=True)
 class LikelihoodCard:
-    """Lower bounds of log p(x), what they are made of, and how the latent space is used.
+    """Lower bounds on log p(x), their terms, and how the latent space is used.
 
     Args:
-        elbo: of each image, one posterior sample each, (N,).
-        importance_weighted: the bound from ``SAMPLES`` importance samples, of the first
+        elbo: ELBO of each image, (N,), from one posterior sample each.
+        importance_weighted: the bound from ``SAMPLES`` importance samples, for the first
             ``IMAGES`` images.
-        kl: KL of each image's posterior from the prior, exact, (N,). The other term of the
-            ELBO, log p(x | z) under the posterior, is ``elbo + kl`` on average.
-        kl_by_dimension: its mean over images, (latent_dim,).
-        active: which dimensions are active, (latent_dim,): the variance of their posterior
-            means over images is above 0.01 (Burda, Grosse, Salakhutdinov, ICLR 2016).
-        aggregate_mean: of the aggregate posterior, the mixture of all N posteriors,
-            (latent_dim,); 0 under the prior.
-        aggregate_variance: of each dimension of it, (latent_dim,); 1 under the prior.
+        kl: exact KL of each image's posterior from the prior, (N,). The other term of the ELBO,
+            log p(x | z) under the posterior, is ``elbo + kl`` on average.
+        kl_by_dimension: mean KL of each dimension over images, (latent_dim,).
+        active: whether each dimension is active, (latent_dim,): the variance of its posterior
+            mean over images is above 0.01 (Burda, Grosse, Salakhutdinov, ICLR 2016).
+        aggregate_mean: mean of the aggregate posterior, the mixture of all N posteriors,
+            (latent_dim,); the prior's is 0.
+        aggregate_variance: variance of each dimension of the aggregate posterior, (latent_dim,);
+            the prior's is 1.
         prior_gap: KL from the prior of the Gaussian with the aggregate posterior's mean and
-            covariance: 0 where samples from the prior lie where the decoder has learned.
+            covariance. If it is 0, samples from the prior fall where the decoder was trained.
     """
 
     elbo: NDArray[np.float64]
@@ -50,12 +51,12 @@ class LikelihoodCard:
 
 @torch.no_grad()
 def likelihood_card(model: Any, images: DeviceImages, seed: int) -> LikelihoodCard:
-    """Estimate all of it; eval mode, float32.
+    """Estimate all figures of the card, in eval mode and float32.
 
     Args:
         model: a `latentkit.plugin.Generative` model.
-        images: N test images, whose order carries no meaning.
-        seed: of the posterior samples.
+        images: N test images, in an order that carries no meaning: the first ones are a sample.
+        seed: seed of the posterior samples.
     """
     model.eval()
     torch.manual_seed(seed)
@@ -71,6 +72,7 @@ def likelihood_card(model: Any, images: DeviceImages, seed: int) -> LikelihoodCa
         seen += len(batch)
     mu, log_var = torch.cat(means), torch.cat(log_vars)
     divergence = kl_to_standard_normal(mu, log_var)
+    # The aggregate posterior's covariance is the spread of the means plus the mean variance.
     mean = mu.mean(0)
     scatter = (mu - mean).T @ (mu - mean) / len(mu)
     covariance = scatter + log_var.exp().mean(0).diag()

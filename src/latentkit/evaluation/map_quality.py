@@ -1,9 +1,9 @@
-"""How far a map can be trusted: neighbourhoods and distances before and after.
+"""Quality of a map: how well it preserves the neighbourhoods and distances of its vectors.
 
-Up to `EXACT_LIMIT` points every point is an anchor; above, `ANCHORS` are sampled, each still
-compared with all points: an unbiased estimate. Correlation and stress of distances look at all
-pairs up to `EXACT_PAIRS_LIMIT` points and at `PAIRS` sampled ones above; both are functions of
-means over pairs, whose bias is far below their standard error.
+Up to `EXACT_LIMIT` points, every point is an anchor. Above that, `ANCHORS` are sampled. Each is
+still compared with all points, so the estimate is unbiased. Correlation and stress of distances use
+all pairs up to `EXACT_PAIRS_LIMIT` points, and `PAIRS` sampled pairs above that. Both are functions
+of means over pairs. Their bias is far below their standard error.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Preservation:
     Args:
         k: size of the neighbourhoods.
         q_nx: the share of neighbours that is kept; a random map keeps k / (n - 1).
-        r_nx: that share between a random map's, 0, and a perfect map's, 1.
+        r_nx: that share, rescaled so that a random map has 0 and a perfect map has 1.
     """
 
     k: int
@@ -45,25 +45,26 @@ class Preservation:
 
 @dataclass(frozen=True)
 class MapQuality:
-    """The verdict on a map.
+    """Measured quality of a map.
 
     Args:
-        n_points: points of the map.
-        n_anchors: points whose neighbourhoods were looked at.
-        n_pairs: pairs of points whose distances were looked at.
-        n_neighbors: size of the neighbourhoods, where nothing else is said.
-        trustworthiness: how few of the map's neighbours are strangers in the latents.
-        continuity: how few of the latents' neighbours are torn away in the map.
+        n_points: number of points in the map.
+        n_anchors: number of points whose neighbourhoods were compared.
+        n_pairs: number of pairs of points whose distances were compared.
+        n_neighbors: size of the neighbourhoods, unless stated otherwise.
+        trustworthiness: 1 if all neighbours in the map are neighbours in the latents, else less.
+        continuity: 1 if all neighbours in the latents are neighbours in the map, else less.
         neighbourhood_preservation: Q_NX and R_NX at k = 1, 2, 5, 10, ... up to n - 2.
         auc_r_nx: the mean of R_NX(k) over all k from 1 to n - 2, each with the weight 1/k.
-        knn_accuracy_map: share of anchors whose label most of their neighbours in the map
-            share, each anchor left out; None without labels.
-        knn_accuracy_latents: the same by neighbours in the latents.
-        spearman_correlation: rank correlation of distances; None where all are the same.
-        scale_normalised_stress: what distances in the map, at the best scale, miss of those in
-            the latents, 0 to 1; None where all latents are equal.
-        point_trustworthiness: (n,), float32, of each anchor, NaN for other points; not part of
-            `as_dict`.
+        knn_accuracy_map: share of anchors whose label is the most common one among their
+            neighbours in the map, without the anchor itself; None without labels.
+        knn_accuracy_latents: the same for neighbours in the latents.
+        spearman_correlation: rank correlation of distances in the latents and the map; None if all
+            distances of one of them are equal.
+        scale_normalised_stress: difference between distances in the latents and in the map at its
+            best scale, 0 to 1; None if all latents are equal.
+        point_trustworthiness: (n,), float32, trustworthiness of each anchor, NaN for other points;
+            not part of `as_dict`.
     """
 
     n_points: int
@@ -81,7 +82,7 @@ class MapQuality:
     point_trustworthiness: NDArray[np.float32] = field(compare=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the verdict as a JSON object."""
+        """Return the figures as a JSON object."""
         document = asdict(self)
         del document["point_trustworthiness"]
         return document
@@ -98,24 +99,24 @@ def map_quality(
 ) -> MapQuality:
     """Compare a map with the vectors that it maps.
 
-    Points at equal distances from an anchor (duplicates, a map of one point) are its neighbours
-    in the order of their rows, in both spaces; `latentkit.evaluation.ranks` says what is equal.
+    Points at equal distances from an anchor (duplicates, or a map of one point) are ordered by
+    their rows, in both spaces. `latentkit.evaluation.ranks` says which distances count as equal.
 
     Args:
-        vectors: (N, D), what was mapped.
+        vectors: (N, D), the vectors that were mapped.
         coordinates: (N, 2 or 3), the map.
         labels: (N,), or None.
-        n_neighbors: neighbourhood size; cut to what N allows, (N - 1) // 2.
-        seed: for the choice of anchors and pairs.
-        threads: to compute with; the result is the same with any number.
+        n_neighbors: neighbourhood size; reduced to (N - 1) // 2 if it is larger.
+        seed: seed for the choice of anchors and pairs.
+        threads: number of threads; it does not change the result.
 
     Raises:
-        ValueError: there are fewer than 5 points, the arrays do not belong together, or a number
-            is not finite.
+        ValueError: there are fewer than 5 points, the arrays differ in length, or a number is not
+            finite.
     """
     n = len(vectors)
     if n < 5 or len(coordinates) != n or (labels is not None and len(labels) != n):
-        raise ValueError("a map is judged on 5 points or more, each with its coordinates")
+        raise ValueError("map quality needs 5 points or more, and arrays of equal length")
     k = min(n_neighbors, (n - 1) // 2)
     high, low = _scaled(vectors, np.float32), _scaled(coordinates, np.float64)
     classes = np.zeros(n, np.int64) if labels is None else np.unique(labels, return_inverse=True)[1]
@@ -150,17 +151,17 @@ def _anchors(n: int, seed: int) -> NDArray[np.int64]:
 def _scaled(
     points: NDArray[np.floating[Any]], least: type[np.floating[Any]]
 ) -> NDArray[np.floating[Any]]:
-    """Bring points near 1 by a power of two, so that squares neither overflow nor vanish."""
+    """Scale points near 1 by a power of two, so that squares neither overflow nor vanish."""
     points = np.asarray(points, dtype=np.result_type(points, least))
     largest = float(np.abs(points).max())
     if not np.isfinite(largest):
-        raise ValueError("a map is judged on finite vectors and coordinates")
+        raise ValueError("map quality needs finite vectors and coordinates")
     scaled: NDArray[np.floating[Any]] = np.ldexp(points, -int(np.frexp(largest)[1]))
     return scaled
 
 
 def _preservation(q_nx: NDArray[np.float64], n: int) -> tuple[Preservation, ...]:
-    """Return the figures at each size from the shares (A, sizes) around the anchors."""
+    """Return the figures for each size, from the shares (A, sizes) around the anchors."""
     rows = []
     for k, shares in zip(sizes(n).tolist(), q_nx.T, strict=True):
         q = mean_of_sample(shares, n)

@@ -1,11 +1,11 @@
-"""Neighbourhoods before and after: what the ranks of distances around each anchor say of a map.
+"""Neighbourhoods in latents and map, compared by the ranks of distances around each anchor.
 
-Trustworthiness and continuity follow J. Venna and S. Kaski (2001) as scikit-learn scales them:
-1 is perfect, and about 0.5 is what a random map gets. Q_NX(k), the share of an anchor's k nearest
-in the latents that are among its k nearest in the map, and R_NX(k), the same scaled so that a
-random map gets 0, follow J. A. Lee et al. (2013); the area under R_NX over the logarithm of k
-follows Lee, Peluffo-Ordóñez and Verleysen (2015). Every k from 1 to n - 2 enters the area: it is
-no sum over a grid of k, and is sampled in the anchors alone.
+Trustworthiness and continuity follow J. Venna and S. Kaski (2001), scaled as in scikit-learn: 1 is
+perfect, and a random map gets about 0.5. Q_NX(k) is the share of an anchor's k nearest in the
+latents that are among its k nearest in the map. R_NX(k) is Q_NX(k), scaled so that a random map
+gets 0. Both follow J. A. Lee et al. (2013). The area under R_NX over the logarithm of k follows
+Lee, Peluffo-Ordóñez and Verleysen (2015). The area includes every k from 1 to n - 2, not a grid of
+k, so only the anchors are sampled.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ _CHUNK = 32  # anchors in a task
 
 @dataclass(frozen=True)
 class Neighbourhoods:
-    """What was found around each of A anchors.
+    """Comparison of the neighbourhoods of A anchors.
 
     Args:
-        trustworthiness: (A,), how few of the map's neighbours are strangers in the latents.
-        continuity: (A,), how few of the latents' neighbours are torn away in the map.
-        q_nx: (A, sizes), the share of neighbours kept, for each size asked for.
+        trustworthiness: (A,), 1 if all neighbours in the map are neighbours in the latents.
+        continuity: (A,), 1 if all neighbours in the latents are neighbours in the map.
+        q_nx: (A, sizes), the share of neighbours kept, for each of `sizes`.
         auc_r_nx: (A,), the area under R_NX(k) over the logarithm of k.
-        hits_map: (A,), 1 where most neighbours in the map share the anchor's label, else 0.
-        hits_latents: (A,), the same by neighbours in the latents.
+        hits_map: (A,), 1 if the most common label of neighbours in the map is the anchor's, else 0.
+        hits_latents: (A,), the same for neighbours in the latents.
     """
 
     trustworthiness: NDArray[np.float64]
@@ -47,7 +47,7 @@ class Neighbourhoods:
 
 
 def sizes(n: int) -> NDArray[np.int64]:
-    """Return 1, 2, 5, 10, 20, ... up to n - 2, the largest k that R_NX knows."""
+    """Return 1, 2, 5, 10, 20, ... up to n - 2, the largest k for which R_NX exists."""
     series = [factor * 10**power for power in range(len(str(n))) for factor in (1, 2, 5)]
     return np.array([k for k in series if k <= n - 2])
 
@@ -65,11 +65,11 @@ def look_around(
     Args:
         high: (n, D), float32 or float64.
         low: (n, d), float64.
-        labels: (n,), from 0 up; all 0 where there are none.
-        anchors: (A,), rows.
-        k: size of a neighbourhood but for `sizes`.
-        threads: that share the anchors. Each anchor's figures are its own, so their number does
-            not show.
+        labels: (n,), from 0 up; all 0 if there are none.
+        anchors: (A,), rows of the anchors.
+        k: size of a neighbourhood, except for the figures by `sizes`.
+        threads: number of threads that share the anchors. It does not change the result because
+            each anchor is computed separately.
     """
     n, grid = len(high), sizes(len(high))
     excess = np.zeros((len(anchors), 2), np.int64)
@@ -100,7 +100,7 @@ def look_around(
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(chunk, range(0, len(anchors), _CHUNK)))
-    # An anchor's worst possible sum of rank excesses is the same for all anchors.
+    # Divide by the worst possible sum of rank excesses, which is equal for all anchors.
     trust, continuity = 1 - excess.T / (k * (2 * n - 3 * k - 1) / 2)
     return Neighbourhoods(
         trustworthiness=trust,
@@ -113,7 +113,7 @@ def look_around(
 
 
 def _comparison(distances: int) -> Callable[..., None]:
-    """Return what compares the ranks of so many distances: few are not worth compiling for."""
+    """Return the function that compares ranks; few distances are not worth compiling for."""
     if distances <= few_ranks.MOST:
         return few_ranks.compare_few_ranks
     from latentkit.evaluation.ranks import compare_ranks
@@ -122,11 +122,11 @@ def _comparison(distances: int) -> Callable[..., None]:
 
 
 def _area_weights(n: int) -> NDArray[np.float64]:
-    """Return what a point adds to the area, by the larger of its two ranks, 0 to n - 1.
+    """Return what a point adds to the area if the larger of its two ranks is 0, 1, ..., n - 1.
 
-    The area is the sum of R_NX(k)/k over that of 1/k, for k from 1 to n - 2. R_NX(k) counts the
-    points whose larger rank is k or less, so each adds a tail of the sum over k; what R_NX
-    subtracts for chance adds up to 1.
+    The area is the sum of R_NX(k)/k divided by the sum of 1/k, for k from 1 to n - 2. R_NX(k)
+    counts the points whose larger rank is k or less, so each point adds a tail of the sum over k.
+    What R_NX subtracts for chance adds up to 1.
     """
     k = np.arange(1, n - 1, dtype=np.float64)
     terms = (n - 1) / (k * k * (n - 1 - k)) / (1 / k).sum()

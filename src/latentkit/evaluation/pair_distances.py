@@ -1,4 +1,4 @@
-"""Distances before and after, over pairs of points: their rank correlation and their stress."""
+"""Distances between pairs of points in vectors and map: rank correlation and stress."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BLOCK_BYTES = 16 * 2**20
 class PairDistances:
     """Distances of P pairs of points: (P,) in the vectors and (P,) in the map.
 
-    ``sampled`` tells independent draws from the list of all pairs.
+    ``sampled`` is true for independent draws, and false for the list of all pairs.
     """
 
     high: NDArray[np.float64]
@@ -36,8 +36,8 @@ def pair_distances(
     Args:
         high: (n, D).
         low: (n, d).
-        draws: pairs to draw, or None for all.
-        seed: of the draw.
+        draws: number of pairs to draw, or None for all pairs.
+        seed: seed of the draws.
     """
     if draws is None:
         from scipy.spatial.distance import pdist
@@ -47,7 +47,7 @@ def pair_distances(
     n = len(high)
     first = generator.integers(0, n, draws)
     second = generator.integers(0, n - 1, draws)
-    second += second >= first  # any but the first
+    second += second >= first  # any point but the first one
     return PairDistances(_between(high, first, second), _between(low, first, second), sampled=True)
 
 
@@ -64,11 +64,11 @@ def _between(
 
 
 def scale_normalised_stress(pairs: PairDistances) -> Estimate | None:
-    """Return the stress that remains when the map has the scale that makes it least.
+    """Return the stress of the map at its best scale, or None if all vectors are equal.
 
-    That is min over a of sqrt(sum (x - a y)^2 / sum x^2), x the distances of the vectors and y
-    those of the map: 0 for a map that is similar to its vectors, 1 for a map of one point. The
-    best a is sum xy / sum y^2. None where all vectors are equal.
+    The stress is the minimum over a of sqrt(sum (x - a y)^2 / sum x^2). Here x are the distances of
+    the vectors and y those of the map. The best a is sum xy / sum y^2. The stress is 0 for a map
+    that is geometrically similar to its vectors, and 1 for a map of one point.
     """
     x, y = pairs.high, pairs.low
     xx, yy, xy = float(x @ x), float(y @ y), float(x @ y)
@@ -80,7 +80,7 @@ def scale_normalised_stress(pairs: PairDistances) -> Estimate | None:
     stress = math.sqrt(float(residual @ residual) / xx)
     if not pairs.sampled or stress == 0:
         return Estimate(stress, 0.0)
-    # The first-order effect of one pair on stress^2: at the best a, a change of a has none.
+    # First-order effect of one pair on stress^2. At the best a, a change of a has no effect.
     effect = len(x) / xx * (residual * residual - stress * stress * x * x)
     return Estimate(stress, _error(effect) / (2 * stress))
 
@@ -97,7 +97,7 @@ def _doubled_mid_ranks(distances: NDArray[np.float64]) -> NDArray[np.int32]:
 def spearman_correlation(pairs: PairDistances) -> Estimate | None:
     """Return the rank correlation of the distances; ties share their mean rank.
 
-    None where the distances are all the same in the vectors or in the map.
+    Return None if all distances of the vectors, or all of the map, are equal.
     """
     x, y = _doubled_mid_ranks(pairs.high), _doubled_mid_ranks(pairs.low)
     variance_x, variance_y = _moment(x, x), _moment(y, y)
@@ -113,7 +113,7 @@ def spearman_correlation(pairs: PairDistances) -> Estimate | None:
 
 
 def _centred(ranks: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Return ranks as numbers from -1/2 to 1/2; their mean is 0, with any ties."""
+    """Return ranks scaled to -1/2 to 1/2; their mean is 0, even with ties."""
     centred: NDArray[np.float64] = ranks / (2 * len(ranks)) - 0.5
     return centred
 
@@ -125,7 +125,7 @@ def _moment(x: NDArray[np.int32], y: NDArray[np.int32]) -> float:
 def _effect(x: NDArray[np.int32], y: NDArray[np.int32]) -> NDArray[np.float64]:
     """Return each pair's first-order effect on the mean product of ranks (its influence).
 
-    A pair enters by its own ranks and by lifting the rank of every pair above it.
+    A pair acts through its own ranks, and by raising the rank of every pair above it.
     """
     effect = _centred(x) * _centred(y)
     effect += _mean_above(x, _centred(y))
@@ -134,7 +134,7 @@ def _effect(x: NDArray[np.int32], y: NDArray[np.int32]) -> NDArray[np.float64]:
 
 
 def _mean_above(ranks: NDArray[np.int32], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return for each pair the sum of values at higher ranks and half of those at its own, / P."""
+    """Return per pair (the sum of values at higher ranks + half of those at its own rank) / P."""
     sums = np.bincount(ranks, values)
     above = sums[::-1].cumsum()[::-1] - sums / 2
     shares: NDArray[np.float64] = above[ranks] / len(values)

@@ -1,4 +1,4 @@
-"""Probes: simple classifiers on frozen features, fitted on training items, judged on test items."""
+"""Probes: simple classifiers on frozen features, fitted on training and measured on test items."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from torch.nn.functional import linear
 
 N_NEIGHBORS = 10
 MOST_ITERATIONS = 100
-_MOST_DIMENSIONS = 64  # above, all distances are computed
-_TEST_ROWS, _TRAIN_ROWS = 1024, 8192  # at once, which bounds the memory
-_PART = 2**20  # values that are fitted at once: they stay in the processor's cache
+_MOST_DIMENSIONS = 64  # with more dimensions, all distances are computed
+_TEST_ROWS, _TRAIN_ROWS = 1024, 8192  # at once, to limit the memory
+_PART = 2**20  # values processed at once, so that they stay in the processor's cache
 
 Features = NDArray[np.float32] | NDArray[np.uint8]
-"""Rows of features; bytes of many training rows become float32 a few rows at a time."""
+"""Rows of features. To save memory, bytes become float32 only a few rows at a time."""
 Labels = NDArray[np.int64]
 
 
 def labelled_rows(labels: Labels, share: float, seed: int) -> NDArray[np.int64]:
-    """Return the rows whose labels a probe may see: a share of each class, one or more of it.
+    """Return the rows whose labels a probe may use: a share of each class, at least one row.
 
-    With one seed a smaller share is part of a larger one.
+    With one seed, the rows of a smaller share are a subset of those of a larger share.
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(labels))
@@ -37,11 +37,12 @@ def labelled_rows(labels: Labels, share: float, seed: int) -> NDArray[np.int64]:
 
 
 def linear_probe(train: Features, labels: Labels, test: Features) -> Labels:
-    """Return the labels (M,) that logistic regression gives ``test`` (M, D).
+    """Return the labels (M,) that logistic regression predicts for ``test`` (M, D).
 
-    Multinomial with an L2 penalty (scikit-learn's C = 1) on features (N, D) that are centred and
-    divided by the root of their mean variance, so that their shape stays; `MOST_ITERATIONS` of
-    L-BFGS (D. Liu, J. Nocedal 1989) in float32.
+    The regression is multinomial with an L2 penalty (scikit-learn's C = 1). The features (N, D) are
+    centred, and all are divided by one number, the root of their mean variance, so that their
+    relative scales stay. The fit takes at most `MOST_ITERATIONS` iterations of L-BFGS (D. Liu,
+    J. Nocedal 1989) in float32.
     """
     classes, scores = _scores(train, labels, test)
     found: Labels = classes[scores.argmax(1).numpy()]
@@ -59,7 +60,7 @@ def linear_probabilities(
 
 
 def _scores(train: Features, labels: Labels, test: Features) -> tuple[Labels, Tensor]:
-    """Return the classes (K,) that there are, and the logits (M, K) of ``test``."""
+    """Return the classes (K,) in ``labels``, and the logits (M, K) of ``test``."""
     classes, targets = np.unique(labels, return_inverse=True)
     weights, constant = _logistic_regression(
         _tensor(train), torch.from_numpy(targets), len(classes)
@@ -74,7 +75,7 @@ def _tensor(features: Features) -> Tensor:
 
 
 def _parts(inputs: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Yield some rows at a time of (N, D), and which they are, as float32."""
+    """Yield (N, D) a few rows at a time: their slice, and the rows as float32."""
     size = max(1, _PART // inputs.shape[1])
     for start in range(0, len(inputs), size):
         rows = slice(start, start + size)
@@ -82,7 +83,7 @@ def _parts(inputs: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 
 def _centre_and_scale(inputs: Tensor) -> tuple[Tensor, float]:
-    """Return the mean (D,) and the root of the mean variance, or 1 where nothing varies."""
+    """Return the mean (D,) and the root of the mean variance, or 1 if nothing varies."""
     n, d = inputs.shape
     center = torch.zeros(d, dtype=torch.float64)
     for _, part in _parts(inputs):
@@ -92,11 +93,11 @@ def _centre_and_scale(inputs: Tensor) -> tuple[Tensor, float]:
 
 
 def _logistic_regression(inputs: Tensor, targets: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Return weights (classes, D) and constants (classes,) for inputs (N, D) as they are.
+    """Return weights (classes, D) and constants (classes,) for the original inputs (N, D).
 
-    What is fitted, and penalised, are those of centred and scaled inputs: these are never made,
-    for pixels of a large set they would be the largest thing in memory. Classes are rows
-    throughout and the gradient is written out, which on a CPU is several times faster.
+    The fitted and penalised weights are those for centred and scaled inputs. Such inputs are never
+    stored, because those of a large set of images would be the largest array in memory. Classes are
+    rows throughout and the gradient is written by hand, which is several times faster on a CPU.
     """
     n, d = inputs.shape
     center, scale = _centre_and_scale(inputs)
@@ -123,9 +124,10 @@ def _logistic_regression(inputs: Tensor, targets: Tensor, classes: int) -> tuple
         for rows, part in _parts(inputs):
             scores = torch.addmm(constant[:, None], weights, part.T).log_softmax(0)
             loss -= scores.gather(0, targets[None, rows]).double().sum() / n
-            excess = scores.exp_().sub_(known[:, rows]).div_(n)  # the loss by the scores
+            excess = scores.exp_().sub_(known[:, rows]).div_(n)  # d loss / d scores
             by_weights.addmm_(excess, part)
             by_constant += excess.sum(1)
+        # Chain rule from weights of the original inputs to the fitted ones, and the penalty.
         by_weights.addr_(by_constant, center, alpha=-1).div_(scale).add_(
             fitted[:, :-1], alpha=1 / n
         )
@@ -142,10 +144,10 @@ def nearest(train: Features, test: Features, k: int) -> NDArray[np.int64]:
         from latentkit.neighbors import NeighborIndex
 
         return NeighborIndex(train).query(test, k).indices.astype(np.int64)
-    # Differences of large squares would drown the distances.
+    # Centre the rows: differences of large squares would lose the distances to rounding.
     center = train.mean(0, dtype=np.float64).astype(np.float32)
     queries = torch.from_numpy(test - center)
-    # Buffers: a new block for each product would leave the memory in pieces.
+    # Reuse buffers: a new block for each product would fragment the memory.
     points = torch.empty(min(_TRAIN_ROWS, len(train)), train.shape[1])
     distances = torch.empty(_TEST_ROWS, len(points))
     best = torch.full((len(test), k), torch.inf)
@@ -157,6 +159,7 @@ def nearest(train: Features, test: Features, k: int) -> NDArray[np.int64]:
         for first in range(0, len(test), _TEST_ROWS):
             asked = slice(first, first + _TEST_ROWS)
             block = distances[: len(queries[asked]), : len(part)]
+            # The squared norm of the query is left out: it does not change the order.
             torch.addmm(squares, queries[asked], points[: len(part)].T, alpha=-2, out=block)
             found = block.topk(min(k, len(part)), largest=False)
             values = torch.cat([best[asked], found.values], 1)
@@ -167,7 +170,7 @@ def nearest(train: Features, test: Features, k: int) -> NDArray[np.int64]:
 
 
 def vote(neighbors: NDArray[np.int64], labels: Labels) -> Labels:
-    """Return the commonest label (M,) of the neighbours (M, k); of several, the nearest one's."""
+    """Return the most common label (M,) of the neighbours (M, k); on a tie, the nearest one's."""
     given = labels[neighbors]
     counts = (given[:, :, None] == given[:, None, :]).sum(2)
     winner = counts.argmax(1)  # the first of the largest
@@ -176,7 +179,7 @@ def vote(neighbors: NDArray[np.int64], labels: Labels) -> Labels:
 
 
 def knn_probe(train: Features, labels: Labels, test: Features) -> Labels:
-    """Return the labels (M,) that the `N_NEIGHBORS` nearest of ``train`` (N, D) give ``test``."""
+    """Return the labels (M,) of ``test`` by vote of its `N_NEIGHBORS` nearest in ``train``."""
     return vote(nearest(train, test, min(N_NEIGHBORS, len(train))), labels)
 
 

@@ -1,10 +1,10 @@
-"""Ranks of distances, compiled. Import it only to work: numba comes with it.
+"""Compiled ranks of distances. Import this module only to use it, because it imports numba.
 
-A distance, an index below it in the same 64 bits, makes a key: a float64 that is not negative
-orders as its bits do, so that integers are sorted, by radix, and each carries its index along.
-The exponent and 33 bits of the mantissa remain of a squared distance (fewer above 2^20 points):
-what agrees in ten digits is a tie, whatever the order in which its coordinates were summed, and a
-tie is ordered by index, in the latents as in the map (Lee and Verleysen, 2009).
+A key is 64 bits: a squared distance, with an index in the lowest bits. A non-negative float64 is
+ordered like its bits. So the keys are sorted as integers, by radix sort, and each carries its
+index along. Of the distance, a key keeps the exponent and 33 bits of the mantissa (fewer above 2^20
+points). So distances that agree in ten digits are a tie, in whatever order their coordinates were
+summed. Ties are ordered by index, in the latents and in the map (Lee and Verleysen, 2009).
 """
 
 from __future__ import annotations
@@ -20,31 +20,32 @@ from latentkit.evaluation.rank_keys import INDEX_BITS
 
 _DIGIT_BITS = 11
 _DIGITS = 4
-_TILE = 512  # points whose coordinates stay in the cache while anchors take turns
-_TURNS = 4  # anchors
+_TILE = 512  # points whose coordinates stay in the cache for all anchors of a turn
+_TURNS = 4  # anchors in a turn
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _compiled(function: F) -> F:
-    # Nothing in here has a state, so threads may share it without the interpreter's lock.
+    # The functions have no state, so threads may run them without the interpreter's lock.
     try:
         return cast("F", numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:  # no folder can be written to for compiled code to be kept in
+    except RuntimeError:  # numba found no folder for the machine code
         return cast("F", numba.njit(nogil=True)(function))
 
 
 @_compiled
 def sort_keys(keys: NDArray[np.uint64], spare: NDArray[np.uint64]) -> None:
-    """Sort by all but the lowest `INDEX_BITS`; equal keys keep their order."""
+    """Sort by all but the lowest `INDEX_BITS` bits; equal keys keep their order."""
     counts = np.zeros((_DIGITS, 1 << _DIGIT_BITS), np.int64)
     low = np.uint64((1 << _DIGIT_BITS) - 1)
+    # Count all digits in one pass, because no later pass changes the counts.
     for key in keys:
         for digit in range(_DIGITS):
             shift = np.uint64(INDEX_BITS + digit * _DIGIT_BITS)
             counts[digit, np.int64((key >> shift) & low)] += 1
     source, target = keys, spare
-    for digit in range(_DIGITS):  # an even number, so the last writes to keys
+    for digit in range(_DIGITS):  # an even number, so the last pass writes to keys
         shift = np.uint64(INDEX_BITS + digit * _DIGIT_BITS)
         places = counts[digit]
         start = np.int64(0)
@@ -61,9 +62,10 @@ def sort_keys(keys: NDArray[np.uint64], spare: NDArray[np.uint64]) -> None:
 
 @_compiled
 def doubled_mid_ranks(values: NDArray[np.float64], mask: np.uint64) -> NDArray[np.int32]:
-    """Return twice each value's share of places 0 to n, ties in the middle of theirs: 1 to 2n - 1.
+    """Return twice the mid-rank of each value, from 1 to 2n - 1.
 
-    Values are not negative, and fewer than 2^30.
+    In sorted order, value i takes the place from i to i + 1, and its mid-rank is the middle. Ties
+    share the middle of their places. Values must be non-negative, and fewer than 2^30.
     """
     n = len(values)
     keys, spare = np.empty(n, np.uint64), np.empty(n, np.uint64)
@@ -88,7 +90,7 @@ def _fill_keys(
     mask: np.uint64,
     keys: NDArray[np.uint64],
 ) -> None:
-    """Write the keys (A, n) of all points (d, n) seen from each anchor; its own comes last."""
+    """Write the keys (A, n) of points (d, n) seen from each anchor; its own key is the largest."""
     d, n = points.shape
     squared = np.empty(_TILE, np.float64)
     bits = squared.view(np.uint64)
@@ -113,7 +115,7 @@ def _fill_keys(
 def _majority(
     keys: NDArray[np.uint64], k: int, mask: np.uint64, labels: NDArray[np.int64], n_classes: int
 ) -> int:
-    """Return the class of most of the first k; the lowest of those with as many."""
+    """Return the most common class of the first k; on a tie, the lowest class."""
     votes = np.zeros(n_classes, np.int64)
     for position in range(k):
         votes[labels[np.int64(keys[position] & mask)]] += 1
@@ -136,23 +138,23 @@ def compare_ranks(
     kept: NDArray[np.int64],
     area: NDArray[np.float64],
 ) -> None:
-    """Rank all points around each anchor in two spaces, and write what the ranks say.
+    """Rank all points around each anchor in two spaces, and write how the ranks compare.
 
     Args:
         high: (D, n), the vectors, coordinate by coordinate.
         low: (d, n), the map.
-        anchors: (A,), rows of the points to look from.
+        anchors: (A,), rows of the anchors.
         labels: (n,), from 0 to n_classes - 1.
-        n_classes: how many there are.
+        n_classes: number of classes.
         k: size of a neighbourhood.
         slots: (n,), for each rank the column of ``kept`` that counts it.
         weights: (n,), for each rank what it adds to ``area``.
         mask: `index_mask`.
-        excess: (A, 2), by how much ranks in ``high`` of the k nearest in ``low`` exceed k, in
-            sum, and the other way round.
-        hits: (A, 2), whether most of the k nearest share the anchor's label: in ``low``, in
-            ``high``.
-        kept: (A, slots), how many points have the larger of their two ranks in that slot.
+        excess: (A, 2), the sum of how much the ranks in ``high`` of the k nearest in ``low`` exceed
+            k, and the same with ``high`` and ``low`` exchanged.
+        hits: (A, 2), whether the most common label of the k nearest is the anchor's: in ``low``,
+            in ``high``.
+        kept: (A, slots), the number of points whose larger rank belongs to that slot.
         area: (A,), the sum of the weights of all points' larger ranks.
     """
     n = high.shape[1]

@@ -1,4 +1,4 @@
-"""Means over repetitions with other seeds, and how far such a mean can be trusted."""
+"""Means over repetitions with different seeds, and their intervals."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Replicated:
 
     Args:
         value: the mean.
-        low: end of the interval of `CONFIDENCE`; None where there is one repetition.
-        high: the other end.
-        values: one of each repetition.
+        low: lower end of the interval of `CONFIDENCE`; None if there is only one repetition.
+        high: upper end of the interval; None if there is only one repetition.
+        values: one value of each repetition.
     """
 
     value: float
@@ -30,7 +30,7 @@ class Replicated:
 
 
 def replicated(values: ArrayLike) -> Replicated:
-    """Return the mean of values (R,), with Student's interval for so few of them."""
+    """Return the mean of values (R,), with Student's t interval because they are few."""
     numbers = np.asarray(values, np.float64)
     mean, n = float(numbers.mean()), len(numbers)
     each = tuple(map(float, numbers))

@@ -1,5 +1,5 @@
-"""What a latent space holds: walks through it, samples, neighbours. Arrays in, arrays out.
+"""Exploration of a latent space: traversals, interpolations, samples and neighbours.
 
-Every function takes latents (N, D) and, where images come out, a `Decode`; it knows neither runs
-nor pictures. `latentkit.explore` calls them on a run.
+The functions work on arrays only, without runs or figures. Each takes latents (N, D) and, if it
+returns images, a `Decode` function. `latentkit.explore` calls them on a run.
 """

@@ -1,4 +1,4 @@
-"""Latent arithmetic: what makes one class differ from another is added to an item."""
+"""Latent arithmetic: the difference between two classes is added to an item."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from latentkit.exploration.common import Decode, Floats
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """An item, and what it becomes as the difference of two classes is added.
+    """An item to which the difference between two classes is added, step by step.
 
     Args:
-        latents: (S, D): the item + amount x difference.
+        latents: (S, D), the item + amount x difference.
         images: (S, C, H, W), decoded, in [0, 1].
         amounts: (S,), how many times the difference is added.
-        difference: (D,), mean of the class that is added minus that of the one taken away.
-        mean_images: (2, C, H, W), both means, decoded: the added one first.
+        difference: (D,), mean of the added class minus mean of the subtracted class.
+        mean_images: (2, C, H, W), both class means, decoded; the added class first.
     """
 
     latents: Floats
@@ -44,13 +44,13 @@ def add_difference(
     """Add the mean latent of class ``plus`` minus that of class ``minus`` to ``start`` (D,).
 
     Args:
-        decode: makes images of latents.
-        start: the item's latent.
+        decode: function from latents to images.
+        start: (D,), the item's latent.
         latents: (N, D), of training images.
-        labels: (N,).
-        plus: label of what is added.
-        minus: label of what is taken away.
-        amounts: how many times the difference is added, image by image.
+        labels: (N,), labels of these images.
+        plus: label of the class that is added.
+        minus: label of the class that is subtracted.
+        amounts: how many times the difference is added, one number for each image.
 
     Raises:
         UserError: no latent has one of the labels.

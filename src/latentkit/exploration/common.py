@@ -1,4 +1,4 @@
-"""What all of exploration shares: the decoder as a function, and the unit of a walk."""
+"""Shared definitions of exploration: the decoder as a function, and the scale of latents."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Decode = Callable[[Floats], Floats]
 
 @dataclass(frozen=True)
 class LatentScale:
-    """How latents are spread.
+    """The spread of latents in each dimension.
 
     Args:
-        mean: (D,), of the latents.
-        sigma: (D,), their standard deviation: the unit of a walk.
-        weight: (D,), how much each dimension carries.
-        weight_name: what the weight is, with its unit.
+        mean: (D,), mean of the latents.
+        sigma: (D,), their standard deviation, the unit of traversals.
+        weight: (D,), how much information each dimension carries.
+        weight_name: name of the weight, with its unit.
     """
 
     mean: Floats
@@ -32,22 +32,22 @@ class LatentScale:
 
     @property
     def order(self) -> NDArray[np.intp]:
-        """The dimensions (D,), the one that carries most first."""
+        """The dimensions (D,), sorted from the largest weight to the smallest."""
         return np.argsort(-self.weight, kind="stable")
 
     def in_sigmas(self, latents: NDArray[Any]) -> NDArray[np.float64]:
-        """Return how many sigmas from the mean each value (..., D) is; 0 where nothing varies."""
+        """Return the distance of values (..., D) from the mean, in sigmas; 0 if sigma is 0."""
         away = np.asarray(latents, np.float64) - self.mean
         return np.divide(away, self.sigma, out=np.zeros_like(away), where=self.sigma > 0)
 
 
 def latent_scale(latents: NDArray[Any], kl: NDArray[Any] | None = None) -> LatentScale:
-    """Return how latents (N, D) are spread.
+    """Return the spread of latents (N, D).
 
     Args:
         latents: of training images.
-        kl: (D,), mean divergence of the posterior from the prior in nats, where there is one;
-            dimensions are else weighed by their variance.
+        kl: (D,), mean divergence of the posterior from the prior in nats, the weight of each
+            dimension; None if the model has no prior, then the variance is the weight.
     """
     values = np.asarray(latents, np.float64)
     variance = values.var(axis=0)
@@ -61,6 +61,6 @@ def latent_scale(latents: NDArray[Any], kl: NDArray[Any] | None = None) -> Laten
 
 
 def decode_grid(decode: Decode, latents: Floats) -> Floats:
-    """Return the images (..., C, H, W) of latents (..., D)."""
+    """Decode latents (..., D) to images (..., C, H, W)."""
     images = decode(np.ascontiguousarray(latents.reshape(-1, latents.shape[-1]), np.float32))
     return images.reshape(*latents.shape[:-1], *images.shape[1:])

@@ -1,4 +1,4 @@
-"""Ways from one latent to another: a line, an arc, or from neighbour to neighbour."""
+"""Paths from one latent to another: a line, an arc, or a path over a neighbour graph."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ Rows = NDArray[np.int64]
 WAYS = ("linear", "spherical", "graph")
 _MOST_NEIGHBORS = 160
 _PARALLEL = 1e-6  # radians
-_STEEPEST = np.pi - 1e-3  # beyond it rounding decides which way round an arc goes
+_STEEPEST = np.pi - 1e-3  # radians; beyond, rounding decides the side of an arc
 
 
 @dataclass(frozen=True)
 class Interpolation:
-    """Images on the way from one latent to another.
+    """Images along a path from one latent to another.
 
     Args:
         way: ``linear``, ``spherical`` or ``graph``.
         latents: (S, D), from one to the other.
         images: (S, C, H, W), decoded, in [0, 1].
-        positions: (S,), the share of the way, 0 to 1.
-        length: of the whole way, Euclidean, in latent units.
-        through: (M,), rows of the latents of the graph that the way passes; empty for others.
-        n_neighbors: that each latent of the graph is joined to; 0 for others.
+        positions: (S,), the share of the path, 0 to 1.
+        length: Euclidean length of the whole path, in latent units.
+        through: (M,), rows of the graph's latents on the path; empty for other ways.
+        n_neighbors: number of neighbours of each latent in the graph; 0 for other ways.
     """
 
     way: str
@@ -46,7 +46,7 @@ class Interpolation:
 
 
 def linear_path(a: Floats, b: Floats, positions: Doubles) -> Doubles:
-    """Return latents (S, D) on the line from a to b, each (D,), at shares (S,) of the way."""
+    """Return latents (S, D) on the line from a to b, each (D,), at shares (S,) of the line."""
     share = positions[:, None]
     return (1 - share) * np.asarray(a, np.float64) + share * np.asarray(b, np.float64)
 
@@ -54,8 +54,9 @@ def linear_path(a: Floats, b: Floats, positions: Doubles) -> Doubles:
 def spherical_path(a: Floats, b: Floats, positions: Doubles, centre: Floats) -> Doubles:
     """Return latents (S, D) on the arc around ``centre`` (D,) from a to b.
 
-    The direction turns evenly (slerp: K. Shoemake, SIGGRAPH 1985), the distance from the centre
-    changes linearly. Where a and b have one direction, or one of them is the centre, it is a line.
+    The direction turns evenly (slerp: K. Shoemake, SIGGRAPH 1985), and the distance from the centre
+    changes linearly. If a and b have the same direction, or one of them is the centre, the path is
+    a line.
 
     Raises:
         UserError: a and b have opposite directions, between which there is no single arc.
@@ -66,6 +67,7 @@ def spherical_path(a: Floats, b: Floats, positions: Doubles, centre: Floats) -> 
     if not radii.all():
         return linear_path(a, b, positions)
     first, second = ends / radii[:, None]
+    # Unlike the arc cosine, this stays accurate for angles near 0 and near pi.
     angle = 2 * np.arctan2(np.linalg.norm(first - second), np.linalg.norm(first + second))
     if angle < _PARALLEL:
         return linear_path(a, b, positions)
@@ -83,23 +85,25 @@ def spherical_path(a: Floats, b: Floats, positions: Doubles, centre: Floats) -> 
 def graph_path(
     a: Floats, b: Floats, positions: Doubles, latents: Floats, n_neighbors: int = 10
 ) -> tuple[Doubles, Rows, int]:
-    """Return latents (S, D) on the shortest way from a to b over a nearest-neighbour graph.
+    """Return latents (S, D) on the shortest path from a to b over a nearest-neighbour graph.
 
-    Two of latents (N, D), a and b are joined where one is among the nearest of the other, by an
-    edge as long as they are apart. Where the graph has no way from a to b, the number of
-    neighbours is doubled until it has, up to `_MOST_NEIGHBORS`.
+    The nodes are the latents (N, D), a and b. An edge joins two nodes if one is among the nearest
+    neighbours of the other; its length is their distance. If the graph has no path from a to b,
+    the number of neighbours is doubled until it has one, up to `_MOST_NEIGHBORS`.
 
     Returns:
-        Points at even distances on the way, the rows (M,) of ``latents`` that it passes, and the
-        number of neighbours.
+        Points at shares ``positions`` of the path's length, the rows (M,) of ``latents`` on the
+        path, and the number of neighbours.
 
     Raises:
-        UserError: the graph has no way from a to b, or is to have no edges.
+        UserError: the graph has no path from a to b, or ``n_neighbors`` is below 1.
     """
     from latentkit.neighbors import NeighborIndex
 
     if n_neighbors < 1:
-        raise UserError(f"a graph of {n_neighbors} nearest neighbours has no edges: 1 or more")
+        raise UserError(
+            f"a graph of {n_neighbors} nearest neighbours has no edges: ask for 1 or more"
+        )
     nodes = np.concatenate([latents, a[None], b[None]])
     index = NeighborIndex(nodes)
     count = min(n_neighbors, len(latents))
@@ -107,7 +111,7 @@ def graph_path(
     while (passed := _shortest(index.neighbors(count))) is None:
         if count == most:
             raise UserError(
-                f"the graph of {count} nearest neighbours has no way between the two: ask for "
+                f"the graph of {count} nearest neighbours has no path between the two: ask for "
                 f"more neighbours, or interpolate linearly"
             )
         count = min(2 * count, most)
@@ -115,13 +119,13 @@ def graph_path(
 
 
 def _shortest(found: Neighbors) -> Rows | None:
-    """Return the nodes on the shortest way from the last but one to the last; None without one."""
+    """Return the nodes on the shortest path from the last but one to the last; None if none."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import dijkstra
 
     size, degree = found.indices.shape
     starts = np.arange(0, found.indices.size + 1, degree)
-    # An edge of length 0 would be none: duplicates are a hair apart.
+    # A sparse graph has no edges of length 0, so duplicates get the smallest positive length.
     lengths = np.maximum(found.distances.astype(np.float64).ravel(), np.finfo(np.float32).tiny)
     graph = csr_array((lengths, found.indices.ravel(), starts), shape=(size, size))
     start, end = size - 2, size - 1
@@ -145,20 +149,20 @@ def interpolate(
     latents: Floats | None = None,
     n_neighbors: int = 10,
 ) -> Interpolation:
-    """Go from latent a to latent b, each (D,), in even steps.
+    """Interpolate from latent a to latent b, each (D,), in even steps.
 
     Args:
-        decode: makes images of latents.
-        a: where it begins.
-        b: where it ends.
+        decode: function from latents to images.
+        a: first latent of the path.
+        b: last latent of the path.
         way: one of `WAYS`.
-        steps: images, both ends included.
-        centre: (D,), what an arc goes around; the origin where None.
-        latents: (N, D), the points of the graph.
-        n_neighbors: how many each is joined to; more where there is else no way.
+        steps: number of images, both ends included.
+        centre: (D,), centre of an arc; None for the origin.
+        latents: (N, D), nodes of the graph.
+        n_neighbors: number of neighbours of each node; more are used if there is no path.
 
     Raises:
-        UserError: fewer than two steps, or there is no such way between the two.
+        UserError: there are fewer than two steps, or there is no such path from a to b.
     """
     if steps < 2:
         raise UserError(f"an interpolation needs 2 or more steps, not {steps}")
@@ -170,14 +174,15 @@ def interpolate(
     elif way == "spherical":
         around = np.zeros_like(a) if centre is None else centre
         path = spherical_path(a, b, positions, around)
+        # The radius changes along the arc, so its length is measured on many short pieces.
         length = _length(spherical_path(a, b, np.linspace(0, 1, 513), around))
     elif way == "graph":
         if latents is None:
-            raise UserError("a way over the nearest-neighbour graph needs latents to go through")
+            raise UserError("a path over the nearest-neighbour graph needs latents as its nodes")
         path, through, degree = graph_path(a, b, positions, latents, n_neighbors)
         length = _length(np.concatenate([a[None], latents[through], b[None]]))
     else:
-        raise UserError(f"there is no way {way!r}; there is {', '.join(WAYS)}")
+        raise UserError(f"there is no way {way!r}: choose from {', '.join(WAYS)}")
     values = path.astype(np.float32)
     return Interpolation(way, values, decode(values), positions, length, through, degree)
 

@@ -14,12 +14,12 @@ from latentkit.exploration.traversal import check_dimension
 
 @dataclass(frozen=True)
 class Plane:
-    """A plane in the latents.
+    """A plane in the latent space.
 
     Args:
         origin: (D,), where both coordinates are 0.
         axes: (2, D), orthonormal.
-        names: of the two axes.
+        names: names of the two axes.
     """
 
     origin: NDArray[np.float64]
@@ -27,7 +27,7 @@ class Plane:
     names: tuple[str, str]
 
     def coordinates(self, latents: Floats) -> NDArray[np.float64]:
-        """Return where latents (N, D) fall on the plane, (N, 2), in latent units."""
+        """Project latents (N, D) onto the plane; return (N, 2), in latent units."""
         return (np.asarray(latents, np.float64) - self.origin) @ self.axes.T
 
     def latents(self, coordinates: NDArray[np.float64]) -> Floats:
@@ -37,15 +37,15 @@ class Plane:
 
 @dataclass(frozen=True)
 class ManifoldGrid:
-    """A plane, decoded point by point.
+    """A plane, decoded on a grid of points.
 
     Args:
-        latents: (R, K, D); rows go up with ``y``.
+        latents: (R, K, D), the points of the grid.
         images: (R, K, C, H, W), decoded, in [0, 1].
-        x: (K,), the columns' places on the first axis, in latent units.
-        y: (R,), the rows' places on the second.
-        points: (N, 2), where the given latents fall on the plane.
-        names: of the two axes.
+        x: (K,), positions of the columns on the first axis, ascending, in latent units.
+        y: (R,), positions of the rows on the second axis, ascending, in latent units.
+        points: (N, 2), projections of the given latents onto the plane.
+        names: names of the two axes.
     """
 
     latents: Floats
@@ -60,7 +60,7 @@ def dimension_plane(latents: Floats, first: int, second: int) -> Plane:
     """Return the plane of two dimensions; the others stay at the mean of latents (N, D).
 
     Raises:
-        UserError: a dimension is not there, or both are the same.
+        UserError: a dimension does not exist, or both are the same.
     """
     count = latents.shape[1]
     check_dimension(first, count)
@@ -75,7 +75,7 @@ def dimension_plane(latents: Floats, first: int, second: int) -> Plane:
 def principal_plane(latents: Floats) -> Plane:
     """Return the plane of the two leading principal directions of latents (N, D), D at least 2.
 
-    Each direction points to where its largest entry is positive.
+    The sign of each direction makes its largest entry positive.
     """
     values = np.asarray(latents, np.float64)
     origin = values.mean(axis=0)
@@ -93,15 +93,16 @@ def principal_plane(latents: Floats) -> Plane:
 
 
 def plane_through(latents: Floats, dimensions: tuple[int, int] | None = None) -> Plane:
-    """Return the plane of two dimensions, or where None the one that shows most.
+    """Return the plane of two dimensions; if None, the plane that shows most of the latents.
 
-    That is the latents themselves where there are two, else the leading principal directions.
+    With two latent dimensions this is the whole space, otherwise the plane of the two leading
+    principal directions.
 
     Raises:
-        UserError: there is one latent dimension only, or a dimension is not there.
+        UserError: there is only one latent dimension, or a dimension does not exist.
     """
     if latents.shape[1] < 2:
-        raise UserError("a grid needs two latent dimensions and there is one: use a traversal")
+        raise UserError("a grid needs two latent dimensions, but there is one: use a traversal")
     if dimensions is not None:
         return dimension_plane(latents, *dimensions)
     return dimension_plane(latents, 0, 1) if latents.shape[1] == 2 else principal_plane(latents)
@@ -110,14 +111,14 @@ def plane_through(latents: Floats, dimensions: tuple[int, int] | None = None) ->
 def manifold_grid(
     decode: Decode, plane: Plane, latents: Floats, *, steps: int = 16, coverage: float = 0.98
 ) -> ManifoldGrid:
-    """Decode a plane where latents are.
+    """Decode the part of a plane that latents cover.
 
     Args:
-        decode: makes images of latents.
-        plane: what is decoded.
-        latents: (N, D); the grid reaches over the middle ``coverage`` of them on each axis.
-        steps: rows, and columns.
-        coverage: above 0, at most 1.
+        decode: function from latents to images.
+        plane: the plane to decode.
+        latents: (N, D); the grid covers the middle ``coverage`` of them on each axis.
+        steps: number of rows, and of columns.
+        coverage: share of the latents, above 0 and at most 1.
 
     Raises:
         UserError: fewer than two steps.
@@ -126,7 +127,7 @@ def manifold_grid(
         raise UserError(f"a grid needs 2 or more steps, not {steps}")
     points = plane.coordinates(latents)
     low, high = np.quantile(points, [(1 - coverage) / 2, (1 + coverage) / 2], axis=0)
-    flat = high - low <= 0  # all latents in one place: still a grid, one latent unit wide
+    flat = high - low <= 0  # if all latents coincide, the grid is one latent unit wide
     low, high = low - 0.5 * flat, high + 0.5 * flat
     x, y = (np.linspace(a, b, steps) for a, b in zip(low, high, strict=True))
     nodes = plane.latents(np.stack(np.meshgrid(x, y), axis=-1))

@@ -1,4 +1,4 @@
-"""New images: from the model's prior, or from a density that is fitted to latents."""
+"""New images, from the model's prior or from a density that is fitted to latents."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _FULL = 64  # dimensions; with more, a full covariance has too many entries to f
 
 @dataclass(frozen=True)
 class Samples:
-    """Images that are in no data set.
+    """Generated images, which are in no data set.
 
     Args:
-        source: what they were drawn from, in words.
+        source: what they were drawn from, as text.
         images: (N, C, H, W), decoded, in [0, 1].
-        latents: (N, D); None where the model draws them itself and does not tell.
-        log_density: (N,), of the latents, in nats; None where it is not known.
+        latents: (N, D); None if the model draws them internally and does not return them.
+        log_density: (N,), log density of the latents in nats; None if it is not known.
     """
 
     source: str
@@ -36,41 +36,41 @@ def mixture_samples(
 ) -> Samples:
     """Fit a Gaussian mixture to latents, draw from it, and decode.
 
-    Covariances are full up to 64 dimensions, and diagonal above.
-
-    An autoencoder without a prior is given one after training by this (P. Ghosh et al., ICLR 2020).
+    Covariances are full up to 64 dimensions, and diagonal above. The mixture serves as a prior for
+    an autoencoder that was trained without one (P. Ghosh et al., ICLR 2020).
 
     Args:
-        decode: makes images of latents.
+        decode: function from latents to images.
         latents: (N, D), of training images.
-        count: images to draw.
-        components: of the mixture.
-        seed: of fit and draws.
+        count: number of images to draw.
+        components: number of components of the mixture.
+        seed: seed of the fit and the draws.
 
     Raises:
-        UserError: there are fewer latents than components, or nothing is to be drawn.
+        UserError: there are fewer latents than components, or a number is below 1.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
     if count < 1 or not 1 <= components <= len(latents):
         raise UserError(
-            f"a mixture of {components} components for {len(latents):,} latents and {count} "
-            f"samples cannot be made: ask for 1 to {len(latents):,} components, and 1 sample "
-            f"or more"
+            f"cannot draw {count} samples from a mixture of {components} components on "
+            f"{len(latents):,} latents: ask for 1 sample or more, and 1 to {len(latents):,} "
+            f"components"
         )
     values = np.asarray(latents, np.float64)
-    # The floor of a component's variance follows the scale of the latents; float32 knows no less.
+    # The smallest variance of a component scales with the latents, and is not below the rounding
+    # error of float32.
     rounding = float(np.finfo(np.float32).eps) * max(1.0, float(np.abs(values).max()))
     floor = max(1e-6 * float(values.var(axis=0).mean()), rounding**2)
     shape = "full" if values.shape[1] <= _FULL else "diag"
     mixture = GaussianMixture(components, covariance_type=shape, reg_covar=floor, random_state=seed)
     with warnings.catch_warnings():
-        # Duplicates, or a fit that stops early: still a density to draw from.
+        # With duplicates, or if the fit stops early, the mixture is still a density to draw from.
         warnings.simplefilter("ignore", ConvergenceWarning)
         mixture.fit(values)
     drawn, component = mixture.sample(count)
-    # sample() gives one component after the other.
+    # sample() returns one component after the other, so the draws are shuffled.
     drawn = drawn[np.random.default_rng([seed, 1]).permutation(len(component))]
     return Samples(
         source=f"Gaussian mixture of {components} components on {len(values):,} training latents",

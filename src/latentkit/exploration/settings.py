@@ -1,4 +1,4 @@
-"""The same items, reconstructed under different settings."""
+"""Reconstructions of the same items by models with different settings."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Encode = Decode
 
 @dataclass(frozen=True)
 class Settings:
-    """Items, and what each of several models makes of them.
+    """Items, and their reconstructions by each of several models.
 
     Args:
-        names: (M,), of the models.
+        names: (M,), names of the models.
         originals: (N, C, H, W), in [0, 1].
-        latents: one (N, D) a model; D may differ.
+        latents: one array (N, D) for each model; D may differ.
         images: (M, N, C, H, W), reconstructions in [0, 1].
-        errors: (M, N), mean squared error a pixel.
+        errors: (M, N), mean squared error per pixel.
     """
 
     names: tuple[str, ...]
@@ -38,9 +38,9 @@ def compare_settings(models: Mapping[str, tuple[Encode, Decode]], originals: Flo
     """Reconstruct images (N, C, H, W) with each of several models.
 
     Args:
-        models: encoder and decoder by name, in the order in which they are shown: epochs of one
-            training, sizes of the latents, or whatever else differs.
-        originals: in [0, 1].
+        models: encoder and decoder by name, in the order in which they are shown. The models can
+            differ in epochs of one training, in the size of the latents, or in anything else.
+        originals: the images, in [0, 1].
 
     Raises:
         UserError: there is no model.

@@ -1,4 +1,4 @@
-"""One latent dimension changes, the others stay."""
+"""Traversals: one latent dimension changes while the others stay fixed."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from latentkit.exploration.common import Decode, Floats, LatentScale, decode_gri
 
 @dataclass(frozen=True)
 class Traversals:
-    """A row of images for each dimension.
+    """A row of images for each traversed dimension.
 
     Args:
         latents: (M, S, D).
         images: (M, S, C, H, W), decoded, in [0, 1].
         dimensions: (M,), which dimension changes in each row.
-        sigmas: (S,), where it is set: standard deviations of the training latents from their mean.
-        start: (D,), the latent that all rows pass by, in sigmas.
-        weights: (M,), how much each dimension carries.
-        weight_name: what the weight is, with its unit.
+        sigmas: (S,), its values, in standard deviations of the training latents from their mean.
+        start: (D,), the latent whose dimensions are changed, in sigmas.
+        weights: (M,), how much information each dimension carries.
+        weight_name: name of the weight, with its unit.
     """
 
     latents: Floats
@@ -44,18 +44,19 @@ def traverse(
     reach: float = 3.0,
     dimensions: Sequence[int] | None = None,
 ) -> Traversals:
-    """Set one dimension after the other to values between -reach and reach sigmas.
+    """Vary one dimension at a time between -reach and reach sigmas from the mean.
 
     Args:
-        decode: makes images of latents.
-        start: (D,), where the other dimensions stay.
-        scale: of the training latents.
-        steps: values a dimension.
-        reach: the farthest, in sigmas.
-        dimensions: which to show; all, sorted by their weight, where None.
+        decode: function from latents to images.
+        start: (D,), the latent that gives the other dimensions.
+        scale: spread of the training latents.
+        steps: number of values for each dimension.
+        reach: largest distance from the mean, in sigmas.
+        dimensions: which to vary; None for all, sorted by their weight.
 
     Raises:
-        UserError: a dimension that is not there, fewer than two steps, or no reach.
+        UserError: a dimension does not exist, there are fewer than two steps, or ``reach`` is not
+            positive and finite.
     """
     if steps < 2 or not 0 < reach < np.inf:
         raise UserError(
@@ -81,12 +82,10 @@ def traverse(
 
 
 def check_dimension(dimension: int, count: int) -> None:
-    """Refuse a dimension that is not there.
+    """Refuse a dimension that does not exist.
 
     Raises:
-        UserError: names those that are.
+        UserError: names the dimensions that exist.
     """
     if not 0 <= dimension < count:
-        raise UserError(
-            f"there is no latent dimension {dimension}: the latents have 0 to {count - 1}"
-        )
+        raise UserError(f"there is no latent dimension {dimension}: choose from 0 to {count - 1}")

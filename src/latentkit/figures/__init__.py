@@ -1,1 +1,1 @@
-"""Matplotlib figures out of arrays; nothing here reads a run folder."""
+"""Matplotlib figures drawn from arrays; nothing here reads a run's folder."""

@@ -1,4 +1,4 @@
-"""Points in the colours of their classes, and the legend that names them."""
+"""Scatter plots coloured by class, and their legend."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from numpy.typing import NDArray
 
 from latentkit.figures.style import PALETTE, class_style, edge_colour, marker_scale, shown
 
-MOST_CLASSES = 20  # more do not fit a legend
+MOST_CLASSES = 20  # more do not fit in a legend
 _LAYERS = 12
 _POINTS_OF_LAYER = 300
-_EDGE = 0.12  # of a point's width, of one that is pale
+_EDGE = 0.12  # edge width of a pale point, as a share of the point's width
 _LEGEND_SIZE = 6  # points
 
 Group = tuple[str, NDArray[Any], tuple[str, str]]
-"""Name, rows, colour and marker of a class."""
+"""A class: its name, the rows of its points, and its colour and marker."""
 
 
 def class_groups(
     labels: NDArray[np.integer[Any]] | None, class_names: Sequence[str], n: int
 ) -> list[Group]:
-    """Return the classes of n points; the smallest of very many classes are one grey group.
+    """Group n points by class.
+
+    With more than `MOST_CLASSES` classes, the smallest ones are merged into one grey group.
 
     Args:
-        labels: (N,) or None, which gives one group without a name.
+        labels: (N,), or None for a single group without a name.
         class_names: name of each label.
         n: number of points.
     """
@@ -58,14 +60,14 @@ def scatter_classes(
     layers: int = _LAYERS,
     alpha: float = 0.8,
 ) -> None:
-    """Draw the classes in thin layers by turns, so that none of them hides another.
+    """Draw the classes in alternating thin layers, so that no class hides another.
 
     Args:
-        axes: of two or three dimensions.
+        axes: axes of two or three dimensions.
         coordinates: (N, 2) or (N, 3).
-        groups: of `class_groups`.
-        size: of a dot, in square points; other markers look as large.
-        layers: number of turns, where there are many points; few take fewer.
+        groups: result of `class_groups`.
+        size: size of a dot in square points; other markers are scaled to look as large.
+        layers: largest number of layers; small data sets use fewer.
         alpha: opacity.
     """
     layers = min(layers, -(-len(coordinates) // _POINTS_OF_LAYER)) or 1
@@ -88,12 +90,12 @@ def _edge_width(colour: str, size: float) -> float:
 
 
 def marker_width(marker: str, width: float) -> float:
-    """Return how wide a marker is that looks as large as a dot so wide."""
+    """Return the width at which a marker looks as large as a dot of the given width."""
     return width * math.sqrt(marker_scale(marker))
 
 
 def class_legend(figure: Figure, groups: Sequence[Group]) -> None:
-    """Name the classes beside the figure, with the number of points."""
+    """Add a legend beside the figure with the class names and the number of points."""
     handles = [
         Line2D(
             *([], []),
@@ -107,7 +109,7 @@ def class_legend(figure: Figure, groups: Sequence[Group]) -> None:
         for _, _, (colour, marker) in groups
     ]
     points = sum(len(rows) for _, rows, _ in groups)
-    # Given apart from the handles: a label of an artist is left out where it begins with "_".
+    # Passed separately from the handles: matplotlib omits artists whose label begins with "_".
     names = [name for name, _, _ in groups]
     figure.legend(
         handles,

@@ -1,4 +1,4 @@
-"""Two classifiers beside each other: what they confuse, how sure they are, examples of errors."""
+"""Two classifiers compared: confusion matrices, calibration and examples of errors."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from latentkit.figures.style import (
     shown,
 )
 
-_COUNTED = 20  # classes whose shares fit their cells
+_COUNTED = 20  # with more classes, percentages do not fit in the cells
 FEWEST = 10
-"""Images that a bin needs for its accuracy to be part of a curve."""
+"""Least number of images in a bin whose accuracy is part of a curve."""
 _INK = "#1d2430"
 
 Counts = NDArray[np.integer[Any]]
@@ -34,14 +34,14 @@ Counts = NDArray[np.integer[Any]]
 def confusion_change(
     before: Counts, after: Counts, class_names: Sequence[str], title: str, caption: str = ""
 ) -> Figure:
-    """Draw two confusion matrices side by side, and the difference of their shares.
+    """Draw two confusion matrices and the difference of their shares side by side.
 
     Args:
-        before: (K, K), counts; true classes down, predicted classes across.
+        before: (K, K), counts; rows are true classes, columns are predicted classes.
         after: (K, K), as ``before``.
         class_names: name of each class.
-        title: of the figure.
-        caption: what is said below it.
+        title: figure title.
+        caption: text below the figure.
     """
     shares = [matrix / np.maximum(matrix.sum(1, keepdims=True), 1) for matrix in (before, after)]
     names = [shown(class_names, label) for label in range(len(before))]
@@ -64,10 +64,10 @@ def confusion_change(
         picture = right.imshow(
             change, cmap=DIVERGING, vmin=-most, vmax=most, interpolation="nearest"
         )
-        right.set_title("after less before", fontsize=9)
+        right.set_title("after minus before", fontsize=9)
         _write(right, change, np.abs(change) < 0.6 * most, signed=True)
         name_axes(right, names)
-        figure.colorbar(picture, ax=right, label="change of the share", shrink=0.7)
+        figure.colorbar(picture, ax=right, label="change in share", shrink=0.7)
         for axes in (middle, right):
             axes.set_ylabel("")
         describe(figure, title, caption)
@@ -81,7 +81,7 @@ def _write(
     *,
     signed: bool = False,
 ) -> None:
-    """Write percentages into the cells, ``dark`` or white, those that round to 0 left out."""
+    """Write percentages into the cells, in dark or white text; omit those that round to 0."""
     if len(values) > _COUNTED:
         return
     for row, column in np.ndindex(values.shape):
@@ -93,11 +93,11 @@ def _write(
 
 
 def confused_examples(pairs: Sequence[tuple[str, NDArray[Any]]], title: str) -> Figure:
-    """Draw images that were taken for another class, a row for each pair of classes.
+    """Draw misclassified images, one row for each pair of true and predicted class.
 
     Args:
-        pairs: what is said of a pair, and its images (N, C, H, W).
-        title: of the figure.
+        pairs: the label of each pair, and its images (N, C, H, W).
+        title: figure title.
     """
     return image_rows([(cut(name, 60), images) for name, images in pairs], title)
 
@@ -108,20 +108,21 @@ def reliability(
     title: str,
     caption: str = "",
 ) -> Figure:
-    """Draw how often classifiers are right, over how sure they are.
+    """Draw a reliability diagram: accuracy over confidence.
 
-    Bins of fewer than `FEWEST` images are hollow and no part of a line.
+    Bins with fewer than `FEWEST` images are drawn hollow and are not joined by the line.
 
     Args:
-        curves: a name, and (B, 3) for each bin: confidence, accuracy, share of the images.
-        n_images: in all bins of a curve.
-        title: of the figure.
-        caption: what is said below it.
+        curves: name of each classifier, and (B, 3) for its bins: confidence, accuracy, share of
+            the images.
+        n_images: number of images in all bins of a curve.
+        title: figure title.
+        caption: text below the figure.
     """
     with house_style():
         figure = empty_figure(5.6, 5.2)
         upper, lower = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
-        upper.plot([0, 1], [0, 1], ":", color=_INK, lw=1, label="as right as sure")
+        upper.plot([0, 1], [0, 1], ":", color=_INK, lw=1, label="perfect calibration")
         for (name, bins), colour, marker in zip(curves, PALETTE[1::-1], "so", strict=False):
             confidence, accuracy, share = bins.T
             look: Any = {"ms": 4, "color": colour}
@@ -141,5 +142,5 @@ def reliability(
 
 
 def too_few(bins: NDArray[np.floating[Any]], n_images: int) -> NDArray[np.bool_]:
-    """Return which bins (B, 3) of `reliability` hold fewer than `FEWEST` images."""
+    """Return which bins (B, 3) of `reliability` have fewer than `FEWEST` images."""
     return np.asarray(np.rint(bins[:, 2] * n_images) < FEWEST)

@@ -1,4 +1,4 @@
-"""Scales of what is searched: where a value lies in its domain, and which values are named."""
+"""Axis scales for search domains: positions of values, and ticks."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from latentkit.figures.style import cut
 from latentkit.plugin.options import SearchChoice, SearchDomain, SearchRange, option_text
 
-NAME_LENGTH = 16  # characters of a choice or of an option
+NAME_LENGTH = 16  # most characters in the name of a choice or an option
 _TICKS = 5
-_MOST_CHOICES = 24  # that are named
-_SPREAD = 0.5  # of the room of a choice, over which its trials are spread
+_MOST_CHOICES = 24  # with more choices, some have no tick
+_SPREAD = 0.5  # share of a choice's width over which its trials are spread
 
 Ticks = list[tuple[float, str]]
 
@@ -24,7 +24,7 @@ Ticks = list[tuple[float, str]]
 def shares(
     domain: SearchDomain, values: Sequence[Any] | NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return where values lie between the ends of their domain."""
+    """Return the positions of values in their domain: 0 is its low end, 1 its high end."""
     if isinstance(domain, SearchChoice):
         return (spread_choices(domain, values) + 0.5) / len(domain.values)
     numbers = np.array([np.nan if value is None else value for value in values], np.float64)
@@ -37,11 +37,11 @@ def shares(
 def spread_choices(
     domain: SearchChoice, values: Sequence[Any] | NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the number of each value among its choices, equal ones spread about it.
+    """Return the index of each value's choice; equal values are spread around that index.
 
     Args:
         domain: the choices.
-        values: (N,); one that is no choice gives NaN.
+        values: (N,); a value that is not a choice gives NaN.
     """
     places = np.array(
         [domain.values.index(v) if v in domain.values else np.nan for v in values], np.float64
@@ -54,7 +54,7 @@ def spread_choices(
 
 
 def ticks_of(domain: SearchDomain) -> Ticks:
-    """Return values of a domain to be written at an axis, and their text; choices by number."""
+    """Return the axis ticks of a domain: values and their texts; choices have their index."""
     if isinstance(domain, SearchChoice):
         every = -(-len(domain.values) // _MOST_CHOICES)
         texts = [cut(option_text(value, NAME_LENGTH), NAME_LENGTH) for value in domain.values]
@@ -64,7 +64,7 @@ def ticks_of(domain: SearchDomain) -> Ticks:
 
 
 def _texts(values: Sequence[float]) -> list[str]:
-    """Return numbers in four digits, or in as many as show how they differ."""
+    """Format numbers with four digits, or with more if they need them to differ."""
     slack = 0.02 * min(np.diff(values), default=math.inf)
     for digits in range(4, 17):
         texts = [f"{value:.{digits}g}" for value in values]
@@ -76,7 +76,7 @@ def _texts(values: Sequence[float]) -> list[str]:
 
 
 def _log_values(low: float, high: float) -> list[float]:
-    """Return two to five round numbers of a logarithmic range."""
+    """Return two to five round numbers in a logarithmic range."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     tolerance = 1 + 1e-9
     for steps in ((1, 2, 5), (1, 3), (1,)):
@@ -95,5 +95,5 @@ def _even_values(domain: SearchRange) -> list[float]:
 
 
 def parameter_name(name: str) -> str:
-    """Return ``model.latent_dim`` in two lines, each cut where it is very long."""
+    """Break a name such as ``model.latent_dim`` into two lines and shorten long ones."""
     return ".\n".join(cut(part, NAME_LENGTH) for part in name.split(".", 1))

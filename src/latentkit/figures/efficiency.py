@@ -23,11 +23,11 @@ class Curve:
     """One way of training.
 
     Args:
-        name: for the legend.
-        values: (S,), the mean accuracy with each number of labels.
-        low: (S,), low end of its interval; NaN where there is none.
-        high: (S,), high end.
-        points: (S, R), the accuracy of each repetition.
+        name: name in the legend.
+        values: (S,), mean accuracy for each number of labels.
+        low: (S,), low end of its interval; NaN if there is no interval.
+        high: (S,), high end of its interval, likewise.
+        points: (S, R), accuracy of each repetition.
     """
 
     name: str
@@ -40,20 +40,20 @@ class Curve:
 def label_efficiency(
     n_labels: NDArray[np.integer[Any]], curves: Sequence[Curve], title: str, caption: str = ""
 ) -> Figure:
-    """Draw accuracy over the number of labels, each way of training with its intervals.
+    """Draw accuracy over the number of labels, with intervals, for each way of training.
 
     Args:
-        n_labels: (S,), how many labels there were.
-        curves: the ways of training.
-        title: of the figure.
-        caption: what is said below it.
+        n_labels: (S,), numbers of labels.
+        curves: one curve for each way of training.
+        title: figure title.
+        caption: text below the figure.
     """
     with house_style():
         figure = empty_figure(7.4, 4.4)
         axes = figure.subplots()
         for place, curve in enumerate(curves):
             colour, marker = PALETTE[place], MARKERS[place]
-            # Side by side, so that intervals of equal accuracies can be told apart.
+            # Shift the curves sideways so that overlapping intervals stay distinguishable.
             across = n_labels * 1.06 ** (place - (len(curves) - 1) / 2)
             reach = np.nan_to_num([curve.values - curve.low, curve.high - curve.values])
             axes.errorbar(
@@ -77,7 +77,7 @@ def label_efficiency(
         axes.set(xlabel="labels", ylabel="accuracy on the test images")
         axes.grid(alpha=0.25)
         low, high = axes.get_ylim()
-        axes.set_ylim(max(low, -_EDGE), min(high, 1 + _EDGE))  # intervals may reach beyond
+        axes.set_ylim(max(low, -_EDGE), min(high, 1 + _EDGE))  # intervals may exceed [0, 1]
         figure.legend(loc="outside right upper")
         describe(figure, title, caption)
     return figure

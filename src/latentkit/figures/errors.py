@@ -1,4 +1,4 @@
-"""Errors: of each image, of each class, under corruption, and of a classifier."""
+"""Figures of errors: per image, per class, under corruption, and of a classifier."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from latentkit.figures.style import (
     shown,
 )
 
-_COUNTED = 20  # classes whose counts fit their cells
-_NAMED = 60  # classes that can have a name each
+_COUNTED = 20  # with more classes, counts do not fit in the cells
+_NAMED = 60  # with more classes, some have no tick label
 _INK = "#1d2430"
 
 
@@ -36,17 +36,17 @@ def error_histogram(
     errors_worst: NDArray[np.floating[Any]],
     title: str,
 ) -> Figure:
-    """Draw how errors are spread, and the best and worst images with their reconstruction.
+    """Draw the histogram of errors, and the best and worst images with their reconstructions.
 
     Args:
-        errors: (N,) mean squared error a pixel of each image.
+        errors: (N,), mean squared error per pixel of each image.
         images_best: (K, C, H, W), uint8 or float in [0, 1].
         rebuilt_best: (K, C, H, W), their reconstructions.
         errors_best: (K,), their errors.
-        images_worst: (K, C, H, W), as the best.
-        rebuilt_worst: (K, C, H, W).
-        errors_worst: (K,).
-        title: of the figure.
+        images_worst: (K, C, H, W), as ``images_best``.
+        rebuilt_worst: (K, C, H, W), their reconstructions.
+        errors_worst: (K,), their errors.
+        title: figure title.
     """
     columns = max(1, len(images_best), len(images_worst))
     with house_style():
@@ -66,7 +66,7 @@ def _histogram(axes: Axes, errors: NDArray[np.floating[Any]]) -> None:
     for level, name, style in ((50, "median", "-"), (95, "95th percentile", "--")):
         value = np.percentile(errors, level)
         axes.axvline(value, color=_INK, ls=style, lw=1, label=f"{name}: {value:.4f}")
-    axes.set(xlabel="mean squared error a pixel", ylabel="images")
+    axes.set(xlabel="mean squared error per pixel", ylabel="images")
     axes.legend()
 
 
@@ -85,7 +85,7 @@ def _pairs(
         show_image(grid[0, column], images[column])
         show_image(grid[1, column], rebuilt[column])
         grid[1, column].set_xlabel(f"{error:.4f}", fontsize=7, labelpad=2)
-    part.suptitle(f"{name}: original, and reconstruction below", fontsize=9)
+    part.suptitle(f"{name}: originals above their reconstructions", fontsize=9)
 
 
 def robustness_curve(
@@ -96,15 +96,15 @@ def robustness_curve(
     title: str,
     trained_strength: float | None = None,
 ) -> Figure:
-    """Draw error over strength of corruption, of the model and of doing nothing.
+    """Draw error over corruption strength, for the model and for the corrupted input itself.
 
     Args:
-        strengths: (S,).
-        errors_model: (S, 3), mean squared error a pixel of the reconstruction to the clean image:
+        strengths: (S,), corruption strengths.
+        errors_model: (S, 3), mean squared error per pixel between reconstruction and clean image:
             value, and low and high end of its 95 % interval.
-        errors_input: (S, 3), the same of the corrupted input.
-        strength_label: what the strength is, with its unit.
-        title: of the figure.
+        errors_input: (S, 3), the same for the corrupted input.
+        strength_label: axis label of the strength, with its unit.
+        title: figure title.
         trained_strength: the strength that the model was trained with, if any.
     """
     order = np.argsort(strengths)
@@ -113,7 +113,7 @@ def robustness_curve(
         axes = figure.subplots()
         for values, name, colour, style in (
             (errors_input, "corrupted input", PALETTE[1], "s--"),
-            (errors_model, "reconstruction from it", PALETTE[0], "o-"),
+            (errors_model, "reconstruction", PALETTE[0], "o-"),
         ):
             value, low, high = values[order].T
             axes.fill_between(strengths[order], low, high, color=colour, alpha=0.25, lw=0)
@@ -121,23 +121,23 @@ def robustness_curve(
         if trained_strength is not None:
             label = f"trained at {trained_strength:g}"
             axes.axvline(trained_strength, color=_INK, ls=":", lw=1.2, label=label)
-        axes.set(xlabel=strength_label, ylabel="mean squared error a pixel")
+        axes.set(xlabel=strength_label, ylabel="mean squared error per pixel")
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.25)
         axes.legend()
-        describe(figure, title, "Error to the clean image; bands: 95 % intervals.")
+        describe(figure, title, "Error against the clean image. Bands: 95 % intervals.")
     return figure
 
 
 def confusion_matrix(
     matrix: NDArray[np.integer[Any]], class_names: Sequence[str], title: str
 ) -> Figure:
-    """Draw which class was taken for which, as shares of the true class.
+    """Draw a confusion matrix, coloured by the share of the true class.
 
     Args:
-        matrix: (K, K), counts; true classes down, predicted classes across.
+        matrix: (K, K), counts; rows are true classes, columns are predicted classes.
         class_names: name of each class.
-        title: of the figure.
+        title: figure title.
     """
     count = len(matrix)
     total = int(matrix.sum())
@@ -160,7 +160,7 @@ def confusion_matrix(
 
 
 def name_axes(axes: Axes, names: Sequence[str]) -> None:
-    """Name the rows and columns of a matrix of classes."""
+    """Label the rows and columns of a confusion matrix with class names."""
     step = -(-len(names) // _NAMED)
     places = range(0, len(names), step)
     size = float(np.clip(250 / len(names), 5, 8))
@@ -177,20 +177,20 @@ def class_bars(
     baseline: NDArray[np.floating[Any]],
     class_names: Sequence[str],
     title: str,
-    unit: str = "mean squared error a pixel",
+    unit: str = "mean squared error per pixel",
     baseline_name: str = "PCA",
     name: str = "model",
 ) -> Figure:
-    """Draw a value of each class beside a baseline's.
+    """Draw a bar for each class, with the baseline's value marked.
 
     Args:
-        values: (K, 3): value, and low and high end of its 95 % interval.
-        baseline: (K,).
+        values: (K, 3), value, and low and high end of its 95 % interval.
+        baseline: (K,), the baseline's values.
         class_names: name of each class.
-        title: of the figure.
-        unit: what is measured, for the axis.
-        baseline_name: what it is compared with.
-        name: what the values are of.
+        title: figure title.
+        unit: axis label: the quantity that is measured.
+        baseline_name: name of the baseline in the legend.
+        name: name of the values in the legend.
     """
     count = len(values)
     places = np.arange(count)

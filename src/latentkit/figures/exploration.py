@@ -1,4 +1,4 @@
-"""Walks through a latent space: traversals, and a decoded plane."""
+"""Figures of latent space exploration: traversals, and a decoded plane."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def traversal_table(
 
     Args:
         images: (M, S, C, H, W), in [0, 1].
-        sigmas: (S,), where the dimension is set in each column.
-        row_names: (M,), of the dimensions.
-        title: of the figure.
-        caption: what is said below.
+        sigmas: (S,), value of the dimension in each column, in standard deviations.
+        row_names: (M,), names of the dimensions.
+        title: figure title.
+        caption: text below the figure.
     """
     heads = [f"{sigma:+.3g}σ" if sigma else "0" for sigma in np.round(sigmas, 6)]
     return image_table(images, row_names, heads, title, caption=caption)
@@ -50,18 +50,18 @@ def manifold_figure(
     title: str,
     caption: str = "",
 ) -> Figure:
-    """Draw a decoded plane, and the same plane under the latents that lie near it.
+    """Draw a decoded plane, and the same plane with latents drawn over it.
 
     Args:
-        images: (R, K, C, H, W), in [0, 1]; rows go up with ``y``.
-        x: (K,), places of the columns, in latent units.
-        y: (R,), places of the rows.
-        axis_names: of the plane.
-        points: (N, 2), latents on the plane.
+        images: (R, K, C, H, W), in [0, 1]; ``y`` increases upwards.
+        x: (K,), positions of the columns, in latent units.
+        y: (R,), positions of the rows, in latent units.
+        axis_names: names of the plane's two axes.
+        points: (N, 2), latents in the plane's coordinates.
         labels: (N,) or None.
         class_names: name of each label.
-        title: of the figure.
-        caption: what is said below.
+        title: figure title.
+        caption: text below the figure.
     """
     canvas = np.concatenate(
         [np.concatenate([in_colour(image) for image in row], axis=1) for row in images[::-1]]
@@ -83,7 +83,7 @@ def manifold_figure(
         groups = class_groups(own, class_names, len(rows))
         scatter_classes(panels[1], points[rows], groups, _POINT)
         panels[0].set_title("decoded", fontsize=10)
-        panels[1].set_title(f"under {len(rows):,} of {len(points):,} test latents", fontsize=10)
+        panels[1].set_title(f"with {len(rows):,} of {len(points):,} test latents", fontsize=10)
         panels[1].set(xlim=extent[:2], ylim=extent[2:])
         if labels is not None:
             class_legend(figure, groups)
@@ -94,7 +94,7 @@ def manifold_figure(
 
 
 def _part(axes: Axes, x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]]) -> None:
-    """Draw a thin gap between the tiles at places x (K,) and y (R,)."""
+    """Draw thin white lines between the tiles centred at x (K,) and y (R,)."""
     for places, line in ((x, axes.axvline), (y, axes.axhline)):
         for place in (places[1:] + places[:-1]) / 2:
             line(place, color="white", lw=_GAP, zorder=0.5)
@@ -103,7 +103,7 @@ def _part(axes: Axes, x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]]
 def _drawn(
     points: NDArray[np.floating[Any]], extent: NDArray[np.floating[Any]]
 ) -> NDArray[np.int64]:
-    """Return the rows of points within the axes, evenly thinned out where they are many."""
+    """Return the rows of the points within the axes, evenly thinned to at most `_POINTS`."""
     low, high = extent[::2], extent[1::2]
     inside = np.flatnonzero(((points >= low) & (points <= high)).all(axis=1))
     few = np.unique(np.linspace(0, len(inside) - 1, min(_POINTS, len(inside))).astype(int))
@@ -111,6 +111,6 @@ def _drawn(
 
 
 def _pale(canvas: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Return a canvas (H, W, 3) to draw points on: grey ones that are mostly dark are inverted."""
+    """Return a pale canvas (H, W, 3) to draw points on; invert grey images that are mostly dark."""
     grey = (canvas == canvas[..., :1]).all()
     return 1 - 0.3 * (canvas if grey and canvas.mean() < 0.5 else 1 - canvas)

@@ -1,4 +1,4 @@
-"""What several objectives cost each other: Pareto fronts."""
+"""Pareto fronts: the trade-offs between several objectives."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from latentkit.plugin.studies import TrialRecord
 _COLUMNS = 3
 _ALONE = 7.4, 4.8  # inches
 _PANEL = 3.2, 3.0
-_RADIUS = 4  # pixels, of a point that is to be seen
-_OFFSETS = ((5, 4), (-5, 4), (5, -4), (-5, -4), (0, 8), (0, -8))  # points, of a number
+_RADIUS = 4  # pixels around a point that no number may cover
+_OFFSETS = ((5, 4), (-5, 4), (5, -4), (-5, -4), (0, 8), (0, -8))  # points; places for a number
 
 
 def pareto_front(
     trials: Sequence[TrialRecord], front: Collection[int], goals: Sequence[Goal], title: str
 ) -> Figure:
-    """Draw completed trials by each pair of objectives, those of the front with their numbers.
+    """Draw completed trials for each pair of objectives; number the trials on the front.
 
     Args:
-        trials: those that did not complete are left out.
-        front: numbers of the trials that no other surpasses in every objective.
-        goals: two or more.
-        title: of the figure.
+        trials: trials of the study; those that did not complete are not drawn.
+        front: numbers of the trials on the Pareto front, which no other trial dominates.
+        goals: two objectives or more.
+        title: figure title.
     """
     done = [t for t in trials if all(np.isfinite(goal.value(t)) for goal in goals)]
     best = [trial for trial in done if trial.number in front]
@@ -52,8 +52,8 @@ def pareto_front(
             axes.set_visible(False)
         figure.legend(*grid[0].get_legend_handles_labels(), loc="outside right upper")
         ways = ", ".join(f"{goal.name}: {goal.better}" for goal in goals)
-        describe(figure, title, f"{ways}. Numbers are those of trials, where they have room.")
-        figure.draw_without_rendering()  # numbers keep clear of each other where axes end up
+        describe(figure, title, f"{ways}. Trials on the front are numbered if there is room.")
+        figure.draw_without_rendering()  # the numbers' places depend on the final layout
         for axes, (across, up) in zip(grid, pairs, strict=False):
             _number(axes, best, _points(best, across, up), _points(rest, across, up))
     return figure
@@ -69,7 +69,7 @@ def _draw_pair(
 ) -> None:
     style: dict[str, Any] = {"edgecolors": "white", "linewidths": 0.4}
     if rest:
-        label = counted("surpassed", len(rest))
+        label = counted("dominated", len(rest))
         x, y = _points(rest, across, up).T
         axes.scatter(x, y, s=22, c=PALETTE[0], alpha=0.4, label=label, **style)
     x, y = _points(best, across, up).T
@@ -83,7 +83,7 @@ def _draw_pair(
 
 
 def _draw_edge(axes: Axes, best: Sequence[TrialRecord], across: Goal, up: Goal) -> None:
-    """Draw the border of what the front surpasses."""
+    """Draw the border of the region that the front dominates."""
     points = _points(best, across, up)
     points = points[np.argsort(points[:, 0], kind="stable")]
     style = "steps-post" if across.direction == "minimize" else "steps-pre"
@@ -96,7 +96,7 @@ def _number(
     own: NDArray[np.float64],
     others: NDArray[np.float64],
 ) -> None:
-    """Write the numbers of trials beside their points, where they hide nothing."""
+    """Write trial numbers beside their points, if they cover no point or other number."""
     every = axes.transData.transform(np.concatenate([own, others]))
     taken: list[Bbox] = []
     for trial, (x, y) in zip(best, own, strict=True):

@@ -18,23 +18,23 @@ from latentkit.figures.style import (
     log_ticks,
 )
 
-_LOG_FROM = 5.0  # a ratio of first to last loss that a linear axis would flatten
-_DOTTED = 20  # epochs up to which each has its dot
+_LOG_FROM = 5.0  # ratio of largest to least loss from which the axis is logarithmic
+_DOTTED = 20  # with more epochs, single epochs have no dot
 _COLUMNS = 4
 
 Curves = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""A term's values of training and of validation, one each epoch."""
+"""A loss term in training and in validation, one value per epoch."""
 
 
 def loss_curves(history: Sequence[Mapping[str, Any]], title: str, unit: str = "") -> Figure:
-    """Draw train and validation loss of each epoch, the least validation loss marked.
+    """Draw training and validation loss over epochs, and mark the least validation loss.
 
-    Terms of the loss that differ from it get a panel of their own below.
+    Each term of the loss that differs from the loss itself has its own panel below.
 
     Args:
-        history: records with ``epoch``, ``train`` and ``validation`` loss terms.
-        title: of the figure.
-        unit: of the loss, for the axis.
+        history: records with ``epoch``, and the loss terms under ``train`` and ``validation``.
+        title: figure title.
+        unit: unit of the loss, for the axis label.
     """
     epochs = [record["epoch"] for record in history]
     terms = _terms(history)
@@ -68,7 +68,7 @@ def loss_curves(history: Sequence[Mapping[str, Any]], title: str, unit: str = ""
 
 
 def _terms(history: Sequence[Mapping[str, Any]]) -> dict[str, Curves]:
-    """Return the loss and those of its terms that are not the loss again."""
+    """Return the loss, and those of its terms that differ from it."""
 
     def curves(name: str) -> Curves:
         train, validation = (

@@ -22,14 +22,14 @@ def sample_grid(
     title: str,
     per_row: int = 10,
 ) -> Figure:
-    """Draw a row of images for each class, or plain rows where there are no labels.
+    """Draw a row of images for each class, or at most five unlabelled rows without labels.
 
     Args:
         images: (N, C, H, W), uint8 or float in [0, 1].
         labels: (N,) or None.
         class_names: name of each label.
-        title: of the figure.
-        per_row: images in a row.
+        title: figure title.
+        per_row: number of images in a row.
     """
     rows: list[tuple[str, NDArray[Any]]]
     if labels is None:
@@ -46,12 +46,12 @@ def sample_grid(
 def reconstruction_rows(
     rows: Sequence[tuple[str, NDArray[Any]]], errors: NDArray[np.floating[Any]], title: str
 ) -> Figure:
-    """Draw originals above what became of them, the error of each below.
+    """Draw originals above their reconstructions, with the error of each below it.
 
     Args:
         rows: a title and images (N, C, H, W) for each row, in the same order.
-        errors: (N,) mean squared error a pixel of the last row.
-        title: of the figure.
+        errors: (N,), mean squared error per pixel of the images in the last row.
+        title: figure title.
     """
     return image_rows(rows, title, {len(rows) - 1: errors})
 
@@ -61,13 +61,13 @@ def several_reconstructions(
     rows: Sequence[tuple[str, NDArray[Any], NDArray[np.floating[Any]]]],
     title: str,
 ) -> Figure:
-    """Draw images above what became of them in different settings, such as epochs.
+    """Draw images above their reconstructions in several settings, such as epochs.
 
     Args:
         original: (N, C, H, W), uint8 or float in [0, 1].
-        rows: for each setting its label, reconstructions (N, C, H, W) and their (N,) mean squared
-            errors a pixel.
-        title: of the figure.
+        rows: for each setting, its label, reconstructions (N, C, H, W) and their (N,) mean
+            squared errors per pixel.
+        title: figure title.
     """
     pictures = [("original", original), *((label, images) for label, images, _ in rows)]
     errors = {number: found for number, (_, _, found) in enumerate(rows, 1)}
@@ -83,8 +83,8 @@ def image_rows(
 
     Args:
         rows: a title and images (N, C, H, W) for each row; N may differ.
-        title: of the figure.
-        errors: mean squared error of each image, by the number of its row; written below it.
+        title: figure title.
+        errors: by row index, the mean squared error of each image, which is written below it.
     """
     columns = max(len(images) for _, images in rows)
     cells = np.full((len(rows), columns, *rows[0][1].shape[1:]), np.nan)
@@ -96,28 +96,28 @@ def image_rows(
         (),
         title,
         notes=[[f"{error:.4f}" for error in errors.get(row, ())] for row in range(len(rows))],
-        caption="Numbers: mean squared error a pixel." if errors else "",
+        caption="Numbers: mean squared error per pixel." if errors else "",
     )
 
 
 def show_image(axes: Axes, image: NDArray[Any]) -> None:
-    """Draw one image (C, H, W), uint8 or float in [0, 1], grey or colour."""
+    """Draw one grey or colour image (C, H, W), uint8 or float in [0, 1]."""
     axes.imshow(pixels(image), vmin=0, vmax=1, cmap="gray", interpolation="nearest")
 
 
 def pixels(image: NDArray[Any]) -> NDArray[np.floating[Any]]:
-    """Return an image (C, H, W) in [0, 1] as matplotlib draws it: (H, W) or (H, W, 3)."""
+    """Convert an image (C, H, W) to matplotlib's layout, (H, W) or (H, W, 3), in [0, 1]."""
     scaled = unit_range(image)
     return scaled[0] if len(scaled) == 1 else np.moveaxis(scaled, 0, -1)
 
 
 def unit_range(images: NDArray[Any]) -> NDArray[np.floating[Any]]:
-    """Return images, uint8 or float in [0, 1], as floats in [0, 1]."""
+    """Convert images, uint8 or float, to floats in [0, 1]."""
     return images / 255 if images.dtype == np.uint8 else images.clip(0, 1)
 
 
 def bare(axes: Axes) -> None:
-    """Take ticks and frame away."""
+    """Remove ticks and frame."""
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

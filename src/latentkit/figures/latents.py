@@ -1,4 +1,4 @@
-"""The latent space as it is: pairs of its dimensions, one item's code, the KL of each."""
+"""Figures of the latent space: pairs of dimensions, the code of one image, KL per dimension."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _MOST_POINTS = 4000  # in a panel
 _PANEL = 1.7  # inches
 _LEGEND = 2.0  # inches
 _LEGEND_LINE = 0.2
-_NUMBERED = 32  # bars that can have a number each
+_NUMBERED = 32  # with more bars, their numbers do not fit
 _GREY = "#94a4a2"
-_PALE = "#dde1e5"  # of a grid behind points
+_PALE = "#dde1e5"  # grid lines behind points
 
 
 def latent_scatter(
@@ -31,15 +31,16 @@ def latent_scatter(
     class_names: Sequence[str],
     title: str,
 ) -> Figure:
-    """Draw latents in pairs of dimensions, with a histogram of each; three also in 3-D.
+    """Draw latents for each pair of dimensions, and a histogram of each dimension.
 
-    Of more than four dimensions, the six of largest variance are drawn.
+    Latents of three dimensions are also drawn in 3-D. Of more than four dimensions, the six with
+    the largest variance are drawn.
 
     Args:
         latents: (N, D).
         labels: (N,) or None.
         class_names: name of each label.
-        title: of the figure.
+        title: figure title.
     """
     count, dimensions = latents.shape
     chosen, said = _dimensions(latents)
@@ -69,21 +70,21 @@ def latent_scatter(
                 space = figure.add_subplot(grid[:, n:], projection="3d")
             _draw_in_space(space, few, few_groups, size)
         if len(rows) < count and n > 1:
-            said += f" Each panel of points shows {len(rows):,} of them."
+            said += f" Each scatter panel shows {len(rows):,} of them."
         by_class = "" if labels is None else ", stacked by class"
-        describe(figure, title, f"{count:,} latents. Diagonal: their counts{by_class}.{said}")
+        describe(figure, title, f"{count:,} latents. Diagonal: histograms{by_class}.{said}")
         if labels is not None:
             class_legend(figure, groups)
     return figure
 
 
 def _dimensions(latents: NDArray[np.floating[Any]]) -> tuple[list[int], str]:
-    """Return the dimensions to draw, and what is to be said of their choice."""
+    """Return the dimensions to draw, and the part of the caption that explains the choice."""
     total = latents.shape[1]
     if total <= 4:
         return list(range(total)), ""
     largest = np.argsort(-latents.var(axis=0), kind="stable")[:_MOST_DIMENSIONS]
-    said = f" The {len(largest)} dimensions of largest variance, of {total}, largest first."
+    said = f" Shown: the {len(largest)} of {total} dimensions with the largest variance, sorted."
     return [int(d) for d in largest], said
 
 
@@ -109,7 +110,7 @@ def _draw_in_space(
 ) -> None:
     scatter_classes(axes, latents, groups, size, layers=4)
     axes.tick_params(labelsize=6, colors="#888888")
-    axes.set_box_aspect(None, zoom=0.88)  # labels of a 3-D axis are not part of the layout
+    axes.set_box_aspect(None, zoom=0.88)  # the layout leaves no room for labels of 3-D axes
     for number, letter in enumerate("xyz"):
         getattr(axes, f"set_{letter}label")(f"latent {number}", fontsize=8)
 
@@ -123,15 +124,16 @@ def encoded_item(
     *,
     clean: NDArray[Any] | None = None,
 ) -> Figure:
-    """Draw one image, its code, and what the code decodes to.
+    """Draw one image, its code, and the image decoded from it.
 
     Args:
         image: (C, H, W), uint8 or float in [0, 1].
-        latents: (D,), for a VAE the mean of the posterior.
-        posterior_std: (D,), its standard deviation, or None.
-        reconstruction: (C, H, W), as the image.
-        title: of the figure.
-        clean: (C, H, W), what the error is to, where the image is a corrupted one.
+        latents: (D,), for a VAE the posterior mean.
+        posterior_std: (D,), standard deviation of the posterior, or None.
+        reconstruction: (C, H, W), as ``image``.
+        title: figure title.
+        clean: (C, H, W), the clean image if ``image`` is corrupted; the error is measured against
+            it.
     """
     difference = unit_range(image if clean is None else clean) - unit_range(reconstruction)
     dimensions = np.arange(len(latents))
@@ -165,8 +167,8 @@ def kl_bars(kl: NDArray[np.floating[Any]], title: str, threshold: float = 0.01) 
 
     Args:
         kl: (D,), in nats, averaged over images.
-        title: of the figure.
-        threshold: in nats; a dimension with less carries next to nothing.
+        title: figure title.
+        threshold: in nats; a dimension below it carries almost no information.
     """
     order = np.argsort(-kl, kind="stable")
     above = int((kl > threshold).sum())
@@ -174,25 +176,27 @@ def kl_bars(kl: NDArray[np.floating[Any]], title: str, threshold: float = 0.01) 
         figure = empty_figure(7.2, 3.6)
         axes = figure.subplots()
         places = np.arange(len(kl))
-        axes.bar(places[:above], kl[order[:above]], color=PALETTE[0], label=f"above it: {above}")
+        axes.bar(
+            places[:above], kl[order[:above]], color=PALETTE[0], label=f"above threshold: {above}"
+        )
         if above < len(kl):
             rest = kl[order[above:]]
-            axes.bar(places[above:], rest, color=_GREY, label=f"below it: {len(rest)}")
+            axes.bar(places[above:], rest, color=_GREY, label=f"below threshold: {len(rest)}")
         axes.axhline(
             threshold, color=PALETTE[2], ls="--", lw=1, label=f"threshold: {threshold:g} nats"
         )
         _number_bars(axes, order)
-        axes.set(xlabel="latent dimension, by KL", ylabel="KL (nats an image)")
+        axes.set(xlabel="latent dimension, by KL", ylabel="KL (nats per image)")
         axes.set_ylim(bottom=0)
         figure.legend(loc="outside right upper")
-        describe(figure, title, f"{kl.sum():.4g} nats in {len(kl)} dimensions.")
+        describe(figure, title, f"{kl.sum():.4g} nats in total, in {len(kl)} dimensions.")
     return figure
 
 
 def _number_bars(axes: Axes, numbers: NDArray[np.integer[Any]]) -> None:
-    """Write each bar's dimension below it, where there is room."""
+    """Write each bar's dimension below it, if there is room."""
     if len(numbers) <= _NUMBERED:
         axes.set_xticks(np.arange(len(numbers)), [str(number) for number in numbers], fontsize=7)
     elif np.any(np.diff(numbers) != 1):
-        axes.set_xticks([])  # sorted: places are no dimensions
+        axes.set_xticks([])  # the bars are sorted, so positions are not dimension numbers
     axes.set_xlim(-0.7, len(numbers) - 0.3)

@@ -23,8 +23,8 @@ class Panel:
     """One small map.
 
     Args:
-        title: above it.
-        note: below it, such as what its axes are.
+        title: text above it.
+        note: text below it, such as the meaning of its axes.
         coordinates: (N, 2).
         labels: (N,) or None.
     """
@@ -38,15 +38,15 @@ class Panel:
 def map_grid(
     panels: Sequence[Panel], class_names: Sequence[str], title: str, caption: str = ""
 ) -> Figure:
-    """Draw maps side by side, with one legend for all.
+    """Draw maps side by side, with one legend for all of them.
 
     Args:
-        panels: of the same images, one or more.
+        panels: one map or more, all of the same images.
         class_names: name of each label.
-        title: of the figure.
-        caption: what is said below it.
+        title: figure title.
+        caption: text below the figure.
     """
-    columns = min(_COLUMNS, max(2, len(panels)))  # one alone would be narrower than the title
+    columns = min(_COLUMNS, max(2, len(panels)))  # one column would be narrower than the title
     lines = -(-len(panels) // columns)
     with house_style():
         width = columns * _PANEL + (_LEGEND if panels[0].labels is not None else 0.2)

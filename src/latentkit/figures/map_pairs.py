@@ -1,4 +1,4 @@
-"""Two maps of the same points, the second moved onto the first."""
+"""Two maps of the same points, the second aligned to the first."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def map_pair(
     caption: str = "",
     axis_name: str = "",
 ) -> Figure:
-    """Draw a map before and after on the same axes, and how the classes moved between them.
+    """Draw a map before and after on the same axes, and how the classes moved.
 
-    The third panel has an arrow for each class, from its median point before to that after. Maps of
-    three dimensions are drawn by their first two.
+    The third panel has an arrow for each class, from its median before to its median after. Of
+    three-dimensional maps, the first two dimensions are drawn.
 
     Args:
         before: (N, 2) or (N, 3).
-        after: as ``before``, laid over it.
+        after: as ``before``, aligned to it.
         labels: (N,).
         class_names: name of each label.
-        title: of the figure.
-        caption: what is said below it, such as the maps' quality.
-        axis_name: what the axes are called, followed by their number.
+        title: figure title.
+        caption: text below the figure, such as the maps' quality.
+        axis_name: label of each axis; the axis number is appended.
     """
     flat = [np.asarray(points)[:, :2] for points in (before, after)]
     with house_style():
@@ -54,12 +54,12 @@ def map_pair(
         for axes, points, name in zip(panels, flat, ("before", "after"), strict=False):
             scatter_classes(axes, points, groups, size)
             axes.set_title(name, fontsize=10)
-        panels[2].set_title("both: the classes' medians, before to after", fontsize=10)
+        panels[2].set_title("class medians, from before to after", fontsize=10)
         for points in flat:
             scatter_classes(panels[2], points, groups, size, layers=1, alpha=_PALE)
         _arrows(panels[2], flat[0], flat[1], labels)
         low, high = np.concatenate(flat).min(0), np.concatenate(flat).max(0)
-        for axes in panels:  # of equal size, so that equal data limits are equal views
+        for axes in panels:  # panels of equal size with equal data limits show the same region
             axes.update_datalim([low, high])
             axes.autoscale_view()
             dress_map(axes, axis_name, flat=True)

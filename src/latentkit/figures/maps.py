@@ -1,4 +1,4 @@
-"""Maps: coordinates coloured by class."""
+"""Maps: scatter plots of coordinates, coloured by class."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def map_scatter(
         coordinates: (N, 2) or (N, 3).
         labels: (N,) or None.
         class_names: name of each label.
-        title: of the figure.
-        caption: what is said below it, such as the map's quality.
-        axis_name: what the axes are called, followed by their number.
+        title: figure title.
+        caption: text below the figure, such as the map's quality.
+        axis_name: label of each axis; the axis number is appended.
     """
     flat = coordinates.shape[1] == 2
     with house_style():
@@ -57,7 +57,7 @@ def _name_classes(
     labels: NDArray[np.integer[Any]],
     class_names: Sequence[str],
 ) -> None:
-    """Write each class's name near its median point, no name over another."""
+    """Write each class's name near its median point, without overlaps."""
     classes = np.unique(labels)
     if len(classes) > MOST_CLASSES:
         return
@@ -79,7 +79,11 @@ def _name_classes(
 def _spread(
     axes: Axes, names: Sequence[str], places: NDArray[np.floating[Any]]
 ) -> NDArray[np.floating[Any]]:
-    """Move names (M,) at places (M, 2) upwards until none lies over another."""
+    """Move names (M,) at positions (M, 2) upwards until they no longer overlap.
+
+    Returns:
+        Positions (M, 2) in data coordinates.
+    """
     axes.apply_aspect()
     to_pixels, to_data = axes.transData, axes.transData.inverted()
     pixel = axes.get_figure(root=True).dpi / 72  # type: ignore[union-attr]
@@ -97,7 +101,7 @@ def _spread(
 
 
 def dress_map(axes: Any, axis_name: str, flat: bool) -> None:
-    """Name the axes of a map, with equal units where it is flat."""
+    """Label the axes of a map; give both axes of a 2-D map the same scale."""
     for number, letter in enumerate("xy" if flat else "xyz", 1):
         getattr(axes, f"set_{letter}label")(f"{axis_name} {number}".strip(), fontsize=9)
     axes.tick_params(labelsize=7, colors="#888888")

@@ -20,7 +20,7 @@ from latentkit.plugin.studies import TrialRecord
 
 _AXIS = 1.32  # inches from axis to axis
 _HEIGHT = 4.6
-_STRIP = 0.05  # of the distance of two axes
+_STRIP = 0.05  # width of the colour bar, as a share of the distance between two axes
 
 
 def parallel_coordinates(
@@ -28,13 +28,13 @@ def parallel_coordinates(
 ) -> Figure:
     """Draw each trial as a line through its parameters to its value.
 
-    Trials without a value are faint and end before the objective.
+    Trials without a value are faint and end before the objective's axis.
 
     Args:
-        trials: at least one of them with a value.
-        space: where was searched, by parameter name; one axis each.
-        goal: the last axis, which also colours the lines.
-        title: of the figure.
+        trials: trials of the study; at least one of them has a value.
+        space: search domain of each parameter, by name; each has one axis.
+        goal: the objective: the last axis, which also colours the lines.
+        title: figure title.
     """
     done = goal.having(trials)
     others = [trial for trial in trials if not goal.has_value(trial)]
@@ -55,13 +55,13 @@ def parallel_coordinates(
         axes.set(xlim=(-0.2, len(space) + 0.5), ylim=(-0.04, 1.04))
         axes.set_axis_off()
         best = goal.best(done)
-        said = f"Lines are {goal.trials}, the darker the better ({goal.better})."
+        said = f"Each line is one of the {goal.trials}; darker is better ({goal.better})."
         if best is not None:
-            said += f" Red is the one that ended best, trial {best.number}."
+            said += f" Red: trial {best.number}, which has the best final value."
         if others:
-            said += f" Grey: {len(others)} trials that have no value."
+            said += f" Grey: {len(others)} trials without a value."
         if any(isinstance(domain, SearchChoice) for domain in space.values()):
-            said += " Trials of one choice are spread a little."
+            said += " Trials with the same choice are spread slightly."
         describe(figure, title, said)
     return figure
 
@@ -69,7 +69,7 @@ def parallel_coordinates(
 def _through(
     trials: Sequence[TrialRecord], space: Mapping[str, SearchDomain]
 ) -> list[NDArray[np.float64]]:
-    """Return for each trial its place (P,) on the axes, in [0, 1]; NaN where it has none."""
+    """Return each trial's positions (P,) on the axes, in [0, 1]; NaN if it lacks the parameter."""
     columns = [
         shares(domain, [trial.params.get(name) for trial in trials])
         for name, domain in space.items()
@@ -78,7 +78,7 @@ def _through(
 
 
 def _range_of(values: NDArray[np.float64]) -> SearchRange:
-    """Return the range of an objective's values, of equal ones with some room about them."""
+    """Return the range of an objective's values, widened if they are all equal."""
     low, high = float(values.min()), float(values.max())
     if low == high:
         room = abs(low) / 2 or 1.0
@@ -100,7 +100,7 @@ def _draw_completed(
     goal: Goal,
     objective: SearchRange,
 ) -> None:
-    """Draw completed trials, worse ones below better ones."""
+    """Draw trials that have a value, with better ones on top."""
     best = goal.best(trials)
     done = [(t, line) for t, line in zip(trials, places, strict=True) if goal.has_value(t)]
     values = np.array([goal.value(trial) for trial, _ in done])
@@ -114,7 +114,7 @@ def _draw_completed(
 
 
 def _draw_axis(axes: Axes, x: float, name: str, domain: SearchDomain, beside: float = 0.04) -> None:
-    """Draw an axis with its ticks, which stay legible over lines."""
+    """Draw an axis; its tick labels have a white background, so they are legible over lines."""
     axes.plot([x, x], [0, 1], color="#1d2430", lw=1)
     ground = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.6}
     axes.text(x, 1.05, name, ha="center", va="bottom", fontsize=8, weight="bold")
@@ -126,7 +126,7 @@ def _draw_axis(axes: Axes, x: float, name: str, domain: SearchDomain, beside: fl
 def _draw_objective(
     axes: Axes, x: float, goal: Goal, objective: SearchRange, values: NDArray[np.float64]
 ) -> None:
-    """Draw the objective's axis, with the colours of the lines beside it."""
+    """Draw the objective's axis with a colour bar beside it."""
     name = textwrap.fill(goal.name, NAME_LENGTH)
     _draw_axis(axes, x, name, objective, beside=_STRIP + 0.05)
     if values.min() < values.max():
@@ -142,7 +142,7 @@ def _draw_objective(
 
 
 def _shared_ticks(domain: SearchDomain) -> Ticks:
-    """Return ticks in [0, 1] of an axis."""
+    """Return the ticks of an axis, at positions in [0, 1]."""
     ticks = ticks_of(domain)
     if isinstance(domain, SearchChoice):
         return [((place + 0.5) / len(domain.values), text) for place, text in ticks]

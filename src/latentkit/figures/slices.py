@@ -1,4 +1,4 @@
-"""What one parameter does to the objective, and how much it matters."""
+"""The effect of single parameters on the objective: slices and importances."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def parameter_slices(
     """Draw the objective over each parameter.
 
     Args:
-        trials: at least one of them with a value; the others are left out.
-        space: where was searched, by parameter name; one panel each.
-        goal: whose values are drawn.
-        title: of the figure.
+        trials: at least one of them has a value; those without are not drawn.
+        space: search domain of each parameter, by name; each has one panel.
+        goal: the objective whose values are drawn.
+        title: figure title.
     """
     done = goal.having(trials)
     best = goal.best(done)
@@ -58,8 +58,8 @@ def parameter_slices(
         bar = figure.colorbar(points, ax=grid, label="trial", aspect=12 * lines, pad=0.015)
         bar.ax.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         said = f"{len(done):,} {goal.trials}; {goal.better}"
-        star = f", and the star is the one that ended best, trial {best.number}" if best else ""
-        describe(figure, title, f"{said}{star}.")
+        star = f" Star: trial {best.number}, which has the best final value." if best else ""
+        describe(figure, title, f"{said}.{star}")
     return figure
 
 
@@ -114,12 +114,12 @@ def _dress_slice(axes: Axes, name: str, domain: SearchDomain) -> None:
 
 
 def importance_bars(shares: Mapping[str, float], title: str, caption: str = "") -> Figure:
-    """Draw the share that each parameter has in the spread of an objective, largest first.
+    """Draw each parameter's share of the variation of an objective, largest first.
 
     Args:
-        shares: by parameter name, in [0, 1].
-        title: of the figure.
-        caption: what is said below it.
+        shares: share of each parameter, by name, in [0, 1].
+        title: figure title.
+        caption: text below the figure.
     """
     ordered = sorted(shares.items(), key=lambda item: -item[1])
     places = np.arange(len(ordered))

@@ -1,4 +1,4 @@
-"""How a study went: values over trials, and what each trial reported over its epochs."""
+"""The course of a study: values over trials, and the values trials reported over epochs."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _KINDS: dict[str, tuple[tuple[TrialState, ...], str, str]] = {
     "failed": (("failed",), "X", PALETTE[6]),
     "unfinished": (("running", "waiting"), "D", PALETTE[4]),
 }
-"""How a trial ended, its states, its marker and its colour."""
+"""By name in the legend: the trial states, their marker and their colour."""
 
 
 def optimisation_history(trials: Sequence[TrialRecord], goal: Goal, title: str) -> Figure:
-    """Draw the value of each trial over its number, and the best so far.
+    """Draw the value of each trial over its number, and the best value so far.
 
-    Trials that did not complete stand at the last value that they reported, those that reported
-    none on the lower axis.
+    Trials that did not complete are drawn at the last value they reported, or on the lower axis if
+    they reported none.
 
     Args:
         trials: in order of their number.
-        goal: whose values are drawn.
-        title: of the figure.
+        goal: the objective whose values are drawn.
+        title: figure title.
     """
     with house_style():
         figure = empty_figure(*_SIZE)
@@ -66,14 +66,14 @@ def optimisation_history(trials: Sequence[TrialRecord], goal: Goal, title: str) 
 def _history_caption(reached: dict[int, float], trials: Sequence[TrialRecord], goal: Goal) -> str:
     said = f"{goal.better.capitalize()}."
     if any(trial.state != "complete" and np.isfinite(reached[trial.number]) for trial in trials):
-        said += " Trials that did not complete stand at the last value that they reported."
+        said += " Trials that did not complete are drawn at the last value they reported."
     if any(np.isnan(value) for value in reached.values()):
-        said += " Marks on the lower axis have no value."
+        said += " Trials on the lower axis have no value."
     return said
 
 
 def _reached(trial: TrialRecord, goal: Goal) -> float:
-    """Return a trial's value, or the last one that it reported, or NaN."""
+    """Return a trial's value or, if it did not complete, the last value it reported, or NaN."""
     values = [goal.value(trial)] if trial.state == "complete" else reports_of(trial)[1]
     return float(values[-1]) if len(values) and np.isfinite(values[-1]) else np.nan
 
@@ -91,7 +91,7 @@ def _mark(
 
 
 def _draw_best(axes: Axes, trials: Sequence[TrialRecord], goal: Goal) -> None:
-    """Draw the best value so far, to the last trial, and mark the best of all."""
+    """Draw the best value so far up to the last trial, and mark the best trial."""
     best = goal.best(trials)
     if best is None:
         return
@@ -118,12 +118,12 @@ def _star(axes: Axes, x: float, y: float, label: str) -> None:
 
 
 def intermediate_curves(trials: Sequence[TrialRecord], goal: Goal, title: str) -> Figure:
-    """Draw what each trial reported over its epochs, and where trials were given up.
+    """Draw the values each trial reported over epochs, and where trials were pruned.
 
     Args:
-        trials: those without a report are left out.
-        goal: what was reported; the value of a completed trial gives its colour.
-        title: of the figure.
+        trials: those without a report are not drawn.
+        goal: the reported objective; a completed trial is coloured by its value.
+        title: figure title.
     """
     told = [trial for trial in trials if len(reports_of(trial)[0])]
     best = goal.best(told)
@@ -149,7 +149,7 @@ def intermediate_curves(trials: Sequence[TrialRecord], goal: Goal, title: str) -
         axes.xaxis.set_major_locator(EpochLocator())
         axes.grid(alpha=0.25)
         figure.legend(handles=_curve_legend(told, best, colours), loc="outside right upper")
-        said = f"{goal.better.capitalize()}; completed trials are the darker the better they ended."
+        said = f"{goal.better.capitalize()}. Completed trials with a better value are darker."
         if len(told) < len(trials):
             said += f" Of {len(trials)} trials, {len(told)} reported a value."
         describe(figure, title, said)
@@ -161,7 +161,7 @@ def _kind(trial: TrialRecord) -> str:
 
 
 def _draw_curve(axes: Axes, trial: TrialRecord, colour: object) -> None:
-    """Draw a curve: in its colour where the trial completed, else thin and ending in a mark."""
+    """Draw a curve in its colour, or thin with a marker at its end if the trial is incomplete."""
     epochs, values = reports_of(trial)
     if trial.state == "complete":
         axes.plot(epochs, values, color=colour, lw=1.3, zorder=3)
@@ -174,7 +174,7 @@ def _draw_curve(axes: Axes, trial: TrialRecord, colour: object) -> None:
 def _curve_legend(
     told: Sequence[TrialRecord], best: TrialRecord | None, colours: Mapping[int, Any]
 ) -> list[Line2D]:
-    """Return a line for each kind of trial; completed ones have the colour of one of them."""
+    """Return a legend line for each kind of trial; completed ones use one sample colour."""
     handles = []
     if best is not None:
         handles = [Line2D([], [], color=BEST, lw=2.4, marker="o", ms=4)]

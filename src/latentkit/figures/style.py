@@ -1,4 +1,4 @@
-"""One look for all figures, and colours that colour-blind readers can tell apart."""
+"""A common style for all figures, with colours that colour-blind readers can distinguish."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ MARKERS: tuple[str, ...] = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 SEQUENTIAL = "cividis"
 DIVERGING = "PuOr"
 
-_PALE = 0.55  # luminance on white from which a mark needs an edge
+_PALE = 0.55  # from this luminance on, a mark on white needs an edge
 _DARKER = 0.6
 _AREA_COUNTS = 2 / 3
 
 _NAME_LENGTH = 28  # characters
-_CAPTION_DENSITY = 15.5  # characters an inch
+_CAPTION_DENSITY = 15.5  # characters per inch
 
 _CLIP = re.compile(r"(?<=url\(#)p[0-9a-f]{10}(?=\))|(?<=<clipPath id=\")p[0-9a-f]{10}(?=\")")
 
@@ -58,13 +58,13 @@ _STYLE: Any = {
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.formatter.useoffset": False,  # a number at a tick is the number
+    "axes.formatter.useoffset": False,  # tick labels show full values, without an offset
     "axes.prop_cycle": cycler(color=PALETTE),
     "legend.frameon": False,
     "figure.constrained_layout.w_pad": 0.08,  # inches
     "figure.constrained_layout.h_pad": 0.06,
     "image.cmap": "gray",
-    "text.parse_math": False,  # a dollar sign in a class name is a dollar sign
+    "text.parse_math": False,  # a dollar sign in a class name is not math
     "svg.fonttype": "none",
     "svg.hashsalt": "latentkit",
 }
@@ -72,21 +72,24 @@ _STYLE: Any = {
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Draw in the house style; the caller's settings come back afterwards."""
+    """Use latentkit's figure style within the block; restore the caller's settings after it."""
     with mpl.rc_context(_STYLE):
         yield
 
 
 def class_style(label: int) -> tuple[str, str]:
-    """Return colour and marker of a class; both repeat, out of step, after ten classes."""
+    """Return colour and marker of a class.
+
+    Both repeat after ten classes, but the markers are shifted by one, so that pairs stay unique.
+    """
     return PALETTE[label % len(PALETTE)], MARKERS[(label + label // len(PALETTE)) % len(MARKERS)]
 
 
 @cache
 def marker_scale(marker: str) -> float:
-    """Return what a marker's size ``s`` is multiplied by for it to look as large as a dot.
+    """Return the factor for a marker's size ``s`` at which it looks as large as a dot.
 
-    That is between an equal area and an equal width.
+    The factor is a compromise between equal area and equal width.
     """
     return math.pow(_covered("o") / _covered(marker), _AREA_COUNTS)
 
@@ -100,22 +103,22 @@ def _covered(marker: str) -> float:
 
 @cache
 def edge_colour(colour: str) -> str:
-    """Return the colour of a mark's edge: its own, or a darker one where that is pale on white."""
+    """Return the colour of a mark's edge: its own, or a darker one if it is pale on white."""
     red, green, blue = to_rgb(colour)
-    luminance = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2  # of sRGB, nearly
+    luminance = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2  # sRGB, approximately
     darker = red * _DARKER, green * _DARKER, blue * _DARKER
     return to_hex(darker) if luminance > _PALE else colour
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Write a figure at `DPI`, with nothing in it that depends on the day."""
+    """Write a figure as PNG at `DPI`, without a date or version, so that bytes are repeatable."""
     figure.set_dpi(DPI)
-    # Drawing lays it out; ``savefig`` would draw it once more, without ink, for that.
+    # Drawing computes the layout. ``savefig`` would draw the figure a second time for it.
     FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})  # type: ignore[no-untyped-call]
 
 
 def save_svg(figure: Figure, path: Path) -> None:
-    """Write a figure as SVG, with nothing in it that depends on the day."""
+    """Write a figure as SVG, without a date or version, so that bytes are repeatable."""
     buffer = io.StringIO()
     with house_style():
         figure.savefig(buffer, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
@@ -123,30 +126,33 @@ def save_svg(figure: Figure, path: Path) -> None:
 
 
 def _renumbered(svg: str) -> str:
-    """Number the clipping paths: their ids tell the layout's last digits, which vary."""
+    """Replace the ids of clipping paths by numbers.
+
+    The ids are hashes of the layout, whose last digits vary from run to run.
+    """
     ids = dict.fromkeys(_CLIP.findall(svg))
     numbers = {found: f"clip{number}" for number, found in enumerate(ids, 1)}
     return _CLIP.sub(lambda match: numbers[match[0]], svg)
 
 
 def empty_figure(width: float, height: float) -> Figure:
-    """Return a figure without a window; sizes in inches."""
+    """Return an empty figure without a window; sizes are in inches."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def shown(names: Sequence[str], label: int) -> str:
-    """Return the name of a class, cut where it is very long, or its number."""
+    """Return the name of a class, shortened if it is long, or its number if it has no name."""
     return cut(names[label]) if label < len(names) else str(label)
 
 
 def cut(text: str, length: int = _NAME_LENGTH) -> str:
-    """Return a text of at most ``length`` characters, its middle left out where it is longer."""
+    """Shorten a text to at most ``length`` characters by replacing its middle with an ellipsis."""
     half = (length - 1) // 2
     return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
 
 
 def describe(figure: Figure, title: str, caption: str = "") -> None:
-    """Write title and caption of a figure; the caption in lines that fit its width."""
+    """Add title and caption to a figure; wrap the caption to the figure's width."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     if caption:
         wrapped = textwrap.fill(caption, max(40, int(figure.get_figwidth() * _CAPTION_DENSITY)))
@@ -154,7 +160,7 @@ def describe(figure: Figure, title: str, caption: str = "") -> None:
 
 
 def bins(count: int) -> int:
-    """Return how many bars the histogram of so many values has."""
+    """Return the number of histogram bars for ``count`` values: 8 to 60."""
     return min(60, max(8, math.isqrt(count)))
 
 
@@ -165,13 +171,13 @@ class EpochLocator(MaxNLocator):
         super().__init__(integer=True, steps=[1, 2, 5, 10])
 
     def tick_values(self, vmin: float, vmax: float) -> list[float]:
-        """Return round numbers of epochs between two epochs, and 1 in place of what is below."""
+        """Return round epoch numbers between two epochs; numbers below 1 become 1."""
         ticks = super().tick_values(vmin, vmax)
-        return sorted({max(1.0, round(tick)) for tick in ticks})  # of one epoch there are fractions
+        return sorted({max(1.0, round(tick)) for tick in ticks})  # one epoch has fractional ticks
 
 
 def log_ticks(axis: Axis) -> None:
-    """Number a logarithmic axis in plain figures."""
+    """Label a logarithmic axis with plain numbers instead of powers of ten."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())

@@ -1,4 +1,4 @@
-"""Images in rows and columns with their names, drawn as one picture."""
+"""Tables of images with row and column names, drawn as one picture."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from latentkit.figures.style import empty_figure, house_style
 
 _TILE_INCHES = 0.72
-_TILE_PIXELS = 64  # at least, so that gaps are even
-_LETTER_INCHES = 0.085  # of a row's name
-_NOTE_SHARE = 3  # a note is so many times lower than its image
+_TILE_PIXELS = 64  # least size of a tile, so that gaps look even
+_LETTER_INCHES = 0.085  # width of a letter in a row's name
+_NOTE_SHARE = 3  # an image is this many times as high as the note below it
 
 
 def image_table(
@@ -28,17 +28,17 @@ def image_table(
     notes: Sequence[Sequence[str]] = (),
     caption: str = "",
 ) -> Figure:
-    """Draw images in rows and columns, each with its name, and a note below each image.
+    """Draw images in named rows and columns, with a note below each image.
 
-    A picture of its own for each image would cost ten times the time.
+    All images are drawn as one picture, which is ten times as fast as one axes per image.
 
     Args:
         cells: (R, K, C, H, W), in [0, 1]; a cell that begins with NaN stays empty.
         row_names: (R,); may have several lines.
-        column_names: (K,), or nothing.
-        title: of the figure.
-        notes: for each row nothing or a text for each column; or nothing at all.
-        caption: what is said below.
+        column_names: (K,), or empty.
+        title: figure title.
+        notes: for each row, a text for each column, or an empty row; empty for no notes.
+        caption: text below the figure.
     """
     canvas, tops, lefts, tile = _canvas(cells, [bool(note) for note in notes])
     inches = [_TILE_INCHES * side / tile[1] for side in canvas.shape[:2]]
@@ -65,7 +65,12 @@ def image_table(
 def _canvas(
     cells: NDArray[np.floating[Any]], noted: Sequence[bool]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], tuple[int, int]]:
-    """Return all images on one white picture, where rows and columns begin, and a tile's size."""
+    """Place all images on one white canvas.
+
+    Returns:
+        The canvas (H, W, 3), the top of each row, the left edge of each column, and the height and
+        width of a tile, all in pixels.
+    """
     rows, columns, _, height, width = cells.shape
     grow = -(-_TILE_PIXELS // max(height, width))
     tile = height * grow, width * grow
@@ -83,13 +88,13 @@ def _canvas(
 
 
 def in_colour(image: NDArray[np.floating[Any]], grow: int = 1) -> NDArray[np.floating[Any]]:
-    """Return an image (C, H, W) as (H grow, W grow, 3), in [0, 1]."""
+    """Enlarge an image (C, H, W) to colour pixels (H * grow, W * grow, 3), in [0, 1]."""
     enlarged = image.repeat(grow, axis=1).repeat(grow, axis=2)
     return np.broadcast_to(np.moveaxis(enlarged, 0, -1), (*enlarged.shape[1:], 3)).clip(0, 1)
 
 
 def wrapped(text: str, inches: float) -> str:
-    """Return a caption in lines that fit a figure so wide."""
+    """Wrap a caption to the width of a figure, in inches."""
     return textwrap.fill(text, max(40, int(inches * 14)))
 
 

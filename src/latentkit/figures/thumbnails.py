@@ -1,4 +1,4 @@
-"""A map with images laid on it."""
+"""A map with thumbnails of its images."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from latentkit.figures.maps import dress_map
 from latentkit.figures.style import PALETTE, class_style, describe, empty_figure, house_style
 
 _SIZE = 11.5, 9.0  # inches
-_PLOT = 8.0  # inches of the map itself, about
+_PLOT = 8.0  # inches, approximate width of the map itself
 _THUMBNAIL = 0.33  # inches, the longer side
-_GAP = 1.08  # times the thumbnail
+_GAP = 1.08  # least distance of two thumbnails, in thumbnail sides
 
 
 def map_thumbnails(
@@ -31,19 +31,19 @@ def map_thumbnails(
     caption: str = "",
     axis_name: str = "",
 ) -> Figure:
-    """Draw a 2-D map with as many of its images on it as fit side by side.
+    """Draw a 2-D map with as many thumbnails as fit without overlap.
 
     Args:
         coordinates: (N, 2).
         images: (N, C, H, W), uint8 or float in [0, 1], in the order of the coordinates.
-        labels: (N,) or None; a thumbnail's frame has the colour of its class.
+        labels: (N,) or None; the frame of a thumbnail has the colour of its class.
         class_names: name of each label.
-        title: of the figure.
-        caption: what is said below it, such as the map's quality.
-        axis_name: what the axes are called, followed by their number.
+        title: figure title.
+        caption: text below the figure, such as the map's quality.
+        axis_name: label of each axis; the axis number is appended.
     """
     low, high = coordinates.min(axis=0), coordinates.max(axis=0)
-    unit = float((high - low).max()) / _PLOT or 1.0  # of the map, an inch
+    unit = float((high - low).max()) / _PLOT or 1.0  # map units per inch
     sides = np.array(images.shape[:1:-1]) / max(images.shape[2:]) * _THUMBNAIL * unit
     chosen = _side_by_side(coordinates, sides * _GAP)
     with house_style():
@@ -66,7 +66,7 @@ def map_thumbnails(
 def _side_by_side(
     points: NDArray[np.floating[Any]], sides: NDArray[np.floating[Any]]
 ) -> NDArray[np.int64]:
-    """Return rows of points (N, 2) in drawn order, of which no two boxes overlap."""
+    """Return rows of points (N, 2), chosen in random order, whose boxes do not overlap."""
     placed = np.full((len(points), 2), np.inf)
     rows: list[int] = []
     for row in np.random.default_rng(0).permutation(len(points)):

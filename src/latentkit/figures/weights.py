@@ -1,4 +1,4 @@
-"""Weights: histograms by layer, kernels as pictures."""
+"""Figures of weights: histograms by layer, and convolution kernels as images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COLUMNS = 4
 _PANEL = 2.3, 1.6  # inches
 _MOST_KERNELS = 64
 _MOST_CHANNELS = 16
-_SHAPE = 1.4  # of kernels side by side, how much wider than high
+_SHAPE = 1.4  # width over height of a picture of kernels
 _CELL = 1.5  # inches
 _KERNELS_OF_CELL, _CHANNELS_OF_CELL = 16, 4
 _EMPTY = "#c4c9cf"
@@ -29,8 +29,8 @@ def weight_histograms(named: Mapping[str, NDArray[np.floating[Any]]], title: str
     """Draw a histogram of the weights of each layer.
 
     Args:
-        named: (n,) weights of each layer, by its name.
-        title: of the figure.
+        named: weights (n,) of each layer, by the layer's name.
+        title: figure title.
     """
     columns = max(1, min(_COLUMNS, len(named)))
     lines = max(1, -(-len(named) // columns))
@@ -48,7 +48,7 @@ def weight_histograms(named: Mapping[str, NDArray[np.floating[Any]]], title: str
             axes.spines["left"].set_visible(False)
         for axes in grid[len(named) :]:
             axes.set_visible(False)
-        describe(figure, title, "Horizontal: value of a weight. Vertical: how many have it.")
+        describe(figure, title, "Horizontal: value of a weight. Vertical: number of weights.")
     return figure
 
 
@@ -57,8 +57,8 @@ def kernel_grid(kernels: NDArray[np.floating[Any]], title: str, inputs: str = ""
 
     Args:
         kernels: (K, C, h, w); at most 64 kernels and 16 channels of each are drawn.
-        title: of the figure.
-        inputs: what the input channels are, where they are not those of an image.
+        title: figure title.
+        inputs: caption sentence about the input channels, if they are not those of an image.
     """
     total, channels, height, width = kernels.shape
     few = kernels[:_MOST_KERNELS, :_MOST_CHANNELS]
@@ -83,7 +83,7 @@ def kernel_grid(kernels: NDArray[np.floating[Any]], title: str, inputs: str = ""
 
 
 def _across(shape: tuple[int, ...], aspect: float) -> int:
-    """Return how many kernels (K, C, h, w) stand in a line, for so wide a picture of them."""
+    """Return how many kernels (K, C, h, w) to draw per line for a picture of this aspect ratio."""
     count, channels, height, width = shape
     across = math.sqrt(aspect * count * (height + 1) / (channels * (width + 1)))
     lines = -(-count // max(1, min(count, round(across))))
@@ -98,7 +98,7 @@ def _channels_text(shown: int, channels: int) -> str:
 
 
 def _tiled(kernels: NDArray[np.floating[Any]], across: int) -> NDArray[np.float64]:
-    """Return kernels (K, C, h, w) on a canvas, ``across`` a line, empty (NaN) lines between."""
+    """Place kernels (K, C, h, w) on a canvas, ``across`` per line, with gaps of NaN between."""
     count, channels, height, width = kernels.shape
     across = max(1, min(count, across))
     lines = -(-count // across)
@@ -118,9 +118,9 @@ def kernels_over_epochs(
     """Draw kernels of several networks after chosen epochs.
 
     Args:
-        rows: name of a network, and its kernels (K, C, h, w) by epoch; at most 16 kernels and
-            4 channels of each are drawn. The colours of a row are the same in all its epochs.
-        title: of the figure.
+        rows: name of each network, and its kernels (K, C, h, w) by epoch. At most 16 kernels and
+            4 channels of each are drawn. All epochs of a row share one colour scale.
+        title: figure title.
     """
     epochs = sorted({epoch for _, kernels in rows for epoch in kernels})
     with house_style():
@@ -140,13 +140,13 @@ def kernels_over_epochs(
         describe(
             *(figure, title),
             f"At most {_KERNELS_OF_CELL} kernels of each, up to {_CHANNELS_OF_CELL} input channels "
-            f"side by side. Colours of a row: from minus (blue) to plus (red) its largest weight.",
+            f"side by side. Blue is negative, red is positive; each row has its own scale.",
         )
     return figure
 
 
 def _draw_cell(axes: Axes, kernels: NDArray[np.floating[Any]], largest: float) -> None:
-    """Draw kernels as nearly in a square as they go."""
+    """Draw kernels in a layout that is as square as possible."""
     axes.imshow(
         _tiled(kernels, _across(kernels.shape, 1.0)),
         cmap=mpl.colormaps["RdBu_r"].with_extremes(bad=_EMPTY),

@@ -1,14 +1,14 @@
-"""The nearest neighbours of vectors: exact, compiled, on all cores, repeatable.
+"""Nearest neighbours of vectors: exact, compiled, on all cores, repeatable.
 
     from latentkit.neighbors import NeighborIndex
 
     index = NeighborIndex(vectors)           # (n, d)
     found = index.neighbors(10)              # found.indices, found.distances: (n, 10)
-    found = index.query(new_vectors, 10)     # the nearest of ``vectors`` to others
+    found = index.query(new_vectors, 10)     # the nearest of ``vectors`` to each
 
-The search partitions the points into blocks (`latentkit.neighbors.blocks`), passes over the
-blocks that the triangle inequality rules out, and compares a query with all points of the others
-at once (`latentkit.neighbors.search`). Vectors of many dimensions are first compared by their
+The search partitions the points into blocks (`latentkit.neighbors.blocks`). It skips the blocks
+that the triangle inequality rules out, and compares a query with all points of each other block at
+once (`latentkit.neighbors.search`). Vectors of many dimensions are first compared by their
 leading principal components (`latentkit.neighbors.shadows`).
 """
 

@@ -1,8 +1,8 @@
-"""Points in blocks of neighbours: what a search visits or passes over as a whole.
+"""Blocks of nearby points, which a search visits or skips as a whole.
 
-Blocks come from halving the points again and again at the median of their principal direction,
-so all blocks are equally full. Each has a centre and a radius, by which the triangle inequality
-rules it out, and holds its points transposed, so that one instruction compares many points.
+The points are halved again and again at the median of their principal direction, so all blocks are
+equally full. Each block has a centre and a radius, so that the triangle inequality can rule it out.
+It holds its points transposed, so that one instruction compares many points.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Blocks(NamedTuple):
     """Points (n, p) in blocks.
 
     Args:
-        order: (n,), the points' numbers, block after block.
+        order: (n,), the indices of the points, block after block.
         starts: (blocks + 1,), where each block begins in ``order``.
-        columns: (blocks, p, width), each block's points as columns; infinity where it is not full.
-        centers: (blocks, p).
-        radii: (blocks,), distance of the centre to its farthest point.
+        columns: (blocks, p, width), each block's points as columns; unused columns are infinity.
+        centers: (blocks, p), the mean of each block's points.
+        radii: (blocks,), the distance from each centre to the farthest point of its block.
     """
 
     order: Integers
@@ -40,7 +40,7 @@ class Blocks(NamedTuple):
 
 
 def make_blocks(points: Floats, width: int) -> Blocks:
-    """Return ``points`` (n, p) in blocks of at most ``width`` points, all within one of equal."""
+    """Return ``points`` (n, p) in blocks of ``width`` points at most; sizes differ by at most 1."""
     n, p = points.shape
     order = np.arange(n)
     starts = np.array([0, n])
@@ -58,7 +58,7 @@ def make_blocks(points: Floats, width: int) -> Blocks:
 
 @compiled(parallel=True)
 def _halve(points: Floats, order: Integers, starts: Integers) -> Integers:
-    """Part each block at the median of its principal direction, and return where."""
+    """Split each block at the median of its principal direction; return the positions."""
     middles = np.empty(len(starts) - 1, np.int64)
     for block in numba.prange(len(starts) - 1):
         middles[block] = _halve_block(points, order, starts[block], starts[block + 1])
@@ -79,7 +79,7 @@ def _halve_block(points: Floats, order: Integers, start: int, stop: int) -> int:
 
 @compiled()
 def _part(keys: Floats, members: Integers, middle: int) -> None:
-    """Move the ``middle`` members of least keys to the front (C. A. R. Hoare, 1961)."""
+    """Move the ``middle`` members of smallest keys to the front (C. A. R. Hoare, 1961)."""
     left, right = 0, len(keys) - 1
     while left < right:
         pivot = keys[(left + right) // 2]
@@ -104,11 +104,12 @@ def _part(keys: Floats, members: Integers, middle: int) -> None:
 
 @compiled()
 def _principal_direction(points: Floats, members: Integers) -> Floats:
-    """Return the direction of most variance of a sample, by power iteration."""
+    """Return the direction of largest variance in a sample, found by power iteration."""
     p = points.shape[1]
     step = max(1, len(members) // _SAMPLE)
     sample = np.empty((len(members) // step, p), np.float32)
     direction = np.zeros(p, np.float32)
+    # Centre the sample. Start at the axis of largest variance, which needs few iterations.
     widest, most = 0, np.float32(-1)
     for t in range(p):
         mean, variance = np.float32(0), np.float32(0)
@@ -123,6 +124,7 @@ def _principal_direction(points: Floats, members: Integers) -> Floats:
     direction[widest] = 1
     following = np.empty(p, np.float32)
     for _ in range(_POWER_STEPS):
+        # Multiply by the covariance of the sample without storing that (p, p) matrix.
         for t in range(p):
             following[t] = 0
         for i in range(len(sample)):
@@ -130,7 +132,7 @@ def _principal_direction(points: Floats, members: Integers) -> Floats:
             for t in range(p):
                 following[t] += shadow * sample[i, t]
         length = np.sqrt(_dot(following, following))
-        if length == 0:
+        if length == 0:  # all points of the sample are equal
             break
         for t in range(p):
             direction[t] = following[t] / length

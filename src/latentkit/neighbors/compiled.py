@@ -1,4 +1,4 @@
-"""The decorator of all compiled functions: the second process does not compile again."""
+"""Decorator for compiled functions; later processes reuse the machine code."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def compiled(*, parallel: bool = False) -> Callable[[Function], Function]:
     """Compile a function with numba on its first call, and keep the machine code on disk.
 
-    numba keeps it beside the source or in the user's cache folder; where it may write to neither,
-    each process compiles for itself.
+    numba keeps the code next to the source or in the user's cache folder. If it can write to
+    neither, each process compiles the function again.
     """
 
     def decorate(function: Function) -> Function:

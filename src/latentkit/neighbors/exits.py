@@ -1,4 +1,4 @@
-"""The shortest way out of a group of points, for each of many groups."""
+"""Shortest bridges: from each group of points to the nearest point outside it."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def shortest_exits(
     """Find the shortest line from each group to any point outside it.
 
     Args:
-        blocks: of all points.
+        blocks: all points in blocks.
         rows: (n, d), the points.
-        seen: (n, p), as the blocks see them.
-        slack: what rounding may have added to a distance as the blocks see it.
+        seen: (n, p), the points as the blocks hold them: projected, or the same as ``rows``.
+        slack: how much rounding may have added to a distance between points of ``seen``.
         groups: (n,), the group of each point.
-        members: positions in the order of the blocks of the points of the groups asked for.
-        homes_of: the block of each of them.
-        starts: (asked + 1,), where each group begins in ``members``.
-        squares: (asked,), the squared length of a line of each group, or infinity; where one of
-            the members has a shorter line, replaced.
-        ends: (asked, 2), the points that the lines join, the group's own first; replaced too.
+        members: the points of the requested groups, as positions in the order of the blocks.
+        homes_of: the block of each member.
+        starts: (asked + 1,), where each requested group begins in ``members``.
+        squares: (asked,), the squared length of a known line of each group, or infinity. Replaced
+            if a member has a shorter line.
+        ends: (asked, 2), the two points of that line, the group's own first. Replaced with it.
     """
     for asked in numba.prange(len(ends)):
         own = members[starts[asked] : starts[asked + 1]]
@@ -72,11 +72,11 @@ def _has_outsider(blocks: Blocks, groups: Integers, block: int, group: int) -> b
 def _try_nearest_blocks(
     blocks: Blocks, rows: Floats, groups: Integers, own: Integers, homes: Integers, ends: Integers
 ) -> np.float32:
-    """Find a short line: between the group's block and the other block that are closest."""
+    """Return the square of a short line, from the block pair whose centres are closest."""
     group = groups[blocks.order[own[0]]]
     closest, home, target = np.float32(np.inf), 0, 0
     for i in range(len(own)):
-        if i > 0 and homes[i] == homes[i - 1]:
+        if i > 0 and homes[i] == homes[i - 1]:  # this block was tried already
             continue
         for block in range(len(blocks.radii)):
             gap = _gap(blocks, homes[i], block)
@@ -101,9 +101,10 @@ def _improve(
     best: np.float32,
     ends: Integers,
 ) -> np.float32:
-    """Return the square of the shortest line of all, given that of a short one."""
+    """Return the square of the shortest line, given the square ``best`` of a short one."""
     first = 0
     while first < len(own):
+        # Members of one block are tested together first, because that rules out most blocks.
         home, last = homes[first], first
         while last < len(own) and homes[last] == home:
             last += 1
@@ -113,6 +114,7 @@ def _improve(
                 continue
             for i in range(first, last):
                 point = blocks.order[own[i]]
+                # Repeat the test for this point: ``best`` may have become smaller.
                 near = (np.sqrt(best) + slack + blocks.radii[block]) * _RELATIVE
                 if _square(seen[point], blocks.centers[block]) <= near * near:
                     best = _shortest(blocks, rows, groups, point, block, best, ends)
@@ -130,7 +132,7 @@ def _shortest(
     best: np.float32,
     ends: Integers,
 ) -> np.float32:
-    """Compare the lines from a point to a block's points of other groups with the best so far."""
+    """Return the shortest square: ``best``, or from ``point`` to other groups in ``block``."""
     for position in range(blocks.starts[block], blocks.starts[block + 1]):
         other = blocks.order[position]
         if groups[other] != groups[point]:

@@ -1,4 +1,4 @@
-"""The nearest of few points, by all distances: to compile the search would take seconds."""
+"""Brute-force search for few points, because compiling the search takes seconds."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from latentkit.neighbors.blocks import Floats, Integers
 
 MOST_WORK = 1e8
-"""Multiplications up to which points are few: they take a fraction of a second."""
+"""Brute force is used up to this many multiplications, which take a fraction of a second."""
 MOST_POINTS = 2_048
-_CHUNK = 256  # queries at once, which bounds the memory
+_CHUNK = 256  # queries compared at once, to limit the memory
 
 
 def nearest_of_few(
@@ -18,14 +18,14 @@ def nearest_of_few(
 ) -> tuple[NDArray[np.int32], Floats]:
     """Return the nearest points of each query and their squared distances, (m, k) each.
 
-    Sums are taken in the order of the compiled search, so distances are the same to the last bit;
-    of points that are equally far the lower number comes first.
+    Sums are taken in the order of the compiled search, so distances are the same to the last bit.
+    Of equally distant points, the one with the lower index comes first.
 
     Args:
         points: (n, d).
         queries: (m, d).
-        own: (m,), the number of the point that a query may not find, or -1.
-        k: how many.
+        own: (m,), the index of the point that a query must not find, or -1.
+        k: number of neighbours.
     """
     indices = np.empty((len(queries), k), np.int32)
     squares = np.empty((len(queries), k), np.float32)

@@ -1,4 +1,4 @@
-"""The nearest points of a set, for the set itself and for newcomers."""
+"""Index of a set of vectors that finds nearest neighbours, for the set and for new vectors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from latentkit.neighbors.shadows import Shadows, fit_shadows
 from latentkit.neighbors.vectors import as_vectors
 
 _WIDTHS = ((4, 64), (2**62, 128))
-"""Up to how many dimensions blocks are how wide: what was fastest."""
+"""Pairs of (most dimensions, block width); these widths were the fastest."""
 _BATCH = 128
 _SAMPLED_BATCHES = 24
 _SAMPLED_QUERIES = 2_048
@@ -26,7 +26,7 @@ _MARGIN = 0.003
 _FIRST_LIMIT = 16
 _SMALL_GROUP = 256
 _LISTED = 32
-"""Neighbours of each point of a small group, among which the way out is looked for first."""
+"""Neighbours of each point of a small group that are searched first for a bridge."""
 _EVERYTHING = 2**62
 
 
@@ -37,8 +37,8 @@ class Neighbors:
     Args:
         indices: (m, k).
         distances: (m, k), Euclidean.
-        recall: share of the true nearest points that are among them: 1 where the search was
-            exact, else measured at sampled queries.
+        recall: share of the true nearest points that were found: 1 if the search was exact, else
+            measured on sampled queries.
     """
 
     indices: NDArray[np.int32]
@@ -47,21 +47,22 @@ class Neighbors:
 
 
 class NeighborIndex:
-    """Finds the nearest of a set of vectors: for one seed the same, on any number of threads.
+    """Index that finds the nearest of a set of vectors.
 
-    The search is exact, up to rounding in float32, unless that would take many minutes. Then each
-    batch of queries visits only as many blocks as keep the recall above ``min_recall``. Few points
-    are compared one by one, without blocks and without compiled code.
+    With one seed, the results are the same on any number of threads. The search is exact, up to
+    rounding in float32, unless that would take many minutes. Then each batch of queries visits
+    only as many blocks as keep the recall above ``min_recall``. Few points are compared by brute
+    force, without blocks and compiled code.
 
     Args:
         vectors: (n, d), finite; a float32 copy is kept.
-        random_state: seed of what is sampled.
-        min_recall: what a search that is not exact must reach.
-        exact_work: multiplications up to which a search is exact. Two cores do ten to twenty
-            thousand million in a second.
+        random_state: seed of all sampling.
+        min_recall: recall that a search must reach if it is not exact.
+        exact_work: a search of at most so many multiplications is exact. Two cores do ten to
+            twenty thousand million per second.
 
     Raises:
-        VectorsError: the vectors are no finite matrix.
+        VectorsError: the vectors are not a finite matrix.
     """
 
     def __init__(
@@ -76,7 +77,8 @@ class NeighborIndex:
         self.min_recall = min_recall
         self.exact_work = exact_work
         rows = as_vectors(vectors)
-        # Squares of very large and very small numbers leave the range of float32.
+        # Bring the largest value near 1: squares of very large or very small numbers leave the
+        # range of float32. A power of two keeps all digits.
         self._scale = np.float32(2.0 ** -int(np.frexp(np.abs(rows).max())[1]))
         rows *= self._scale
         self.rows = rows
@@ -86,12 +88,12 @@ class NeighborIndex:
 
     @property
     def order(self) -> Integers:
-        """The points' numbers (n,) in an order in which near ones stand together, if many."""
+        """Indices (n,) of the points. If there are many, nearby points are close in this order."""
         return np.arange(len(self)) if len(self) <= few.MOST_POINTS else self.blocks.order
 
     @cached_property
     def blocks(self) -> Blocks:
-        """The points in blocks."""
+        """The points, partitioned into blocks."""
         width = next(width for dimensions, width in _WIDTHS if self.rows.shape[1] <= dimensions)
         return make_blocks(self._seen, width)
 
@@ -108,14 +110,14 @@ class NeighborIndex:
         return self._look(self.rows)
 
     def neighbors(self, k: int) -> Neighbors:
-        """Return the ``k`` nearest others of each point: never itself, but its duplicates.
+        """Return the ``k`` nearest other points of each point; its duplicates are among them.
 
         Raises:
             UserError: there are fewer than ``k`` others.
         """
         n = len(self)
         if not 1 <= k < n:
-            raise UserError(f"{n:,} points have no {k} others each; ask for {n - 1:,} or fewer")
+            raise UserError(f"cannot find {k} other points among {n:,}; ask for {n - 1:,} or fewer")
         if self._are_few(n):
             return self._compared(self.rows, np.arange(n), k)
         order = self.blocks.order
@@ -129,12 +131,12 @@ class NeighborIndex:
         """Return the ``k`` nearest of the set to each of ``points`` (m, d).
 
         Raises:
-            VectorsError: the points are no finite matrix of d columns.
+            VectorsError: the points are not a finite matrix of d columns.
             UserError: the set has fewer than ``k`` points.
         """
         n, d = self.rows.shape
         if not 1 <= k <= n:
-            raise UserError(f"a set of {n:,} points has no {k} nearest; ask for {n:,} or fewer")
+            raise UserError(f"cannot find the nearest {k} of {n:,} points; ask for {n:,} or fewer")
         rows = as_vectors(points, d)
         rows *= self._scale
         if self._are_few(len(rows)):
@@ -150,13 +152,13 @@ class NeighborIndex:
         return self._answer(queries, k, order)
 
     def shortest_exits(self, groups: ArrayLike) -> tuple[Integers, Integers, Floats]:
-        """Return, for each group but the largest, the shortest line from it to any other group.
+        """Return the shortest line from each group, except the largest, to any other group.
 
         Args:
             groups: (n,), the group of each point: 0, 1, ..., at least two.
 
         Returns:
-            The points at both ends, the group's own first, and the lengths.
+            The points where the lines begin, in the group; where they end; and the lengths.
         """
         labels = np.asarray(groups, dtype=np.int64)
         sizes = np.bincount(labels)
@@ -186,11 +188,11 @@ class NeighborIndex:
     def _exits_nearby(
         self, labels: Integers, members: Integers, starts: Integers
     ) -> tuple[Floats, Integers, NDArray[np.bool_]]:
-        """Look for ways out among the nearest neighbours of the points of small groups.
+        """Search for bridges among the nearest neighbours of the points of small groups.
 
         Returns:
-            For each group the square of the shortest line found, or infinity, and its ends
-            (asked, 2); and which of ``members`` may have a shorter one.
+            For each group, the square of the shortest line found, or infinity, and its ends
+            (asked, 2); and which of ``members`` may have a shorter line.
         """
         sizes = np.diff(starts)
         group = np.repeat(np.arange(len(sizes)), sizes)
@@ -200,7 +202,7 @@ class NeighborIndex:
         unsettled = np.ones(len(members), np.bool_)
         if not len(small):
             return squares, ends, unsettled
-        small = small[np.argsort(members[small])]  # batches of points that lie together
+        small = small[np.argsort(members[small])]  # batches hold nearby points
         points = self.blocks.order[members[small]]
         homes = np.searchsorted(self.blocks.starts, members[small], side="right") - 1
         cuts = _batches(homes)
@@ -217,7 +219,8 @@ class NeighborIndex:
         best = ascending[best]
         squares[groups] = way[best]
         ends[groups] = np.column_stack([points[best], found[best, first[best]]])
-        # Beyond its list a point may have a way out, but no shorter one than the list is far.
+        # A point without a bridge in its list may have one beyond it. That one is at least as long
+        # as the last distance in the list.
         unsettled[small] = ~leaves & (lengths[:, -1] < squares[group[small]])
         return squares, ends, unsettled
 
@@ -227,7 +230,7 @@ class NeighborIndex:
         return n <= few.MOST_POINTS and work <= min(few.MOST_WORK, self.exact_work)
 
     def _compared(self, rows: Floats, own: Integers, k: int) -> Neighbors:
-        """Return what is nearest to ``rows`` (m, d) by all distances."""
+        """Return the points nearest to ``rows`` (m, d), by brute force."""
         indices, squares = few.nearest_of_few(self.rows, rows, own, k)
         return Neighbors(indices, self._lengths(squares), 1.0)
 
@@ -239,11 +242,11 @@ class NeighborIndex:
         return np.divide(lengths, self._scale, out=lengths)
 
     def _full(self, rows: Floats) -> Floats:
-        """Return ``rows``, without columns where the blocks see all of them."""
+        """Return ``rows``, or no columns of them if the blocks hold the points in full."""
         return rows[:, :0].copy() if self._shadows is None else rows
 
     def _answer(self, queries: Queries, k: int, order: Integers) -> Neighbors:
-        """Search, and put what the queries find where ``order`` says."""
+        """Search, and return the results in the original order of the queries."""
         limit = self._limit(queries, k)
         found, squares, _ = self._search(queries, k, limit)
         recall = 1.0 if limit == _EVERYTHING else self._measured_recall(queries, found)
@@ -267,6 +270,7 @@ class NeighborIndex:
         m, (n, d) = len(queries.own), self.rows.shape
         if m * n * d <= self.exact_work:
             return _EVERYTHING
+        # Blocks that are skipped may still make an exact search affordable: measure on a sample.
         rng = np.random.default_rng([self.random_state, 1])
         batches = len(queries.homes)
         chosen = np.sort(rng.choice(batches, min(batches, _SAMPLED_BATCHES), replace=False))
@@ -276,13 +280,14 @@ class NeighborIndex:
         truth, _, work = self._search(sample, k, _EVERYTHING)
         if work / len(truth) * m <= self.exact_work:
             return _EVERYTHING
+        # The margin makes up for the sampling error of the recall.
         limit: int = max(_FIRST_LIMIT, 2 + 2 * k * len(self.blocks.radii) // n)
         while _recall(self._search(sample, k, limit)[0], truth) < min(self.min_recall + _MARGIN, 1):
             limit *= 2
         return limit
 
     def _measured_recall(self, queries: Queries, found: NDArray[np.int32]) -> float:
-        """Return the recall at sampled queries, each now searched for exactly."""
+        """Return the recall of ``found`` at sampled queries, which are searched again exactly."""
         m, k = found.shape
         rng = np.random.default_rng([self.random_state, 2])
         chosen = np.sort(rng.choice(m, min(m, _SAMPLED_QUERIES), replace=False))
@@ -292,7 +297,7 @@ class NeighborIndex:
 
 
 def _batches(homes: Integers) -> Integers:
-    """Return where to cut sorted ``homes`` so that a batch has one home, and is not too large."""
+    """Return where to cut sorted ``homes``: a batch has one home and at most `_BATCH` queries."""
     changes = np.flatnonzero(np.diff(homes, prepend=-1, append=-1))
     cuts = [np.arange(start, stop, _BATCH) for start, stop in pairwise(changes)]
     return np.concatenate([*cuts, changes[-1:]])

@@ -1,4 +1,4 @@
-"""The compiled search of blocks for the nearest points."""
+"""Compiled search for the nearest points in blocks."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _RELATIVE = np.float32(1 + 1e-5)
 
 
 class Queries(NamedTuple):
-    """Points that look for their nearest, in batches that lie close together.
+    """Query points, in batches of nearby points.
 
     Args:
-        shadows: (m, p), as the blocks see them.
-        rows: (m, d), in full; (m, 0) where the shadows are all there is.
-        own: (m,), the number of the point that a query may not find, or -1.
+        shadows: (m, p), the queries as the blocks hold points: projected, or in full.
+        rows: (m, d), the queries in full; (m, 0) if the blocks hold the points in full.
+        own: (m,), the index of the point that a query must not find, or -1.
         starts: (batches + 1,), where each batch begins.
-        homes: (batches,), the block that a batch lies in or near.
+        homes: (batches,), the block in or near which a batch is.
     """
 
     shadows: Floats
@@ -42,19 +42,19 @@ def search(
     indices: NDArray[np.int32],
     squares: Floats,
 ) -> Integers:
-    """Fill in the nearest points of each query, nearest first.
+    """Write the nearest points of each query, nearest first, to ``indices`` and ``squares``.
 
     Args:
-        blocks: of the points' shadows.
-        rows: (n, d), the points in full; (n, 0) where the shadows are all there is.
-        queries: who asks.
-        limit: blocks that a batch visits at most.
-        slack: what rounding may have added to a distance of shadows.
-        indices: (m, k), filled with numbers of points.
+        blocks: the points, or their projections, in blocks.
+        rows: (n, d), the points in full; (n, 0) if the blocks hold the points in full.
+        queries: the query points.
+        limit: number of blocks that a batch visits at most.
+        slack: how much rounding may have added to a distance between projections.
+        indices: (m, k), filled with indices of points.
         squares: (m, k), filled with squared distances.
 
     Returns:
-        (batches,), how many multiplications each batch took.
+        (batches,), the number of multiplications of each batch.
     """
     work = np.empty(len(queries.homes), np.int64)
     for batch in numba.prange(len(work)):
@@ -94,6 +94,7 @@ def _search_batch(
     order = np.empty(len(blocks.radii), np.int64)
     to_center = np.empty(m, np.float32)
     found = np.empty(blocks.columns.shape[2], np.float32)
+    # All queries of the batch are within ``radius`` of the centre of the home block.
     radius = np.float32(0)
     for i in range(m):
         radius = max(radius, np.sqrt(_squared_distance(home, shadows[i])))
@@ -105,11 +106,13 @@ def _search_batch(
     for block in range(len(gaps)):
         gaps[block] = np.sqrt(_squared_distance(home, blocks.centers[block]))
         order[block] = block
+    # Visit near blocks first: a short reach, found early, rules out the blocks that follow.
     _sort(order, gaps)
     reach = np.float32(np.inf)
     visits = work = 0
     for rank in range(len(order)):
         block = int(order[rank])
+        # By the triangle inequality, no point of the block is in reach of any query.
         if gaps[block] - radius - blocks.radii[block] > (reach + slack) * _RELATIVE:
             continue
         if visits == limit:
@@ -119,10 +122,11 @@ def _search_batch(
         for i in range(m):
             far = np.sqrt(squares[i, last])
             bound = (far + blocks.radii[block] + slack) * _RELATIVE
-            if to_center[i] >= bound * bound:
+            if to_center[i] >= bound * bound:  # no point is in reach of this query
                 continue
             visited = True
             _compare(shadows[i], blocks.columns[block], found)
+            # Projections rule most points out; only the others are compared in full.
             cut = (far + slack) * (far + slack)
             compared = _keep_nearest(
                 blocks, block, rows, query_rows[i], own[i], found, cut, indices[i], squares[i]
@@ -138,7 +142,7 @@ def _search_batch(
 
 @compiled()
 def _sort(order: Integers, keys: Floats) -> None:
-    """Sort ``order`` by ``keys[order]``: a heap sort, for numba's own takes seconds to compile."""
+    """Sort ``order`` by ``keys[order]``, by heap sort: numba's sort takes seconds to compile."""
     size = len(order)
     for start in range(size // 2 - 1, -1, -1):
         _sink(order, keys, start, size)
@@ -165,7 +169,7 @@ def _sink(order: Integers, keys: Floats, place: int, size: int) -> None:
 
 @compiled()
 def _compare(point: Floats, columns: Floats, squares: Floats) -> None:
-    """Fill in the squared distances of ``point`` (p,) to the columns (p, width)."""
+    """Write the squared distances from ``point`` (p,) to the columns (p, width)."""
     for j in range(len(squares)):
         squares[j] = 0
     for t in range(len(point)):
@@ -187,7 +191,7 @@ def _keep_nearest(
     indices: NDArray[np.int32],
     squares: Floats,
 ) -> int:
-    """Put the points of a block that seem near enough in their place; return how many seemed."""
+    """Insert the points of a block whose ``found`` is below ``cut``; return their number."""
     near = 0
     for j in range(len(found)):
         near += found[j] < cut

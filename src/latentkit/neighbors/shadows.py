@@ -1,8 +1,8 @@
-"""Vectors seen in few dimensions, where no two are farther apart than they are.
+"""Projections of vectors to few dimensions, whose distances are lower bounds.
 
-A shadow is the leading principal components of a vector and, as a last coordinate, the length of
-what they leave out. By the triangle inequality the distance of two shadows is a lower bound of
-the distance of the vectors, and for images and latents a close one.
+A projection holds the leading principal components of a vector and, as its last coordinate, the
+length of the remainder. By the triangle inequality, the distance between two projections is a lower
+bound on the distance between the vectors. For images and latents, the bound is close.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from latentkit.neighbors.blocks import Floats
 
 MOST = 16
-"""Dimensions of a shadow; vectors of no more dimensions are their own."""
+"""Dimensions of a projection. Vectors of at most this many dimensions are not projected."""
 _SAMPLE = 4_096
 _CHUNK = 16_384
 _ROUNDING = 4e-6
@@ -25,12 +25,12 @@ _ROUNDING = 4e-6
 
 @dataclass(frozen=True)
 class Shadows:
-    """The projection that casts shadows.
+    """Projection of vectors to `MOST` dimensions.
 
     Args:
         mean: (d,).
         axes: (d, MOST - 1), orthonormal.
-        slack: what rounding may add to the distance of two shadows.
+        slack: how much rounding may add to the distance between two projections.
     """
 
     mean: Floats
@@ -38,9 +38,9 @@ class Shadows:
     slack: float
 
     def cast(self, vectors: Floats) -> Floats:
-        """Return the shadows (n, MOST) of vectors (n, d)."""
+        """Return the projections (n, MOST) of vectors (n, d)."""
         shadows = np.empty((len(vectors), MOST), np.float32)
-        # Threads would add in another order, and so round otherwise.
+        # Several threads would sum in another order, and so round differently.
         with threadpool_limits(limits=1, user_api="blas"):
             for start in range(0, len(vectors), _CHUNK):
                 centred = vectors[start : start + _CHUNK] - self.mean
@@ -52,7 +52,7 @@ class Shadows:
 
 
 def fit_shadows(vectors: Floats, rng: np.random.Generator) -> Shadows | None:
-    """Return the projection for vectors (n, d), or None if they are their own shadows."""
+    """Return a projection for vectors (n, d), or None if d is at most `MOST`."""
     n, d = vectors.shape
     if d <= MOST:
         return None
@@ -67,7 +67,7 @@ def fit_shadows(vectors: Floats, rng: np.random.Generator) -> Shadows | None:
 
 
 def _leading_axes(centred: Floats, rng: np.random.Generator) -> Floats:
-    """Return about the leading principal axes (d, MOST - 1): exactness is not needed here."""
+    """Return approximate leading principal axes (d, MOST - 1): any orthonormal axes are valid."""
     axes = np.linalg.qr(rng.standard_normal((centred.shape[1], MOST - 1)))[0]
     for _ in range(6):
         axes = np.linalg.qr(centred.T @ (centred @ axes))[0]

@@ -1,1 +1,1 @@
-"""What models are made of: encoders and decoders that infer their shapes."""
+"""Building blocks of models: encoders and decoders that infer the shapes of their layers."""

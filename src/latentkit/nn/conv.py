@@ -26,22 +26,23 @@ from latentkit.nn.strided import FastConvolution
 
 
 class ConvEncoder(nn.Module):
-    """Images (B, C, H, W) -> features (B, features).
+    """Convolutional encoder: images (B, C, H, W) -> features (B, features).
 
-    Squares of ``patch`` pixels are folded into channels, which trades resolution for the speed
-    of wide layers on small maps; a 3x3 convolution of stride 2 follows for each entry of
-    ``channels``, then dense layers.
+    First, squares of ``patch`` x ``patch`` pixels are folded into channels. This trades resolution
+    for the speed of wide layers on small maps. Then each entry of ``channels`` adds a 3x3
+    convolution of stride 2. Dense layers follow.
 
     Args:
         image_shape: C, H, W.
-        channels: feature maps after each halving.
+        channels: number of feature maps after each halving.
         hidden: widths of the dense layers; may be empty.
         features: width of the result.
         act: activation after every layer but the last.
         norm: normalisation before every activation.
         odd_sizes: how an odd height or width is halved, see `latentkit.nn.shapes.halved`.
-        patch: side of the squares; images are padded to a multiple of it by their edge. 1: none.
-        shortcut: add a linear map of the pixels to the features; it starts at zero.
+        patch: side of the squares. If the image's size is not a multiple of it, the edge pixels
+            are repeated. With 1, nothing is folded.
+        shortcut: add a linear map of the pixels to the features; its weights start at zero.
 
     Raises:
         ValueError: the image is too small for so many halvings.
@@ -89,13 +90,15 @@ class ConvEncoder(nn.Module):
         return features if self.shortcut is None else features + self.shortcut(images)
 
     def hidden(self, images: Tensor) -> Tensor:
-        """Return what the last layer is given, (B, F)."""
+        """Return the input (B, F) of the last layer."""
         maps = self.convolutions(fold(images, self.patch))
         return all_but_last(self.bottleneck, maps)
 
 
 class ConvDecoder(nn.Module):
-    """Latents (B, latent_dim) -> logits (B, C, H, W): the mirror of `ConvEncoder`.
+    """Convolutional decoder: latents (B, latent_dim) -> logits (B, C, H, W).
+
+    It mirrors `ConvEncoder`.
 
     Args:
         image_shape: C, H, W.
@@ -107,7 +110,7 @@ class ConvDecoder(nn.Module):
         odd_sizes: as in the encoder.
         upsampling: how feature maps are doubled, see `latentkit.nn.layers.Doubling`.
         patch: as in the encoder.
-        shortcut: add a linear map of the latents to the logits; it starts at zero.
+        shortcut: add a linear map of the latents to the logits; its weights start at zero.
     """
 
     def __init__(
@@ -159,36 +162,37 @@ class ConvDecoder(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         """Return the logits (B, C, H, W); a sigmoid makes them an image."""
         logits: Tensor = self.convolutions(self.bottleneck(latents))
-        if self.patch > 1:  # for 1 pixel_shuffle would copy all the same
+        if self.patch > 1:  # with a factor of 1, pixel_shuffle would still copy
             height, width = self.size
             logits = functional.pixel_shuffle(logits, self.patch)[..., :height, :width]
         return logits if self.shortcut is None else logits + self.shortcut(latents)
 
 
 def pixels_to_features(image_shape: tuple[int, int, int], features: int) -> nn.Sequential:
-    """Return a linear map of images (B, C, H, W) to (B, features), zero at first."""
+    """Return a linear map of images (B, C, H, W) to (B, features); its weights start at zero."""
     return nn.Sequential(FlattenMaps(), _zero_at_first(prod(image_shape), features))
 
 
 def latents_to_pixels(latent_dim: int, image_shape: tuple[int, int, int]) -> nn.Sequential:
-    """Return a linear map of latents (B, latent_dim) to (B, C, H, W), zero at first."""
+    """Return a linear map of latents (B, latent_dim) to (B, C, H, W); its weights start at zero."""
     return nn.Sequential(_zero_at_first(latent_dim, prod(image_shape)), UnflattenMaps(image_shape))
 
 
 def _zero_at_first(before: int, after: int) -> nn.Linear:
-    linear = nn.Linear(before, after, bias=False, device="meta")  # where nothing is drawn
+    # On the meta device, no random weights are drawn.
+    linear = nn.Linear(before, after, bias=False, device="meta")
     linear.weight = nn.Parameter(torch.zeros(after, before))
     return linear
 
 
 def folded_shape(image_shape: tuple[int, int, int], patch: int) -> tuple[int, int, int]:
-    """Return the shape of `fold`ed images."""
+    """Return the shape C, H, W of images after `fold`."""
     channels, height, width = image_shape
     return channels * patch**2, -(-height // patch), -(-width // patch)
 
 
 def fold(images: Tensor, patch: int) -> Tensor:
-    """Fold squares of ``patch`` pixels into channels: (B, C, H, W) to `folded_shape`."""
+    """Fold squares of ``patch`` pixels a side into channels: (B, C, H, W) to `folded_shape`."""
     if patch == 1:
         return images
     missing = (-images.shape[3] % patch, -images.shape[2] % patch)

@@ -1,4 +1,4 @@
-"""Dense encoder and decoder, and the dense layers that convolutional ones end in."""
+"""Dense encoder and decoder, and the dense layers that convolutional networks use too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from latentkit.nn.layers import Activation, Norm, activation, norm_1d
 
 
 def dense_layers(widths: Sequence[int], act: Activation, norm: Norm) -> list[nn.Module]:
-    """Return linear layers from each width to the next, each with its norm and activation."""
+    """Return linear layers from each width to the next, each followed by norm and activation."""
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
         layers += [
@@ -24,18 +24,18 @@ def dense_layers(widths: Sequence[int], act: Activation, norm: Norm) -> list[nn.
 
 
 def all_but_last(layers: nn.Sequential, inputs: Tensor) -> Tensor:
-    """Return what the last of ``layers`` is given."""
+    """Apply all layers but the last, and return the input of the last."""
     for layer in list(layers)[:-1]:
         inputs = layer(inputs)
     return inputs
 
 
 class DenseEncoder(nn.Sequential):
-    """Images (B, C, H, W) -> features (B, features).
+    """Dense encoder: images (B, C, H, W) -> features (B, features).
 
     Args:
         image_shape: C, H, W.
-        hidden: widths of the hidden layers, from the image on; may be empty.
+        hidden: widths of the hidden layers, starting at the image; may be empty.
         features: width of the result.
         act: activation of the hidden layers.
         norm: normalisation before every activation.
@@ -57,12 +57,14 @@ class DenseEncoder(nn.Sequential):
         )
 
     def hidden(self, images: Tensor) -> Tensor:
-        """Return what the last layer is given, (B, F)."""
+        """Return the input (B, F) of the last layer."""
         return all_but_last(self, images)
 
 
 class DenseDecoder(nn.Sequential):
-    """Latents (B, latent_dim) -> logits (B, C, H, W): the mirror of `DenseEncoder`.
+    """Dense decoder: latents (B, latent_dim) -> logits (B, C, H, W).
+
+    It mirrors `DenseEncoder`.
 
     Args:
         image_shape: C, H, W.

@@ -1,4 +1,4 @@
-"""Activations, norms and the step that doubles an image."""
+"""Activations, norms, and the layer that doubles the size of feature maps."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def activation(name: Activation) -> nn.Module:
 
 
 def norm_2d(name: Norm, channels: int) -> nn.Module:
-    """Return a norm for feature maps (B, channels, H, W); ``group`` has 8 channels a group."""
+    """Return a norm for feature maps (B, channels, H, W); ``group`` has 8 channels per group."""
     if name == "batch":
         return nn.BatchNorm2d(channels)
     if name == "group":
@@ -48,9 +48,9 @@ def norm_1d(name: Norm, features: int) -> nn.Module:
 
 
 class FlattenMaps(nn.Module):
-    """Feature maps (B, C, H, W) to vectors (B, H W C), pixel by pixel.
+    """Layer that flattens feature maps (B, C, H, W) to vectors (B, H W C), pixel by pixel.
 
-    That is their order in memory where channels come last, so nothing is copied there.
+    Channels-last feature maps already have this order in memory, so they are not copied.
     """
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class FlattenMaps(nn.Module):
 
 
 class UnflattenMaps(nn.Module):
-    """Vectors (B, H W C) to feature maps (B, C, H, W) whose channels come last in memory.
+    """Layer that turns vectors (B, H W C) into channels-last feature maps (B, C, H, W).
 
     Args:
         shape: C, H, W.
@@ -80,7 +80,7 @@ class UnflattenMaps(nn.Module):
 
 
 class Doubling(nn.Module):
-    """Maps feature maps (B, C_in, H, W) to (B, C_out, *size), size about twice H x W.
+    """Layer that enlarges feature maps (B, C_in, H, W) to (B, C_out, *size), about twice H x W.
 
     Args:
         channels_in: C_in.
@@ -91,7 +91,7 @@ class Doubling(nn.Module):
             ``"transpose-4"``: transposed convolution 4x4, whose kernels overlap evenly (no
             checkerboard); ``"resize"``: nearest-neighbour resize, then convolution 3x3 (Odena et
             al. 2016: no checkerboard); ``"pixel-shuffle"``: convolution 3x3 at the low resolution
-            to four times the channels, then sub-pixel rearrangement, started as a
+            to four times the channels, then sub-pixel rearrangement, initialised as a
             nearest-neighbour resize (Aitken et al. 2017: no checkerboard at the start).
         bias: whether the convolution has a bias.
     """
@@ -145,7 +145,7 @@ class Doubling(nn.Module):
             features = functional.pixel_shuffle(features, 2)
             height, width = self.size
             missing = height - features.shape[2], width - features.shape[3]
-            if max(missing) > 0:  # an odd size that was halved downwards
+            if max(missing) > 0:  # halving rounded an odd size down
                 pad = (0, max(0, missing[1]), 0, max(0, missing[0]))
                 features = functional.pad(features, pad, mode="replicate")
             features = features[..., :height, :width]
@@ -153,7 +153,7 @@ class Doubling(nn.Module):
 
 
 def _transpose_padding(size_in: int, size: int, kernel: int) -> tuple[int, int]:
-    """Return padding and output padding that make ``size_in`` into ``size``."""
+    """Return the padding and output padding that enlarge ``size_in`` to ``size``."""
     bare = (size_in - 1) * STRIDE + kernel
     padding = max(0, -(-(bare - size) // 2))
     return padding, size - (bare - 2 * padding)

@@ -1,7 +1,7 @@
-"""What a decoder's logits say of an image: log p(image | logits), and the image itself.
+"""Likelihoods of images given a decoder's logits: log p(image | logits) and the mean image.
 
-A likelihood is a module, for it may have parameters. Log-likelihoods are float32, in nats, summed
-over all pixels and channels: shape (B,).
+A likelihood is a module because it may have parameters. Log-likelihoods are float32, in nats,
+summed over all pixels and channels, with shape (B,).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LEAST_LOG_SIGMA = -6.0
 
 
 class Likelihood(nn.Module):
-    """Base: the mean is the sigmoid of the logits unless a subclass knows better."""
+    """Base class; the mean is the sigmoid of the logits unless a subclass overrides it."""
 
     def log_prob(self, logits: Tensor, images: Tensor) -> Tensor:
         """Return log p(images | logits) in nats, (B,); images (B, C, H, W) in [0, 1]."""
@@ -32,7 +32,7 @@ class Likelihood(nn.Module):
 
 
 class Bernoulli(Likelihood):
-    """Each value is on or off; on grey images this is cross-entropy, and no density."""
+    """Bernoulli likelihood. For grey images it is the cross-entropy, which is not a density."""
 
     def log_prob(self, logits: Tensor, images: Tensor) -> Tensor:
         """Return the negative cross-entropy."""
@@ -40,7 +40,7 @@ class Bernoulli(Likelihood):
 
 
 class ContinuousBernoulli(Likelihood):
-    """Bernoulli with the constant that makes it a density on [0, 1].
+    """Bernoulli likelihood with the constant that makes it a density on [0, 1].
 
     G. Loaiza-Ganem and J. P. Cunningham, NeurIPS 2019.
     """
@@ -59,11 +59,11 @@ class ContinuousBernoulli(Likelihood):
 
 
 class Gaussian(Likelihood):
-    """Independent Gaussians around the sigmoid of the logits, all of one sigma.
+    """Independent Gaussians around the sigmoid of the logits, with one shared sigma.
 
     Args:
-        sigma: standard deviation; images reach from 0 to 1.
-        learned: train log sigma with the network (O. Rybkin et al., ICML 2021).
+        sigma: standard deviation; images range from 0 to 1.
+        learned: train log sigma together with the network (O. Rybkin et al., ICML 2021).
     """
 
     def __init__(self, sigma: float, *, learned: bool = False) -> None:
@@ -82,7 +82,7 @@ class Gaussian(Likelihood):
 
 
 def make_likelihood(name: LikelihoodName, sigma: float) -> Likelihood:
-    """Return a new likelihood; ``sigma`` is where the Gaussians stand or start."""
+    """Return a new likelihood; ``sigma`` is the fixed or initial sigma of the Gaussians."""
     if name == "bernoulli":
         return Bernoulli()
     if name == "continuous-bernoulli":
@@ -93,8 +93,8 @@ def make_likelihood(name: LikelihoodName, sigma: float) -> Likelihood:
 def log_constant(logits: Tensor) -> Tensor:
     """Return log C of the continuous Bernoulli, C = t / tanh(t / 2) for logits t.
 
-    With lambda = sigmoid(t), C(lambda) = 2 artanh(1 - 2 lambda) / (1 - 2 lambda); near t = 0,
-    where this is 0 / 0, its series log 2 + t^2 / 12 is used.
+    With lambda = sigmoid(t), C(lambda) = 2 artanh(1 - 2 lambda) / (1 - 2 lambda). Near t = 0 this
+    is 0 / 0, so the series log 2 + t^2 / 12 is used there.
     """
     near = logits.abs() < _NEAR_HALF
     safe = torch.where(near, torch.ones_like(logits), logits)

@@ -1,4 +1,4 @@
-"""How image sizes change through strided convolutions, and how they change back."""
+"""Image sizes before and after strided convolutions."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ STRIDE = 2
 def halved(size: int, odd_sizes: OddSizes) -> int:
     """Return the size after a 3-wide convolution of stride 2.
 
-    Even sizes halve. Odd sizes round up (padding 1) or down (padding 0, the kernel never leaves
-    the image): 28 -> 14 -> 7 -> 4 or 28 -> 14 -> 7 -> 3. A size below 3 always rounds up.
+    Even sizes are halved. Odd sizes are halved and rounded up (padding 1) or down (padding 0, so
+    the kernel never leaves the image): 28 -> 14 -> 7 -> 4 or 28 -> 14 -> 7 -> 3. An odd size below
+    3 is always rounded up.
     """
     padding = halving_padding(size, odd_sizes)
     return (size + 2 * padding - KERNEL) // STRIDE + 1
 
 
 def halving_padding(size: int, odd_sizes: OddSizes) -> int:
-    """Return the padding that `halved` presumes: 0 or 1."""
+    """Return the padding that `halved` assumes: 0 or 1."""
     return 0 if odd_sizes == "down" and size % 2 and size >= KERNEL else 1
 
 
@@ -37,7 +38,7 @@ def size_pyramid(
         if max(sizes[-1]) == 1:
             raise ValueError(
                 f"images of {height}x{width} cannot be halved {levels} times: "
-                f"give at most {level} channels"
+                f"give at most {level} entries in channels"
             )
         sizes.append((halved(sizes[-1][0], odd_sizes), halved(sizes[-1][1], odd_sizes)))
     return sizes

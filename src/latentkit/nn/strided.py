@@ -1,9 +1,10 @@
-"""Convolutions of width 3 and stride 2, and their transposes, in faster steps of training on a CPU.
+"""Convolutions of width 3 and stride 2, and their transposes, that train faster on a CPU.
 
-PyTorch enlarges a feature map (the forward pass of a transposed convolution, and the input's
-gradient of a convolution) several times slower on a CPU than it convolves. One matrix product gives
-what each pixel adds to the nine around it; these are then summed where they meet. Images of one
-channel have products of their own. All else is PyTorch's own, which is fast.
+On a CPU, PyTorch enlarges a feature map several times slower than it convolves one. The forward
+pass of a transposed convolution enlarges, and so does the input gradient of a convolution. Here one
+matrix product gives what each input pixel adds to the nine output pixels around it. What arrives at
+the same output pixel is then summed. Images of one channel use special products. Everything else
+calls PyTorch, which is fast.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ _FEW = 4
 
 
 class FastConvolution(nn.Conv2d):
-    """``nn.Conv2d`` with a faster step of training; weights and results are the same.
+    """``nn.Conv2d`` with a faster training step; weights and results are the same.
 
-    There its gradients have none of their own.
+    In a training step, double backward is not supported.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the feature maps of (B, C_in, H, W)."""
+        """Return the feature maps (B, C_out, H', W') of (B, C_in, H, W)."""
         if self.training and _applies(self, x):
             padding: Any = self.padding
             if not x.requires_grad and x.shape[1] > 1:
@@ -37,9 +38,9 @@ class FastConvolution(nn.Conv2d):
 
 
 class FastTransposed(nn.ConvTranspose2d):
-    """``nn.ConvTranspose2d`` with a faster step of training; weights and results are the same.
+    """``nn.ConvTranspose2d`` with a faster training step; weights and results are the same.
 
-    There its gradients have none of their own.
+    In a training step, double backward is not supported.
     """
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
@@ -122,7 +123,10 @@ def _backward(
     wanted: list[bool],
     extra: list[int] | None = None,
 ) -> tuple[Tensor | None, ...]:
-    """Return PyTorch's gradients of input, weight and bias; with ``extra`` of the transpose."""
+    """Return PyTorch's gradients of input, weight and bias.
+
+    ``extra`` is the output padding of a transposed convolution, and None for a plain one.
+    """
     transposed = extra is not None
     found: tuple[Tensor | None, ...] = torch.ops.aten.convolution_backward(
         *(grad, x, weight, [weight.shape[1 if transposed else 0]]),
@@ -134,11 +138,12 @@ def _backward(
 def _backward_of_one_channel(
     grad: Tensor, x: Tensor, padding: Size, wanted: list[bool]
 ) -> tuple[Tensor | None, ...]:
-    """Return the gradients of weight and bias where ``x`` has one channel; None of the input."""
+    """Return the gradients of weight and bias for ``x`` of one channel, and None for the input."""
     count, channels, height, width = grad.shape
     padded = functional.pad(x[:, 0], (padding[1], padding[1], padding[0], padding[0]))
     image, row, column = padded.stride()
-    # What each place of the kernel sees, and ones for the bias.
+    # Nine rows hold what each place of the kernel sees; a tenth row of ones gives the bias's
+    # gradient. One batched product then gives all gradients.
     seen = padded.new_ones(count, 10, height * width)
     seen[:, :9].view(count, 3, 3, height, width).copy_(
         padded.as_strided((count, 3, 3, height, width), (image, row, column, 2 * row, 2 * column))
@@ -153,7 +158,8 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Size) -> 
     """Return the convolution (B, C_out, H', W') of (B, C_in, H, W)."""
     if x.shape[1] > 1:
         return functional.conv2d(x, weight, bias, 2, padding)
-    # One channel may be called first or last; PyTorch's kernel is twice as fast where it is first.
+    # With one channel, channels-first and channels-last are the same memory. PyTorch's kernel is
+    # twice as fast if the strides say channels-first.
     maps = functional.conv2d(x[:, 0].unsqueeze(1), weight[:, 0].unsqueeze(1), bias, 2, padding)
     return maps.contiguous(memory_format=torch.channels_last)
 
@@ -166,7 +172,7 @@ def _enlarge(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Size, size
     if channels == 1:
         kernels = weight.permute(2, 3, 1, 0).reshape(9, channels_in)
         given = (kernels @ x.permute(0, 2, 3, 1).reshape(-1, channels_in).T).view(-1, 1)
-    elif channels <= _FEW:  # images: oneDNN has a narrow product that BLAS lacks
+    elif channels <= _FEW:  # images: only oneDNN is fast at narrow products
         kernels = weight.permute(2, 3, 1, 0).reshape(9 * channels, channels_in, 1, 1)
         given = functional.conv2d(x, kernels).permute(0, 2, 3, 1).reshape(-1, channels)
     else:
@@ -176,7 +182,8 @@ def _enlarge(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Size, size
     maps = torch.embedding_bag(given, rows, starts)[0].view(count, *size, channels)
     if bias is not None:
         maps += bias
-    # No view: what a function of its own returns may be changed in place by what follows.
+    # Return a new tensor instead of a view: the next layer may change it in place, which autograd
+    # does not allow for a view that a custom function returns.
     whole = maps.new_empty(0)
     shape = (count, channels, *size)
     return whole.set_(maps.untyped_storage(), 0, shape, maps.permute(0, 3, 1, 2).stride())
@@ -186,13 +193,13 @@ def _enlarge(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Size, size
 def _meeting(
     count: int, small: Size, padding: Size, size: Size, *, planes: bool
 ) -> tuple[Tensor, Tensor]:
-    """Return what is summed for each pixel of ``count`` enlarged maps.
+    """Return which products are summed for each pixel of ``count`` enlarged maps.
 
-    Input pixel i and kernel place k meet at 2 i + k - padding.
+    The product of input pixel i and kernel place k is added to output pixel 2 i + k - padding.
 
     Returns:
-        Rows of (count, *small, 3, 3) as one list, those of a pixel together, or, with ``planes``,
-        rows of (3, 3, count, *small); and where in the list each pixel's begin.
+        Row numbers in the products (count, *small, 3, 3), grouped by output pixel, and where each
+        group begins. With ``planes``, the products are (3, 3, count, *small).
     """
     y, x = (
         2 * torch.arange(n)[:, None] + torch.arange(3) - pad
@@ -206,7 +213,7 @@ def _meeting(
     starts = counts.cumsum(0) - counts
     image = torch.arange(count)[:, None]
     every = (rows + image * inside.numel()).flatten()
-    if planes:
+    if planes:  # the kernel's place is the slowest index
         every = every % 9 * (count * small[0] * small[1]) + every // 9
     return (
         every.int(),

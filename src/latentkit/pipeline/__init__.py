@@ -1,1 +1,1 @@
-"""A run as stages, each of which reads committed artefacts and commits its own."""
+"""A run as a sequence of stages. Each stage reads committed artefacts and commits its own."""

@@ -15,12 +15,12 @@ SPACES = {
     "random_encoder": "random encoder",
     "raw_pixels": "raw pixels",
 }
-"""What the spaces that probes look at are called."""
+"""Display names of the feature spaces that probes are trained on."""
 _MOST_DIGITS = 12
 
 
 def card_tables(card: Card) -> list[Table]:
-    """Return the tables of a card, those that it has the figures for."""
+    """Return the tables that a card has figures for."""
     tables = [_reconstruction(card)]
     if "classes" in card:
         tables.append(_classes(card["classes"]))
@@ -47,14 +47,14 @@ MAP_FIGURES = {
     "knn_accuracy_map": "k-NN accuracy",
     "knn_accuracy_latents": "k-NN, latents",
 }
-"""What the figures of a map's quality are called."""
+"""Display names of the figures of a map's quality."""
 
 
 def map_tables(maps: Sequence[Card]) -> list[Table]:
-    """Return how far each map can be trusted, as a table; none where there is no map.
+    """Return a table of how far each map can be trusted, or no table if there are no maps.
 
     Args:
-        maps: the facts of each map, as its JSON file holds them.
+        maps: the facts of each map, as stored in its JSON file.
     """
     rows = [
         (
@@ -76,10 +76,10 @@ def _sampled(figure: Card | None) -> str:
 
 
 def card_note(card: Card) -> str:
-    """Return what the intervals of a card are, in a sentence."""
+    """Return sentences that explain the intervals of a card."""
     intervals = card["intervals"]
     return (
-        f"On {card['n_images']:,} test images; in brackets, "
+        f"Measured on {card['n_images']:,} test images. Brackets contain "
         f"{percent_text(intervals['confidence'])} intervals: {intervals['method']}, "
         f"{intervals['resamples']:,} resamples. "
         f"Protocol {card['protocol']}, seed {card['seed']}."
@@ -87,14 +87,14 @@ def card_note(card: Card) -> str:
 
 
 def percent_text(share: float) -> str:
-    """Return a share as it stands in a sentence."""
+    """Format a share as a percentage, for use in a sentence."""
     return f"{100 * share:.0f} %"
 
 
 def difference_text(figure: Mapping[str, float], digits: int) -> str:
-    """Return a difference with its interval, and a star where 0 is outside.
+    """Format a difference with its interval, and add a star if the interval excludes 0.
 
-    Where it is, there are as many digits as show on which side of 0 the interval lies.
+    In that case, digits are added until the rounded ends show the side of 0 that it is on.
     """
     ends = figure["low"], figure["high"]
     starred = ends[0] > 0 or ends[1] < 0
@@ -105,7 +105,7 @@ def difference_text(figure: Mapping[str, float], digits: int) -> str:
 
 
 def interval_text(figure: Mapping[str, float], digits: int) -> str:
-    """Return a figure with its interval."""
+    """Format a figure with its interval."""
     return f"{figure['value']:.{digits}f} [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"
 
 

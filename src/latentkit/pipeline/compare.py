@@ -1,4 +1,4 @@
-"""Runs side by side: what was set differently, what came out, and whether that may be chance."""
+"""Comparison of runs: options that differ, figures, and whether differences may be chance."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Json = dict[str, Any]
 Path_ = tuple[str, ...]
 
 _FIGURES: dict[str, tuple[str, str, Path_, int]] = {
-    # key: its name, the array of each test image, where the card has it, digits
+    # key: (display name, array with a value for each test image, path in the card, digits)
     "mse": ("MSE", "mse", ("reconstruction", "mse"), 4),
     "ssim": ("SSIM", "ssim", ("reconstruction", "ssim"), 3),
     "mse_from_corrupted": (
@@ -55,31 +55,32 @@ _MISSING = "–"
 
 
 def compare_runs(folders: Sequence[RunFolder]) -> Json:
-    """Return runs side by side, as JSON.
+    """Compare runs, and return the result as JSON.
 
     Returns:
         ``runs``: their names; ``config``: each key that is not the same in all, with its value
         in each run; ``figures``: by name, the figure of each run with its interval, or None;
-        ``differences``: by name, the figure of each further run less that of the first, with its
-        interval; ``paired``: whether those were taken image by image.
+        ``differences``: by name, the figure of each further run minus that of the first, with its
+        interval; ``paired``: whether the differences were taken image by image.
 
     Raises:
-        UserError: there are fewer than two runs, or one of them was evaluated otherwise.
+        UserError: there are fewer than two runs, transfers are mixed with other runs, or a run
+            was evaluated with another protocol.
     """
     if len(folders) < 2:
-        raise UserError("one run cannot be compared: name two or more")
+        raise UserError("a comparison needs at least two runs: name another one")
     cards = [folder.json(EVALUATION) for folder in folders]
     for folder, card in zip(folders, cards, strict=True):
         if is_transfer(card) != is_transfer(cards[0]):
             raise UserError(
-                f"of runs {folders[0].manifest.id} and {folder.manifest.id} one is a transfer: it "
-                f"can be compared with other transfers"
+                f"either run {folders[0].manifest.id} or run {folder.manifest.id} is a transfer: "
+                f"compare transfers only with other transfers"
             )
         protocol = TRANSFER_PROTOCOL if is_transfer(card) else PROTOCOL
         if card["protocol"] != protocol:
             raise UserError(
-                f"run {folder.manifest.id} was evaluated by protocol {card['protocol']}, not "
-                f"{protocol}: 'latentkit evaluate {folder.path}' does it anew"
+                f"run {folder.manifest.id} was evaluated with protocol {card['protocol']}, not "
+                f"{protocol}: run 'latentkit evaluate {folder.path}' to evaluate it again"
             )
     arrays = [folder.arrays(FIGURES_OF_IMAGES) for folder in folders]
     paired = len({folder.json(DATA)["digest"]["test"] for folder in folders}) == 1
@@ -96,7 +97,7 @@ def compare_runs(folders: Sequence[RunFolder]) -> Json:
 
 
 def comparison_tables(found: Json) -> list[Table]:
-    """Return a comparison as tables of text, configurations first."""
+    """Return a comparison as tables of text, with the configurations first."""
     short = [f"[{number}]" for number in range(1, len(found["runs"]) + 1)]
     runs = Table("Runs", ("", "run"), list(zip(short, found["runs"], strict=True)))
     config = Table(
@@ -122,7 +123,7 @@ def comparison_tables(found: Json) -> list[Table]:
     )
     how = "image by image" if found["paired"] else "between different test images"
     differences = Table(
-        f"Less [1], {how}; * where 0 is outside the interval",
+        f"Difference from [1], {how}; * if the interval excludes 0",
         ("", *short[1:]),
         [
             (_FIGURES[key][0], *(_difference(one, _FIGURES[key][3]) for one in values))
@@ -154,12 +155,12 @@ def _differences(arrays: Sequence[Mapping[str, NDArray[Any]]], paired: bool) -> 
 
 
 def _less(values: NDArray[Any], others: NDArray[Any], paired: bool) -> Interval:
-    """Return how much larger the mean of ``values`` is than that of ``others``."""
+    """Return the mean of ``values`` minus the mean of ``others``, with its interval."""
     if paired:
         return Bootstrap(len(values), 0).of_mean(values - others)
     error = math.hypot(*(float(one.std(ddof=1)) / math.sqrt(len(one)) for one in (values, others)))
     difference = float(values.mean() - others.mean())
-    reach = 1.959964 * error  # of a normal distribution
+    reach = 1.959964 * error  # 95 % of a normal distribution is within 1.96 standard deviations
     return Interval(difference, error, difference - reach, difference + reach)
 
 

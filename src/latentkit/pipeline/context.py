@@ -1,4 +1,4 @@
-"""What the stages of a run share: its folder, and images and model loaded when first needed."""
+"""Context that a run's stages share: its folder, and images and model, loaded on first use."""
 
 from __future__ import annotations
 
@@ -32,32 +32,36 @@ REPORT = "report.html"
 OBJECTIVE = "objective.json"
 CHECKPOINTS = "checkpoints"
 SPLITS = ("train", "validation", "test")
-_MOST_KEPT = 4  # both splits of two data sets
+_MOST_KEPT = 4  # training and test images of two data sets
 
 
 def latents_path(split: str) -> str:
-    """Return where the latents of a split lie in a run."""
+    """Return the path of a split's latents, relative to the run's folder."""
     return f"latents/{split}.npz"
 
 
 def snapshot_path(epoch: int) -> str:
-    """Return where the weights after an epoch lie in a run that keeps them."""
+    """Return the path of the weights kept after an epoch, relative to the run's folder."""
     return f"weights/epoch-{epoch:04d}.safetensors"
 
 
 def map_paths(part: MapConfig) -> tuple[str, str]:
-    """Return where a map's coordinates and its facts lie in a run."""
+    """Return the paths of a map's coordinates and facts, relative to the run's folder."""
     return f"embeddings/{part.slug}.npz", f"embeddings/{part.slug}.json"
 
 
 class ImageShelf:
-    """Images that were loaded, for all that works in one process; those last used are kept."""
+    """Least-recently-used cache of loaded images, shared within the process."""
 
     def __init__(self) -> None:
         self._loaded: dict[tuple[str, Split, Path], ImageData] = {}
 
     def take(self, registry: Registry, part: PartConfig, split: Split, data_dir: Path) -> ImageData:
-        """Return a split of a data set, loaded where it is not kept; raises as `load_images`."""
+        """Return a split of a data set, loading it if it is not cached.
+
+        Raises:
+            PluginError: as `load_images`.
+        """
         key = (canonical_sha256(part.as_dict()), split, data_dir)
         images = self._loaded.pop(key, None)
         if images is None:
@@ -69,14 +73,14 @@ class ImageShelf:
 
 
 class Workshop:
-    """Loads what a configuration names: images, corruptions, model.
+    """Context of a run before it has a folder: loads its images, corruptions and model.
 
     Args:
-        config: resolved, but for ``auto`` epochs and batch size.
+        config: resolved, except for ``auto`` training options.
         registry: where names are looked up.
         data_dir: the folder of data sets.
-        device: where tensors shall live.
-        shelf: images that were loaded before.
+        device: for the model and the images.
+        shelf: cache of loaded images; None for a new one.
     """
 
     def __init__(
@@ -99,7 +103,7 @@ class Workshop:
         return self.config.run.seed
 
     def images(self, split: Split) -> ImageData:
-        """Return the images of the training or the test set, loaded once."""
+        """Return the images of the training or the test set, from the cache if possible."""
         return self.shelf.take(self.registry, self.config.dataset, split, self.data_dir)
 
     @property
@@ -128,7 +132,7 @@ class Workshop:
 
     @cached_property
     def corruption(self) -> CorruptionChain:
-        """The run's corruptions in order."""
+        """The run's corruptions, in order."""
         chosen = []
         for part in self.config.corruptions:
             build = find_part(self.registry, "corruption", part).target()
@@ -143,18 +147,18 @@ class Workshop:
         return CorruptionChain(chosen)
 
     def evaluation_noise(self) -> Corrupt:
-        """Return the run's corruption with the noise that is the same in every evaluation.
+        """Return the run's corruption with noise that is the same in every evaluation.
 
-        Each call starts the noise anew; feed it the batches of one split in order.
+        Each call restarts the noise. Apply the result to the batches of one split in order.
         """
         generator = noise_generator(self.device, self.seed, "evaluation")
         return lambda images: self.corruption(images, generator)
 
     def new_model(self) -> Any:
-        """Build the network with the run's initial weights, on the device.
+        """Build the model with initial weights from the run's seed, on the device.
 
         Raises:
-            PluginError: what the plugin builds is no model.
+            PluginError: the plugin does not build a model.
         """
         part = self.config.model
         target = find_part(self.registry, "model", part).target()
@@ -165,16 +169,16 @@ class Workshop:
 
 
 class RunContext(Workshop):
-    """A workshop inside a run's folder, for the stages.
+    """Context of a run that has a folder, for its stages.
 
     Args:
         config: fully resolved.
         registry: where names are looked up.
         data_dir: the folder of data sets.
-        device: where to compute.
-        folder: the run, locked for writing.
-        tell: hears of progress.
-        shelf: images that were loaded before.
+        device: for the model and the images.
+        folder: the run's folder, locked for writing.
+        tell: receives progress events.
+        shelf: cache of loaded images; None for a new one.
     """
 
     def __init__(
@@ -192,10 +196,10 @@ class RunContext(Workshop):
         self.tell = tell
 
     def images(self, split: Split) -> ImageData:
-        """Return images that are still the ones the run began with.
+        """Return images, after checking that they are those that the run started with.
 
         Raises:
-            DataError: the data set is not what it was.
+            DataError: the images have changed since the run started.
         """
         images = super().images(split)
         if DATA in self.folder.manifest.artefacts:
@@ -203,14 +207,14 @@ class RunContext(Workshop):
             if images.digest() != known:
                 raise DataError(
                     f"the {split} images of {self.config.dataset.name!r} in {self.data_dir} are "
-                    f"not those that run {self.folder.manifest.id} began with: put them back, or "
+                    f"not those that run {self.folder.manifest.id} started with: restore them, or "
                     f"start a new run"
                 )
         return images
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the images, also where they are gone."""
+        """Channels, height and width of the images, known even if the images were deleted."""
         if DATA not in self.folder.manifest.artefacts:
             return super().image_shape
         channels, height, width = self.folder.json(DATA)["image_shape"]
@@ -218,7 +222,7 @@ class RunContext(Workshop):
 
     @cached_property
     def model(self) -> Any:
-        """The trained model, from its committed weights, in eval mode."""
+        """The trained model with its committed weights, in eval mode."""
         return load_weights(self.new_model(), self.folder).eval()
 
     def snapshots(self) -> dict[int, Any]:
@@ -235,7 +239,7 @@ def load_weights(model: Any, folder: RunFolder, relative: str = MODEL) -> Any:
     """Load a run's committed weights into ``model`` and return it.
 
     Raises:
-        IntegrityError: they are missing, changed, or belong to another network.
+        IntegrityError: the weights are missing, were changed, or belong to another network.
     """
     from safetensors.torch import load_file
 
@@ -244,7 +248,7 @@ def load_weights(model: Any, folder: RunFolder, relative: str = MODEL) -> Any:
         model.load_state_dict(load_file(path))
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
-        raise IntegrityError(f"{path} does not fit the model that is built: {first}") from error
+        raise IntegrityError(f"{path} does not fit the run's model: {first}") from error
     return model
 
 
@@ -252,7 +256,7 @@ def load_images(registry: Registry, part: PartConfig, split: Split, data_dir: Pa
     """Load a split of a data set.
 
     Raises:
-        PluginError: what the plugin gives are no images.
+        PluginError: the plugin fails, or returns something other than `ImageData`.
     """
     load = find_part(registry, "dataset", part).target()
     with fault_of(f"dataset {part.name!r} failed to load its {split} images"):
@@ -263,10 +267,10 @@ def load_images(registry: Registry, part: PartConfig, split: Split, data_dir: Pa
 
 
 def build_model(target: Any, part: PartConfig, image_shape: tuple[int, int, int]) -> Any:
-    """Build a model and check that it keeps the contract.
+    """Build a model, and check that it has what training needs.
 
     Raises:
-        PluginError: it does not.
+        PluginError: the model cannot be built, or lacks a method or attribute.
     """
     with fault_of(f"model {part.name!r} cannot be built for images {image_shape}"):
         model = target(part.options, image_shape)
@@ -274,7 +278,7 @@ def build_model(target: Any, part: PartConfig, image_shape: tuple[int, int, int]
         needed = ("latent_dim", "encode", "decode", "loss")
         lacking = [name for name in needed if not hasattr(model, name)]
         if not isinstance(model, torch.nn.Module):
-            lacking = ["what a torch.nn.Module has", *lacking]
+            lacking = ["the base class torch.nn.Module", *lacking]
         raise PluginError(
             f"model {part.name!r} builds a {type(model).__name__} that lacks {', '.join(lacking)}"
         )

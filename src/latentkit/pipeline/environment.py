@@ -1,4 +1,4 @@
-"""What a run ran on: versions, hardware, and the memory it took."""
+"""Environment of a run: package versions, hardware, and peak memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "safetens
 
 
 def package_versions(names: tuple[str, ...] = _PACKAGES) -> dict[str, str]:
-    """Return the versions of latentkit, Python and the packages whose numbers a run consists of."""
+    """Return the versions of latentkit, Python and the packages that compute a run's numbers."""
     found = {"latentkit": __version__, "python": platform.python_version()}
     for name in names:
         try:
@@ -28,7 +28,7 @@ def package_versions(names: tuple[str, ...] = _PACKAGES) -> dict[str, str]:
 
 
 def hardware(device: str, threads: int) -> dict[str, Any]:
-    """Return system, processor, memory in bytes, and the device and threads that are used."""
+    """Return the system, processor, memory in bytes, and the device and threads in use."""
     facts = {
         "system": platform.platform(),
         "processor": _processor(),
@@ -50,12 +50,12 @@ def plugin_versions(registry: Registry) -> dict[str, str]:
 
 
 def peak_rss_bytes() -> int:
-    """Return the greatest resident memory of this process so far."""
+    """Return the peak resident memory of this process so far, in bytes."""
     try:
         import resource
     except ImportError:  # not on Windows
         return int(getattr(psutil.Process().memory_info(), "peak_wset", 0))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, else KiB
     return peak if sys.platform == "darwin" else peak * 1024
 
 

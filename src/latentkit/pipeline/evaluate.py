@@ -1,4 +1,4 @@
-"""The stage ``evaluate``: the card is made and committed, and what is wrong is told."""
+"""The stage ``evaluate``: make and commit the evaluation card, and report problems."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from latentkit.pipeline.verdict.judge import Json
 from latentkit.plugin.events import Notice
 
 _STAGE = "evaluate"
-_SATURATED = 0.999  # of all pixels
+_SATURATED = 0.999  # share of all pixels
 
 
 def evaluate(context: RunContext) -> None:
-    """Judge the run's model on the test images."""
+    """Evaluate the run's model on the test images."""
     card = make_card(context)
     context.folder.commit_arrays(FIGURES_OF_IMAGES, _STAGE, **card.arrays)
     context.folder.commit_json(EVALUATION, _STAGE, card.document)
@@ -28,14 +28,14 @@ def evaluate(context: RunContext) -> None:
 
 
 def _notices(context: RunContext, card: Json) -> list[Notice]:
-    """Return what the user should do something about."""
+    """Return notices about problems that the user should act on."""
     notices = []
     error, pca = card["reconstruction"]["mse"]["value"], card["baselines"]["pca"]["mse"]["value"]
     if not context.corruption and error > pca:
         notices.append(
             Notice(
                 "worse-than-pca",
-                f"test error {error:.4f} is above that of PCA with as many dimensions "
+                f"test error {error:.4f} is above the error of PCA with as many dimensions "
                 f"({pca:.4f}): {_advice(context, pca)}",
             )
         )
@@ -43,8 +43,8 @@ def _notices(context: RunContext, card: Json) -> list[Notice]:
         notices.append(
             Notice(
                 "saturated",
-                "nearly every pixel of the reconstructions is black or white: the decoder is "
-                "saturated; lower training.learning_rate, or set training.clip_norm=1",
+                "the decoder is saturated, because nearly every pixel of the reconstructions is "
+                "black or white: lower training.learning_rate, or set training.clip_norm=1",
             )
         )
     dimensions = card["latent_dim"]
@@ -53,7 +53,7 @@ def _notices(context: RunContext, card: Json) -> list[Notice]:
         notices.append(
             Notice(
                 "posterior-collapse",
-                f"{active} of {dimensions} latent dimensions are active, the others carry nothing: "
+                f"only {active} of {dimensions} latent dimensions carry information: "
                 f"lower model.beta, or set model.warm_up or model.free_bits",
             )
         )
@@ -61,13 +61,13 @@ def _notices(context: RunContext, card: Json) -> list[Notice]:
 
 
 def _advice(context: RunContext, pca: float) -> str:
-    """Return what to do about a model that PCA does better than: learn longer, or from more."""
+    """Return advice for a model that is worse than PCA: train longer, or on more images."""
     records = context.folder.json(HISTORY)["epochs"]
     learned = records[-1]["train"].get("mse", pca) if records else pca
     if learned >= pca:
         return "train for more epochs, or raise the learning rate"
     count = context.folder.json(DATA)["counts"]["train"]
     return (
-        f"the model learned its {count:,} training images by heart (their error is {learned:.4f}): "
-        f"train on more images, for longer training will not help"
+        f"the model memorised its {count:,} training images (their error is {learned:.4f}), so "
+        f"longer training will not help; train on more images"
     )

@@ -1,4 +1,4 @@
-"""Do the stages of a run, and tell of its beginning and end."""
+"""Execution of a run's stages, with events for its start and end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from latentkit.tuning.info import trial_of
 from latentkit.tuning.ranges import option_of
 
 Plan = Callable[[RunConfig], list[Stage]]
-"""Which stages a configuration asks for."""
+"""Function that returns the stages of a configuration."""
 
 
 def execute(
@@ -42,19 +42,20 @@ def execute(
     resumed: bool,
     afresh: Collection[str] = (),
 ) -> None:
-    """Do the stages that are missing; the run's status and its log say how that ended.
+    """Execute the stages that are not current, and record the outcome in the status and log.
 
     Args:
-        folder: the run, locked.
-        workshop: loads what its configuration names.
-        tell: hears of progress.
-        stages: the plan.
-        resumed: whether the run was begun before.
-        afresh: names of stages that are done even if they were.
+        folder: the run's folder, locked for writing.
+        workshop: loads what the configuration names.
+        tell: receives progress events.
+        stages: returns the stages of the configuration.
+        resumed: whether the run was started before.
+        afresh: names of stages that are executed again even if they are current.
 
     Raises:
-        LatentkitError: a stage failed; the run is marked so.
+        LatentkitError: a stage failed; the run is marked as failed.
         KeyboardInterrupt: the run is marked as interrupted.
+        TrialPruned: a tuner stopped the trial; the run is marked as pruned.
     """
     config, registry = workshop.config, workshop.registry
     info = _info(folder, config, resumed)
@@ -124,7 +125,10 @@ def _lifecycle(info: RunInfo, notify: Callable[..., None]) -> Listener:
 
 
 def notifier(registry: Registry, tell: Listener) -> Callable[..., None]:
-    """Return what calls a watching hook of every plugin; one that raises costs one notice."""
+    """Return a function that calls a lifecycle hook of every plugin.
+
+    The first time that a plugin's hook fails, a notice reports it; later failures are silent.
+    """
     told: set[str] = set()
 
     def notify(hook: str, **arguments: Any) -> None:

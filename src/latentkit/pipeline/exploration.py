@@ -1,4 +1,4 @@
-"""The exploration of a run that a report shows, in one call."""
+"""Default exploration of a run's latent space, as shown in its report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from latentkit.pipeline.explored import ExploredRun
 
 _DIMENSIONS = 16
 _SAMPLES = 40
-_ASKED = 6  # samples whose nearest training images are looked for
+_ASKED = 6  # samples whose nearest training images are shown
 _NEAREST = 3
 COMPONENTS = 10
 NEIGHBOURS = 10
@@ -29,17 +29,17 @@ _Part = TypeVar("_Part")
 
 @dataclass(frozen=True)
 class Overview:
-    """What a report shows of a latent space; a part that cannot be had is None or missing.
+    """Views of a latent space for a report; a view that cannot be made is None or missing.
 
     Args:
-        items: rows of the two test items that the parts speak of.
-        traversals: from the first item, over the dimensions that carry most.
+        items: rows of the two test items that the views show.
+        traversals: from the first item, over the dimensions with the greatest weight.
         grid: a decoded plane.
-        interpolations: between the two items, one each way that there is.
-        samples: from the prior, where there is one, and from a mixture.
-        arithmetic: the first item, plus the second one's class minus its own.
-        neighbours: the first of the last samples beside their nearest training images.
-        left_out: why a part is missing, by its name.
+        interpolations: between the two items, one for each kind of path.
+        samples: from the prior, if the model has one, and from a mixture.
+        arithmetic: the first item, plus the second item's class, minus its own class.
+        neighbours: the first few of the last samples, with their nearest training images.
+        left_out: the reason for each missing view, by its name.
     """
 
     items: tuple[int, int]
@@ -53,10 +53,10 @@ class Overview:
 
 
 def overview(run: ExploredRun) -> Overview:
-    """Explore a run with its defaults, leaving out what it has no ground for.
+    """Explore a run with default options, and leave out views that it does not support.
 
     Raises:
-        IntegrityError: a file of the run itself is gone or was changed.
+        IntegrityError: a file of the run itself is missing or was changed.
     """
     left_out: dict[str, str] = {}
 
@@ -98,7 +98,7 @@ def overview(run: ExploredRun) -> Overview:
 
 
 def default_items(run: ExploredRun) -> tuple[int, int]:
-    """Return two test items to show: the first of each of two classes, else the first two."""
+    """Return two test items to show: the first of each of two classes, or else the first two."""
     count = len(run.latents())
     if run.labelled:
         labels = run.labels()
@@ -116,7 +116,16 @@ def between(
     steps: int = 10,
     n_neighbors: int = NEIGHBOURS,
 ) -> Interpolation:
-    """Go from one test item to another."""
+    """Interpolate between two test items, given by their rows.
+
+    Args:
+        run: whose latents and decoder are used.
+        a: row of the first item.
+        b: row of the last item.
+        way: kind of path, one of `WAYS`.
+        steps: number of images, including both ends.
+        n_neighbors: number of neighbours of each latent in the graph; only for ``graph``.
+    """
     return interpolate(
         run.decode,
         run.latents()[a],
@@ -132,7 +141,7 @@ def between(
 def sample_neighbours(
     run: ExploredRun, samples: Samples, count: int, k: int = _NEAREST
 ) -> TrainingNeighbours:
-    """Find the nearest training images of the first samples; latents are encoded if not known."""
+    """Find the nearest training images of the first samples, encoding them if necessary."""
     images = samples.images[:count]
     latents = run.encode(images) if samples.latents is None else samples.latents[:count]
     return run.neighbours(images, latents, min(k, len(run.latents("train"))), decoded=True)

@@ -1,4 +1,4 @@
-"""What was found in a latent space, drawn with the names of the run it is of."""
+"""Figures of a latent space's exploration, labelled with the run's model and data set."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ TITLES = {
     "traversal": "Along each dimension",
     "grid": "A plane of the latents, decoded",
     "interpolate": "From one image to another",
-    "samples": "Images that never were",
-    "arithmetic": "One class less another",
+    "samples": "Decoded samples",
+    "arithmetic": "Difference of two classes",
     "neighbours": "Nearest training images of samples",
     "settings": "The same images under several runs",
 }
-"""What each view is headed with on a page."""
+"""Heading of each view on a page."""
 WRITERS = {".png": save_png, ".svg": save_svg}
 
 
 def traversal_figure(run: ExploredRun, found: Traversals, item: int | None) -> Figure:
-    """Draw traversals from a test item, or from the mean where None."""
+    """Draw traversals from a test item, or from the mean training latent if it is None."""
     start = "the mean training latent" if item is None else item_text(run, item)
     unit = found.weight_name
     names = [
@@ -53,18 +53,18 @@ def traversal_figure(run: ExploredRun, found: Traversals, item: int | None) -> F
         )
     ]
     caption = (
-        f"From {start}: one latent dimension a row, set to so many standard deviations of the "
-        f"training latents from their mean; the others stay. Sorted by {unit}; "
-        f"{len(names)} of {len(found.start)} dimensions."
+        f"From {start}: each row changes one latent dimension and keeps the others. The columns "
+        f"give its value in standard deviations of the training latents from their mean. Sorted "
+        f"by {unit}; {len(names)} of {len(found.start)} dimensions."
     )
     title = f"{_model(run)}: latent traversals"
     return traversal_table(found.images, found.sigmas, names, title, caption)
 
 
 def grid_figure(run: ExploredRun, found: ManifoldGrid) -> Figure:
-    """Draw a decoded plane under the test latents."""
+    """Draw a decoded plane with the test latents on top."""
     flat = found.latents.shape[-1] == 2
-    rest = "" if flat else " Test latents are shown where they fall on the plane, near or far."
+    rest = "" if flat else " Test latents are projected onto the plane from any distance."
     return manifold_figure(
         found.images,
         found.x,
@@ -74,14 +74,17 @@ def grid_figure(run: ExploredRun, found: ManifoldGrid) -> Figure:
         run.labels() if run.labelled else None,
         run.class_names,
         f"{_model(run)}: a plane of the latents, decoded",
-        f"The grid reaches over the middle 98 % of the test latents on each axis.{rest}",
+        f"On each axis, the grid spans the middle 98 % of the test latents.{rest}",
     )
 
 
 def interpolation_figure(
     run: ExploredRun, found: Sequence[Interpolation], items: tuple[int, int]
 ) -> Figure:
-    """Draw one or several ways between two test items, with the originals at the ends."""
+    """Draw one or several paths between two test items, with the originals at the ends.
+
+    If the images cannot be loaded, the originals are left out.
+    """
     cells = np.stack([walk.images for walk in found])
     heads = [f"{share:.0%}" for share in found[0].positions]
     try:
@@ -100,16 +103,16 @@ def interpolation_figure(
     ]
     first, last = (item_text(run, item) for item in items)
     caption = (
-        f"From {first} to {last}, in even steps; the length of each way is in latent units. Graph: "
-        f"the shortest way from training latent to training latent, each joined to its k nearest; "
-        f"the row says how many it passes."
+        f"From {first} to {last}, in even steps. The length of each path is in latent units. "
+        f"Graph: the shortest path over training latents, each connected to its k nearest; the "
+        f"row gives the number of latents on the path."
     )
     kept = caption if any(walk.way == "graph" for walk in found) else caption.partition(" Graph")[0]
     return image_table(cells, names, heads, f"{_model(run)}: interpolation", caption=kept)
 
 
 def samples_figure(run: ExploredRun, found: Sequence[Samples]) -> Figure:
-    """Draw samples, those of each source in rows of their own."""
+    """Draw samples, starting a new row for each source."""
     rows, names = [], []
     for samples in found:
         for start in range(0, len(samples.images), _PER_ROW):
@@ -124,14 +127,14 @@ def samples_figure(run: ExploredRun, found: Sequence[Samples]) -> Figure:
         names,
         [""] * _PER_ROW,
         f"{_model(run)}: decoded samples",
-        caption=f"No test image: {sources}.",
+        caption=f"None of these is a test image: {sources}.",
     )
 
 
 def arithmetic_figure(
     run: ExploredRun, found: Arithmetic, item: int, plus: str, minus: str
 ) -> Figure:
-    """Draw an item to which the difference of two classes is added."""
+    """Draw an item with multiples of the difference of two classes added to its latent."""
     cells = np.concatenate([found.mean_images[::-1], found.images])[None]
     heads = [f"mean of\n{minus}", f"mean of\n{plus}"]
     heads += [f"+ {amount:.3g} ×" if amount else "item" for amount in found.amounts]
@@ -141,14 +144,14 @@ def arithmetic_figure(
         heads,
         f"{_model(run)}: {item_text(run, item)} + {plus} − {minus}",
         caption=(
-            f"To the latent of the item the mean training latent of {plus} minus that of {minus} "
-            f"is added, so many times, and decoded."
+            f"The mean training latent of {plus} minus that of {minus}, multiplied by the number "
+            f"above each image, is added to the item's latent and decoded."
         ),
     )
 
 
 def neighbours_figure(run: ExploredRun, found: TrainingNeighbours, names: Sequence[str]) -> Figure:
-    """Draw items beside their nearest training images, in latents and in pixels."""
+    """Draw items beside their nearest training images, by latents and by pixels."""
     count, k = found.in_latents.rows.shape
     gap = np.full((count, 1, *found.images.shape[1:]), np.nan, np.float32)
     sides = [
@@ -166,16 +169,16 @@ def neighbours_figure(run: ExploredRun, found: TrainingNeighbours, names: Sequen
         for name, a, b in zip(names, near.ratios, pixel.ratios, strict=True)
     ]
     caption = (
-        f"Below each training image: its Euclidean distance. At the left: the distance of the "
-        f"nearest over the median that test items have ({near.typical:.3g} in latents, "
-        f"{pixel.typical:.3g} in pixels); far below 1× in both is a copy."
+        f"Below each training image: its Euclidean distance. Left: the distance to the nearest, "
+        f"divided by the median for test items ({near.typical:.3g} in latents, "
+        f"{pixel.typical:.3g} in pixels). A value far below 1× in both means a copy."
     )
     title = f"{_model(run)}: nearest training images"
     return image_table(cells, rows, heads, title, notes=notes, caption=caption)
 
 
 def settings_figure(run: ExploredRun, found: Settings, items: Sequence[int]) -> Figure:
-    """Draw test items above what each of several runs makes of them."""
+    """Draw test items above their reconstructions by several runs."""
     cells = np.concatenate([found.originals[None], found.images])
     means = found.errors.mean(axis=1)
     wrapped = ["\n".join(wrap(name, _NAME_WIDTH, break_on_hyphens=False)) for name in found.names]
@@ -188,25 +191,25 @@ def settings_figure(run: ExploredRun, found: Settings, items: Sequence[int]) -> 
         [f"test {item}" for item in items],
         f"{dataset}: the same items under different settings",
         notes=notes,
-        caption="Below each reconstruction: its mean squared error a pixel to the original.",
+        caption="Below each reconstruction: its mean squared error per pixel.",
     )
 
 
 def item_text(run: ExploredRun, row: int) -> str:
-    """Return a test item's number, and its class where it is known."""
+    """Return a test item's number as text, with its class if the data set has labels."""
     if not run.labelled:
         return f"test item {row}"
     return f"test item {row} ({shown(run.class_names, int(run.labels()[row]))})"
 
 
 def write_figure(figure: Figure, path: Path) -> list[Path]:
-    """Write a figure as its suffix says, or as PNG and as SVG where there is none.
+    """Write a figure in the format of the path's suffix, or as both PNG and SVG without a suffix.
 
     Raises:
-        UserError: another suffix.
+        UserError: the suffix is unknown.
     """
     if path.suffix and path.suffix not in WRITERS:
-        raise UserError(f"{path}: figures are written as {' or '.join(WRITERS)}")
+        raise UserError(f"{path}: a figure's file name must end in {' or '.join(WRITERS)}")
     chosen = [path.suffix] if path.suffix else list(WRITERS)
     paths = [path if path.suffix else path.with_name(f"{path.name}{suffix}") for suffix in chosen]
     for target in paths:
@@ -218,7 +221,7 @@ def keep_figure(folder: RunFolder, name: str, figure: Figure) -> list[Path]:
     """Commit a figure to a run's folder, as PNG and as SVG.
 
     Raises:
-        LockedError: the run is being written.
+        LockedError: another process is writing to the run's folder.
     """
     relatives = [f"figures/{name}{suffix}" for suffix in WRITERS]
     with folder.writing():

@@ -1,4 +1,4 @@
-"""What exploration draws on in a run: latents, images, and the model as functions."""
+"""A run's latents, images and model, as exploration uses them."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from latentkit.plugin.protocols import Generative, provides
 from latentkit.plugin.seeds import short_stream_seed
 from latentkit.registry.targets import fault_of
 
-_SCALE_IMAGES = 1000  # whose posterior the KL of each dimension is averaged over
-_DRAWN = 10_000  # training latents that a density or a graph is made of
-_TYPICAL = 200  # test items that say what distance is typical
+_SCALE_IMAGES = 1000  # test images over which the KL of each dimension is averaged
+_DRAWN = 10_000  # most training latents in a density or a graph
+_TYPICAL = 200  # test items from which the typical distance is measured
 
 
 class ExploredRun:
-    """A run whose latents are looked at; everything is loaded when first needed.
+    """A run for exploring its latents. Everything is loaded on first use.
 
     Args:
-        context: of the run.
-        model: trained, in eval mode, on the context's device.
+        context: the run's context.
+        model: the trained model, in eval mode, on the context's device.
     """
 
     def __init__(self, context: RunContext, model: Any) -> None:
@@ -47,12 +47,12 @@ class ExploredRun:
 
     @property
     def has_prior(self) -> bool:
-        """Whether new images can be drawn from the model itself."""
+        """Whether the model has a prior from which new images can be drawn."""
         return provides(self.model, Generative)
 
     @property
     def seed(self) -> int:
-        """Of everything random in an exploration."""
+        """Seed of everything random in an exploration."""
         return short_stream_seed(self.context.seed, "exploration")
 
     def latents(self, split: str = "test") -> Floats:
@@ -64,7 +64,7 @@ class ExploredRun:
         """Return the labels (N,) of a split.
 
         Raises:
-            UserError: there are none.
+            UserError: the data set has no labels.
         """
         if "labels" not in self._arrays[split]:
             name = self.context.config.dataset.name
@@ -88,10 +88,10 @@ class ExploredRun:
         return channels, height, width
 
     def row(self, item: int | str) -> int:
-        """Return the row of a test item that is given by its number or as ``class:NAME[:i]``.
+        """Return the row of a test item, given by its number or as ``class:NAME[:i]``.
 
         Raises:
-            UserError: there is no such item.
+            UserError: the item does not exist.
         """
         labels = self.labels() if isinstance(item, str) and item.startswith("class:") else None
         return item_row(item, len(self.latents()), labels, self.class_names)
@@ -116,22 +116,22 @@ class ExploredRun:
 
     @cached_property
     def scale(self) -> LatentScale:
-        """How training latents are spread.
+        """Mean, spread and weight of each dimension of the training latents.
 
-        The weight of a dimension is its KL where the model has a posterior. Where the images
-        are not to be had it is the variance, as for any other model.
+        The weight of a dimension is its KL if the model has a posterior and the images can be
+        loaded, and otherwise its variance.
         """
         return latent_scale(self.latents("train"), self._kl())
 
     @property
     def centre(self) -> Floats:
-        """What arcs go around: the prior's mean, or that of the training latents."""
+        """Centre of arcs: the prior's mean, or without a prior that of the training latents."""
         mean = self.scale.mean
         return np.zeros_like(mean) if self.has_prior else mean
 
     @cached_property
     def drawn_latents(self) -> Floats:
-        """Training latents, or a draw of them where there are more than a density needs."""
+        """Training latents, or a random subset if there are more than a density needs."""
         latents = self.latents("train")
         if len(latents) <= _DRAWN:
             return latents
@@ -142,13 +142,13 @@ class ExploredRun:
         """Draw ``count`` images from the model's prior.
 
         Raises:
-            UserError: it has none.
+            UserError: the model has no prior.
         """
         name = self.context.config.model.name
         if not self.has_prior:
             raise UserError(
-                f"model {name!r} has no prior to draw from: draw from a mixture that is fitted to "
-                f"its latents instead"
+                f"model {name!r} has no prior to draw from: draw from a mixture fitted to its "
+                f"latents instead"
             )
         chosen = self.seed if seed is None else seed
         generator = torch.Generator(self.context.device).manual_seed(chosen)
@@ -164,9 +164,10 @@ class ExploredRun:
         Args:
             images: in [0, 1].
             latents: of the same items.
-            k: how many to find for each.
-            decoded: the images came out of the decoder, which smooths them; what distance is
-                typical is then told by reconstructions of test items, else by test images.
+            k: number of neighbours to find for each image.
+            decoded: whether the images come from the decoder. The decoder smooths images, so
+                the typical distance is then measured on reconstructions of test items, and
+                otherwise on the test images.
         """
         index = self._arrays["train"]["index"]
         count = len(self.latents())

@@ -1,4 +1,4 @@
-"""Fitting one embedding: what it will need, how far it is, and what it gives."""
+"""Fit of one embedding: its estimated resources, its progress and its result."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def fit_embedding(
     stage: str = "",
     tell: Listener = ignore,
 ) -> tuple[NDArray[np.float64], Mapping[str, Any]]:
-    """Fit an embedding, and tell before what it is expected to need.
+    """Fit an embedding, and first report the memory and time that it is expected to need.
 
     Args:
-        estimator: what the embedding's target built.
-        name: of the embedding, for messages.
+        estimator: the estimator that the embedding's target built.
+        name: name of the embedding, for messages.
         vectors: (N, D).
-        stage: whose progress it is.
-        tell: hears the estimate and progress.
+        stage: name of the stage for progress events.
+        tell: receives the estimate and progress events.
 
     Returns:
-        Coordinates (N, n_components), float64, and the embedding's facts, which are JSON.
+        Coordinates (N, n_components), float64, and the embedding's facts as JSON values.
 
     Raises:
-        ResourceError: it would need more memory than there is, or runs out of it.
-        PluginError: it fails, or gives something other than finite coordinates.
+        ResourceError: the embedding needs more memory than is free, or runs out of it.
+        PluginError: the embedding fails, or does not return finite coordinates.
     """
     n, d = vectors.shape
     if provides(estimator, SupportsEstimate):
@@ -63,7 +63,7 @@ def fit_embedding(
     if coordinates.ndim != 2 or len(coordinates) != n or coordinates.shape[1] not in (2, 3):
         raise PluginError(
             f"embedding {name!r} gave coordinates {coordinates.shape} for {n:,} points, "
-            f"expected 2 or 3 numbers a point"
+            f"expected 2 or 3 numbers per point"
         )
     if not np.isfinite(coordinates).all():
         raise PluginError(f"embedding {name!r} gave coordinates that are not all finite")
@@ -71,14 +71,14 @@ def fit_embedding(
 
 
 class ProgressTeller:
-    """Passes an embedding's progress on as events, about ten a second.
+    """Forwards an embedding's progress as events, about ten per second.
 
-    The first and the last step of what is being done always pass: what comes between them may
-    take long.
+    The first and the last step of each task always pass, because the time between them may be
+    long.
 
     Args:
-        stage: whose progress it is.
-        tell: hears of it.
+        stage: name of the stage that reports progress.
+        tell: receives the progress events.
     """
 
     def __init__(self, stage: str, tell: Listener) -> None:
@@ -88,7 +88,7 @@ class ProgressTeller:
         self._last: StageProgress | None = None
 
     def __call__(self, done: int, total: int, message: str) -> None:
-        """Tell that ``done`` of ``total`` steps are done; 0 in all where that is not known."""
+        """Report that ``done`` of ``total`` steps are done; a total of 0 means it is unknown."""
         event = StageProgress(self._stage, int(done), int(total), str(message))
         now = time.monotonic()
         if now < self._next and (event.done not in (0, event.total) or event == self._last):
@@ -102,7 +102,7 @@ def _check_memory(name: str, n: int, needed: int) -> None:
     if needed > free:
         raise ResourceError(
             f"embedding {name!r} of {n:,} points needs about {needed / 2**30:.1f} GiB of "
-            f"memory and {free / 2**30:.1f} GiB are free: {_WAY_OUT}"
+            f"memory, but only {free / 2**30:.1f} GiB are free: {_WAY_OUT}"
         )
 
 
@@ -111,7 +111,7 @@ _WAY_OUT = "map fewer points, or choose another embedding such as pca"
 
 @contextmanager
 def _memory(name: str, n: int) -> Iterator[None]:
-    """Say what to do where an estimate was too low, or where there was none."""
+    """Turn a `MemoryError`, after a low or missing estimate, into advice for the user."""
     try:
         yield
     except MemoryError as error:
@@ -135,6 +135,6 @@ def _facts(estimator: Any, name: str) -> Mapping[str, Any]:
     """Return a fitted embedding's facts as JSON values."""
     if not provides(estimator, HasFacts):
         return {}
-    with fault_of(f"embedding {name!r} gave facts that are no JSON object"):
+    with fault_of(f"embedding {name!r} gave facts that are not a JSON object"):
         facts = json.loads(json.dumps(dict(estimator.facts_), allow_nan=False))
     return dict(facts)

@@ -1,4 +1,4 @@
-"""Items as a user names them: a number, or ``class:NAME[:i]``."""
+"""Test items as users name them: a number, or ``class:NAME[:i]``."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ def item_row(
     """Return the row of a test item.
 
     Args:
-        item: its number from 0, as a number or a text; or ``class:NAME`` for the first item of a
-            class, ``class:NAME:i`` for the one after i others.
-        count: of test items.
-        labels: (count,); None where there are none.
+        item: the item's number from 0, as an integer or as text; ``class:NAME`` for the first
+            item of a class, or ``class:NAME:i`` for its item number i, counted from 0.
+        count: number of test items.
+        labels: (count,), or None if the data set has no labels.
         class_names: name of each label.
 
     Raises:
-        UserError: there is no such item.
+        UserError: the item does not exist.
     """
     if isinstance(item, str) and item.startswith(_PREFIX):
         return _row_in_class(item, labels, class_names)
     text = str(item).strip()
     if not text.removeprefix("-").isdecimal():
         raise UserError(
-            f"there is no item {text!r}: give a number from 0 to {count - 1}, or class:NAME[:i]"
+            f"{text!r} is not a test item: give a number from 0 to {count - 1}, or class:NAME[:i]"
         )
     row = int(text)
     if not 0 <= row < count:
-        raise UserError(f"there is no test item {row}: the numbers go from 0 to {count - 1}")
+        raise UserError(f"there is no test item {row}: give a number from 0 to {count - 1}")
     return row
 
 
 def class_label(name: str, class_names: Sequence[str]) -> int:
-    """Return the label of a class.
+    """Return the label of a class, ignoring case if the name is still unique.
 
     Raises:
-        UserError: there is no such class; the nearest name is suggested.
+        UserError: the class does not exist; the message suggests the nearest name.
     """
     if name in class_names:
         return list(class_names).index(name)
@@ -52,7 +52,7 @@ def class_label(name: str, class_names: Sequence[str]) -> int:
     if folded.count(name.casefold()) == 1:
         return folded.index(name.casefold())
     raise UserError(
-        f"there is no class {name!r}{did_you_mean(name, class_names)}; there is "
+        f"there is no class {name!r}{did_you_mean(name, class_names)}; known classes: "
         f"{', '.join(class_names) or 'none'}"
     )
 
@@ -65,6 +65,6 @@ def _row_in_class(item: str, labels: NDArray[np.int64] | None, class_names: Sequ
         name, number = item.removeprefix(_PREFIX), "0"
     rows = np.flatnonzero(labels == class_label(name, class_names))
     if int(number) >= len(rows):
-        there = f"its numbers go from 0 to {len(rows) - 1}" if len(rows) else "it has none"
+        there = f"give a number from 0 to {len(rows) - 1}" if len(rows) else "it has no test items"
         raise UserError(f"class {name!r} has no test item {number}: {there}")
     return int(rows[int(number)])

@@ -1,4 +1,4 @@
-"""One map: fit the embedding, lay it over another one, measure how far it can be trusted."""
+"""One map: fit the embedding, align it to another map, and measure its quality."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _FEWEST_COMMON = 3  # points that two maps must share
 
 @dataclass(frozen=True)
 class Reference:
-    """A map that another one is laid over.
+    """A map that another map is aligned to.
 
     Args:
-        name: what the record calls it.
+        name: name of the map in the aligned map's record.
         coordinates: (M, n_components).
-        keys: which point each is, (M,): equal keys are the same image.
+        keys: (M,), identifies the image of each point: equal keys mean the same image.
     """
 
     name: str
@@ -49,7 +49,7 @@ class MadeMap:
 
     Args:
         arrays: ``coordinates`` (N, n_components), and ``trustworthiness`` (N,) of each point.
-        document: options, seconds, facts and quality, as JSON.
+        document: the record: options, seconds, facts and quality, as JSON.
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -68,22 +68,22 @@ def make_map(
     keys: NDArray[np.int64] | None = None,
     reference: Reference | None = None,
 ) -> MadeMap:
-    """Fit an embedding to vectors (N, D), and measure it.
+    """Fit an embedding to vectors (N, D), and measure the map's quality.
 
     Args:
-        registry: where the embedding is.
-        part: which, with its options.
-        vectors: what is mapped.
-        labels: (N,), for the neighbours' accuracy.
-        seed: the run's.
-        tell: hears of progress.
-        threads: of the measurement.
-        keys: which point each vector is, (N,); needed with ``reference``.
-        reference: is what the map is laid over.
+        registry: where the embedding is looked up.
+        part: the embedding and its options.
+        vectors: (N, D), the points to map.
+        labels: (N,), for the k-NN accuracy; None if the points have no labels.
+        seed: the run's seed.
+        tell: receives progress events.
+        threads: number of threads for the quality measurement.
+        keys: (N,), identifies the image of each vector; required with ``reference``.
+        reference: map that this one is aligned to; None for no alignment.
 
     Raises:
-        LatentkitError: as `fit_embedding`; a `UserError` where the reference has too few of
-            the points, or another number of dimensions.
+        LatentkitError: as `fit_embedding`; a `UserError` if the reference shares too few
+            points, or has another number of dimensions.
     """
     random_state = short_stream_seed(seed, "embedding", part.name)
     started = time.perf_counter()
@@ -126,7 +126,7 @@ def make_map(
 
 
 def embed(context: RunContext, part: MapConfig) -> None:
-    """Make one of a run's maps; the stage ``embed:<map>``."""
+    """Make one of a run's maps: the work of the stage ``embed:<map>``."""
     points = map_points(context.folder, part.map, context.seed)
     made = make_map(
         context.registry,
@@ -149,15 +149,15 @@ def embed(context: RunContext, part: MapConfig) -> None:
 def check_maps(
     parts: Sequence[MapConfig], counts: Mapping[str, int], folder: RunFolder | None
 ) -> None:
-    """Find out before the work begins whether the maps can be of, and lie over, what they say.
+    """Check before any work starts that the maps' points and reference maps exist.
 
     Args:
         parts: all maps of a run, in the order in which they are made.
-        counts: images of each split.
-        folder: the run, or None where it has none yet.
+        counts: number of images of each split.
+        folder: the run's folder, or None if it does not exist yet.
 
     Raises:
-        UserError: more points are asked for than there are, or a map to lie over is not there.
+        UserError: a map needs more points than there are, or its reference map does not exist.
     """
     made: set[str] = set()
     for part in parts:
@@ -169,14 +169,14 @@ def check_maps(
         elif part.map.align_to and not run and label not in made:
             there = ", ".join(sorted(made)) or "none"
             raise UserError(
-                f"{part.label}: there is no map {label!r} to lay it over (made before it: "
+                f"{part.label}: there is no map {label!r} to align it to (maps made before it: "
                 f"{there}): add that map first"
             )
         made.add(part.label)
 
 
 def reads_of_same_run(part: MapConfig) -> tuple[str, ...]:
-    """Return the file of the same run that the map is laid over, if it is one."""
+    """Return the file of the reference map, if that map belongs to the same run."""
     run, label = _referred(part)
     return (_coordinates_path(label),) if part.map.align_to and not run else ()
 
@@ -205,13 +205,13 @@ def _reference(folder: RunFolder, part: MapConfig) -> Reference:
     path = _coordinates_path(label)
     if path not in other.manifest.artefacts:
         raise UserError(
-            f"{part.label}: run {other.manifest.id} has no map {label!r} to lay it over"
+            f"{part.label}: run {other.manifest.id} has no map {label!r} to align it to"
         )
     for split in ("train", "test"):
         if other.json(DATA)["digest"][split] != folder.json(DATA)["digest"][split]:
             raise UserError(
-                f"{part.label}: run {other.manifest.id} has other images: only maps of one data "
-                f"set can be laid over each other"
+                f"{part.label} cannot be aligned to a map of run {other.manifest.id}, which has "
+                f"other images: choose a run on the same data set"
             )
     arrays = other.arrays(path)
     keys = _keys(arrays["index"], arrays["split"])
@@ -219,7 +219,7 @@ def _reference(folder: RunFolder, part: MapConfig) -> Reference:
 
 
 def _keys(index: NDArray[np.int64], split: NDArray[np.int8]) -> NDArray[np.int64]:
-    """Return a number for each image: its row, and whether it is of the training or test file."""
+    """Return a unique number for each image, from its row and its file (training or test)."""
     keys: NDArray[np.int64] = 2 * index.astype(np.int64) + (split == 2)
     return keys
 
@@ -232,10 +232,13 @@ def _laid_over(
 ) -> tuple[NDArray[np.float64], Mapping[str, Any]]:
     _, here, there = np.intersect1d(keys, reference.keys, return_indices=True)
     if len(here) < _FEWEST_COMMON:
-        raise UserError(f"{part.label}: {reference.name} has {len(here)} of its points")
+        raise UserError(
+            f"{part.label} cannot be aligned to {reference.name}: the maps share {len(here)} "
+            f"points, and at least {_FEWEST_COMMON} are needed"
+        )
     try:
         found = align(coordinates[here], reference.coordinates[there])
     except ValueError as error:
-        raise UserError(f"{part.label} cannot be laid over {reference.name}: {error}") from error
+        raise UserError(f"{part.label} cannot be aligned to {reference.name}: {error}") from error
     facts = {"map": reference.name, "n_points": len(here), "disparity": found.disparity}
     return found(coordinates), facts

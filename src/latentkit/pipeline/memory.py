@@ -12,10 +12,10 @@ _MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def available_memory_bytes() -> int:
-    """Return how much more memory this process may take.
+    """Return how many more bytes of memory this process may take.
 
-    That is what the system has free, cut to what a container (control groups, version 1 or 2)
-    and an address-space limit (``ulimit -v``) leave.
+    This is the least of the system's free memory, the rest of a container's limit (control
+    groups, version 1 or 2), and the rest of an address-space limit (``ulimit -v``).
     """
     free = [psutil.virtual_memory().available, *_control_groups(), *_address_space()]
     return max(0, min(free))
@@ -32,7 +32,7 @@ def _address_space() -> Iterator[int]:
 
 
 def _control_groups() -> Iterator[int]:
-    """Yield what each group that this process is in has left, those above it included."""
+    """Yield the bytes left in each control group of this process and in the groups above it."""
     try:
         lines = _MEMBERSHIP.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -49,7 +49,7 @@ def _control_groups() -> Iterator[int]:
             )
         else:
             continue
-        # A container may see its own group as the root: folders that are not there say nothing.
+        # A container may see its own group as the root, so folders that do not exist are skipped.
         inside = PurePosixPath(group).relative_to("/")
         for folder in (root / inside, *(root / parent for parent in inside.parents)):
             yield from _group_left(folder, limit, usage)
@@ -65,6 +65,6 @@ def _group_left(folder: Path, limit: str, usage: str) -> Iterator[int]:
     if most == "max":
         return
     fields = dict(line.split(" ", 1) for line in statistics.splitlines())
-    # The kernel gives such pages of files back before it refuses memory.
+    # The kernel frees inactive pages of cached files before it refuses memory.
     reclaimable = int(fields.get("total_inactive_file", fields.get("inactive_file", 0)))
     yield int(most) - used + reclaimable

@@ -1,4 +1,4 @@
-"""A run of a name: begun, or gone on with where it was begun before."""
+"""Runs with a chosen name: started, or resumed if they exist."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _LATER: tuple[tuple[str, Any], ...] = (
     ("fit_epochs", []),
     ("fit_batch_sizes", []),
 )
-"""Options whose values are found out when a run begins."""
+"""Options and the values that a run replaces when it starts."""
 
 
 def start_named_run(
     config: RunConfig, registry: Registry, place: Place, tell: Listener
 ) -> RunFolder:
-    """Start a run; where one of its name is there, do what is missing of that.
+    """Start a run, or resume it if a run of that name exists.
 
-    Maps that the run has besides are kept, and those that it lacks are added.
+    An existing run keeps its maps, and maps that it lacks are added.
 
     Raises:
-        UserError: the name is no folder's, or the run of that name has other options.
+        UserError: the name cannot be a folder's name, or the existing run has other options.
         LatentkitError: as `start_run` and `resume_run`.
     """
     if not place.name:
@@ -57,25 +57,25 @@ def start_named_run(
 
 
 def _check_same(folder: RunFolder, stored: RunConfig, asked: RunConfig) -> None:
-    """Refuse to go on with a run of other options.
+    """Refuse to resume a run that has other options.
 
     Raises:
-        UserError: naming the first that differs.
+        UserError: the options differ; the message names the first that does.
     """
     known, wanted = stored.identity(), _settled(asked.identity(), stored.identity())
     for document in (known, wanted):
-        document.get("init", {}).pop("path", None)  # its SHA-256 says what was in it
+        document.get("init", {}).pop("path", None)  # the SHA-256 identifies the file's content
         if "transfer" in document:
             document["transfer"]["labels"] = sorted(document["transfer"]["labels"])
     if known != wanted:
         raise UserError(
-            f"run {folder.manifest.id!r} in {folder.path.parent} was begun with other options "
+            f"run {folder.manifest.id!r} in {folder.path.parent} was started with other options "
             f"({differing(known, wanted)}): choose another --name, or delete its folder"
         )
 
 
 def _settled(asked: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is asked for, with what was found out when the run began."""
+    """Return the requested options, with ``auto`` and such replaced by the run's own values."""
     found = {}
     for key, value in asked.items():
         if isinstance(value, Mapping) and isinstance(known.get(key), Mapping):

@@ -1,4 +1,4 @@
-"""Encoder and decoder of a run as ONNX: written, checked against the model, and put in place."""
+"""Export of a run's encoder and decoder to ONNX, checked against the model before it is saved."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from latentkit.runs.commit import write_atomically
 OPSET = 18
 INSTALL = "pip install 'latentkit[onnx]'"
 TOLERANCE = 1e-3
-"""Greatest difference to the model, as a share of its greatest value, that is still the model."""
+"""Largest accepted difference from the model's output, as a share of its largest value."""
 
 _BATCHES = (1, 2, 7)
-# Before, the exporter over torch.export was experimental; since, the other one is deprecated.
+# Before 2.9, the exporter based on torch.export was experimental; since then, the older one is
+# deprecated.
 _DYNAMO = Version(torch.__version__).release >= (2, 9)
 _NEEDS = ("onnx", "onnxscript") if _DYNAMO else ("onnx",)
 
@@ -34,9 +35,9 @@ class ExportedFile:
     """One ONNX file.
 
     Args:
-        path: of the file.
-        difference: greatest absolute difference to what the model gives, over batches of 1, 2 and
-            7; None where onnxruntime is not installed.
+        path: path of the file.
+        difference: largest absolute difference from the model's output, over batches of 1, 2 and
+            7; None if onnxruntime is not installed.
     """
 
     path: Path
@@ -44,10 +45,10 @@ class ExportedFile:
 
 
 def check_onnx_is_there() -> None:
-    """Refuse to begin without the packages that write ONNX.
+    """Check that the packages that write ONNX are installed.
 
     Raises:
-        BrokenEnvironmentError: names what is missing, and the command that installs it.
+        BrokenEnvironmentError: a package is missing; the message gives the command to install it.
     """
     missing = [name for name in _NEEDS if find_spec(name) is None]
     if missing:
@@ -62,22 +63,22 @@ def export_onnx(
     facts: Mapping[str, str],
     opset: int = OPSET,
 ) -> list[ExportedFile]:
-    """Write ``encoder.onnx`` and ``decoder.onnx``, both or none.
+    """Write ``encoder.onnx`` and ``decoder.onnx``, or neither if one cannot be exported.
 
-    The encoder maps ``images`` (B, C, H, W), float32 in [0, 1], to ``latents`` (B, latent_dim), the
-    decoder maps back; B is free.
+    The encoder maps ``images`` (B, C, H, W), float32 in [0, 1], to ``latents`` (B, latent_dim).
+    The decoder maps back. B is a dynamic dimension.
 
     Args:
         model: an `Autoencoder` on the CPU.
-        name: of the model, for errors.
+        name: name of the model, for errors.
         image_shape: C, H, W.
-        folder: of the files.
-        facts: metadata of both files.
-        opset: version of the set of operators.
+        folder: where the files are written.
+        facts: metadata for both files.
+        opset: version of the ONNX operator set.
 
     Raises:
         BrokenEnvironmentError: a package is missing.
-        PluginError: the model cannot be exported, or what is exported gives other values.
+        PluginError: the model cannot be exported, or the exported model gives other values.
         StorageError: the folder cannot be written.
     """
     check_onnx_is_there()
@@ -97,7 +98,7 @@ def export_onnx(
             difference = _difference(content, module, batches)
         except LatentkitError:
             raise
-        except Exception as error:  # whatever the exporter trips over is the model's
+        except Exception as error:  # any failure of the exporter is caused by the model
             reason = (str(error).strip().splitlines() or [""])[0][:300]
             raise PluginError(
                 f"the {part} of model {name!r} cannot be exported to ONNX: "
@@ -106,7 +107,8 @@ def export_onnx(
         if difference is not None and difference[0] > TOLERANCE * difference[1]:
             raise PluginError(
                 f"the {part} of model {name!r} gives other values as ONNX (off by up to "
-                f"{difference[0]:.2g}), so nothing is written: does it decide by its input?"
+                f"{difference[0]:.2g}), so nothing is written: remove branches that depend on "
+                f"the input's values"
             )
         contents[part] = content, None if difference is None else difference[0]
     files = []
@@ -118,7 +120,7 @@ def export_onnx(
 
 
 class _Part(nn.Module):
-    """One method of a model, as a module."""
+    """Module whose forward pass is one method of a model."""
 
     def __init__(self, model: Any, method: str) -> None:
         super().__init__()
@@ -126,7 +128,7 @@ class _Part(nn.Module):
         self.method = method
 
     def forward(self, values: Tensor) -> Tensor:
-        """Return what the method gives."""
+        """Call the model's method."""
         found: Tensor = getattr(self.model, self.method)(values)
         return found
 
@@ -143,7 +145,7 @@ def _written(
     facts: Mapping[str, str],
     opset: int,
 ) -> bytes:
-    """Return an ONNX file."""
+    """Export a module to ONNX, and return the file's content."""
     import tempfile
 
     import onnx
@@ -156,7 +158,8 @@ def _written(
     else:
         how = {"dynamic_axes": {name: {0: "batch"} for name in (source, result)}}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of the exporters' own making; the result is compared
+        # The warnings are about the exporter itself; the result is compared with the model below.
+        warnings.simplefilter("ignore")
         path = Path(folder) / "model.onnx"
         torch.onnx.export(module, (example,), str(path), opset_version=opset, **names, **how)
         document = onnx.load(str(path))
@@ -171,7 +174,10 @@ def _written(
 def _difference(
     content: bytes, module: nn.Module, batches: list[Tensor]
 ) -> tuple[float, float] | None:
-    """Return the greatest difference to the module, and the greatest value, 1 or more."""
+    """Return the largest difference from the module and its largest value, at least 1.
+
+    Without onnxruntime, return None.
+    """
     if find_spec("onnxruntime") is None:
         return None
     import onnxruntime

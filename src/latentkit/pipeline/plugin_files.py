@@ -1,4 +1,4 @@
-"""The plugin files that a run was made with: recorded, and found again or refused."""
+"""Plugin files that a run was made with: recorded, and checked when the run is used again."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from latentkit.runs.manifest import Manifest
 
 
 def plugin_files(registry: Registry) -> dict[str, str]:
-    """Return the SHA-256 of each plugin file that is loaded, by its path."""
+    """Return the SHA-256 of each loaded plugin file, by path."""
     return {str(file.path): file.sha256 for file in registry.files}
 
 
 def registry_of(manifest: Manifest) -> Registry:
     """Return the default registry with the plugin files that a run was made with.
 
-    A file that was moved is found where ``--plugin`` names its new place.
+    A file that was moved is accepted if ``--plugin`` gives its new path.
 
     Raises:
-        IntegrityError: a file is gone, or is not what it was.
+        IntegrityError: a file is missing or was changed.
     """
     recorded = _not_loaded(manifest, default_registry())
     for path, sha256 in recorded.items():
@@ -30,10 +30,10 @@ def registry_of(manifest: Manifest) -> Registry:
 
 
 def check_plugin_files(manifest: Manifest, registry: Registry) -> None:
-    """Refuse to go on with a run without the plugin files that it was made with.
+    """Refuse to resume a run without the plugin files that it was made with.
 
     Raises:
-        IntegrityError: one is not loaded.
+        IntegrityError: a plugin file is not loaded.
     """
     for path, sha256 in _not_loaded(manifest, registry).items():
         _check(path, sha256, manifest.id)
@@ -43,7 +43,7 @@ def check_plugin_files(manifest: Manifest, registry: Registry) -> None:
 
 
 def _not_loaded(manifest: Manifest, registry: Registry) -> dict[Path, str]:
-    """Return path and SHA-256 of the files that a run was made with and ``registry`` lacks."""
+    """Return path and SHA-256 of the run's plugin files that ``registry`` lacks."""
     here = {file.sha256 for file in registry.files}
     return {Path(p): sha256 for p, sha256 in manifest.plugin_files.items() if sha256 not in here}
 
@@ -54,10 +54,10 @@ def _check(path: Path, sha256: str, run: str) -> None:
     except OSError as error:
         raise IntegrityError(
             f"run {run} was made with plugin file {path}, which cannot be read "
-            f"({describe_os_error(error)}): put it back, or say where it is with --plugin"
+            f"({describe_os_error(error)}): restore it, or give its new path with --plugin"
         ) from error
     if now != sha256:
         raise IntegrityError(
             f"run {run} was made with plugin file {path}, which has changed since (its SHA-256 "
-            f"differs): put the original back, or start a new run"
+            f"differs): restore the original, or start a new run"
         )

@@ -1,4 +1,4 @@
-"""Which latents of a run a map is of."""
+"""Selection of the latents that a map shows."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class MapPoints:
 
     Args:
         latents: (N, latent_dim).
-        labels: (N,), or None where the data set has none.
-        index: row of each in the data set's training or test images, (N,).
-        split: position of each one's split in `SPLITS`, (N,).
+        labels: (N,), or None if the data set has no labels.
+        index: (N,), row of each latent's image in the training or test images.
+        split: (N,), position of each latent's split in `SPLITS`.
     """
 
     latents: NDArray[np.float32]
@@ -38,20 +38,20 @@ def latents_read(what: MapOptions) -> tuple[str, ...]:
 
 
 def points_text(what: MapOptions) -> str:
-    """Return in words which latents a map is of."""
+    """Describe in words which latents a map shows."""
     return f"{what.on} latents" if what.on in SPLITS else "latents of all splits"
 
 
 def map_points(folder: RunFolder, what: MapOptions, seed: int) -> MapPoints:
-    """Return what a map is of: a split, all of them, or a draw of all.
+    """Return the latents that a map shows: one split, all splits, or a random draw from all.
 
     Args:
-        folder: the run.
-        what: ``on`` says which.
-        seed: the run's; the draw is the same for every embedding.
+        folder: the run's folder.
+        what: the map's options; ``on`` selects the latents.
+        seed: the run's seed; the draw is the same for every embedding.
 
     Raises:
-        UserError: more points are asked for than there are.
+        UserError: more points are requested than there are.
     """
     names = _splits(what)
     parts = [folder.arrays(latents_path(name)) for name in names]
@@ -72,13 +72,13 @@ def map_points(folder: RunFolder, what: MapOptions, seed: int) -> MapPoints:
 
 
 def draw_rows(n: int, count: int, seed: int) -> NDArray[np.int64]:
-    """Return ``count`` of ``n`` rows, in order, drawn by the seed.
+    """Draw ``count`` of ``n`` rows at random, and return them in ascending order.
 
     Raises:
-        UserError: there are not so many.
+        UserError: ``count`` is greater than ``n``.
     """
     if count > n:
-        raise UserError(f"a map of {count:,} points was asked for and there are {n:,}")
+        raise UserError(f"a map of {count:,} points is not possible: there are only {n:,} points")
     generator = np.random.default_rng(stream_seed(seed, "map-points"))
     return np.sort(generator.choice(n, count, replace=False))
 

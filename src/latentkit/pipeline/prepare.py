@@ -1,4 +1,4 @@
-"""What is found out before a run's folder is made: parts, images, and every ``auto``."""
+"""Preparation of a run before its folder is made: load parts and images, resolve ``auto``."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from latentkit.registry.catalogue import Registry
 from latentkit.training.device import resolve_device, resolve_precision, resolve_threads
 from latentkit.training.loop import steps_per_epoch
 
-# Of sets of some hundred images more epochs only learn the images by heart.
+# With a few hundred images, more epochs than the most only make the model memorise them.
 _TYPICAL_EPOCHS, _MOST_EPOCHS, _ENOUGH_STEPS = 10, 50, 2000
 _TYPICAL_BATCH, _LEAST_BATCH, _ENOUGH_BATCHES = 256, 32, 32
-_FEW = 8  # images that are tried before a run begins
+_FEW = 8  # images for the trial before a run starts
 LEAST_RATE = 8e-3
-"""Peak learning rate that suits most models also in small batches."""
+"""Peak learning rate that suits most models, even with small batches."""
 
 
 def prepare(
@@ -48,7 +48,7 @@ def prepare(
     if train.image_shape != test.image_shape:
         raise UserError(
             f"dataset {config.dataset.name!r} has training images {train.image_shape} and test "
-            f"images {test.image_shape}: they must have one shape"
+            f"images {test.image_shape}: both must have the same shape"
         )
     model = workshop.new_model()
     _try_out(workshop, model)
@@ -69,7 +69,7 @@ def prepare(
 
 
 def _try_out(workshop: Workshop, model: Any) -> None:
-    """Let model and corruptions work on a few images: what is faulty shall cost no training."""
+    """Try the model and the corruptions on a few images, to fail before training starts."""
     few = DeviceImages(workshop.images("train").images[:_FEW], workshop.device)
     encode(model, few)
     noise = noise_generator(workshop.device, workshop.seed, "trying-out")
@@ -78,21 +78,21 @@ def _try_out(workshop: Workshop, model: Any) -> None:
 
 
 def _check_warm_up(workshop: Workshop, model: Any) -> None:
-    """Refuse a warm-up that training would never end."""
+    """Refuse a warm-up that is longer than training."""
     training = workshop.config.training
     warm_up = getattr(model, "warm_up_steps", 0)
     each = steps_per_epoch(len(workshop.split.train), int(training.batch_size))
     total = int(training.epochs) * each
     if warm_up > total > 0:
         raise UserError(
-            f"model {workshop.config.model.name!r} warms up for {warm_up:,} steps, and training "
-            f"has {total:,} ({training.epochs} epochs of {each}): lower model.warm_up, or train "
-            f"for more epochs"
+            f"model {workshop.config.model.name!r} warms up for {warm_up:,} steps, but training "
+            f"has only {total:,} ({training.epochs} epochs of {each}): lower model.warm_up, or "
+            f"train for more epochs"
         )
 
 
 def check_parts(config: RunConfig, registry: Registry) -> None:
-    """Import every chosen part now: what is missing shall not be found out after training."""
+    """Import every chosen part, so that a missing one fails before training starts."""
     find_part(registry, "model", config.model).target()
     find_part(registry, "dataset", config.dataset).target()
     for part in config.corruptions:
@@ -102,7 +102,7 @@ def check_parts(config: RunConfig, registry: Registry) -> None:
 
 
 def suited_learning_rate(config: RunConfig, registry: Registry) -> float:
-    """Return the rate that the model's declaration states for batches of 256."""
+    """Return the learning rate that the model's spec states for batches of 256."""
     spec = find_part(registry, "model", config.model).spec
     return spec.learning_rate if isinstance(spec, ModelSpec) else LEAST_RATE
 
@@ -110,9 +110,9 @@ def suited_learning_rate(config: RunConfig, registry: Registry) -> float:
 def with_counts(config: RunConfig, n: int, rate: float = LEAST_RATE) -> RunConfig:
     """Turn ``auto`` epochs, batch size and learning rate into numbers for ``n`` training images.
 
-    Small sets get smaller batches and more epochs, so that they too see enough steps. A rate for
-    batches of 256 falls with the root of the batch (S. Malladi et al., NeurIPS 2022), as far as
-    the rate that suits most models.
+    Small data sets get smaller batches and more epochs, so that they also train for enough
+    steps. The learning rate for batches of 256 is scaled by the square root of the batch size
+    (S. Malladi et al., NeurIPS 2022), but not below the rate that suits most models.
     """
     training = config.training
     batch = training.batch_size

@@ -1,4 +1,4 @@
-"""The stage ``data``: what the images are, so that they can be known again."""
+"""The stage ``data``: record what the images are, so that changed images are recognised."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from latentkit.pipeline.context import DATA, RunContext
 
 
 def record_images(context: RunContext) -> None:
-    """Commit counts, classes, licence and checksums of the images."""
+    """Commit the shape, counts, classes, licence and checksums of the images."""
     train_images, test_images = context.images("train"), context.images("test")
     split = context.split
     context.folder.commit_json(

@@ -1,4 +1,4 @@
-"""Start a run, finish one, add maps to one."""
+"""Start a run, resume it, or add maps to it."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Place:
     """Where a run reads and writes.
 
     Args:
-        runs: the folder in which runs are made.
+        runs: the folder that contains the folders of runs.
         data: the folder of data sets.
-        name: of the run's folder; empty for one made of date, model and data set.
-        shelf: images that were loaded before.
+        name: name of the run's folder; if empty, it is made from date, model and data set.
+        shelf: cache of loaded images.
     """
 
     runs: Path
@@ -49,12 +49,13 @@ def start_run(
     tell: Listener,
     stages: Plan = plan,
 ) -> RunFolder:
-    """Make a run's folder and do its stages.
+    """Make a run's folder, and execute its stages.
 
-    Whatever can be found wrong is found before the folder is made.
+    Everything that can be checked in advance is checked before the folder is made.
 
     Raises:
-        LatentkitError: of every kind; the folder, once made, keeps what was committed.
+        LatentkitError: the preparation or a stage failed. A folder that was already made keeps
+            what was committed.
         KeyboardInterrupt: the run is marked as interrupted and can be resumed.
     """
     tell(RunPreparing(tuple(stage.name for stage in stages(config))))
@@ -90,21 +91,22 @@ def resume_run(
     afresh: Collection[str] = (),
     shelf: ImageShelf | None = None,
 ) -> RunFolder:
-    """Do what is missing of a run.
+    """Resume a run: execute the stages that are missing or out of date.
 
     Args:
         path: the run's folder.
         registry: where names are looked up.
-        tell: hears of progress.
-        data_dir: where the data sets are now; None for where they were.
+        tell: receives progress events.
+        data_dir: the folder of data sets; None for the one that the run was started with.
         stages: the plan that the run was started with.
-        overrides: options that the run shall have: those it has, or more ``training.epochs``.
-        afresh: names of stages that are done again even if nothing of them is missing.
-        shelf: images that were loaded before.
+        overrides: options to set. Only ``training.epochs`` may differ from the run's own
+            options, and only upwards.
+        afresh: names of stages that are executed again even if they are current.
+        shelf: cache of loaded images; None for a new one.
 
     Raises:
         UserError: the overrides contradict the run.
-        LatentkitError: as `start_run`; `IntegrityError` where files of the run were changed.
+        LatentkitError: as `start_run`; an `IntegrityError` if files of the run were changed.
     """
     folder = RunFolder.open(path)
     check_plugin_files(folder.manifest, registry)
@@ -131,21 +133,22 @@ def add_embeddings(
     data_dir: Path | None = None,
     chosen: Mapping[str, Any] | None = None,
 ) -> RunFolder:
-    """Add maps to a run, or make one anew with other options, and do what is missing.
+    """Add maps to a run, or make existing ones again with other options, and resume the run.
 
     Args:
         path: the run's folder.
         names: embeddings to add.
-        overrides: ``"embedding.option"`` to a value.
+        overrides: values by ``"embedding.option"``.
         registry: where names are looked up.
-        tell: hears of progress.
+        tell: receives progress events.
         data_dir: as in `resume_run`.
-        chosen: what the maps are of and laid over: fields of `MapOptions`.
+        chosen: fields of `MapOptions`, such as the latents that the maps show, and the map that
+            they are aligned to.
 
     Raises:
-        UserError: an override speaks of something other than an embedding.
-        LatentkitError: as `resume_run`. A map that could not be made is taken out of the run's
-            configuration again, and the run is what it was.
+        UserError: an override names an option of something other than an embedding.
+        LatentkitError: as `resume_run`. A map that could not be made is removed from the run's
+            configuration, which restores the run.
     """
     chosen = chosen or {}
     folder = RunFolder.open(path)
@@ -160,8 +163,8 @@ def add_embeddings(
         config = build_config(document, registry, overrides=overrides)
         if config.identity_sha256() != before.identity_sha256():
             raise UserError(
-                f"only options of embeddings can be set on a finished run, such as "
-                f"-o {tables[-1]['name']}.n_components=3: start a new run for the rest"
+                f"only options of embeddings can be set on an existing run, such as "
+                f"-o {tables[-1]['name']}.n_components=3: start a new run for other options"
             )
         merged = {**old, **{part.label: part for part in config.embeddings}}
         config = replace(config, embeddings=tuple(merged.values()))
@@ -181,10 +184,10 @@ def add_embeddings(
 def _without_failed_maps(
     folder: RunFolder, before: RunConfig, config: RunConfig, known: Manifest
 ) -> None:
-    """Take out of a run's configuration what was added and could not be made.
+    """Remove added maps that could not be made from a run's configuration.
 
-    Where nothing of it could, plugin files that only it needed are forgotten, and a run that was
-    finished is finished.
+    If no added map could be made, also remove the plugin files that only those maps needed, and
+    mark a run that was finished before as finished again.
     """
     old = {part.label: part for part in before.embeddings}
     with folder.writing():
@@ -196,7 +199,7 @@ def _without_failed_maps(
                 kept.append(part)
             elif part.label in old:
                 kept.append(old[part.label])
-        if kept == list(config.embeddings):  # it was something else that failed
+        if kept == list(config.embeddings):  # all maps were made, so something else failed
             return
         write_bytes(
             folder.path / CONFIG, replace(config, embeddings=tuple(kept)).to_toml().encode()
@@ -209,27 +212,27 @@ def _without_failed_maps(
 
 
 def _tell_of_another_device(config: RunConfig, now: str, tell: Listener) -> None:
-    """A run of a server may be gone on with on a laptop: say that it is."""
+    """Report that a run resumes on another device, such as a server's run on a laptop."""
     if config.run.device != now:
         tell(
             Notice(
                 "other-device",
-                f"the run was begun on {config.run.device}, which is not here: going on on {now}; "
-                f"training, where it is not done, stays in {config.training.precision}, and what "
-                f"is done now may differ in the last digits",
+                f"the run was started on {config.run.device}, which is not available: it resumes "
+                f"on {now}, unfinished training stays in {config.training.precision}, and new "
+                f"results may differ in the last digits",
             )
         )
 
 
 def _tell_of_other_versions(folder: RunFolder, tell: Listener) -> None:
-    """Bytes are equal on equal versions only: say which differ."""
+    """Report packages whose versions differ, because results are only exact on equal versions."""
     then, now = folder.manifest.versions, package_versions()
     changed = [f"{k} {then[k]} -> {now[k]}" for k in then if k in now and then[k] != now[k]]
     if changed:
         tell(
             Notice(
                 "other-versions",
-                f"since the run began, {', '.join(changed)}: what is done now may differ in the "
-                f"last digits from an uninterrupted run",
+                f"versions changed since the run was started ({', '.join(changed)}): new results "
+                f"may differ in the last digits from those of an uninterrupted run",
             )
         )

@@ -1,4 +1,4 @@
-"""What tells runs apart that are shown beside each other."""
+"""Names that distinguish runs shown side by side, made from the options that differ."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHOWN = 3
 
 
 def settings_names(runs: Sequence[ExploredRun]) -> list[str]:
-    """Name runs by the options in which they differ, each name once.
+    """Return a unique name for each run, made from the options that differ.
 
     Raises:
         UserError: their images have different shapes, or a run is named twice.
@@ -22,12 +22,12 @@ def settings_names(runs: Sequence[ExploredRun]) -> list[str]:
         if run.image_shape != first.image_shape:
             raise UserError(
                 f"run {run.id} is on images {run.image_shape}, run {first.id} on "
-                f"{first.image_shape}: only runs on images of one shape can be compared"
+                f"{first.image_shape}: choose runs on images of the same shape"
             )
     ids = [run.id for run in runs]
     for name in ids:
         if ids.count(name) > 1:
-            raise UserError(f"run {name} is named twice")
+            raise UserError(f"run {name} is named twice: name each run once")
     names = _differences([run.context.config.identity() for run in runs])
     return [
         f"{name} ({run.id[-4:]})" if names.count(name) > 1 else name
@@ -58,7 +58,7 @@ def _short(key: str) -> str:
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested options as ``part.key``."""
+    """Return nested options as a flat dictionary with keys such as ``part.key``."""
     found: dict[str, Any] = {}
     for key, value in table.items():
         if isinstance(value, Mapping):

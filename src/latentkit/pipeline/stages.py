@@ -1,4 +1,4 @@
-"""Stages: what each reads, whether it is still current, and doing what is missing in order."""
+"""Stages: what each one reads, whether it is current, and execution of those that are not."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Stage:
 
     Args:
         name: unique in the run.
-        work: does it, and commits artefacts under the stage's name.
-        reads: artefacts of earlier stages that it depends on.
-        settings: a hash of the options it follows beyond the run's identity.
+        work: executes the stage, and commits artefacts under the stage's name.
+        reads: artefacts of earlier stages that the stage depends on.
+        settings: text or hash of options that the stage depends on besides the run's identity.
     """
 
     name: str
@@ -34,10 +34,10 @@ class Stage:
 
 
 def run_stages(stages: Iterable[Stage], context: RunContext, afresh: Collection[str] = ()) -> None:
-    """Do every stage that is not current, in order, and commit each as it ends.
+    """Execute every stage that is not current, in order, and record each one when it ends.
 
-    What an earlier time committed stands until a stage commits something itself: where it
-    fails before, nothing is lost. Stages named in ``afresh`` are done even if they are current.
+    Earlier artefacts of a stage are kept until the stage commits new ones, so a stage that fails
+    before that loses nothing. Stages named in ``afresh`` are executed even if they are current.
     """
     for stage in stages:
         if stage.name not in afresh and is_current(stage, context.folder):
@@ -57,10 +57,10 @@ def run_stages(stages: Iterable[Stage], context: RunContext, afresh: Collection[
 
 
 def is_current(stage: Stage, folder: RunFolder) -> bool:
-    """Return whether a stage is committed and made from what is there now.
+    """Return whether a stage is committed and was made from the artefacts that exist now.
 
-    A file that is missing makes it out of date; one that was changed is an error, for doing
-    the stage again would overwrite somebody's work.
+    A missing file makes the stage out of date. A changed file is an error, because executing
+    the stage again would overwrite the user's changes.
 
     Raises:
         IntegrityError: a file of the stage was changed.
@@ -88,7 +88,7 @@ def _artefacts_of(stage: Stage, folder: RunFolder) -> list[str]:
 
 
 def check_integrity(folder: RunFolder) -> list[str]:
-    """Return a line for each artefact that is missing or was changed."""
+    """Return an error message for each artefact that is missing or was changed."""
     faults = []
     for path in folder.manifest.artefacts:
         try:
@@ -100,7 +100,7 @@ def check_integrity(folder: RunFolder) -> list[str]:
 
 @contextmanager
 def warnings_told(tell: Listener) -> Iterator[None]:
-    """Turn Python warnings of libraries into notices, each text once."""
+    """Report Python warnings of libraries as notices, each text once."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -1,4 +1,4 @@
-"""Networks that start from saved weights: found, matched, checked, and kept in the run."""
+"""Networks that start from saved weights: find, match and check them, and keep a copy."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _LISTED = 3
 
 
 def resolve_init(config: RunConfig) -> RunConfig:
-    """Name the file that ``init.path`` means, and its SHA-256.
+    """Set ``init`` to the absolute path of the weights file and its SHA-256.
 
     Raises:
-        LatentkitError: there is none, or it cannot be read.
+        LatentkitError: the file does not exist or cannot be read.
     """
     if config.init is None:
         return config
@@ -44,36 +44,36 @@ def saved_weights(config: RunConfig) -> SavedWeights:
     """Return the weights that a resolved configuration starts from.
 
     Raises:
-        IntegrityError: the file is not what it was.
+        IntegrityError: the file was changed.
     """
-    assert config.init is not None  # noqa: S101  # asked for where there are any
+    assert config.init is not None  # noqa: S101  # only called for runs with saved weights
     saved = read_weights(find_weights(config.init.path, RUNS))
     if config.init.sha256 and saved.sha256 != config.init.sha256:
         raise IntegrityError(
-            f"{saved.path} is not what the run was to start from (its SHA-256 differs): put the "
-            f"original back, or start a new run"
+            f"{saved.path} is not the file that the run was prepared with (its SHA-256 differs): "
+            f"restore the original, or start a new run"
         )
     return saved
 
 
 def load_start(network: nn.Module, saved: SavedWeights, leave: str = "") -> Match:
-    """Put saved weights into a network where they fit.
+    """Load saved weights into the parts of a network that they fit.
 
     Args:
-        network: is changed.
+        network: changed in place.
         saved: the weights.
-        leave: the start of names in ``network`` that keep what they have; empty for none.
+        leave: prefix of tensor names in ``network`` that are not changed; empty for none.
 
     Raises:
-        UserError: nothing fits.
+        UserError: no weight fits.
     """
     state = {k: v for k, v in network.state_dict().items() if not leave or not k.startswith(leave)}
     found = match(saved.tensors, state)
     if not found.finds_weights:
         here, there = next(iter(state)), next(iter(saved.tensors), "nothing")
         raise UserError(
-            f"no weight of {saved.path} fits the network: it has names such as {there!r}, the "
-            f"network such as {here!r}, and shapes must be equal too"
+            f"no weight in {saved.path} fits the network: the file has names such as {there!r}, "
+            f"the network has names such as {here!r}, and names and shapes must match"
         )
     network.load_state_dict(
         {name: saved.tensors[source] for name, source in found.sources.items()}, strict=False
@@ -82,10 +82,10 @@ def load_start(network: nn.Module, saved: SavedWeights, leave: str = "") -> Matc
 
 
 def check_image_shape(workshop: Workshop, saved: SavedWeights) -> None:
-    """Refuse the encoder of a run on images of another shape.
+    """Refuse weights of a run on images of another shape.
 
     Raises:
-        UserError: it is.
+        UserError: the run's images have another shape.
     """
     folder = saved.path.parent
     if not (folder / "run.json").is_file():
@@ -95,21 +95,21 @@ def check_image_shape(workshop: Workshop, saved: SavedWeights) -> None:
     if shape != workshop.image_shape:
         raise UserError(
             f"the encoder of run {run.manifest.id} takes images {shape}, and dataset "
-            f"{workshop.config.dataset.name!r} has {workshop.image_shape}: choose a dataset of "
-            f"that shape, or another run"
+            f"{workshop.config.dataset.name!r} has {workshop.image_shape}: choose a dataset with "
+            f"the encoder's shape, or another run"
         )
 
 
 def commit_start(
     context: RunContext, network: nn.Module, found: Match | None, said: str = ""
 ) -> None:
-    """Keep the weights that training starts from, and what of them was found elsewhere.
+    """Commit the weights that training starts from, and which of them are saved weights.
 
     Args:
-        context: of the run.
-        network: as training finds it.
-        found: what of saved weights is in it; None where it starts at random.
-        said: what is told of it, in place of `start_text`.
+        context: the run's context.
+        network: the network before training.
+        found: the saved weights in the network; None if it starts at random.
+        said: text of the notice; if empty, `start_text` is used.
     """
     folder, init = context.folder, context.config.init
     tensors = network.state_dict()
@@ -122,15 +122,15 @@ def commit_start(
 
 
 def start_text(path: str, found: Match) -> str:
-    """Return in a sentence what was found of saved weights."""
+    """Describe in a sentence which saved weights fit."""
     by_prefix = len(found.sources) - found.by_name
     text = (
         f"start from {path}: {len(found.sources)} tensors fit ({found.by_name} by name, "
         f"{by_prefix} without prefixes)"
     )
     for names, what in (
-        (found.missing, "keep their random start"),
-        (found.unused, "of the file are not used"),
+        (found.missing, "keep random initial values"),
+        (found.unused, "in the file are not used"),
     ):
         names = tuple(name for name in names if not name.endswith(COUNTER))
         if names:
@@ -144,22 +144,26 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def start_network(context: RunContext) -> None:
-    """The stage ``start`` of a run whose model starts from saved weights."""
+    """Load saved weights into the model: the work of the stage ``start``."""
     model = context.new_model()
     commit_start(context, model, load_start(model, saved_weights(context.config)))
 
 
 def check_start(workshop: Workshop) -> None:
-    """Find out before a run begins whether its model can start from the saved weights."""
+    """Check before a run starts that its model can start from the saved weights.
+
+    Raises:
+        UserError: the weights do not fit, or with 0 epochs some would stay random.
+    """
     saved = saved_weights(workshop.config)
     check_image_shape(workshop, saved)
     found = load_start(workshop.new_model(), saved)
     missing = [name for name in found.missing if not name.endswith(COUNTER)]
     if missing and workshop.config.training.epochs == 0:
         raise UserError(
-            f"{saved.path} lacks {_listed(missing)} of model {workshop.config.model.name!r}, which "
-            f"0 epochs would leave at random: set the options that the weights were trained with, "
-            f"or train"
+            f"{saved.path} lacks {_listed(missing)} of model {workshop.config.model.name!r}, and "
+            f"without training they would stay random: set the options that the weights were "
+            f"trained with, or set training.epochs to 1 or more"
         )
 
 

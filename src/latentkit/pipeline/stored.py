@@ -1,4 +1,4 @@
-"""The configuration in a run's folder: read, compared with what was begun, and extended."""
+"""The configuration in a run's folder: read it, check it for edits, and extend it."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ def stored_config(folder: RunFolder, registry: Registry) -> RunConfig:
     """Return the configuration in a run's folder.
 
     Raises:
-        IntegrityError: it was edited in more than its embeddings.
+        IntegrityError: the file is damaged, or something other than its embeddings or a greater
+            number of epochs was edited.
     """
     text = folder.config_toml()
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise IntegrityError(f"{folder.path / CONFIG} was damaged: {error}") from error
+        raise IntegrityError(f"{folder.path / CONFIG} is damaged: {error}") from error
     known = folder.manifest.config
     here = {key: value for key, value in document.items() if key != "embedding"}
     if canonical_sha256(here) != folder.manifest.config_sha256 and not _has_more_epochs(
         known, here
     ):
         raise IntegrityError(
-            f"{folder.path / CONFIG} was edited ({differing(known, here)}): a run keeps its "
-            f"configuration; put that back, and start another run with --config and a copy"
+            f"{folder.path / CONFIG} was edited ({differing(known, here)}), but a run keeps its "
+            f"configuration: undo the edit, and start another run with --config and an edited copy"
         )
     return build_config(document, registry)
 
@@ -41,10 +42,13 @@ def stored_config(folder: RunFolder, registry: Registry) -> RunConfig:
 def extended_config(
     folder: RunFolder, registry: Registry, overrides: Mapping[str, Any], tell: Listener
 ) -> RunConfig:
-    """Return the run's configuration, with more epochs where they are asked for.
+    """Return the run's configuration, with more epochs if the overrides ask for them.
 
-    The configuration is written before the manifest, so that a run that is killed in between
-    is one whose ``config.toml`` asks for more epochs, which `stored_config` takes as it is.
+    The configuration is written before the manifest. A run that is killed in between therefore
+    has a ``config.toml`` with more epochs, which `stored_config` accepts.
+
+    Raises:
+        UserError: the overrides change something else.
     """
     stored = stored_config(folder, registry)
     config = build_config(stored.as_dict(), registry, overrides=overrides)
@@ -57,8 +61,8 @@ def extended_config(
         )
     if before != after and stored.transfer is not None and stored.transfer.mode == "all":
         raise UserError(
-            f"run {folder.manifest.id} compares classifiers of equal epochs: start another "
-            f"comparison with --epochs"
+            f"run {folder.manifest.id} compares classifiers trained for equal numbers of epochs: "
+            f"start another comparison with --epochs"
         )
     known = folder.manifest.config
     if known != after:
@@ -70,8 +74,8 @@ def extended_config(
         tell(
             Notice(
                 "extended",
-                f"training goes on from {known['training']['epochs']} to {training.epochs} epochs, "
-                f"and the {training.schedule} schedule is that of {training.epochs} from now on",
+                f"training is extended from {known['training']['epochs']} to {training.epochs} "
+                f"epochs, and the {training.schedule} schedule now spans {training.epochs} epochs",
                 "info",
             )
         )
@@ -79,7 +83,7 @@ def extended_config(
 
 
 def _has_more_epochs(known: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
-    """Return whether two configurations differ in nothing but a greater number of epochs."""
+    """Return whether ``here`` differs from ``known`` only in a greater number of epochs."""
 
     def rest(document: Mapping[str, Any]) -> dict[str, Any]:
         training = {k: v for k, v in document["training"].items() if k != "epochs"}
@@ -89,12 +93,12 @@ def _has_more_epochs(known: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
         return rest(known) == rest(here) and (
             here["training"]["epochs"] > known["training"]["epochs"]
         )
-    except (KeyError, TypeError, AttributeError):  # it was edited in more than that
+    except (KeyError, TypeError, AttributeError):  # an edit broke the expected structure
         return False
 
 
 def differing(known: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """Name the first key in which two configurations differ."""
+    """Describe the first key, in alphabetical order, in which two configurations differ."""
     for key in sorted({*known, *here}):
         a, b = known.get(key), here.get(key)
         if a == b:
@@ -102,4 +106,4 @@ def differing(known: Mapping[str, Any], here: Mapping[str, Any]) -> str:
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             return f"{key}.{differing(a, b)}"
         return f"{key}: {json.dumps(a)} became {json.dumps(b)}"
-    return "in its form"
+    return "only the types of values"

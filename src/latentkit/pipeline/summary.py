@@ -1,4 +1,4 @@
-"""What a finished run says of itself in a few lines, read from its committed files."""
+"""Summary of a run in a few lines, read from its committed files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FURTHER = ("representation", "likelihood", "disentanglement", "robustness", "le
 
 
 def summarise(folder: RunFolder) -> dict[str, Any]:
-    """Return the figures of a run as a JSON object; what is not committed yet is left out."""
+    """Return the figures of a run as a JSON object, without those that are not committed yet."""
     manifest = folder.manifest
     config = manifest.config
     summary: dict[str, Any] = {
@@ -36,7 +36,7 @@ def summarise(folder: RunFolder) -> dict[str, Any]:
         history = folder.json(HISTORY)
         summary["epochs"] = len(history["epochs"])
         summary["weights_epoch"] = history["weights_epoch"]
-        # A stage's seconds are those of its last start; training may have been gone on with.
+        # A stage's seconds count from its last start, but training may have been resumed.
         trained = round(sum(epoch["seconds"] for epoch in history["epochs"]), 3)
         summary["seconds"]["train"] = max(summary["seconds"].get("train", 0.0), trained)
         if history["epochs"]:
@@ -63,14 +63,14 @@ def summarise(folder: RunFolder) -> dict[str, Any]:
 
 
 def map_facts(folder: RunFolder) -> list[Mapping[str, Any]]:
-    """Return the facts of every committed map, in the order of their names."""
+    """Return the facts of every committed map, sorted by name."""
     paths = (path for path in folder.manifest.artefacts if path.startswith("embeddings/"))
     facts = (folder.json(path) for path in paths if path.endswith(".json"))
     return sorted(facts, key=lambda one: str(one["map"]))
 
 
 def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the summary as rows of name and text, for a terminal or a page."""
+    """Return the summary as rows of (name, text), for a terminal or a page."""
     rows = []
     if "transfer" in summary:
         rows += transfer_rows(summary["transfer"])
@@ -102,7 +102,7 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "train" in summary["seconds"]:
         total = sum(summary["seconds"].values())
         training = summary["seconds"].get("train", 0.0)
-        rows.append(("Time", f"{total:.1f} s, of which training {training:.1f} s"))
+        rows.append(("Time", f"{total:.1f} s, including training {training:.1f} s"))
     return rows
 
 
@@ -122,7 +122,7 @@ def _reconstruction_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _representation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what probes that know all labels, and clusters, find in latents and baselines."""
+    """Return accuracies of probes (on all labels) and k-means in latents and baselines."""
 
     def row(name: str, figure: Callable[[Mapping[str, Any]], Mapping[str, float]]) -> Row:
         values = {space: figure(one)["value"] for space, one in found["spaces"].items()}
@@ -140,7 +140,12 @@ def _representation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def quality_line(quality: Mapping[str, Any], of: str = "latents") -> str:
-    """Return the main figures of the quality of a map, of latents or other points, in one line."""
+    """Return the main figures of a map's quality in one line.
+
+    Args:
+        quality: the quality, as in a map's record.
+        of: what the map's points are, such as latents or features.
+    """
     named = [
         ("trustworthiness", quality["trustworthiness"]),
         ("continuity", quality["continuity"]),
@@ -161,12 +166,12 @@ def quality_line(quality: Mapping[str, Any], of: str = "latents") -> str:
 
 
 def estimate_text(estimate: Mapping[str, float]) -> str:
-    """Return a mean with its standard error."""
+    """Format a mean with its standard error."""
     return f"{estimate['value']:.4f} ± {estimate['standard_error']:.4f}"
 
 
 def nats_text(estimate: Mapping[str, float]) -> str:
-    """Return a mean of nats with its standard error."""
+    """Format a mean in nats with its standard error."""
     return f"{estimate['value']:.1f} ± {estimate['standard_error']:.1f}"
 
 

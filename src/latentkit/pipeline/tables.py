@@ -1,4 +1,4 @@
-"""The tables of a card, whatever it is of."""
+"""Tables of an evaluation card, for transfers and for other runs."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from latentkit.report.parts import Table
 
 
 def tables_of(card: Card) -> list[Table]:
-    """Return the tables of the card of a run or of a transfer."""
+    """Return the tables of the card of a transfer or of another run."""
     return transfer_tables(card) if is_transfer(card) else card_tables(card)

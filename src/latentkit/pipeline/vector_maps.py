@@ -1,4 +1,4 @@
-"""Maps of vectors that no run has made."""
+"""Maps of vectors or images given directly, without a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class VectorMaps:
     """The maps of some vectors, and the folder that holds them.
 
     Args:
-        path: of the folder: ``<map>.npz``, ``<map>.json`` and ``<map>.png`` for each.
+        path: the folder, with ``<map>.npz``, ``<map>.json`` and ``<map>.png`` for each map.
         documents: the content of each ``<map>.json``, by name.
         arrays: the content of each ``<map>.npz``, by name.
     """
@@ -55,19 +55,19 @@ def map_vectors(
     seed: int,
     tell: Listener,
 ) -> VectorMaps:
-    """Make the maps, one after the other; each is committed as it is done.
+    """Make maps one after the other, and write each one as soon as it is done.
 
     Args:
-        vectors: what is mapped, in full.
+        vectors: the points; all of them are mapped.
         parts: the embeddings.
-        name: what the vectors are called in the folder's name and on figures.
-        out: the folder in which the maps' own folder is made.
-        registry: where the embeddings are.
-        seed: everything random follows from it.
-        tell: hears of progress.
+        name: name of the vectors in the folder's name and on figures.
+        out: the folder in which a new folder for the maps is made.
+        registry: where the embeddings are looked up.
+        seed: seed of everything random.
+        tell: receives progress events.
 
     Raises:
-        LatentkitError: of every kind; the maps that were done are kept.
+        LatentkitError: a map cannot be made; maps that were already made are kept.
     """
     tell(RunPreparing(tuple(_stage(part) for part in parts)))
     maps = VectorMaps(new_folder(out, name), {}, {})
@@ -97,7 +97,7 @@ def map_vectors(
 
 
 def mapped(document: Mapping[str, Any]) -> str:
-    """Return what the points of a map are, by its record."""
+    """Return what a map's points are, pixels or vectors, from the map's record."""
     return "pixels" if "images" in document["source"] else "vectors"
 
 

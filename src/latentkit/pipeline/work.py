@@ -44,7 +44,7 @@ from latentkit.training.state import Weights
 
 
 def plan(config: RunConfig, *, svg: bool = False) -> list[Stage]:
-    """Return the stages of a run in order; with ``svg`` figures are drawn in both formats."""
+    """Return the stages of a run in order; with ``svg``, figures are also drawn as SVG."""
     if config.transfer is not None:
         return transfer_plan(config, svg=svg)
     embeds = [
@@ -103,7 +103,7 @@ def _train(context: RunContext) -> None:
     trained = train(job, checkpoints, context.tell, partial(_keep, context.folder))
     for epoch in sorted(set(config.training.snapshots)):
         path = context.folder.path / snapshot_path(epoch)
-        if path.exists():  # not where training stopped early
+        if path.exists():  # training may have stopped before this epoch
             context.folder.commit(snapshot_path(epoch), "train", partial(shutil.copyfile, path))
     context.folder.commit(MODEL, "train", lambda path: save_tensors(trained.weights, path))
     document = {"weights_epoch": trained.weights_epoch, "epochs": list(trained.history)}
@@ -111,13 +111,13 @@ def _train(context: RunContext) -> None:
 
 
 def started_model(context: RunContext) -> Any:
-    """Return the model as training finds it: random, or with the saved weights it starts from."""
+    """Return the model before training: with random weights, or the saved ones of ``init``."""
     model = context.new_model()
     return load_weights(model, context.folder, INITIAL) if context.config.init else model
 
 
 def _keep(folder: RunFolder, epoch: int, weights: Weights) -> None:
-    """Write the weights of an epoch; they are listed when the stage is done."""
+    """Write the weights of an epoch; the stage commits them at its end."""
     write_atomically(folder.path / snapshot_path(epoch), partial(save_tensors, weights))
 
 

@@ -2,10 +2,10 @@
 
 A plugin is a module named in the entry-point group ``latentkit.plugins`` that implements hooks
 (`latentkit.plugin.hookspecs`). Each hook returns specs (`latentkit.plugin.specs`), and a spec
-names the import path of the part. What the part must then provide is in
-`latentkit.plugin.protocols` and, for tuners, in `latentkit.plugin.studies`. Networks are easier
-with `latentkit.nn`; errors that a user should read in one line are in `latentkit.errors`. Nothing
-else of latentkit is promised to stay.
+names the import path of the part. `latentkit.plugin.protocols` says what each part must provide;
+for tuners, `latentkit.plugin.studies` does. `latentkit.nn` offers building blocks for networks,
+and `latentkit.errors` offers errors that the user sees as one line. Everything else in latentkit
+may change without notice.
 """
 
 from typing import TYPE_CHECKING
@@ -121,7 +121,7 @@ __all__ = [
     "to_uint8",
 ]
 
-# A declaration needs specs and a marker; numpy and pydantic come only with what uses them.
+# Imported on first use: a module that only declares a plugin loads neither numpy nor pydantic.
 _HOMES = {
     "hookspecs": (
         "HOOKSPEC_VERSION",

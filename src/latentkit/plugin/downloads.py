@@ -1,16 +1,16 @@
-"""Files that are downloaded once and checked each time they are read.
+"""Files that are downloaded once and verified each time they are read.
 
-A data set that is downloaded names its files by their published MD5s and says where they are:
+A data set lists its files with their published MD5s, and the URLs that they are downloaded from:
 
     files = VerifiedFiles(
         "My images", cache, "MyImages", {"train.npz": "9b0c..."}, ["https://example.org/images"]
     )
     content = files.content("train.npz")
 
-A file appears under its name only when it is whole and has its checksum, so a process that is
-killed leaves none behind that is half there, and several processes may ask for one file at once.
-A download that was cut off is begun anew. Files that a user has put there are read without any
-network, out of a folder that cannot be written too.
+A file appears under its final name only when it is complete and its checksum is right. A killed
+process therefore never leaves a partial file under that name, and several processes may ask for
+the same file at once. An interrupted download starts again from the beginning. Files that the user
+placed in the folder are read without network access, and the folder may be read-only.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class VerifiedFiles:
     """The files of one data set.
 
     Args:
-        name: of the data set, for messages.
-        cache: the folder of all data sets.
-        below: where in it the files lie.
-        md5: the checksum of each file, by its name; all that a user would have to put there.
-        mirrors: URLs of folders that hold the files, tried in order; or, where a name does not
-            stand at the end of its URL, URLs with ``{name}`` in the name's place.
+        name: name of the data set, for messages.
+        cache: folder that holds all data sets.
+        below: path of the files' folder below ``cache``.
+        md5: file name to checksum, for every file that the data set needs.
+        mirrors: URLs of folders that hold the files, tried in order. If the URL of a file does not
+            end with its name, write ``{name}`` in the URL in place of the name.
     """
 
     name: str
@@ -59,25 +59,25 @@ class VerifiedFiles:
 
     @property
     def folder(self) -> Path:
-        """Where the files lie; may not exist yet."""
+        """The folder of the files; it may not exist yet."""
         return self.cache / self.below
 
     def content(self, name: str) -> bytes:
-        """Return the content of a file, which is downloaded where it is missing.
+        """Return the content of a file; download the file first if it is missing.
 
         Raises:
-            latentkit.errors.DataError: the file does not have its checksum.
-            latentkit.errors.NetworkError: the file is not here and cannot be downloaded.
-            latentkit.errors.StorageError: the file is not here and cannot be written.
+            latentkit.errors.DataError: the file's checksum is wrong.
+            latentkit.errors.NetworkError: the file is missing and cannot be downloaded.
+            latentkit.errors.StorageError: the file is missing and cannot be written.
         """
         content = read_bytes(self._present(name))
         self._check(name, hashlib.md5(content, usedforsecurity=False).hexdigest())
         return content
 
     def path(self, name: str) -> Path:
-        """Return where a file lies, as checked as its `content`, without holding it in memory.
+        """Return the path of a file, verified like `content` but not loaded into memory.
 
-        For files of gigabytes. Raises what `content` raises.
+        Use it for files of several gigabytes. It raises the same errors as `content`.
         """
         path = self._present(name)
         try:
@@ -97,8 +97,8 @@ class VerifiedFiles:
     def _check(self, name: str, md5: str) -> None:
         if md5 != self.md5[name]:
             raise DataError(
-                f"{self.folder / name} is damaged: its MD5 is not {self.md5[name]}; delete it, and "
-                f"it is downloaded again"
+                f"{self.folder / name} is damaged: its MD5 is not {self.md5[name]}; delete it to "
+                f"download it again"
             )
         compared = _compared.get()
         if compared is not None and self.folder / name not in compared:
@@ -114,7 +114,7 @@ class VerifiedFiles:
             address = _address(mirror, name)
             try:
                 return self._fetch(address, name)
-            # RuntimeError: its MD5 is another. ValueError: the mirror is no address.
+            # torchvision raises RuntimeError if the MD5 is wrong, ValueError if the URL is invalid.
             except (OSError, HTTPException, RuntimeError, ValueError) as error:
                 if isinstance(error, OSError) and error.errno in _NOT_WRITTEN:
                     raise self._storage_error(error) from error
@@ -139,14 +139,14 @@ class VerifiedFiles:
         files = f"{len(self.md5)} files" if len(self.md5) > 1 else "file"
         return (
             f"{self.name} could not be downloaded ({'; '.join(reasons)}). Put its {files} into "
-            f"{self.folder}: {listed} - or name the folder that holds {self.below} with --data-dir "
-            f"or LATENTKIT_DATA"
+            f"{self.folder}: {listed} - or name the folder that contains {self.below} with "
+            f"--data-dir or LATENTKIT_DATA"
         )
 
 
 @contextmanager
 def files_compared() -> Iterator[list[Path]]:
-    """Give a list that holds, once each, the files found to have their published MD5 meanwhile."""
+    """Collect the files whose published MD5 is confirmed inside the block, each listed once."""
     found: list[Path] = []
     token = _compared.set(found)
     try:
@@ -159,7 +159,7 @@ def read_bytes(path: Path) -> bytes:
     """Return the content of a file.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the file cannot be read.
     """
     try:
         return path.read_bytes()
@@ -168,20 +168,20 @@ def read_bytes(path: Path) -> bytes:
 
 
 def torchvision_datasets() -> Any:
-    """Return the module `torchvision.datasets`, which downloads, and knows of data sets.
+    """Import and return `torchvision.datasets`, which downloads and describes data sets.
 
     Raises:
         BrokenEnvironmentError: torchvision cannot be imported.
     """
     try:
         from torchvision import datasets
-    # A torchvision built for another torch fails with RuntimeError or OSError, not ImportError.
+    # A torchvision built for another torch raises RuntimeError or OSError, not ImportError.
     except Exception as error:
         import torch
 
         raise BrokenEnvironmentError(
-            f"torchvision cannot be imported beside torch {torch.__version__} ({error}): the two "
-            f"must be built for each other; run  pip install --force-reinstall torch torchvision"
+            f"torchvision cannot be imported with torch {torch.__version__} ({error}): their "
+            f"versions must match; run  pip install --force-reinstall torch torchvision"
         ) from error
     return datasets
 

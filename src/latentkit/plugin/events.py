@@ -1,7 +1,7 @@
-"""What a run reports while it works, as data.
+"""Events that a run reports while it works.
 
-Whoever wants to show, log or forward progress receives these records; nobody who works on a
-run prints anything. Records that are `transient` are for display and are not kept.
+The code that executes a run prints nothing. It sends these records to listeners, which display,
+log or forward them. Events with ``transient = True`` are for display only and are not logged.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyInfo:
-    """What a plugin is told of a study.
+    """What a plugin receives about a study.
 
     Args:
-        name: of the study.
+        name: name of the study.
         path: its folder on this machine.
-        identity: SHA-256 of all that decides its trials: the same on every machine that works on
-            the study.
-        trials: how many finished trials it shall have.
-        objectives: what they are called.
-        directions: of each objective, ``"minimize"`` or ``"maximize"``.
-        space: where is searched, by ``"part.option"``.
+        identity: SHA-256 of everything that determines the trials. It is the same on every machine
+            that works on the study.
+        trials: how many finished trials the study should have.
+        objectives: names of the objectives.
+        directions: ``"minimize"`` or ``"maximize"``, one for each objective.
+        space: the search space, by ``"part.option"``.
         tuner: the tuner's name and options.
-        config: the configuration over which a trial's options are laid.
-        storage: URL without password of a database that machines share; empty where the trials
-            lie in the study's folder.
+        config: the base configuration, which each trial's options override.
+        storage: URL, without password, of the database that several machines share; empty if the
+            trials are stored in the study's folder.
     """
 
     name: str
@@ -48,12 +48,12 @@ class StudyInfo:
 
 @dataclass(frozen=True)
 class TrialInfo:
-    """Which trial of a study a run is.
+    """The trial that a run executes.
 
     Args:
         study: the study.
-        number: of the trial, from 0.
-        params: what the tuner chose, by ``"part.option"``.
+        number: the trial's number, from 0.
+        params: the values that the tuner chose, by ``"part.option"``.
     """
 
     study: StudyInfo
@@ -63,16 +63,17 @@ class TrialInfo:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a plugin is told of a run.
+    """What a plugin receives about a run.
 
     Args:
         id: the name of the run's folder.
         path: the run's folder.
         config: the resolved configuration, as in ``config.toml``.
-        resumed: whether the run goes on from an earlier process.
-        trial: the trial of a study that it is; None for a run on its own.
-        config_sha256: of the configuration without its embeddings: what makes the trained model.
-        versions: of Python and of the packages that the run began with, by name.
+        resumed: whether the run continues the work of an earlier process.
+        trial: the trial that the run executes; None if the run is not part of a study.
+        config_sha256: SHA-256 of the configuration without its embeddings, which is the part that
+            determines the trained model.
+        versions: versions of Python and of the packages when the run started, by name.
     """
 
     id: str
@@ -91,13 +92,13 @@ class Event:
     transient: ClassVar[bool] = False
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the event as a JSON object, its type under ``"event"``."""
+        """Return the event as a JSON object, with its type under ``"event"``."""
         return {"event": type(self).__name__, **asdict(self)}
 
 
 @dataclass(frozen=True)
 class RunPreparing(Event):
-    """Packages and images are being loaded; there is no folder yet."""
+    """Packages and images are being loaded; the run has no folder yet."""
 
     transient: ClassVar[bool] = True
 
@@ -106,7 +107,7 @@ class RunPreparing(Event):
 
 @dataclass(frozen=True)
 class RunStarted(Event):
-    """A run begins or is resumed; ``stages`` are all its stages in order."""
+    """A run starts or is resumed; ``stages`` lists all its stages in order."""
 
     run: str
     path: str
@@ -116,21 +117,21 @@ class RunStarted(Event):
 
 @dataclass(frozen=True)
 class StageStarted(Event):
-    """A stage begins."""
+    """A stage starts."""
 
     stage: str
 
 
 @dataclass(frozen=True)
 class StageSkipped(Event):
-    """A stage is not done again, for its results are committed."""
+    """A stage is skipped because its results are already committed."""
 
     stage: str
 
 
 @dataclass(frozen=True)
 class StageProgress(Event):
-    """A stage is ``done`` of ``total`` steps along; 0 in all where their number is not known."""
+    """A stage has finished ``done`` of ``total`` steps; ``total`` is 0 if it is not known."""
 
     transient: ClassVar[bool] = True
 
@@ -151,10 +152,10 @@ class StageFinished(Event):
 
 @dataclass(frozen=True)
 class TrainingStarted(Event):
-    """Training begins after ``first_epoch`` finished epochs, on ``device`` in ``precision``.
+    """Training starts on ``device`` in ``precision``, after ``first_epoch`` finished epochs.
 
-    ``placement`` says where the images are: in memory, or streamed because they do not fit. In
-    the first ``warm_up_steps`` the model's loss is not yet what it will be.
+    ``placement`` says where the images are: in memory, or streamed because they do not fit. The
+    model's loss changes its form during the first ``warm_up_steps`` steps.
     """
 
     epochs: int
@@ -169,7 +170,7 @@ class TrainingStarted(Event):
 
 @dataclass(frozen=True)
 class BatchFinished(Event):
-    """``step`` of ``steps`` in ``epoch`` is done; ``loss`` is the epoch's mean so far."""
+    """Step ``step`` of ``steps`` in ``epoch`` is done; ``loss`` is the epoch's mean so far."""
 
     transient: ClassVar[bool] = True
 
@@ -181,15 +182,15 @@ class BatchFinished(Event):
 
 @dataclass(frozen=True)
 class EpochFinished(Event):
-    """An epoch is over.
+    """An epoch is finished.
 
     Args:
         epoch: its number, from 1.
-        epochs: how many there will be.
+        epochs: how many epochs the run will train.
         train: mean of each loss term over the epoch's training batches.
         validation: mean of each loss term over the validation images, in eval mode.
-        learning_rate: at the epoch's last step.
-        seconds: for training, without validation.
+        learning_rate: the learning rate at the epoch's last step.
+        seconds: time spent on training, without validation.
     """
 
     epoch: int
@@ -202,7 +203,7 @@ class EpochFinished(Event):
 
 @dataclass(frozen=True)
 class Notice(Event):
-    """Something the user should know; ``code`` is a stable name for it."""
+    """A message for the user; ``code`` is its stable name."""
 
     code: str
     message: str
@@ -221,15 +222,15 @@ class RunFinished(Event):
 
 @dataclass(frozen=True)
 class StudyStarted(Event):
-    """A study begins or is gone on with.
+    """A study starts or is resumed.
 
     Args:
         study: its name.
         path: its folder.
-        trials: how many finished trials it shall have.
-        objectives: what they are called.
-        maximised: of each objective, whether more is better.
-        workers: processes of this machine that work on it.
+        trials: how many finished trials it should have.
+        objectives: names of the objectives.
+        maximised: whether a larger value is better, for each objective.
+        workers: number of processes on this machine that work on the study.
     """
 
     study: str
@@ -242,7 +243,7 @@ class StudyStarted(Event):
 
 @dataclass(frozen=True)
 class TrialStarted(Event):
-    """A trial begins, or is gone on with."""
+    """A trial starts or is resumed."""
 
     number: int
     params: Mapping[str, Any]
@@ -250,7 +251,7 @@ class TrialStarted(Event):
 
 @dataclass(frozen=True)
 class TrialReported(Event):
-    """A trial's value after ``epoch`` of at most ``epochs``."""
+    """A trial reports its value after ``epoch``, of at most ``epochs``."""
 
     number: int
     epoch: int
@@ -263,14 +264,14 @@ class TrialFinished(Event):
     """A trial ended: ``complete``, ``pruned`` or ``failed``.
 
     Args:
-        number: of the trial.
+        number: the trial's number.
         state: how it ended.
-        values: of each objective; empty unless it completed.
-        epochs: that it was trained for.
-        of_epochs: that it would have been trained for at most.
-        seconds: that it took.
-        error: why it failed; empty unless it did.
-        earlier: whether it ended before this command began.
+        values: one value for each objective; empty unless the trial completed.
+        epochs: number of epochs that were trained.
+        of_epochs: greatest number of epochs that it could have trained.
+        seconds: how long it took.
+        error: why it failed; empty unless it failed.
+        earlier: whether it ended before this command started.
     """
 
     number: int
@@ -284,11 +285,11 @@ class TrialFinished(Event):
 
 
 Listener = Callable[[Event], None]
-"""Whoever wants to hear of events."""
+"""A function that receives events."""
 
 
 def fan_out(*listeners: Listener) -> Listener:
-    """Return one listener that tells all of ``listeners``, in order."""
+    """Return a listener that passes each event to all of ``listeners``, in order."""
 
     def tell(event: Event) -> None:
         for listener in listeners:
@@ -298,4 +299,4 @@ def fan_out(*listeners: Listener) -> Listener:
 
 
 def ignore(event: Event) -> None:
-    """Listen to nothing."""
+    """Discard the event."""

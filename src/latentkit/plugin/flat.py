@@ -1,4 +1,4 @@
-"""Configurations and summaries as flat tables, which is how trackers keep them."""
+"""Configurations and summaries as flat tables, the form that experiment trackers store."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _LABELS = ("name", "share", "k")
-"""Keys that say which of a list's tables one is."""
+"""Keys that identify a table within a list of tables."""
 
 
 def flat_options(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's configuration as options by ``"part.option"``.
+    """Return a run's configuration as a flat dictionary keyed by ``"part.option"``.
 
     Args:
         config: as in `RunInfo.config`.
 
     Returns:
-        Numbers, strings, truth values and lists of such. Parts of which there may be several have
-        their name in between: ``"corruption.gaussian-noise.std"``; the second of one name is
-        ``"corruption.gaussian-noise-2.std"``.
+        Numbers, strings, booleans and lists of these. If a run may have several parts of a kind,
+        the key includes the part's name, as in ``"corruption.gaussian-noise.std"``. A second part
+        with the same name gets a number: ``"corruption.gaussian-noise-2.std"``.
     """
     return dict(_leaves(config, "", "."))
 
 
 def flat_figures(summary: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers of a finished run by ``"part/figure"``.
+    """Return the numbers of a finished run as a flat dictionary keyed by ``"part/figure"``.
 
     Args:
-        summary: as `latentkit_run_finished` is told.
+        summary: as `latentkit_run_finished` receives it.
 
     Returns:
-        Of a figure with an error or an interval its value alone, such as
-        ``"reconstruction/mse"``; of a list's tables each by its label:
-        ``"representation/spaces/latents/knn/share-0.1/accuracy"``. Strings and tables of counts
-        are left out.
+        Numbers. A figure with an error or an interval gives only its value, as in
+        ``"reconstruction/mse"``. The key of a table in a list includes the table's label, as in
+        ``"representation/spaces/latents/knn/share-0.1/accuracy"``. Strings, booleans and lists
+        of numbers are left out.
     """
     leaves = _leaves(summary, "", "/")
     return {

@@ -1,7 +1,7 @@
-"""The hooks a plugin may implement: five that offer parts, five that watch runs and studies.
+"""The hooks that a plugin may implement: five that offer parts, five that watch runs and studies.
 
 A plugin is an importable module named in the entry-point group ``latentkit.plugins``. It states
-the version of this contract that it was written for and implements any of the hooks below::
+the version of this contract that it is written for, and implements any of the hooks below::
 
     from latentkit.plugin import ModelSpec, hookimpl
 
@@ -16,7 +16,8 @@ the version of this contract that it was written for and implements any of the h
             options="my_package.options:MyNetOptions",
         )
 
-Keep this module light: targets are strings, imported only when a part is used.
+Keep the plugin's module light: targets are strings, which latentkit imports only when it uses the
+part.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     )
 
 HOOKSPEC_VERSION = 1
-"""Major version of this contract. A plugin that states another one is not loaded."""
+"""Major version of this contract. A plugin that states a different version is not loaded."""
 
 hookspec = pluggy.HookspecMarker("latentkit")
 hookimpl = pluggy.HookimplMarker("latentkit")
@@ -130,11 +131,11 @@ def latentkit_tuners() -> Iterable[TunerSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def latentkit_run_started(run: RunInfo) -> None:
-    """Be told that a run begins or is resumed.
+    """Receive a notification when a run starts or is resumed.
 
     Args:
-        run: its id, folder, resolved configuration, whether it is resumed, and of which study it
-            is a trial, if it is one.
+        run: its id, its folder, its resolved configuration, whether it is resumed, and, if it is a
+            trial, the trial and its study.
 
     Example::
 
@@ -146,13 +147,13 @@ def latentkit_run_started(run: RunInfo) -> None:
 
 @hookspec
 def latentkit_epoch_finished(run: RunInfo, epoch: EpochFinished) -> None:
-    """Be told the losses of an epoch, once each.
+    """Receive the losses of each epoch, once per epoch.
 
     Args:
         run: the run that trains.
         epoch: its number, the mean loss terms on train and validation images, and its seconds.
 
-    Where ``training.snapshots`` names the epoch, its weights lie below ``run.path`` already, as
+    If ``training.snapshots`` lists the epoch, its weights are already saved below ``run.path``, as
     ``weights/epoch-0001.safetensors``.
 
     Example::
@@ -167,17 +168,17 @@ def latentkit_epoch_finished(run: RunInfo, epoch: EpochFinished) -> None:
 def latentkit_run_finished(
     run: RunInfo, status: str, summary: Mapping[str, Any], error: str
 ) -> None:
-    """Be told how a run ended; not where its process was killed.
+    """Receive the outcome of a run. The hook is not called if the run's process is killed.
 
-    A run may end more than once: interrupted and then resumed, or finished and then given one more
-    map. Where it has a report, it is ``run.path / "report.html"``, and its pictures are
-    ``run.path / "figures"``, those of maps ``map-*.png``.
+    A run may end more than once: it may be interrupted and then resumed, or finished and then given
+    another map. The report, if there is one, is ``run.path / "report.html"``. Its figures are in
+    ``run.path / "figures"``; those of maps are called ``map-*.png``.
 
     Args:
         run: the run.
         status: ``"finished"``, ``"interrupted"``, ``"failed"``, or ``"pruned"`` by a tuner.
         summary: the figures that ``latentkit run --json`` prints; empty unless finished.
-        error: why it failed or was pruned, in a line; else empty.
+        error: one line that says why it failed or was pruned; otherwise empty.
 
     Example::
 
@@ -189,13 +190,13 @@ def latentkit_run_finished(
 
 @hookspec
 def latentkit_study_started(study: StudyInfo) -> None:
-    """Be told that a study begins or is gone on with, before any of its trials is.
+    """Receive a notification when a study starts or is resumed, before any of its trials starts.
 
-    Each trial is a run, and is told of by the hooks of runs, in the process that works on it: this
-    one, or a worker's. A machine that joins a study is told so too.
+    Each trial is a run, so the run hooks are called for it, in the process that executes it: this
+    process or a worker. This hook is also called on each machine that joins the study.
 
     Args:
-        study: its name, folder, what is searched and for what.
+        study: its name, its folder, its search space and its objectives.
 
     Example::
 
@@ -209,16 +210,16 @@ def latentkit_study_started(study: StudyInfo) -> None:
 def latentkit_study_finished(
     study: StudyInfo, status: str, summary: Mapping[str, Any], error: str
 ) -> None:
-    """Be told how work on a study ended; its page is ``study.path / "report.html"`` then.
+    """Receive the outcome of work on a study. Its report is ``study.path / "report.html"``.
 
     Args:
         study: the study.
         status: ``"finished"``, ``"interrupted"`` or ``"failed"``.
-        summary: ``"trials"``, how many are in which state; ``"best_trial"``, its number, and
-            ``"best_values"``, by objective, ``"best_params"``, ``"best_run"``, the path of its
-            run where it is on this machine. Empty unless finished; only the first where no trial
-            completed.
-        error: why it failed, in a line; else empty.
+        summary: ``"trials"``, the number of trials in each state; ``"best_trial"``, the number of
+            the best trial; its ``"best_values"``, by objective; its ``"best_params"``; and
+            ``"best_run"``, the path of its run if that is on this machine. Empty unless finished.
+            Contains only ``"trials"`` if no trial completed.
+        error: one line that says why it failed; otherwise empty.
 
     Example::
 

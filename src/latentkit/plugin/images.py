@@ -1,4 +1,4 @@
-"""Images in memory, with what is known of them."""
+"""Images in memory, with their labels and other metadata."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class ImageData:
 
     Args:
         images: uint8, shape (N, C, H, W), N at least 1, C 1 or 3.
-        labels: int64, shape (N,), each from 0 to ``len(class_names) - 1``; None where unknown.
-        class_names: the name of each label; may be left out where there are no labels.
-        factors: float64, shape (N, F): the ground-truth factors of each image; None where unknown.
+        labels: int64, shape (N,), each from 0 to ``len(class_names) - 1``; None if unknown.
+        class_names: the name of each label; may be omitted if there are no labels.
+        factors: float64, shape (N, F): the ground-truth factors of each image; None if unknown.
         factor_names: the name of each column of ``factors``.
-        licence: how the images may be used, as an SPDX name or a sentence.
-        checksum: SHA-256 of the source files, as far as there are files.
+        licence: licence of the images, as an SPDX name or a sentence.
+        checksum: SHA-256 of the source files, if there are any.
 
     Raises:
         ValueError: the arrays do not have these shapes, types and ranges.
@@ -83,7 +83,7 @@ class ImageData:
         )
 
     def digest(self) -> str:
-        """Return the SHA-256 of shapes and contents of images, labels and factors."""
+        """Return the SHA-256 of the shapes and contents of images, labels and factors."""
         if not self._digest:
             sha = hashlib.sha256()
             for array in (self.images, self.labels, self.factors):
@@ -109,7 +109,7 @@ def to_uint8(values: ArrayLike) -> NDArray[np.uint8]:
             which is rounded to 8 bits.
 
     Raises:
-        ValueError: they have another shape, type or range.
+        ValueError: the values have a different shape, type or range.
     """
     images = channels_first(values)
     if images.dtype == np.uint8:
@@ -125,7 +125,7 @@ def channels_first(values: ArrayLike) -> NDArray[Any]:
         values: (N, H, W), (N, C, H, W) or (N, H, W, C).
 
     Raises:
-        ValueError: they have another shape.
+        ValueError: the values have a different shape.
     """
     images: NDArray[Any] = np.asarray(values) if not isinstance(values, np.memmap) else values
     if images.ndim == 3:
@@ -141,17 +141,17 @@ def channels_first(values: ArrayLike) -> NDArray[Any]:
 
 
 def check_float_images(images: NDArray[Any]) -> None:
-    """Refuse images that are not float in [0, 1].
+    """Check that images are float in [0, 1].
 
     Raises:
-        ValueError: they are of another type, not finite, or out of range.
+        ValueError: the images are not float, not finite, or out of range.
     """
     if not np.issubdtype(images.dtype, np.floating):
         raise ValueError(f"images are {images.dtype}, expected uint8, or float in [0, 1]")
     low, high = float(images.min()), float(images.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         row = int(np.argmin(np.isfinite(images.reshape(len(images), -1)).all(1)))
-        raise ValueError(f"image {row} holds NaN or infinity: mend it or leave it out")
+        raise ValueError(f"image {row} holds NaN or infinity: repair it or leave it out")
     if low < 0 or high > 1:
         raise ValueError(f"images reach from {low:g} to {high:g}, expected [0, 1]: divide by 255?")
 
@@ -171,4 +171,4 @@ def _check_labels(labels: Any, n: int, classes: int) -> None:
     if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.shape != (n,):
         raise ValueError(f"labels must be int64 ({n},), not {np.asarray(labels).dtype}")
     if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"labels must lie in 0..{classes - 1}, one class name each")
+        raise ValueError(f"labels must be in 0..{classes - 1}: each needs a class name")

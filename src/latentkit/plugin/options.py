@@ -1,4 +1,4 @@
-"""The base of every part's options, and the marker that says where a tuner may search.
+"""The base class of every part's options, and markers for what a tuner may search.
 
 from typing import Annotated
 from pydantic import Field
@@ -21,11 +21,11 @@ from pydantic.fields import FieldInfo
 
 
 class Options(BaseModel):
-    """Base of the options of a part: immutable, unknown keys refused, defaults validated.
+    """Base of a part's options: immutable, unknown keys refused, defaults validated.
 
-    Give every field a default and a description, use ``Literal`` for choices, and ``ge``/``le``
-    for ranges: ``latentkit plugins show`` and the error messages are made from them. ``name``
-    is taken: it is the part's own name in a configuration file.
+    Give every field a default and a description. Use ``Literal`` for choices, and ``ge``/``le``
+    for ranges: ``latentkit plugins show`` and the error messages use them. Do not call a field
+    ``name``, because a configuration file uses that key for the part's own name.
     """
 
     model_config = ConfigDict(
@@ -35,7 +35,7 @@ class Options(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        # pydantic reads true as 1.
+        # Without this check, pydantic would accept true as the number 1.
         field = cls.model_fields[info.field_name or ""]
         if isinstance(value, bool) and not _takes_bool(field.annotation):
             raise ValueError("should not be true or false")
@@ -49,21 +49,22 @@ def _takes_bool(annotation: Any) -> bool:
 
 
 class NoOptions(Options):
-    """The options of a part that has nothing to choose."""
+    """The options of a part that has no options."""
 
 
 @dataclass(frozen=True)
 class SearchRange:
-    """Where a tuner looks for a number, both ends included.
+    """A range in which a tuner searches for a number, both ends included.
 
     Args:
-        low: the least value.
-        high: the greatest value.
-        log: search evenly in the logarithm; ``low`` must then be positive.
-        step: distance of neighbouring values; None for any. Not together with ``log``.
+        low: the smallest value.
+        high: the largest value.
+        log: search on a logarithmic scale; ``low`` must then be positive.
+        step: distance between neighbouring values; None for a continuous range. Cannot be combined
+            with ``log``.
 
     Raises:
-        ValueError: the range is empty or its fields contradict each other.
+        ValueError: the range is empty, or its fields contradict each other.
     """
 
     low: float
@@ -80,7 +81,7 @@ class SearchRange:
 
 @dataclass(frozen=True)
 class SearchChoice:
-    """The values among which a tuner chooses.
+    """The values from which a tuner chooses.
 
     Args:
         values: at least two; strings, numbers or booleans.
@@ -94,7 +95,7 @@ class SearchChoice:
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", tuple(self.values))
         if len(self.values) < 2:
-            raise ValueError("a search among fewer than two values finds nothing")
+            raise ValueError("a search over fewer than two values is pointless: give two or more")
 
 
 SearchDomain = SearchRange | SearchChoice
@@ -103,8 +104,7 @@ SearchDomain = SearchRange | SearchChoice
 def search_domains(options: type[BaseModel]) -> Iterator[tuple[str, SearchDomain, FieldInfo]]:
     """Yield name, domain and field of each option that is marked for search.
 
-    A `SearchChoice` without values of its own cannot exist, so a ``Literal`` field that shall be
-    searched over all its values is marked with `search_all`.
+    A ``Literal`` field marked with `search_all` gives a `SearchChoice` of all its values.
     """
     for name, field in options.model_fields.items():
         for marker in field.metadata:
@@ -115,18 +115,22 @@ def search_domains(options: type[BaseModel]) -> Iterator[tuple[str, SearchDomain
 
 
 def search_all() -> None:
-    """Marker, not to be called: ``Annotated[Literal[...], search_all]`` searches every choice."""
+    """Mark an option whose every choice is searched: ``Annotated[Literal[...], search_all]``.
+
+    This function is only a marker; it is never called.
+    """
 
 
 def strength() -> None:
-    """Marker, not to be called: ``Annotated[float, strength]`` is how strong a corruption is.
+    """Mark the option that sets how strong a corruption is: ``Annotated[float, strength]``.
 
-    At 0 the corruption leaves images as they are; above, the more the stronger.
+    At 0 the corruption does not change images; larger values are stronger. This function is only a
+    marker; it is never called.
     """
 
 
 def strength_option(options: type[BaseModel]) -> tuple[str, float] | None:
-    """Return the option that is marked as `strength` and the most it may be, if there is one."""
+    """Return the option marked with `strength` and its largest allowed value, or None."""
     for name, field in options.model_fields.items():
         if strength in field.metadata:
             return name, min([math.inf, *(m.le for m in field.metadata if hasattr(m, "le"))])
@@ -134,7 +138,7 @@ def strength_option(options: type[BaseModel]) -> tuple[str, float] | None:
 
 
 def option_text(value: object, digits: int = 4) -> str:
-    """Return an option's value as one types it, a fraction with that many digits."""
+    """Return an option's value as a user types it, floats with ``digits`` significant digits."""
     if isinstance(value, tuple | list):
         return "[" + ",".join(option_text(item, digits) for item in value) + "]"
     return f"{value:.{digits}g}" if isinstance(value, float) else str(value)

@@ -1,7 +1,7 @@
-"""What the target of each kind must provide.
+"""What the target of each kind of part must provide.
 
 Images are float32 tensors (B, C, H, W) in [0, 1], latents float32 (B, latent_dim). These are
-protocols: inherit from nothing, provide the methods.
+protocols: provide the methods; no inheritance is needed.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ ImageShape = tuple[int, int, int]
 
 
 def provides(thing: object, protocol: type[P]) -> TypeGuard[P]:
-    """Return whether an object has all that a protocol names, wherever it has it from.
+    """Return whether an object has every attribute and method that a protocol names.
 
-    ``isinstance`` does not see since Python 3.12 what comes by ``__getattr__``, and the layers of a
-    ``torch.nn.Module`` come by it: a model may have an ``nn.Sequential`` as its ``encode``.
+    Since Python 3.12, ``isinstance`` ignores attributes that ``__getattr__`` provides. The layers
+    of a ``torch.nn.Module`` are such attributes, for instance an ``nn.Sequential`` called
+    ``encode``. This function sees them.
     """
     methods = [name for name in vars(protocol) if not name.startswith("_")]
     return all(hasattr(thing, name) for name in protocol.__annotations__) and all(
@@ -37,23 +38,23 @@ def provides(thing: object, protocol: type[P]) -> TypeGuard[P]:
 
 
 def is_capturable(model: object) -> bool:
-    """Return whether a model says ``capturable = True``, see `Autoencoder`.
+    """Return whether a model sets ``capturable = True``, see `Autoencoder`.
 
-    The model itself or its own class must say so: where a class inherits it, the loss may be
-    another one, that nobody vouches for.
+    The model itself or its own class must set it. An inherited value does not count, because the
+    subclass may have a different loss that does not keep the promise.
     """
     return bool(vars(model).get("capturable", vars(type(model)).get("capturable", False)))
 
 
 @runtime_checkable
 class Autoencoder(Protocol):
-    """A model: a ``torch.nn.Module`` with these methods beside it.
+    """A model: a ``torch.nn.Module`` that also has these methods.
 
-    It may say ``capturable = True``: that ``loss`` does the same at every step, from its
-    ``warm_up_steps`` on where it has any, whatever the values in a batch; that it draws random
-    numbers from torch's global state alone, and waits for none of its results on the CPU (no
-    ``item()``, no ``if`` on a tensor). A GPU is then given each step as one CUDA graph, which makes
-    small networks several times faster.
+    A model may set ``capturable = True``. It then promises three things about ``loss``. It performs
+    the same operations at every step (after the ``warm_up_steps``, if it has any), whatever the
+    values in a batch. It draws random numbers only from torch's global state. It never waits for a
+    result on the CPU (no ``item()``, no ``if`` on a tensor). latentkit then runs each training step
+    on a GPU as one CUDA graph, which makes small networks several times faster.
     """
 
     latent_dim: int
@@ -61,7 +62,7 @@ class Autoencoder(Protocol):
     def encode(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) in [0, 1] to latents (B, latent_dim).
 
-        Deterministic in eval mode: a model with a posterior gives its mean.
+        Deterministic in eval mode: a model with a posterior returns the posterior's mean.
         """
         ...
 
@@ -74,7 +75,7 @@ class Autoencoder(Protocol):
 
         Args:
             inputs: what the model sees (corrupted, if there is corruption).
-            targets: the clean images that it should give.
+            targets: the clean images that it should reconstruct.
             step: number of optimiser steps taken so far, from 0.
         """
         ...
@@ -82,10 +83,10 @@ class Autoencoder(Protocol):
 
 @runtime_checkable
 class Generative(Protocol):
-    """What a model tagged ``"generative"`` has beside `Autoencoder`.
+    """What a model tagged ``"generative"`` provides in addition to `Autoencoder`.
 
-    Where its loss changes over its first steps (a KL warm-up), it states their number as
-    ``warm_up_steps``: early stopping and the choice of the best epoch wait for them.
+    If its loss changes form over the first steps (a KL warm-up), the model states their number as
+    ``warm_up_steps``. Early stopping and the choice of the best epoch start after these steps.
     """
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,18 +98,19 @@ class Generative(Protocol):
         ...
 
     def log_likelihood(self, images: Tensor, samples: int) -> Tensor:
-        """Return a lower bound of log p(images), (B,), in nats, from importance samples.
+        """Return a lower bound on log p(images), (B,), in nats, from importance samples.
 
-        With one sample it is an unbiased estimate of the ELBO.
+        With one sample, it is an unbiased estimate of the ELBO.
         """
         ...
 
 
 @runtime_checkable
 class HasFeatures(Protocol):
-    """A model that gives a classifier more than its latents.
+    """A model that offers a classifier richer features than its latents.
 
-    ``latentkit transfer`` puts its head on these where a model has them, else on ``encode``.
+    ``latentkit transfer`` puts its head on ``features`` if the model has it, otherwise on
+    ``encode``.
     """
 
     def features(self, images: Tensor) -> Tensor:
@@ -117,27 +119,27 @@ class HasFeatures(Protocol):
 
 
 class ModelTarget(Protocol):
-    """Target of a `ModelSpec`."""
+    """Signature of the target of a `ModelSpec`."""
 
     def __call__(self, options: Any, image_shape: ImageShape) -> Autoencoder:
-        """Build the network for images of ``image_shape``; each side is 8 or more.
+        """Build the network for images of ``image_shape``; each side is 8 pixels or more.
 
-        A model tagged ``"vectors"`` also takes vectors, as images of 1 x 1 x D from D = 1 up.
-        Initial weights come from torch's global random state, which the core seeds.
+        A model tagged ``"vectors"`` also takes vectors, as images of 1 x 1 x D with D from 1 up.
+        Initial weights come from torch's global random state, which latentkit seeds.
         """
         ...
 
 
 class DatasetTarget(Protocol):
-    """Target of a `DatasetSpec`."""
+    """Signature of the target of a `DatasetSpec`."""
 
     def __call__(self, options: Any, split: Split, cache: Path) -> ImageData:
         """Load one split.
 
         Args:
             options: the part's validated options.
-            split: ``"train"`` or ``"test"``; the core takes validation images from train.
-            cache: folder for downloads, shared by all data sets; may not exist yet.
+            split: ``"train"`` or ``"test"``; latentkit takes validation images from train.
+            cache: folder for downloads, shared by all data sets; it may not exist yet.
 
         Raises:
             latentkit.errors.DataError: a file is missing or damaged.
@@ -152,15 +154,15 @@ class Corruption(Protocol):
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         """Return corrupted images: new memory, same shape and device, in [0, 1].
 
-        Every random number comes from ``generator``, which lives on the device of the images.
-        At zero strength it is the identity.
+        Every random number comes from ``generator``, which is on the same device as the images.
+        At zero strength the corruption is the identity.
         """
         ...
 
 
 @dataclass(frozen=True)
 class ResourceEstimate:
-    """What fitting an embedding will need: peak memory in bytes, time in seconds on two cores."""
+    """What fitting an embedding needs: peak memory in bytes, and seconds on two cores."""
 
     bytes: int
     seconds: float
@@ -169,37 +171,42 @@ class ResourceEstimate:
 class Embedding(Protocol):
     """What the target of an `EmbeddingSpec` builds: scikit-learn's estimator conventions.
 
-    May also have ``transform(vectors)`` for new points (then it is not tagged transductive),
-    ``inverse_transform(coordinates)`` (tag ``"inverse"``), ``estimate(n, d) ->
-    ResourceEstimate``, which the core asks before it starts, and what `ReportsProgress` and
-    `HasFacts` say.
+    It may also have:
+
+    - ``transform(vectors)`` for new points; without it, tag the spec ``"transductive"``.
+    - ``inverse_transform(coordinates)``; tag the spec ``"inverse"``.
+    - ``estimate(n, d) -> ResourceEstimate``, which latentkit calls before it starts.
+    - the attributes of `ReportsProgress` and `HasFacts`.
     """
 
     def fit_transform(self, vectors: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
-        """Map vectors (N, D) to coordinates (N, n_components), finite, deterministic by seed."""
+        """Map vectors (N, D) to finite coordinates (N, n_components).
+
+        The same seed gives the same coordinates.
+        """
         ...
 
 
 @runtime_checkable
 class SupportsEstimate(Protocol):
-    """An embedding that knows what it will need."""
+    """An embedding that estimates its memory and time before it starts."""
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
-        """Return memory and time for ``n`` vectors of ``d`` dimensions."""
+        """Return the memory and time needed for ``n`` vectors of ``d`` dimensions."""
         ...
 
 
 Progress = Callable[[int, int, str], None]
-"""Told how far work is: steps done, steps in all (0 where not known), what is being done."""
+"""Progress callback: steps done, steps in total (0 if not known), and the current activity."""
 
 
 @runtime_checkable
 class ReportsProgress(Protocol):
-    """An embedding that tells how far it is.
+    """An embedding that reports its progress.
 
-    Its constructor leaves ``on_progress`` None; the core may set it before ``fit_transform``.
-    Call it as often as you like: the core shows about ten calls a second, and always the first
-    and the last step of what is being done.
+    Its constructor sets ``on_progress`` to None; latentkit may replace it before ``fit_transform``.
+    Call it as often as you like. latentkit shows about ten calls a second, and always the first
+    and the last step of each activity.
     """
 
     on_progress: Progress | None
@@ -207,10 +214,10 @@ class ReportsProgress(Protocol):
 
 @runtime_checkable
 class HasFacts(Protocol):
-    """A fitted embedding that has something to say to the map's reader.
+    """A fitted embedding that provides facts about its map.
 
-    ``facts_`` holds JSON values by name: the method that was chosen, neighbours that were left
-    out, how exact the map is. The core writes it into the map's JSON file.
+    ``facts_`` holds JSON values by name, for instance the method that was chosen, the neighbours
+    that were left out, or how exact the map is. latentkit writes them to the map's JSON file.
     """
 
     facts_: Mapping[str, Any]

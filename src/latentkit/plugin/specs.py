@@ -1,4 +1,4 @@
-"""What a plugin says of each part it offers: a flat, frozen record that imports nothing heavy."""
+"""Specs: flat, frozen records that describe the parts of a plugin and import nothing heavy."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Spec:
 
     Args:
         name: lower case, digits and single hyphens; what a user types.
-        summary: one line that says what it does.
+        summary: one line that says what the part does.
         target: ``"package.module:attribute"``, imported when the part is first used.
-        options: ``"package.module:Class"``, a subclass of `latentkit.plugin.Options`; None where
-            there is nothing to choose.
-        tags: what the core should know of the part, see the subclasses.
+        options: ``"package.module:Class"``, a subclass of `latentkit.plugin.Options`; None if the
+            part has no options.
+        tags: properties that latentkit needs to know; the subclasses list them.
         requires: pip requirements (PEP 508) that must be installed before the part is used.
 
     Raises:
-        ValueError: a field does not have the form above.
+        ValueError: a field does not have the form described above.
     """
 
     kind: ClassVar[str] = ""
@@ -49,7 +49,7 @@ class Spec:
                 continue
             if not isinstance(value, str) or not _TARGET.fullmatch(value):
                 raise ValueError(f"{self.name}: {field} {value!r} is not 'package.module:name'")
-        # A bare string would be taken apart into letters.
+        # A bare string would be split into its letters.
         for field, make in (("tags", frozenset), ("requires", tuple)):
             value = getattr(self, field)
             if isinstance(value, str) or not all(isinstance(item, str) for item in value):
@@ -61,13 +61,13 @@ class Spec:
 class ModelSpec(Spec):
     """A model. Target: ``build(options, image_shape) -> nn.Module``, see `protocols.Autoencoder`.
 
-    Tags: ``"generative"`` says that the module also has ``posterior`` and ``sample``;
-    ``"vectors"`` that it takes vectors too, as images of 1 x 1 x D from D = 1 up, whose values may
-    lie outside [0, 1] where they do in data that it was not trained on.
+    Tags: ``"generative"`` if the module also has ``posterior`` and ``sample``. ``"vectors"`` if it
+    also takes vectors, as images of 1 x 1 x D with D from 1 up; values of data that it was not
+    trained on may be outside [0, 1].
 
     Args:
-        learning_rate: peak rate that suits the model in AdamW with batches of 256, where its user
-            chooses none; smaller batches get less.
+        learning_rate: default peak learning rate, for AdamW with batches of 256; smaller batches
+            get a lower rate.
     """
 
     kind: ClassVar[str] = "model"
@@ -84,14 +84,14 @@ class ModelSpec(Spec):
 class DatasetSpec(Spec):
     """A data set. Target: ``load(options, split, cache) -> ImageData``.
 
-    Tags: ``"bundled"`` needs no download; ``"download"`` fetches files on first use;
-    ``"local"`` reads files of the user.
+    Tags: ``"bundled"`` if it needs no download; ``"download"`` if it downloads files on first use;
+    ``"local"`` if it reads the user's files.
 
     Args:
-        files: where below ``cache`` a download puts its files, each as a path or a pattern with
-            ``*``; empty where it cannot be said. ``latentkit data list`` says by them whether the
-            files are here.
-        megabytes: what the download comes to; 0 where it cannot be said.
+        files: paths below ``cache`` of the downloaded files, which may be patterns with ``*``;
+            empty if not known. ``latentkit data list`` uses them to check whether the files are
+            present.
+        megabytes: size of the download; 0 if not known.
     """
 
     kind: ClassVar[str] = "dataset"
@@ -101,7 +101,7 @@ class DatasetSpec(Spec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        files: object = self.files  # whatever its type says: a bare string would be taken apart
+        files: object = self.files  # not trusted: a bare string would be split into its letters
         if not isinstance(files, list | tuple) or not all(map(_lies_below, files)):
             raise ValueError(f"{self.name}: files must be paths below the folder of data sets")
         object.__setattr__(self, "files", tuple(files))
@@ -110,7 +110,7 @@ class DatasetSpec(Spec):
 
 
 def _lies_below(path: object) -> bool:
-    """Return whether a path or a pattern is of something below a folder."""
+    """Return whether a path or pattern is relative and does not leave its folder."""
     parts = PurePosixPath(path).parts if isinstance(path, str) else ()
     return parts != () and parts[0] != "/" and ".." not in parts
 
@@ -124,8 +124,8 @@ class CorruptionSpec(Spec):
 class EmbeddingSpec(Spec):
     """An embedding. Target: ``build(options, random_state) -> estimator``.
 
-    Tags: ``"transductive"`` says that there is no ``transform`` for new points; ``"inverse"``
-    that there is an ``inverse_transform``; ``"linear"`` that the map is a linear one.
+    Tags: ``"transductive"`` if there is no ``transform`` for new points; ``"inverse"`` if there is
+    an ``inverse_transform``; ``"linear"`` if the map is linear.
     """
 
     kind = "embedding"
@@ -140,4 +140,4 @@ class TunerSpec(Spec):
 SPEC_TYPES: dict[str, type[Spec]] = {
     spec.kind: spec for spec in (ModelSpec, DatasetSpec, CorruptionSpec, EmbeddingSpec, TunerSpec)
 }
-"""The five kinds of part, by name."""
+"""Kind of part to its spec class, for all five kinds."""

@@ -1,7 +1,7 @@
-"""What a tuner is handed, and what it gives back.
+"""What a tuner receives, and what it returns.
 
-A tuner chooses parameters and keeps the record of a study; it trains nothing. The objective does
-that, and knows nothing of how parameters are chosen.
+A tuner chooses parameters and stores the record of a study. It does not train: the objective does
+that, without knowing how the parameters are chosen.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ class TrialPruned(Exception):  # noqa: N818
 
 
 class StudyStopped(Exception):  # noqa: N818
-    """Raised by an objective: the trial failed, and this worker shall begin no other.
+    """Raised by an objective when its trial failed and this worker should start no other trial.
 
-    The tuner records the trial as failed with the exception's text, and lets it pass.
+    The tuner records the trial as failed with the exception's text, and does not catch the
+    exception.
     """
 
 
@@ -38,17 +39,17 @@ class Trial(Protocol):
     params: Mapping[str, Any]
 
     def report(self, epoch: int, value: float) -> None:
-        """Tell the objective's value after ``epoch``; an epoch may be told again.
+        """Report the objective's value after ``epoch``; an epoch may be reported again.
 
-        Not called in a study of several objectives.
+        It is not called in a study with several objectives.
 
         Raises:
-            TrialPruned: the tuner gives this trial up. Let it pass.
+            TrialPruned: the tuner stops this trial early. Do not catch it.
         """
         ...
 
     def note(self, key: str, value: Any) -> None:
-        """Store a JSON value beside the trial: `TrialRecord.notes` gives it back."""
+        """Store a JSON value with the trial; `TrialRecord.notes` returns it."""
         ...
 
 
@@ -58,18 +59,18 @@ Objective = Callable[[Trial], Sequence[float]]
 
 @dataclass(frozen=True)
 class StudyTask:
-    """What is searched, and where the record is kept.
+    """What to search, and where to store the record.
 
     Args:
-        name: of the study in the storage; one that is there is continued.
-        storage: SQLAlchemy URL; every trial is stored as it begins and as it ends.
-        space: where to look, by parameter name.
-        directions: of the objective's values; one, or several for a Pareto front.
-        seed: the same seed gives the same parameters, trial by trial, for one worker at a time.
-        first: parameters that the first trial should have, where the tuner can choose that: what
-            is used without a study. Values of the space, perhaps not of all its parameters.
-        identity: text that the study is stored with. What a trial is follows from it, so a
-            stored study with another one is refused with a `latentkit.errors.UserError`.
+        name: the study's name in the storage. An existing study of this name is continued.
+        storage: SQLAlchemy URL. Every trial is stored when it starts and when it ends.
+        space: the search space, by parameter name.
+        directions: one for each of the objective's values; several make a Pareto front.
+        seed: the same seed gives the same parameters, trial by trial, with one worker at a time.
+        first: parameters for the first trial, if the tuner can choose them: the values that are
+            used without a study. They are in the space, but some parameters may be missing.
+        identity: text that is stored with the study. It determines what a trial is, so a tuner
+            refuses a stored study with a different text and raises a `latentkit.errors.UserError`.
     """
 
     name: str
@@ -83,10 +84,10 @@ class StudyTask:
 
 @dataclass(frozen=True)
 class Budget:
-    """When a study is over: it holds ``trials`` finished trials, or ``seconds`` have passed.
+    """When a study ends: after ``trials`` finished trials or after ``seconds``.
 
-    Trials are counted over all workers and all earlier calls, completed, pruned and failed; the
-    seconds are this worker's.
+    Completed, pruned and failed trials count, over all workers and all earlier calls. The seconds
+    are those of this worker.
     """
 
     trials: int
@@ -95,17 +96,17 @@ class Budget:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """What became of a trial.
+    """The stored record of a trial.
 
     Args:
         number: from 0, without gaps.
-        state: ``waiting`` is a trial that was begun and is to be gone on with.
+        state: ``waiting`` means that the trial was started and waits to be resumed.
         params: parameter name to value.
         values: one for each direction; empty unless the trial completed.
-        seconds: from its beginning to its end, or to now.
-        reports: what was reported, by epoch.
-        notes: what was noted.
-        error: why it failed; empty unless it did.
+        seconds: from its start to its end, or until now.
+        reports: reported values, by epoch.
+        notes: values stored with `Trial.note`, by key.
+        error: why it failed; empty unless it failed.
     """
 
     number: int
@@ -125,7 +126,7 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """All trials of a study in order of their number."""
+    """All trials of a study, in order of their numbers."""
 
     name: str
     directions: tuple[Direction, ...]
@@ -133,21 +134,21 @@ class StudyResult:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The completed trial that is best by the first objective, or None."""
+        """The completed trial with the best first objective, or None."""
         return min(self._completed, key=lambda t: (self._costs(t)[0], t.number), default=None)
 
     @property
     def front(self) -> tuple[TrialRecord, ...]:
-        """The completed trials that no other surpasses in every objective, by their number."""
+        """The Pareto front: completed trials that no other dominates, in order of numbers."""
         done = self._completed
         return tuple(t for t in done if not any(self._surpasses(o, t) for o in done))
 
     @property
     def early_epoch(self) -> int | None:
-        """The last epoch that all trials reached, where more were pruned than completed.
+        """The last epoch that all trials reached, if more were pruned than completed, else None.
 
-        After it every trial has a value, as good to compare as any; None elsewhere, and where a
-        trial reported none.
+        All completed and pruned trials can be compared by their values at this epoch. It is also
+        None if a trial reported no value.
         """
         ran = [trial for trial in self.trials if trial.state in ("complete", "pruned")]
         if len(ran) <= 2 * len(self._completed):
@@ -159,12 +160,12 @@ class StudyResult:
         return [trial for trial in self.trials if trial.state == "complete"]
 
     def _costs(self, trial: TrialRecord) -> tuple[float, ...]:
-        """Return the values of a trial, the less the better."""
+        """Return the values of a trial with signs such that smaller is better."""
         signs = (1 if direction == "minimize" else -1 for direction in self.directions)
         return tuple(sign * value for sign, value in zip(signs, trial.values, strict=True))
 
     def _surpasses(self, one: TrialRecord, other: TrialRecord) -> bool:
-        """Return whether ``one`` is nowhere worse than ``other``, and somewhere better."""
+        """Return whether ``one`` dominates ``other``: nowhere worse and somewhere better."""
         ours, theirs = self._costs(one), self._costs(other)
         return ours != theirs and all(a <= b for a, b in zip(ours, theirs, strict=True))
 
@@ -173,26 +174,27 @@ class Tuner(Protocol):
     """What the target of a `TunerSpec` builds."""
 
     def optimize(self, objective: Objective, task: StudyTask, budget: Budget) -> StudyResult:
-        """Run trials until the budget is spent, beside any number of other workers.
+        """Run trials until the budget is spent; any number of other workers may do the same.
 
-        Trials that nobody works on any more are gone on with first. Exactly ``budget.trials``
-        trials finish over all workers, or fewer where the space holds no more.
+        Trials that were started but have no worker any more are resumed first. Over all workers,
+        exactly ``budget.trials`` trials finish, or fewer if the space contains fewer.
 
         Args:
-            objective: called once a trial. One that raises an `Exception` is recorded as failed,
-                with the reason; on a KeyboardInterrupt the trial waits to be gone on with.
-            task: what is searched.
-            budget: counts what is stored already.
+            objective: called once for each trial. If it raises an `Exception`, the trial is
+                recorded as failed, with the reason. On a KeyboardInterrupt, the trial waits to be
+                resumed.
+            task: what to search.
+            budget: when to stop; trials that are already stored count.
 
         Raises:
-            latentkit.errors.UserError: the stored study is another, or the storage is of a kind
-                that the tuner does not know.
+            latentkit.errors.UserError: the stored study has a different identity, or the tuner
+                does not support this kind of storage.
             latentkit.errors.StorageError: the storage cannot be reached.
         """
         ...
 
     def load(self, task: StudyTask) -> StudyResult | None:
-        """Return what is stored of a study, also while others work on it; None where nothing is.
+        """Return the stored study, even while others work on it; None if nothing is stored.
 
         Raises:
             latentkit.errors.StorageError: the storage cannot be reached.
@@ -202,16 +204,16 @@ class Tuner(Protocol):
 
 @runtime_checkable
 class HasImportances(Protocol):
-    """A tuner that can say which parameters matter."""
+    """A tuner that can estimate how much each parameter matters."""
 
     def importances(self, task: StudyTask, epoch: int | None = None) -> Mapping[str, float]:
-        """Return the share of each parameter in the spread of the first objective; they sum to 1.
+        """Return each parameter's share of the first objective's variation; the shares sum to 1.
 
-        Empty where there are too few trials to say.
+        The result is empty if there are too few trials.
 
         Args:
             task: as in `Tuner.optimize`.
-            epoch: go by what completed and pruned trials reported after it, and not by the values
-                of completed ones.
+            epoch: use the values that completed and pruned trials reported after this epoch. With
+                None, use the final values of completed trials.
         """
         ...

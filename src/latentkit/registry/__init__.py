@@ -1,1 +1,1 @@
-"""Find plugins, load them, and answer what a name means."""
+"""Find and load plugins, and look up parts by name."""

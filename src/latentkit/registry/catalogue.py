@@ -1,4 +1,4 @@
-"""Names to parts: what is there, which name means what, and what was left out."""
+"""The registry: which parts exist, which part a name means, and which plugins were left out."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Part:
         return f"{self.plugin.distribution}:{self.spec.name}"
 
     def is_called(self, name: str) -> bool:
-        """Return whether ``name`` is the part's, bare or with its distribution."""
+        """Return whether ``name`` is the part's name, with or without its distribution."""
         return name in (self.spec.name, self.qualified_name)
 
     def __str__(self) -> str:
@@ -53,11 +53,11 @@ class Part:
         return options_type(self.spec)
 
     def options(self, values: Mapping[str, Any]) -> Options:
-        """Validate ``values`` as the part's options; see `validate` for what it raises."""
+        """Validate ``values`` as the part's options; raises what `validate` raises."""
         return validate(self.options_type(), values, f"{self.spec.kind} {self.spec.name}")
 
     def target(self) -> Any:
-        """Check the requirements and import what the spec names.
+        """Check the requirements and import the target that the spec names.
 
         Raises:
             BrokenEnvironmentError: a requirement is not met.
@@ -73,10 +73,11 @@ class Registry:
     Args:
         found: the plugins to load, e.g. from `find_plugins`.
         policy: which of them may load.
-        files: plugins in single files; who names one wants it, so the policy does not count.
+        files: plugins in single files. The policy does not apply to them, because the user asked
+            for each of them explicitly.
 
     Raises:
-        PluginError: the policy is strict and a plugin is broken, or a file is.
+        PluginError: a plugin file is broken, or the policy is strict and any plugin is broken.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class Registry:
         self.problems.append(problem)
 
     def remarks(self) -> list[str]:
-        """Return a line for each third party's plugin that was slow to load, or printed."""
+        """Return a line for each third-party plugin that was slow to load or that printed."""
         conducts = [(plugin.found, plugin.conduct) for plugin in self.plugins]
         conducts += [(problem.plugin, problem.conduct) for problem in self.problems]
         return [
@@ -139,21 +140,21 @@ class Registry:
         )
 
     def get(self, kind: str, name: str) -> Part:
-        """Return the part that ``name`` or ``distribution:name`` means.
+        """Return the part called ``name`` or ``distribution:name``.
 
         Raises:
-            UserError: no such part, or the bare name is ambiguous.
+            UserError: there is no such part, or the bare name is ambiguous.
         """
         found = [part for part in self.parts(kind) if part.is_called(name)]
         if len(found) == 1:
             return found[0]
         if found:
             choices = " or ".join(part.qualified_name for part in found)
-            raise UserError(f"{kind} {name!r} is offered more than once: say {choices}")
+            raise UserError(f"{kind} {name!r} is offered more than once: choose {choices}")
         known = sorted({part.spec.name for part in self.parts(kind)})
         if not known:
             raise UserError(
-                f"no plugin offers any {kind}: the installation is incomplete, run "
+                f"no plugin offers any {kind}: the installation is incomplete; run "
                 f"'latentkit doctor'"
             )
         raise UserError(
@@ -161,23 +162,24 @@ class Registry:
         )
 
     def short_name(self, part: Part) -> str:
-        """Return the bare name where that is unambiguous, else ``distribution:name``."""
+        """Return the bare name if it is unambiguous, otherwise ``distribution:name``."""
         same = [p for p in self.parts(part.spec.kind) if p.spec.name == part.spec.name]
         return part.spec.name if len(same) == 1 else part.qualified_name
 
     def default_name(self, kind: str, name: str) -> str:
-        """Return what to call a built-in part that nobody asked for by name.
+        """Return an unambiguous name of a built-in part that is used as a default.
 
-        A plugin that offers a part of that name makes it ambiguous only for who says it.
+        If a plugin offers a part of the same name, the bare name is ambiguous when a user types
+        it. A default still means the built-in part.
         """
         same = [part for part in self.parts(kind) if part.spec.name == name]
         return name if len(same) < 2 else f"{HOME}:{name}"
 
     def notify(self, hook: str, **arguments: Any) -> dict[str, str]:
-        """Call a lifecycle hook of every plugin, one by one; what one prints goes to stderr.
+        """Call a lifecycle hook of every plugin, one by one; their output goes to stderr.
 
         Returns:
-            What went wrong, by plugin and hook; the others were called all the same.
+            Error messages by plugin and hook. A failing plugin does not stop the others.
         """
         failures = {}
         for plugin in self.plugins:
@@ -191,14 +193,14 @@ class Registry:
 def default_registry(files: Iterable[str | os.PathLike[str]] = ()) -> Registry:
     """Return the registry of the installed plugins under the environment's policy.
 
-    Plugins are scanned and loaded once a process, policy and content of files.
+    The registry is cached in the process, by policy and by content of the files.
 
     Args:
-        files: plugins in single files, beside those of ``LATENTKIT_PLUGIN_FILES``.
+        files: plugins in single files, in addition to those of ``LATENTKIT_PLUGIN_FILES``.
 
     Raises:
         UserError: a file cannot be read.
-        PluginError: a file is broken, or a plugin is where the policy is strict.
+        PluginError: a plugin file is broken, or the policy is strict and any plugin is broken.
     """
     return _load(
         os.environ.get("LATENTKIT_PLUGINS"),

@@ -1,4 +1,4 @@
-"""How a plugin behaves as it is loaded: the time it takes, and whether it prints."""
+"""Observe a plugin while it is loaded: the time it takes, and whether it prints."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 SLOW = 2.0
-"""Seconds from which a plugin is named for the time it takes."""
+"""Load time, in seconds, from which a plugin is reported as slow."""
 
 
 @dataclass
 class Conduct:
-    """What was seen of a plugin while it was loaded.
+    """Observed side effects of loading a plugin.
 
     Args:
-        seconds: of its import and its hooks together.
+        seconds: time for its import and its hooks together.
         printed: whether it wrote to stdout.
     """
 
@@ -27,22 +27,22 @@ class Conduct:
 
     @property
     def slow(self) -> bool:
-        """Whether every command waits for the plugin so long that its user should know."""
+        """Whether the plugin delays every command enough for the user to be told."""
         return self.seconds >= SLOW
 
     def remarks(self) -> list[str]:
-        """Return a line for each thing that its author should mend."""
+        """Return a line for each problem that the plugin's author should fix."""
         lines = []
         if self.slow:
             lines.append(f"took {self.seconds:.1f} s to load")
         if self.printed:
-            lines.append("wrote to stdout while it was loaded, which went to stderr")
+            lines.append("wrote to stdout while loading; the text was sent to stderr")
         return lines
 
 
 @contextmanager
 def observed() -> Iterator[Conduct]:
-    """Watch plugin code in the block; what it prints goes to stderr, for stdout is the result."""
+    """Observe plugin code in the block; send its output to stderr, because stdout is the result."""
     conduct = Conduct()
     out = _Diverted(sys.stderr)
     started = time.perf_counter()
@@ -55,7 +55,7 @@ def observed() -> Iterator[Conduct]:
 
 
 class _Diverted:
-    """Stands in for stdout, is stderr, and knows whether it was written to."""
+    """A replacement for stdout that writes to stderr and records whether it was used."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

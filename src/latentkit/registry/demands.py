@@ -1,4 +1,4 @@
-"""What a value should be, in the words of this tool rather than pydantic's."""
+"""Validation messages: what a value should be, in plainer words than pydantic's."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _KIND = re.compile(r"(\w+)_(?:type|parsing|from_float)")
 
 
 def demand(faults: Iterable[ErrorDetails]) -> str:
-    """Return what a value should be, from what each member of its type has against it."""
+    """Return what a value should be, from the faults that each member of a union reports."""
     first, *others = dict.fromkeys(map(_demand, faults))
     return " or ".join([first, *(other.removeprefix(_SHOULD_BE) for other in others)])
 
 
 def demand_of(value: Any, faults: Iterable[ErrorDetails]) -> str:
-    """Return what a value should be; of a list with a wrong member, what each member should be."""
+    """Return what a value should be or, if a list has a wrong item, what each item should be."""
     by_member = [(_member(fault), fault) for fault in faults]
     wrong = next((member for member, _ in by_member if member is not None), None)
     if wrong is None or not isinstance(value, list | tuple):
@@ -46,7 +46,7 @@ def demand_of(value: Any, faults: Iterable[ErrorDetails]) -> str:
 
 
 def _member(fault: ErrorDetails) -> int | None:
-    """Return which member of a list a fault is of."""
+    """Return the index of the list item that a fault belongs to, or None."""
     return next((at for at in fault["loc"] if isinstance(at, int)), None)
 
 

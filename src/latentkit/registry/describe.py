@@ -1,4 +1,4 @@
-"""Options in words: for ``plugins show`` and for the generated reference."""
+"""Descriptions of options, for ``plugins show`` and for the generated reference."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def describe_options(options: type[BaseModel]) -> list[dict[str, Any]]:
     """Return a JSON object for each option.
 
     Returns:
-        ``name``, ``default`` (as JSON), ``values`` (type and bounds in words), ``search`` (the
-        range that a tuner searches, or the empty string) and ``description``.
+        Objects with ``name``, ``default`` (as JSON), ``values`` (type and bounds in words),
+        ``search`` (the range that a tuner searches, or the empty string) and ``description``.
 
     Raises:
-        PluginError: an option has no default, or one that is not valid.
+        PluginError: an option has no default, or its default is not valid.
     """
     domains = {name: domain for name, domain, _ in search_domains(options)}
     defaults = _defaults(options)
@@ -67,7 +67,7 @@ def _type_name(annotation: Any) -> str:
     if origin is Literal:
         return " | ".join(map(str, get_args(annotation)))
     if origin in (typing.Union, types.UnionType):
-        # No configuration file can say None: it is the default or it is not there.
+        # TOML has no None: the user gets it by leaving the option out.
         members = [member for member in get_args(annotation) if member is not types.NoneType]
         return " | ".join(map(_type_name, members))
     if origin is typing.Annotated:

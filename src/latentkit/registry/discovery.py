@@ -1,6 +1,6 @@
 """Find plugins without importing them.
 
-"Found" and "loaded" are two types, so neither is taken for the other.
+Found and loaded plugins have different types, so that one cannot be mistaken for the other.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from latentkit.registry.files import PluginFile
 
 GROUP = "latentkit.plugins"
 HOME = "latentkit"
-"""The distribution whose plugins are the built-in parts."""
+"""The distribution whose plugins offer the built-in parts."""
 
 
 @dataclass(frozen=True, order=True)
 class FoundPlugin:
-    """An entry point that names a plugin, or a file that is one.
+    """A plugin that was found: an entry point or a single file.
 
     Args:
-        distribution: the installed distribution that names it, normalised (PEP 503); a file's name.
-        name: the entry point's name.
-        module: the import path it points to, ``package.module`` or ``package.module:object``.
-        version: the distribution's version; the beginning of a file's SHA-256.
-        file: the file, where it is one.
+        distribution: the distribution that has the entry point, normalised (PEP 503); for a file,
+            its name.
+        name: the entry point's name; for a file, its name without the suffix.
+        module: the import path, ``package.module`` or ``package.module:object``.
+        version: the distribution's version; for a file, the first digits of its SHA-256.
+        file: the file; None for an entry point.
     """
 
     distribution: str
@@ -39,7 +40,7 @@ class FoundPlugin:
 
     @property
     def label(self) -> str:
-        """What a message calls the plugin."""
+        """The plugin's name in messages."""
         return f"plugin {self.name!r} of {self.distribution} {self.version}"
 
     @property
@@ -50,12 +51,12 @@ class FoundPlugin:
 
 @dataclass(frozen=True)
 class PluginPolicy:
-    """Which plugins may be loaded, and how to take a broken one.
+    """Which plugins may be loaded, and what to do about a broken one.
 
     Args:
-        allow: distributions of third-party plugins that may load; None for all. Built-in parts
+        allow: distributions of third-party plugins that may load; None allows all. Built-in parts
             always load.
-        strict: raise on a broken plugin instead of going on without it.
+        strict: raise an error for a broken plugin instead of leaving it out.
     """
 
     allow: frozenset[str] | None = None
@@ -66,14 +67,14 @@ class PluginPolicy:
         return found.built_in or self.allow is None or found.distribution in self.allow
 
     def unknown(self, found: Iterable[FoundPlugin]) -> frozenset[str]:
-        """Return the distributions that may load and are not among ``found``."""
+        """Return the allowed distributions that are not among ``found``."""
         return (self.allow or frozenset()) - {plugin.distribution for plugin in found}
 
 
 def policy_from_environment() -> PluginPolicy:
     """Read ``LATENTKIT_PLUGINS`` (distributions, comma-separated) and ``LATENTKIT_STRICT``.
 
-    ``LATENTKIT_PLUGINS`` set to the empty string allows no third-party plugin.
+    If ``LATENTKIT_PLUGINS`` is the empty string, no third-party plugin may load.
     """
     listed = os.environ.get("LATENTKIT_PLUGINS")
     allow = None
@@ -83,23 +84,23 @@ def policy_from_environment() -> PluginPolicy:
 
 
 def found_file(file: PluginFile) -> FoundPlugin:
-    """Return the plugin in a file, as if a distribution of the file's name offered it."""
+    """Return the plugin in a file; its file name takes the place of a distribution's name."""
     path = file.path
     return FoundPlugin(path.name, path.stem, file.module, file.sha256[:12], file)
 
 
 def find_plugins() -> list[FoundPlugin]:
-    """Return every entry point of the group, sorted, so that no order of scanning shows.
+    """Return every entry point of the group, sorted, so that the order of scanning has no effect.
 
-    Distributions are asked one by one: `importlib.metadata.entry_points` would drop the second
-    of two distributions' plugins of one name without a word.
+    Distributions are read one by one, because `importlib.metadata.entry_points` silently drops a
+    plugin when two distributions have plugins of the same name.
     """
     first: dict[str, list[FoundPlugin]] = {}
     for distribution in distributions():
-        # A package that is damaged or half removed, whosever it is, must not end the tool.
+        # A damaged or half-removed package, from whatever source, must not stop latentkit.
         with suppress(Exception):
             name, plugins = _offered_by(distribution)
-            # The first on the path is the one that is imported; a later one is shadowed.
+            # Python imports the first of its name on the path; later ones are shadowed.
             first.setdefault(name, plugins)
     return sorted(plugin for plugins in first.values() for plugin in plugins)
 

@@ -1,4 +1,4 @@
-"""A plugin in a single file, for experiments: read once, known by its content."""
+"""Plugins in single files, for experiments: each is read once and identified by its content."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class PluginFile:
     """A Python file that implements hooks.
 
     Args:
-        path: absolute.
-        source: its content, which is what is executed, whatever becomes of the file.
+        path: absolute path.
+        source: its content. This is what is executed, even if the file changes later.
     """
 
     path: Path
@@ -37,18 +37,18 @@ class PluginFile:
 
     @property
     def module(self) -> str:
-        """The ``__name__`` of the module, which no installed module has."""
+        """The ``__name__`` of the module; no installed module has the same name."""
         stem = re.sub(r"\W", "_", self.path.stem)
         return f"latentkit_file_{stem}_{self.sha256[:12]}"
 
     def load(self) -> ModuleType:
-        """Execute the content as a module, once a process; it may raise anything."""
+        """Execute the content as a module, once per process; it may raise any exception."""
         if self.module in sys.modules:
             return sys.modules[self.module]
         spec = spec_from_loader(self.module, _ContentLoader(self))
         assert spec is not None and spec.loader is not None  # noqa: S101, PT018  # it has one
         module = module_from_spec(spec)
-        # Classes look for their module there while it is executed.
+        # dataclasses and others look the module up there while it is executed.
         sys.modules[self.module] = module
         try:
             spec.loader.exec_module(module)
@@ -59,7 +59,7 @@ class PluginFile:
 
 
 class _ContentLoader(SourceLoader):
-    """Executes the bytes that were read; no bytecode of another version is ever taken."""
+    """A loader that executes the bytes already read, never cached bytecode of another version."""
 
     def __init__(self, file: PluginFile) -> None:
         self._file = file
@@ -77,12 +77,12 @@ def read_plugin_files(paths: Iterable[str | os.PathLike[str]]) -> tuple[PluginFi
     """Read plugin files, each once.
 
     Raises:
-        UserError: one cannot be read, is no Python file, or two have one name.
+        UserError: a file cannot be read or is not a Python file, or two have the same name.
     """
     files: dict[Path, PluginFile] = {}
     for path in (Path(path).absolute() for path in paths):
         if path.suffix != ".py":
-            raise UserError(f"plugin file {path} is no .py file")
+            raise UserError(f"plugin file {path} is not a .py file")
         try:
             files[path] = PluginFile(path, path.read_bytes())
         except OSError as error:
@@ -92,16 +92,16 @@ def read_plugin_files(paths: Iterable[str | os.PathLike[str]]) -> tuple[PluginFi
     for path in files:
         for other in files:
             if other != path and other.name == path.name:
-                raise UserError(f"plugin files {path} and {other} have one name: rename one")
+                raise UserError(f"plugin files {path} and {other} have the same name: rename one")
     return tuple(files.values())
 
 
 def paths_from_environment() -> list[str]:
-    """Return the paths in ``LATENTKIT_PLUGIN_FILES``, separated as those in ``PATH`` are."""
+    """Return the paths in ``LATENTKIT_PLUGIN_FILES``; its separator is that of ``PATH``."""
     return [path for path in os.environ.get(VARIABLE, "").split(os.pathsep) if path]
 
 
 def add_to_environment(paths: Iterable[str]) -> None:
-    """Add paths to ``LATENTKIT_PLUGIN_FILES``, for this process and those that it starts."""
+    """Add paths to ``LATENTKIT_PLUGIN_FILES``, for this process and its child processes."""
     added = [str(Path(path).absolute()) for path in paths]
     os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys([*paths_from_environment(), *added]))

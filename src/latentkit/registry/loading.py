@@ -1,4 +1,4 @@
-"""Load found plugins one at a time, and set aside those that fail."""
+"""Load the found plugins one at a time, and leave out those that fail."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ VERSION_ATTRIBUTE = "LATENTKIT_HOOKSPEC_VERSION"
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a plugin was set aside.
+    """The reason why a plugin was left out.
 
     Args:
         plugin: the plugin.
         status: ``"broken"``, or ``"incompatible"`` with this version of the contract.
-        message: one line.
-        details: the traceback, where there is one.
-        conduct: how the plugin behaved until then.
+        message: the reason, in one line.
+        details: the traceback, if there is one.
+        conduct: side effects observed until then.
     """
 
     plugin: FoundPlugin
@@ -45,13 +45,13 @@ class Problem:
 
 @dataclass(frozen=True)
 class LoadedPlugin:
-    """A plugin that imports, declares itself, and returned good specs.
+    """A plugin that was imported, states its version and returned valid specs.
 
     Args:
         found: where it comes from.
         specs: the parts that it offers.
         hooks: the names of the hooks that it implements.
-        conduct: how it behaved.
+        conduct: side effects observed while it was loaded.
     """
 
     found: FoundPlugin
@@ -61,14 +61,14 @@ class LoadedPlugin:
 
     @property
     def watches_runs(self) -> bool:
-        """Whether it implements a hook that is told of runs."""
+        """Whether it implements a hook that watches runs or studies."""
         return not set(self.hooks) <= {_hook_of(kind) for kind in SPEC_TYPES}
 
 
 class PluginLoader:
-    """Holds the pluggy manager; every hook is called for one plugin at a time.
+    """Holder of the pluggy manager; it calls every hook for one plugin at a time.
 
-    pluggy's own broadcast stops at the first implementation that raises, so it is never used.
+    It never uses pluggy's own broadcast, which stops at the first implementation that raises.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class PluginLoader:
         self._plugins: dict[FoundPlugin, object] = {}
 
     def load(self, found: FoundPlugin) -> LoadedPlugin | Problem:
-        """Import, register and ask ``found``; whatever it does wrong becomes a `Problem`."""
+        """Import and register ``found``, and get its specs; any failure becomes a `Problem`."""
         with observed() as conduct:
             loaded = self._load(found)
         return replace(loaded, conduct=conduct)
@@ -93,17 +93,17 @@ class PluginLoader:
             if not specs and not hooks:
                 raise ValueError(_nothing_found(plugin))
         except KeyboardInterrupt as stop:
-            # Who waits for a plugin that hangs learns its name.
+            # If the plugin hangs and the user presses Ctrl-C, the message names the plugin.
             stop.add_note(f"while {found.label} was loaded")
             raise
-        # SystemExit too: a plugin that is also a script must not end the tool.
+        # Catch SystemExit too: a plugin that is also a script must not stop latentkit.
         except BaseException as error:
             self.forget(found)
             return Problem(found, "broken", _one_line(error), traceback.format_exc())
         return LoadedPlugin(found, specs, tuple(hook.name for hook in hooks if hook.has_spec()))
 
     def call(self, found: FoundPlugin, hook: str, **arguments: Any) -> Any:
-        """Call one hook of one plugin; returns None where it does not implement it."""
+        """Call one hook of one plugin; return None if the plugin does not implement it."""
         plugin = self._plugins[found]
         others = [other for other in self.manager.get_plugins() if other is not plugin]
         answers = self.manager.subset_hook_caller(hook, others)(**arguments)
@@ -132,7 +132,7 @@ class PluginLoader:
                 raise ValueError(f"there is no hook {hook.name!r}{near}")
 
     def forget(self, found: FoundPlugin) -> None:
-        """Take a plugin out again, however far it got."""
+        """Remove a plugin, no matter at which point its loading failed."""
         plugin = self._plugins.pop(found, None)
         name = f"{found.distribution}:{found.name}"
         if plugin is not None:
@@ -172,7 +172,9 @@ def _check_requires(spec: Spec) -> None:
         try:
             Requirement(item)
         except InvalidRequirement as error:
-            raise ValueError(f"{spec.name} requires {item!r}, which is no requirement") from error
+            raise ValueError(
+                f"{spec.name} requires {item!r}, which is not a pip requirement (PEP 508)"
+            ) from error
 
 
 def _nothing_found(plugin: object) -> str:
@@ -185,7 +187,7 @@ def _nothing_found(plugin: object) -> str:
 def _one_line(error: BaseException) -> str:
     try:
         text = " ".join(str(error).split())
-    except Exception:  # its __str__ is a plugin's code too
+    except Exception:  # the exception's __str__ may be the plugin's code, and may fail too
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -196,7 +198,7 @@ def _short(value: object, limit: int = 60) -> str:
 
 
 def guarded(work: Callable[[], Any]) -> str | None:
-    """Run plugin code that must not stop the tool; returns what went wrong in one line."""
+    """Run plugin code that must not stop latentkit; return its error in one line, or None."""
     try:
         work()
     except KeyboardInterrupt:

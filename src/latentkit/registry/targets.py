@@ -1,4 +1,4 @@
-"""From a spec to the thing it names: import a target, check what it requires, build options."""
+"""Resolve specs: import targets, check requirements, and validate options."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def resolve_target(target: str, owner: str) -> Any:
-    """Import ``"package.module:attribute"``; what its modules print goes to stderr.
+    """Import ``"package.module:attribute"``; output of the import goes to stderr.
 
     Args:
         target: the import path.
-        owner: who named it, for the error.
+        owner: the part that names the target, for the error message.
 
     Raises:
-        PluginError: it cannot be imported.
+        PluginError: the target cannot be imported.
     """
     module, _, attribute = target.partition(":")
     try:
@@ -42,7 +42,7 @@ def resolve_target(target: str, owner: str) -> Any:
             return getattr(import_module(module), attribute)
     except LatentkitError:
         raise
-    # SystemExit too: a module that is also a script must not end the tool.
+    # Catch SystemExit too: a module that is also a script must not stop latentkit.
     except (Exception, SystemExit) as error:
         raise PluginError(
             f"{owner} names {target!r}, which cannot be imported: {type(error).__name__}: {error}"
@@ -51,13 +51,13 @@ def resolve_target(target: str, owner: str) -> Any:
 
 @contextmanager
 def fault_of(what: str) -> Iterator[None]:
-    """Turn whatever a part's own code raises into an error that blames the part.
+    """Turn any exception from a part's own code into an error that names the part.
 
     Args:
-        what: the part and what it failed to do, for the error.
+        what: the part and what it failed to do, for the error message.
 
     Raises:
-        PluginError: the block raised something that latentkit does not explain to its user.
+        PluginError: the block raised an exception that is not a `LatentkitError`.
     """
     try:
         yield
@@ -68,10 +68,11 @@ def fault_of(what: str) -> Iterator[None]:
 
 
 def check_requirements(spec: Spec) -> None:
-    """Check that what ``spec`` requires is installed, without importing it.
+    """Check that the requirements of ``spec`` are installed, without importing them.
 
     Raises:
-        BrokenEnvironmentError: something is missing or too old; says the install command.
+        BrokenEnvironmentError: a requirement is missing or too old; the message gives the install
+            command.
     """
     if missing := missing_requirements(spec):
         quoted = " ".join(f"'{item}'" for item in missing)
@@ -81,7 +82,7 @@ def check_requirements(spec: Spec) -> None:
 
 
 def missing_requirements(spec: Spec) -> list[str]:
-    """Return those of ``spec.requires`` that the installed packages do not meet."""
+    """Return the requirements of ``spec`` that the installed packages do not meet."""
     return [item for item in spec.requires if not _is_met(Requirement(item))]
 
 
@@ -105,17 +106,17 @@ def options_type(spec: Spec) -> type[Options]:
         return NoOptions
     found = resolve_target(spec.options, f"{spec.kind} {spec.name!r}")
     if not (isinstance(found, type) and issubclass(found, Options)):
-        raise PluginError(f"{spec.kind} {spec.name!r}: {spec.options} is no subclass of Options")
+        raise PluginError(f"{spec.kind} {spec.name!r}: {spec.options} is not a subclass of Options")
     return found
 
 
 def validate(model: type[M], values: Mapping[str, Any], where: str) -> M:
-    """Build a pydantic model; the first thing wrong becomes one line.
+    """Build a pydantic model; report the first fault in one line.
 
     Args:
         model: the class.
         values: its fields.
-        where: what the fields belong to, e.g. ``"model conv-ae"``.
+        where: what the fields belong to, e.g. ``"model conv-ae"``, for the error message.
 
     Raises:
         UserError: a key is unknown, or a value has the wrong type or range.
@@ -129,7 +130,7 @@ def validate(model: type[M], values: Mapping[str, Any], where: str) -> M:
 def _explain(
     error: ValidationError, model: type[BaseModel], values: Mapping[str, Any], where: str
 ) -> str:
-    # An unknown key is most often the cause of whatever else is wrong.
+    # Report an unknown key first, because it often causes the other faults.
     faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     first = faults[0]
     key = str(first["loc"][0]) if first["loc"] else ""
@@ -139,7 +140,7 @@ def _explain(
         return f"{where} has no option {key!r}{did_you_mean(key, known)}{listed}"
     if first["type"] == "missing":
         return f"{where} needs the option {key!r}, which has no default"
-    # The members of a union fail one by one; the value is wrong for all of them.
+    # pydantic reports one fault for each member of a union; the message combines them.
     same = [fault for fault in faults if fault["loc"][:1] == first["loc"][:1]]
     if not key:
         return f"{where}: {demand(same)}"

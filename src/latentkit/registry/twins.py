@@ -1,4 +1,4 @@
-"""Parts that have no name of their own, for their distribution offers another of that name."""
+"""Duplicate names: parts whose name appears twice within one distribution."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from latentkit.registry.loading import LoadedPlugin, Problem
 
 
 def find_twins(plugins: Iterable[LoadedPlugin]) -> list[Problem]:
-    """Return a problem for each plugin that offers a part which its neighbour offers too.
+    """Return a problem for each plugin that offers the same part name as a sibling plugin.
 
-    Not even ``distribution:name`` tells such parts apart. Neither plugin is taken, for which one
-    would be is decided by nothing that the user can see.
+    Sibling plugins belong to the same distribution, so not even ``distribution:name`` distinguishes
+    their parts. All of them are left out, because the user could not see which one was chosen.
 
     Args:
-        plugins: those that were loaded; each offers a name of a kind once.
+        plugins: the loaded plugins; within each, the names of a kind are unique.
     """
     offers: dict[tuple[str, str, str], list[LoadedPlugin]] = {}
     for plugin in plugins:

@@ -1,4 +1,4 @@
-"""``report.html`` and its like: one page that opens from disk and needs nothing else."""
+"""HTML pages such as ``report.html``: each is a single file that needs no network and no server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import jinja2
 
 from latentkit.report.parts import Picture, Section, Table
 
-_ROOM = 4_000_000  # bytes of pictures; with more, they are made smaller
+_ROOM = 4_000_000  # bytes of pictures above which they are reduced to 256 colours
 
 __all__ = ["Picture", "Section", "Table", "render_page"]
 
@@ -27,15 +27,19 @@ def render_page(
     repeat_command: str = "",
     environment: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """Return the page as HTML; every text in it is escaped, and it can load and run nothing.
+    """Return the page as HTML.
+
+    Every text is escaped. The page loads no resources and runs no scripts.
 
     Args:
-        title: of the page.
-        subtitle: a line below it.
-        sections: in the order of the page; each gets an id that follows its key or title.
-        config_toml: shown as it is; the page has no configuration where it is empty.
-        repeat_command: what a reader types to do the same again.
-        environment: name and value of what it ran on, such as versions; left out where empty.
+        title: title of the page.
+        subtitle: line below the title.
+        sections: sections in the order of the page; the id of each is made from its key or title.
+        config_toml: configuration, shown unchanged; with an empty string, the page has no
+            configuration section.
+        repeat_command: command that repeats the run.
+        environment: names and values of the environment, such as versions; if empty, the page has
+            no environment section.
     """
     if environment:
         table = Table("", (), [tuple(row) for row in environment])
@@ -56,7 +60,7 @@ def render_page(
 
 
 def _policy(style: str) -> str:
-    """Return a policy that allows embedded pictures and this one style sheet, nothing else."""
+    """Return a content security policy that allows only embedded pictures and this style sheet."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return (
         f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
@@ -65,9 +69,9 @@ def _policy(style: str) -> str:
 
 
 def _with_ids(sections: Sequence[Section]) -> list[dict[str, Any]]:
-    """Return the sections for the template, with an id for each of them and each picture.
+    """Return the sections for the template, with an id for each section and picture.
 
-    Where there are many large pictures they are made smaller, so that the page can be sent.
+    If all pictures together exceed `_ROOM`, reduce their colours, so that the page can be mailed.
     """
     taken = {"section-configuration"}
     pictures = [picture for section in sections for picture in section.pictures]
@@ -92,7 +96,7 @@ def _with_ids(sections: Sequence[Section]) -> list[dict[str, Any]]:
 
 
 def _id(kind: str, name: str, taken: set[str]) -> str:
-    """Return an id that no other part has, and take it."""
+    """Return an id that is not in ``taken``, and add it there."""
     base = f"{kind}-{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-') or 'part'}"
     number, unique = 1, base
     while unique in taken:

@@ -1,4 +1,4 @@
-"""What a page consists of: sections with their text, tables and pictures."""
+"""The parts of a page: sections with text, tables and pictures."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 from PIL import Image, ImageChops, ImageStat
 
-_CSS_DPI = 96  # pixels of CSS an inch
+_CSS_DPI = 96  # CSS pixels per inch
 _COLOURS = 256
-_UNSEEN = 0.5  # mean difference of a channel, of 255
-_EFFORT = 7  # of zlib; 9 takes four times as long for a thirtieth of the bytes
+_UNSEEN = 0.5  # mean difference of a channel, out of 255, that cannot be seen
+_EFFORT = 7  # zlib level; level 9 takes four times as long and saves a thirtieth of the bytes
 _NUMBER = re.compile(r"[-+−]?[\d.,]+(e[-+]?\d+)?( ?[%a-zA-Zµ]{1,4})?( ?(±|\[|\(|to |[–…]).*)?")
 _NOTHING = ("", "-", "–", "—")
 
@@ -23,11 +23,11 @@ class Picture:
     """A figure on the page.
 
     Attributes:
-        title: above it.
+        title: heading above the picture.
         caption: a sentence or two below it.
-        png: its bytes; shown as large as its resolution says, where the page is wide enough.
-        key: names it in links, as ``#figure-KEY``; made of the title unless given.
-        alt: what it shows, in words; the title unless given.
+        png: bytes of the PNG file; its resolution sets its size on a page that is wide enough.
+        key: its name in links, ``#figure-KEY``; by default made from the title.
+        alt: description for readers who cannot see it; by default the title.
     """
 
     title: str
@@ -38,7 +38,7 @@ class Picture:
 
     @property
     def data_url(self) -> str:
-        """The picture itself, as a page without sibling files needs it."""
+        """The picture as a data URL, so that the page needs no other file."""
         return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
 
     @property
@@ -50,7 +50,7 @@ class Picture:
         return width, height
 
     def compact(self) -> Picture:
-        """Return the picture in 256 colours where that is smaller and cannot be seen."""
+        """Return the picture in 256 colours if that is smaller and the difference is invisible."""
         with Image.open(io.BytesIO(self.png), formats=["PNG"]) as image:
             colours = image.convert("RGB")
             few = colours.quantize(_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
@@ -65,14 +65,17 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text below a title; the first column names the row, numbers stand to the right."""
+    """A table of text with a title; its first column names the rows, numbers are right-aligned."""
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
 
     def is_number(self, column: int) -> bool:
-        """Whether every cell of a column is a number, with or without its unit and interval."""
+        """Return whether all cells of a column are empty or numbers, with or without a unit.
+
+        A number may also have an interval. The first column and empty columns are not numbers.
+        """
         cells = [row[column] for row in self.rows if column < len(row)]
         told = [cell for cell in cells if cell not in _NOTHING]
         return column > 0 and bool(told) and all(_NUMBER.fullmatch(cell) for cell in told)
@@ -80,15 +83,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page with an entry in its table of contents.
+    """A section of the page with an entry in its table of contents.
 
     Attributes:
-        title: of the part.
-        text: above the tables; an empty line begins a paragraph.
-        tables: come first.
-        pictures: come below them.
-        commands: what makes it, below the text.
-        key: names it in links, as ``#section-KEY``; made of the title unless given.
+        title: heading of the section.
+        text: text below the heading; an empty line begins a new paragraph.
+        tables: tables below the text and the commands.
+        pictures: pictures below the tables.
+        commands: commands that make the section's content, shown below the text.
+        key: its name in links, ``#section-KEY``; by default made from the title.
     """
 
     title: str
@@ -100,5 +103,5 @@ class Section:
 
     @property
     def paragraphs(self) -> list[str]:
-        """The text in its paragraphs."""
+        """The text, split into paragraphs."""
         return [part.strip() for part in self.text.split("\n\n") if part.strip()]

@@ -1,4 +1,4 @@
-"""``report.json``: what a page shows, as data that other pages are composed of."""
+"""``report.json``: the content of a page as data, from which other pages are composed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ RECORD = "report.json"
 
 
 def page_record(title: str, sections: Sequence[Section]) -> dict[str, Any]:
-    """Return a page as a JSON object, its pictures by the names of their files.
+    """Return a page as a JSON object that refers to pictures by their file names.
 
     Args:
-        title: of the page.
-        sections: in the order of the page; the key of each picture is its file's name.
+        title: title of the page.
+        sections: sections in the order of the page; the key of each picture is its file name.
     """
     return {
         "title": title,
@@ -41,7 +41,7 @@ def page_record(title: str, sections: Sequence[Section]) -> dict[str, Any]:
 
 
 def recorded_tables(record: Mapping[str, Any]) -> dict[str, Table]:
-    """Return the tables of a page by name: their own, or that of their section."""
+    """Return the tables of a page by title; a table without a title has that of its section."""
     return {
         table["title"] or section["title"]: Table(table["title"], table["header"], table["rows"])
         for section in record["sections"]
@@ -50,7 +50,7 @@ def recorded_tables(record: Mapping[str, Any]) -> dict[str, Table]:
 
 
 def recorded_figures(record: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return title and caption of each figure of a page, by the name of its file."""
+    """Return the title and caption of each figure of a page, by file name."""
     return {
         figure["name"]: (figure["title"], figure["caption"])
         for section in record["sections"]

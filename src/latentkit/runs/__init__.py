@@ -1,1 +1,1 @@
-"""The run folder: manifest, atomic commits, lock, verification."""
+"""The run's folder: manifest, atomic commits, lock, verification."""

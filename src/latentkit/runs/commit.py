@@ -1,7 +1,7 @@
-"""Files that are there whole or not at all.
+"""Atomic writes: a file is either complete or not there.
 
-A file is written beside its place, flushed to the disk and renamed: a reader, and a run that is
-killed at any moment, sees the old content or the new one.
+A file is written under a temporary name in the same folder, flushed to the disk and renamed.
+Readers, and a run that is killed at any moment, therefore find either the old or the new content.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let ``write`` fill a temporary file, then put it in place of ``path``.
+    """Let ``write`` fill a temporary file, then rename that file to ``path``.
 
     Raises:
-        StorageError: the folder cannot be written or the disk is full. ``path`` is as it was.
+        StorageError: the folder cannot be written or the disk is full. ``path`` is unchanged.
     """
     temporary: Path | None = None
     try:
@@ -49,12 +49,12 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Commit ``content`` to ``path``; see `write_atomically`."""
+    """Write ``content`` to ``path`` with `write_atomically`."""
     write_atomically(path, lambda temporary: _write_all(temporary, content))
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Commit a strict JSON document (no NaN), indented, to ``path``."""
+    """Write a strict JSON document (no NaN), indented, to ``path`` with `write_atomically`."""
     text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False)
     write_bytes(path, f"{text}\n".encode())
 
@@ -70,11 +70,11 @@ def sha256_of(path: Path) -> str:
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
-    """Say what the operating system refused, and what to do."""
+    """Return an error that says what the operating system refused, and what to do."""
     if error.errno in _FULL:
         return StorageError(
             f"the disk is full: {path} was not written; make room and run "
-            f"'latentkit resume', nothing that was committed is lost"
+            f"'latentkit resume'; committed files are not lost"
         )
     return StorageError(
         f"cannot write {path}: {describe_os_error(error)}; choose another folder with --out"

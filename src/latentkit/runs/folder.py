@@ -1,4 +1,4 @@
-"""A run's folder: open it to read, lock it to write, commit artefacts, verify on every load."""
+"""The run's folder: open it to read, lock it to write, commit artefacts, verify each load."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ EVENTS = "events.jsonl"
 LOCK = ".lock"
 _NAME_TRIES = 100
 _LOOK = 0.02
-"""Seconds for which a reader tries to take the lock: others may be looking, too."""
+"""Seconds for which a reader tries to take the lock, because other readers may hold it briefly."""
 _LONGER_THAN_LOOKS = 1.0
-"""Seconds after which a writer knows that it is another writer who holds the lock, no reader."""
+"""Seconds after which a writer concludes that another writer, not a reader, holds the lock."""
 
 
 class RunFolder:
     """One run on disk.
 
-    Readers need nothing but the path. Writers hold the lock (`writing`) and go through
-    `commit`, which records size and SHA-256 of every file.
+    Readers need only the path. Writers hold the lock (`writing`) and write with `commit`, which
+    records the size and SHA-256 of every file.
     """
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
@@ -50,15 +50,15 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """Open an existing run; see `read_manifest` for what is raised."""
+        """Open an existing run; raises what `read_manifest` raises."""
         return cls(path, read_manifest(path))
 
     @classmethod
     def create(cls, path: Path, config_toml: str, **facts: Any) -> RunFolder:
-        """Make a run of a folder, with manifest and configuration.
+        """Create a run in a folder, with manifest and configuration.
 
         Args:
-            path: the folder; made where it is missing, as `new_folder` does.
+            path: the folder; created if it is missing.
             config_toml: the resolved configuration.
             **facts: the remaining fields of the manifest.
 
@@ -78,10 +78,10 @@ class RunFolder:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the run's lock; the operating system frees it when the process dies.
+        """Hold the run's lock; the operating system releases it when the process dies.
 
         Raises:
-            LockedError: another process holds it.
+            LockedError: another process holds the lock.
             StorageError: the folder cannot be written.
         """
         lock = filelock.FileLock(self.path / LOCK)
@@ -105,7 +105,7 @@ class RunFolder:
             lock.release()
 
     def is_being_written(self) -> bool:
-        """Return whether a process holds the run's lock at this moment."""
+        """Return whether a process holds the run's lock now."""
         if not (self.path / LOCK).exists():
             return False
         try:
@@ -117,20 +117,21 @@ class RunFolder:
             return False
 
     def set_status(self, status: Status, error: str = "") -> None:
-        """Commit the run's status."""
+        """Set the run's status and commit the manifest."""
         self.manifest.status = status
         self.manifest.error = error
         self.manifest.write(self.path)
 
     def commit(self, relative: str, stage: str, write: Callable[[Path], None]) -> None:
-        """Commit one file of ``stage`` and list it in the manifest once `finish_stage` is called.
+        """Commit one file of ``stage``; `finish_stage` writes its entry to the manifest.
 
-        The first file that could be written strikes what the stage committed at an earlier time.
+        If the stage was committed before, its old entry and artefacts leave the manifest as soon as
+        the first new file is written.
 
         Args:
             relative: POSIX path below the folder.
-            stage: the stage it belongs to.
-            write: fills the temporary file it is given.
+            stage: the stage that the file belongs to.
+            write: fills the temporary file whose path it receives.
         """
         path = self.path / relative
 
@@ -149,10 +150,10 @@ class RunFolder:
         self.commit(relative, stage, lambda path: write_json(path, document))
 
     def commit_arrays(self, relative: str, stage: str, **arrays: NDArray[Any]) -> None:
-        """Commit an uncompressed .npz: the same bytes for the same arrays.
+        """Commit an uncompressed .npz; the same arrays give the same bytes.
 
         Raises:
-            TypeError: an array holds objects, which could only be pickled.
+            TypeError: an array contains objects, which would need pickle.
         """
         for name, array in arrays.items():
             if array.dtype.hasobject:
@@ -165,12 +166,12 @@ class RunFolder:
         self.commit(relative, stage, write)
 
     def finish_stage(self, stage: str, record: StageRecord) -> None:
-        """Commit the manifest with ``stage`` done."""
+        """Record ``stage`` as finished and commit the manifest."""
         self.manifest.stages[stage] = record
         self.manifest.write(self.path)
 
     def forget_stage(self, stage: str) -> None:
-        """Strike a stage and its artefacts from the manifest, before it is done again."""
+        """Remove a stage and its artefacts from the manifest, before it is executed again."""
         if self.manifest.stages.pop(stage, None) is not None:
             kept = {k: a for k, a in self.manifest.artefacts.items() if a.stage != stage}
             self.manifest.artefacts = kept
@@ -180,7 +181,7 @@ class RunFolder:
         """Return the path of an artefact after checking its SHA-256.
 
         Raises:
-            IntegrityError: it is not listed, missing, or not what was committed.
+            IntegrityError: the artefact is not listed, missing, or not what was committed.
         """
         artefact = self.manifest.artefacts.get(relative)
         if artefact is None:
@@ -216,7 +217,7 @@ class RunFolder:
         """Return the text of ``config.toml``.
 
         Raises:
-            IntegrityError: it is missing.
+            IntegrityError: the file is missing.
         """
         try:
             return (self.path / CONFIG).read_text(encoding="utf-8")
@@ -224,7 +225,7 @@ class RunFolder:
             raise IntegrityError(f"{self.path / CONFIG} cannot be read: {error}") from error
 
     def append_event(self, line: str) -> None:
-        """Append one line to the log of events; a log is not an artefact and has no hash."""
+        """Append one line to the event log, which is not an artefact and has no hash."""
         try:
             with (self.path / EVENTS).open("a", encoding="utf-8") as file:
                 file.write(f"{line}\n")
@@ -232,13 +233,13 @@ class RunFolder:
             raise storage_error(self.path / EVENTS, error) from error
 
     def _sweep(self) -> None:
-        """Remove what a killed writer left half-written."""
+        """Remove temporary files that a killed writer left."""
         for leftover in self.path.rglob(f"{TEMPORARY_PREFIX}*"):
             leftover.unlink(missing_ok=True)
 
 
 def new_folder(root: Path, label: str) -> Path:
-    """Make ``root/<date>-<label>-<4 hex>`` and return it.
+    """Create ``root/<date>-<label>-<4 hex>`` and return its path.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -259,15 +260,15 @@ def new_folder(root: Path, label: str) -> Path:
 
 
 def find_run(reference: str, root: Path) -> Path:
-    """Return the folder that a user means.
+    """Return the folder of the run that a user refers to.
 
     Args:
-        reference: a path, the id of a run in ``root``, an unambiguous start or end of one, or
+        reference: a path, the id of a run in ``root``, an unambiguous start or end of an id, or
             ``last``.
         root: the folder of runs.
 
     Raises:
-        UserError: there is no such run, or more than one.
+        UserError: no run matches, or more than one does.
     """
     for path in (Path(reference), root / reference):
         if (path / "run.json").is_file():
@@ -292,7 +293,7 @@ def find_run(reference: str, root: Path) -> Path:
 
 
 def run_folders(root: Path) -> list[Path]:
-    """Return the folders in ``root`` that hold a run, by name."""
+    """Return the folders in ``root`` that contain a run, sorted by name."""
     if not root.is_dir():
         return []
     return sorted(path for path in root.iterdir() if (path / "run.json").is_file())

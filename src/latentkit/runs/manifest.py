@@ -1,4 +1,4 @@
-"""``run.json``: what a run is, how far it got, and what each of its files must hash to."""
+"""``run.json``: what a run is, which stages are finished, and the hash of each of its files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Record(BaseModel):
 
 
 class Artefact(_Record):
-    """A committed file: relative POSIX path, size in bytes, SHA-256, and the stage it is of."""
+    """A committed file: relative POSIX path, size in bytes, SHA-256, and the stage that made it."""
 
     path: str
     size: int
@@ -34,8 +34,8 @@ class Artefact(_Record):
 class StageRecord(_Record):
     """A committed stage.
 
-    ``inputs`` holds the SHA-256 of each artefact it read, ``settings`` that of the options it
-    followed: where one of them has changed since, the stage is out of date.
+    ``inputs`` holds the SHA-256 of each artefact that the stage read, ``settings`` that of the
+    options that it used. If one of these hashes has changed since, the stage is out of date.
     """
 
     inputs: dict[str, str] = Field(default_factory=dict)
@@ -46,9 +46,9 @@ class StageRecord(_Record):
 class Manifest(_Record):
     """The content of ``run.json``.
 
-    ``config`` is the resolved configuration but for its embeddings, which may be added to
-    later, and ``config_sha256`` its hash. ``plugins`` are versions by distribution,
-    ``plugin_files`` SHA-256 by absolute path. Times are in UTC.
+    ``config`` is the resolved configuration without its embeddings, because embeddings may be added
+    later. ``config_sha256`` is its hash. ``plugins`` maps each distribution to its version,
+    ``plugin_files`` maps each absolute path to its SHA-256. Times are in UTC.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=False, allow_inf_nan=False)
@@ -71,7 +71,7 @@ class Manifest(_Record):
     artefacts: dict[str, Artefact] = Field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Commit the manifest."""
+        """Write the manifest to ``folder`` atomically."""
         write_json(folder / NAME, self.model_dump(mode="json"))
 
 
@@ -79,8 +79,8 @@ def read_manifest(folder: Path) -> Manifest:
     """Read and check ``run.json``.
 
     Raises:
-        UserError: ``folder`` is no run.
-        IntegrityError: the file is not a manifest, or of a later schema.
+        UserError: ``folder`` is not a run.
+        IntegrityError: the file is not a manifest, or has a later schema.
     """
     path = folder / NAME
     try:

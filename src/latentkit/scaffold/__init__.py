@@ -1,1 +1,1 @@
-"""Writes the files of a new plugin: a small distribution that works and passes its own tests."""
+"""Templates for new plugins: each is a small distribution that works and passes its own tests."""

@@ -1,4 +1,4 @@
-"""A new distribution with one part, out of templates; each does something sensible as it is."""
+"""Creates a new distribution with one working part from templates."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _PREFIX = "latentkit-"
 
 @dataclass(frozen=True)
 class _Kind:
-    """What differs between the kinds.
+    """The settings that differ between kinds of parts.
 
     Args:
-        modules: the files that do the work, the target's first.
-        needs: requirements beside latentkit.
-        usage: a command that uses the part; ``{}`` stands for its name.
+        modules: modules with the part's code; the first one has the target.
+        needs: requirements in addition to latentkit.
+        usage: command that uses the part, with ``{}`` in place of its name.
     """
 
     modules: tuple[str, ...]
@@ -47,22 +47,22 @@ def new_distribution(name: str, kind: str, out: Path) -> list[Path]:
     """Write a distribution with one part.
 
     Args:
-        name: of the part; the distribution is ``latentkit-`` and the name.
+        name: name of the part; the distribution is called ``latentkit-NAME``.
         kind: one of the five kinds.
-        out: the folder in which the distribution's own folder is made.
+        out: folder in which the distribution's folder is created.
 
     Returns:
-        The files, the first of them the ``pyproject.toml`` in the distribution's folder.
+        The written files; the first is ``pyproject.toml`` in the distribution's folder.
 
     Raises:
-        UserError: the name cannot be one, the kind does not exist, or the folder does.
+        UserError: the name is not valid, the kind does not exist, or the folder already exists.
         StorageError: the folder cannot be written.
     """
     name = name.removeprefix(_PREFIX)
     _check(name, kind)
     root = out / f"{_PREFIX}{name}"
     if root.exists():
-        raise UserError(f"{root} is there already: choose another name, or another --out")
+        raise UserError(f"{root} already exists: choose another name, or another --out")
     written = []
     try:
         for relative, content in _content(name, kind):
@@ -80,20 +80,21 @@ def new_distribution(name: str, kind: str, out: Path) -> list[Path]:
 def _check(name: str, kind: str) -> None:
     if kind not in _KINDS:
         raise UserError(
-            f"there is no kind {kind!r}{did_you_mean(kind, KINDS)}; there is {', '.join(KINDS)}"
+            f"there is no kind {kind!r}{did_you_mean(kind, KINDS)}; the kinds are "
+            f"{', '.join(KINDS)}"
         )
     if not _NAME.fullmatch(name):
         words = re.findall(r"[a-z0-9]+", name.lower())
         proposed = "-".join(words).lstrip("0123456789-")
         hint = f", such as {proposed!r}" if proposed else ""
         raise UserError(
-            f"name {name!r} is not lower case words joined by hyphens, a letter first: "
+            f"name {name!r} must be lower-case words joined by hyphens and begin with a letter: "
             f"choose another{hint}"
         )
 
 
 def _content(name: str, kind: str) -> Iterator[tuple[str, str]]:
-    """Yield the path of each file below the distribution's folder, and its content."""
+    """Yield each file's path relative to the distribution's folder, and its content."""
     of = _KINDS[kind]
     words = _words(name, kind)
     package = f"src/{words['package']}"
@@ -107,7 +108,7 @@ def _content(name: str, kind: str) -> Iterator[tuple[str, str]]:
 
 
 def _words(name: str, kind: str) -> dict[str, str]:
-    """Return what stands for each ``$word`` of the templates."""
+    """Return the replacement of each ``$word`` in the templates."""
     of = _KINDS[kind]
     distribution = f"{_PREFIX}{name}"
     return {

@@ -1,1 +1,1 @@
-"""Checks that a plugin's author runs over a part of their own."""
+"""Checks that a plugin's author runs on their own parts."""

@@ -1,4 +1,4 @@
-"""What every check is made of: a claim with its sentence, and randomness that is under control."""
+"""Helpers of all checks: assertions with a message, and control of the random states."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 
 
 def claim(holds: bool, otherwise: str) -> None:
-    """Raise an `AssertionError` that says ``otherwise``, unless the claim holds.
+    """Raise an `AssertionError` with the message ``otherwise`` unless the claim holds.
 
-    An ``assert`` statement would be silent under ``python -O``.
+    An ``assert`` statement would do nothing under ``python -O``.
     """
     if not holds:
         raise AssertionError(otherwise)
 
 
 def claim_refused(work: Callable[[], Any], otherwise: str) -> None:
-    """Raise an `AssertionError` unless ``work`` raises."""
+    """Raise an `AssertionError` with the message ``otherwise`` unless ``work`` raises."""
     try:
         work()
     except Exception:
@@ -29,10 +29,10 @@ def claim_refused(work: Callable[[], Any], otherwise: str) -> None:
 
 @contextmanager
 def global_seed(seed: int) -> Iterator[None]:
-    """Seed the global random states of torch and NumPy, and put them back afterwards."""
+    """Seed the global random states of torch and NumPy; restore them afterwards."""
     import torch
 
-    before = np.random.get_state()  # what a part must not depend on
+    before = np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         np.random.seed(seed)

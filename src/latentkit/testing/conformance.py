@@ -1,4 +1,4 @@
-"""Which checks a part has to pass, by its kind and its tags, and how it fares in each.
+"""The checks that a part must pass, by its kind and tags, and their results.
 
 from latentkit.registry.catalogue import default_registry
 from latentkit.testing.conformance import check_part
@@ -28,12 +28,12 @@ Outcome = Literal["passed", "failed", "expected"]
 
 @dataclass(frozen=True)
 class Result:
-    """How a part fares in one check.
+    """The result of one check on one part.
 
     Args:
-        check: the name of the check's function.
-        outcome: ``expected`` is a failure that was expected.
-        reason: why it failed, or was expected to; empty where it passed.
+        check: name of the check's function.
+        outcome: ``expected`` means that the check failed as expected.
+        reason: why it failed or was expected to fail; empty if it passed.
     """
 
     check: str
@@ -42,8 +42,8 @@ class Result:
 
 
 def checks_of(part: Part) -> tuple[Check, ...]:
-    """Return the checks that apply to a part, by its kind and its tags, in order."""
-    # A file that is a plugin may hold all that it declares.
+    """Return the checks that apply to a part, by its kind and tags, in order."""
+    # A single-file plugin may import heavy modules, because it also holds what it declares.
     light = () if part.plugin.file else (check_declaration_is_light,)
     return (*light, *DECLARATION_CHECKS, *_CHECKS_OF_KIND[part.spec.kind](part.spec.tags))
 
@@ -58,14 +58,14 @@ def check_part(
     """Run every check that applies to a part.
 
     Args:
-        part: from a registry.
-        options: to check it with, where not its defaults.
-        data: the folder of data sets, for those that are downloaded or read there.
-        expected: the name of each check that is expected to fail, and why that is right. One
-            that passes all the same is reported as failed.
+        part: a part from a registry.
+        options: options to check it with, if they differ from the defaults.
+        data: folder of data sets, for parts that download or read them.
+        expected: names of the checks that are expected to fail, each with the reason. If such a
+            check passes, it is reported as failed.
 
     Raises:
-        UserError: ``expected`` names no check of the part, or gives no reason.
+        UserError: ``expected`` names a check that the part does not have, or gives no reason.
     """
     expected = expected or {}
     checks = checks_of(part)
@@ -75,65 +75,66 @@ def check_part(
 
 
 def run_check(check: Check, subject: Subject, expected: str | None = None) -> Result:
-    """Run one check; whatever it raises becomes a `Result`.
+    """Run one check and turn any exception except KeyboardInterrupt into a `Result`.
 
     Args:
-        check: a function that raises where the subject breaks its contract.
-        subject: what is checked.
-        expected: why the check is expected to fail; None where it is not.
+        check: a function that raises if the subject breaks its contract.
+        subject: the part to check, with its options.
+        expected: why the check is expected to fail; None if it should pass.
     """
     name = name_of(check)
     try:
         check(subject)
     except KeyboardInterrupt:
         raise
-    # SystemExit too: what is checked is a plugin's code.
+    # Catch SystemExit too, because the check runs a plugin's code.
     except BaseException as error:
         fault = Result(name, "failed", _sentence(error))
         return fault if expected is None else Result(name, "expected", expected)
     if expected is None:
         return Result(name, "passed")
-    return Result(name, "failed", f"it passes, and was expected to fail: {expected}")
+    return Result(name, "failed", f"it passes, but was expected to fail: {expected}")
 
 
 def why_left_out(
     part: Part, options: Mapping[str, Any] | None = None, data: Path | None = None
 ) -> str:
-    """Return why a part cannot be checked here, or the empty string.
+    """Return why a part cannot be checked here, or an empty string if it can.
 
     Args:
-        part: from a registry.
-        options: to check it with; a data set out of the user's files is left out without any.
-        data: the folder of data sets; what is downloaded is left out where there is none.
+        part: a part from a registry.
+        options: options to check it with. A data set that reads the user's files cannot be
+            checked without them.
+        data: folder of data sets. A data set that is downloaded cannot be checked without it.
     """
     if missing := missing_requirements(part.spec):
         return f"needs {', '.join(missing)}"
     if "local" in part.spec.tags and not options:
-        return "reads files of the user: say which by its options"
+        return "reads files of the user: name them in its options"
     if "download" in part.spec.tags and data is None:
-        return "would be downloaded: say the folder of data sets"
+        return "would be downloaded: name the folder of data sets"
     return ""
 
 
 def check_expectations(expected: Mapping[str, str], checks: tuple[Check, ...]) -> None:
-    """Refuse an expected failure without a reason, or of a check that does not exist.
+    """Check that each expected failure names an existing check and gives a reason.
 
     Raises:
-        UserError: there is one.
+        UserError: a check does not exist, or a reason is missing.
     """
     known = [name_of(check) for check in checks]
     for name, reason in expected.items():
         if name not in known:
             raise UserError(
-                f"there is no check {name!r}{did_you_mean(name, known)}; there is "
+                f"there is no check {name!r}{did_you_mean(name, known)}; the checks are "
                 f"{', '.join(known)}"
             )
         if not reason.strip():
-            raise UserError(f"say why {name} is expected to fail")
+            raise UserError(f"give a reason why {name} is expected to fail")
 
 
 def name_of(check: Check) -> str:
-    """Return the name by which a check is reported and expected to fail."""
+    """Return a check's name, as used in results and in expected failures."""
     return str(getattr(check, "__name__", check))
 
 
@@ -174,11 +175,11 @@ def _tuner_checks(tags: frozenset[str]) -> tuple[Check, ...]:
 
 
 def _with_storage(check: Callable[..., None]) -> Check:
-    """Return a check of tuners, ``check(make, storage)``, as one of subjects."""
+    """Turn a tuner check, ``check(make, storage)``, into a check of a `Subject`."""
 
     def check_tuner(subject: Subject) -> None:
         with tempfile.TemporaryDirectory(prefix="latentkit-") as folder:
-            # Other processes make tuners too, so the function must be one that can be pickled.
+            # Must be picklable, because other processes make tuners too.
             make = partial(subject.part.target(), subject.options())
             check(make, f"sqlite:///{folder}/study.db")
 

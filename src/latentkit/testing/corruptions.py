@@ -1,4 +1,4 @@
-"""What a corruption promises: images in, images out, and every random number from the generator."""
+"""Checks of corruptions: images stay images, and all randomness comes from the generator."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROUNDING = 1e-6
 
 
 def check_corrupted_images_are_images(subject: Subject) -> None:
-    """The result is finite, in [0, 1], and has the images' shape and type."""
+    """Check that the result is finite, in [0, 1], and has the images' shape and type."""
     for shape in SHAPES:
         images = pictures(_FEW, shape)
         corrupted = _corrupted(subject, images)
@@ -25,11 +25,11 @@ def check_corrupted_images_are_images(subject: Subject) -> None:
         claim(corrupted.dtype == images.dtype, f"float32 images become {corrupted.dtype}")
         claim(bool(corrupted.isfinite().all()), f"images {shape} become images that are not finite")
         low, high = corrupted.min().item(), corrupted.max().item()
-        claim(low >= 0 and high <= 1, f"the result reaches from {low:g} to {high:g}, not [0, 1]")
+        claim(low >= 0 and high <= 1, f"the result ranges from {low:g} to {high:g}, not [0, 1]")
 
 
 def check_images_are_left_alone(subject: Subject) -> None:
-    """The result is new memory; the clean images stay clean, for they are the target."""
+    """Check that the result is new memory and the images are unchanged: they are the target."""
     images = pictures(_FEW, _SHAPE)
     before = images.clone()
     changes = [{}, *({name: 0} for name in _strengths(subject))]
@@ -37,11 +37,11 @@ def check_images_are_left_alone(subject: Subject) -> None:
         corrupted = subject.build(**change)(images, Generator().manual_seed(0))
         shared = corrupted.untyped_storage().data_ptr() == images.untyped_storage().data_ptr()
         claim(not shared, "the result shares its memory with the images")
-        claim(torch.equal(images, before), "the images that are given are changed")
+        claim(torch.equal(images, before), "the corruption changes the images that it is given")
 
 
 def check_zero_strength_is_the_identity(subject: Subject) -> None:
-    """With the option marked ``strength`` at 0, nothing is done to the images."""
+    """Check that images are unchanged if the option marked ``strength`` is 0."""
     images = pictures(_FEW, _SHAPE)
     for name in _strengths(subject):
         corrupted = subject.build(**{name: 0})(images, Generator().manual_seed(0))
@@ -50,7 +50,7 @@ def check_zero_strength_is_the_identity(subject: Subject) -> None:
 
 
 def check_strength_has_an_effect(subject: Subject) -> None:
-    """With that option above 0, something is done."""
+    """Check that images change if the option marked ``strength`` is above 0."""
     images = pictures(_FEW, _SHAPE)
     for name, most in _strengths(subject).items():
         strong = min(1.0, most)
@@ -59,34 +59,36 @@ def check_strength_has_an_effect(subject: Subject) -> None:
 
 
 def check_generator_decides(subject: Subject) -> None:
-    """The same state of the generator gives the same result, whatever other states there are."""
+    """Check that the result depends on the generator's state, and on no global random state."""
     images = pictures(_FEW, _SHAPE)
     with global_seed(1):
         first = _corrupted(subject, images, 3)
     with global_seed(2):
         second = _corrupted(subject, images, 3)
-    claim(torch.equal(first, second), "the result differs for one state of the generator")
+    claim(torch.equal(first, second), "the result differs for the same state of the generator")
 
 
 def check_random_states_give_other_results(subject: Subject) -> None:
-    """A corruption that draws from the generator gives another result for another state."""
+    """Check that a corruption which draws from the generator differs between its states."""
     images, generator = pictures(_FEW, _SHAPE), Generator().manual_seed(3)
     before = generator.get_state()
     first = subject.build()(images, generator)
     if torch.equal(generator.get_state(), before):
-        return  # nothing in it is random
+        return  # the corruption is not random
     other = _corrupted(subject, images, 4)
-    claim(not torch.equal(first, other), "it draws from the generator, and nothing follows from it")
+    claim(not torch.equal(first, other), "it draws from the generator, but the result is the same")
 
 
 def _corrupted(subject: Subject, images: Tensor, seed: int = 0) -> Tensor:
     corrupted: Tensor = subject.build()(images, Generator().manual_seed(seed))
-    claim(isinstance(corrupted, Tensor), f"the result is a {type(corrupted).__name__}, no tensor")
+    claim(
+        isinstance(corrupted, Tensor), f"the result is a {type(corrupted).__name__}, not a tensor"
+    )
     return corrupted
 
 
 def _strengths(subject: Subject) -> dict[str, float]:
-    """Return the option that is marked ``strength`` and the most it may be, if there is one."""
+    """Return the option marked ``strength``, if there is one, and its largest allowed value."""
     marked = strength_option(subject.part.options_type())
     return {} if marked is None else {marked[0]: marked[1]}
 

@@ -1,4 +1,4 @@
-"""What a data set promises: two splits of images that belong together, always the same."""
+"""Checks of data sets: two compatible splits of images that are the same at every load."""
 
 from __future__ import annotations
 
@@ -17,18 +17,22 @@ _LEAST_SIDE = 8
 
 
 def check_splits_are_image_data(subject: Subject) -> None:
-    """Both splits are `ImageData`, which checks shapes, types and labels; sides are 8 or more."""
+    """Check that both splits are `ImageData` with sides of 8 pixels or more.
+
+    `ImageData` itself checks shapes, types and labels.
+    """
     with _cache(subject) as cache:
         for split in _SPLITS:
             data = subject.build(split, cache)
             what = f"the {split} split"
-            claim(isinstance(data, ImageData), f"{what} is a {type(data).__name__}, no ImageData")
+            found = type(data).__name__
+            claim(isinstance(data, ImageData), f"{what} is a {found}, not an ImageData")
             side = min(data.image_shape[1:])
             claim(side >= _LEAST_SIDE, f"{what} has sides of {side} pixels, expected 8 or more")
 
 
 def check_splits_belong_together(subject: Subject) -> None:
-    """Train and test have one image shape, the same class names and the same factors."""
+    """Check that train and test have the same image shape, class names and factor names."""
     with _cache(subject) as cache:
         train, test = (subject.build(split, cache) for split in _SPLITS)
     shapes = f"{train.image_shape} in train and {test.image_shape} in test"
@@ -36,18 +40,18 @@ def check_splits_belong_together(subject: Subject) -> None:
     claim(train.class_names == test.class_names, "class names differ between train and test")
     claim(train.factor_names == test.factor_names, "factor names differ between train and test")
     labelled = [data.labels is not None for data in (train, test)]
-    claim(labelled[0] == labelled[1], "one split has labels and the other has none")
+    claim(labelled[0] == labelled[1], "one split has labels, but the other has none")
 
 
 def check_test_images_are_others(subject: Subject) -> None:
-    """The test split is not the training split."""
+    """Check that the test split differs from the training split."""
     with _cache(subject) as cache:
         train, test = (subject.build(split, cache).digest() for split in _SPLITS)
-    claim(train != test, "train and test hold the same images")
+    claim(train != test, "train and test have the same images")
 
 
 def check_labels_have_names(subject: Subject) -> None:
-    """Every label is the place of a class name."""
+    """Check that every label is the index of a class name."""
     with _cache(subject) as cache:
         for split in _SPLITS:
             data = subject.build(split, cache)
@@ -55,11 +59,11 @@ def check_labels_have_names(subject: Subject) -> None:
                 continue
             low, high, names = data.labels.min(), data.labels.max(), len(data.class_names)
             within = low >= 0 and high < names
-            claim(within, f"{split} labels are {low} to {high}, and there are {names} class names")
+            claim(within, f"{split} labels are {low} to {high}, but there are {names} class names")
 
 
 def check_images_are_repeatable(subject: Subject) -> None:
-    """Loading again gives the same bytes, whatever the global random states."""
+    """Check that loading again gives the same bytes, whatever the global random states are."""
     with _cache(subject) as cache:
         for split in _SPLITS:
             with global_seed(1):
@@ -71,7 +75,7 @@ def check_images_are_repeatable(subject: Subject) -> None:
 
 @contextmanager
 def _cache(subject: Subject) -> Iterator[Path]:
-    """Give the folder of data sets: the user's, or one that does not exist yet."""
+    """Yield the user's folder of data sets, or a temporary one that does not exist yet."""
     if subject.data is not None:
         yield subject.data
         return

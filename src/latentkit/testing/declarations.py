@@ -1,4 +1,4 @@
-"""What is true of every part, whatever its kind: a light declaration and sound options."""
+"""Checks of parts of every kind: a light declaration and valid options."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from latentkit.testing.claims import claim, claim_refused
 from latentkit.testing.subject import Check, Subject
 
 HEAVY = ("torch", "sklearn", "scipy", "umap", "optuna", "matplotlib")
-"""What neither a declaration nor options may import."""
+"""Packages that neither a declaration nor its options may import."""
 
 _NO_OPTION = "no-such-option"
 
 
 def check_declaration_is_light(subject: Subject) -> None:
-    """The plugin and the options import nothing heavy, in an interpreter of their own."""
+    """Check in a fresh interpreter that the plugin and its options import nothing of `HEAVY`."""
     modules = [subject.part.plugin.module, subject.spec.options or ""]
     names = tuple(module.partition(":")[0] for module in modules if module)
     heavy = _heavy_imports(names)
@@ -30,38 +30,38 @@ def check_declaration_is_light(subject: Subject) -> None:
 
 
 def check_target_is_found(subject: Subject) -> None:
-    """What is required is installed, and the target can be imported and called."""
+    """Check that requirements are installed and that the target can be imported and called."""
     claim(callable(subject.part.target()), f"{subject.spec.target} cannot be called")
 
 
 def check_defaults_are_valid(subject: Subject) -> None:
-    """The part can be used without setting anything."""
+    """Check that the part's default options are valid."""
     subject.part.options({})
 
 
 def check_options_are_described(subject: Subject) -> None:
-    """``plugins show`` has something to say of every option."""
+    """Check that every option has a description, which ``plugins show`` prints."""
     fields = subject.part.options_type().model_fields
     bare = [name for name, field in fields.items() if not (field.description or "").strip()]
-    claim(not bare, f"the options have no description: {', '.join(bare)}")
+    claim(not bare, f"these options have no description: {', '.join(bare)}")
 
 
 def check_options_leave_the_name_alone(subject: Subject) -> None:
-    """``name`` stands for the part itself in a configuration file."""
-    claim(not subject.has_option("name"), "an option is called 'name', which means the part")
+    """Check that no option is called ``name``: in a configuration file, it names the part."""
+    claim(not subject.has_option("name"), "an option is called 'name', which names the part itself")
 
 
 def check_unknown_options_are_refused(subject: Subject) -> None:
-    """A misspelt option is no silent one."""
+    """Check that unknown options are refused, so that a misspelt option is not ignored."""
     options = subject.part.options_type()
     claim_refused(
         lambda: options.model_validate({_NO_OPTION: 1}),
-        "an option that does not exist is accepted, though Options forbids it",
+        "an option that does not exist is accepted, although Options forbids it",
     )
 
 
 def check_options_round_trip(subject: Subject) -> None:
-    """Options written as TOML or JSON are the same when they are read back."""
+    """Check that options are the same after they are written as TOML or JSON and read back."""
     options = subject.options()
     document = options.model_dump(mode="json", exclude_none=True)
     read = {
@@ -70,11 +70,11 @@ def check_options_round_trip(subject: Subject) -> None:
     }
     for way, values in read.items():
         again = type(options).model_validate(values)
-        claim(again == options, f"options differ after {way}: {again!r}, before {options!r}")
+        claim(again == options, f"options change in {way}: from {options!r} to {again!r}")
 
 
 def check_search_ranges_are_allowed(subject: Subject) -> None:
-    """Whatever a tuner may try of an option is valid."""
+    """Check that every value which a tuner may try is valid."""
     for name, domain, _ in search_domains(subject.part.options_type()):
         ends = domain.values if isinstance(domain, SearchChoice) else (domain.low, domain.high)
         for value in ends:
@@ -82,13 +82,13 @@ def check_search_ranges_are_allowed(subject: Subject) -> None:
                 subject.options(**{name: value})
             except Exception as error:
                 raise AssertionError(
-                    f"the search range holds {name} = {value!r}: {error}"
+                    f"the search range includes {name} = {value!r}, which is not valid: {error}"
                 ) from None
 
 
 @functools.cache
 def _heavy_imports(modules: tuple[str, ...]) -> tuple[str, ...]:
-    """Return which of `HEAVY` a fresh interpreter has after importing ``modules``."""
+    """Return the packages of `HEAVY` that importing ``modules`` loads in a fresh interpreter."""
     code = (
         f"import sys, {', '.join(modules)}\n"
         f"print(*(name for name in {HEAVY!r} if name in sys.modules))"

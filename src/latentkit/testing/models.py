@@ -1,6 +1,6 @@
-"""What a model promises: shapes, ranges, repeatability, and a loss that training can lower.
+"""Checks of models: shapes, ranges, repeatability, and a loss that training lowers.
 
-Checks are made on the CPU, with images of five shapes: small, odd, colour, and larger.
+The checks run on the CPU, with images of five shapes, including small, odd, colour and larger ones.
 """
 
 from __future__ import annotations
@@ -18,29 +18,32 @@ from latentkit.testing.claims import claim, global_seed
 from latentkit.testing.subject import Check, Subject
 
 SHAPES = ((1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 17, 23), (3, 64, 64))
-"""Channels, height and width of the images that every model must take."""
+"""Channels, height and width of the images that every model must accept."""
 
 _SHAPE = (1, 28, 28)
 _FEW = 3
 _BATCH = 16
 _STEPS = 40
-_ENDS = 5  # steps over which the loss is averaged at the beginning and the end
+_ENDS = 5  # number of first and of last steps whose mean losses are compared
 _LEARNING_RATE = 1e-3
 _TOLERANCE = 1e-4
 
 
 def check_model_has_its_methods(subject: Subject) -> None:
-    """It is a ``torch.nn.Module`` with ``latent_dim``, ``encode``, ``decode`` and ``loss``."""
+    """Check for a ``torch.nn.Module`` with ``latent_dim``, ``encode``, ``decode`` and ``loss``."""
     model = _built(subject)
-    claim(isinstance(model, nn.Module), f"the target builds a {type(model).__name__}, no Module")
+    claim(
+        isinstance(model, nn.Module),
+        f"the target builds a {type(model).__name__}, not a torch.nn.Module",
+    )
     claim(provides(model, Autoencoder), "the model lacks latent_dim, encode, decode or loss")
     generative = "generative" in subject.spec.tags
-    lacks = "the model is tagged generative and lacks posterior, sample or log_likelihood"
+    lacks = "the model is tagged generative, but lacks posterior, sample or log_likelihood"
     claim(not generative or provides(model, Generative), lacks)
 
 
 def check_images_of_any_shape(subject: Subject) -> None:
-    """Latents are (B, latent_dim), reconstructions have the images' shape, both are finite."""
+    """Check that latents (B, latent_dim) and reconstructions are finite and of the right shape."""
     for shape in SHAPES:
         model, images = _built(subject, shape).eval(), pictures(_FEW, shape)
         with torch.no_grad():
@@ -50,25 +53,25 @@ def check_images_of_any_shape(subject: Subject) -> None:
 
 
 def check_decode_stays_between_0_and_1(subject: Subject) -> None:
-    """Also for latents that no image has."""
+    """Check that decoded images are in [0, 1], also for latents that no image has."""
     model = _built(subject).eval()
     far = 10 * torch.randn(_BATCH, model.latent_dim, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        _claim_images(model.decode(far), (_BATCH, *_SHAPE), "decode of latents far out")
+        _claim_images(model.decode(far), (_BATCH, *_SHAPE), "decode of latents far from the origin")
 
 
 def check_encode_is_deterministic(subject: Subject) -> None:
-    """In eval mode latents follow from the images, not from a random state."""
+    """Check that latents in eval mode do not depend on a random state."""
     model, images = _built(subject).eval(), pictures(_FEW, _SHAPE)
     with torch.no_grad(), global_seed(1):
         first = model.encode(images)
         with global_seed(2):
             second = model.encode(images)
-    claim(torch.equal(first, second), "encode gives other latents for the same images in eval mode")
+    claim(torch.equal(first, second), "in eval mode, encode gives two results for the same images")
 
 
 def check_encode_takes_each_image_by_itself(subject: Subject) -> None:
-    """In eval mode an image has the same latents whatever else is in its batch."""
+    """Check that the latents of an image in eval mode do not depend on the rest of its batch."""
     model, images = _built(subject).eval(), pictures(_FEW, _SHAPE)
     with torch.no_grad():
         together, alone = model.encode(images)[:1], model.encode(images[:1])
@@ -76,32 +79,32 @@ def check_encode_takes_each_image_by_itself(subject: Subject) -> None:
 
 
 def check_seed_decides_the_weights(subject: Subject) -> None:
-    """Initial weights come from torch's global random state, which is left seeded as it was."""
+    """Check that initial weights depend on torch's global seed, and that a build keeps it."""
     first, second = (_built(subject).state_dict() for _ in range(2))
     for name, tensor in first.items():
-        claim(torch.equal(tensor, second[name]), f"{name} differs between builds of one seed")
+        claim(torch.equal(tensor, second[name]), f"{name} differs between two builds of one seed")
     with global_seed(5):
         subject.build(_SHAPE)
-        claim(torch.initial_seed() == 5, "building the model seeds torch's global random state")
+        claim(torch.initial_seed() == 5, "building the model reseeds torch's global random state")
 
 
 def check_loss_terms(subject: Subject) -> None:
-    """``loss`` gives finite scalars by name, and ``"loss"`` has a gradient."""
+    """Check that ``loss`` returns finite scalars by name, and that ``"loss"`` has a gradient."""
     model, images = _built(subject), pictures(_BATCH, _SHAPE)
     terms = model.loss(images, images, step=0)
-    claim(isinstance(terms, Mapping), f"loss returns a {type(terms).__name__}, no mapping")
-    claim("loss" in terms, f"loss returns {', '.join(map(str, terms))}, and no 'loss'")
+    claim(isinstance(terms, Mapping), f"loss returns a {type(terms).__name__}, not a mapping")
+    claim("loss" in terms, f"loss returns {', '.join(map(str, terms))}, but not 'loss'")
     for name, value in terms.items():
         _claim_tensor(value, (), f"the loss term {name!r}")
     claim(terms["loss"].requires_grad, "the term 'loss' has no gradient")
 
 
 def check_training_lowers_the_loss(subject: Subject) -> None:
-    """Some tens of steps on one batch lower the loss, which stays finite."""
+    """Check that 40 steps on one batch lower the loss, and that it stays finite."""
     with global_seed(0):
         model, images = subject.build(_SHAPE).train(), pictures(_BATCH, _SHAPE)
         optimiser = torch.optim.Adam(model.parameters(), lr=_LEARNING_RATE)
-        # A warm-up raises the loss, so it is left behind.
+        # Start after the warm-up, because a warm-up raises the loss.
         begin = getattr(model, "warm_up_steps", 0)
         losses = []
         for step in range(begin, begin + _STEPS):
@@ -116,7 +119,7 @@ def check_training_lowers_the_loss(subject: Subject) -> None:
 
 
 def check_capturable_steps_are_alike(subject: Subject) -> None:
-    """A model that says ``capturable`` has the same loss at each step, from its warm-up on."""
+    """Check that the loss of a ``capturable`` model is independent of the step after warm-up."""
     model, images = _built(subject), pictures(_BATCH, _SHAPE)
     if not is_capturable(model):
         return
@@ -126,14 +129,14 @@ def check_capturable_steps_are_alike(subject: Subject) -> None:
     for step in (begin + 1, begin + 10_000):
         with global_seed(0):
             terms = model.loss(images, images, step=step)
-        claim(terms.keys() == first.keys(), f"the terms of step {step} are not those of {begin}")
+        claim(terms.keys() == first.keys(), f"the loss terms of steps {begin} and {step} differ")
         for name, value in terms.items():
             same = torch.equal(value, first[name])
-            claim(same, f"the model is capturable, and {name!r} changes from step to step")
+            claim(same, f"the model is capturable, but {name!r} changes from step to step")
 
 
 def check_inputs_are_left_alone(subject: Subject) -> None:
-    """``encode``, ``decode`` and ``loss`` change nothing that they are given."""
+    """Check that ``encode``, ``decode`` and ``loss`` do not change their inputs."""
     model, images = _built(subject), pictures(_FEW, _SHAPE)
     latents = torch.zeros(_FEW, model.latent_dim)
     given = {"encode": images, "loss": images, "decode": latents}
@@ -148,19 +151,19 @@ def check_inputs_are_left_alone(subject: Subject) -> None:
 
 
 def check_weights_survive_a_file(subject: Subject) -> None:
-    """The state dict goes through safetensors into a fresh model that encodes alike."""
+    """Check that a new model with weights restored from safetensors encodes the same."""
     model, images = _built(subject).eval(), pictures(_FEW, _SHAPE)
-    # Weights that are tied share memory, which the format does not have.
+    # Copy the tensors, because tied weights share memory and safetensors does not allow that.
     tensors = {k: v.detach().contiguous().clone() for k, v in model.state_dict().items()}
     other = _built(subject, seed=1).eval()
     other.load_state_dict(load(save(tensors)))
     with torch.no_grad():
         same = torch.equal(model.encode(images), other.encode(images))
-    claim(same, "a model that is given another's state dict encodes otherwise")
+    claim(same, "a model with another model's state dict gives different latents")
 
 
 def check_features_have_rows(subject: Subject) -> None:
-    """Where there are ``features``, they are finite (B, F)."""
+    """Check that ``features``, if the model has them, are finite (B, F)."""
     model = _built(subject).eval()
     if not provides(model, HasFeatures):
         return
@@ -170,18 +173,18 @@ def check_features_have_rows(subject: Subject) -> None:
 
 
 def check_encode_is_the_posterior_mean(subject: Subject) -> None:
-    """``posterior`` gives mu and log_var, each (B, latent_dim), and ``encode`` gives mu."""
+    """Check that ``posterior`` gives mu and log_var (B, latent_dim), and ``encode`` gives mu."""
     model, images = _built(subject).eval(), pictures(_FEW, _SHAPE)
     with torch.no_grad():
         mu, log_var = model.posterior(images)
         latents = model.encode(images)
     for name, tensor in (("mu", mu), ("log_var", log_var)):
         _claim_tensor(tensor, (_FEW, model.latent_dim), f"the posterior's {name}")
-    claim(_near(latents, mu), "encode does not give the posterior's mean")
+    claim(_near(latents, mu), "encode does not return the posterior mean")
 
 
 def check_samples_follow_the_generator(subject: Subject) -> None:
-    """Samples are images, the same for the same state of the generator, others for another."""
+    """Check that samples are images and depend on the generator's state."""
     model = _built(subject).eval()
     with torch.no_grad(), global_seed(0):
         first, again, other = (
@@ -189,12 +192,12 @@ def check_samples_follow_the_generator(subject: Subject) -> None:
         )
         _claim_images(model.sample(1), (1, *_SHAPE), "a sample without a generator")
     _claim_images(first, (_FEW, *_SHAPE), "samples")
-    claim(torch.equal(first, again), "sample gives other images for the same generator")
-    claim(not torch.equal(first, other), "sample gives the same images for any generator")
+    claim(torch.equal(first, again), "sample gives different images for the same generator state")
+    claim(not torch.equal(first, other), "sample gives the same images for any generator state")
 
 
 def check_log_likelihood_of_each_image(subject: Subject) -> None:
-    """``log_likelihood`` is finite (B,), for one sample and for several."""
+    """Check that ``log_likelihood`` is finite (B,), for one sample and for several."""
     model, images = _built(subject).eval(), pictures(_FEW, _SHAPE)
     for samples in (1, 8):
         with torch.no_grad(), global_seed(0):
@@ -203,7 +206,7 @@ def check_log_likelihood_of_each_image(subject: Subject) -> None:
 
 
 def check_vectors_of_any_length(subject: Subject) -> None:
-    """Images of 1 x 1 x D are taken, from D = 1 up, also with values outside [0, 1]."""
+    """Check that images of 1 x 1 x D are accepted for D >= 1, also with values outside [0, 1]."""
     for length in (1, 5, 300):
         shape = (1, 1, length)
         model = _built(subject, shape).eval()
@@ -217,7 +220,7 @@ def check_vectors_of_any_length(subject: Subject) -> None:
 
 
 def pictures(n: int, shape: tuple[int, int, int]) -> Tensor:
-    """Return ``n`` smooth images (n, C, H, W) in [0, 1], always the same."""
+    """Return ``n`` smooth images (n, C, H, W) in [0, 1]; they are always the same."""
     channels, height, width = shape
     coarse = torch.rand(n, channels, 4, 4, generator=torch.Generator().manual_seed(0))
     return functional.interpolate(coarse, (height, width), mode="bilinear").clamp(0, 1)
@@ -229,7 +232,7 @@ def _built(subject: Subject, shape: tuple[int, int, int] = _SHAPE, seed: int = 0
 
 
 def _claim_tensor(value: Any, shape: tuple[int, ...], what: str) -> None:
-    claim(isinstance(value, Tensor), f"{what} is a {type(value).__name__}, no tensor")
+    claim(isinstance(value, Tensor), f"{what} is a {type(value).__name__}, not a tensor")
     found = tuple(value.shape)
     claim(found == tuple(shape), f"{what} has shape {found}, expected {tuple(shape)}")
     claim(value.dtype == torch.float32, f"{what} is {value.dtype}, expected float32")
@@ -239,7 +242,7 @@ def _claim_tensor(value: Any, shape: tuple[int, ...], what: str) -> None:
 def _claim_images(value: Any, shape: tuple[int, ...], what: str) -> None:
     _claim_tensor(value, shape, what)
     low, high = value.min().item(), value.max().item()
-    claim(low >= 0 and high <= 1, f"{what} reaches from {low:g} to {high:g}, expected [0, 1]")
+    claim(low >= 0 and high <= 1, f"{what} ranges from {low:g} to {high:g}, expected [0, 1]")
 
 
 def _near(one: Tensor, other: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""What is checked: a part as the registry finds it, and the options it is checked with."""
+"""The subject of a check: a part from the registry, and the options to check it with."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from latentkit.registry.catalogue import Part
 
 @dataclass(frozen=True)
 class Subject:
-    """A part under examination.
+    """A part to check, with its options.
 
     Args:
-        part: from `latentkit.registry.catalogue.Registry.get`.
-        values: options that differ from their defaults, such as fewer steps, to be quick.
-        data: the folder of data sets; None where nothing may be downloaded or looked for.
+        part: part from `latentkit.registry.catalogue.Registry.get`.
+        values: options that differ from their defaults, such as fewer steps to save time.
+        data: folder of data sets; None if nothing may be downloaded or searched for.
     """
 
     part: Part
@@ -28,21 +28,21 @@ class Subject:
 
     @property
     def spec(self) -> Spec:
-        """What the plugin says of the part."""
+        """The plugin's declaration of the part."""
         return self.part.spec
 
     def options(self, **changes: Any) -> Options:
-        """Return the options that the part is checked with, some of them changed."""
+        """Return the options that the part is checked with, updated with ``changes``."""
         return self.part.options({**self.values, **changes})
 
     def has_option(self, name: str) -> bool:
-        """Return whether the part can be told ``name``."""
+        """Return whether the part has an option ``name``."""
         return name in self.part.options_type().model_fields
 
     def build(self, *arguments: Any, **changes: Any) -> Any:
-        """Call the part's target with its options, some changed, and what else it takes."""
+        """Call the part's target with its options, updated with ``changes``, and ``arguments``."""
         return self.part.target()(self.options(**changes), *arguments)
 
 
 Check = Callable[[Subject], None]
-"""Raises an `AssertionError` of one sentence where the subject breaks its contract."""
+"""A function that raises an `AssertionError` with one sentence if the contract is broken."""

@@ -1,4 +1,4 @@
-"""All checks of a plugin's parts as test cases of pytest, in three lines.
+"""All checks of a plugin's parts as pytest test cases.
 
 import pytest
 from latentkit.testing.suites import part_cases
@@ -32,9 +32,9 @@ class Case:
     """One check of one part; pytest shows it as ``my-noise-check_generator_decides``.
 
     Args:
-        check: the check.
-        subject: what is checked.
-        expected: why the check is expected to fail; None where it is not.
+        check: the check to run.
+        subject: the part to check, with its options.
+        expected: why the check is expected to fail; None if it should pass.
     """
 
     check: Check
@@ -43,17 +43,17 @@ class Case:
 
     @property
     def __name__(self) -> str:
-        """What pytest calls the case."""
+        """The case's name in pytest."""
         return f"{self.subject.spec.name}-{name_of(self.check)}"
 
     def __call__(self) -> None:
         """Run the check; an expected failure ends the test as ``xfailed``.
 
         Raises:
-            AssertionError: the check fails, or passes although it was expected to fail.
+            AssertionError: the check fails, or it passes although it was expected to fail.
         """
         if self.expected is None:
-            self.check(self.subject)  # pytest shows the traceback
+            self.check(self.subject)  # not through run_check, so that pytest shows the traceback
             return
         result = run_check(self.check, self.subject, self.expected)
         if result.outcome == "failed":
@@ -71,19 +71,20 @@ def part_cases(
     data: Path | None = None,
     registry: Registry | None = None,
 ) -> list[Case]:
-    """Return a case for each check of each part that is meant.
+    """Return a case for each check of each selected part.
 
     Args:
-        *names: distributions, or parts as ``name`` or ``distribution:name``; none for all that
-            is installed.
-        kind: only parts of this kind.
-        options: by the part's name, options to check it with instead of its defaults.
-        expected: by the part's name, checks that are expected to fail, each with its reason.
-        data: the folder of data sets; those that are downloaded are left out where there is none.
-        registry: where parts are looked up; the installed plugins unless given.
+        *names: distributions, or parts as ``name`` or ``distribution:name``. Without names, all
+            installed parts are checked.
+        kind: only select parts of this kind.
+        options: by part name, options to check the part with instead of its defaults.
+        expected: by part name, the checks that are expected to fail, each with its reason.
+        data: folder of data sets. Without it, data sets that are downloaded are skipped.
+        registry: registry to search; by default, that of the installed plugins.
 
     Raises:
-        UserError: a name means nothing that can be checked, or an expectation no check.
+        UserError: a name selects nothing that can be checked, or an expected failure names an
+            unknown check.
     """
     options, expected = options or {}, expected or {}
     parts = find_parts(registry or default_registry(), *names, kind=kind)
@@ -98,21 +99,22 @@ def part_cases(
         cases += [Case(check, subject, reasons.get(name_of(check))) for check in checks]
     _refuse_strangers({*options, *expected}, parts)
     if not cases:
-        raise UserError(f"none of the parts that {', '.join(names) or 'all'} means can be checked")
+        raise UserError(f"none of the parts selected by {', '.join(names) or 'all'} can be checked")
     return cases
 
 
 def find_parts(registry: Registry, *names: str, kind: str | None = None) -> list[Part]:
-    """Return the parts that names mean: parts, or all parts of distributions.
+    """Return the parts that names select: single parts, or all parts of a distribution.
 
     Args:
-        registry: where they are looked up.
-        *names: distributions, or parts as ``name`` or ``distribution:name``; none for all.
-        kind: only parts of this kind.
+        registry: registry to search.
+        *names: distributions, or parts as ``name`` or ``distribution:name``. Without names, all
+            parts are returned.
+        kind: only select parts of this kind.
 
     Raises:
-        UserError: a name means nothing.
-        PluginError: a name is a distribution's, and all that it offers was left out as broken.
+        UserError: no part and no distribution has this name.
+        PluginError: the name is that of a distribution whose plugins are all broken.
     """
     parts = registry.parts(kind)
     if not names:
@@ -127,7 +129,7 @@ def find_parts(registry: Registry, *names: str, kind: str | None = None) -> list
             known = {word for p in parts for word in (p.spec.name, p.plugin.distribution)}
             raise UserError(
                 f"there is no part and no distribution {name!r}{did_you_mean(name, sorted(known))}"
-                f": 'latentkit plugins list' shows what is installed"
+                f": 'latentkit plugins list' shows the installed parts"
             )
         found += [part for part in meant if part not in found]
     return found
@@ -137,6 +139,6 @@ def _refuse_strangers(names: set[str], parts: list[Part]) -> None:
     known = sorted({part.spec.name for part in parts})
     for name in sorted(names.difference(known)):
         raise UserError(
-            f"options or expectations of {name!r}, which is not checked"
-            f"{did_you_mean(name, known)}; checked are {', '.join(known)}"
+            f"options or expected failures are given for {name!r}, which is not checked"
+            f"{did_you_mean(name, known)}; the checked parts are {', '.join(known)}"
         )

@@ -1,8 +1,7 @@
-"""The checks that every tuner must pass: its contract, `latentkit.plugin.studies`, as functions.
+"""The checks that every tuner must pass; they test the contract in `latentkit.plugin.studies`.
 
-Each check takes a function without arguments that makes a tuner, and the SQLAlchemy URL of a
-storage that holds nothing yet. It raises an AssertionError with a sentence that says what is
-wrong. With pytest:
+Each check takes a function without arguments that makes a tuner, and the SQLAlchemy URL of an
+empty storage. It raises an AssertionError with a sentence that says what is wrong. With pytest:
 
     from functools import partial
 
@@ -16,13 +15,13 @@ wrong. With pytest:
     def test_it_keeps_the_contract(check: TunerCheck, tmp_path):
         check(partial(build, MyTunerOptions()), f"sqlite:///{tmp_path / 'study.db'}")
 
-The function is called many times, for a stored study outlives its tuner, and in other processes
-too: it must be picklable, as a ``partial`` of the plugin's own ``build`` is. In a script of your
-own, run the checks under ``if __name__ == "__main__"``.
+The function is called many times, because a stored study outlives its tuner. It is also called in
+other processes, so it must be picklable, as a ``partial`` of the plugin's ``build`` is. In a
+script, run the checks under ``if __name__ == "__main__"``.
 
-No check asks for more than 12 trials, and the space of each holds more combinations than that: a
-tuner that ends when a finite space is exhausted passes, provided that it tries every combination
-of the choices, and two values or more of each range.
+No check asks for more than 12 trials, and every search space has more combinations than that. A
+tuner that ends when a finite space is exhausted therefore passes, if it tries every combination of
+the choices and at least two values of each range.
 """
 
 from __future__ import annotations

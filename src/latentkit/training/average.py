@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 
 class WeightAverage:
-    """Averages parameters over steps; buffers (such as batch statistics) stay the model's own.
+    """Exponential moving average of a model's parameters over steps.
+
+    Buffers, such as batch statistics, are not averaged.
 
     Args:
-        model: whose weights are averaged.
-        decay: share of the old average that each step keeps, below 1. In the first steps it is
-            (1 + step) / (10 + step) where that is less, so that the start is soon forgotten.
+        model: model whose parameters are averaged.
+        decay: share of the old average that each step keeps, below 1. If (1 + step) / (10 + step)
+            is smaller, it is used instead, so that the initial weights are soon forgotten.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -25,14 +27,14 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after ``step`` (from 0)."""
+        """Update the average with the weights after ``step``, counted from 0."""
         decay = min(self.decay, (1 + step) / (10 + step))
         current = [p.detach() for p in self._parameters.values()]
         torch._foreach_lerp_(list(self._average.values()), current, 1 - decay)
 
     @contextmanager
     def in_model(self) -> Iterator[None]:
-        """Put the average into the model until the block ends."""
+        """Put the average into the model until the ``with`` block ends."""
         kept = {name: p.data for name, p in self._parameters.items()}
         for name, parameter in self._parameters.items():
             parameter.data = self._average[name]
@@ -43,10 +45,10 @@ class WeightAverage:
                 parameter.data = kept[name]
 
     def tensors(self) -> Mapping[str, Tensor]:
-        """Return the average by the names of the parameters."""
+        """Return the average, keyed by parameter name."""
         return self._average
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from stored `tensors`."""
+        """Load an average that `tensors` returned."""
         for name, average in self._average.items():
             average.copy_(tensors[name])

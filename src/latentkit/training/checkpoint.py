@@ -1,7 +1,8 @@
-"""Checkpoints: the last two epochs' state, each safetensors plus JSON.
+"""Checkpoints of training. The last two are kept, each a safetensors file and a JSON file.
 
-The JSON is written last and holds the SHA-256 of the tensors, so a checkpoint is whole or is
-not there. No random state is kept: every stream is a function of seed and epoch.
+The JSON file is written last and holds the SHA-256 of the tensors, so a checkpoint is either
+complete or absent. No random state is stored because every random stream is a function of seed and
+epoch.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ KEPT = 2
 
 @dataclass(frozen=True)
 class Progress:
-    """How far training got.
+    """Progress of training at a checkpoint.
 
     Args:
-        epoch: finished epochs.
-        step: optimiser steps taken.
-        history: one record an epoch.
-        config_sha256: of the configuration that it belongs to.
+        epoch: number of finished epochs.
+        step: number of optimiser steps taken.
+        history: one record per epoch.
+        config_sha256: SHA-256 of the configuration of the training.
     """
 
     epoch: int
@@ -40,13 +41,13 @@ class Progress:
 
 
 class CheckpointStore:
-    """The checkpoints in one folder."""
+    """Store of the checkpoints in one folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def save(self, tensors: Mapping[str, Tensor], progress: Progress) -> None:
-        """Commit a checkpoint and drop all but the last two."""
+        """Save a checkpoint, and delete all but the last two."""
         tensors_path, record_path = self._paths(progress.epoch)
         write_atomically(tensors_path, lambda path: save_tensors(tensors, path))
         write_json(
@@ -64,10 +65,11 @@ class CheckpointStore:
                 path.unlink(missing_ok=True)
 
     def latest(self, config_sha256: str) -> tuple[Progress | None, dict[str, Tensor], list[str]]:
-        """Read the latest intact checkpoint.
+        """Read the latest intact checkpoint of this configuration.
 
         Returns:
-            Its progress (None where there is none) and tensors; and a line for each damaged one.
+            Its progress (None if there is no checkpoint), its tensors, and one line for each
+            checkpoint that cannot be used.
         """
         damaged = []
         for epoch in reversed(self._epochs()):
@@ -82,7 +84,7 @@ class CheckpointStore:
         return None, {}, damaged
 
     def history(self, epoch: int) -> tuple[Mapping[str, Any], ...]:
-        """Return the records of all epochs up to ``epoch``, whose checkpoint was just read."""
+        """Return the records up to ``epoch``, without checking its checkpoint for damage again."""
         _, record_path = self._paths(epoch)
         return tuple(json.loads(record_path.read_text(encoding="utf-8"))["history"])
 
@@ -109,7 +111,7 @@ class CheckpointStore:
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors as safetensors: on the CPU, contiguous, each with its own memory."""
+    """Write tensors as safetensors, each as a contiguous copy on the CPU."""
     separate = {k: v.detach().to("cpu").contiguous().clone() for k, v in tensors.items()}
-    # save_file would hide the system's error, a full disk say, in one of its own.
+    # save_file would replace a system error, such as a full disk, by its own error.
     path.write_bytes(save(separate))

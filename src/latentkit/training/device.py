@@ -1,4 +1,4 @@
-"""Where to compute, with how many threads, in which precision."""
+"""Device, threads and precision of computations."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from latentkit.training.uncompiled import without_compiler
 Precision = Literal["float32", "bfloat16"]
 
 LEAST_FOR_BFLOAT16 = 100_000
-"""Parameters of the smallest network that a CPU trains faster in bfloat16."""
+"""Number of parameters from which a CPU trains a network faster in bfloat16."""
 
-_LARGEST_BLOCK = 32 * 2**20 - 2**16  # bytes; glibc's DEFAULT_MMAP_THRESHOLD_MAX, less its header
+_LARGEST_BLOCK = 32 * 2**20 - 2**16  # bytes; glibc's DEFAULT_MMAP_THRESHOLD_MAX minus a header
 
 
 def resolve_device(wanted: Device) -> torch.device:
-    """Return the device that is meant; ``auto`` takes CUDA, then MPS, then the CPU.
+    """Return the requested device; ``auto`` prefers CUDA, then MPS, then the CPU.
 
     Raises:
-        BrokenEnvironmentError: the device that was asked for is not there.
+        BrokenEnvironmentError: the requested device is not available.
     """
     there = {
         "cuda": torch.cuda.is_available(),
@@ -39,14 +39,14 @@ def resolve_device(wanted: Device) -> torch.device:
     if not there[wanted]:
         found = ", ".join(name for name, is_there in there.items() if is_there)
         raise BrokenEnvironmentError(
-            f"there is no {wanted} device here for torch {torch.__version__}; there is {found}: "
-            f"say --device auto"
+            f"there is no {wanted} device here for torch {torch.__version__}, only {found}; "
+            f"use --device auto"
         )
     return torch.device(wanted)
 
 
 def device_at_hand(recorded: Device) -> torch.device:
-    """Return the device to go on with what was begun on another: that one, or what is there."""
+    """Return the device to resume on: the recorded one, or the best that is available."""
     try:
         return resolve_device(recorded)
     except BrokenEnvironmentError:
@@ -54,11 +54,12 @@ def device_at_hand(recorded: Device) -> torch.device:
 
 
 def resolve_precision(wanted: str, device: torch.device, network: nn.Module) -> Precision:
-    """Return the precision of training; ``auto`` takes bfloat16 where hardware multiplies it.
+    """Return the precision of training; ``auto`` takes bfloat16 if the hardware multiplies it.
 
-    That is CUDA with compute capability 8.0, and CPUs with AMX or AVX-512 BF16. On those CPUs
-    networks of fewer parameters than `LEAST_FOR_BFLOAT16` stay in float32: their layers are so
-    narrow that converting costs more than it saves. docs/measurements.md has the measurement.
+    That hardware is CUDA with compute capability 8.0 or higher, and CPUs with AMX or AVX-512 BF16.
+    On those CPUs, networks of fewer parameters than `LEAST_FOR_BFLOAT16` stay in float32: their
+    layers are so narrow that converting costs more than it saves. docs/measurements.md has the
+    measurement.
     """
     if wanted != "auto":
         return "bfloat16" if wanted == "bfloat16" else "float32"
@@ -71,15 +72,15 @@ def resolve_precision(wanted: str, device: torch.device, network: nn.Module) -> 
 
 
 def _cpu_multiplies_bfloat16() -> bool:
-    """Return whether this CPU has instructions for it, as far as this torch can tell."""
+    """Return whether torch reports bfloat16 instructions for this CPU."""
     asked = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(bool(getattr(torch.cpu, name, bool)()) for name in asked)
 
 
 def resolve_threads(wanted: int) -> int:
-    """Return the number of CPU threads: ``wanted``, or for 0 all that this process may use.
+    """Return the number of CPU threads: ``wanted``, or for 0 one for each usable CPU.
 
-    ``OMP_NUM_THREADS`` is how a user or a cluster says that it shall be fewer.
+    For 0, a user or a cluster can set ``OMP_NUM_THREADS`` to have fewer.
     """
     stated = os.environ.get("OMP_NUM_THREADS", "")
     limit = int(stated) if stated.isdigit() and int(stated) else usable_cpus()
@@ -87,7 +88,7 @@ def resolve_threads(wanted: int) -> int:
 
 
 def usable_cpus() -> int:
-    """Return how many CPUs this process may use: its affinity, cut by a container's quota."""
+    """Return how many CPUs this process may use: its affinity, limited by a container's quota."""
     try:
         count = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS
@@ -102,12 +103,12 @@ def usable_cpus() -> int:
 
 @contextmanager
 def repeatable(device: torch.device, threads: int) -> Iterator[None]:
-    """Compute with ``threads`` threads and repeatable algorithms.
+    """Compute with ``threads`` threads and deterministic algorithms until the ``with`` block ends.
 
-    What was set before, torch's random state included, is put back at the end, save for what
-    `keep_freed_memory` does. torch's compiler is not imported, see `without_compiler`.
+    At the end, the previous settings and torch's random state are restored, but the effect of
+    `keep_freed_memory` remains. torch's compiler is not imported, see `without_compiler`.
 
-    Sums depend on the number of threads, so it belongs to what makes two runs equal.
+    Sums depend on the number of threads, so two runs are equal only with the same number.
     """
     before = (
         torch.get_num_threads(),
@@ -116,13 +117,13 @@ def repeatable(device: torch.device, threads: int) -> Iterator[None]:
         torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
     )
     random_state = torch.get_rng_state()
-    # cuBLAS reads it when its first handle is made.
+    # cuBLAS reads it when it creates its first handle.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
-    # It would write NaN into every new tensor, a tenth of the time of a step on small networks.
+    # Writing NaN into every new tensor would take a tenth of a step of a small network.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    # use_deterministic_algorithms sets the same, and imports torch's compiler: seconds.
+    # use_deterministic_algorithms also imports torch's compiler, which takes seconds.
     torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")
     if device.type == "cpu":
         keep_freed_memory()
@@ -138,11 +139,12 @@ def repeatable(device: torch.device, threads: int) -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep the memory that a step frees, for the next step.
+    """Make the C library keep the memory that a step frees, so that the next step reuses it.
 
-    glibc gives large blocks and the free top of its heap back to the system, which then has to
-    clear every page of each step's tensors anew. Its limits (mallopt(3), M_MMAP_THRESHOLD) rise
-    with the largest block that was ever freed, up to 32 MiB; then up to 64 MiB are kept. So one
-    such block is freed. It is never written to, and elsewhere it is without effect.
+    By default, glibc returns large blocks and the free top of its heap to the system. The system
+    then has to clear every page again for each step's tensors. glibc's limits (mallopt(3),
+    M_MMAP_THRESHOLD) rise with the largest block that was ever freed, up to 32 MiB; then glibc
+    keeps up to 64 MiB. So this function frees one such block, without writing to it. With other C
+    libraries, this has no effect.
     """
     torch.empty(_LARGEST_BLOCK, dtype=torch.uint8)  # freed at once

@@ -1,9 +1,9 @@
-"""Steps that a GPU is given as one CUDA graph.
+"""Training steps that a GPU runs as one CUDA graph.
 
-The step of a small network is some hundred kernels of a few microseconds each, and launching them
-one after the other takes Python several times as long as they run. A graph holds them all and is
-launched at once. It computes what the step computed that was captured, so the model must say that
-all its steps are alike: `latentkit.plugin.protocols.is_capturable`.
+A step of a small network runs some hundred kernels of a few microseconds each. Python needs several
+times as long to launch them one by one. A graph holds all kernels and is launched at once. It
+repeats the step that was captured, so the model must declare that all its steps are alike:
+`latentkit.plugin.protocols.is_capturable`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_BEFORE_CAPTURE = 3  # steps in which torch and its libraries set up what a capture may not
+_BEFORE_CAPTURE = 3  # in these steps, torch and its libraries do set-up that a capture forbids
 
 Take = Callable[[Tensor, Tensor, int], Mapping[str, Tensor]]
 
@@ -25,7 +25,7 @@ class CaptureError(Exception):
 
 
 class _Captured(NamedTuple):
-    """A graph, the memory that it reads, and the memory that it leaves the loss terms in."""
+    """A graph, the tensors that it reads, and the loss terms that it writes."""
 
     graph: torch.cuda.CUDAGraph
     inputs: Tensor
@@ -34,10 +34,10 @@ class _Captured(NamedTuple):
 
 
 class ReplayedStep:
-    """Takes some steps as they come, captures one, and replays it from then on.
+    """Training step that is captured after a few normal steps and replayed from then on.
 
-    Inputs and targets must keep their shapes. Random numbers are drawn anew in each replay, as far
-    as they come from torch's global random state.
+    Inputs and targets must keep their shapes. Each replay draws new random numbers if they come
+    from torch's global random state.
     """
 
     def __init__(self) -> None:
@@ -45,19 +45,20 @@ class ReplayedStep:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew: the steps to come are not like those before."""
+        """Discard the captured step, because the next steps are different."""
         self._captured: _Captured | None = None
         self._taken = 0
 
     def __call__(
         self, take: Take, inputs: Tensor, targets: Tensor, step: int
     ) -> Mapping[str, Tensor]:
-        """Take a step; returns the loss terms before it, which the next call overwrites.
+        """Take a step and return its loss terms, which the next call overwrites.
 
         Args:
-            take: takes a step: inputs, targets and its number to loss terms.
-            inputs: on the GPU.
-            targets: on the GPU.
+            take: function that takes a step, from inputs, targets and the step's number, and
+                returns the loss terms before the weights change.
+            inputs: inputs, on the GPU.
+            targets: targets, on the GPU.
             step: number of the step.
 
         Raises:
@@ -76,7 +77,7 @@ class ReplayedStep:
     def _take_aside(
         self, take: Take, inputs: Tensor, targets: Tensor, step: int
     ) -> Mapping[str, Tensor]:
-        """Take a step on the stream of the capture to come."""
+        """Take a step on the stream that the capture will use."""
         current = torch.cuda.current_stream()
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
@@ -92,17 +93,18 @@ class ReplayedStep:
             with self._capturing(graph):
                 terms = take(*given, step)
         except Exception as error:
-            # torch leaves its stream and its random state as they are in a capture.
+            # After a failed capture, torch's stream and random state are still in capture mode. Set
+            # the stream back, and capture something trivial to reset the random state.
             torch.cuda.set_stream(current)
             with self._capturing(torch.cuda.CUDAGraph()):
                 torch.empty(1, device=inputs.device).zero_()
-            # What ended the capture; what ending it raised says only that it was ended.
+            # The context is the cause; the error itself only says that the capture failed.
             reason = str(error.__context__ or error).partition("\n")[0]
         else:
             return _Captured(graph, *given, terms)
-        gc.collect()  # the pass that failed, whose nodes would hold on to their stream
+        gc.collect()  # free the failed pass, because its autograd nodes keep their stream
         raise CaptureError(reason)
 
     def _capturing(self, graph: torch.cuda.CUDAGraph) -> torch.cuda.graph:
-        # Other threads of the process may go on with what they do on the GPU.
+        # thread_local: other threads of the process may use the GPU during the capture.
         return torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local")

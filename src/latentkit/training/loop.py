@@ -1,9 +1,9 @@
-"""The one training loop.
+"""The training loop.
 
-It reads top to bottom: epochs, steps, validation, checkpoint. What is random in an epoch (the
-order, the noise, what a model draws itself) follows from seed and epoch alone, so training that
-goes on from a checkpoint is training that was never interrupted, to the byte. When to stop and
-which epoch was the best follow from the history alone, for the same reason.
+It reads top to bottom: epochs, steps, validation, checkpoint. All that is random in an epoch (the
+order, the noise, what a model draws itself) depends only on seed and epoch. So training that
+resumes from a checkpoint gives the same bytes as training that was never interrupted. For the same
+reason, early stopping and the choice of the best epoch depend only on the history.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ from latentkit.training.state import TrainingState, Weights
 from latentkit.training.steps import Steps, loss_terms
 
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
-_PAUSE_OVER_SAVING = 10  # large models may take a tenth of the time to save
+_PAUSE_OVER_SAVING = 10  # multiple of a save's duration: saving takes a tenth of the time
 _SECONDS_BETWEEN_REPORTS = 0.1
 
 Record = Mapping[str, Any]
 KeepWeights = Callable[[int, Weights], None]
-"""Is told an epoch and the weights that the model has after it."""
+"""Receives an epoch and the model's weights after it."""
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What is trained on what.
+    """Model, images and options of one training.
 
     Args:
         model: already on the device; ``nn.Module`` with the ``loss`` of an `Autoencoder`. It may
             be a `Staged` one.
-        train: training images, and what the model shall give for them.
-        validation: the same for validation.
-        corruption: what is done to the inputs; the targets stay clean.
-        options: with ``epochs`` and ``batch_size`` as numbers.
-        precision: of the forward and backward pass.
+        train: training images and their targets.
+        validation: validation images and their targets.
+        corruption: applied to the inputs; the targets stay clean.
+        options: training options, with ``epochs`` and ``batch_size`` as numbers.
+        precision: precision of the forward and backward pass.
         seed: the run's seed.
-        config_sha256: marks the checkpoints.
-        augmentation: what is done to training images, and to the targets that are images.
+        config_sha256: SHA-256 of the configuration; checkpoints with another one are not used.
+        augmentation: applied to training images, and to their targets if these are images.
     """
 
     model: Any
@@ -79,23 +79,23 @@ class TrainingJob:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Number of optimiser steps an epoch."""
+        """Number of optimiser steps per epoch."""
         return steps_per_epoch(len(self.train), int(self.options.batch_size))
 
     @property
     def warm_up_steps(self) -> int:
-        """Steps in which the model's loss is not yet what it will be."""
+        """Number of steps before the model's loss has its final form."""
         return int(getattr(self.model, "warm_up_steps", 0))
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What training gives.
+    """Result of training.
 
     Args:
-        weights: the model's state, of the epoch ``weights_epoch``.
-        weights_epoch: the best epoch, or the last, as the options say.
-        history: one record an epoch: epoch, loss terms, learning rate, seconds.
+        weights: the model's state after epoch ``weights_epoch``.
+        weights_epoch: the best epoch or the last, depending on the options.
+        history: one record per epoch: epoch, loss terms, learning rate, seconds.
     """
 
     weights: Weights
@@ -109,17 +109,17 @@ def train(
     tell: Listener,
     keep: KeepWeights | None = None,
 ) -> Trained:
-    """Train ``job.model`` in place, going on from the latest checkpoint.
+    """Train ``job.model`` in place, resuming from the latest checkpoint if there is one.
 
     Args:
         job: what to train.
-        checkpoints: where state is kept between epochs; None keeps none.
-        tell: hears of batches and epochs.
-        keep: is given the weights of the epochs in ``job.options.snapshots``, before the epoch's
-            checkpoint is saved and the epoch is told of.
+        checkpoints: where state is saved between epochs. With None, nothing is saved.
+        tell: receives the events of training.
+        keep: receives the weights of the epochs in ``job.options.snapshots``, before the epoch's
+            checkpoint is saved and its event is emitted.
 
     Raises:
-        DivergedError: a loss is NaN or infinite; the last checkpoint is from before.
+        DivergedError: a loss is NaN or infinite; the last checkpoint is older than that.
         PluginError: the model or a corruption fails.
     """
     state = TrainingState(job.model, job.options, job.train.device)
@@ -162,10 +162,10 @@ def train(
 
 
 def best_epoch(job: TrainingJob, history: Sequence[Record]) -> int:
-    """Return the epoch of least validation loss; the first of equals.
+    """Return the epoch of lowest validation loss; of equals, the first.
 
-    Epochs that end within the model's warm-up do not count, for their loss is another one; where
-    all do, it is the last.
+    Epochs that end within the model's warm-up do not count because their loss has another form. If
+    all epochs do, the last one is returned.
     """
     counted = [r for r in history if r["epoch"] * job.steps_per_epoch >= job.warm_up_steps]
     if not counted:
@@ -174,12 +174,12 @@ def best_epoch(job: TrainingJob, history: Sequence[Record]) -> int:
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:
-    """Return the number of optimiser steps an epoch of ``n`` images has."""
+    """Return the number of optimiser steps in an epoch of ``n`` images."""
     return len(full_batches(torch.empty(n, device="meta"), batch_size))
 
 
 def _is_enough(job: TrainingJob, history: Sequence[Record], tell: Listener) -> bool:
-    """Return whether early stopping has seen too many epochs without a better one."""
+    """Return whether training should stop early, and emit a notice if so."""
     if not job.options.patience or not history:
         return False
     epoch, best = int(history[-1]["epoch"]), best_epoch(job, history)
@@ -206,7 +206,7 @@ def _restore(
         return start
     progress, tensors, damaged = checkpoints.latest(job.config_sha256)
     for line in damaged:
-        tell(Notice("checkpoint-damaged", f"{line}; going on from an earlier one"))
+        tell(Notice("checkpoint-damaged", f"{line}; training resumes from an earlier state"))
     if progress is None:
         return start
     state.load(tensors)
@@ -278,5 +278,5 @@ def validate(job: TrainingJob, epoch: int) -> dict[str, float]:
 
 
 def is_trainable(model: object) -> bool:
-    """Return whether ``model`` keeps the contract of a model."""
+    """Return whether ``model`` is an ``nn.Module`` that implements `Autoencoder`."""
     return isinstance(model, nn.Module) and provides(model, Autoencoder)

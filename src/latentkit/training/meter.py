@@ -1,4 +1,4 @@
-"""The loss terms of an epoch: their means, and the first step at which one is not a number."""
+"""Loss terms of an epoch: their means, and the first step with NaN or infinity."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from latentkit.errors import DivergedError
 
 
 class LossMeter:
-    """Collects the terms of every batch on the device, where reading them would wait.
+    """Collector of the loss terms of every batch.
 
-    Numbers come to the CPU when `check` or `means` asks for them.
+    Terms stay on the device because each copy to the CPU waits for the device. Only `check` and
+    `means` copy them.
     """
 
     def __init__(self, first_step: int = 0) -> None:
@@ -24,16 +25,17 @@ class LossMeter:
         self._checked = 0
 
     def add(self, terms: Mapping[str, Tensor], count: int) -> None:
-        """Take in the terms of a batch of ``count`` images."""
+        """Add the terms of a batch of ``count`` images."""
         self._names = tuple(terms)
         self._rows.append(torch.stack([value.detach().float() for value in terms.values()]))
         self._counts.append(count)
 
     def check(self) -> None:
-        """Look at the batches since the last check.
+        """Check the batches since the last check.
 
         Raises:
-            DivergedError: a term is NaN or infinite; names the first step and the terms.
+            DivergedError: a term is NaN or infinite; the message names the first such step and
+                its terms.
         """
         if self._checked == len(self._rows):
             return
@@ -51,7 +53,7 @@ class LossMeter:
         self._checked = len(self._rows)
 
     def means(self) -> dict[str, float]:
-        """Return the mean of each term over the images seen, after a `check`."""
+        """Run `check`, and return the mean of each term over all images."""
         self.check()
         counts = torch.tensor(self._counts, dtype=torch.float64)
         rows = torch.stack(self._rows).cpu().double()

@@ -14,8 +14,8 @@ from latentkit.config import TrainingOptions
 from latentkit.plugin.protocols import provides
 
 _WARM_UP = 0.3  # share of all steps in which one-cycle rises
-_START = 1 / 25  # of the peak, where one-cycle begins
-_END = 1e-4  # of the start, where one-cycle ends
+_START = 1 / 25  # one-cycle begins at this share of the peak
+_END = 1e-4  # one-cycle ends at this share of the start
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class ParameterGroup:
     """Parameters that share a learning rate.
 
     Args:
-        parameters: of the model.
-        rate: their learning rate as a multiple of the training's.
+        parameters: parameters of the model.
+        rate: their learning rate, as a multiple of the training's learning rate.
     """
 
     parameters: Sequence[nn.Parameter]
@@ -33,22 +33,22 @@ class ParameterGroup:
 
 @runtime_checkable
 class Staged(Protocol):
-    """A model whose parts are trained at their own rates, or not from the beginning."""
+    """Model whose parts have their own learning rates, or join training later."""
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Return all parameters that are ever trained; the first group has the rate 1."""
         ...
 
     def begin_epoch(self, epoch: int) -> None:
-        """Hold or free parameters (``requires_grad``) for an epoch, counted from 1.
+        """Freeze or unfreeze parameters (``requires_grad``) for an epoch, counted from 1.
 
-        What is held follows from the epoch alone, so that a resumed training holds the same.
+        The choice depends only on the epoch, so that a resumed training freezes the same.
         """
         ...
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of the next step, each group's in its proportion."""
+    """Set the learning rate of the next step, times the rate of each group."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate * group["rate"])
@@ -59,9 +59,10 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def make_optimizer(
     model: nn.Module, options: TrainingOptions, device: torch.device
 ) -> torch.optim.Optimizer:
-    """Return the optimiser; fused where torch has fused kernels for the device.
+    """Return the optimiser; it is fused if torch has fused kernels for the device.
 
-    On CUDA its learning rates are tensors there, so that a captured step reads what is set.
+    On CUDA, the learning rates are tensors on the device, so that a captured step reads the current
+    values.
     """
     rate = float(options.learning_rate)
     parameters: list[dict[str, Any]] = [
@@ -92,14 +93,14 @@ def learning_rate(options: TrainingOptions, step: int, steps: int) -> float:
     """Return the learning rate of a step.
 
     Args:
-        options: names the schedule and its peak.
-        step: from 0.
-        steps: of the whole training.
+        options: the schedule and its peak.
+        step: number of the step, counted from 0.
+        steps: number of steps of the whole training.
 
     Returns:
-        ``constant``: the peak. ``cosine``: from the peak to 0 on half a cosine. ``one-cycle``
-        (Smith & Topin 2018, with cosines as in fastai): from 1/25 of the peak up in 30 % of the
-        steps, then down to 1/250,000 of it.
+        ``constant``: the peak. ``cosine``: from the peak to 0 along half a cosine. ``one-cycle``
+        (Smith & Topin 2018, with cosines as in fastai): from 1/25 of the peak up to the peak in
+        the first 30 % of the steps, then down to 1/250,000 of the peak.
     """
     peak = float(options.learning_rate)
     if options.schedule == "constant":
@@ -113,5 +114,5 @@ def learning_rate(options: TrainingOptions, step: int, steps: int) -> float:
 
 
 def _cosine(start: float, end: float, along: float) -> float:
-    """Go from ``start`` to ``end`` on half a cosine; ``along`` runs from 0 to 1."""
+    """Go from ``start`` to ``end`` along half a cosine; ``along`` runs from 0 to 1."""
     return end + (start - end) * (1 + math.cos(math.pi * along)) / 2

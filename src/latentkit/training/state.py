@@ -1,4 +1,4 @@
-"""All that training changes, and its way into a checkpoint and back."""
+"""Everything that training changes; it can be saved in a checkpoint and restored."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class TrainingState:
 
     Args:
         model: already on its device.
-        options: name the optimiser and the average.
-        device: where the model is.
+        options: choose the optimiser and the average.
+        device: the model's device.
     """
 
     def __init__(self, model: Any, options: TrainingOptions, device: torch.device) -> None:
@@ -39,17 +39,17 @@ class TrainingState:
 
     @contextmanager
     def for_evaluation(self) -> Iterator[Any]:
-        """Give the model as it would be used: in eval mode, with averaged weights if so asked."""
+        """Yield the model in eval mode, with averaged weights if the options ask for them."""
         with self.average.in_model() if self.average else nullcontext():
             yield self.model.eval()
 
     def weights(self) -> Weights:
-        """Return a copy of the weights as they would be used."""
+        """Return a copy of the weights that evaluation uses."""
         with self.for_evaluation() as model:
             return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
     def tensors(self) -> Weights:
-        """Return everything as named tensors."""
+        """Return the whole state as named tensors."""
         groups: dict[str, Mapping[str, Tensor]] = {"model": self.model.state_dict()}
         if self.average is not None:
             groups["average"] = self.average.tensors()
@@ -63,7 +63,7 @@ class TrainingState:
         return tensors | _optimizer_tensors(self.optimizer)
 
     def load(self, tensors: Weights) -> None:
-        """Go on from stored `tensors`."""
+        """Restore a state that `tensors` returned."""
         self.model.load_state_dict(_group(tensors, "model"))
         _load_optimizer(self.optimizer, tensors)
         if self.average is not None:
@@ -96,7 +96,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tens
         number, name = key.split(".", 1)
         parameter = parameters[int(number)]
         if value.shape == parameter.shape:
-            # Fused kernels walk parameter and state in memory order: the layouts must agree.
+            # Fused kernels pair parameter and state in memory order: the layouts must agree.
             value = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
         state.setdefault(int(number), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -19,14 +19,14 @@ from latentkit.training.uncompiled import take_step
 
 
 class Steps:
-    """Takes the steps of a training; on CUDA it replays them where the model may be captured.
+    """Steps of a training. On CUDA, they are replayed if the model is capturable.
 
     Args:
         state: model and optimiser.
-        options: of the training, with ``batch_size`` as a number.
-        precision: of the forward and backward pass.
-        device: where the model is.
-        tell: hears when steps cannot be replayed.
+        options: training options, with ``batch_size`` as a number.
+        precision: precision of the forward and backward pass.
+        device: the model's device.
+        tell: receives a notice if steps cannot be replayed.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Steps:
         self._modes: list[bool] = []
 
     def begin_epoch(self) -> None:
-        """Look at what the model has in training: a graph is of one choice of layers only."""
+        """Discard the captured step if other layers train now: a graph fits one choice only."""
         if self._replayed is None:
             return
         model: nn.Module = self._state.model
@@ -59,7 +59,7 @@ class Steps:
         self._modes = modes
 
     def take(self, inputs: Tensor, targets: Tensor, step: int) -> Mapping[str, Tensor]:
-        """Take the step of that number; returns the loss terms before it, until the next call."""
+        """Take step number ``step`` and return its loss terms, valid until the next call."""
         terms = self._replay(inputs, targets, step)
         if terms is None:
             terms = self._take(inputs, targets, step)
@@ -68,7 +68,7 @@ class Steps:
         return terms
 
     def _replay(self, inputs: Tensor, targets: Tensor, step: int) -> Mapping[str, Tensor] | None:
-        """Replay a step, where it is one like the others; returns its terms, else None."""
+        """Replay a step and return its terms, or return None if it cannot be replayed."""
         if self._replayed is None or step < self._settled or len(inputs) != self._full:
             return None
         try:
@@ -78,8 +78,8 @@ class Steps:
             self._tell(
                 Notice(
                     "not-captured",
-                    f"{type(self._state.model).__name__} says that it is capturable, and no CUDA "
-                    f"graph of its step can be had: {error}; training goes on without, more slowly",
+                    f"{type(self._state.model).__name__} declares that it is capturable, but its "
+                    f"step fails as a CUDA graph: {error}; training continues without, more slowly",
                 )
             )
             return None
@@ -94,7 +94,7 @@ class Steps:
         if self._options.clip_norm:
             nn.utils.clip_grad_norm_(model.parameters(), self._options.clip_norm)
         take_step(optimizer)
-        # What held on to the pass would hold on to its stream too.
+        # Detached, because a term that keeps the pass alive would also keep its CUDA stream.
         return {name: value.detach() for name, value in terms.items()}
 
 
@@ -102,12 +102,12 @@ def loss_terms(model: Any, inputs: Tensor, targets: Tensor, step: int) -> dict[s
     """Return the terms of a model's loss.
 
     Raises:
-        PluginError: the loss failed, or is not what it should be.
+        PluginError: the loss failed, or is not a mapping with a scalar ``loss``.
     """
     with fault_of("the model's loss failed"):
         given = model.loss(inputs, targets, step=step)
         if not isinstance(given, Mapping):
-            raise TypeError(f"it gives a {type(given).__name__}, expected a mapping with 'loss'")
+            raise TypeError(f"it returns a {type(given).__name__}, expected a mapping with 'loss'")
         terms = dict(given)
         if terms["loss"].ndim:
             raise ValueError(f"'loss' has shape {tuple(terms['loss'].shape)}, expected a scalar")

@@ -1,8 +1,8 @@
-"""Training without the import of torch's compiler, which nothing here uses.
+"""Training without importing torch's compiler, which nothing here uses.
 
-The methods of torch's optimisers are marked or wrapped so that ``torch.compile`` leaves them alone.
-The mark is set when a method is first called, and that, as the wrapper of ``step``, imports the
-compiler with all that belongs to it (sympy, triton, torch.onnx): 150 MB, and seconds of every run.
+torch marks or wraps the methods of its optimisers so that ``torch.compile`` skips them. Both the
+first call of a marked method and the wrapper of ``step`` import the compiler and all that it needs
+(sympy, triton, torch.onnx). This costs 150 MB, and seconds of every run.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-_MARK = "__dynamo_disable"  # of torch._compile; where torch calls it otherwise, it is imported
+_MARK = "__dynamo_disable"  # set by torch._compile; if torch renames it, the compiler is imported
 
 
 @contextmanager
 def without_compiler() -> Iterator[None]:
-    """Give the methods of torch's optimisers their mark, and take it back at the end.
+    """Mark the methods of torch's optimisers, and remove the marks at the end.
 
-    Nothing happens where the compiler is imported already. Where somebody imports it within the
-    context, it works, but for optimisers inside of what is compiled.
+    If the compiler is already imported, nothing happens. If it is imported within the context, it
+    works, except for optimisers in compiled code.
     """
     unmarked = [] if "torch._dynamo" in sys.modules else list(_unmarked_methods())
     for method in unmarked:
@@ -46,5 +46,5 @@ def _unmarked_methods() -> Iterator[Callable[..., Any]]:
 
 @torch.no_grad()
 def take_step(optimizer: Optimizer) -> None:
-    """Do what ``optimizer.step()`` does, without its hooks and its wrappers for the compiler."""
+    """Run ``optimizer.step()`` without its hooks and without its wrappers for the compiler."""
     inspect.unwrap(type(optimizer).step)(optimizer)

@@ -1,1 +1,1 @@
-"""The search space and the objective that a tuner plugin is handed."""
+"""The definition of a study: its search space, its objectives and its folder."""

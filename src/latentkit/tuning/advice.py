@@ -1,4 +1,4 @@
-"""What is worth saying of a study before it begins."""
+"""Notices about a study, shown before it starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _RECONSTRUCTION = ("loss", "mse", "psnr", "ssim")
 
 
 def advice(plan: StudyPlan) -> list[Notice]:
-    """Return what a user may not expect of the study that was asked for."""
+    """Return notices about effects that a user may not expect from a study."""
     notices = []
     if set(plan.objectives) <= {*_RECONSTRUCTION}:
         notices += _foregone(plan)
@@ -35,10 +35,9 @@ def advice(plan: StudyPlan) -> list[Notice]:
         notices.append(
             Notice(
                 "early-epochs-mislead",
-                "a one-cycle schedule ends best with a learning rate that looks bad in its first "
-                "epochs, and pruning goes by these: trials of few epochs that are run to their end "
-                "(--epochs 3 --tuner-option pruner=none) judge rates by whole schedules; then "
-                "train the best options for longer",
+                "with a one-cycle schedule, the best learning rates look bad in the first epochs, "
+                "so pruning stops them: compare rates with short trials that run to their end "
+                "(--epochs 3 --tuner-option pruner=none), then train the best options for longer",
                 "info",
             )
         )
@@ -46,18 +45,18 @@ def advice(plan: StudyPlan) -> list[Notice]:
 
 
 def _prunes(plan: StudyPlan) -> bool:
-    """Return whether the tuner gives trials up early: one that does has an option for it."""
+    """Return whether the tuner stops trials early; such a tuner has an option ``pruner``."""
     return str(plan.tuner.get("pruner", "none")) != "none"
 
 
 def _foregone(plan: StudyPlan) -> list[Notice]:
-    """Say of options that are searched which end of their range will win in any case."""
+    """Return a notice for each searched option whose best value is known in advance."""
     notices = []
     if _LATENT_DIM in plan.space:
         notices.append(
             Notice(
                 "latent-dim-searched",
-                "more latent dimensions always reconstruct better, so the most of them will win: "
+                "more latent dimensions always reconstruct better, so the largest number wins: "
                 "fix their number (-o model.latent_dim=16), or add an objective such as knn",
                 "info",
             )
@@ -66,7 +65,7 @@ def _foregone(plan: StudyPlan) -> list[Notice]:
         notices.append(
             Notice(
                 "beta-searched",
-                "the less the KL weighs, the less the loss is, so the least beta will win: fix it "
+                "a smaller beta always gives a smaller loss, so the smallest beta wins: fix it "
                 "(-o model.beta=1), or choose an objective such as elbo or knn",
                 "info",
             )
@@ -77,8 +76,8 @@ def _foregone(plan: StudyPlan) -> list[Notice]:
         notices.append(
             Notice(
                 "corruption-searched",
-                f"what is less corrupted is better reconstructed, so the weakest corruption will "
-                f"win: fix its strength (--fix {strengths[0]}), or choose an objective such as knn",
+                f"less corrupted images are always reconstructed better, so the weakest corruption "
+                f"wins: fix its strength (--fix {strengths[0]}) or choose an objective such as knn",
                 "info",
             )
         )

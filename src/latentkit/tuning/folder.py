@@ -1,4 +1,4 @@
-"""A study's folder: what is searched and how, where its trials lie, and what came of them."""
+"""A study's folder, with its plan, the runs of its trials and its results."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _SCHEMA = 1
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """Everything that makes a study, and who works on it.
+    """Everything that defines a study.
 
     Args:
-        name: of the study.
-        config: the document of a run's configuration, over which a trial's options are laid.
-        space: where to look.
+        name: name of the study.
+        config: the document of a run's configuration, whose options each trial overrides.
+        space: the domains to search, by option.
         objectives: names of the goals.
         tuner: name and options of the tuner, as a table.
         data_dir: the folder of data sets.
         storage: URL without password; empty for a file in the study's folder.
-        trials: finished trials after which the study is over.
-        failures: failed trials in a row after which it is given up.
-        first: options of the first trial: those that are used without a study.
+        trials: number of finished trials after which the study is over.
+        failures: number of failed trials in a row after which the study is stopped.
+        first: options of the first trial, which are those of a run without a study.
     """
 
     name: str
@@ -54,11 +54,11 @@ class StudyPlan:
 
     @property
     def goals(self) -> tuple[Goal, ...]:
-        """What the study aims at."""
+        """The goals of the study."""
         return choose_goals(self.objectives)
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides a trial's value and what is proposed: the rest may change."""
+        """Return what determines proposals and values of trials; everything else may change."""
         return {
             "config": dict(self.config),
             "space": space_as_json(self.space),
@@ -67,17 +67,20 @@ class StudyPlan:
         }
 
     def task(self, folder: Path, storage: str | None = None) -> StudyTask:
-        """Return what the tuner is handed.
+        """Return the task for the tuner.
 
         Args:
-            folder: the study's.
+            folder: folder of the study.
             storage: URL with its password; None for the plan's own.
 
         Raises:
-            UserError: the trials would lie in the folder, and no URL can name it.
+            UserError: the database should be in the folder, whose path cannot be in a URL.
         """
         if not (storage or self.storage) and "?" in str(folder.absolute()):
-            raise UserError(f"{folder.absolute()} has a '?', which ends a path in a storage's URL")
+            raise UserError(
+                f"{folder.absolute()} contains '?', which a storage's URL cannot have in a path: "
+                f"choose another folder"
+            )
         url = storage or self.storage or f"sqlite:///{(folder / DATABASE).absolute()}"
         return StudyTask(
             name=self.name,
@@ -109,7 +112,7 @@ class StudyFolder:
 
     Args:
         path: the folder.
-        plan: what is stored of it.
+        plan: the plan that is stored in it.
     """
 
     path: Path
@@ -120,7 +123,7 @@ class StudyFolder:
         """Open a study.
 
         Raises:
-            UserError: there is none.
+            UserError: the folder contains no study.
             IntegrityError: its record cannot be read.
         """
         try:
@@ -135,11 +138,11 @@ class StudyFolder:
 
     @classmethod
     def begin(cls, path: Path, plan: StudyPlan) -> StudyFolder:
-        """Make the folder, or go on with the study that is in it.
+        """Create the folder, or continue the study that is in it.
 
         Raises:
-            UserError: another study is in it.
-            StorageError: it cannot be written.
+            UserError: the folder contains another study.
+            StorageError: the folder cannot be written.
         """
         if (path / STUDY).exists():
             return cls.open(path).continued(plan)
@@ -152,16 +155,18 @@ class StudyFolder:
         return folder
 
     def continued(self, plan: StudyPlan) -> StudyFolder:
-        """Return the study with another plan for the same trials: how many, where stored.
+        """Return the study with a new plan that keeps its trials valid.
+
+        The new plan may change how many trials there are and where they are stored, for example.
 
         Raises:
-            UserError: its trials would be others.
+            UserError: the new plan would lead to other trials.
         """
         differs = _difference(self.plan.identity(), plan.identity())
         if differs:
             raise UserError(
                 f"study {self.plan.name!r} in {self.path} searches something else ({differs}): "
-                f"choose another --name, or go on with it: latentkit tune --resume {self.path}"
+                f"choose another --name, or resume it: latentkit tune --resume {self.path}"
             )
         folder = replace(self, plan=plan)
         folder._write()
@@ -181,22 +186,22 @@ class StudyFolder:
 
 
 def check_study_name(name: str) -> None:
-    """Refuse a name that is no folder's: the study would lie elsewhere, and not be listed.
+    """Refuse a name that is a path, because such a study would not be listed.
 
     Raises:
-        UserError: it is a path.
+        UserError: the name is a path.
     """
     if name in ("", ".", "..") or "/" in name or "\\" in name:
-        raise UserError(f"--name {name!r}: should be the name of a folder, and --out says where")
+        raise UserError(f"--name {name!r}: should be the name of a folder; --out sets where")
 
 
 def trial_name(number: int) -> str:
-    """Return what a trial's run is called."""
+    """Return the name of a trial's run."""
     return f"trial-{number:04d}"
 
 
 def find_study(reference: str, root: Path) -> Path:
-    """Return the folder that a user means: a path, or a name in ``root``.
+    """Return the folder of a study, given as its path or as its name in ``root``.
 
     Raises:
         UserError: there is no such study.
@@ -212,7 +217,7 @@ def find_study(reference: str, root: Path) -> Path:
 
 
 def study_folders(root: Path) -> list[Path]:
-    """Return the folders in ``root`` that hold a study, by name."""
+    """Return the folders in ``root`` that contain a study, sorted by name."""
     if not root.is_dir():
         return []
     return sorted(path for path in root.iterdir() if (path / STUDY).is_file())
@@ -220,7 +225,7 @@ def study_folders(root: Path) -> list[Path]:
 
 def _plan(document: Mapping[str, Any]) -> StudyPlan:
     if document["schema"] != _SCHEMA:
-        raise ValueError(f"its schema is {document['schema']}, this version knows {_SCHEMA}")
+        raise ValueError(f"its schema is {document['schema']}, but this version reads {_SCHEMA}")
     return StudyPlan(
         name=document["name"],
         config=document["config"],
@@ -236,7 +241,7 @@ def _plan(document: Mapping[str, Any]) -> StudyPlan:
 
 
 def _difference(known: Any, here: Any, path: str = "") -> str:
-    """Name the first key in which two JSON objects differ; empty where none does."""
+    """Return the first difference between two JSON objects as text; empty if they are equal."""
     known, here = (json.loads(json.dumps(document)) for document in (known, here))
     if not isinstance(known, Mapping) or not isinstance(here, Mapping):
         if known == here:

@@ -1,4 +1,4 @@
-"""What a study may aim at: the validation loss, or a figure of the card on validation images."""
+"""Goals of a study: the validation loss, or a figure of the evaluation on validation images."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Goal:
     """One objective of a study.
 
     Args:
-        name: what it is chosen by.
-        label: what it is called in tables and figures.
-        direction: whether less or more is better.
-        needs: what data or model must have for it.
-        term: the term of the validation loss that it is, which every epoch gives, where the model
-            has such a term; empty where it is always measured on the trained model.
+        name: name with which users choose it.
+        label: name in tables and figures.
+        direction: whether smaller or larger values are better.
+        needs: what the data or the model must provide.
+        term: term of the validation loss that equals the goal. If the model has the term, each
+            epoch gives its value. Empty if the goal is always measured on the trained model.
     """
 
     name: str
@@ -60,9 +60,9 @@ _OTHER_NAMES = {"reconstruction": "mse"}
 
 
 def choose_goals(names: Sequence[str]) -> tuple[Goal, ...]:
-    """Return the goals of these names; the validation loss where there are none.
+    """Return the goals of these names; without names, the validation loss.
 
-    ``validation.TERM`` is a term of the model's loss, to be made small.
+    ``validation.TERM`` is a term of the model's loss, which the study minimises.
 
     Raises:
         UserError: a name is unknown, or is given twice.
@@ -82,7 +82,7 @@ def _choose(name: str) -> Goal:
     if name not in GOALS:
         known = [*GOALS, *_OTHER_NAMES]
         raise UserError(
-            f"there is no objective {name!r}{did_you_mean(name, known)}; there is "
-            f"{', '.join(known)}, and {VALIDATION}TERM for a term of the model's loss"
+            f"there is no objective {name!r}{did_you_mean(name, known)}: choose "
+            f"from {', '.join(known)}, and {VALIDATION}TERM for a term of the model's loss"
         )
     return GOALS[name]

@@ -1,4 +1,4 @@
-"""What plugins are told of a study, and of a run that is one of its trials."""
+"""Facts for plugins about a study, and about a run that is one of its trials."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TRIAL = re.compile(r"trial-(\d{4,})(-\w+)?")
 
 
 def study_info(study: StudyFolder) -> StudyInfo:
-    """Return what plugins are told of a study."""
+    """Return the facts about a study that plugins receive."""
     plan = study.plan
     identity = json.loads(json.dumps({"name": plan.name, **plan.identity()}, default=str))
     return StudyInfo(
@@ -35,13 +35,14 @@ def study_info(study: StudyFolder) -> StudyInfo:
 
 
 def trial_of(run: Path, value: Callable[[str], Any]) -> TrialInfo | None:
-    """Return which trial the run in a folder is; None where it is a run on its own.
+    """Return the trial that a run is; None if the run is no trial of a study.
 
-    A study's trials lie in its folder of runs, whoever begins or resumes them.
+    A trial is recognised by its folder, which is in a study's folder of runs, so it does not
+    matter who starts or resumes it.
 
     Args:
         run: the run's folder.
-        value: gives the run's value of ``"part.option"``.
+        value: returns the run's value of an option, given as ``"part.option"``.
     """
     run = run.absolute()
     home, named = run.parent.parent, _TRIAL.fullmatch(run.name)
@@ -50,6 +51,6 @@ def trial_of(run: Path, value: Callable[[str], Any]) -> TrialInfo | None:
     try:
         study = StudyFolder.open(home)
         params = {key: value(key) for key in study.plan.space}
-    except (LatentkitError, KeyError):  # of a damaged study, or another one: the run goes on alone
+    except (LatentkitError, KeyError):  # the study is damaged or another: treat the run as no trial
         return None
     return TrialInfo(study_info(study), int(named[1]), params)

@@ -1,4 +1,4 @@
-"""What a user writes after ``--search``, made into a domain."""
+"""Domains from the text that a user writes after ``--search``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _FORM = "write KEY=LOW..HIGH, KEY=LOW..HIGH:log, KEY=LOW..HIGH:step=S, or KEY=A,
 
 
 def parse_search(text: str) -> tuple[str, SearchDomain]:
-    """Split ``"part.key=low..high"`` or ``"part.key=a,b"`` into the key and where to look.
+    """Split ``"part.key=low..high"`` or ``"part.key=a,b"`` into the key and its domain.
 
     Raises:
-        UserError: it has neither form, or a range is empty or reversed.
+        UserError: the text has neither form, or a range is empty or reversed.
     """
     key, equals, domain = (part.strip() for part in text.partition("="))
     if not equals or not key or not domain:
@@ -27,7 +27,7 @@ def parse_search(text: str) -> tuple[str, SearchDomain]:
         return key, _range(text, domain)
     values = tuple(_values(domain))
     if len(values) < 2:
-        raise UserError(f"--search {text!r}: a search among fewer than two values finds nothing")
+        raise UserError(f"--search {text!r}: fewer than two values to choose from; add more")
     return key, SearchChoice(values)
 
 
@@ -44,7 +44,7 @@ def _range(text: str, domain: str) -> SearchRange:
         raise UserError(f"--search {text!r}: {_FORM}") from None
     if bounds[0] >= bounds[1]:
         kind = "empty" if bounds[0] == bounds[1] else "reversed"
-        raise UserError(f"--search {text!r}: the range is {kind}; the lesser end comes first")
+        raise UserError(f"--search {text!r}: the range is {kind}; the lower end comes first")
     try:
         return SearchRange(*bounds, log=how == "log", step=width)
     except ValueError as error:
@@ -59,7 +59,7 @@ def _number(text: str) -> float:
 
 
 def _values(text: str) -> Iterable[Any]:
-    """Yield the values of a list; words need no quotes, lists have their brackets."""
+    """Return the values of a list. Words need no quotes; nested lists need brackets."""
     try:
         return list(tomllib.loads(f"values = [{text}]")["values"])
     except tomllib.TOMLDecodeError:
@@ -76,16 +76,16 @@ def _plain(word: str) -> Any:
 def checked_domain(
     key: str, domain: SearchDomain, config: RunConfig, registry: Registry
 ) -> SearchDomain:
-    """Return a domain whose every value the option takes, whole numbers only where it wants them.
+    """Return a domain with its values converted by the option, for example to whole numbers.
 
     Raises:
-        UserError: the option is unknown, or refuses an end of the range or one of the values.
+        UserError: the option is unknown, or rejects an end of the range or one of the values.
     """
     if isinstance(domain, SearchChoice):
         return SearchChoice(tuple(_taken(key, v, config, registry) for v in domain.values))
     low, high = (_taken(key, end, config, registry) for end in (domain.low, domain.high))
     if not all(isinstance(end, int | float) for end in (low, high)):
-        raise UserError(f"--search {key}: it is not a number, so name its values: {key}=A,B")
+        raise UserError(f"--search {key}: it is not a number, so list its values: {key}=A,B")
     return SearchRange(low, high, log=domain.log, step=domain.step)
 
 
@@ -93,7 +93,7 @@ def check_known(key: str, config: RunConfig, registry: Registry) -> None:
     """Refuse a key that no part of the configuration has.
 
     Raises:
-        UserError: with the nearest one.
+        UserError: the key is unknown; the message suggests the nearest one.
     """
     part, _, option = key.rpartition(".")
     try:
@@ -101,12 +101,12 @@ def check_known(key: str, config: RunConfig, registry: Registry) -> None:
     except KeyError:
         known = False
     if not known:
-        _build(key, None, config, registry, "--fix")  # says what is wrong
+        _build(key, None, config, registry, "--fix")  # raises with a precise message
         raise UserError(f"--fix {key}: there is no such option")
 
 
 def _taken(key: str, value: Any, config: RunConfig, registry: Registry) -> Any:
-    """Return a value as the option holds it."""
+    """Return a value as the option stores it."""
     return option_of(_build(key, value, config, registry, "--search"), key)
 
 
@@ -125,7 +125,7 @@ def option_of(config: RunConfig, key: str) -> Any:
 
 
 def value_of(config: RunConfig, part: str) -> Mapping[str, Any]:
-    """Return the options of a part of a configuration, or those of the run itself for ``""``."""
+    """Return the options of a part of a configuration; ``""`` is the run itself."""
     many = (*config.corruptions, *config.embeddings)
     parts = {config.model.name: config.model, config.dataset.name: config.dataset}
     parts |= {"model": config.model, "dataset": config.dataset}

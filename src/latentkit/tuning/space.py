@@ -1,4 +1,4 @@
-"""Where a study searches: the ranges that options carry, and those that a user gives."""
+"""The search space of a study: ranges that options declare, and ranges that a user gives."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def search_space(
     searched: Space | None = None,
     fixed: Collection[str] = (),
 ) -> dict[str, SearchDomain]:
-    """Return what is searched for a configuration, by ``"part.key"``.
+    """Return the domains to search for a configuration, by ``"part.key"``.
 
-    That is every option of model, corruptions and training that carries a range and is not fixed,
-    and what is given.
+    These are the domains that options of model, corruptions and training declare, without fixed
+    options, and the domains in ``searched``.
 
     Args:
-        config: names the parts.
-        registry: where their options are looked up.
-        searched: domains that take the place of those that options carry, or come beside them.
-        fixed: keys that are left alone.
+        config: the configuration, which names the parts.
+        registry: finds the options of the parts.
+        searched: domains that replace or extend those that options declare.
+        fixed: keys that are not searched.
 
     Raises:
-        UserError: a key is unknown, an option does not take the values, a key is both searched
+        UserError: a key is unknown, an option rejects the values, a key is both searched
             and fixed, or nothing is left to search.
     """
     searched = {canonical(key, config): domain for key, domain in (searched or {}).items()}
@@ -41,30 +41,30 @@ def search_space(
     for key in fixed:
         check_known(key, config, registry)
         if key in searched:
-            raise UserError(f"{key} is both searched and fixed: leave one of the two out")
+            raise UserError(f"{key} is both searched and fixed: remove one of the two")
     space = {key: domain for key, domain in _carried(config).items() if key not in fixed}
     for key, domain in searched.items():
         _check_comparable(key, config)
         space[key] = checked_domain(key, domain, config, registry)
     if not space:
         raise UserError(
-            f"there is nothing to search: no option of model {config.model.name!r} or of training "
-            f"that is not fixed has a search range; give one with --search"
+            f"there is nothing to search: every option of model {config.model.name!r} and training "
+            f"is fixed or has no search range; give a range with --search"
         )
     return space
 
 
 def _check_comparable(key: str, config: RunConfig) -> None:
-    """Refuse to search what decides on which images trials are judged.
+    """Refuse to search an option that changes the images on which trials are measured.
 
     Raises:
-        UserError: the key is of that kind.
+        UserError: the key is such an option.
     """
     part, _, option = key.rpartition(".")
     if part in ("split", "dataset", config.dataset.name) or (not part and option == "seed"):
         raise UserError(
-            f"--search {key}: it changes the images that trials are judged on, so their values "
-            f"could not be compared; make a study for each"
+            f"--search {key}: it changes the images on which trials are measured, so their values "
+            f"could not be compared; make one study for each value"
         )
 
 
@@ -79,13 +79,13 @@ def _carried(config: RunConfig) -> dict[str, SearchDomain]:
 
 
 def canonical(key: str, config: RunConfig) -> str:
-    """Turn ``conv-ae.latent_dim`` into ``model.latent_dim``."""
+    """Turn ``conv-ae.latent_dim`` into ``model.latent_dim``; leave other keys unchanged."""
     part, _, option = key.rpartition(".")
     return f"model.{option}" if part == config.model.name else key
 
 
 def within(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of the values that lie in the space."""
+    """Return the values that are in the space."""
     listed = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return {
         k: listed[k] for k, domain in space.items() if k in listed and _holds(domain, listed[k])

@@ -1,4 +1,4 @@
-"""URLs of storages: what may be written down of one, and what holds from any folder."""
+"""URLs of storages: without passwords, and with absolute paths."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 
 def absolute_url(url: str) -> str:
-    """Let the URL of a file hold from any folder."""
+    """Return a URL whose path to a SQLite file, if it has one, is absolute."""
     of_file = re.fullmatch(r"(sqlite[^:/]*:///)(?!file:|:memory:)([^?]+)(.*)", url)
     return f"{of_file[1]}{Path(of_file[2]).absolute()}{of_file[3]}" if of_file else url
 
 
 def public_url(url: str | None) -> str:
-    """Return a storage's URL without its password, as it may be written down."""
+    """Return a storage's URL without passwords, so that it can be stored and shown."""
     if not url:
         return ""
     address, _, query = re.sub(r"^([^:/]+://[^:/@]*):[^@]*@", r"\1@", url).partition("?")

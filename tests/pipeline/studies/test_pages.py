@@ -94,7 +94,7 @@ def test_the_page_begins_with_the_facts_and_every_trial(tmp_path):
         ["Trials", "2 completed, 1 pruned, 1 failed"],
         ["Least validation loss", "0.25 (trial 1)"],
     ]
-    assert ["model.latent_dim", "2 to 64, evenly in the logarithm"] in rows
+    assert ["model.latent_dim", "2 to 64, on a log scale"] in rows
     assert ["training.learning_rate", "0 to 0.5 in steps of 0.1"] in rows
     assert ["model.activation", "relu, gelu"] in rows
     head = ["trial", "state", "validation loss", "epochs", "seconds"]
@@ -153,7 +153,7 @@ def test_several_objectives_have_their_figures_each_and_a_front(tmp_path):
         ["1 (front)", "completed", "0.25", "0.625"],
     ]
     assert ["Greatest accuracy", "0.75 (trial 0)"] in rows
-    assert "several objectives report nothing" in left_out(page)["Value over epochs"]
+    assert "several objectives report no values" in left_out(page)["Value over epochs"]
 
 
 def test_the_best_runs_are_shown_by_their_latents_and_their_weights(tmp_path, contexts):
@@ -228,12 +228,12 @@ def test_a_run_that_kept_no_weights_is_left_out_of_the_weights(tmp_path, context
         (
             MIN.trials[2:],
             ["history", "curves"],
-            {"All parameters of all trials": "no trial completed; it takes 2 to compare"},
+            {"All parameters of all trials": "no trial completed; a comparison needs 2"},
         ),
         (
             MIN.trials[:1],
             ["history", "curves"],
-            {"Value over each parameter": "one trial completed; it takes 2 to compare"},
+            {"Value over each parameter": "one trial completed; a comparison needs 2"},
         ),
         (
             MIN.trials[3:],
@@ -275,4 +275,4 @@ def test_two_latents_are_their_own_coordinates_and_more_are_projected():
 def test_one_latent_is_drawn_along_a_line():
     coordinates, note = in_two_dimensions(np.arange(3, dtype=np.float32)[:, None])
     assert coordinates.tolist() == [[0, 0], [1, 0], [2, 0]]
-    assert note == "the one latent, across"
+    assert note == "the one latent, horizontally"

@@ -132,7 +132,7 @@ def test_a_failing_trial_is_recorded_with_its_reason(begin):
 def test_too_many_failures_in_a_row_stop_the_study(begin):
     space = {"training.learning_rate": SearchRange(1e30, 1e31)}
     search = begin(space=space, trials=9, failures=2)
-    with pytest.raises(StudyError, match=r"for 2 trials in a row failed; the last one: .*loss"):
+    with pytest.raises(StudyError, match=r"because 2 trials in a row failed; the last one: .*loss"):
         search.work()
     assert [trial.state for trial in search.result().trials] == ["failed", "failed"]
 
@@ -208,6 +208,6 @@ def test_a_trial_that_never_ends_is_given_up(begin):
     again.study.run_of(0).rename(again.study.run_of(1))
     record = again.work().trials[1]
     assert record.state == "failed"
-    assert "begun 20 times" in record.error
+    assert "started 20 times" in record.error
     assert json.loads((search.study.path / "study.json").read_text())["trials"] == 2
     assert result.trials[0].state == "complete"

@@ -1,1 +1,1 @@
-"""The common corruptions of images as corruptions of latentkit."""
+"""Common image corruptions of published benchmarks for latentkit."""

@@ -1,7 +1,7 @@
-"""``defocus-blur``: convolution with a disk; the edge is repeated beyond the image.
+"""``defocus-blur``: convolution with a disk; beyond the image, its edge is repeated.
 
-Between pixels the image is taken as bilinear, so that a disk of any radius has an effect that
-grows with it, and one of radius 0 has none.
+The image is interpolated bilinearly between pixels. The effect therefore grows smoothly with the
+radius of the disk, and radius 0 has no effect.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.nn import functional
 from latentkit.plugin import Corruption
 from latentkit_common_corruptions.options import DefocusBlurOptions
 
-_POINTS = 32  # in the width of a pixel, and in the disk at least
+_POINTS = 32  # least number of sampling points per pixel, along each side of the disk
 
 
 def build(options: DefocusBlurOptions) -> Corruption:
@@ -33,16 +33,16 @@ def build(options: DefocusBlurOptions) -> Corruption:
 
 
 def disk(radius: float) -> Tensor:
-    """Return the kernel (K, K) of a disk, float32, K odd; it sums to 1.
+    """Return the kernel (K, K) of a disk, float32, with odd K; it sums to 1.
 
     Args:
-        radius: in pixels.
+        radius: radius of the disk in pixels.
     """
     reach = math.ceil(radius)
     n = 2 * _POINTS * max(reach, 1)
     at = ((torch.arange(n, dtype=torch.float64) + 0.5) / n * 2 - 1) * radius
     inside = at[:, None].square() + at.square() <= radius**2
-    # Each point of the disk lies between four pixels and gives to each its bilinear share.
+    # Each sampling point is between four pixels and adds its bilinear weight to each of them.
     pixels = torch.arange(-reach, reach + 1)
     shares = (1 - (at[:, None] - pixels).abs()).clamp(min=0)
     kernel = shares.T @ inside.double() @ shares

@@ -1,7 +1,7 @@
-"""``fog``: x' = (x + a f) p / (p + a), f a cloud in [0, 1], p the image's brightest pixel.
+"""``fog``: x' = (x + a f) p / (p + a) with a cloud f in [0, 1] and the brightest pixel p.
 
-The cloud is a fractal of the diamond-square algorithm (A. Fournier, D. Fussell, L. Carpenter,
-CACM 25, 1982) on a torus, the same in all channels of an image. An image that is black stays so.
+The cloud is a fractal from the diamond-square algorithm (A. Fournier, D. Fussell, L. Carpenter,
+CACM 25, 1982) on a torus. All channels of an image have the same cloud. A black image stays black.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _TINY = 1e-12
 
 
 def build(options: FogOptions) -> Corruption:
-    """Return the corruption; each image has a cloud of its own."""
+    """Return the corruption; each image has a different cloud."""
 
     def fog(images: Tensor, generator: Generator) -> Tensor:
         height, width = images.shape[2:]
@@ -32,15 +32,18 @@ def build(options: FogOptions) -> Corruption:
 def plasma(
     n: int, side: int, decay: float, generator: Generator, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Return clouds (n, side, side) that each reach from 0 to 1.
+    """Return clouds (n, side, side), each scaled to the range from 0 to 1.
 
     Args:
-        n: how many.
-        side: a power of two.
-        decay: each halving of scale divides the random displacement by its square.
-        generator: of the displacements.
-        device: of the generator.
+        n: number of clouds.
+        side: side in pixels, a power of two.
+        decay: each halving of the scale divides the random displacement by ``decay**2``.
+        generator: source of the random displacements.
+        device: device of the generator and of the clouds.
     """
+    # Diamond-square: at each scale, displace the centres of squares and then the midpoints of
+    # their sides from the mean of their four neighbours. ``roll`` closes the torus, so that points
+    # at the border have four neighbours too.
     clouds = torch.zeros(n, side, side, device=device)
     height, step = 1.0, side
     while step >= 2:

@@ -1,6 +1,6 @@
-"""``jpeg-compression``: each image is compressed by Pillow, and unpacked again.
+"""``jpeg-compression``: Pillow compresses each image as JPEG and decompresses it.
 
-Pixels are rounded to 8 bits for it, and images on another device come to the CPU and go back.
+Pixels are rounded to 8 bits first. Images on another device are copied to the CPU and back.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from latentkit_common_corruptions.options import JpegCompressionOptions
 
 
 def build(options: JpegCompressionOptions) -> Corruption:
-    """Return the corruption; its quality is round(100 (1 - amount)), and 1 at least."""
+    """Return the corruption; the JPEG quality is round(100 (1 - amount)), but at least 1."""
     quality = max(1, round(100 * (1 - options.amount)))
 
     def compress(images: Tensor, generator: Generator) -> Tensor:
@@ -33,7 +33,7 @@ def build(options: JpegCompressionOptions) -> Corruption:
 
 
 def _through_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """Return an image (H, W, C) as it comes out: (H, W) where it has one channel."""
+    """Compress and decompress an image (H, W, C); the result is (H, W) for one channel."""
     file = io.BytesIO()
     Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image).save(
         file, "JPEG", quality=quality

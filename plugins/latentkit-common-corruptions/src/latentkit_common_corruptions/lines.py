@@ -1,7 +1,7 @@
-"""``lines``: straight lines hide what is under them.
+"""``lines``: straight lines that cover parts of the image.
 
-Each goes through a point that is drawn evenly from the image, in a direction that is drawn evenly;
-its edges are smoothed over one pixel.
+Each line goes through a uniformly drawn point of the image in a uniformly drawn direction. Its
+edges are smoothed over one pixel.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from latentkit_common_corruptions.options import LinesOptions
 
 
 def build(options: LinesOptions) -> Corruption:
-    """Return the corruption; each image has lines of its own."""
+    """Return the corruption; each image has different lines."""
     width = options.width
 
     def cross_out(images: Tensor, generator: Generator) -> Tensor:
@@ -29,7 +29,7 @@ def build(options: LinesOptions) -> Corruption:
         for row, column, turn in draws:
             angle = turn * math.pi
             across = (x - column * columns) * angle.sin() - (y - row * height) * angle.cos()
-            # A line of less than a pixel hides a share of what it touches.
+            # A line narrower than a pixel is translucent.
             cover = ((width + 1) / 2 - across.abs()).clamp_(0, min(width, 1))
             hidden = torch.maximum(hidden, cover)
         hidden = hidden[:, None]

@@ -1,8 +1,8 @@
-"""``motion-blur``: each pixel is a mean along a line that begins in it.
+"""``motion-blur``: each pixel is a weighted mean along a line that starts at it.
 
-The weights are half a Gaussian and the line's pixels the nearest ones, as in the motion
-blur of ImageMagick, which the published benchmarks call. A trail on one side also moves what it
-blurs: by the mean of the weights, 0.8 sigma where it is not cut off.
+The weights are one half of a Gaussian, and points of the line are rounded to the nearest pixel, as
+in ImageMagick's motion blur, which the published benchmarks call. Because the trail is on one side
+only, it also shifts the image: by the mean of the weights, 0.8 sigma if the trail is not cut off.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Generator, Tensor
 from latentkit.plugin import Corruption
 from latentkit_common_corruptions.options import MotionBlurOptions
 
-_LEAST = 1e-5  # weight, as a share of the first, below which a step changes no 8-bit pixel
+_LEAST = 1e-5  # weight relative to the first, below which a step changes no 8-bit pixel
 
 
 def build(options: MotionBlurOptions) -> Corruption:
-    """Return the corruption; each image has a direction of its own."""
+    """Return the corruption; each image has a different direction."""
     weights = _trail(options.sigma, options.radius)
     most = math.radians(options.max_angle)
 
@@ -43,7 +43,7 @@ def build(options: MotionBlurOptions) -> Corruption:
 
 
 def _trail(sigma: float, radius: int) -> list[float]:
-    """Return the weights of the pixel itself and of those after it; they sum to 1."""
+    """Return the weights of the pixel itself and of the pixels after it; they sum to 1."""
     if sigma == 0:
         return [1.0]
     weights = [math.exp(-0.5 * (step / sigma) ** 2) for step in range(2 * radius + 1)]

@@ -1,6 +1,6 @@
 """``shot-noise`` and ``speckle-noise``: noise that grows with the brightness of the pixel.
 
-Both are clipped to [0, 1], which takes half of the noise from white pixels.
+Both are clipped to [0, 1], which removes half of the noise from white pixels.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ class ShotNoiseOptions(Options):
         0.3,
         ge=0,
         le=10,
-        description="Standard deviation on a white pixel: 1/sqrt(photons that it counts).",
+        description="Standard deviation for a white pixel: 1/sqrt(its number of photons).",
     )
 
 
@@ -24,7 +24,7 @@ class SpeckleNoiseOptions(Options):
     """Options of ``speckle-noise``."""
 
     std: Annotated[float, SearchRange(0.05, 0.6), strength] = Field(
-        0.35, ge=0, le=10, description="Standard deviation on a white pixel."
+        0.35, ge=0, le=10, description="Standard deviation for a white pixel."
     )
 
 
@@ -43,10 +43,10 @@ class MotionBlurOptions(Options):
         2.0, ge=0, le=50, description="Standard deviation of the trail in pixels."
     )
     radius: int = Field(
-        10, ge=1, le=50, description="The trail is cut off after twice as many pixels."
+        10, ge=1, le=50, description="The trail is cut off after twice this number of pixels."
     )
     max_angle: float = Field(
-        45.0, ge=0, le=180, description="The trail lies within so many degrees of the horizontal."
+        45.0, ge=0, le=180, description="Largest angle between trail and horizontal, in degrees."
     )
 
 
@@ -54,14 +54,14 @@ class FogOptions(Options):
     """Options of ``fog``."""
 
     amount: Annotated[float, SearchRange(0.2, 3.0), strength] = Field(
-        1.0, ge=0, le=20, description="Weight of the fog, where that of the image is 1."
+        1.0, ge=0, le=20, description="Weight of the fog; the weight of the image is 1."
     )
     decay: float = Field(
         2.0,
         ge=1,
         le=10,
-        description="How smooth the fog is: each halving of scale divides the height by its"
-        " square.",
+        description="Smoothness of the fog: each halving of the scale divides the height of its"
+        " random structure by the square of this number.",
     )
 
 
@@ -69,7 +69,7 @@ class BrightnessOptions(Options):
     """Options of ``brightness``."""
 
     amount: Annotated[float, SearchRange(0.05, 0.5), strength] = Field(
-        0.3, ge=0, le=1, description="What is added to the value of hue, saturation and value."
+        0.3, ge=0, le=1, description="Added to the value V in the colour space HSV."
     )
 
 
@@ -85,7 +85,7 @@ class PixelateOptions(Options):
     """Options of ``pixelate``."""
 
     amount: Annotated[float, SearchRange(0.1, 0.8), strength] = Field(
-        0.5, ge=0, le=1, description="Share of its rows and columns that the image loses."
+        0.5, ge=0, le=1, description="Share of rows and columns that the image loses."
     )
 
 
@@ -103,5 +103,7 @@ class LinesOptions(Options):
     width: Annotated[float, SearchRange(0.5, 5.0), strength] = Field(
         1.5, ge=0, le=50, description="Width of a line in pixels; below 1 it is translucent."
     )
-    count: int = Field(3, ge=1, le=50, description="Lines across each image.")
-    shade: float = Field(1.0, ge=0, le=1, description="Their grey level: 0 black, 1 white.")
+    count: int = Field(3, ge=1, le=50, description="Number of lines across each image.")
+    shade: float = Field(
+        1.0, ge=0, le=1, description="Grey level of the lines: 0 is black, 1 is white."
+    )

@@ -1,7 +1,7 @@
-"""``pixelate``: the image is made smaller and large again, by Pillow's box filter.
+"""``pixelate``: scale the image down and up again, as Pillow's box filter does.
 
-That is linear along each side, so each side has a matrix: a row for each pixel, with the weights of
-the pixels that it becomes the mean of.
+This is linear along each side, so it is a matrix product. Row i of a side's matrix has the weights
+of the pixels whose mean replaces pixel i.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ def build(options: PixelateOptions) -> Corruption:
 
 
 def blocks(side: int, fewer: float) -> Tensor:
-    """Return the matrix (side, side) that takes a line of pixels to one of ``fewer`` and back.
+    """Return the matrix (side, side) that scales a line of pixels down and up again.
 
     Args:
-        side: pixels in the line.
-        fewer: how many it shall have between; rounded down, and 1 at least.
+        side: number of pixels in the line.
+        fewer: number of coarse pixels; rounded down, but at least 1.
     """
     n = max(1, math.floor(fewer + _ROUNDING))
-    # Twice the centre of each pixel, in units of the coarse pixels' 1/side, is a whole number.
+    # Pixel centres in units of coarse pixels, times 2 * side: integers, so divisions are exact.
     centres = (2 * torch.arange(side) + 1) * n
-    # A centre between two coarse pixels counts for the first, and is drawn as the second.
+    # A centre on the border of two coarse pixels is averaged into the first, but shows the second.
     taken = (centres - 1).div(2 * side, rounding_mode="floor")
     drawn = centres.div(2 * side, rounding_mode="floor")
     means = (torch.arange(n)[:, None] == taken).float()

@@ -9,15 +9,15 @@ LATENTKIT_HOOKSPEC_VERSION = 1
 _HERE = "latentkit_common_corruptions"
 _PARTS = {
     "shot-noise": ("noise:build_shot_noise", "Poisson noise of counted photons"),
-    "speckle-noise": ("noise:build_speckle_noise", "Gaussian noise in proportion to the pixel"),
-    "defocus-blur": ("defocus:build", "Blur by a disk, as of a lens out of focus"),
-    "motion-blur": ("motion:build", "A trail in a random direction"),
-    "fog": ("fog:build", "Clouds by the diamond-square algorithm"),
-    "brightness": ("light:build_brightness", "Every colour is made brighter"),
-    "contrast": ("light:build_contrast", "Pixels are drawn to the mean of their channel"),
+    "speckle-noise": ("noise:build_speckle_noise", "Gaussian noise proportional to the pixel"),
+    "defocus-blur": ("defocus:build", "Blur with a disk, like a lens out of focus"),
+    "motion-blur": ("motion:build", "Blur along a line in a random direction"),
+    "fog": ("fog:build", "Clouds from the diamond-square algorithm"),
+    "brightness": ("light:build_brightness", "Make every colour brighter"),
+    "contrast": ("light:build_contrast", "Move pixels towards the mean of their channel"),
     "pixelate": ("pixelate:build", "Fewer and larger pixels"),
-    "jpeg-compression": ("jpeg:build", "Compressed as JPEG and unpacked again; on the CPU"),
-    "lines": ("lines:build", "Straight lines across the image hide what is under them"),
+    "jpeg-compression": ("jpeg:build", "Compress as JPEG and decompress; on the CPU"),
+    "lines": ("lines:build", "Straight lines that cover parts of the image"),
 }
 
 

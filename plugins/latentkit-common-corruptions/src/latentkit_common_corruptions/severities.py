@@ -3,9 +3,11 @@
 `IMAGENET_C`: D. Hendrycks, T. Dietterich, ICLR 2019, for 224x224 pixels, from
 ``ImageNet-C/create_c/make_imagenet_c.py`` of github.com/hendrycks/robustness. ``corruptions.py`` of
 github.com/google-research/mnist-c (N. Mu, J. Gilmer, arXiv:1906.02337) has the same numbers for
-28x28 pixels. `CIFAR_10_C`: the same authors' for 32x32 pixels, from ``make_cifar_c.py`` there.
+28x28 pixels. `CIFAR_10_C`: by the authors of ImageNet-C, for 32x32 pixels, from
+``make_cifar_c.py`` in their repository.
 
-Three corruptions are built into latentkit: ``gaussian-noise``, ``salt-and-pepper`` and ``blur``.
+Three of these corruptions are part of latentkit itself: ``gaussian-noise``, ``salt-and-pepper`` and
+``blur``.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 Levels = tuple[Mapping[str, Any], ...]
-"""The options at the severities 1 to 5."""
+"""The options of a corruption at severities 1 to 5."""
 
 
 def _levels(name: str, *values: float) -> Levels:
@@ -34,7 +36,7 @@ def _clouds(*pairs: tuple[float, float]) -> Levels:
 
 
 def _lost(*kept: float) -> Levels:
-    """Return the share that is lost, where the sources say which is kept."""
+    """Return levels by the lost share; the sources give the share that is kept."""
     return _levels("amount", *(round(1 - share, 4) for share in kept))
 
 

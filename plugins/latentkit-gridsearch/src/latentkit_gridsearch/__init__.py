@@ -1,1 +1,1 @@
-"""Grid search and random search as tuners of latentkit."""
+"""Grid search and random search as tuners for latentkit."""

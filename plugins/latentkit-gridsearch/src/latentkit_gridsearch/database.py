@@ -1,4 +1,4 @@
-"""The SQLite file that a storage URL names: transactions that wait for each other."""
+"""Access to the SQLite file of a storage URL; concurrent transactions wait for each other."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ _REASONS = {
     sqlite3.SQLITE_READONLY: "it cannot be written",
     sqlite3.SQLITE_PERM: "it cannot be written",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened",
-    sqlite3.SQLITE_NOTADB: "it is no SQLite file",
+    sqlite3.SQLITE_NOTADB: "it is not an SQLite file",
     sqlite3.SQLITE_CORRUPT: "it is damaged",
 }
-# SQLite waits without looking at signals: short waits, asked for again, leave Ctrl-C in force.
+# SQLite ignores signals while it waits, so wait repeatedly for a short time to react to Ctrl-C.
 _WAIT_SECONDS = 0.5
 _PATIENCE_SECONDS = 600.0
 
 
 class RecordsError(StorageError):
-    """The file of records cannot be read or written: no trial is to blame."""
+    """The study's file cannot be read or written; this is not an error of a trial."""
 
 
 class Database:
-    """A SQLite file. Each transaction has a connection of its own, so any thread may call."""
+    """An SQLite file. Each transaction has its own connection, so any thread may use it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def write(self, work: Work[T]) -> T:
-        """Return what ``work`` returns, done wholly or not at all, and alone with the file.
+        """Run ``work`` in a write transaction, which locks the file, and return its result.
 
         Raises:
-            RecordsError: the file cannot be written, or others hold it for ten minutes.
+            RecordsError: the file cannot be written, or is locked for ten minutes.
         """
         return self._patiently("rwc", "BEGIN IMMEDIATE", work)
 
     def read(self, work: Work[T]) -> T:
-        """Return what ``work`` returns; it sees one state of the file, which must exist.
+        """Run ``work`` in a read transaction, which sees one state, and return its result.
 
         Raises:
-            RecordsError: the file cannot be read, or others hold it for ten minutes.
+            RecordsError: the file does not exist, cannot be read, or is locked for ten minutes.
         """
         return self._patiently("rw", "BEGIN", work)
 
@@ -65,7 +65,7 @@ class Database:
                 code = _code(error)
                 if code not in _BUSY or time.monotonic() > end:
                     reason = _REASONS.get(code, str(error))
-                    raise RecordsError(f"{self.path} holds no study's record: {reason}") from error
+                    raise RecordsError(f"cannot use the study in {self.path}: {reason}") from error
                 time.sleep(0.01)
 
     def _once(self, mode: str, begin: str, work: Work[T]) -> T:
@@ -75,7 +75,7 @@ class Database:
         ) as connection:
             connection.row_factory = sqlite3.Row
             connection.execute(begin)
-            # A connection that is closed within a transaction undoes it.
+            # If ``work`` raises, closing the connection rolls the transaction back.
             result = work(connection)
             connection.execute("COMMIT")
             return result
@@ -85,22 +85,22 @@ def database_at(url: str) -> Database:
     """Return the file of a ``sqlite:///FILE`` URL.
 
     Raises:
-        UserError: the URL is of another kind, or names no file. It may hold a password and is
-            not repeated.
+        UserError: the URL is of another kind, or names no file. The message does not quote it,
+            because it may contain a password.
     """
     kind, separator, rest = url.partition("://")
     if not separator or kind not in _KINDS:
-        told = f" not at a {kind!r} URL" if re.fullmatch(r"[a-z0-9+]+", kind) and separator else ""
+        told = f", not {kind!r}" if re.fullmatch(r"[a-z0-9+]+", kind) and separator else ""
         raise UserError(
-            f"tuners 'grid' and 'random' keep their records in a SQLite file, "
-            f"storage sqlite:///FILE,{told or ' and at no other URL'}"
+            f"tuners 'grid' and 'random' store studies only in an SQLite file{told}: "
+            f"use the storage sqlite:///FILE"
         )
     file = rest.removeprefix("/")
     if rest == file or file in ("", ":memory:") or "?" in file:
-        raise UserError("storage sqlite:///FILE must name a file, and nothing after it")
+        raise UserError("storage sqlite:///FILE must name a file and have no '?' after it")
     return Database(Path(file).absolute())
 
 
 def _code(error: sqlite3.Error) -> int:
-    """Return SQLite's primary error code; 0 where Python found the error."""
+    """Return SQLite's primary error code, or 0 if the error is from Python."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF

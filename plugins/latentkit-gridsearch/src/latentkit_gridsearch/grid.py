@@ -1,4 +1,4 @@
-"""The points of a grid, by their number."""
+"""The points of a grid, by trial number."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from latentkit.plugin.seeds import short_stream_seed
 from latentkit_gridsearch.domains import into, step_count, step_value
 from latentkit_gridsearch.options import GridOptions
 
-# ParameterGrid numbers its points in signed 64 bits, and does not notice where they end.
+# ParameterGrid numbers its points with signed 64-bit integers and does not detect an overflow.
 _MOST_POINTS = 2**62
 
 
 class Grid:
-    """Every combination of the values of a space; the last name, by the alphabet, varies fastest.
+    """All combinations of values in a space; the alphabetically last parameter varies fastest.
 
     Args:
-        space: where to look, by parameter name.
-        options: into how many values a range is cut, and in which order points are taken.
-        seed: of the order.
+        space: search domain of each parameter, by name.
+        options: number of values per range, and the order of the points.
+        seed: seed of a shuffled order.
 
     Raises:
-        UserError: the grid has too many points to be numbered.
+        UserError: the grid has too many points to number them.
     """
 
     def __init__(self, space: Mapping[str, SearchDomain], options: GridOptions, seed: int) -> None:
@@ -47,7 +47,7 @@ class Grid:
         self._taken: list[int] = []
 
     def params(self, number: int) -> dict[str, Any]:
-        """Return the parameters of trial ``number``, which is below ``size``."""
+        """Return the parameters of trial ``number``, which must be below ``size``."""
         while len(self._taken) <= number:
             self._taken.append(next(self._order))
         found: dict[str, Any] = self._points[self._taken[number]]
@@ -55,10 +55,10 @@ class Grid:
 
 
 def grid_values(domain: SearchDomain, points: int) -> list[Any]:
-    """Return the choices, or at most ``points`` values of a range from its low end to its high.
+    """Return the choices, or at most ``points`` values of a range, including both its ends.
 
-    They are evenly spaced, in the logarithm where the range is logarithmic. A range with a step
-    is cut on its steps, one of integers on integers, and no value is there twice.
+    The values are evenly spaced, in the logarithm if the range is logarithmic. Values of a range
+    with a step are on its steps, values of an integer range are integers, and all are distinct.
     """
     if not isinstance(domain, SearchRange):
         return list(domain.values)
@@ -67,15 +67,15 @@ def grid_values(domain: SearchDomain, points: int) -> list[Any]:
         return list(dict.fromkeys(step_value(domain, int(step)) for step in steps))
     space = np.geomspace if domain.log else np.linspace
     cut = space(domain.low, domain.high, points)
-    # Ties round to even, and 2.5 to the 2 that 2.4 gives: what is equal is dropped.
+    # Rounding to integers may give equal values, which ``dict.fromkeys`` removes.
     return list(dict.fromkeys(into(domain, float(value)) for value in cut))
 
 
 def shuffled(size: int, generator: random.Random) -> Iterator[int]:
-    """Yield 0 to ``size`` - 1 in a random order (Fisher and Yates), keeping what was yielded only.
+    """Yield 0 to ``size`` - 1 in a random order (Fisher-Yates shuffle).
 
-    A grid of a billion points is never laid out: the list that is shuffled exists where it
-    differs from its index.
+    The memory grows with the number of yielded values, not with ``size``, because the shuffled
+    list is only stored where it differs from its index. A grid may have a billion points.
     """
     moved: dict[int, int] = {}
     for place in range(size):

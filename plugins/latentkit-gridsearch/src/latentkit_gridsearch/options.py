@@ -1,4 +1,4 @@
-"""Options of ``grid`` and ``random``; neither prunes, so there is nothing to say of that."""
+"""Options of ``grid`` and ``random``; neither tuner prunes, so neither has options for it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class GridOptions(RandomOptions):
     """Options of ``grid``."""
 
     points: int = Field(
-        4, ge=2, le=1000, description="Values that a range is cut into, both ends among them."
+        4, ge=2, le=1000, description="Number of values taken from a range, including both ends."
     )
     shuffle: bool = Field(
-        False, description="Take the grid in an order drawn from the seed, not row by row."
+        False, description="Take grid points in an order drawn from the seed, not row by row."
     )

@@ -1,4 +1,4 @@
-"""Who works on a trial, and whether they still do."""
+"""The worker that owns a trial, and whether it is still alive."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 import psutil
 
 _AT_WORK: set[str] = set()
-"""Tokens of the workers of this process."""
-_SECONDS_APART = 2.0  # of two processes of one number; the boot is known to the second
+"""Tokens of the active workers of this process."""
+_SECONDS_APART = 2.0  # from here on, start times differ; the boot time is known to the second
 
 
 def since_boot(process: psutil.Process) -> float:
-    """Return when a process began, in seconds since the boot."""
+    """Return the start time of a process, in seconds since boot."""
     return float(process.create_time() - psutil.boot_time())
 
 
@@ -24,10 +24,10 @@ class Owner:
     """A worker: one call of ``optimize``.
 
     Args:
-        token: no other worker's, anywhere.
+        token: unique id of the worker.
         host: name of the machine.
-        pid: of the process.
-        created: when the process began, in seconds since the boot: the clock may be set.
+        pid: id of the process.
+        created: start time of the process in seconds since boot, because the clock may be changed.
     """
 
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -36,11 +36,11 @@ class Owner:
     created: float = field(default_factory=lambda: since_boot(psutil.Process()))
 
     def begin(self) -> None:
-        """Say that this worker, which is of this process, is at work."""
+        """Register this worker of this process as active."""
         _AT_WORK.add(self.token)
 
     def end(self) -> None:
-        """Say that it is no more."""
+        """Unregister the worker."""
         _AT_WORK.discard(self.token)
 
     def alive(self, silence: float, grace: float) -> bool:
@@ -48,7 +48,7 @@ class Owner:
 
         Args:
             silence: seconds since its last sign of life.
-            grace: seconds of silence that are allowed where its process cannot be looked at.
+            grace: allowed seconds of silence if its process cannot be examined.
         """
         if self.host != platform.node():
             return silence <= grace
@@ -58,7 +58,7 @@ class Owner:
             process = psutil.Process(self.pid)
             if process.status() == psutil.STATUS_ZOMBIE:
                 return False
-            # Where the boot is not known well, the beginning is no proof alone.
+            # The boot time may be inexact, so a different start time alone does not prove death.
             return self._is(process) or silence <= grace
         except psutil.NoSuchProcess:
             return False

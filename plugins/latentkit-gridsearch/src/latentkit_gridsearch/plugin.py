@@ -14,14 +14,14 @@ def latentkit_tuners() -> Iterator[TunerSpec]:
     """Offer the tuners."""
     yield TunerSpec(
         name="grid",
-        summary="Every combination of a grid, once; no trial is given up early",
+        summary="Every combination of a grid, once; no trial is pruned",
         target="latentkit_gridsearch.tuner:build_grid",
         options="latentkit_gridsearch.options:GridOptions",
         requires=_REQUIRES,
     )
     yield TunerSpec(
         name="random",
-        summary="Independent draws from the space; no trial is given up early",
+        summary="Independent random draws from the space; no trial is pruned",
         target="latentkit_gridsearch.tuner:build_random",
         options="latentkit_gridsearch.options:RandomOptions",
         requires=_REQUIRES,

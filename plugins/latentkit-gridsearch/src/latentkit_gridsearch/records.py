@@ -1,4 +1,4 @@
-"""The record of one study: trials are claimed, told of, finished, and given back."""
+"""The stored record of one study: workers claim, update, finish and release its trials."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _OF_OWNER = "study = ? AND number = ? AND token = ? AND state = 'running'"
 
 @dataclass(frozen=True)
 class Claim:
-    """A trial that a worker may run, and no other.
+    """A trial that exactly one worker may run.
 
     Args:
-        number: of the trial.
+        number: number of the trial.
         params: its parameters.
-        reports: what was reported before it was interrupted.
-        notes: what was noted before.
+        reports: values reported before it was interrupted, by epoch.
+        notes: notes from before it was interrupted.
     """
 
     number: int
@@ -41,9 +41,9 @@ class Records:
     """The record of one study.
 
     Args:
-        database: where it lies.
+        database: file with the study.
         task: the study.
-        plan: how its parameters are made; a study has one plan for all its trials.
+        plan: how parameters are made, in words; all trials of a study share one plan.
         grace: seconds of silence after which a worker on another machine counts as dead.
     """
 
@@ -54,10 +54,10 @@ class Records:
         self._grace = grace
 
     def begin(self) -> None:
-        """Make the study, or find it.
+        """Create the study if it does not exist.
 
         Raises:
-            UserError: a study of that name is stored that is not this one.
+            UserError: a different study of this name is stored.
             RecordsError: the file cannot be written.
         """
 
@@ -79,16 +79,16 @@ class Records:
     def claim(
         self, owner: Owner, params: Callable[[int], Mapping[str, Any]], trials: int
     ) -> Claim | Literal["wait", "over"]:
-        """Take the trial that is to be run next.
+        """Claim the trial to run next.
 
         Args:
-            owner: who takes it.
-            params: gives the parameters of a trial that was never begun.
-            trials: that the study shall hold.
+            owner: the worker that claims it.
+            params: function that returns the parameters of a new trial by its number.
+            trials: number of trials that the study should have.
 
         Returns:
-            The trial; ``"wait"`` where others run all that remain, for they may die; ``"over"``
-            where none remains.
+            The trial; ``"wait"`` if other workers run all remaining trials, because these workers
+            may die; ``"over"`` if no trial remains.
         """
 
         def work(connection: sqlite3.Connection) -> Claim | Literal["wait", "over"]:
@@ -107,7 +107,7 @@ class Records:
         return self._database.write(work)
 
     def tell(self, owner: Owner, claim: Claim) -> None:
-        """Store what a claim's trial reported and noted."""
+        """Store the reports and notes of a claimed trial."""
         told = (json.dumps(claim.reports), json.dumps(claim.notes))
         self._update(f"reports = ?, notes = ? WHERE {_OF_OWNER}", *told, *self._key(owner, claim))
 
@@ -119,7 +119,7 @@ class Records:
         values: Sequence[float] = (),
         error: str = "",
     ) -> None:
-        """Store how a trial ended, unless another worker has it by now."""
+        """Store the outcome of a trial, unless another worker has claimed it meanwhile."""
         now = time.time()
         self._update(
             f"state = ?, results = ?, error = ?, spent = spent + max(0, ? - began), beat = ? "
@@ -129,11 +129,11 @@ class Records:
         )
 
     def beat(self, owner: Owner) -> None:
-        """Give a sign of life for the trial that the owner runs."""
+        """Update the last sign of life of the trial that the owner runs."""
         self._update("beat = ? WHERE token = ? AND state = 'running'", time.time(), owner.token)
 
     def release(self, owner: Owner) -> None:
-        """Let a trial that the owner has not finished wait for another worker."""
+        """Release the owner's unfinished trial, so that another worker can run it."""
         self._update(
             "state = 'waiting', spent = spent + max(0, ? - began) "
             "WHERE token = ? AND state = 'running'",
@@ -141,7 +141,7 @@ class Records:
         )
 
     def load(self) -> StudyResult | None:
-        """Return what is stored, or None."""
+        """Return the stored study, or None if there is none."""
         if not self._database.path.exists():
             return None
 
@@ -178,7 +178,7 @@ class Records:
     def _take(
         self, connection: sqlite3.Connection, row: sqlite3.Row, owner: Owner, now: float
     ) -> Claim:
-        """Go on with a trial that waits."""
+        """Claim a trial that waits for a worker."""
         key = (self._task.name, row["number"])
         connection.execute(
             "UPDATE gridsearch_trials SET state = 'running', spent = ?, began = ?, beat = ?, "
@@ -196,7 +196,7 @@ class Records:
         owner: Owner,
         now: float,
     ) -> Claim:
-        """Begin a trial that never was."""
+        """Add a new trial."""
         connection.execute(
             "INSERT INTO gridsearch_trials "
             "(study, number, state, params, began, beat, token, host, pid, created) "
@@ -210,11 +210,11 @@ def _refuse_another(stored: tuple[str, ...], given: tuple[str, ...]) -> None:
     name, identity, plan, directions = stored
     if identity != given[1] or directions != given[3]:
         raise UserError(
-            f"study {name!r} is stored with other settings than these: "
-            f"take another name, or the settings that it was begun with"
+            f"study {name!r} is already stored with other settings: "
+            f"choose another name, or use the settings that it was started with"
         )
     if plan != given[2]:
         raise UserError(
-            f"study {name!r} was begun with {plan}, not with {given[2]}: "
-            f"take another name, or the tuner and options that it was begun with"
+            f"study {name!r} was started with {plan}, not with {given[2]}: "
+            f"choose another name, or use the tuner and options that it was started with"
         )

@@ -1,4 +1,4 @@
-"""How a study lies in SQLite: two tables beside whatever else the file holds, values as JSON."""
+"""The two SQLite tables of studies and trials; values are stored as JSON."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ CREATE TABLE IF NOT EXISTS gridsearch_trials (
   PRIMARY KEY (study, number)
 )
 """
-"""``spent`` are seconds of earlier attempts; ``beat`` is the owner's last sign of life."""
+"""``spent`` is the time of earlier attempts in seconds, ``beat`` the owner's last sign of life."""
 
 
 def owner_of(row: sqlite3.Row) -> Owner:
-    """Return who worked on the trial last."""
+    """Return the worker that last ran the trial."""
     return Owner(row["token"], row["host"], row["pid"], row["created"])
 
 
 def state_of(row: sqlite3.Row, now: float, grace: float) -> TrialState:
-    """Return the trial's state; one that runs without a living owner waits."""
+    """Return the trial's state; a running trial whose owner is dead is waiting."""
     state: TrialState = row["state"]
     if state == "running" and not owner_of(row).alive(now - row["beat"], grace):
         return "waiting"
@@ -44,7 +44,7 @@ def state_of(row: sqlite3.Row, now: float, grace: float) -> TrialState:
 
 
 def seconds_of(row: sqlite3.Row, state: TrialState, now: float) -> float:
-    """Return for how long the trial was worked on."""
+    """Return the trial's total running time in seconds."""
     if row["state"] != "running":
         return float(row["spent"])
     return float(
@@ -55,7 +55,7 @@ def seconds_of(row: sqlite3.Row, state: TrialState, now: float) -> float:
 def record_of(
     row: sqlite3.Row, space: Mapping[str, SearchDomain], now: float, grace: float
 ) -> TrialRecord:
-    """Return the trial as the contract has it."""
+    """Convert a row to a `TrialRecord`."""
     state = state_of(row, now, grace)
     return TrialRecord(
         number=row["number"],
@@ -70,7 +70,10 @@ def record_of(
 
 
 def params_of(text: str, space: Mapping[str, SearchDomain]) -> dict[str, Any]:
-    """Return stored parameters; JSON has no tuples, so choices are looked up by their JSON."""
+    """Return stored parameters.
+
+    JSON has no tuples, so choices are found by comparing their JSON.
+    """
     return {name: _value(value, space.get(name)) for name, value in json.loads(text).items()}
 
 

@@ -1,4 +1,4 @@
-"""Independent draws, by their number."""
+"""Independent random parameters, by trial number."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from latentkit_gridsearch.domains import into, is_whole, step_count, step_value
 
 
 class Sampler:
-    """Draws of which each follows from the seed and its number only.
+    """Random parameters; each draw depends only on the seed and the trial number.
 
     Args:
-        space: where to look, by parameter name.
-        seed: of the study.
+        space: search domain of each parameter, by name.
+        seed: seed of the study.
     """
 
     size: int | None = None
@@ -38,11 +38,11 @@ class Sampler:
 
 
 class Drawn:
-    """A scipy distribution whose draws are made values of a range.
+    """A scipy distribution whose draws are converted to values of a range.
 
     Args:
-        distribution: frozen, with ``rvs``.
-        value: turns a draw into a value.
+        distribution: frozen distribution with ``rvs``.
+        value: function that converts a draw to a value.
     """
 
     def __init__(self, distribution: Any, value: Callable[[Any], float]) -> None:
@@ -50,7 +50,7 @@ class Drawn:
         self._value = value
 
     def rvs(self, random_state: np.random.RandomState) -> float:
-        """Return one value, as `ParameterSampler` asks for it."""
+        """Draw one value; `ParameterSampler` calls this method."""
         return self._value(self._distribution.rvs(random_state=random_state))
 
 

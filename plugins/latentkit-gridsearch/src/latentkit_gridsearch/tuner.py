@@ -1,4 +1,4 @@
-"""The tuners: a way to make parameters from a trial's number, and a record in SQLite."""
+"""The tuners: parameters made from the trial number, and studies stored in SQLite."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from latentkit_gridsearch.worker import work
 
 
 class Proposals(Protocol):
-    """Parameters by a trial's number; ``size`` of them, or without end."""
+    """Parameters by trial number; there are ``size`` of them, or arbitrarily many if it is None."""
 
     size: int | None
 
@@ -25,11 +25,11 @@ class Proposals(Protocol):
 
 
 class NumberedTuner:
-    """See `latentkit.plugin.Tuner`; what a trial's parameters are follows from its number.
+    """A `latentkit.plugin.Tuner` whose parameters depend only on the seed and the trial number.
 
     Args:
-        plan: how parameters are made, in words: a stored study is gone on with by its own plan.
-        propose: makes the parameters of a study.
+        plan: how parameters are made, in words. A stored study is only continued with its plan.
+        propose: function that returns the parameters of a study.
         grace: seconds of silence after which a worker on another machine counts as dead.
     """
 
@@ -42,8 +42,8 @@ class NumberedTuner:
         """Run trials until the budget is spent or no parameters are left.
 
         Raises:
-            UserError: the stored study is another, the storage is no SQLite file's URL, or the
-                grid has too many points.
+            UserError: a different study of this name is stored, the storage is not the URL of an
+                SQLite file, or the grid has too many points.
             StorageError: the file cannot be written.
         """
         records, proposals = self._records(task), self._propose(task)
@@ -54,10 +54,10 @@ class NumberedTuner:
         return records.load() or StudyResult(task.name, task.directions, ())
 
     def load(self, task: StudyTask) -> StudyResult | None:
-        """Return what is stored of a study, also while others work on it; None where nothing is.
+        """Return the stored study, also while workers run it, or None if there is none.
 
         Raises:
-            UserError: the storage is no SQLite file's URL.
+            UserError: the storage is not the URL of an SQLite file.
             StorageError: the file cannot be read.
         """
         return self._records(task).load()

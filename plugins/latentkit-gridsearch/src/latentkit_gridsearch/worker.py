@@ -1,4 +1,4 @@
-"""One worker: takes trials, runs them, and shows that it lives."""
+"""One worker: it claims trials, runs them, and gives signs of life."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BEATS_PER_GRACE = 4
 
 
 class StoredTrial:
-    """See `latentkit.plugin.Trial`; it is never given up."""
+    """A `latentkit.plugin.Trial` that is stored at every report and note; it is never pruned."""
 
     def __init__(self, claim: Claim, tell: Callable[[], None]) -> None:
         self.number = claim.number
@@ -33,7 +33,7 @@ class StoredTrial:
         self._tell()
 
     def note(self, key: str, value: Any) -> None:
-        """Store a JSON value beside the trial."""
+        """Store a JSON value with the trial."""
         self._claim.notes[key] = value
         self._tell()
 
@@ -49,11 +49,11 @@ def work(
     """Run trials until the budget is spent.
 
     Args:
-        records: of the study, which is begun.
-        params: gives the parameters of a trial by its number.
-        objective: runs a trial.
-        objectives: how many values it gives.
-        budget: counts what is stored already.
+        records: record of the study, which must exist.
+        params: function that returns the parameters of a trial by its number.
+        objective: function that runs a trial.
+        objectives: number of values that the objective returns.
+        budget: largest number of trials, including stored ones, and of seconds.
         grace: seconds of silence after which a worker on another machine counts as dead.
     """
     end = math.inf if budget.seconds is None else time.monotonic() + budget.seconds
@@ -70,7 +70,7 @@ def work(
 
 @contextmanager
 def _at_work(records: Records, grace: float) -> Iterator[Owner]:
-    """Give signs of life within, and leave no trial running behind."""
+    """Give signs of life within the block, and release an unfinished trial at its end."""
     owner, ended = Owner(), threading.Event()
     owner.begin()
 
@@ -86,7 +86,7 @@ def _at_work(records: Records, grace: float) -> Iterator[Owner]:
     finally:
         owner.end()
         ended.set()
-        # A trial that cannot be released waits all the same, for its owner has ended.
+        # If the release fails, the trial counts as waiting anyway, because its owner has ended.
         with suppress(RecordsError):
             records.release(owner)
         heart.join()
@@ -114,7 +114,7 @@ def _run(
 def _checked(given: Sequence[float], objectives: int) -> list[float]:
     values = [float(value) for value in given]
     if len(values) != objectives:
-        raise ValueError(f"the objective gave {len(values)} values, expected {objectives}")
+        raise ValueError(f"the objective returned {len(values)} values, expected {objectives}")
     if not all(map(math.isfinite, values)):
-        raise ValueError(f"the objective gave {values}, expected finite numbers")
+        raise ValueError(f"the objective returned {values}, expected finite numbers")
     return values

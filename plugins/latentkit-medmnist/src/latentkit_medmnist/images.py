@@ -1,8 +1,8 @@
-"""The images of a set out of its ``.npz`` file, which is downloaded once.
+"""Loads the images of a set from its ``.npz`` file, which is downloaded once.
 
-J. Yang et al., MedMNIST v2, Scientific Data 10, 41 (2023). A file holds ``train_images``,
-``train_labels`` and the same of ``val`` and ``test``: uint8 (N, H, W) or (N, H, W, 3), and
-labels (N, 1), or (N, classes) where an image may have several.
+J. Yang et al., MedMNIST v2, Scientific Data 10, 41 (2023). A file has ``train_images`` and
+``train_labels``, and the same for ``val`` and ``test``. Images are uint8 (N, H, W) or (N, H, W, 3);
+labels are (N, 1), or (N, classes) if an image may have several.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def _load(options: MedmnistOptions, split: Split, cache: Path, *, name: str) -> 
     try:
         images, labels = _read(path, parts)
         _check(images, labels, described, options.size)
-    # What NumPy and the archive raise for a file that is none of theirs.
+    # NumPy and zipfile raise these for files that they cannot read.
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} does not hold {name} as published: {error}") from error
+        raise DataError(f"{path} is not {name} as published: {error}") from error
     codes, classes = _classes(labels, described, options)
     return ImageData(
         images=np.ascontiguousarray(images.transpose(0, 3, 1, 2)),
@@ -51,7 +51,7 @@ def _load(options: MedmnistOptions, split: Split, cache: Path, *, name: str) -> 
 
 
 def _read(path: Path, parts: list[str]) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-    """Return the images (N, H, W, C) and the labels (N, L) of some parts, one after the other."""
+    """Return the images (N, H, W, C) and labels (N, L) of several parts, concatenated."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             images, labels = (
@@ -64,7 +64,7 @@ def _read(path: Path, parts: list[str]) -> tuple[NDArray[np.uint8], NDArray[Any]
 
 
 def _check(images: NDArray[Any], labels: NDArray[Any], described: MedicalSet, size: int) -> None:
-    """Raise a ValueError where the arrays are not what is published of the set."""
+    """Raise a ValueError if the arrays do not match the published description of the set."""
     form = (size, size, described.channels)
     if images.dtype != np.uint8 or images.shape[1:] != form:
         raise ValueError(f"images are {images.dtype} {images.shape}, expected uint8 (N, *{form})")
@@ -79,7 +79,7 @@ def _check(images: NDArray[Any], labels: NDArray[Any], described: MedicalSet, si
 def _classes(
     labels: NDArray[Any], described: MedicalSet, options: MedmnistOptions
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Return the class of each image (N,), and the classes' names."""
+    """Return the class of each image (N,) and the class names."""
     if not isinstance(options, ChestmnistOptions):
         return labels[:, 0].astype(np.int64), described.classes
     found = labels.sum(1, dtype=np.int64)

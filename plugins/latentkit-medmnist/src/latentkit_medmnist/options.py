@@ -15,12 +15,12 @@ class MedmnistOptions(Options):
     size: Literal[28, 64, 128, 224] = Field(28, description="Side of the images in pixels.")
     validation: Literal["leave-out", "join"] = Field(
         "leave-out",
-        description="The set's own validation images: not used, or joined to the training images.",
+        description="Published validation images: leave out, or join to the training images.",
     )
     mirror: str = Field(
         "",
         pattern=r"^(https?://.+)?$",
-        description="Folder URL to download from; empty for the data set's own.",
+        description="URL of a folder to download from; empty for the published address.",
     )
 
 
@@ -29,5 +29,5 @@ class ChestmnistOptions(MedmnistOptions):
 
     labels: Literal["single", "any"] = Field(
         "single",
-        description="Its classes: no finding, each of the 14 alone, several; or no finding, any.",
+        description="single: no finding, each of the 14 alone, several; any: no finding, any.",
     )

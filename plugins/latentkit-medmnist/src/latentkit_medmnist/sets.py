@@ -1,7 +1,7 @@
-"""What is published of each set: classes, channels, licence, and the MD5 of each size's file.
+"""The published description of each set: classes, channels, licence, and the MD5 of each file.
 
-Read from ``INFO`` in ``info.py`` of the package medmnist 3.0.2 (github.com/MedMNIST/MedMNIST);
-the classes are in the order of the labels. The files are those of doi.org/10.5281/zenodo.10519652.
+The source is ``INFO`` in ``info.py`` of the package medmnist 3.0.2 (github.com/MedMNIST/MedMNIST).
+Classes are in the order of the labels. The files are those of doi.org/10.5281/zenodo.10519652.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ _SIZES = (28, 64, 128, 224)
 
 @dataclass(frozen=True)
 class MedicalSet:
-    """What is published of one set.
+    """The published description of one set.
 
     Args:
-        name: as the project writes it in small letters; names the files too.
-        classes: what the labels 0, 1, ... mean; the findings where there may be several.
-        channels: of its images, 1 or 3.
-        licence: SPDX name.
-        md5s: of its files for 28, 64, 128 and 224 pixels.
+        name: name of the set in lower case, which its files have too.
+        classes: meanings of the labels 0, 1, ...; the findings if an image may have several.
+        channels: number of channels, 1 or 3.
+        licence: SPDX identifier.
+        md5s: MD5s of its files for 28, 64, 128 and 224 pixels.
         several: whether an image has a label of 0 or 1 for each class, instead of one class.
     """
 
@@ -34,7 +34,7 @@ class MedicalSet:
     several: bool = False
 
     def file(self, size: int) -> tuple[str, str]:
-        """Return name and MD5 of the file that holds the images of a size."""
+        """Return the name and MD5 of the file with images of the given size."""
         suffix = "" if size == _SIZES[0] else f"_{size}"
         return f"{self.name}{suffix}.npz", self.md5s[_SIZES.index(size)]
 
@@ -245,4 +245,4 @@ SETS = {
         ),
     )
 }
-"""Every set, by its name."""
+"""All sets, by name."""

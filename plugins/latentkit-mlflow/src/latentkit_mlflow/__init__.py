@@ -1,1 +1,1 @@
-"""Follows runs and studies of latentkit in MLflow."""
+"""Logs runs and studies of latentkit to MLflow."""

@@ -1,4 +1,4 @@
-"""What runs and studies tell, as runs of MLflow; a trial is a child of its study's."""
+"""Logs runs and studies as MLflow runs; the run of a trial is a child of its study's run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from latentkit.plugin import EpochFinished, RunInfo, StudyInfo, flat_figures, fl
 from latentkit_mlflow.patience import within
 from latentkit_mlflow.store import Store
 
-_STATUSES = {"finished": "FINISHED", "failed": "FAILED"}  # all else was killed
+_STATUSES = {"finished": "FINISHED", "failed": "FAILED"}  # any other status becomes KILLED
 _STUDY_TAG = "latentkit.study_sha256"
 _SECONDS = 60.0
 _LONGEST = 200
@@ -23,17 +23,17 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
 @dataclass
 class _Followed:
-    """A run that is followed: its id in MLflow, and the last epoch that is logged."""
+    """A run that is being logged: its MLflow id, and the last logged epoch."""
 
     run_id: str
     epoch: int = 0
 
 
 class Following:
-    """The runs and studies that this process follows.
+    """The runs and studies that this process logs.
 
-    What cannot be logged costs one error: the run, or the study with all its trials, is followed no
-    further, and works on.
+    If logging fails, it raises one error. The run, or the study with all its trials, is not logged
+    any further; latentkit turns the error into a notice and continues the run.
     """
 
     def __init__(self) -> None:
@@ -41,14 +41,14 @@ class Following:
         self._given_up: set[Path] = set()
 
     def study_started(self, study: StudyInfo) -> None:
-        """Begin or go on with the parent of a study's trials."""
+        """Start or resume the parent run of a study's trials."""
         self._given_up.discard(_key(study.path))
         self._try(study.path, lambda store: store.wake(_parent(store, study)))
 
     def study_finished(
         self, study: StudyInfo, status: str, summary: Mapping[str, Any], error: str
     ) -> None:
-        """Log the best trial's options and values, and end the parent."""
+        """Log the options and values of the best trial, and end the parent run."""
 
         def log(store: Store) -> None:
             run_id = _parent(store, study)
@@ -66,13 +66,13 @@ class Following:
         self._try(study.path, log)
 
     def run_started(self, run: RunInfo) -> None:
-        """Begin a run, or go on with that of a resumed one."""
+        """Start an MLflow run, or resume that of a resumed run."""
         if run.trial is None:
             self._given_up.discard(_key(run.path))
         self._try(_scope(run), lambda store: self._begin(store, run))
 
     def epoch_finished(self, run: RunInfo, epoch: EpochFinished) -> None:
-        """Log an epoch, once: a run that was killed may train one again."""
+        """Log an epoch, unless it is already logged: a killed run may train an epoch again."""
         followed = self._runs.get(_key(run.path))
         if followed is None or epoch.epoch <= followed.epoch:
             return
@@ -85,7 +85,7 @@ class Following:
     def run_finished(
         self, run: RunInfo, status: str, summary: Mapping[str, Any], error: str
     ) -> None:
-        """Log the card's figures and the artefacts that are asked for, and end the run."""
+        """Log the numbers of the evaluation card and the requested artefacts, and end the run."""
         followed = self._runs.pop(_key(run.path), None)
         if followed is None:
             return
@@ -111,10 +111,10 @@ class Following:
         self._runs[_key(run.path)] = _Followed(run_id, store.last_step(run_id, "learning_rate"))
 
     def _try(self, scope: Path, log: Callable[[Store], object]) -> None:
-        """Log something, unless the scope was given up.
+        """Call ``log``, unless logging of this scope has already failed.
 
         Raises:
-            UserError: it cannot be logged, and nothing more of the scope will be.
+            UserError: logging fails; nothing more is logged for this scope.
         """
         if _key(scope) in self._given_up:
             return
@@ -125,8 +125,8 @@ class Following:
             first = _CREDENTIALS.sub("", " ".join(str(error).split()) or type(error).__name__)
             short = first if len(first) <= _LONGEST else f"{first[:_LONGEST]}..."
             raise UserError(
-                f"MLflow is told no more of {scope.name}, for it failed ({short}): see that "
-                f"MLFLOW_TRACKING_URI is right, or set LATENTKIT_MLFLOW=off"
+                f"stopped logging {scope.name} to MLflow, because it failed ({short}): correct "
+                f"MLFLOW_TRACKING_URI, or set LATENTKIT_MLFLOW=off"
             ) from error
 
 
@@ -142,7 +142,7 @@ def _scope(run: RunInfo) -> Path:
 
 
 def _parent(store: Store, study: StudyInfo) -> str:
-    """Return the id of a study's parent, which is made where there is none."""
+    """Return the id of a study's parent run; create the run if it does not exist."""
     known = _known_parent(store, study)
     if known is not None:
         return known
@@ -157,7 +157,10 @@ def _parent(store: Store, study: StudyInfo) -> str:
 
 
 def _parent_of_trial(store: Store, study: StudyInfo) -> str:
-    """Return the parent's id; one that is made for a trial that goes on alone has ended already."""
+    """Return the id of the parent run of a trial.
+
+    If a trial is resumed on its own, the parent may not exist. It is then created and ended.
+    """
     known = _known_parent(store, study)
     if known is not None:
         return known
@@ -167,7 +170,7 @@ def _parent_of_trial(store: Store, study: StudyInfo) -> str:
 
 
 def _known_parent(store: Store, study: StudyInfo) -> str | None:
-    """Return the id of the parent that this machine knows, or another one that works on it too."""
+    """Return the id of the parent run that this machine, or another worker, has created."""
     known = store.known(study.path)
     if known is None and study.storage:
         known = store.tagged(_STUDY_TAG, study.identity)

@@ -1,6 +1,7 @@
-"""A server that is gone must not hold a run up, nor MLflow's log come between its lines.
+"""Time limit and silence for calls to MLflow.
 
-MLflow tries again for minutes over HTTP, and for an hour where a database does not answer.
+MLflow retries for minutes over HTTP, and for an hour if a database does not answer. A missing
+server must not delay a run, and MLflow's log must not mix with the run's output.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ _LOGGERS = ("mlflow", "alembic")
 
 
 def within(seconds: float, work: Callable[[], object]) -> None:
-    """Do work in a thread, and wait no longer than ``seconds`` for it.
+    """Run ``work`` in a thread, and wait at most ``seconds`` for it.
 
     Raises:
-        TimeoutError: it is not done; the thread is left to itself, and ends with the process.
-        Exception: whatever the work raised.
+        TimeoutError: the work is not done; its thread continues, and ends with the process.
+        Exception: the exception that the work raised.
     """
     raised: list[BaseException] = []
 

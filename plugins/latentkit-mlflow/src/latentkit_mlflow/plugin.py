@@ -1,4 +1,4 @@
-"""Watches runs and studies for MLflow. ``LATENTKIT_MLFLOW=off`` switches it off."""
+"""Hooks that log runs and studies to MLflow; ``LATENTKIT_MLFLOW=off`` disables them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def _is_on() -> bool:
     return os.environ.get("LATENTKIT_MLFLOW", "").lower() not in ("0", "off", "no", "false")
 
 
-# MLflow takes seconds to import: it is imported with the first run, not by every command.
+# MLflow takes seconds to import, so it is imported at the first run and not by every command.
 
 
 @hookimpl
 def latentkit_run_started(run: RunInfo) -> None:
-    """Begin a run in MLflow, or go on with that of a resumed run."""
+    """Start an MLflow run, or resume that of a resumed run."""
     if _is_on():
         from latentkit_mlflow.following import FOLLOWING
 
@@ -43,7 +43,7 @@ def latentkit_epoch_finished(run: RunInfo, epoch: EpochFinished) -> None:
 def latentkit_run_finished(
     run: RunInfo, status: str, summary: Mapping[str, Any], error: str
 ) -> None:
-    """Log the card and end the run in MLflow."""
+    """Log the evaluation card, and end the MLflow run."""
     if _is_on():
         from latentkit_mlflow.following import FOLLOWING
 
@@ -52,7 +52,7 @@ def latentkit_run_finished(
 
 @hookimpl
 def latentkit_study_started(study: StudyInfo) -> None:
-    """Begin the run in MLflow that is the parent of the study's trials."""
+    """Start the MLflow run that is the parent of the study's trials."""
     if _is_on():
         from latentkit_mlflow.following import FOLLOWING
 
@@ -63,7 +63,7 @@ def latentkit_study_started(study: StudyInfo) -> None:
 def latentkit_study_finished(
     study: StudyInfo, status: str, summary: Mapping[str, Any], error: str
 ) -> None:
-    """Log the best trial and end the parent."""
+    """Log the best trial, and end the parent run."""
     if _is_on():
         from latentkit_mlflow.following import FOLLOWING
 

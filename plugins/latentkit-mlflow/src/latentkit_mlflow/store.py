@@ -1,6 +1,6 @@
-"""MLflow's store of runs: what is written into it, and how a run is found again.
+"""Writes runs to MLflow's store, and finds them again.
 
-`MlflowClient` alone is used, never MLflow's active run: a user's own is left alone.
+Only `MlflowClient` is used and never MLflow's active run, so that a user's own run is not changed.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ _EXPERIMENT = "latentkit"
 _SQLITE = "sqlite:///"
 _PARENT = "mlflow.parentRunId"
 _MOST_AT_ONCE = 100
-_LONGEST = 5000  # of a value; what every store of MLflow takes
+_LONGEST = 5000  # characters of a value, which every MLflow store accepts
 _FORBIDDEN = re.compile(r"[^\w.\- :/]")
 _Entity = TypeVar("_Entity")
 
 
 class Store:
-    """One tracking server, file or database: that of ``MLFLOW_TRACKING_URI``, or MLflow's own."""
+    """A tracking server, file or database: ``MLFLOW_TRACKING_URI``, or MLflow's default."""
 
     def __init__(self) -> None:
         uri = mlflow.get_tracking_uri()
         self._client = MlflowClient(uri)
         if uri.startswith(_SQLITE):
-            # Two processes that make the tables of a new database at once are in each other's way.
+            # Two processes must not create the tables of a new database at the same time.
             with FileLock(f"{uri.removeprefix(_SQLITE).partition('?')[0]}.lock"):
                 self._experiment()
 
     def begin(
         self, folder: Path, name: str, tags: Mapping[str, str], parent: str | None = None
     ) -> str:
-        """Return the id of a new run, and leave it in ``folder``."""
+        """Create a run, write its id to ``folder``, and return the id."""
         tags = {"mlflow.source.name": "latentkit", "mlflow.source.type": "LOCAL", **tags}
         if parent is not None:
             tags[_PARENT] = parent
@@ -55,31 +55,31 @@ class Store:
         return run_id
 
     def known(self, folder: Path) -> str | None:
-        """Return the id of the run that ``folder`` was followed as; None if there is none."""
+        """Return the id of the MLflow run of ``folder``, or None if there is none."""
         try:
             run_id = json.loads((folder / RECORD).read_text(encoding="utf-8"))["run_id"]
             found = self._client.get_run(run_id)
         except (FileNotFoundError, ValueError, KeyError):
             return None
         except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # another store is in use now
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # the store has changed
                 return None
             raise
         return str(run_id) if found.info.lifecycle_stage == "active" else None
 
     def tagged(self, tag: str, value: str) -> str | None:
-        """Return the id of the first run that has a tag; None if there is none."""
+        """Return the id of the first run with a tag of this value, or None if there is none."""
         runs = self._client.search_runs(
             [self._experiment()], f"tags.`{tag}` = '{value}'", order_by=["start_time ASC"]
         )
         return str(runs[0].info.run_id) if runs else None
 
     def wake(self, run_id: str) -> None:
-        """Set a run that may have ended to running."""
+        """Set the status of a run to running, also if it has ended."""
         self._client.update_run(run_id, status="RUNNING")
 
     def options(self, run_id: str, options: Mapping[str, Any]) -> None:
-        """Log options as parameters; one that a resumed run has changed becomes a tag."""
+        """Log options as parameters; an option that a resumed run has changed becomes a tag."""
         known = self._client.get_run(run_id).data.params
         texts = _short(options)
         new = [Param(_name(key), text) for key, text in texts.items() if _name(key) not in known]
@@ -93,20 +93,20 @@ class Store:
         self.tags(run_id, changed)
 
     def tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        """Set tags."""
+        """Set tags of a run."""
         texts = [RunTag(_name(key), text) for key, text in _short(tags).items()]
         for portion in _portions(texts):
             self._client.log_batch(run_id, tags=portion, synchronous=True)
 
     def figures(self, run_id: str, figures: Mapping[str, float], step: int) -> None:
-        """Log figures as metrics at a step."""
+        """Log numbers as metrics of one step."""
         now = int(time.time() * 1000)
         metrics = [Metric(_name(key), value, now, step) for key, value in figures.items()]
         for portion in _portions(metrics):
             self._client.log_batch(run_id, metrics=portion, synchronous=True)
 
     def last_step(self, run_id: str, figure: str) -> int:
-        """Return the greatest step at which a figure was logged; 0 if it was not."""
+        """Return the last step at which a metric was logged, or 0 if it was never logged."""
         history = self._client.get_metric_history(run_id, _name(figure))
         return max((metric.step for metric in history), default=0)
 
@@ -115,7 +115,7 @@ class Store:
         self._client.log_artifact(run_id, str(path), folder)
 
     def end(self, run_id: str, status: str) -> None:
-        """End a run; ``status`` is MLflow's word."""
+        """End a run; ``status`` is one of MLflow's, such as ``FINISHED``."""
         self._client.set_terminated(run_id, status)
 
     def _experiment(self) -> str:
@@ -130,12 +130,12 @@ class Store:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-                found = self._client.get_experiment_by_name(name)  # another worker was first
+                found = self._client.get_experiment_by_name(name)  # another worker created it
         return str(found.experiment_id)
 
 
 def _name(key: str) -> str:
-    """Return a key as MLflow takes it."""
+    """Return a key with only the characters and the length that MLflow accepts."""
     return _FORBIDDEN.sub("_", key)[:250]
 
 

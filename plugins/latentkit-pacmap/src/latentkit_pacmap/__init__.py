@@ -1,1 +1,1 @@
-"""PaCMAP and LocalMAP as embeddings of latentkit."""
+"""PaCMAP and LocalMAP as embeddings for latentkit."""

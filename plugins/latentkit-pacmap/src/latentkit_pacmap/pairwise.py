@@ -1,4 +1,4 @@
-"""The maps, as the pacmap library computes them.
+"""The embeddings, computed by the pacmap library.
 
 ``pacmap``: Y. Wang, H. Huang, C. Rudin, Y. Shaposhnik, JMLR 22 (2021). ``localmap``: Y. Wang,
 Y. Sun, H. Huang, C. Rudin, AAAI 39 (2025).
@@ -23,7 +23,7 @@ from latentkit.plugin import Embedding, ResourceEstimate
 from latentkit_pacmap.options import LocalmapOptions, PacmapOptions
 
 _MID_NEAR_CANDIDATES = 6
-"""Other points that pacmap draws for one mid-near pair."""
+"""Number of other points that pacmap draws for one mid-near pair."""
 
 # Measured on one core with pacmap 0.9.1: 10,000 and 70,000 vectors of 16 to 784 dimensions.
 _BYTES_PER_POINT = 1450
@@ -36,14 +36,14 @@ _SECONDS_PER_PAIR_AND_STEP = 1.9e-8
 
 
 class PairwiseMap:
-    """A map made of near, mid-near and far pairs; scikit-learn's conventions.
+    """An embedding by near, mid-near and far pairs, with scikit-learn's conventions.
 
     Args:
-        name: of the embedding, for messages.
-        options: of the embedding.
-        random_state: its seed, 0 to 2**32 - 1.
-        make: builds the library's estimator, given the arguments that both maps take.
-        cost: seconds of a step, where those of ``pacmap`` are 1.
+        name: name of the embedding, for messages.
+        options: options of the embedding.
+        random_state: seed, 0 to 2**32 - 1.
+        make: function that builds the library's estimator from the arguments of both embeddings.
+        cost: time of a step, relative to ``pacmap``.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class PairwiseMap:
     ) -> None:
         self.name = name
         self.options = options
-        # pacmap's compiled loops count in signed 32 bits.
+        # pacmap's compiled loops use signed 32-bit integers.
         self.random_state = random_state % 2**31
         self._make = make
         self._cost = cost
@@ -95,21 +95,23 @@ class PairwiseMap:
         return coordinates
 
     def transform(self, vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """Place new vectors (M, D) into the fitted map, each on its own, by its near pairs.
+        """Place new vectors (M, D) in the fitted map, each independently, by its near pairs.
 
         Returns:
-            Coordinates (M, n_components). A vector of the fit lands near its place, not on it.
+            Coordinates (M, n_components). A fitted vector is placed near its point in the map, but
+            not exactly there.
 
         Raises:
-            UserError: the map is not fitted, or the vectors are not like those of the fit.
+            UserError: the map is not fitted, or the vectors are not finite or differ in dimension
+                from the fitted ones.
         """
         if self._fitted is None:
-            raise UserError(f"embedding {self.name!r}: fit it before new points are placed")
+            raise UserError(f"embedding {self.name!r}: fit it before you place new points")
         points = self._finite(vectors)
         if points.shape[1] != self._dimensions:
             raise UserError(
                 f"embedding {self.name!r}: the new vectors have {points.shape[1]} dimensions, "
-                f"those of the fit had {self._dimensions}"
+                f"but the fitted ones had {self._dimensions}"
             )
         if not len(points):
             return np.empty((0, self.options.n_components), np.float32)
@@ -118,7 +120,7 @@ class PairwiseMap:
         return coordinates
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
-        """Return memory and time for ``n`` vectors of ``d`` dimensions; one core is used."""
+        """Estimate memory and time for ``n`` vectors of ``d`` dimensions on one core."""
         pairs = sum(self.options.pairs())
         steps = sum(self.options.num_iters)
         memory = _BYTES_PER_POINT + _BYTES_PER_PAIR * pairs + _BYTES_PER_VALUE * d
@@ -141,17 +143,17 @@ class PairwiseMap:
         return points
 
     def _check_size(self, n: int, d: int) -> None:
-        """Refuse what pacmap would change silently, or never finish."""
+        """Refuse sizes for which pacmap would silently change options or never finish."""
         near, mid, far = self.options.pairs()
         needed = max(near + mid + far + 1, mid + _MID_NEAR_CANDIDATES)
         if n < needed:
             raise UserError(
-                f"embedding {self.name!r} with n_neighbors={near} needs {needed} vectors or more "
-                f"and got {n}: map more, or lower {self.name}.n_neighbors"
+                f"embedding {self.name!r} with n_neighbors={near} needs {needed} vectors or more, "
+                f"but got {n}: map more vectors, or lower {self.name}.n_neighbors"
             )
         if d < self.options.n_components:
             raise UserError(
-                f"embedding {self.name!r}: vectors of {d} dimensions have no map of "
+                f"embedding {self.name!r}: vectors of {d} dimensions cannot be mapped to "
                 f"{self.options.n_components}: lower {self.name}.n_components, or use more latents"
             )
 
@@ -172,11 +174,11 @@ def build_localmap(options: LocalmapOptions, random_state: int) -> Embedding:
 
 @contextmanager
 def _one_quiet_thread() -> Iterator[None]:
-    """Run pacmap on one thread, without its warnings, and leave every setting as it was.
+    """Run pacmap on one thread and without its warnings; restore all settings afterwards.
 
-    Its main loop is sequential, so more threads only wait; LocalMAP draws random numbers in each
-    thread, so coordinates would depend on their number. It sets faiss to one thread for good, and
-    warns of the seed that it is given.
+    pacmap's main loop is sequential, so more threads would not help. LocalMAP draws random numbers
+    in each thread, so coordinates would depend on the number of threads. pacmap also sets faiss to
+    one thread permanently, and warns whenever a seed is given.
     """
     threads, faiss_threads = numba.get_num_threads(), faiss.omp_get_max_threads()
     logger = logging.getLogger("pacmap")

@@ -21,7 +21,7 @@ def latentkit_embeddings() -> Iterator[EmbeddingSpec]:
     )
     yield EmbeddingSpec(
         name="localmap",
-        summary="LocalMAP: PaCMAP whose last phase pulls neighbouring clusters apart",
+        summary="LocalMAP: PaCMAP with a last phase that separates neighbouring clusters",
         target="latentkit_pacmap.pairwise:build_localmap",
         options="latentkit_pacmap.options:LocalmapOptions",
         requires=_REQUIRES,

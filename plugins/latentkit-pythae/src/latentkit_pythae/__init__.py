@@ -1,1 +1,1 @@
-"""The autoencoder family of pythae as models of latentkit."""
+"""The autoencoders of pythae as models for latentkit."""

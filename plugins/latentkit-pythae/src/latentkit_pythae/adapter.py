@@ -1,4 +1,4 @@
-"""A pythae model as latentkit trains it: `PythaeModel`, which most of them need only."""
+"""`PythaeModel`, which gives a pythae model latentkit's methods; most models need nothing else."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ class PythaeModel(nn.Module):
     """An autoencoder of pythae with latentkit's methods.
 
     Args:
-        model: the pythae model, whose networks are those of `latentkit_pythae.networks`.
-        options: of the model.
+        model: pythae model with networks of `latentkit_pythae.networks`.
+        options: options of the model.
     """
 
     _DOUBLES = ("encoder_loss", "decoder_loss")
-    """Terms of pythae that name the loss once more for an optimiser of their own."""
+    """pythae's duplicates of the loss for separate optimisers."""
 
     _LEAST_IMAGES = 2
-    """Terms over pairs of images, such as MMD, have no value for one: it then stands twice."""
+    """Least batch size. Smaller batches are repeated, because terms over pairs of images, such as
+    MMD, have no value for one image."""
 
     def __init__(self, model: Any, options: Any) -> None:
         super().__init__()
@@ -37,11 +38,11 @@ class PythaeModel(nn.Module):
             self._extra["dataset_size"] = options.dataset_size
 
     def encode(self, images: Tensor) -> Tensor:
-        """Map images (B, C, H, W) to latents (B, latent_dim); of a posterior, its mean."""
+        """Map images (B, C, H, W) to latents (B, latent_dim): the code or the posterior mean."""
         return self.model.encoder(images).embedding  # type: ignore[no-any-return]
 
     def features(self, images: Tensor) -> Tensor:
-        """Map images (B, C, H, W) to what the encoder's last layer is given, (B, F)."""
+        """Map images (B, C, H, W) to the inputs (B, F) of the encoder's last layer."""
         return self.model.encoder.network.hidden(images)  # type: ignore[no-any-return]
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -53,16 +54,16 @@ class PythaeModel(nn.Module):
         return self.decode(self.encode(images))
 
     def loss(self, inputs: Tensor, targets: Tensor, *, step: int) -> dict[str, Tensor]:
-        """Return pythae's loss of the reconstruction of ``targets`` from ``inputs``.
+        """Return pythae's loss for reconstructing ``targets`` from ``inputs``.
 
         Returns:
-            ``loss``; pythae's own terms, under its names, summed over pixels and latents and
-            averaged over the batch; ``mse``: mean squared error a pixel.
+            ``loss``; pythae's terms under its names, summed over pixels and latents and averaged
+            over the batch; ``mse``, the mean squared error per pixel.
         """
         if len(inputs) < self._LEAST_IMAGES:
             times = (-(-self._LEAST_IMAGES // len(inputs)), 1, 1, 1)
             inputs, targets = inputs.repeat(times), targets.repeat(times)
-        data = targets.detach()  # pythae may ask for gradients by its data: of its own tensor
+        data = targets.detach()  # a separate tensor, because pythae may take gradients by its data
         self.model.device = data.device
         encoder, decoder = self.model.encoder, self.model.decoder
         with (
@@ -75,7 +76,7 @@ class PythaeModel(nn.Module):
         return self._terms(output, data)
 
     def _output(self, inputs: Tensor, data: Tensor, step: int) -> Mapping[str, Any]:
-        # What pythae calls an epoch are steps here, so that a warm-up does not go in leaps.
+        # Pass the step as pythae's epoch, so that a warm-up is gradual within an epoch.
         return self.model({"data": data}, epoch=step + 1, **self._extra)  # type: ignore[no-any-return]
 
     def _terms(self, output: Mapping[str, Any], data: Tensor) -> dict[str, Tensor]:
@@ -89,7 +90,7 @@ class PythaeModel(nn.Module):
 
 
 class GradientModel(PythaeModel):
-    """A model whose loss takes gradients itself, so it needs them in validation too."""
+    """A model whose loss computes gradients itself, so it needs them in validation too."""
 
     def _output(self, inputs: Tensor, data: Tensor, step: int) -> Mapping[str, Any]:
         wanted = torch.is_grad_enabled()
@@ -101,7 +102,7 @@ class GradientModel(PythaeModel):
 
 
 class NormalPriorModel(PythaeModel):
-    """A model whose latents are drawn to, or start at, a standard normal prior."""
+    """A model whose samples start from a standard normal prior."""
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:

@@ -1,8 +1,8 @@
-"""Two players under one optimiser: FactorVAE and the adversarial autoencoder.
+"""FactorVAE and the adversarial autoencoder: a model and a discriminator with one optimiser.
 
-The loss is the autoencoder's plus the discriminator's. The first is computed with the
-discriminator's parameters held constant, the second with latents held constant, so each parameter
-has the gradient of its own loss and of no other, and Adam moves each by its own gradient.
+The loss is the sum of the autoencoder's loss, with the discriminator's parameters held constant,
+and the discriminator's loss, with the latents held constant. Each parameter therefore gets only the
+gradient of its own loss, and Adam updates each parameter by its own gradient.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from latentkit_pythae.gaussian import GaussianVae
 
 
 class AdversarialAutoencoder(NormalPriorModel):
-    """``pythae-aae``: the discriminator tells latents from draws of the prior."""
+    """``pythae-aae``: the discriminator distinguishes latents from samples of the prior."""
 
     def _output(self, inputs: Tensor, data: Tensor, step: int) -> Mapping[str, Any]:
         model = self.model
@@ -37,12 +37,12 @@ class AdversarialAutoencoder(NormalPriorModel):
 
 
 class FactorVae(GaussianVae):
-    """``pythae-factor-vae``: the discriminator tells latents from shuffled ones.
+    """``pythae-factor-vae``: the discriminator distinguishes latents from shuffled ones.
 
-    As in pythae, one half of the batch is reconstructed and the other shuffled.
+    As in pythae, one half of the batch is reconstructed and the latents of the other are shuffled.
     """
 
-    _LEAST_IMAGES = 4  # two in each half, or there is nothing to shuffle
+    _LEAST_IMAGES = 4  # two images in each half, because one cannot be shuffled
 
     def _output(self, inputs: Tensor, data: Tensor, step: int) -> Mapping[str, Any]:
         model = self.model
@@ -67,7 +67,7 @@ class FactorVae(GaussianVae):
 
 @contextmanager
 def _constant(module: nn.Module) -> Iterator[None]:
-    """Let gradients pass through a module, and reach none of its parameters."""
+    """Let gradients pass through a module without changing its parameters' gradients."""
     held = [p for p in module.parameters() if p.requires_grad]
     module.requires_grad_(False)
     try:

@@ -1,4 +1,4 @@
-"""What all models can be told: the networks, and the reconstruction's likelihood."""
+"""Options of all models: the networks, and the likelihood of the reconstruction."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Widths = Annotated[
 
 
 def _listed(value: Any) -> Any:
-    """Take one width as a list of one."""
+    """Convert a single width to a list."""
     return [value] if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 class PythaeOptions(Options):
-    """What every network can be told.
+    """Options of every model's networks.
 
-    ``PYTHAE_NAMES`` says what pythae's configuration calls an option, where its name differs.
+    ``PYTHAE_NAMES`` maps options to their names in pythae's configuration, if they differ.
     """
 
     PYTHAE_NAMES: ClassVar[dict[str, str]] = {}
@@ -34,7 +34,7 @@ class PythaeOptions(Options):
     )
     norm: Norm = Field("batch", description="Normalisation before every activation.")
     patch: Literal[1, 2, 4] = Field(
-        2, description="Pixels a side that are folded into channels first; 1: none."
+        2, description="Side of the pixel blocks that are first folded into channels; 1: none."
     )
     channels: tuple[Annotated[int, Field(ge=1, le=2048)], ...] = Field(
         (48,),
@@ -44,23 +44,23 @@ class PythaeOptions(Options):
     )
 
     def for_pythae(self) -> dict[str, Any]:
-        """Return the options under the names of pythae's configuration."""
+        """Return the options by their names in pythae's configuration."""
         return {self.PYTHAE_NAMES.get(k, k): v for k, v in self.model_dump().items()}
 
 
 class VectorOptions(PythaeOptions):
-    """Models whose latents are a vector."""
+    """Options of models whose latents are a vector."""
 
     latent_dim: Annotated[int, SearchRange(2, 64, log=True)] = Field(
         16, ge=1, le=4096, description="Number of latent dimensions."
     )
     hidden: Widths = Field(
-        (352, 128), description="Widths of the dense layers between convolutions and latents."
+        (352, 128), description="Widths of dense layers between convolutions and latents."
     )
 
 
 class LikelihoodOptions(VectorOptions):
-    """Models with a likelihood of pixels."""
+    """Options of models with a likelihood of pixels."""
 
     reconstruction_loss: Literal["mse", "bce"] = Field(
         "mse", description="mse: half the squared error (Gaussian, sigma 1); bce: cross-entropy."

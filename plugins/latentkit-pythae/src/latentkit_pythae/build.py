@@ -1,4 +1,4 @@
-"""Builds a model out of its options: networks, pythae's configuration and class, the adapter."""
+"""Builds a model from its options: networks, pythae's configuration and class, and the adapter."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ ImageShape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a model is made of.
+    """The classes that make a model.
 
     Args:
-        model: pythae's class.
-        config: its configuration, a pydantic dataclass.
-        adapter: what gives it latentkit's methods.
+        model: pythae's model class.
+        config: its configuration class, a pydantic dataclass.
+        adapter: class that gives the model latentkit's methods.
     """
 
     model: Any
@@ -50,7 +50,7 @@ class Recipe:
 
 @cache
 def recipes() -> dict[type[PythaeOptions], Recipe]:
-    """Return the recipe of each class of options."""
+    """Return the recipe for each options class."""
     p = pythae
     return {
         o.AeOptions: Recipe(p.AE, p.AEConfig, PythaeModel),
@@ -81,10 +81,10 @@ def recipes() -> dict[type[PythaeOptions], Recipe]:
 
 
 def build(options: PythaeOptions, image_shape: ImageShape) -> PythaeModel:
-    """Build the model that the options are of.
+    """Build the model of the given options.
 
     Raises:
-        UserError: the images are too small for the network that was asked for.
+        UserError: the images are too small for the requested network.
     """
     recipe = recipes()[type(options)]
     known = {field.name for field in dataclasses.fields(recipe.config)}
@@ -94,7 +94,8 @@ def build(options: PythaeOptions, image_shape: ImageShape) -> PythaeModel:
         encoder, decoder = _networks(options, image_shape)
     except ValueError as error:
         raise UserError(f"model pythae: {error}") from error
-    # VQ-VAE asks its encoder for the map's depth, with noise that no statistics should remember.
+    # VQ-VAE calls its encoder on noise to find the map's depth. In eval mode, this does not change
+    # the statistics of batch normalisation.
     model = recipe.model(config, encoder.eval(), decoder)
     encoder.train()
     if isinstance(options, o.VqVaeOptions):
@@ -135,7 +136,7 @@ def _networks(options: PythaeOptions, shape: ImageShape) -> tuple[Encoder, Decod
 
 
 def _differentiable_twice(network: ConvEncoder) -> None:
-    """Replace the fast convolutions, whose gradients have no gradient, by plain ones."""
+    """Replace the fast convolutions, which do not support double backward, by plain ones."""
     for name, layer in network.convolutions.named_children():
         if isinstance(layer, nn.Conv2d):
             plain = nn.Conv2d(

@@ -16,7 +16,7 @@ from latentkit_pythae.adapter import GradientModel, NormalPriorModel
 
 
 class GaussianVae(NormalPriorModel):
-    """What the card measures by its bounds of log p(images)."""
+    """A VAE with bounds of log p(images), which the evaluation card measures."""
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return mu and log_var (B, latent_dim) of q(z | images)."""
@@ -27,8 +27,9 @@ class GaussianVae(NormalPriorModel):
     def log_likelihood(self, images: Tensor, samples: int) -> Tensor:
         """Return a lower bound of log p(images) in nats, (B,), from importance samples.
 
-        As pythae's ``get_nll``: with ``mse`` a pixel is N(reconstruction, 1); with ``bce`` it is
-        the cross-entropy, which is no density of grey images.
+        The likelihood is that of pythae's ``get_nll``. With ``mse``, a pixel is distributed as
+        N(reconstruction, 1). With ``bce``, its log-likelihood is the negative cross-entropy, which
+        is not a density for grey images.
         """
         mu, log_var = self.posterior(images)
         zeros = torch.zeros_like(mu)
@@ -47,9 +48,9 @@ class GaussianVae(NormalPriorModel):
 
 
 class HamiltonianVae(GradientModel, GaussianVae):
-    """``pythae-hvae``: the standard deviation is the softplus of what pythae calls log-variance.
+    """``pythae-hvae``: the standard deviation is the softplus of pythae's log-variance.
 
-    The bound of `log_likelihood` is that of the posterior before the leapfrog steps.
+    The bound of `log_likelihood` uses the posterior before the leapfrog steps.
     """
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,7 +61,7 @@ class HamiltonianVae(GradientModel, GaussianVae):
     def _output(self, inputs: Tensor, data: Tensor, step: int) -> Mapping[str, Any]:
         if not torch.equal(inputs, data):
             raise UserError(
-                "model pythae-hvae cannot be trained on corrupted images: its leapfrog steps "
-                "look at the clean ones; train without --corrupt, or take another model"
+                "model pythae-hvae cannot be trained on corrupted images, because its leapfrog "
+                "steps use the clean ones: train without --corrupt, or choose another model"
             )
         return super()._output(inputs, data, step)

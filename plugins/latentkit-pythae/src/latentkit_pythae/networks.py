@@ -1,7 +1,7 @@
 """latentkit's networks as pythae's encoders and decoders.
 
-pythae's ``forward`` has one tensor for what a model sees and for what it shall give. An `Encoder`
-can be told to see another one in its place, which makes a denoising model of any of them.
+pythae's ``forward`` takes one tensor both as input and as target. `Encoder.showing` makes the
+encoder see another tensor instead, so that any model can be trained for denoising.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from torch import Tensor, nn
 from latentkit.nn.gaussian import split_posterior
 
 Read = Callable[[Tensor], dict[str, Tensor]]
-"""Makes what pythae expects of an encoder out of features (B, F)."""
+"""Function that converts features (B, F) to the outputs that pythae expects of an encoder."""
 
 
 class Encoder(BaseEncoder):  # type: ignore[misc]
-    """A network, and how its features are read.
+    """A pythae encoder made from a network.
 
     Args:
-        network: images (B, C, H, W) to features.
-        read: features, float32, to what pythae expects.
+        network: maps images (B, C, H, W) to features.
+        read: converts float32 features to the outputs that pythae expects.
     """
 
     def __init__(self, network: nn.Module, read: Read) -> None:
@@ -37,14 +37,14 @@ class Encoder(BaseEncoder):  # type: ignore[misc]
         self._shown: tuple[Tensor, Tensor] | None = None
 
     def forward(self, x: Tensor) -> ModelOutput:
-        """Return pythae's output for images (B, C, H, W), or for what stands in for them."""
+        """Return pythae's output for images (B, C, H, W), or for their replacement."""
         with _precision(x, self.mixed_precision):
             features = self.network(self._seen(x))
         return ModelOutput(self.read(features.float()))
 
     @contextmanager
     def showing(self, inputs: Tensor, data: Tensor) -> Iterator[None]:
-        """See ``inputs`` wherever the very tensor ``data`` is given."""
+        """Replace ``data``, compared by identity, by ``inputs`` in calls within the block."""
         self._shown = (inputs, data)
         try:
             yield
@@ -55,16 +55,16 @@ class Encoder(BaseEncoder):  # type: ignore[misc]
         if self._shown is None or x is not self._shown[1]:
             return x
         inputs = self._shown[0]
-        # Exactly the inputs, with the data's place in the graph: a gradient by the data is then
-        # one by what the network saw.
+        # The values are exactly the inputs, but gradients flow to ``x``. A gradient by the data is
+        # then the gradient by the tensor that the network saw.
         return inputs + (x - x.detach()) if x.requires_grad else inputs
 
 
 class Decoder(BaseDecoder):  # type: ignore[misc]
-    """A network to logits, of which the sigmoid is the reconstruction.
+    """A pythae decoder: the sigmoid of a network's logits is the reconstruction.
 
     Args:
-        network: latents to logits (B, C, H, W).
+        network: maps latents to logits (B, C, H, W).
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -81,7 +81,7 @@ class Decoder(BaseDecoder):  # type: ignore[misc]
 
 @contextmanager
 def float32_losses(encoder: Encoder, decoder: Decoder, device: torch.device) -> Iterator[None]:
-    """Leave autocast to the networks: cross-entropies, kernels and flows need float32."""
+    """Restrict autocast to the networks: cross-entropies, kernels and flows need float32."""
     mixed = torch.is_autocast_enabled(device.type)
     encoder.mixed_precision = decoder.mixed_precision = mixed
     try:
@@ -92,16 +92,16 @@ def float32_losses(encoder: Encoder, decoder: Decoder, device: torch.device) -> 
 
 
 def point(features: Tensor) -> dict[str, Tensor]:
-    """Read features (B, D) as latents."""
+    """Interpret features (B, D) as latents."""
     return {"embedding": features}
 
 
 def gaussian(features: Tensor) -> dict[str, Tensor]:
-    """Read features (B, 2 D) as mean and log-variance of a posterior."""
+    """Interpret features (B, 2 D) as mean and log-variance of a posterior."""
     mu, log_var = split_posterior(features)
     return {"embedding": mu, "log_covariance": log_var}
 
 
 def _precision(x: Tensor, mixed: bool) -> Any:
-    """Return a context of bfloat16 where training is in mixed precision, else of no change."""
+    """Return a bfloat16 autocast context, enabled only if training is in mixed precision."""
     return torch.autocast(x.device.type, torch.bfloat16, enabled=mixed)

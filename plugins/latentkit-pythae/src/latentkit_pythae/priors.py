@@ -1,4 +1,4 @@
-"""Models with a prior of their own: flows, VampPrior, the sphere and the Poincaré ball."""
+"""Models with a special posterior or prior: flows, VampPrior, the sphere, the Poincaré ball."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from latentkit.nn.gaussian import LOG_VAR_RANGE
 from latentkit_pythae.adapter import NormalPriorModel, PythaeModel
 
 _BALL_EDGE = 4e-3
-"""Share of the ball's radius that pythae leaves free at its edge in float32."""
+"""Margin at the edge of the ball that pythae keeps in float32, as a share of the radius."""
 
 
 class LinearFlowVae(NormalPriorModel):
-    """``pythae-lin-nf``: latents are what the flows make of the posterior's mean."""
+    """``pythae-lin-nf``: latents are the flows' output for the posterior mean."""
 
     def encode(self, images: Tensor) -> Tensor:
-        """Map images (B, C, H, W) to latents (B, latent_dim): the flows at the posterior's mean.
+        """Map images (B, C, H, W) to latents (B, latent_dim): the flows at the posterior mean.
 
-        That is where the decoder expects them; it is not the mean of the flown posterior.
+        The decoder expects this space. The result is not the mean of the transformed posterior.
         """
         z = super().encode(images)
         for layer in self.model.net:
@@ -28,12 +28,12 @@ class LinearFlowVae(NormalPriorModel):
 
 
 class AutoregressiveFlowVae(NormalPriorModel):
-    """``pythae-iaf``: latents are what the flow makes of the posterior's mean."""
+    """``pythae-iaf``: latents are the flow's output for the posterior mean."""
 
     def encode(self, images: Tensor) -> Tensor:
-        """Map images (B, C, H, W) to latents (B, latent_dim): the flow at the posterior's mean.
+        """Map images (B, C, H, W) to latents (B, latent_dim): the flow at the posterior mean.
 
-        That is where the decoder expects them; it is not the mean of the flown posterior.
+        The decoder expects this space. The result is not the mean of the transformed posterior.
         """
         return self.model.iaf_flow.inverse(super().encode(images)).out  # type: ignore[no-any-return]
 
@@ -58,7 +58,7 @@ class SphericalVae(PythaeModel):
     """``pythae-svae``: latents are mean directions on the unit sphere."""
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Map latents (B, latent_dim), taken to the sphere first, to images in [0, 1]."""
+        """Project latents (B, latent_dim) to the sphere and decode them to images in [0, 1]."""
         return super().decode(functional.normalize(latents, dim=1))
 
     @torch.no_grad()
@@ -69,10 +69,10 @@ class SphericalVae(PythaeModel):
 
 
 class PoincareVae(PythaeModel):
-    """``pythae-poincare-vae``: latents lie in a ball of radius 1 / sqrt(curvature)."""
+    """``pythae-poincare-vae``: latents are in a ball of radius 1 / sqrt(curvature)."""
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Map latents (B, latent_dim), those beyond the ball from its edge, to images."""
+        """Decode latents (B, latent_dim) to images; latents outside the ball move to its edge."""
         limit = (1 - _BALL_EDGE) / self.model.latent_manifold.c**0.5
         norm = latents.norm(dim=1, keepdim=True).clamp(min=1e-12)
         return super().decode(latents * (limit / norm).clamp(max=1))
@@ -82,12 +82,12 @@ class PoincareVae(PythaeModel):
         """Draw n latents from the wrapped normal prior and decode them."""
         device = next(self.parameters()).device
         tangent = torch.randn(n, self.latent_dim, device=device, generator=generator)
-        # At the origin the conformal factor is 2, as in the library's own draws.
+        # The conformal factor at the origin is 2; pythae's own sampling also divides by it.
         return self.decode(self.model.latent_manifold.expmap0(tangent / 2))
 
 
 def on_sphere(features: Tensor) -> dict[str, Tensor]:
-    """Read features (B, D + 1) as a mean direction and what its concentration is made of."""
+    """Interpret features (B, D + 1) as a mean direction and a raw concentration."""
     return {
         "embedding": functional.normalize(features[:, :-1], dim=1),
         "log_concentration": features[:, -1:],
@@ -95,19 +95,19 @@ def on_sphere(features: Tensor) -> dict[str, Tensor]:
 
 
 class InBall:
-    """Reads features (B, 2 D) as a mean in the ball and a log-variance in its tangent space.
+    """Interprets features (B, 2 D) as a mean in the ball and a log-variance in its tangent space.
 
-    pythae takes the encoder's mean as a point of the ball and does not see to it that it is one.
+    pythae uses the encoder's mean as a point of the ball without ensuring that it is in the ball.
 
     Args:
-        curvature: the ball's radius is 1 over the root of it.
+        curvature: curvature of the ball, whose radius is 1 / sqrt(curvature).
     """
 
     def __init__(self, curvature: float) -> None:
         self.root = curvature**0.5
 
     def __call__(self, features: Tensor) -> dict[str, Tensor]:
-        """Return mean and log-variance."""
+        """Return the mean (B, D) and the log-variance (B, D)."""
         vector, log_var = features.chunk(2, dim=1)
         norm = vector.norm(dim=1, keepdim=True).clamp(min=1e-12)
         radius = (self.root * norm).tanh().clamp(max=1 - _BALL_EDGE) / self.root

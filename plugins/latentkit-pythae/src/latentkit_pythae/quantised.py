@@ -1,4 +1,4 @@
-"""``pythae-vqvae``: a map of codes out of a learned codebook."""
+"""``pythae-vqvae``: a map of codes from a learned codebook."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from latentkit_pythae.adapter import PythaeModel
 
 
 class QuantisedAutoencoder(PythaeModel):
-    """Latents are the quantised map, flattened: (B, embedding_dim * h * w), place last.
+    """A VQ-VAE whose latents are the flattened quantised map (B, embedding_dim * h * w).
+
+    The flattened axes are in the order (embedding_dim, h, w).
 
     Args:
         model: the pythae model.
-        options: of the model.
+        options: options of the model.
     """
 
     def __init__(self, model: Any, options: Any) -> None:
@@ -23,11 +25,11 @@ class QuantisedAutoencoder(PythaeModel):
         self.map_shape: tuple[int, int, int] = model.encoder.network.shape
 
     def encode(self, images: Tensor) -> Tensor:
-        """Map images (B, C, H, W) to the nearest codes of their maps (B, latent_dim)."""
+        """Map images (B, C, H, W) to latents (B, latent_dim): the nearest codes of their maps."""
         return self._quantised(self.model.encoder(images).embedding).flatten(1)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Map latents (B, latent_dim), each place by its nearest code, to images in [0, 1]."""
+        """Decode latents (B, latent_dim) to images in [0, 1], after replacing by nearest codes."""
         return super().decode(self._quantised(latents.reshape(-1, *self.map_shape)))
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Encoder and decoder whose latents are a map: codes at each place of a small image."""
+"""Encoder and decoder whose latents are a spatial map: a code at each place of a small grid."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Shape = tuple[int, int, int]
 
 
 class MapEncoder(nn.Module):
-    """Images (B, C, H, W) -> maps (B, depth, h, w), halved for each of ``channels``.
+    """Encoder of images (B, C, H, W) to maps (B, depth, h, w), halved for each of ``channels``.
 
     Args:
-        options: the networks.
+        options: options of the networks.
         image_shape: C, H, W.
-        depth: channels of the map.
+        depth: number of channels of the map.
 
     Raises:
-        ValueError: the image is too small for so many halvings.
+        ValueError: the image is too small to be halved so often.
     """
 
     def __init__(self, options: PythaeOptions, image_shape: Shape, depth: int) -> None:
@@ -44,21 +44,21 @@ class MapEncoder(nn.Module):
         self.last = nn.Conv2d(options.channels[-1], depth, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the maps."""
+        """Return the maps (B, depth, h, w) of images (B, C, H, W)."""
         return self.last(self.convolutions(fold(images, self.patch)))  # type: ignore[no-any-return]
 
     def hidden(self, images: Tensor) -> Tensor:
-        """Return what the last layer is given, (B, F)."""
+        """Return the flattened inputs (B, F) of the last layer."""
         return self.convolutions(fold(images, self.patch)).flatten(1)  # type: ignore[no-any-return]
 
 
 class MapDecoder(nn.Module):
-    """Maps (B, depth, h, w) -> logits (B, C, H, W): the mirror of `MapEncoder`.
+    """Decoder of maps (B, depth, h, w) to logits (B, C, H, W): the mirror of `MapEncoder`.
 
     Args:
-        options: the networks.
+        options: options of the networks.
         image_shape: C, H, W.
-        depth: channels of the map.
+        depth: number of channels of the map.
     """
 
     def __init__(self, options: PythaeOptions, image_shape: Shape, depth: int) -> None:
@@ -74,7 +74,7 @@ class MapDecoder(nn.Module):
         self.convolutions = nn.Sequential(*layers)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return the logits; a sigmoid makes them an image."""
+        """Return the logits (B, C, H, W); their sigmoid is the image."""
         folded = self.convolutions(maps)
         height, width = self.size
         return functional.pixel_shuffle(folded, self.patch)[..., :height, :width]

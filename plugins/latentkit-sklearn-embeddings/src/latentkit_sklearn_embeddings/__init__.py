@@ -1,1 +1,1 @@
-"""More of scikit-learn's maps as embeddings of latentkit."""
+"""More embeddings of scikit-learn for latentkit."""

@@ -1,4 +1,4 @@
-"""Maps by a few components or factors, which place new points too.
+"""Embeddings by components or factors, which can also place new points.
 
 ``fast-ica``: A. Hyvärinen, E. Oja, Neural Networks 13 (2000). ``nmf``: D. Lee, H. Seung, Nature 401
 (1999); A. Cichocki, A. Phan (2009). ``factor-analysis``: D. Barber, Bayesian Reasoning and Machine
@@ -26,12 +26,12 @@ from latentkit_sklearn_embeddings.vectors import Vectors, finite, fitting, like,
 
 
 class Components:
-    """An estimator of scikit-learn with a map's checks and facts.
+    """An estimator of scikit-learn, with latentkit's checks and facts.
 
     Args:
-        name: of the embedding, for messages.
-        options: of the embedding.
-        estimator: scikit-learn's.
+        name: name of the embedding, for messages.
+        options: options of the embedding.
+        estimator: scikit-learn's estimator.
     """
 
     def __init__(self, name: str, options: MapOptions, estimator: Any) -> None:
@@ -50,7 +50,7 @@ class Components:
         points = self._fit_shift(
             mappable(vectors, self.name, self.options.n_components, self.options.n_components + 1)
         )
-        with fitting(self.name, "the latents may have fewer dimensions than it looks for") as said:
+        with fitting(self.name, "the latents may vary in fewer dimensions than the map") as said:
             coordinates: Vectors = self._estimator.fit_transform(points)
         self._dimensions = points.shape[1]
         converged = not any("converge" in line for line in said)
@@ -61,17 +61,18 @@ class Components:
         """Map new vectors (M, D).
 
         Raises:
-            UserError: the map is not fitted, or the vectors are not like those of the fit.
+            UserError: the map is not fitted, or the vectors are not finite or differ in dimension
+                from the fitted ones.
         """
         points = like(vectors, self.name, self._dimensions)
         if not len(points):
             return np.empty((0, self.options.n_components))
-        with fitting(self.name, "the vectors are too far from those of the fit"):
+        with fitting(self.name, "the vectors are too far from the fitted ones"):
             coordinates: Vectors = self._estimator.transform(self._shifted(points))
         return coordinates
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
-        """Return memory and time for ``n`` vectors of ``d`` dimensions."""
+        """Estimate memory and time for ``n`` vectors of ``d`` dimensions."""
         size = self.options.n_components
         return ResourceEstimate(
             bytes=n * (48 * d + 64 * size) + 64 * d * d,
@@ -90,30 +91,31 @@ class Components:
 
 
 class InvertibleComponents(Components):
-    """Components whose coordinates can be taken back."""
+    """Components whose coordinates can be mapped back to vectors."""
 
     def inverse_transform(self, coordinates: NDArray[np.floating[Any]]) -> Vectors:
         """Return the vectors (M, D) of coordinates (M, n_components).
 
         Raises:
-            UserError: the map is not fitted, or the coordinates are not its.
+            UserError: the map is not fitted, or the coordinates have other dimensions than the map.
         """
         if not self._dimensions:
-            raise UserError(f"embedding {self.name!r}: fit it before coordinates are taken back")
+            raise UserError(f"embedding {self.name!r}: fit it before you invert coordinates")
         given = finite(coordinates, self.name)
         if given.shape[1] != self.options.n_components:
             raise UserError(
-                f"embedding {self.name!r}: the coordinates have {given.shape[1]} dimensions, the "
-                f"map has {self.options.n_components}"
+                f"embedding {self.name!r}: the coordinates have {given.shape[1]} dimensions, but "
+                f"the map has {self.options.n_components}"
             )
         vectors: Vectors = self._estimator.inverse_transform(given)
         return vectors
 
 
 class NonNegative(InvertibleComponents):
-    """NMF of vectors whose least value of each dimension in the fit is taken as 0.
+    """NMF of vectors that are shifted so that the least fitted value of each dimension is 0.
 
-    Latents have signs and NMF knows none. A new vector below that least is raised to it.
+    Latents may be negative, but NMF needs non-negative numbers. New vectors below the least fitted
+    value are raised to it.
     """
 
     _least: Vectors
@@ -132,7 +134,7 @@ class NonNegative(InvertibleComponents):
 
 def build_fast_ica(options: FastIcaOptions, random_state: int) -> Embedding:
     """Return the ``fast-ica`` estimator."""
-    # FastICA's own whitening fails where the first dimension is constant: it takes signs from it.
+    # FastICA's whitening fails if the first dimension is constant, because it takes signs from it.
     whitened = PCA(options.n_components, whiten=True, svd_solver="full")
     turned = FastICA(
         algorithm=options.algorithm,
@@ -162,7 +164,7 @@ def build_nmf(options: NmfOptions, random_state: int) -> Embedding:
 
 
 def build_factor_analysis(options: FactorAnalysisOptions, random_state: int) -> Embedding:
-    """Return the ``factor-analysis`` estimator; nothing in it is random."""
+    """Return the ``factor-analysis`` estimator, which is deterministic."""
     estimator = FactorAnalysis(
         options.n_components,
         svd_method="lapack",

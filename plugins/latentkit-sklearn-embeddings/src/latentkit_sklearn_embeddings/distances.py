@@ -1,4 +1,4 @@
-"""Maps of the distances of all pairs: memory grows with the square of the number of vectors.
+"""Embeddings by the distances of all pairs; memory grows with the square of the vectors' number.
 
 ``mds``: SMACOF, I. Borg, P. Groenen, Modern Multidimensional Scaling (2005). ``classical-mds``:
 W. Torgerson, Psychometrika 17 (1952).
@@ -20,10 +20,10 @@ from latentkit.plugin import Embedding, ResourceEstimate
 from latentkit_sklearn_embeddings.options import ClassicalMdsOptions, MdsOptions
 from latentkit_sklearn_embeddings.vectors import Vectors, fitting, mappable
 
-# Bytes: the float64 arrays of all pairs that live at once in scikit-learn 1.9's `smacof`
+# Bytes: the float64 arrays of all pairs that exist at the same time in scikit-learn 1.9's `smacof`
 # (distances, disparities, ratio, its negative, two temporaries of the stress; more for the
-# isotonic regression), rounded up. Seconds: of a few passes over these, a rough guess.
-# tests/benchmarks/sklearn_maps.py prints both beside what is measured.
+# isotonic regression), rounded up. Seconds: a rough guess for a few passes over these arrays.
+# tests/benchmarks/sklearn_maps.py prints both next to measured values.
 _BYTES_PER_PAIR_OF_MDS = 56
 _BYTES_PER_PAIR_OF_ORDER = 160
 _BYTES_PER_PAIR_OF_CLASSICAL = 32
@@ -35,8 +35,8 @@ class Mds:
     """Multidimensional scaling.
 
     Args:
-        options: of ``mds``.
-        random_state: its seed.
+        options: options of ``mds``.
+        random_state: seed of random starts.
     """
 
     def __init__(self, options: MdsOptions, random_state: int) -> None:
@@ -53,7 +53,7 @@ class Mds:
         options = self.options
         points = mappable(vectors, "mds", options.n_components, 3)
         start = None
-        if options.init == "classical":  # of Euclidean distances these are the principal components
+        if options.init == "classical":  # for Euclidean distances, these are principal components
             start = PCA(options.n_components, svd_solver="full").fit_transform(points)
         with fitting("mds", "try mds.init=random"):
             coordinates, stress, steps = smacof(
@@ -74,7 +74,7 @@ class Mds:
         return found
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
-        """Return memory and time for ``n`` vectors of ``d`` dimensions."""
+        """Estimate memory and time for ``n`` vectors of ``d`` dimensions."""
         options = self.options
         starts = 1 if options.init == "classical" else options.n_init
         steps = min(_USUAL_STEPS, options.max_iter) * starts
@@ -87,11 +87,11 @@ class Mds:
 
 
 class ClassicalMds:
-    """Classical scaling: the greatest eigenvectors of the centred squared distances.
+    """Classical scaling: the leading eigenvectors of the doubly centred squared distances.
 
     Args:
-        options: of ``classical-mds``.
-        random_state: where the search for eigenvectors starts.
+        options: options of ``classical-mds``.
+        random_state: seed of the start vector in the search for eigenvectors.
     """
 
     def __init__(self, options: ClassicalMdsOptions, random_state: int) -> None:
@@ -119,16 +119,17 @@ class ClassicalMds:
         values, axes = values[order], axes[:, order]
         if values[0] <= 0:
             raise UserError(
-                "embedding 'classical-mds': no two vectors are apart by this distance: choose "
-                "another classical-mds.metric"
+                "embedding 'classical-mds': the distance between all vectors is 0: choose another "
+                "classical-mds.metric"
             )
+        # The sign of an eigenvector is arbitrary, so make its largest entry positive.
         axes *= np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(size)])
         self.facts_ = {"eigenvalues": [float(value) for value in values]}
         coordinates: Vectors = axes * np.sqrt(np.maximum(values, 0))
         return coordinates
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
-        """Return memory and time for ``n`` vectors of ``d`` dimensions."""
+        """Estimate memory and time for ``n`` vectors of ``d`` dimensions."""
         return ResourceEstimate(
             bytes=_BYTES_PER_PAIR_OF_CLASSICAL * n * n + 16 * n * d,
             seconds=0.01 + (6e-8 + 1e-9 * d) * n * n,

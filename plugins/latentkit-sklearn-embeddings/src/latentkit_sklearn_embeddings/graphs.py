@@ -1,4 +1,4 @@
-"""Maps of the graph of nearest neighbours.
+"""Embeddings by the graph of nearest neighbours.
 
 ``spectral``: M. Belkin, P. Niyogi, Neural Computation 15 (2003). ``lle``: S. Roweis, L. Saul,
 Science 290 (2000); modified: Z. Zhang, J. Wang, NIPS 19 (2006); Hessian: D. Donoho, C. Grimes, PNAS
@@ -19,8 +19,8 @@ from latentkit.plugin import Embedding, ResourceEstimate
 from latentkit_sklearn_embeddings.options import LleOptions, SpectralOptions
 from latentkit_sklearn_embeddings.vectors import Vectors, fitting, like, mappable
 
-# Rough: a sparse factorisation fills in more or less, as the graph is.
-# tests/benchmarks/sklearn_maps.py prints the estimates beside what is measured.
+# Rough estimates, because the fill-in of a sparse factorisation depends on the graph.
+# tests/benchmarks/sklearn_maps.py prints the estimates next to measured values.
 _BYTES_PER_PAIR = 32
 _BYTES_PER_EDGE_OF_SPECTRAL = 300
 _BYTES_PER_EDGE_OF_LLE = 400
@@ -31,8 +31,8 @@ class Spectral:
     """Laplacian eigenmaps.
 
     Args:
-        options: of ``spectral``.
-        random_state: where the search for eigenvectors starts.
+        options: options of ``spectral``.
+        random_state: seed of the start vector in the search for eigenvectors.
     """
 
     def __init__(self, options: SpectralOptions, random_state: int) -> None:
@@ -61,13 +61,13 @@ class Spectral:
         )
         with fitting("spectral", "raise spectral.n_neighbors"):
             coordinates: Vectors = fitted.fit_transform(points)
-        # Pieces are set apart, and within each there may be nothing left to see.
+        # Components of the graph are separated, and the map may show no structure within them.
         pieces, _ = connected_components(fitted.affinity_matrix_, directed=False)
         self.facts_ = {"graph_pieces": int(pieces)}
         return coordinates
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
-        """Return memory and time for ``n`` vectors of ``d`` dimensions."""
+        """Estimate memory and time for ``n`` vectors of ``d`` dimensions."""
         options = self.options
         if options.affinity == "rbf":
             return ResourceEstimate(bytes=_BYTES_PER_PAIR * n * n, seconds=0.05 + 4e-7 * n * n)
@@ -82,8 +82,8 @@ class Lle:
     """Locally linear embedding.
 
     Args:
-        options: of ``lle``.
-        random_state: where the search for eigenvectors starts.
+        options: options of ``lle``.
+        random_state: seed of the start vector in the search for eigenvectors.
     """
 
     def __init__(self, options: LleOptions, random_state: int) -> None:
@@ -126,7 +126,8 @@ class Lle:
         """Place new vectors (M, D) by the weights of their neighbours.
 
         Raises:
-            UserError: the map is not fitted, or the vectors are not like those of the fit.
+            UserError: the map is not fitted, or the vectors are not finite or differ in dimension
+                from the fitted ones.
         """
         points = like(vectors, "lle", self._dimensions)
         if not len(points):
@@ -141,9 +142,9 @@ class Lle:
         return "dense" if n <= _DENSE_BELOW else "arpack"
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
-        """Return memory and time for ``n`` vectors of ``d`` dimensions."""
+        """Estimate memory and time for ``n`` vectors of ``d`` dimensions."""
         k = self.options.n_neighbors
-        # The modified and the spectral kinds fill a matrix with all pairs of neighbours.
+        # All methods except the standard one fill a matrix with all pairs of neighbours.
         edges = n * k * (1 if self.options.method == "standard" else k)
         dense = n * n if self._solver(n) == "dense" else 0
         return ResourceEstimate(

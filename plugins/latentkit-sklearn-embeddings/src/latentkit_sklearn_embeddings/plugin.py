@@ -22,14 +22,14 @@ def latentkit_embeddings() -> Iterator[EmbeddingSpec]:
     )
     yield _spec(
         "classical-mds",
-        "Classical scaling: principal coordinates of any distance; of Euclidean ones it is PCA",
+        "Classical scaling: principal coordinates of any distance; PCA if it is Euclidean",
         "distances:build_classical_mds",
         "ClassicalMdsOptions",
         _TRANSDUCTIVE,
     )
     yield _spec(
         "spectral",
-        "Laplacian eigenmaps: the slowest modes of a walk on the neighbour graph",
+        "Laplacian eigenmaps: the slowest modes of a random walk on the neighbour graph",
         "graphs:build_spectral",
         "SpectralOptions",
         _TRANSDUCTIVE,
@@ -49,14 +49,14 @@ def latentkit_embeddings() -> Iterator[EmbeddingSpec]:
     )
     yield _spec(
         "nmf",
-        "Non-negative factors of the latents, shifted so that the least of each dimension is 0",
+        "Non-negative factors of latents that are shifted to a minimum of 0 in each dimension",
         "components:build_nmf",
         "NmfOptions",
         frozenset({"inverse"}),
     )
     yield _spec(
         "factor-analysis",
-        "Factor analysis: common factors, with a noise of its own for each dimension",
+        "Factor analysis: common factors, with separate noise for each dimension",
         "components:build_factor_analysis",
         "FactorAnalysisOptions",
         frozenset({"linear"}),

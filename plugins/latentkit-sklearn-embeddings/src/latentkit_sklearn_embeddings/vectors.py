@@ -1,4 +1,4 @@
-"""What every map checks of the vectors it is given, and what a user reads of a failed fit."""
+"""Checks of the vectors that embeddings are given, and error messages of failed fits."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Vectors = NDArray[np.float64]
 
 
 def finite(vectors: Any, name: str) -> Vectors:
-    """Return vectors (N, D) as float64, in which eigenvectors are exact enough.
+    """Return vectors (N, D) as float64, which is precise enough for eigenvectors.
 
     Raises:
-        UserError: they are not finite numbers (N, D).
+        UserError: the vectors are not finite numbers (N, D).
     """
     given = np.asarray(vectors)
     if given.ndim != 2 or given.dtype.kind not in "fiub":
@@ -33,13 +33,13 @@ def finite(vectors: Any, name: str) -> Vectors:
 
 
 def mappable(vectors: Any, name: str, n_components: int, least: int) -> Vectors:
-    """Return vectors (N, D) to fit.
+    """Check vectors (N, D) for a fit, and return them as float64.
 
     Args:
-        vectors: what the user gave.
-        name: of the embedding.
-        n_components: of the map.
-        least: how many vectors the embedding needs.
+        vectors: the user's vectors.
+        name: name of the embedding, for messages.
+        n_components: number of dimensions of the map.
+        least: number of vectors that the embedding needs at least.
 
     Raises:
         UserError: too few vectors or dimensions, all vectors equal, or not all finite.
@@ -48,13 +48,13 @@ def mappable(vectors: Any, name: str, n_components: int, least: int) -> Vectors:
     n, d = points.shape
     if n < least:
         raise UserError(
-            f"embedding {name!r} needs {least} vectors or more and got {n}: map more, or choose "
-            f"fewer neighbours where it has some"
+            f"embedding {name!r} needs {least} vectors or more, but got {n}: map more vectors, or "
+            f"choose fewer neighbours if it has this option"
         )
     if d < n_components:
         raise UserError(
-            f"embedding {name!r}: vectors of {d} dimensions have no map of {n_components}: lower "
-            f"{name}.n_components, or use more latents"
+            f"embedding {name!r}: vectors of {d} dimensions cannot be mapped to {n_components}: "
+            f"lower {name}.n_components, or use more latents"
         )
     if (points == points[0]).all():
         raise UserError(f"embedding {name!r}: all {n:,} vectors are equal, there is nothing to map")
@@ -62,28 +62,38 @@ def mappable(vectors: Any, name: str, n_components: int, least: int) -> Vectors:
 
 
 def like(vectors: Any, name: str, dimensions: int) -> Vectors:
-    """Return new vectors (M, D) for a map of vectors of ``dimensions``; 0 where it is not fitted.
+    """Check new vectors (M, D) for a fitted map, and return them as float64.
+
+    Args:
+        vectors: the user's vectors.
+        name: name of the embedding, for messages.
+        dimensions: number of dimensions of the fitted vectors, or 0 if the map is not fitted.
 
     Raises:
-        UserError: they are not like those of the fit, or there was none.
+        UserError: the map is not fitted, or the vectors are not finite or differ in dimension from
+            the fitted ones.
     """
     if not dimensions:
-        raise UserError(f"embedding {name!r}: fit it before new points are placed")
+        raise UserError(f"embedding {name!r}: fit it before you place new points")
     points = finite(vectors, name)
     if points.shape[1] != dimensions:
         raise UserError(
-            f"embedding {name!r}: the new vectors have {points.shape[1]} dimensions, those of the "
-            f"fit had {dimensions}"
+            f"embedding {name!r}: the new vectors have {points.shape[1]} dimensions, but the "
+            f"fitted ones had {dimensions}"
         )
     return points
 
 
 @contextmanager
 def fitting(name: str, advice: str) -> Iterator[list[str]]:
-    """Catch what scikit-learn warns of in the block, and explain what it raises.
+    """Collect scikit-learn's warnings in the block, and turn its errors into a UserError.
+
+    Args:
+        name: name of the embedding, for messages.
+        advice: what the user can try if the fit fails.
 
     Yields:
-        The warnings, filled at the end.
+        A list that has the warnings' messages after the block.
 
     Raises:
         UserError: the eigenvectors or factors cannot be found.
@@ -95,6 +105,6 @@ def fitting(name: str, advice: str) -> Iterator[list[str]]:
             yield said
         except (ValueError, np.linalg.LinAlgError, RuntimeError) as error:
             first = str(error).split(". ")[0]
-            raise UserError(f"embedding {name!r} finds no map ({first}): {advice}") from error
+            raise UserError(f"embedding {name!r} failed ({first}): {advice}") from error
         finally:
             said += [str(warning.message) for warning in caught]

@@ -1,1 +1,1 @@
-"""Event files of latentkit's runs for TensorBoard."""
+"""TensorBoard event files for runs of latentkit."""

@@ -1,4 +1,4 @@
-"""What runs tell, as summaries below ``tensorboard/`` in each run's folder."""
+"""Writes the events of runs as summaries to ``tensorboard/`` in each run's folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Board:
     """The event file of one run.
 
     Args:
-        run: the run; one that is resumed gets another file beside the earlier ones.
+        run: the run; a resumed run writes another file next to the earlier ones.
     """
 
     def __init__(self, run: RunInfo) -> None:
@@ -36,7 +36,7 @@ class Board:
 
     def epoch(self, epoch: EpochFinished) -> None:
         """Write losses, learning rate and seconds of an epoch as scalars."""
-        if self._purges:  # a run that was killed told of epochs that are trained again
+        if self._purges:  # a killed run may have written epochs that are now trained again
             self._file.forget_from(epoch.epoch)
             self._purges = False
         self._step = epoch.epoch
@@ -46,7 +46,7 @@ class Board:
         self._file.add(_scalars(values), self._step)
 
     def end(self, run: RunInfo, status: str, summary: Mapping[str, Any], error: str) -> None:
-        """Write how the run ended; of a finished one options, card and maps."""
+        """Write the status of the run and, if it finished, its options, card and maps."""
         self._step = max(self._step, int(summary.get("epochs", 0)))
         line = f"{status}: {error}" if error else status
         self._file.add(text("status", line), self._step)
@@ -74,21 +74,21 @@ class Board:
 
 
 class Boards:
-    """The boards of the runs of this process; one that fails is given up with one error."""
+    """The boards of this process's runs; a board that fails raises one error and is closed."""
 
     def __init__(self) -> None:
         self._open: dict[Path, Board] = {}
 
     def begin(self, run: RunInfo) -> None:
-        """Follow a run."""
+        """Open the board of a run."""
         self.end(run)
         self._open[run.path] = Board(run)
 
     def tell(self, run: RunInfo, what: Callable[[Board], None]) -> None:
-        """Do something with a run's board, if it is followed still.
+        """Call ``what`` with a run's board, if the board is open.
 
         Raises:
-            StorageError: it cannot be written, and the run is not followed any further.
+            StorageError: the board cannot be written; it is closed.
         """
         board = self._open.get(run.path)
         if board is None:
@@ -98,18 +98,18 @@ class Boards:
         except OSError as error:
             self.end(run)
             raise StorageError(
-                f"{run.path / FOLDER} cannot be written ({error.strerror or error}): TensorBoard "
-                f"is told no more of this run"
+                f"{run.path / FOLDER} cannot be written ({error.strerror or error}): the rest of "
+                f"this run is not written for TensorBoard"
             ) from error
         except BaseException:
             self.end(run)
             raise
 
     def end(self, run: RunInfo) -> None:
-        """Follow a run no more."""
+        """Close the board of a run."""
         board = self._open.pop(run.path, None)
         if board is not None:
-            with contextlib.suppress(OSError):  # of a full disk, which was told of
+            with contextlib.suppress(OSError):  # a full disk has already been reported
                 board.close()
 
 
@@ -121,7 +121,7 @@ def _scalars(values: Mapping[str, float]) -> Summary:
 
 
 def _is_column(figure: str) -> bool:
-    """Return whether a figure is among those that runs are compared by."""
+    """Return whether a number of the card is shown in the comparison of runs."""
     if figure.startswith(_PROBES):
         return figure.endswith(("/share-1.0/accuracy", "kmeans/accuracy"))
     return figure.startswith(_COLUMNS) or figure.endswith(_COLUMN_ENDS)
@@ -133,5 +133,5 @@ def _table(figures: Mapping[str, float]) -> str:
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options as the table of runs can hold them: numbers and strings."""
+    """Return options as numbers and strings, which are all that the HParams table accepts."""
     return {k: v if isinstance(v, int | float | str) else str(v) for k, v in options.items()}

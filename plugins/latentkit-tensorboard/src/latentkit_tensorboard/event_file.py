@@ -1,7 +1,7 @@
-"""One event file, written at once: a full disk is noticed where something is written.
+"""An event file that is written synchronously, so that a full disk raises at the write.
 
-``torch.utils.tensorboard.SummaryWriter`` writes in a thread of its own, which ends with a traceback
-on stderr where the disk is full. The records are TensorBoard's own here too.
+``torch.utils.tensorboard.SummaryWriter`` writes in its own thread, which ends with a traceback on
+stderr if the disk is full. This module also uses TensorBoard's own record format.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _numbers = itertools.count()
 
 
 class EventFile:
-    """A new event file; TensorBoard reads those of a folder in the order of their names.
+    """A new event file; TensorBoard reads the files of a folder in the order of their names.
 
     Args:
-        folder: is made where it is missing.
+        folder: folder of the file; created if it does not exist.
 
     Raises:
-        OSError: it cannot be written, here and in every method.
+        OSError: the file cannot be written; all methods raise this too.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,7 +38,7 @@ class EventFile:
         self._write(Event(wall_time=time.time(), file_version=_VERSION))
 
     def forget_from(self, step: int) -> None:
-        """Have readers drop what earlier files say of ``step`` and later ones."""
+        """Make readers ignore values of earlier files for ``step`` and later steps."""
         start = SessionLog(status=SessionLog.START)
         self._write(Event(wall_time=time.time(), step=step, session_log=start))
 

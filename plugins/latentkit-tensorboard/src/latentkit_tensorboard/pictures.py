@@ -1,4 +1,4 @@
-"""Pictures that are drawn already, as summaries."""
+"""PNG files as image summaries."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _RGBA = 4
 
 
 def picture(tag: str, path: Path) -> Summary:
-    """Return a PNG file as a summary, with the file's own bytes.
+    """Return a PNG file as an image summary that has the file's bytes unchanged.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with Image.open(path) as image:
         width, height = image.size

@@ -1,4 +1,4 @@
-"""Watches runs for TensorBoard. ``LATENTKIT_TENSORBOARD=off`` switches it off."""
+"""Hooks that write runs for TensorBoard; ``LATENTKIT_TENSORBOARD=off`` disables them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def _is_on() -> bool:
     return os.environ.get("LATENTKIT_TENSORBOARD", "").lower() not in ("0", "off", "no", "false")
 
 
-# TensorBoard is imported with the first run: this module is imported by every command.
+# Every command imports this module, so TensorBoard itself is only imported at the first run.
 
 
 @hookimpl
 def latentkit_run_started(run: RunInfo) -> None:
-    """Begin an event file, or one that goes on from an earlier one."""
+    """Start an event file; that of a resumed run continues the earlier ones."""
     if _is_on():
         from latentkit_tensorboard.boards import BOARDS
 
@@ -43,7 +43,7 @@ def latentkit_epoch_finished(run: RunInfo, epoch: EpochFinished) -> None:
 def latentkit_run_finished(
     run: RunInfo, status: str, summary: Mapping[str, Any], error: str
 ) -> None:
-    """Write the card and the maps, and close the file."""
+    """Write the evaluation card and the maps, and close the file."""
     if _is_on():
         from latentkit_tensorboard.boards import BOARDS
 

@@ -1,4 +1,4 @@
-"""``blur``: convolution with a Gaussian; the edge is repeated beyond the image."""
+"""``blur``: convolution with a Gaussian. Beyond the image its edge pixels are repeated."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch.nn import functional
 from latentkit.builtins.corruptions.options import BlurOptions
 from latentkit.plugin import Corruption
 
-_REACH = 3.0  # standard deviations, beyond which the kernel is cut off
+_REACH = 3.0  # standard deviations at which the kernel is cut off
 
 
 def build(options: BlurOptions) -> Corruption:
-    """Return the corruption."""
+    """Build ``blur``."""
     radius = math.ceil(_REACH * options.sigma)
     at = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernel = torch.exp(-0.5 * (at / options.sigma).square()) if radius else torch.ones(1)
@@ -25,6 +25,7 @@ def build(options: BlurOptions) -> Corruption:
         channels = images.shape[1]
         weights = kernel.to(images.device).expand(channels, 1, -1)
         padded = functional.pad(images, (radius,) * 4, mode="replicate")
+        # A Gaussian is separable: two 1-D convolutions cost less than one in 2-D.
         rows = functional.conv2d(padded, weights[..., None], groups=channels)
         return functional.conv2d(rows, weights[:, :, None], groups=channels).clamp_(0, 1)
 

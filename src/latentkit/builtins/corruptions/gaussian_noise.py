@@ -1,7 +1,8 @@
 """``gaussian-noise``: x + std * n, n ~ N(0, 1) for each value.
 
 Values beyond [0, 1] are clipped, which makes the noise on black and white pixels one-sided and
-smaller than ``std``; or, without clipping, reflected at 0 and 1, which keeps its strength there.
+smaller than ``std``. Without clipping they are reflected at 0 and 1, which keeps the noise's
+strength there.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from latentkit.plugin import Corruption
 
 
 def build(options: GaussianNoiseOptions) -> Corruption:
-    """Return the corruption."""
+    """Build ``gaussian-noise``."""
 
     def add_noise(images: Tensor, generator: Generator) -> Tensor:
         noise = torch.empty_like(images).normal_(0, 1, generator=generator)
@@ -25,5 +26,5 @@ def build(options: GaussianNoiseOptions) -> Corruption:
 
 
 def _reflect(values: Tensor) -> Tensor:
-    """Fold the line onto [0, 1] as if 0 and 1 were mirrors."""
+    """Fold all real numbers onto [0, 1], as if 0 and 1 were mirrors."""
     return 1 - (values.remainder_(2) - 1).abs_()

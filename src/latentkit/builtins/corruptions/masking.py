@@ -1,6 +1,6 @@
-"""``masking``: squares of the image are blackened, each by chance.
+"""``masking``: random squares of the image become black.
 
-With ``block`` 1 that is the masking noise of P. Vincent et al., ICML 2008.
+With ``block`` = 1 this is the masking noise of P. Vincent et al., ICML 2008.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from latentkit.plugin import Corruption
 
 
 def build(options: MaskingOptions) -> Corruption:
-    """Return the corruption."""
+    """Build ``masking``."""
 
     def mask(images: Tensor, generator: Generator) -> Tensor:
         height, width = images.shape[2:]

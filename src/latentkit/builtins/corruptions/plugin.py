@@ -1,4 +1,4 @@
-"""Declares the built-in corruptions."""
+"""The plugin that declares the built-in corruptions."""
 
 from collections.abc import Iterator
 

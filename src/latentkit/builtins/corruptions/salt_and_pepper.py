@@ -1,6 +1,6 @@
-"""``salt-and-pepper``: some pixels become black, as many white, at random places.
+"""``salt-and-pepper``: random pixels become black, and on average as many become white.
 
-A pixel is hit in all its channels at once.
+All channels of a pixel change together.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from latentkit.plugin import Corruption
 
 
 def build(options: SaltAndPepperOptions) -> Corruption:
-    """Return the corruption."""
+    """Build ``salt-and-pepper``."""
 
     def hit(images: Tensor, generator: Generator) -> Tensor:
         chance = torch.rand(

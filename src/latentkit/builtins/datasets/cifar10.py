@@ -1,7 +1,8 @@
 """``cifar10``: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
 
-The archive is torchvision's, read as it was downloaded. Its members are pickles: they are opened
-only after the archive has its checksum, and nothing but arrays may come out of them.
+The archive is the one that torchvision downloads, and is read without unpacking it to disk. Its
+members are pickles. They are opened only after the archive's checksum was verified, and they may
+contain nothing but arrays.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def load(options: DownloadOptions, split: Split, cache: Path) -> ImageData:
 class _ArraysOnly(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"{module}.{name} has no place in an array")
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a file of arrays")
         return super().find_class(module, name)
 
 

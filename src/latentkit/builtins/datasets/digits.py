@@ -1,7 +1,8 @@
-"""``digits``: the 1,797 test images of the UCI optical digits, as scikit-learn bundles them.
+"""``digits``: the 1,797 test images of the UCI optical digits, which scikit-learn bundles.
 
-E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1998, CC BY 4.0. There is
-no official split of this part: one image in five of each class is the test set, by a fixed draw.
+E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1998, CC BY 4.0. These
+images have no official split. A fixed random draw makes one image in five of each class the test
+set.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from latentkit.builtins.datasets.held_out import rows_of
 from latentkit.plugin import ImageData, Options
 from latentkit.plugin.protocols import Split
 
-_LEVELS = 16  # grey levels are 0..16
+_LEVELS = 16  # grey levels run from 0 to 16
 
 
 def load(options: Options, split: Split, cache: Path) -> ImageData:

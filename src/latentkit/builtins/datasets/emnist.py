@@ -1,7 +1,7 @@
 """``emnist``: G. Cohen, S. Afshar, J. Tapson, A. van Schaik, arXiv:1702.05373.
 
 28x28 grey letters and digits of NIST's special database 19, in six partitions. The files are read
-out of the archive as it was downloaded, and turned upright.
+from the downloaded archive, and the images are turned upright.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def load(options: EmnistOptions, split: Split, cache: Path) -> ImageData:
     except (zipfile.BadZipFile, KeyError) as error:
         raise DataError(f"{path} is not the archive of EMNIST: {error}") from error
     classes = tuple(described.classes_split_dict[options.partition])
-    if classes[0] == "N/A":  # letters are counted from 1
+    if classes[0] == "N/A":  # the labels of the partition "letters" start at 1
         classes, labels = classes[1:], labels - 1
     found = ImageData(
         images=np.ascontiguousarray(images.transpose(0, 2, 1))[:, None],

@@ -1,4 +1,4 @@
-"""A test set for images that come without one."""
+"""The train/test split of images that come without one."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _TEST_SHARE = 0.2
 def rows_of(
     split: Split, n: int, labels: NDArray[np.integer[Any]] | None
 ) -> NDArray[np.integer[Any]]:
-    """Return the rows of a split: one image in five of each class is for testing.
+    """Return the rows of a split. One image in five of each class is in the test set.
 
-    The draw is fixed: it does not depend on a run's seed, so that runs can be compared.
-    Classes of a single image make it a draw that is not stratified.
+    The draw does not depend on the run's seed, so that runs can be compared. If a class has a
+    single image, the draw is not stratified.
     """
     counts = np.bincount(labels) if labels is not None else np.zeros(0)
     stratified = counts.size > 1 and counts[counts > 0].min() > 1

@@ -1,7 +1,8 @@
 """The IDX files of the MNIST family.
 
-The files are read as they were downloaded, gzipped, so a read-only folder serves; the layout is
-torchvision's (``<Name>/raw/*.gz``), so its downloads are found, unpacked ones too.
+The downloaded files are read in their gzipped form, so they may be in a read-only folder. The
+layout is torchvision's (``<Name>/raw/*.gz``), so files that torchvision downloaded are found,
+whether it unpacked them or not.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from latentkit.plugin import VerifiedFiles
 from latentkit.plugin.downloads import read_bytes
 
 _UINT8_CODE = 0x08
-_MOST_PACKED = 1032  # bytes that deflate makes of one, at most
+_MOST_PACKED = 1032  # greatest compression ratio of deflate
 
 
 class IdxSource:
     """The files of one data set of torchvision's MNIST family.
 
     Args:
-        name: of the data set in `PLACES`.
-        cache: the folder that holds ``<name>/raw``.
+        name: name of the data set in `PLACES`.
+        cache: folder that holds ``<name>/raw``.
         mirror: URL of a folder to download from; empty for the usual ones.
     """
 
@@ -39,12 +40,12 @@ class IdxSource:
         self.folder = self._files.folder
 
     def read(self, name: str) -> tuple[NDArray[np.uint8], str]:
-        """Return the array in file ``name`` (ends in .gz) and the SHA-256 of that file.
+        """Return the array in file ``name`` (which ends in .gz) and the SHA-256 of that file.
 
         Raises:
-            DataError: the file does not have its checksum, or is no IDX file.
-            NetworkError: the file is not here and cannot be downloaded.
-            StorageError: the file is not here and cannot be written.
+            DataError: the file has a wrong checksum, or is not an IDX file.
+            NetworkError: the file is missing and cannot be downloaded.
+            StorageError: the file is missing and cannot be written.
         """
         packed = self.folder / name
         unpacked = packed.with_suffix("")
@@ -56,12 +57,13 @@ class IdxSource:
 
 
 def unzip(content: bytes, path: Path) -> bytes:
-    """Return what a gzip file holds.
+    """Return the uncompressed content of a gzip file.
 
     Raises:
-        DataError: it is none.
+        DataError: ``content`` is not a gzip file.
     """
-    # The size stands at the end: with it the images are in memory once, not twice.
+    # A gzip file ends with its uncompressed size. A buffer of that size never has to grow, so
+    # the images are in memory once, not twice.
     size = min(int.from_bytes(content[-4:], "little"), _MOST_PACKED * len(content))
     try:
         return zlib.decompress(content, zlib.MAX_WBITS + 16, max(1, size))
@@ -70,10 +72,12 @@ def unzip(content: bytes, path: Path) -> bytes:
 
 
 def parse_idx(raw: bytes, path: Path) -> NDArray[np.uint8]:
-    """Read an IDX file of bytes: 0, 0, type, dimensions, then big-endian sizes, then the array.
+    """Return the array of an IDX file of bytes.
+
+    The layout is 0, 0, type, number of dimensions, then the big-endian sizes, then the array.
 
     Raises:
-        DataError: it is none.
+        DataError: ``raw`` is not an IDX file of bytes, or is truncated.
     """
     if len(raw) < 4 or raw[:3] != bytes((0, 0, _UINT8_CODE)):
         raise DataError(f"{path} is not an IDX file of bytes")

@@ -48,7 +48,10 @@ def _load(
     labels, labels_sha = source.read(f"{_PREFIX[split]}-labels-idx1-ubyte.gz")
     together = images.ndim == 3 and labels.shape == images.shape[:1] and len(labels) > 0
     if not together or labels.max() >= len(classes):
-        raise DataError(f"the files in {source.folder} do not belong together")
+        raise DataError(
+            f"the image and label files in {source.folder} do not belong together: delete them to "
+            f"download them again"
+        )
     found = ImageData(
         images=images[:, None],
         labels=labels.astype(np.int64),

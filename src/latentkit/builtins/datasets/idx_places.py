@@ -1,7 +1,7 @@
-"""Where the MNIST family's files are had, and their checksums: what torchvision says of them.
+"""Download URLs and checksums of the MNIST family's files, copied from torchvision.
 
-It is written down here because to import torchvision for it costs every run 150 MB and seconds. A
-test holds it equal to torchvision's.
+They are copied because importing torchvision would cost every run 150 MB of memory and several
+seconds. A test checks that they equal torchvision's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ STEMS = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
-"""The names of the files once they are unpacked."""
+"""Names of the files without ``.gz``."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class IdxPlaces:
     """The files of one data set.
 
     Args:
-        mirrors: URLs of folders that hold them, tried in order.
-        md5: the checksum of each file, by its name.
+        mirrors: URLs of folders that hold the files, tried in order.
+        md5: MD5 checksum of each file, by file name.
     """
 
     mirrors: tuple[str, ...]
@@ -59,4 +59,4 @@ PLACES = {
         "7320c461ea6c1c855c0b718fb2a4b134",
     ),
 }
-"""By the name of the folder, which is torchvision's."""
+"""The files of each data set, by the folder name that torchvision uses."""

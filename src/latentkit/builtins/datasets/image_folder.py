@@ -1,12 +1,12 @@
 """``image-folder``: PNG, JPEG and other image files of any size.
 
-Three layouts are understood: ``train/<class>/*`` and ``test/<class>/*``; ``<class>/*``; and images
-without classes straight in the folder. Without ``test/``, one image in five is the test set.
+Three layouts are supported: ``train/<class>/*`` with ``test/<class>/*``; ``<class>/*``; and images
+without classes directly in the folder. Without ``test/``, one image in five is in the test set.
 
-Every image is made square: ``crop`` scales the shorter side to ``size`` and cuts the middle out,
-``pad`` scales the longer side and fills up with black, ``stretch`` scales both. Scaling is
-Pillow's antialiased bilinear filter; the orientation that a camera noted is applied; transparent
-parts become white.
+Every image is made square: ``crop`` scales the shorter side to ``size`` and cuts out the middle,
+``pad`` scales the longer side and fills the rest with black, ``stretch`` scales both sides. Images
+are scaled by Pillow's antialiased bilinear filter, after the camera's orientation tag is applied.
+Transparent parts become white.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from latentkit.plugin import ImageData
 from latentkit.plugin.protocols import Split
 
 _ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
-_NAMED = 5  # unreadable files that a message lists
+_NAMED = 5  # most unreadable files that a message lists
 
 
 def load(options: ImageFolderOptions, split: Split, cache: Path) -> ImageData:
@@ -59,7 +59,7 @@ def _classes(folder: Path) -> tuple[str, ...]:
 
 
 def _files(base: Path, classes: Sequence[str]) -> tuple[list[Path], NDArray[np.int64]]:
-    """Return image files and the code of each one's class, in the order of their names."""
+    """Return the image files in the order of their names, and the class code of each."""
     paths: list[Path] = []
     codes: list[int] = []
     for code, folder in enumerate([base / name for name in classes] or [base]):
@@ -72,7 +72,7 @@ def _files(base: Path, classes: Sequence[str]) -> tuple[list[Path], NDArray[np.i
 def _read(
     paths: Sequence[Path], options: ImageFolderOptions
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], str]:
-    """Return the images, the positions of those that could be read, and a SHA-256 of all files."""
+    """Return the images, the positions of the readable ones in ``paths``, and a SHA-256 of all."""
     sha = hashlib.sha256()
     images, kept, unreadable = [], [], []
     for position, path in enumerate(paths):
@@ -80,7 +80,7 @@ def _read(
             sha.update(path.read_bytes())
             with Image.open(path) as image:
                 images.append(_square(image, options))
-        # Pillow raises whatever a broken file makes its decoders raise.
+        # Broken files make Pillow's decoders raise exceptions of many types.
         except Exception as error:
             unreadable.append(f"{path} ({error})")
         else:
@@ -89,7 +89,7 @@ def _read(
         more = f" and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
         raise DataError(
             f"{len(unreadable)} of {len(paths)} images cannot be read: "
-            f"{', '.join(unreadable[:_NAMED])}{more}; mend or remove them, or leave them out with  "
+            f"{', '.join(unreadable[:_NAMED])}{more}; repair or remove them, or skip them with  "
             f"-o image-folder.unreadable=skip"
         )
     array = np.stack(images)

@@ -1,8 +1,8 @@
-"""``npz``: arrays of one's own.
+"""``npz``: the user's own NumPy arrays.
 
-An ``.npz`` holds ``x_train`` and, as far as they exist, ``y_train``, ``x_test``, ``y_test`` (as
-Keras has them), or ``images`` and ``labels``; an ``.npy`` holds images alone, and is
-memory-mapped. Where there is no test set, one image in five is.
+An ``.npz`` file holds either ``x_train`` and optionally ``y_train``, ``x_test`` and ``y_test``
+(Keras's names), or ``images`` and optionally ``labels``. An ``.npy`` file holds images only, and is
+memory-mapped. If the file has no test set, one image in five becomes the test set.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def _read(path: Path) -> Arrays:
         with path.open("rb") as file:
             start = file.read(len(_NPY))
         if start == _NPY:
-            # Copy-on-write: torch takes no memory that cannot be written.
+            # Copy-on-write, because torch does not support read-only memory.
             return {"images": np.load(path, mmap_mode="c", allow_pickle=False)}
-        # By its content: NumPy takes any other file for a pickle, and says so.
+        # Check the content first, because NumPy reports any other file as a pickle.
         if not start.startswith(_ZIPS):
             raise DataError(f"{path} is neither an .npz (a zip of arrays) nor an .npy: {_SAVE}")
         with np.load(path, allow_pickle=False) as archive:
@@ -55,11 +55,12 @@ def _read(path: Path) -> Arrays:
     except OSError as error:
         raise DataError(f"cannot read {path}: {describe_os_error(error)}") from error
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        # "Object arrays cannot be loaded", "Python objects in dtype": NumPy has no type for it.
+        # NumPy has no exception type for object arrays, only these texts: "Object arrays cannot be
+        # loaded", "Python objects in dtype".
         if "object" in str(error).lower():
             raise DataError(
-                f"{path} has arrays of objects, which are not read: make them numbers, or text "
-                f"with dtype=str, and {_SAVE}"
+                f"{path} has arrays of objects, which cannot be read: convert them to numbers, or "
+                f"to text with dtype=str, and {_SAVE}"
             ) from error
         raise DataError(f"{path} is damaged ({error}): {_SAVE} again") from error
 
@@ -76,7 +77,7 @@ def _choose(arrays: Arrays, split: Split) -> tuple[NDArray[np.uint8], NDArray[An
     if labels is not None and len(labels) != len(images):
         raise ValueError(f"it holds {len(images)} images and {len(labels)} labels")
     codes = None if labels is None else np.unique(labels, return_inverse=True)[1].ravel()
-    # Before the split, so that a message counts as the file does.
+    # Convert before the split, so that row numbers in messages are those of the file.
     pixels = to_uint8(images)
     rows = rows_of(split, len(pixels), codes)
     return pixels[rows], None if labels is None else labels[rows]

@@ -1,4 +1,4 @@
-"""Declares the built-in data sets."""
+"""The plugin that declares the built-in data sets."""
 
 from collections.abc import Iterator
 
@@ -24,21 +24,21 @@ def latentkit_datasets() -> Iterator[DatasetSpec]:
     )
     yield DatasetSpec(
         name="sprites",
-        summary="Squares, ellipses and hearts with known factors, 28x28 or 64x64 grey; drawn",
+        summary="Squares, ellipses and hearts with known factors, 28x28 or 64x64 grey; generated",
         target=f"{_HERE}.sprites:load",
         options=f"{_HERE}.options:SpritesOptions",
         tags=_BUNDLED,
     )
     yield DatasetSpec(
         name="image-folder",
-        summary="Image files of your own, in folders by class or not",
+        summary="Your own image files, in one folder or in a folder for each class",
         target=f"{_HERE}.image_folder:load",
         options=f"{_HERE}.options:ImageFolderOptions",
         tags=_LOCAL,
     )
     yield DatasetSpec(
         name="npz",
-        summary="NumPy arrays of your own",
+        summary="Your own NumPy arrays",
         target=f"{_HERE}.npz:load",
         options=f"{_HERE}.options:NpzOptions",
         tags=_LOCAL,
@@ -59,7 +59,7 @@ def _downloads() -> Iterator[DatasetSpec]:
             target=f"{_HERE}.idx_family:load_{name.replace('-', '_')}",
             options=f"{_HERE}.options:DownloadOptions",
             tags=_DOWNLOAD,
-            # With .gz or unpacked: both are read.
+            # Either form is read: with .gz or unpacked.
             files=tuple(f"{folder}/raw/{stem}*" for stem in STEMS),
             megabytes=megabytes,
         )

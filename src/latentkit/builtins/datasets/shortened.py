@@ -1,4 +1,4 @@
-"""The beginning of a data set, for a quick look."""
+"""Truncation of a data set to its first images."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from latentkit.plugin.protocols import Split
 
 
 def shortened(images: ImageData, options: DownloadOptions, split: Split) -> ImageData:
-    """Return as many of the first images as the options ask for; row numbers stay what they are.
+    """Return the first images of a split, as many as the options ask for.
+
+    Row numbers do not change.
 
     Args:
-        images: all of a split, (N, C, H, W).
-        options: ``n_train`` and ``n_test``; None, or more than there are, for all.
-        split: which it is.
+        images: all images of the split, (N, C, H, W).
+        options: ``n_train`` and ``n_test``. None, or more than there are, keeps all.
+        split: which split it is.
     """
     count = options.n_train if split == "train" else options.n_test
     if count is None or count >= len(images):

@@ -1,8 +1,9 @@
-"""``sprites``: white shapes on black whose factors are known exactly.
+"""``sprites``: white shapes on black, with exactly known factors.
 
-Like dSprites (L. Matthey et al., 2017), drawn when they are asked for: a shape (square, ellipse or
-heart), its scale, rotation and position, each drawn evenly and independently. A pixel is the
-share of its area that the shape covers, at 4x4 points.
+The images resemble dSprites (L. Matthey et al., 2017) and are generated on demand. The factors are
+the shape (square, ellipse or heart), its scale, rotation and position, each drawn uniformly and
+independently. The value of a pixel is the share of its area that the shape covers, sampled at 4x4
+points.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from latentkit.plugin.protocols import Split
 
 _SHAPES = ("square", "ellipse", "heart")
 _FACTORS = ("shape", "scale", "rotation", "x", "y")
-_SCALES = (0.25, 0.5)  # half the width of the shape, where the image reaches from -1 to 1
-_PLACES = (-0.45, 0.45)
-_POINTS = 4  # a pixel's side
+_SCALES = (0.25, 0.5)  # half the width of the shape; the image spans -1 to 1
+_PLACES = (-0.45, 0.45)  # centre of the shape along each axis
+_POINTS = 4  # sample points along each side of a pixel
 _CHUNK = 64
-_HALF_SIDE = 0.8  # of the square
+_HALF_SIDE = 0.8  # of the square, at scale 1
 Values = NDArray[np.floating[Any]]
 _Inside = Callable[[Values, Values], NDArray[np.bool_]]
 
@@ -32,8 +33,8 @@ _Inside = Callable[[Values, Values], NDArray[np.bool_]]
 def load(options: SpritesOptions, split: Split, cache: Path) -> ImageData:
     """Return the images of a split, (N, 1, size, size), with their factors (N, 5).
 
-    ``shape`` counts from 0; ``scale``, ``x`` and ``y`` are in half image widths; ``rotation`` is
-    in radians, counter-clockwise, below 2 pi.
+    ``shape`` counts from 0. ``scale``, ``x`` and ``y`` are in units of half the image width.
+    ``rotation`` is in radians, counter-clockwise, from 0 to below 2 pi.
     """
     n = options.n_train if split == "train" else options.n_test
     generator = np.random.default_rng([options.seed, 0 if split == "train" else 1])
@@ -63,14 +64,15 @@ def load(options: SpritesOptions, split: Split, cache: Path) -> ImageData:
 
 
 def _draw(inside: _Inside, factors: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
-    """Draw sprites of one shape (B, size, size); factors are scale, rotation, x, y."""
+    """Return sprites of one shape (B, size, size); the factors are scale, rotation, x, y."""
     side = size * _POINTS
     at = ((np.arange(side) + 0.5) / side * 2 - 1).astype(np.float32)
     scale, rotation, x, y = (column[:, None, None] for column in factors.T.astype(np.float32))
     dx, dy = at[None, None, :] - x, -at[None, :, None] - y  # y points up, rows go down
+    # Rotate and scale the sample points back, so that every shape is tested at scale 1, upright.
     cosine, sine = np.cos(rotation) / scale, np.sin(rotation) / scale
     hits = inside(cosine * dx + sine * dy, cosine * dy - sine * dx)
-    # Counting along rows first keeps the sums in bytes.
+    # Count the points of each pixel in two steps: sums of at most 16 fit into bytes.
     counts = hits.reshape(-1, size, _POINTS, side).sum(2, dtype=np.uint8)
     counts = counts.reshape(-1, size, size, _POINTS).sum(3, dtype=np.uint8)
     levels = np.rint(np.linspace(0, 255, _POINTS**2 + 1)).astype(np.uint8)
@@ -87,7 +89,7 @@ def _ellipse(u: Values, v: Values) -> NDArray[np.bool_]:
 
 
 def _heart(u: Values, v: Values) -> NDArray[np.bool_]:
-    """(a^2 + b^2 - 1)^3 <= a^2 b^3, scaled to the width of the others."""
+    """Return where (a^2 + b^2 - 1)^3 <= a^2 b^3, scaled to the width of the other shapes."""
     a, b = 1.2 * u, 1.2 * v + 0.1
     a2, b2 = a * a, b * b
     ring = a2 + b2 - 1

@@ -1,4 +1,4 @@
-"""What every embedding checks of the vectors it is given."""
+"""Checks of the vectors that embeddings are given."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ def checked_vectors(
     """Return vectors (N, D) to fit as a contiguous array.
 
     Args:
-        vectors: what the user gave.
-        name: of the embedding, for messages.
-        n_components: of the map.
-        least: how many vectors the embedding needs.
-        dtype: of the array.
+        vectors: array-like that the user gave.
+        name: name of the embedding, for messages.
+        n_components: dimensions of the map.
+        least: fewest vectors that the embedding needs.
+        dtype: type of the returned array.
 
     Raises:
-        UserError: too few vectors or dimensions, all vectors equal, or one that is not finite.
+        UserError: there are too few vectors or dimensions, all vectors are equal, or one of them
+            is not finite.
     """
     points = finite_vectors(vectors, name, dtype)
     n, d = points.shape
@@ -31,21 +32,22 @@ def checked_vectors(
         raise UserError(f"embedding {name!r} needs {least} vectors or more and got {n}: map more")
     if d < n_components:
         raise UserError(
-            f"embedding {name!r}: vectors of {d} dimensions have no map of {n_components}: lower "
-            f"{name}.n_components, or use more latents"
+            f"embedding {name!r}: vectors of {d} dimensions cannot be mapped to {n_components}: "
+            f"lower {name}.n_components, or use more latent dimensions"
         )
     if (points == points[0]).all():
-        raise UserError(f"embedding {name!r}: all {n:,} vectors are equal, there is nothing to map")
+        raise UserError(f"embedding {name!r}: all {n:,} vectors are equal: there is nothing to map")
     return points
 
 
 def checked_new(
     vectors: Any, name: str, fitted: NDArray[np.floating[Any]] | None
 ) -> NDArray[np.floating[Any]]:
-    """Return new vectors (M, D) for ``transform`` in the precision of those of the fit.
+    """Return new vectors (M, D) for ``transform``, in the precision of the fitted vectors.
 
     Raises:
-        UserError: there is no fit, or the vectors are not like those of the fit.
+        UserError: the embedding is not fitted, a vector is not finite, or D differs from that of
+            the fitted vectors.
     """
     if fitted is None:
         raise UserError(f"embedding {name!r}: fit it before new points are placed")
@@ -62,16 +64,16 @@ def finite_vectors(vectors: Any, name: str, dtype: DTypeLike) -> NDArray[np.floa
     """Return vectors (N, D) as a contiguous array of ``dtype``, all of them finite.
 
     Raises:
-        UserError: they are not, with the first row that is wrong.
+        UserError: they are not numbers (N, D), or a row is not finite; the message has its number.
     """
     given = np.asarray(vectors)
     if given.ndim != 2 or given.dtype.kind not in "fiub":
         raise UserError(
             f"embedding {name!r}: vectors must be numbers (N, D), not {given.dtype} {given.shape}"
         )
-    with np.errstate(over="ignore"):  # what is too large for float32 is told below
+    with np.errstate(over="ignore"):  # values too large for float32 are reported below
         points: NDArray[np.floating[Any]] = np.ascontiguousarray(given, dtype)
-    # The sum is finite for nearly all input, and takes no memory.
+    # A finite sum means that all values are finite, and takes no memory to check.
     with np.errstate(over="ignore", invalid="ignore"):
         suspect = not np.isfinite(points.sum(dtype=np.float64))
     if suspect:

@@ -1,4 +1,4 @@
-"""Nearest neighbours in the form that openTSNE and umap-learn take them."""
+"""Nearest neighbours in the form that openTSNE and umap-learn accept."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ def nearest(
 
     Args:
         vectors: (N, D), more than ``k``.
-        k: how many.
-        queries: (M, D); None for the vectors themselves, each of which is then no neighbour of
-            its own.
+        k: number of neighbours.
+        queries: (M, D); None for the vectors themselves. A vector is then not its own neighbour.
     """
     index = NeighborIndex(vectors)
     found = index.neighbors(k) if queries is None else index.query(queries, k)

@@ -10,7 +10,7 @@ from latentkit.plugin import Options, SearchRange
 
 
 class EmbeddingOptions(Options):
-    """What every embedding has."""
+    """Options that all built-in embeddings share."""
 
     n_components: int = Field(2, ge=2, le=3, description="Dimensions of the map.")
 
@@ -23,20 +23,23 @@ class IsomapOptions(EmbeddingOptions):
     """Options of ``isomap``."""
 
     n_neighbors: Annotated[int, SearchRange(5, 50)] = Field(
-        10, ge=2, le=1000, description="Neighbours of each point in the graph."
+        10, ge=2, le=1000, description="Number of neighbours of each point in the graph."
     )
     landmarks: Annotated[int, Field(ge=4)] | Literal["auto"] = Field(
         "auto",
-        description="Points from which distances along the graph are measured. 'auto': all of up"
-        " to 2,000 points, which is Isomap itself; else 256.",
+        description="Number of points from which distances along the graph are measured. 'auto':"
+        " all points, up to 2,000, which is exact Isomap; 256 if there are more.",
     )
     landmark_choice: Literal["k-means++", "farthest", "random"] = Field(
-        "k-means++", description="How landmarks are chosen: spread, as far apart as can be, evenly."
+        "k-means++",
+        description="How landmarks are chosen: k-means++ draws them spread out, farthest takes"
+        " them as far apart as possible, random draws all points with equal probability.",
     )
     disconnected: Literal["bridge", "largest", "error"] = Field(
         "bridge",
-        description="Where the graph falls apart: join its components by their shortest edges; fit"
-        " the largest and place the other points by their nearest in it; or refuse.",
+        description="What happens if the graph is not connected: bridge joins its components by"
+        " their shortest edges; largest fits the largest component and places the other points by"
+        " their nearest neighbours in it; error stops with a message.",
     )
 
 
@@ -47,18 +50,20 @@ class TsneOptions(EmbeddingOptions):
         30.0,
         ge=2,
         le=1000,
-        description="How many neighbours of each point count; lowered for few points.",
+        description="Effective number of neighbours of each point; lowered if points are few.",
     )
     affinities: Literal["perplexity", "uniform"] = Field(
         "perplexity",
-        description="How neighbours count: by their distance, or the perplexity / 2 nearest alike, "
-        "which is faster.",
+        description="Weights of neighbours: perplexity weights them by distance; uniform weights "
+        "the perplexity / 2 nearest equally, which is faster.",
     )
     n_iter: int = Field(
-        500, ge=1, le=100_000, description="Steps after the 250 of early exaggeration."
+        500, ge=1, le=100_000, description="Steps after the 250 steps of early exaggeration."
     )
     method: Literal["auto", "opentsne", "scikit-learn"] = Field(
-        "auto", description="Who optimises: openTSNE in 2-D and scikit-learn in 3-D, unless chosen."
+        "auto",
+        description="Library that optimises the map; auto takes openTSNE in 2-D and scikit-learn"
+        " in 3-D.",
     )
 
 
@@ -66,17 +71,23 @@ class UmapOptions(EmbeddingOptions):
     """Options of ``umap``."""
 
     n_neighbors: Annotated[int, SearchRange(5, 100, log=True)] = Field(
-        15, ge=2, le=1000, description="Neighbours of each point; lowered for few points."
+        15,
+        ge=2,
+        le=1000,
+        description="Number of neighbours of each point; lowered if points are few.",
     )
     min_dist: Annotated[float, SearchRange(0.0, 0.9)] = Field(
-        0.1, ge=0, lt=1, description="How close points may lie in the map."
+        0.1, ge=0, lt=1, description="How close together points may be in the map."
     )
     n_epochs: int | None = Field(
-        None, ge=1, le=100_000, description="Steps; by the number of points unless given."
+        None,
+        ge=1,
+        le=100_000,
+        description="Number of steps; if not given, it depends on the number of points.",
     )
     init: Literal["spectral", "pca", "random"] = Field(
-        "spectral", description="Where points start."
+        "spectral", description="Initial positions of the points."
     )
     parallel: bool = Field(
-        False, description="Use all cores; the map then differs from run to run."
+        False, description="Use all cores; the map then differs between runs with the same seed."
     )

@@ -1,4 +1,4 @@
-"""``pca``: K. Pearson 1901; scikit-learn's, exact by eigendecomposition of the covariance."""
+"""``pca``: K. Pearson 1901, computed exactly by scikit-learn from the covariance's eigenvectors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from latentkit.plugin import Embedding, ResourceEstimate
 
 
 class Pca(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Principal components with one map's checks and facts; nothing in it is random.
+    """Principal component analysis with the checks and facts of a map. Nothing in it is random.
 
     Args:
         n_components: dimensions of the map, 2 or 3.
@@ -29,16 +29,17 @@ class Pca(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Fit to vectors (N, D).
 
         Raises:
-            UserError: vectors that cannot be used.
+            UserError: the vectors cannot be used; see `checked_vectors`.
         """
         n = self.n_components
         dtype = np.float64 if np.asarray(X).dtype == np.float64 else np.float32
         self._vectors = checked_vectors(X, "pca", n_components=n, least=n, dtype=dtype)
-        # 'covariance_eigh' centres before it multiplies, and fixes the signs of the axes.
+        # 'covariance_eigh' centres the vectors before it multiplies them, and gives the axes
+        # definite signs.
         self._pca = PCA(self.n_components, svd_solver="covariance_eigh").fit(self._vectors)
         self.n_features_in_ = self._vectors.shape[1]
         self.explained_variance_ratio_ = self._pca.explained_variance_ratio_
-        self._vectors = self._vectors[:0]  # their number of dimensions and precision will do
+        self._vectors = self._vectors[:0]  # only their dtype and number of dimensions are needed
         self.facts_ = {
             "explained_variance_ratio": [float(part) for part in self.explained_variance_ratio_]
         }
@@ -49,7 +50,7 @@ class Pca(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self.fit(X).transform(X)
 
     def transform(self, X: Any) -> NDArray[np.floating[Any]]:  # noqa: N803
-        """Map new vectors (M, D) by the same axes.
+        """Map new vectors (M, D) with the fitted axes.
 
         Raises:
             UserError: the map is not fitted, or the vectors are not like those of the fit.
@@ -64,10 +65,10 @@ class Pca(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Return the vectors (M, D) of coordinates (M, n_components).
 
         Raises:
-            UserError: the map is not fitted, or the coordinates are not its.
+            UserError: the map is not fitted, or the coordinates cannot be of this map.
         """
         if not hasattr(self, "_pca"):
-            raise UserError("embedding 'pca': fit it before coordinates are taken back")
+            raise UserError("embedding 'pca': fit it before inverse_transform is called")
         coordinates = finite_vectors(X, "pca", self._vectors.dtype)
         if coordinates.shape[1] != self.n_components:
             raise UserError(
@@ -86,5 +87,5 @@ class Pca(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def build(options: PcaOptions, random_state: int) -> Embedding:
-    """Return the estimator."""
+    """Build ``pca``."""
     return Pca(options.n_components)

@@ -1,4 +1,4 @@
-"""Declares the built-in embeddings."""
+"""The plugin that declares the built-in embeddings."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ def latentkit_embeddings() -> Iterator[EmbeddingSpec]:
     """Offer the embeddings."""
     yield EmbeddingSpec(
         name="pca",
-        summary="Principal components: the linear map that keeps most variance",
+        summary="Principal components: the linear map that keeps the most variance",
         target=f"{_HERE}.pca:build",
         options=f"{_HERE}.options:PcaOptions",
         tags=frozenset({"linear", "inverse"}),
@@ -33,7 +33,7 @@ def latentkit_embeddings() -> Iterator[EmbeddingSpec]:
     )
     yield EmbeddingSpec(
         name="umap",
-        summary="UMAP: keeps neighbours together, and more of the whole than t-SNE",
+        summary="UMAP: keeps neighbours together, and more of the global structure than t-SNE",
         target=f"{_HERE}.umap:build",
         options=f"{_HERE}.options:UmapOptions",
     )

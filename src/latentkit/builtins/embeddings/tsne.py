@@ -1,8 +1,9 @@
-"""``tsne``: L. van der Maaten, G. Hinton, JMLR 9 (2008), as openTSNE and scikit-learn compute it.
+"""``tsne``: L. van der Maaten, G. Hinton, JMLR 9 (2008), computed by openTSNE or scikit-learn.
 
-In two dimensions openTSNE optimises (P. Policar et al., J. Stat. Softw. 109, 2024), with the
-gradient of `tsne_gradient`; it has no fast gradient in three, where scikit-learn's tree is used.
-Start, exaggeration and learning rate follow D. Kobak, P. Berens, Nature Communications 10 (2019).
+In two dimensions openTSNE (P. Policar et al., J. Stat. Softw. 109, 2024) optimises the map with the
+gradient of `tsne_gradient`. In three dimensions it has no fast gradient, so scikit-learn's tree is
+used. Initial positions, exaggeration and learning rate follow D. Kobak, P. Berens, Nature
+Communications 10 (2019).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _EXAGGERATION = 12
 _EARLY_STEPS = 250
 _START_SPREAD = 1e-4
 _LEAST_VECTORS = 5
-_NEW_PERPLEXITY = 5  # a new point follows its nearest neighbours
+_NEW_PERPLEXITY = 5  # small, so that a new point follows its nearest neighbours
 _NEW_STEPS = 250
 
 
@@ -42,11 +43,12 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         n_components: dimensions of the map, 2 or 3.
-        perplexity: how many neighbours of each point count; lowered where there are too few points.
+        perplexity: effective number of neighbours of each point; lowered if there are too few
+            points.
         affinities: ``perplexity``, or ``uniform`` over the ``perplexity / 2`` nearest.
-        n_iter: steps after the 250 of early exaggeration.
-        method: ``opentsne``, ``scikit-learn``, or ``auto`` for the faster.
-        random_state: its seed.
+        n_iter: steps after the 250 steps of early exaggeration.
+        method: ``opentsne``, ``scikit-learn``, or ``auto`` for the faster one.
+        random_state: seed of all random draws.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Map vectors (N, D) to coordinates (N, n_components).
 
         Raises:
-            UserError: vectors or options that cannot be used.
+            UserError: the vectors or options cannot be used.
         """
         method = self._chosen_method()
         points = checked_vectors(X, "tsne", n_components=self.n_components, least=_LEAST_VECTORS)
@@ -94,10 +96,10 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return coordinates
 
     def transform(self, X: Any) -> NDArray[np.float64]:  # noqa: N803
-        """Place new vectors (M, D) into the fitted map, each on its own.
+        """Place new vectors (M, D) in the fitted map, each independently of the others.
 
-        A point starts at the affinity-weighted mean of its nearest neighbours' places. In two
-        dimensions it is then optimised with the map held fixed.
+        A point starts at the affinity-weighted mean of its nearest neighbours' positions. In two
+        dimensions it is then optimised, while the fitted map does not change.
 
         Raises:
             UserError: the map is not fitted, or the vectors are not like those of the fit.
@@ -129,7 +131,7 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             return "opentsne" if self.n_components == 2 else "scikit-learn"
         if self.method == "opentsne" and self.n_components != 2:
             raise UserError(
-                "embedding 'tsne': openTSNE has no fast gradient in three dimensions: set "
+                "embedding 'tsne': openTSNE has no fast gradient for maps of 3 dimensions: set "
                 "tsne.method=scikit-learn, or tsne.n_components=2"
             )
         if self.method == "scikit-learn" and self.affinities != "perplexity":
@@ -184,13 +186,15 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         pca = PCA(self.n_components, svd_solver="covariance_eigh")
         start: NDArray[np.float64] = pca.fit_transform(points).astype(np.float64)
         start *= _START_SPREAD / start[:, 0].std()
-        # Equal points would stay together for good, and lines stay lines.
+        # Without noise, equal points would never separate, and points on a line would never
+        # leave it.
         noise = np.random.default_rng(self.random_state).normal(size=start.shape)
         return start + 0.01 * _START_SPREAD * noise
 
     def _settle(self, start: NDArray[np.float64], affinities: Any) -> NDArray[np.float64]:
         n = len(self.embedding_)
         centre = (self.embedding_.max(0) + self.embedding_.min(0)) / 2
+        # openTSNE asks for affinities of the fitted points, but does not use them here.
         nothing = PrecomputedAffinities(csr_matrix((n, n)), normalize=False)
         reference = openTSNE.TSNEEmbedding(self.embedding_ - centre, nothing)
         placed = PartialTSNEEmbedding(start - centre, reference, P=affinities)
@@ -211,7 +215,7 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class _Counted(MeshGradient):
-    """The gradient that tells its steps."""
+    """A gradient that reports each step as progress."""
 
     def __init__(self, tell: Progress, steps: int) -> None:
         super().__init__(numba.get_num_threads())
@@ -221,7 +225,7 @@ class _Counted(MeshGradient):
 
     def __call__(self, embedding: Any, P: Any, **arguments: Any) -> Any:  # noqa: N803
         result = super().__call__(embedding, P, **arguments)
-        if not arguments.get("should_eval_error"):  # that is asked for between the phases
+        if not arguments.get("should_eval_error"):  # set for extra calls between the phases
             self._done += 1
             self._tell(self._done, self._steps, "optimising")
         return result
@@ -241,5 +245,5 @@ def _estimate(n: int, d: int, method: str, n_iter: int, neighbors: int) -> Resou
 
 
 def build(options: TsneOptions, random_state: int) -> Embedding:
-    """Return the estimator."""
+    """Build ``tsne``."""
     return Tsne(random_state=random_state, **options.model_dump())

@@ -1,10 +1,10 @@
-"""The gradient of t-SNE in two dimensions, compiled and in parallel.
+"""The gradient of t-SNE in two dimensions, compiled and parallel.
 
-Repulsion as a particle mesh: the points are spread over a grid by cubic B-splines, the grid is
-convolved with the kernel 1 / (1 + d^2) by FFT, and potential and force are read back from the
-splines and their slopes. That takes two Fourier transforms, where interpolating each term of the
-force (G. Linderman et al., Nature Methods 16, 2019) takes eight. The splines are those of U.
-Essmann et al., J. Chem. Phys. 103 (1995).
+The repulsion is computed by the particle-mesh method. Cubic B-splines spread the points over a
+grid, an FFT convolves the grid with the kernel 1 / (1 + d^2), and the splines and their slopes give
+the potential and the force at each point. This takes two Fourier transforms, while interpolating
+each term of the force (G. Linderman et al., Nature Methods 16, 2019) takes eight. The splines are
+those of U. Essmann et al., J. Chem. Phys. 103 (1995).
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-_SPACING = 0.5  # the kernel falls to a half within 1
-_LEAST_CELLS = 64
-_MARGIN = 3
-_COARSENESS = 16
+_SPACING = 0.5  # of the grid, in units of the map; the kernel falls to one half at distance 1
+_LEAST_CELLS = 64  # along the longer side of a small map
+_MARGIN = 3  # cells around the map, because a spline reaches beyond its own cell
+_COARSENESS = 16  # grid sides are multiples of this
 _EPSILON = np.finfo(np.float64).eps
 
 
 class MeshGradient:
-    """openTSNE's objective function: KL divergence and gradient of a 2-D map.
+    """KL divergence and gradient of a 2-D map, in the form of openTSNE's objective function.
 
-    The same bytes whatever the number of threads.
+    Results are equal to the last bit for any number of threads.
 
     Args:
-        threads: of the Fourier transforms; the loops follow numba's number.
+        threads: threads of the Fourier transforms; the loops use numba's number of threads.
     """
 
     def __init__(self, threads: int) -> None:
@@ -46,7 +46,7 @@ class MeshGradient:
         """Return the divergence (0 unless ``should_eval_error``) and the gradient (N, 2)."""
         points = np.ascontiguousarray(embedding, np.float64).view(np.ndarray)
         force, potential = self.repulsion(points)
-        normaliser = potential.sum() - len(points)
+        normaliser = potential.sum() - len(points)  # without each point's own 1
         gradient = np.empty_like(points)
         _attract(P.indptr, P.indices, P.data, points, gradient)
         gradient -= force / normaliser
@@ -60,13 +60,14 @@ class MeshGradient:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return sum_j (y_i - y_j) / (1 + d_ij^2)^2 and sum_j 1 / (1 + d_ij^2) for points (N, 2).
 
-        The second sum holds each point's own 1.
+        The second sum includes each point's own 1.
         """
         low = points.min(0)
         extent = points.max(0) - low
+        # A small map gets a finer grid, so that it still spans enough cells.
         spacing = min(_SPACING, max(extent.max() / _LEAST_CELLS, _EPSILON))
         cells = (extent / spacing).astype(int) + 2 * _MARGIN
-        # Few different shapes, for each needs a kernel of its own.
+        # Round up to few different shapes, because a new kernel is computed for each.
         shape = (_coarse(cells[0]), _coarse(cells[1]))
         places = (points - low) / spacing + _MARGIN
         mesh = np.zeros(shape)
@@ -75,12 +76,13 @@ class MeshGradient:
         force = np.empty_like(points)
         potential = np.empty(len(points))
         _gather(places, field, force, potential)
+        # The gradient of 1 / (1 + d^2) is -2 d / (1 + d^2)^2; slopes are per cell.
         force *= -0.5 / spacing
         return force, potential
 
     def _convolve(self, mesh: NDArray[Any], spacing: float) -> NDArray[Any]:
         shape = mesh.shape
-        # Twice as wide, for the kernel must not reach around the edge.
+        # An FFT convolves periodically. On a grid twice as wide, no point acts across the edge.
         padded = [scipy.fft.next_fast_len(2 * n, real=True) for n in shape]
         if self._kernel_of != (shape, spacing):
             self._kernel_of, self._kernel = (shape, spacing), _kernel(padded, spacing)
@@ -95,7 +97,7 @@ def _coarse(cells: int) -> int:
 
 
 def _kernel(padded: list[int], spacing: float) -> NDArray[Any]:
-    """Return the kernel's transform, sharpened by what spreading and gathering blur."""
+    """Return the kernel's Fourier transform, with the blur of spreading and gathering undone."""
     rows, columns = (np.minimum(np.arange(n), n - np.arange(n)) * spacing for n in padded)
     kernel = 1 / (1 + rows[:, None] ** 2 + columns[None, :] ** 2)
     blur_rows, blur_columns = (
@@ -114,7 +116,7 @@ def _divergence(P: Any, points: NDArray[np.float64], normaliser: float) -> float
 
 @numba.njit(cache=True, inline="always")
 def _weights(t: float) -> Any:
-    """Return the four values of the cubic B-spline at a place ``t`` of its cell."""
+    """Return the four values of the cubic B-spline at position ``t`` in [0, 1) of its cell."""
     s = 1 - t
     return (
         s * s * s / 6,
@@ -132,7 +134,7 @@ def _slopes(t: float) -> Any:
 
 @numba.njit(cache=True)
 def _spread(places: NDArray[Any], mesh: NDArray[Any]) -> None:
-    # One thread: sums on shared cells would depend on the order.
+    # One thread, because points share cells: with more, rounding would depend on their order.
     for i in range(len(places)):
         x, y = int(places[i, 0]), int(places[i, 1])
         across, along = _weights(places[i, 0] - x), _weights(places[i, 1] - y)

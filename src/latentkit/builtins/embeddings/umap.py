@@ -1,7 +1,7 @@
-"""``umap``: L. McInnes, J. Healy, J. Melville, arXiv:1802.03426 (2018); umap-learn's.
+"""``umap``: L. McInnes, J. Healy, J. Melville, arXiv:1802.03426 (2018), computed by umap-learn.
 
-Its neighbour search, pynndescent, compiles for half a minute in every process. An exact search is
-handed in instead, also for new points.
+umap-learn's neighbour search, pynndescent, compiles for half a minute in every process. This module
+gives umap-learn an exact search instead, also for new points.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         n_components: dimensions of the map, 2 or 3.
-        n_neighbors: of each point, itself included; lowered where there are too few points.
-        min_dist: how close points may lie in the map.
-        n_epochs: steps; None for a number by that of the points.
-        init: where points start: ``spectral``, ``pca`` or ``random``.
-        parallel: use all cores, and give up that one seed gives one map.
-        random_state: its seed.
+        n_neighbors: neighbours of each point, itself included; lowered if there are too few points.
+        min_dist: how close together points may be in the map.
+        n_epochs: number of steps; if None, it depends on the number of points.
+        init: initial positions: ``spectral``, ``pca`` or ``random``.
+        parallel: use all cores; the same seed then no longer gives the same map.
+        random_state: seed of the fit, and of the placing of new points.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Map vectors (N, D) to coordinates (N, n_components).
 
         Raises:
-            UserError: vectors that cannot be used.
+            UserError: the vectors cannot be used; see `checked_vectors`.
         """
         points = checked_vectors(X, "umap", n_components=self.n_components, least=_LEAST_VECTORS)
         k = min(self.n_neighbors, len(points) - 1)
         self._tell("loading umap")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # without Tensorflow there is no parametric UMAP
+            warnings.simplefilter("ignore")  # it warns that parametric UMAP needs Tensorflow
             from umap import UMAP
         self._tell("finding neighbours")
         search = _Search(points)
@@ -101,7 +101,7 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return coordinates
 
     def transform(self, X: Any) -> NDArray[np.float32]:  # noqa: N803
-        """Place new vectors (M, D) into the fitted map; the vectors of the fit get their places.
+        """Place new vectors (M, D) in the fitted map. Fitted vectors get their own coordinates.
 
         Raises:
             UserError: the map is not fitted, or the vectors are not like those of the fit.
@@ -124,7 +124,7 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         )
 
     def _start(self, points: NDArray[np.float32]) -> str:
-        # The spectrum of very few points has no solver.
+        # The eigensolver of the spectral start fails for very few points.
         return "random" if len(points) < 4 * self.n_components + 4 else self.init
 
     def _tell(self, message: str) -> None:
@@ -133,7 +133,7 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class _Search:
-    """What umap-learn asks of a search index."""
+    """An exact search with the interface that umap-learn expects of a pynndescent index."""
 
     _angular_trees = False
 
@@ -141,7 +141,7 @@ class _Search:
         self._vectors = vectors
 
     def around_themselves(self, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return the ``k`` nearest of each vector, the first of which is itself."""
+        """Return the ``k`` nearest of each vector. The first is the vector itself."""
         indices, distances = nearest(self._vectors, k - 1)
         itself = np.arange(len(indices), dtype=np.int32)[:, None]
         return (
@@ -152,11 +152,11 @@ class _Search:
     def query(
         self, queries: NDArray[np.float32], k: int, epsilon: float
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return the ``k`` nearest of each query; ``epsilon`` is for approximate searches."""
+        """Return the ``k`` nearest of each query; ``epsilon`` is ignored, the search is exact."""
         indices, distances = nearest(self._vectors, k, queries)
         return indices, distances.astype(np.float32)
 
 
 def build(options: UmapOptions, random_state: int) -> Embedding:
-    """Return the estimator."""
+    """Build ``umap``."""
     return Umap(random_state=random_state, **options.model_dump())

@@ -1,8 +1,8 @@
-"""``conv-ae`` and ``dense-ae``: an encoder, its mirror, and the squared error between.
+"""``conv-ae`` and ``dense-ae``: an encoder and a mirrored decoder, trained on the squared error.
 
-With its options ``conv-ae`` is also the small network of many tutorials:
+``conv-ae`` can also reproduce the small network of many tutorials. The options
 ``channels=[8, 16, 32] hidden=[64] latent_dim=3 patch=1 activation="relu" norm="none"
-upsampling="transpose" odd_sizes="down"`` is 28 -> 14 -> 7 -> 3 pixels, 288 -> 64 -> 3 features.
+upsampling="transpose" odd_sizes="down"`` give 28 -> 14 -> 7 -> 3 pixels, 288 -> 64 -> 3 features.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from latentkit.builtins.models.options import ConvAutoencoderOptions, DenseAutoe
 
 
 class DeterministicAutoencoder(nn.Module):
-    """An autoencoder trained on the mean squared error a pixel.
+    """An autoencoder trained on the mean squared error per pixel.
 
     Args:
         encoder: images (B, C, H, W) to latents (B, latent_dim).
@@ -36,7 +36,7 @@ class DeterministicAutoencoder(nn.Module):
         return self.encoder(images)  # type: ignore[no-any-return]
 
     def features(self, images: Tensor) -> Tensor:
-        """Map images (B, C, H, W) to what the latents are made of, (B, F)."""
+        """Map images (B, C, H, W) to the inputs of the encoder's last layer, (B, F)."""
         return self.encoder.hidden(images)  # type: ignore[operator,no-any-return]
 
     def decode(self, latents: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ class DeterministicAutoencoder(nn.Module):
         return self.decode(self.encode(images))
 
     def loss(self, inputs: Tensor, targets: Tensor, *, step: int) -> dict[str, Tensor]:
-        """Return the mean squared error a pixel, in float32, as ``"loss"`` and ``"mse"``."""
+        """Return the mean squared error per pixel, in float32, as ``"loss"`` and ``"mse"``."""
         mse = functional.mse_loss(self(inputs).float(), targets)
         return {"loss": mse, "mse": mse.detach()}
 
@@ -56,7 +56,11 @@ class DeterministicAutoencoder(nn.Module):
 def build_conv(
     options: ConvAutoencoderOptions, image_shape: ImageShape
 ) -> DeterministicAutoencoder:
-    """Build ``conv-ae``; a network too deep for the images is a `UserError`."""
+    """Build ``conv-ae``.
+
+    Raises:
+        UserError: the network is too deep for the images.
+    """
     encoder, decoder = conv_pair(
         options, image_shape, options.latent_dim, "conv-ae", shortcut=options.shortcut
     )

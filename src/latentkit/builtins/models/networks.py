@@ -1,4 +1,4 @@
-"""Encoders and decoders as the options of the built-in models describe them."""
+"""Builders of encoders and decoders from the options of the built-in models."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def conv_pair(
     *,
     shortcut: bool = False,
 ) -> tuple[nn.Module, nn.Module]:
-    """Return a convolutional encoder to ``features`` values, and the decoder from the latents.
+    """Return a convolutional encoder to ``features`` values, and a decoder from the latents.
 
     Args:
-        options: of the networks.
+        options: options of both networks.
         image_shape: C, H, W.
-        features: how many values the encoder gives.
-        model: whose name an error has.
-        shortcut: linear maps beside both networks.
+        features: number of values that the encoder returns.
+        model: name of the model, for error messages.
+        shortcut: add a linear map beside each network.
 
     Raises:
-        UserError: the images are too small for the network that was asked for.
+        UserError: the images are too small for this many convolutions.
     """
     shared = {
         "image_shape": image_shape,
@@ -57,7 +57,7 @@ def conv_pair(
 def dense_pair(
     options: DenseOptions, image_shape: ImageShape, features: int
 ) -> tuple[nn.Module, nn.Module]:
-    """Return a dense encoder to ``features`` values, and the decoder from the latents."""
+    """Return a dense encoder to ``features`` values, and a decoder from the latents."""
     act, norm = options.activation, options.norm
     return (
         DenseEncoder(image_shape, options.hidden, features, act, norm),

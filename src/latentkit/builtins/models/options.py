@@ -17,12 +17,12 @@ Widths = Annotated[
 
 
 def _listed(value: Any) -> Any:
-    """Take one width as a list of one."""
+    """Accept a single width as a list of one."""
     return [value] if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 class NetworkOptions(Options):
-    """What every network can be told."""
+    """Options that all built-in models share."""
 
     latent_dim: Annotated[int, SearchRange(2, 64, log=True)] = Field(
         16, ge=1, le=4096, description="Number of latent dimensions."
@@ -34,13 +34,15 @@ class NetworkOptions(Options):
 
 
 class ConvOptions(NetworkOptions):
-    """The networks of `latentkit.nn.conv`."""
+    """Options of the convolutional networks in `latentkit.nn.conv`."""
 
     activation: Annotated[Activation, search_all] = Field(
         "gelu", description="Activation of every hidden layer."
     )
     patch: Literal[1, 2, 4] = Field(
-        2, description="Pixels a side that are folded into channels first; 1: none."
+        2,
+        description="Side in pixels of the squares that are folded into channels before the first"
+        " convolution; 1 folds nothing.",
     )
     channels: tuple[Annotated[int, Field(ge=1, le=2048)], ...] = Field(
         (48,),
@@ -53,41 +55,47 @@ class ConvOptions(NetworkOptions):
     )
     upsampling: Literal["transpose", "transpose-4", "resize", "pixel-shuffle"] = Field(
         "pixel-shuffle",
-        description="How the decoder doubles an image; only transpose can leave a checkerboard.",
+        description="How the decoder doubles the image size; only transpose can leave a"
+        " checkerboard pattern.",
     )
     odd_sizes: Literal["up", "down"] = Field(
-        "up", description="How odd sizes are halved: 7 to 4 (up) or 7 to 3 (down)."
+        "up", description="How odd sizes are halved: 7 becomes 4 (up) or 3 (down)."
     )
 
 
 class DenseOptions(NetworkOptions):
-    """The networks of `latentkit.nn.dense`."""
+    """Options of the dense networks in `latentkit.nn.dense`."""
 
     hidden: Widths = Field(
-        (512, 256, 128), description="Widths of the hidden layers, from the image on."
+        (512, 256, 128), description="Widths of the hidden layers, from the image to the latents."
     )
 
 
 class VaeOptions(NetworkOptions):
-    """The objective of `latentkit.builtins.models.vae`."""
+    """Options of the loss in `latentkit.builtins.models.vae`."""
 
     likelihood: Literal["bernoulli", "continuous-bernoulli", "gaussian", "gaussian-learned"] = (
         Field(
             "gaussian-learned",
-            description="What logits say of a pixel; bernoulli is no density of grey images.",
+            description="Distribution of a pixel given the latents; bernoulli is not a density"
+            " for grey images.",
         )
     )
     sigma: float = Field(
-        0.1, gt=0, le=10, description="Standard deviation of gaussian; start of gaussian-learned."
+        0.1,
+        gt=0,
+        le=10,
+        description="Standard deviation of the gaussian likelihood, or the initial value of"
+        " gaussian-learned.",
     )
     beta: Annotated[float, SearchRange(0.1, 10.0, log=True)] = Field(
-        1.0, ge=0, le=1e4, description="Weight of the KL; 1 makes the loss the negative ELBO."
+        1.0, ge=0, le=1e4, description="Weight of the KL term; at 1 the loss is the negative ELBO."
     )
     warm_up: int = Field(
-        0, ge=0, description="Optimiser steps over which the KL's weight rises to beta."
+        0, ge=0, description="Optimiser steps over which the weight of the KL term rises to beta."
     )
     free_bits: float = Field(
-        0.0, ge=0, le=100, description="Nats of KL that each latent dimension has for free."
+        0.0, ge=0, le=100, description="Nats of KL that cost nothing, for each latent dimension."
     )
 
 
@@ -95,7 +103,9 @@ class ConvAutoencoderOptions(ConvOptions):
     """Options of ``conv-ae``."""
 
     shortcut: bool = Field(
-        False, description="Add linear maps beside the network, of pixels to latents and back."
+        False,
+        description="Add linear maps beside the networks, from pixels to latents and from latents"
+        " to pixels.",
     )
 
 

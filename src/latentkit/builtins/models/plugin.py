@@ -1,4 +1,4 @@
-"""Declares the built-in models."""
+"""The plugin that declares the built-in models."""
 
 from collections.abc import Iterator
 

@@ -1,7 +1,7 @@
 """``conv-vae`` and ``dense-vae``: D. P. Kingma and M. Welling, ICLR 2014.
 
-Everything is in nats an image: summed over pixels and latents, averaged over the batch. With
-``beta`` = 1 and no free bits the loss is the negative ELBO.
+Loss terms are in nats per image: summed over pixels and latents, averaged over the batch. With
+``beta`` = 1 and no free bits, the loss is the negative ELBO.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class VariationalAutoencoder(nn.Module):
         return self.posterior(images)[0]
 
     def features(self, images: Tensor) -> Tensor:
-        """Map images (B, C, H, W) to what mu and log_var are made of, (B, F)."""
+        """Map images (B, C, H, W) to the inputs of the encoder's last layer, (B, F)."""
         return self.encoder.hidden(images)  # type: ignore[operator,no-any-return]
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Map latents (B, latent_dim) to the likelihood's mean, images (B, C, H, W)."""
+        """Map latents (B, latent_dim) to images (B, C, H, W), the mean of the likelihood."""
         return self.likelihood.mean(self.decoder(latents))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -65,25 +65,26 @@ class VariationalAutoencoder(nn.Module):
         return self.decode(self.encode(images))
 
     def beta_at(self, step: int) -> float:
-        """Return the weight of the KL at a step: it rises linearly over the warm-up."""
+        """Return the weight of the KL term at a step. It rises linearly over the warm-up."""
         if step >= self.warm_up_steps:
             return self.beta
         return self.beta * (step + 1) / self.warm_up_steps
 
     def loss(self, inputs: Tensor, targets: Tensor, *, step: int) -> dict[str, Tensor]:
-        """Return the loss and its terms, one posterior sample for each image.
+        """Return the loss and its terms, with one posterior sample for each image.
 
         Returns:
             ``loss``: -log p(targets | z) + beta_at(step) * max(KL, free bits); ``nll``:
-            -log p(targets | z); ``kl``: as it is; ``elbo``: -(nll + kl); ``mse``: mean squared
-            error a pixel of the reconstruction from the sample. All but ``mse`` in nats an image.
+            -log p(targets | z); ``kl``: without weight and free bits; ``elbo``: -(nll + kl);
+            ``mse``: mean squared error per pixel of the reconstruction from the sample. All but
+            ``mse`` are in nats per image.
         """
         mu, log_var = self.posterior(inputs)
         logits = self.decoder(reparameterise(mu, log_var))
         nll = -self.likelihood.log_prob(logits, targets).mean()
         kl_by_dimension = kl_to_standard_normal(mu, log_var).mean(0)
         kl = kl_by_dimension.sum()
-        # Free bits (Kingma et al. 2016): below the bound a dimension costs nothing more.
+        # Free bits (Kingma et al. 2016): below the bound, more KL in a dimension costs nothing.
         paid = kl_by_dimension.clamp(min=self.free_bits).sum() if self.free_bits else kl
         with torch.no_grad():
             mse = functional.mse_loss(self.likelihood.mean(logits), targets)
@@ -97,16 +98,17 @@ class VariationalAutoencoder(nn.Module):
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw n latents from the prior and decode them: images (n, C, H, W)."""
+        """Draw n latents from the prior and decode them to images (n, C, H, W)."""
         device = next(self.parameters()).device
         return self.decode(torch.randn(n, self.latent_dim, device=device, generator=generator))
 
     @torch.no_grad()
     def log_likelihood(self, images: Tensor, samples: int) -> Tensor:
-        """Return a lower bound of log p(images) in nats, (B,), from importance samples.
+        """Return a lower bound of log p(images) in nats, (B,), by importance sampling.
 
-        It is log 1/k sum_i p(x | z_i) p(z_i) / q(z_i | x) over k = ``samples`` draws: the ELBO
-        for k = 1, tight for many (Y. Burda, R. Grosse, R. Salakhutdinov, ICLR 2016).
+        The bound is log 1/k sum_i p(x | z_i) p(z_i) / q(z_i | x) over k = ``samples`` draws. It is
+        the ELBO for k = 1, and grows tight with k (Y. Burda, R. Grosse, R. Salakhutdinov, ICLR
+        2016).
         """
         mu, log_var = self.posterior(images)
         zeros = torch.zeros_like(mu)
@@ -119,7 +121,11 @@ class VariationalAutoencoder(nn.Module):
 
 
 def build_conv(options: ConvVaeOptions, image_shape: ImageShape) -> VariationalAutoencoder:
-    """Build ``conv-vae``; a network too deep for the images is a `UserError`."""
+    """Build ``conv-vae``.
+
+    Raises:
+        UserError: the network is too deep for the images.
+    """
     encoder, decoder = conv_pair(options, image_shape, 2 * options.latent_dim, "conv-vae")
     return VariationalAutoencoder(encoder, decoder, options)
 

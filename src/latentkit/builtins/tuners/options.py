@@ -17,23 +17,26 @@ class OptunaOptions(Options):
 
     sampler: SamplerName = Field("tpe", description="How parameters are proposed.")
     startup_trials: int = Field(
-        8, ge=1, description="Trials that are drawn at random before the sampler learns from them."
+        8, ge=1, description="Trials with random parameters before the sampler learns from them."
     )
     pruner: PrunerName = Field(
         "asha",
-        description="When a trial is given up: asha and hyperband let the best 1 in "
-        "reduction_factor go on, median what is better than half of those before.",
+        description="Which trials are stopped early: asha and hyperband continue the best 1 in "
+        "reduction_factor, median continues those better than half of the earlier trials.",
     )
-    min_epochs: int = Field(1, ge=1, description="Epochs that every trial is given.")
+    min_epochs: int = Field(1, ge=1, description="Epochs that every trial trains at least.")
     reduction_factor: int = Field(
-        3, ge=2, description="asha and hyperband judge after min_epochs times its powers."
+        3,
+        ge=2,
+        description="asha and hyperband compare trials after min_epochs times 1, this factor, its "
+        "square and so on.",
     )
     heartbeat: float = Field(
         15.0,
         gt=0,
-        description="Seconds between signs of life of a worker; after four without one, its "
-        "trial is given to another.",
+        description="Seconds between a worker's signs of life; if four in a row are missing, its "
+        "trial is given to another worker.",
     )
     patience: float = Field(
-        600.0, ge=0, description="Seconds for which a worker waits for a lost storage."
+        600.0, ge=0, description="Seconds that a worker waits for a storage that does not answer."
     )

@@ -1,6 +1,6 @@
-"""Samplers, pruners and distributions of Optuna, every setting written out.
+"""Optuna's samplers, pruners and distributions, with every setting given explicitly.
 
-Their defaults change with releases; what is written here does not.
+Optuna's defaults change between releases. Explicit settings do not.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def make_sampler(options: OptunaOptions, seed: int, objectives: int) -> optuna.s
     """Return the sampler of one trial.
 
     Raises:
-        UserError: the sampler knows one objective only.
-        BrokenEnvironmentError: its package is missing.
+        UserError: the sampler supports one objective only.
+        BrokenEnvironmentError: the sampler's package is missing.
     """
     if options.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
@@ -58,7 +58,7 @@ def make_sampler(options: OptunaOptions, seed: int, objectives: int) -> optuna.s
 
 def _cma_es(options: OptunaOptions, seed: int, objectives: int) -> optuna.samplers.BaseSampler:
     if objectives > 1:
-        raise UserError("sampler cma-es knows one objective only: take tpe, gp or random")
+        raise UserError("sampler cma-es supports one objective only: use tpe, gp or random")
     if find_spec("cmaes") is None:
         raise BrokenEnvironmentError("sampler cma-es needs cmaes: run 'pip install cmaes'")
     return optuna.samplers.CmaEsSampler(
@@ -74,14 +74,14 @@ def _cma_es(options: OptunaOptions, seed: int, objectives: int) -> optuna.sample
 
 
 def make_pruner(options: OptunaOptions) -> optuna.pruners.BasePruner:
-    """Return the pruner of a study of one objective."""
+    """Return the pruner of a study with one objective."""
     match options.pruner:
         case "none":
             return optuna.pruners.NopPruner()
         case "median":
             return optuna.pruners.MedianPruner(
                 n_startup_trials=options.startup_trials,
-                n_warmup_steps=options.min_epochs,  # the first epoch that is judged
+                n_warmup_steps=options.min_epochs,  # the first epoch at which trials are compared
                 interval_steps=1,
                 n_min_trials=3,
             )
@@ -101,14 +101,16 @@ def make_pruner(options: OptunaOptions) -> optuna.pruners.BasePruner:
 
 
 def distribution(domain: SearchDomain) -> BaseDistribution:
-    """Return the distribution over a domain; values that the storage cannot hold go as JSON."""
+    """Return the distribution over a domain. Choices that Optuna cannot store become JSON text."""
     if not isinstance(domain, SearchRange):
         return CategoricalDistribution(tuple(map(stored, domain.values)))
     if isinstance(domain.low, int) and isinstance(domain.high, int):
         return _of_whole_numbers(domain.low, domain.high, domain)
     low, high = float(domain.low), float(domain.high)
     if domain.step is not None:
-        first, step = Decimal(repr(low)), Decimal(repr(domain.step))  # 0.5 + 3 * 0.4 is 1.7
+        # Optuna expects an upper bound that whole steps reach. Decimals find it without rounding
+        # errors: 0.5 + 3 * 0.4 is 1.7.
+        first, step = Decimal(repr(low)), Decimal(repr(domain.step))
         high = float(first + (Decimal(repr(high)) - first) // step * step)
     return FloatDistribution(low, high, log=domain.log, step=domain.step)
 
@@ -119,7 +121,7 @@ def _of_whole_numbers(low: int, high: int, domain: SearchRange) -> BaseDistribut
 
 
 def read_params(params: Mapping[str, Any], space: Mapping[str, SearchDomain]) -> dict[str, Any]:
-    """Return stored parameters in the order of the space, each choice as it was given."""
+    """Return stored parameters in the order of the space, with the original value of choices."""
     known = {name: params[name] for name in space if name in params}
     for name, value in known.items():
         domain = space[name]
@@ -129,5 +131,5 @@ def read_params(params: Mapping[str, Any], space: Mapping[str, SearchDomain]) ->
 
 
 def stored(choice: Any) -> Any:
-    """Return a choice as the storage holds it."""
+    """Return a choice in the form that Optuna stores: as it is, or as JSON text."""
     return choice if isinstance(choice, _PLAIN) else json.dumps(choice)

@@ -1,6 +1,6 @@
-"""The storage of a study: Optuna's, over any database that SQLAlchemy knows.
+"""The storage of a study: Optuna's, in any database that SQLAlchemy supports.
 
-A database that goes away in the middle is waited for, and no password is ever printed.
+Calls wait for a database that does not answer for a while. Messages never show a password.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from latentkit.errors import BrokenEnvironmentError, StorageError, UserError
 T = TypeVar("T")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+# Parts of error messages that waiting does not cure.
 _HOPELESS = (
     "disk is full",
     "readonly database",
@@ -31,6 +32,7 @@ _HOPELESS = (
     "permission denied",
     "authentication failed",
 )
+# Parts of error messages when several workers create the tables at the same moment.
 _CROWDED = ("unique", "duplicate", "already exists", "locked")
 _PAUSES_AT_START = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 _SQLITE_LOCK_SECONDS = 60.0
@@ -38,18 +40,18 @@ _PACKAGES = {"psycopg": "latentkit[postgresql]", "psycopg2": "psycopg2-binary"}
 
 
 class Storage:
-    """A database, and how long it is waited for.
+    """A database that holds studies, with calls that wait while it does not answer.
 
-    ``lost_at`` is when it last did not answer, on the monotonic clock.
+    ``lost_at`` is the time of the last call that got no answer, on the monotonic clock.
 
     Args:
-        url: SQLAlchemy's.
-        patience: seconds.
+        url: SQLAlchemy URL.
+        patience: seconds that a call waits for an answer.
 
     Raises:
-        UserError: the URL is none.
+        UserError: the URL is invalid, or SQLAlchemy does not know the kind of database.
         BrokenEnvironmentError: the database's driver is not installed.
-        StorageError: it cannot be reached.
+        StorageError: the database cannot be reached.
     """
 
     def __init__(self, url: str, patience: float) -> None:
@@ -60,7 +62,7 @@ class Storage:
 
     @staticmethod
     def exists(url: str) -> bool:
-        """Return whether there may be studies: whether the file is there, where it is one."""
+        """Return whether there may be studies: False only for SQLite without an existing file."""
         parsed = _parse(url)
         if parsed.get_backend_name() != "sqlite":
             return True
@@ -74,15 +76,16 @@ class Storage:
         return shown.render_as_string(hide_password=True)
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self.engine.remove_session()
         self.engine.engine.dispose()
 
     def patiently(self, call: Callable[[], T]) -> T:
-        """Call, and call again while the database does not answer, at longer and longer pauses.
+        """Return the result of ``call``, repeated at growing pauses until the database answers.
 
         Raises:
-            StorageError: it has not answered for as long as patience goes, or it never will.
+            StorageError: the database did not answer for ``patience`` seconds, or its error is
+                one that waiting does not cure.
         """
         end = time.monotonic() + self._patience
         pause = _FIRST_PAUSE
@@ -100,10 +103,10 @@ class Storage:
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """Say of a database that does not answer that it cannot be used.
+        """Turn database errors in the block into a `StorageError`.
 
         Raises:
-            StorageError: it did not answer.
+            StorageError: the database did not answer.
         """
         try:
             yield
@@ -111,9 +114,10 @@ class Storage:
             raise self._lost(_reason(error)) from error
 
     def _connect(self) -> optuna.storages.RDBStorage:
-        """Reach the database; workers that make its tables at one moment get in each other's way.
+        """Connect to the database.
 
-        The one whose turn it was not tries again.
+        Workers that create its tables at the same moment cause errors for each other, so this
+        tries again after such an error.
         """
         for pause in _PAUSES_AT_START:
             try:
@@ -132,7 +136,10 @@ class Storage:
         try:
             return optuna.storages.RDBStorage(text, engine_kwargs=engine)
         except NoSuchModuleError as error:
-            raise UserError(f"storage {self} is of a kind that SQLAlchemy does not know") from error
+            raise UserError(
+                f"storage {self}: SQLAlchemy does not know this kind of database: write for "
+                f"example sqlite:///study.db"
+            ) from error
         except ImportError as error:
             missing = error.name or self._url.get_driver_name()
             raise BrokenEnvironmentError(
@@ -147,15 +154,15 @@ class Storage:
 def _parse(url: str) -> URL:
     try:
         return make_url(url)
-    except (ArgumentError, ValueError) as error:  # ValueError: the port is no number
+    except (ArgumentError, ValueError) as error:  # ValueError: the port is not a number
         raise UserError(
-            "the storage is no URL of SQLAlchemy: write one such as sqlite:///study.db or "
-            "postgresql+psycopg://USER@HOST/DATABASE"
+            "the storage is not a URL that SQLAlchemy can read: write one such as "
+            "sqlite:///study.db or postgresql+psycopg://USER@HOST/DATABASE"
         ) from error
 
 
 def _reason(error: BaseException) -> str:
-    """Return the first line of what the database itself said."""
+    """Return the first line of the database's own error message."""
     origin = error
     while origin.__cause__ is not None:
         origin = origin.__cause__

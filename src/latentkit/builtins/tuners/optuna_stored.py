@@ -1,4 +1,4 @@
-"""A study as its storage holds it."""
+"""Reading of a stored study and its trials."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STATES: dict[State, TrialState] = {
 
 @contextmanager
 def stored_study(task: StudyTask) -> Iterator[optuna.Study | None]:
-    """Give a study to read, or None where there is none.
+    """Yield the stored study, or None if it does not exist.
 
     Raises:
         StorageError: the storage cannot be reached.
@@ -50,10 +50,10 @@ def _opened(name: str, storage: Storage) -> optuna.Study | None:
 
 
 def result_of(study: optuna.Study, task: StudyTask) -> StudyResult:
-    """Return what is known of a study's trials."""
+    """Return the records of a study's trials."""
     trials = study.get_trials(deepcopy=False)
     while trials and trials[-1].state is State.WAITING and not trials[-1].params:
-        trials.pop()  # asked for at the same moment by more workers than there were places
+        trials.pop()  # surplus: more workers asked at the same moment than trials were left
     return StudyResult(task.name, task.directions, tuple(_record(t, task) for t in trials))
 
 

@@ -1,8 +1,8 @@
-"""A trial while it runs: what is reported of it, and whether it is given up.
+"""A running trial: its reports, and the decisions to stop it early.
 
-A pruner leaves marks beside a trial while it judges. A worker that is killed between a mark and
-what follows from it would, on going on, have the epoch judged as if it were over. So the verdict
-is stored first, with its marks, and is stored once.
+A pruner writes marks to a trial while it decides. If a worker is killed after a mark and before the
+trial is stopped, the resumed trial would look as if it had passed this epoch. So the decision is
+stored first, together with its marks, and is stored only once.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ _VERDICT = "verdict"
 class OptunaTrial:
     """An Optuna trial as `latentkit.plugin.studies.Trial`.
 
-    What is told of a trial that another worker was given meanwhile, and has ended, is dropped.
+    If another worker was given the trial meanwhile and has finished it, reports and notes are
+    dropped.
 
     Args:
-        trial: Optuna's.
-        params: as the objective is to see them.
-        storage: waited for where it does not answer.
-        judge: gives trials up; None where none is given up, and so none reports.
+        trial: Optuna's trial.
+        params: the parameters as the objective sees them.
+        storage: the study's storage; calls wait while it does not answer.
+        judge: decides whether the trial is stopped early; None if no trial is, so that reports
+            are ignored.
 
     Raises:
-        StorageError: the storage does not answer for too long.
+        StorageError: the storage did not answer for too long.
     """
 
     def __init__(
@@ -50,32 +52,38 @@ class OptunaTrial:
         self._judge = judge
         known = storage.patiently(lambda: trial.storage.get_trial(trial._trial_id))
         self._reported = set(known.intermediate_values)
+        # The worker may have been killed before the decision on the last reported epoch.
         self._survived = max(self._reported, default=1) - 1
 
     def report(self, epoch: int, value: float) -> None:
-        """Tell the value after ``epoch``; raises `TrialPruned` where the pruner gives up."""
+        """Report the value after ``epoch``.
+
+        Raises:
+            TrialPruned: the pruner stops the trial.
+            StorageError: the storage did not answer for too long.
+        """
         judge = self._judge
-        if judge is None or epoch <= self._survived:  # a later one was reported, before a break
+        if judge is None or epoch <= self._survived:  # decided before the trial was resumed
             return
         with suppress(UpdateFinishedTrialError):
             if epoch not in self._reported:
                 self._reported.add(epoch)
                 self._storage.patiently(lambda: self._trial.report(value, epoch))
             if self._storage.patiently(lambda: judge.gives_up(self._trial._trial_id, epoch)):
-                raise TrialPruned(f"given up after epoch {epoch}")
+                raise TrialPruned(f"pruned after epoch {epoch}")
 
     def note(self, key: str, value: Any) -> None:
-        """Store a fact beside the trial."""
+        """Store a value with the trial."""
         with suppress(UpdateFinishedTrialError):
             self._storage.patiently(lambda: self._trial.set_user_attr(f"{NOTE}{key}", value))
 
 
 class Judge:
-    """Asks a study's pruner once about each epoch of a trial.
+    """The decisions of a study's pruner, which is asked once about each epoch of a trial.
 
     Args:
-        study: of one objective, with a pruner.
-        storage: the study's, as its trials see it.
+        study: study with one objective and a pruner.
+        storage: the study's storage, as its trials see it.
     """
 
     def __init__(self, study: optuna.Study, storage: optuna.storages.BaseStorage) -> None:
@@ -88,7 +96,7 @@ class Judge:
         )
 
     def gives_up(self, trial_id: int, epoch: int) -> bool:
-        """Return whether a trial ends after ``epoch``, the last that it reported."""
+        """Return whether a trial is stopped after ``epoch``, the last epoch that it reported."""
         trial = self._storage.get_trial(trial_id)
         verdict = trial.user_attrs.get(_VERDICT)
         if verdict is None or verdict["epoch"] != epoch:
@@ -103,7 +111,7 @@ class Judge:
 
 
 class _Marks:
-    """A storage that keeps to itself what is to be marked beside a trial."""
+    """A view of a storage that collects the pruner's marks instead of writing them."""
 
     def __init__(self, storage: optuna.storages.BaseStorage) -> None:
         self._storage = storage

@@ -18,7 +18,7 @@ from latentkit.plugin import Budget, Objective, StudyResult, StudyTask, Tuner
 
 
 class OptunaTuner:
-    """See `latentkit.plugin.studies.Tuner`."""
+    """Optuna as a `latentkit.plugin.studies.Tuner`."""
 
     def __init__(self, options: OptunaOptions) -> None:
         self._options = options
@@ -26,19 +26,23 @@ class OptunaTuner:
     def optimize(self, objective: Objective, task: StudyTask, budget: Budget) -> StudyResult:
         """Run trials until the study holds ``budget.trials`` finished ones, or time is up."""
         _speak_softly()
-        make_sampler(self._options, 0, len(task.directions))  # whether there is one
+        # Fail before the study is created if the sampler cannot be used.
+        make_sampler(self._options, 0, len(task.directions))
         worker = Worker(self._options, task)
         worker.work(objective, budget)
         return worker.result()
 
     def load(self, task: StudyTask) -> StudyResult | None:
-        """Return what is stored of a study."""
+        """Return the trials of a stored study, or None if it does not exist."""
         _speak_softly()
         with stored_study(task) as study:
             return None if study is None else result_of(study, task)
 
     def importances(self, task: StudyTask, epoch: int | None = None) -> Mapping[str, float]:
-        """Return what functional ANOVA (Hutter et al., ICML 2014) gives each parameter."""
+        """Return each parameter's importance by functional ANOVA (Hutter et al., ICML 2014).
+
+        The result is empty if too few trials have different values.
+        """
         _speak_softly()
         with stored_study(task) as study:
             stored = (
@@ -57,7 +61,10 @@ class OptunaTuner:
 
 
 def _valued(trial: FrozenTrial, epoch: int | None) -> FrozenTrial | None:
-    """Return a trial as if it had ended with the value that it is judged by; None without one."""
+    """Return a trial as if it had completed with its value after ``epoch``.
+
+    Without an epoch this is the first of its final values. None if the trial has no finite value.
+    """
     if epoch is None:
         value = trial.values[0] if trial.state is State.COMPLETE else None
     else:
@@ -70,7 +77,7 @@ def _valued(trial: FrozenTrial, epoch: int | None) -> FrozenTrial | None:
 
 
 def build(options: OptunaOptions) -> Tuner:
-    """Return the tuner."""
+    """Build ``optuna``."""
     return OptunaTuner(options)
 
 

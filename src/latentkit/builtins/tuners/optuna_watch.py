@@ -1,10 +1,12 @@
-"""Who works on which trial, and which trials nobody works on any more.
+"""Detection of abandoned trials: which worker runs which trial, and which workers are gone.
 
-Every worker leaves a name and signs of life beside its trial. A trial of a process of this
-machine that is gone, or of any worker that has been silent for long, is put back into the queue
-under its own number, and Optuna's queue hands it out again. (SQLite cannot lock a row: two workers
-that ask in the same millisecond may both be given it. A new trial is never queued.) Silence is
-measured by the watcher's own clock, so clocks may differ between machines.
+Every worker stores its name and signs of life with its trial. If the worker was a process of this
+machine and has ended, or if it has been silent for long, its trial is put back into the queue under
+its own number, and Optuna's queue hands it out again. Silence is measured by the watcher's own
+clock, so clocks may differ between machines.
+
+SQLite cannot lock a row, so two workers that ask in the same millisecond may both be given a queued
+trial. A new trial is never queued.
 """
 
 from __future__ import annotations
@@ -27,11 +29,12 @@ from latentkit.builtins.tuners.optuna_storage import Storage
 WORKER, BEAT = "worker", "beat"
 _INTENT = "intent:"
 _SILENT_BEATS = 4
-_SECONDS_APART = 2.0  # of two processes of one number; the boot is known to the second
+# Start times further apart are of two processes with one number. Boot time is known to the second.
+_SECONDS_APART = 2.0
 
 
 def new_worker() -> dict[str, Any]:
-    """Return what tells a worker of this process from all others."""
+    """Return the identity of a new worker in this process, different from all others."""
     process = psutil.Process()
     return {
         "id": uuid.uuid4().hex,
@@ -42,7 +45,7 @@ def new_worker() -> dict[str, Any]:
 
 
 def is_gone(worker: Any) -> bool:
-    """Return whether a worker is known to be gone: a process of this machine that ended."""
+    """Return whether a worker is known to be gone: its process on this machine has ended."""
     if not isinstance(worker, dict) or worker.get("machine") != _machine():
         return False
     try:
@@ -53,24 +56,24 @@ def is_gone(worker: Any) -> bool:
 
 
 def _started(process: psutil.Process) -> float:
-    """Return when a process was started, in seconds since the boot: the clock may be set."""
+    """Return when a process started, in seconds since boot, because the clock may be changed."""
     return process.create_time() - psutil.boot_time()
 
 
 def _machine() -> str:
-    """Return a name of this machine, and of the container that counts its processes anew."""
+    """Return this machine's name and PID namespace, because each container has its own PIDs."""
     namespace = Path("/proc/self/ns/pid")
     counted = str(namespace.readlink()) if namespace.is_symlink() else ""
     return f"{platform.node()} {counted}".strip()
 
 
 class Pulse:
-    """Signs of life beside a trial, until the block ends.
+    """Signs of life that a thread stores with a trial, until the ``with`` block ends.
 
     Args:
         storage: holds the trial.
-        trial_id: of the storage.
-        seconds: between two signs.
+        trial_id: the trial's ID in the storage.
+        seconds: time between two signs.
     """
 
     def __init__(self, storage: Storage, trial_id: int, seconds: float) -> None:
@@ -92,18 +95,18 @@ class Pulse:
         beats = 0
         while not self._ended.wait(self._seconds):
             beats += 1
-            with suppress(Exception):  # the trial itself will find out, and has more patience
+            with suppress(Exception):  # the trial notices a lost storage itself, and waits for it
                 self._storage.engine.set_trial_user_attr(self._trial_id, BEAT, beats)
 
 
 class Watch:
-    """Finds trials that nobody works on, and puts them back into the queue.
+    """One worker's watch over a study: it puts abandoned trials back into the queue.
 
-    ``worker`` is the name of the one who watches; see `new_worker`.
+    ``worker`` is the identity of the worker that watches; see `new_worker`.
 
     Args:
         storage: holds the study.
-        study: where trials are looked up.
+        study: the study whose trials are watched.
         heartbeat: seconds between signs of life.
     """
 
@@ -115,24 +118,25 @@ class Watch:
         self.worker = new_worker()
 
     def intend(self, trial_id: int) -> None:
-        """Leave a word beside a trial that waits: this worker is about to take it.
+        """Store with a waiting trial that this worker is about to take it.
 
-        Between the queue, which hands a trial out, and `sign` there is a moment in which a worker
-        can be lost. Whom it was then handed to is among those who left word.
+        A worker can be lost after the queue hands it a trial and before it calls `sign`. That
+        worker is then one of those that stored their intent.
         """
-        with suppress(UpdateFinishedTrialError):  # another took it, and has ended it already
+        with suppress(UpdateFinishedTrialError):  # another worker has already finished it
             self._storage.engine.set_trial_user_attr(
                 trial_id, f"{_INTENT}{self.worker['id']}", self.worker
             )
 
     def sign(self, trial_id: int) -> None:
-        """Name this worker as the one who is at a trial."""
+        """Store this worker as the one that runs a trial."""
         self._storage.engine.set_trial_user_attr(trial_id, WORKER, self.worker)
 
     def sweep(self) -> None:
         """Put back every trial whose worker is gone or silent.
 
-        To be called while this worker is at none: a trial that bears its name was lost as well.
+        Call this while this worker runs no trial, because trials that carry its own name are put
+        back as well.
         """
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         for trial in running:
@@ -140,9 +144,9 @@ class Watch:
                 self._put_back_if_unchanged(trial)
 
     def put_back(self, trial_id: int) -> None:
-        """Let a trial wait for a worker."""
+        """Put a trial back into the queue."""
         engine = self._storage.engine
-        # Without a name first: nobody shall take the next worker for the last one.
+        # Remove the name first, so that nobody mistakes the next worker for the last one.
         engine.set_trial_user_attr(trial_id, WORKER, None)
         engine.set_trial_state_values(trial_id, TrialState.WAITING)
 
@@ -151,7 +155,7 @@ class Watch:
         worker = attributes.get(WORKER)
         if worker is not None:
             takers = [worker]
-        else:  # lost before it was signed
+        else:  # the worker was lost before it signed
             takers = [value for key, value in attributes.items() if key.startswith(_INTENT)]
         return bool(takers) and all(taker == self.worker or is_gone(taker) for taker in takers)
 
@@ -161,7 +165,7 @@ class Watch:
         last, since = self._seen.get(trial.number, (None, now))
         if last != signs:
             since = now
-        since = max(since, self._storage.lost_at)  # nobody could give a sign meanwhile
+        since = max(since, self._storage.lost_at)  # nobody could store a sign before
         self._seen[trial.number] = (signs, since)
         return now - since > self._grace
 

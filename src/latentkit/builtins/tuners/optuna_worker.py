@@ -1,8 +1,8 @@
-"""One worker of a study: it claims trials, runs them and stores how they ended.
+"""One worker of a study: it claims trials, runs them and stores their outcome.
 
-Each trial's sampler is seeded from the study's seed and the trial's number, and a trial that was
-broken off is gone on with under its number: a study that is continued proposes what it would have
-proposed without the break.
+The sampler of each trial is seeded from the study's seed and the trial's number, and an interrupted
+trial is resumed under its number. So a resumed study proposes the parameters that it would have
+proposed without the interruption.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _IDENTITY = "identity"
 
 
 class Worker:
-    """One of any number that work on a study.
+    """One of any number of workers on a study.
 
     Args:
-        options: of the tuner.
+        options: options of the tuner.
         task: what is searched, and in which storage.
 
     Raises:
-        UserError: a study of that name searches something else.
+        UserError: the stored study of that name searches something else.
         StorageError: the storage cannot be reached.
     """
 
@@ -60,7 +60,7 @@ class Worker:
         self._first_name = next(iter(task.space), "")
 
     def work(self, objective: Objective, budget: Budget) -> None:
-        """Claim trials and run them, until the study holds enough that ended, or time is up."""
+        """Claim and run trials until the study holds enough finished ones, or time is up."""
         end = math.inf if budget.seconds is None else time.monotonic() + budget.seconds
         while time.monotonic() < end and not self._is_over(budget):
             trial = self._storage.patiently(lambda: self._claim(budget))
@@ -70,7 +70,7 @@ class Worker:
                 self._run(trial, objective)
 
     def result(self) -> StudyResult:
-        """Return what is known of all trials, this worker's and others'."""
+        """Return the records of all trials, this worker's and others'."""
         return self._storage.patiently(lambda: result_of(self._study, self._task))
 
     def _open(self) -> optuna.Study:
@@ -87,16 +87,16 @@ class Worker:
             study.set_user_attr(_IDENTITY, task.identity)
         elif known != task.identity or len(study.directions) != len(task.directions):
             raise UserError(
-                f"study {task.name!r} in {self._storage} is another: its trials, its space or "
-                f"its objectives differ from what is asked; choose another --name"
+                f"study {task.name!r} in {self._storage} already exists with other settings, "
+                f"another search space or other objectives: choose another --name"
             )
         return study
 
     def _sampler(self, number: int, parameter: str = "") -> optuna.samplers.BaseSampler:
-        """Return the sampler of a trial; that of the first gives what the task says.
+        """Return the sampler of a trial. In the first trial it fixes the parameters of the task.
 
-        A parameter that is drawn by itself has a stream of its own: whatever broke in between, it
-        is drawn alike.
+        Each parameter that is drawn independently has its own random stream, so an interruption
+        between two draws does not change them.
         """
         seed = short_stream_seed(self._task.seed, "trial", number, parameter)
         sampler = make_sampler(self._options, seed, len(self._task.directions))
@@ -113,9 +113,10 @@ class Worker:
         return sum(trial.number < below for trial in trials)
 
     def _claim(self, budget: Budget) -> optuna.Trial | None:
-        """Take a trial that waits, or a new one; None while others run all that are to be run.
+        """Return a waiting trial, or a new one; None while other workers run all that are left.
 
-        Whatever breaks it off, and wherever: the next claim, or the next worker, goes on with it.
+        If the claim is interrupted at any point, the next claim, or the next worker, picks the
+        trial up.
         """
         self._watch.sweep()
         trials = self._study.get_trials(deepcopy=False)
@@ -123,7 +124,7 @@ class Worker:
         if len(trials) - len(waiting) >= budget.trials:
             return None
         trial = self._taken(waiting[0]) if waiting else self._begun()
-        # Where others asked at the same moment, those with the lower numbers have the places.
+        # If several workers asked at the same moment, the lower numbers win the places left.
         if self._count(*_FINISHED, State.RUNNING, below=trial.number) >= budget.trials:
             self._watch.put_back(trial._trial_id)
             return None
@@ -131,7 +132,7 @@ class Worker:
         return trial
 
     def _begun(self) -> optuna.Trial:
-        """Make a trial that bears this worker's name from the first."""
+        """Create a trial that carries this worker's name from the start."""
         self._study.add_trial(
             optuna.trial.create_trial(state=State.RUNNING, user_attrs={WORKER: self._watch.worker})
         )
@@ -141,7 +142,7 @@ class Worker:
         return optuna.Trial(self._study, made._trial_id)
 
     def _taken(self, first: FrozenTrial) -> optuna.Trial:
-        """Take a trial out of the queue: ``first``, unless another worker is quicker."""
+        """Take a trial from the queue: ``first``, unless another worker is faster."""
         self._watch.intend(first._trial_id)
         self._study.sampler = self._sampler(first.number, self._first_name)
         return self._study.ask()
@@ -158,7 +159,7 @@ class Worker:
             except StudyStopped as error:
                 self._fail(trial, str(error))
                 raise
-            except StorageError:  # no fault of the trial
+            except StorageError:  # not the trial's fault
                 self._let_wait(trial)
                 raise
             except Exception as error:
@@ -173,9 +174,12 @@ class Worker:
         return Judge(self._study, trial.storage) if len(self._task.directions) == 1 else None
 
     def _suggest(self, trial: optuna.Trial) -> dict[str, Any]:
-        """Propose what was not proposed before a break, and as it would have been without one."""
+        """Return the trial's parameters, and draw those that it has not stored yet.
+
+        They are the same as without an interruption.
+        """
         self._study.sampler = self._sampler(trial.number, self._first_name)
-        trial.relative_params  # noqa: B018 (drawn at the first look, and kept)
+        trial.relative_params  # noqa: B018 (the first access draws and keeps them)
         for name, domain in self._distributions.items():
             self._study.sampler = self._sampler(trial.number, name)
             match domain:
@@ -194,14 +198,16 @@ class Worker:
     def _check(self, values: tuple[float, ...]) -> None:
         if len(values) != len(self._task.directions):
             raise ValueError(
-                f"the objective gave {len(values)} values, and the study has "
+                f"the objective returned {len(values)} values, but the study has "
                 f"{len(self._task.directions)} directions"
             )
         if not all(map(math.isfinite, values)):
-            raise ValueError(f"the objective gave {', '.join(map(str, values))}")
+            raise ValueError(
+                f"the objective returned {', '.join(map(str, values))}: values must be finite"
+            )
 
     def _let_wait(self, trial: optuna.Trial) -> None:
-        with suppress(Exception):  # where the storage is lost, others will miss the worker
+        with suppress(Exception):  # if the storage is lost, others notice the silence
             self._watch.put_back(trial._trial_id)
 
     def _fail(self, trial: optuna.Trial, reason: str) -> None:
@@ -210,7 +216,7 @@ class Worker:
         self._tell(trial, State.FAIL)
 
     def _tell(self, trial: optuna.Trial, state: State, values: Any = None) -> None:
-        """End a trial; one that another worker was given meanwhile is that worker's to end."""
+        """Finish a trial, unless it was given to another worker meanwhile."""
         try:
             self._storage.patiently(
                 lambda: self._study.tell(trial, values, state, skip_if_finished=True)

@@ -1,4 +1,4 @@
-"""Declares the built-in tuners."""
+"""The plugin that declares the built-in tuners."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ def latentkit_tuners() -> Iterator[TunerSpec]:
     """Offer the tuners."""
     yield TunerSpec(
         name="optuna",
-        summary="Optuna: tree-structured Parzen estimator, hopeless trials stopped early",
+        summary="Optuna: tree-structured Parzen estimator; stops unpromising trials early",
         target=f"{_HERE}.optuna_tuner:build",
         options=f"{_HERE}.options:OptunaOptions",
     )

@@ -1,1 +1,1 @@
-"""The report stage: arrays of a run into figures, figures and numbers into one page."""
+"""The report stage, which turns a run's arrays into figures and one HTML page."""

@@ -1,4 +1,4 @@
-"""From figures and tables to ``report.html``, the same for every kind of run."""
+"""Assembly of figures and tables into ``report.html``, shared by every kind of run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from latentkit.runs.folder import CONFIG, RunFolder
 _MEMORY = "memory_bytes"
 
 Outline = Sequence[tuple[str, Callable[[RunContext], list[Drawing]]]]
-"""Titles of sections, and what each of them shows of a run."""
+"""Section titles, each with a function that returns the section's figures for a run."""
 
 
 def write_report(
@@ -30,15 +30,15 @@ def write_report(
     card: Sequence[Table],
     svg: bool,
 ) -> None:
-    """Draw every figure of a run, and write its page.
+    """Draw every figure of a run and write its report page.
 
     Args:
-        context: of a run that has its evaluation.
-        outline: the sections of figures, in order; one without any is left out.
-        title: of the page.
-        subtitle: below it.
+        context: the run, whose evaluation card is already written.
+        outline: the sections of figures, in order. Sections without figures are left out.
+        title: title of the page.
+        subtitle: line below the title.
         card: the evaluation card as tables.
-        svg: whether figures are drawn as SVG too.
+        svg: whether to save figures as SVG, too.
     """
     folder = context.folder
     missing: dict[str, str] = {}
@@ -72,7 +72,7 @@ def write_report(
 
 
 def _summary(folder: RunFolder) -> list[tuple[str, str]]:
-    """Return the summary of a run; its time is without the report, which is not done yet."""
+    """Return the summary of a run. Its time excludes the report, which is not finished yet."""
     found = summarise(folder)
     found["seconds"].pop(STAGE, None)
     rows = summary_rows(found)
@@ -87,10 +87,10 @@ def _tell_missing(context: RunContext, missing: dict[str, str]) -> None:
 
 
 def environment(folder: RunFolder) -> list[tuple[str, str]]:
-    """Return name and value of what a run ran on."""
+    """Return rows (name, value) of a run's start time, hardware, versions and plugins."""
     manifest = folder.manifest
     facts = {**manifest.hardware, **manifest.versions, **manifest.plugins}
-    rows = [("begun", manifest.created)]
+    rows = [("started", manifest.created)]
     for key, value in facts.items():
         if key == _MEMORY:
             rows.append(("memory", f"{value / 2**30:.1f} GiB"))

@@ -1,4 +1,4 @@
-"""One figure of the report: what it is called, where it stands, how it is drawn."""
+"""One figure of the report: its file name, its title and the function that draws it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from latentkit.report.parts import Picture, Section, Table
 STAGE = "report"
 
 Drawn = tuple[Figure, str]
-"""A figure and what is said below it."""
+"""A figure and its caption."""
 
 Commit = Callable[[str, Callable[[Path], None]], None]
-"""Puts what its second argument writes in a place below the folder of the page."""
+"""Takes a path relative to the page's folder and a function that writes the file there."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure that the report may have.
+    """A figure that the report may show.
 
     Args:
-        name: of its file, below ``figures/``.
-        title: above it.
-        draw: makes it.
+        name: name of its file below ``figures/``, without a suffix.
+        title: heading above the figure.
+        draw: returns the figure and its caption.
     """
 
     name: str
@@ -45,13 +45,13 @@ def drawn(
     *,
     svg: bool = False,
 ) -> list[Picture]:
-    """Draw and commit figures, as PNG and if asked as SVG too.
+    """Draw and commit figures as PNG and, with ``svg``, as SVG, too.
 
-    A run outlives its data set: what needs images that are gone is left out, and its title goes
-    to ``missing`` with the reason.
+    If a figure cannot be drawn, it is left out, and ``missing`` gets its title and the reason.
+    For example, figures of images need the run's data set, which may no longer exist.
 
     Raises:
-        IntegrityError: a file of the run itself is gone or was changed.
+        IntegrityError: a file of the run itself is missing or was changed.
     """
     pictures = []
     for drawing in drawings:
@@ -72,7 +72,7 @@ def drawn(
 
 
 def left_out(missing: dict[str, str]) -> list[Section]:
-    """Return the section that says what is not on the page and why; none where all is."""
+    """Return a section that lists the missing figures and why; no section if none is missing."""
     if not missing:
         return []
     return [Section("Left out", tables=[Table("", ("figure", "why"), [*missing.items()])])]

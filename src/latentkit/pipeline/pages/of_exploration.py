@@ -1,4 +1,4 @@
-"""Figures of exploration: what lies between, around and behind the latents."""
+"""Figures of exploration: traversals, grids, interpolations, samples and neighbours."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from latentkit.pipeline.pages.drawing import Drawing, Drawn
 
 
 def exploration_figures(context: RunContext) -> list[Drawing]:
-    """Return what ``latentkit explore`` would draw with its defaults, as far as it can be had."""
+    """Return the figures that ``latentkit explore`` draws by default, if the run allows them."""
     run = ExploredRun(context, context.model)
     found = overview(run)
     a, b = found.items
@@ -54,6 +54,6 @@ def exploration_figures(context: RunContext) -> list[Drawing]:
 
 def _drawing(name: str, title: str, draw: Callable[[], Figure]) -> Drawing:
     def drawn() -> Drawn:
-        return draw(), ""  # these figures hold their caption
+        return draw(), ""  # these figures contain their caption
 
     return Drawing(f"explored-{name}", title, drawn)

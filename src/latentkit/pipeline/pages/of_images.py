@@ -1,4 +1,4 @@
-"""Figures of images: samples, reconstructions and their errors, draws from the prior."""
+"""Figures of images: samples, reconstructions, their errors, and draws from the prior."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.targets import fault_of
 
 _SHOWN = 10  # images in a row
-_EXTREMES = 6  # best and worst images
+_EXTREMES = 6  # best images, and as many worst images
 _PRIOR_SAMPLES = 50
 
 
 def data_figures(context: RunContext) -> list[Drawing]:
-    """Return the figures of the images themselves."""
+    """Return the figures of the input images."""
     return [Drawing("samples", "Input images", lambda: _samples(context))]
 
 
 def reconstruction_figures(context: RunContext) -> list[Drawing]:
-    """Return the figures of reconstructions."""
+    """Return the figures of reconstructions, their errors and samples from the prior."""
     card = context.folder.json(EVALUATION)
     found = [
         Drawing(
             "reconstructions", "Original and reconstruction", lambda: _reconstructions(context)
         ),
-        Drawing("errors", "Errors, least and largest", lambda: _errors(context)),
+        Drawing("errors", "Smallest and largest errors", lambda: _errors(context)),
     ]
     if "classes" in card:
         found.append(Drawing("classes", "Error of each class", lambda: _classes(context)))
@@ -56,13 +56,16 @@ def _reconstructions(context: RunContext) -> Drawn:
     corrupted = " from corrupted input" if context.corruption else ""
     title = f"{context.config.model.name}: test images and their reconstruction{corrupted}"
     figure = reconstruction_rows(rows, errors, title)
-    return figure, "Below each reconstruction: its mean squared error a pixel to the original."
+    return figure, "Below each reconstruction: its mean squared error per pixel."
 
 
 def reconstruction_example(
     context: RunContext,
 ) -> tuple[list[tuple[str, NDArray[Any]]], NDArray[np.float64]]:
-    """Return rows of test images (original, corrupted if so, reconstruction) and their errors."""
+    """Return rows of test images, and the mean squared error of each reconstruction.
+
+    The rows are originals, corrupted images if the run corrupts its inputs, and reconstructions.
+    """
     images = context.images("test")
     clean, inputs, rebuilt = rebuild(context, one_of_each(images.labels, len(images)))
     rows = [("original", as_array(clean))]
@@ -77,13 +80,13 @@ def reconstruction_example(
 def rebuild(
     context: RunContext, rows: NDArray[np.int64], *, corrupted: bool = True, model: Any = None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return test images, a model's inputs and its reconstructions, each (B, C, H, W).
+    """Return test images, the model's inputs and its reconstructions, each (B, C, H, W).
 
     Args:
         context: the run.
-        rows: which test images, (B,).
-        corrupted: whether the run's corruption, if it has any, is done to the inputs.
-        model: the run's own where None.
+        rows: indices (B,) of the test images.
+        corrupted: whether to apply the run's corruption, if it has one, to the inputs.
+        model: the model to use; None for the run's own.
     """
     model = model or context.model
     clean = context.device_images("test").batch(torch.from_numpy(rows).to(context.device))
@@ -93,13 +96,13 @@ def rebuild(
 
 
 def as_array(images: torch.Tensor) -> NDArray[np.float32]:
-    """Return images as a C-ordered array."""
+    """Return images as a C-ordered NumPy array."""
     array: NDArray[np.float32] = images.cpu().contiguous().numpy()
     return array
 
 
 def one_of_each(labels: NDArray[np.int64] | None, n: int) -> NDArray[np.int64]:
-    """Return rows to show: the first of each class, filled up with the first of all."""
+    """Return up to 10 rows: the first image of each class, then the first other images."""
     first = [] if labels is None else [int(np.argmax(labels == c)) for c in np.unique(labels)]
     rest = [row for row in range(min(n, 2 * _SHOWN)) if row not in first]
     return np.array([*first, *rest][: min(n, _SHOWN)])
@@ -122,7 +125,7 @@ def _errors(context: RunContext) -> Drawn:
         errors[worst],
         f"{context.config.model.name}: reconstruction error of {len(errors):,} test images",
     )
-    return figure, "The images of least and of largest error, above their reconstructions."
+    return figure, "Images with the smallest and the largest errors, above their reconstructions."
 
 
 def _classes(context: RunContext) -> Drawn:
@@ -133,7 +136,7 @@ def _classes(context: RunContext) -> Drawn:
         [one["class"] for one in classes],
         f"{context.config.model.name}: test error by class",
     )
-    return figure, "Bars with their 95 % intervals; the marks are PCA of as many dimensions."
+    return figure, "Bars: errors with 95 % intervals. Marks: PCA with as many dimensions."
 
 
 def _robustness(context: RunContext) -> Drawn:
@@ -158,7 +161,7 @@ def _robustness(context: RunContext) -> Drawn:
         f"{context.config.model.name}: error over the strength of the corruption",
         trained,
     )
-    return figure, f"Against clean images, {found['n_images']:,} of the test set."
+    return figure, f"Errors against the clean images, over {found['n_images']:,} test images."
 
 
 def _prior(context: RunContext) -> Drawn:
@@ -167,4 +170,4 @@ def _prior(context: RunContext) -> Drawn:
     with fault_of(f"model {name!r} failed to draw samples"):
         sampled = as_array(context.model.sample(_PRIOR_SAMPLES, generator).float())
     figure = sample_grid(sampled, None, (), f"{name}: decoded draws from the prior")
-    return figure, "No test image: latents drawn from the prior, and decoded."
+    return figure, "These are not test images: the latents are drawn from the prior and decoded."

@@ -1,4 +1,4 @@
-"""Figures of latents: where they lie, what one of them is, how much each dimension holds."""
+"""Figures of latents: scatter plots, one encoded image, KL by dimension, confusions."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from latentkit.plugin.protocols import Generative, provides
 
 
 def latent_figures(context: RunContext) -> list[Drawing]:
-    """Return the figures of latents."""
+    """Return the figures of latents; the evaluation card decides which ones."""
     card = context.folder.json(EVALUATION)
     found = [
-        Drawing("latents", "The latent space as it is", lambda: _scatter(context)),
+        Drawing("latents", "Latents without a map", lambda: _scatter(context)),
         Drawing("item", "One encoded image", lambda: _item(context)),
     ]
     if "likelihood" in card:
         found.append(Drawing("kl", "KL of each dimension", lambda: _kl(context)))
     if "representation" in card:
         found.append(
-            Drawing("confusion", "What a linear probe confuses", lambda: _confusion(context))
+            Drawing("confusion", "Confusion matrix of a linear probe", lambda: _confusion(context))
         )
     return found
 
@@ -39,7 +39,7 @@ def _scatter(context: RunContext) -> Drawn:
     names = context.folder.json(DATA)["class_names"]
     title = f"{_name(context)}: latents of {len(latents):,} test images"
     figure = latent_scatter(latents, arrays.get("labels"), names, title)
-    return figure, "No map: the latents themselves, two dimensions at a time."
+    return figure, "The latents themselves, two dimensions at a time."
 
 
 @torch.no_grad()
@@ -57,16 +57,16 @@ def _item(context: RunContext) -> Drawn:
         clean=as_array(clean)[0],
     )
     return figure, (
-        "The image, its code, and what is decoded from it."
-        + (" The error is to the clean image." if context.corruption else "")
+        "The image, its latents and its reconstruction."
+        + (" The error is measured against the clean image." if context.corruption else "")
         + (" Whiskers: one standard deviation of the posterior." if deviation is not None else "")
     )
 
 
 def _kl(context: RunContext) -> Drawn:
     kl = np.array(context.folder.json(EVALUATION)["likelihood"]["kl_by_dimension"])
-    figure = kl_bars(kl, f"{_name(context)}: KL of posterior from prior, test images")
-    return figure, "Means over the test images; a dimension near 0 carries nothing."
+    figure = kl_bars(kl, f"{_name(context)}: KL of the posterior from the prior, test images")
+    return figure, "Means over the test images. A dimension near 0 carries no information."
 
 
 def _confusion(context: RunContext) -> Drawn:
@@ -78,4 +78,4 @@ def _confusion(context: RunContext) -> Drawn:
         context.folder.json(DATA)["class_names"],
         f"{_name(context)}: linear probe of the latents, accuracy {accuracy:.3f}",
     )
-    return figure, f"Fitted on {found['n_train']:,} training latents, judged on test latents."
+    return figure, f"Fitted on {found['n_train']:,} training latents, measured on test latents."

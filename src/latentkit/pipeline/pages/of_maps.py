@@ -16,7 +16,7 @@ from latentkit.pipeline.summary import quality_line
 
 
 def map_figures(context: RunContext) -> list[Drawing]:
-    """Return the figures of all maps; those of two dimensions also with images."""
+    """Return a scatter plot of each map; two-dimensional maps are also drawn with images."""
     found = []
     for part in context.config.embeddings:
         title = f"{part.name} map of the {points_text(part.map)}"

@@ -1,4 +1,4 @@
-"""Figures of training: loss over epochs, and the weights that came of it."""
+"""Figures of training: loss over epochs, and the weights."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from latentkit.pipeline.pages.drawing import Drawing, Drawn
 from latentkit.pipeline.pages.of_images import as_array, one_of_each, rebuild
 from latentkit.plugin.protocols import Generative, provides
 
-_FEWEST_WEIGHTS = 32  # fewer, such as biases, make no histogram
+_FEWEST_WEIGHTS = 32  # smaller tensors, such as biases, get no histogram
 _MOST_LAYERS = 12
 
 
 def training_figures(context: RunContext) -> list[Drawing]:
-    """Return the figures of training, and of the weights after chosen epochs."""
+    """Return the figures of the loss and of the weights: of each snapshot, or else as trained."""
     name = context.config.model.name
     history = context.folder.json(HISTORY)["epochs"]
     draw_losses = partial(_losses, context, history)
@@ -59,9 +59,9 @@ def _weight_figures(
 def _losses(context: RunContext, history: Sequence[Mapping[str, Any]]) -> Drawn:
     title = f"{context.config.model.name} on {context.config.dataset.name}"
     caption = (
-        "Train: mean over the epoch's steps, while weights still move. Validation: after the epoch."
+        "Train: mean over an epoch's steps, while weights change. Validation: after the epoch."
     )
-    unit = "nats an image" if provides(context.model, Generative) else ""
+    unit = "nats per image" if provides(context.model, Generative) else ""
     return loss_curves(history, title, unit), caption
 
 
@@ -75,12 +75,12 @@ def _over_epochs(context: RunContext, models: Mapping[int, Any]) -> Drawn:
         rows.append((f"epoch {epoch}", as_array(rebuilt), errors))
     title = f"{context.config.model.name}: the same test images after some epochs"
     return several_reconstructions(images.images[chosen], rows, title), (
-        "Below each reconstruction: its mean squared error a pixel to the original."
+        "Below each reconstruction: its mean squared error per pixel."
     )
 
 
 def _weights(model: Any) -> dict[str, NDArray[np.float32]]:
-    """Return the weights of each layer that has a matrix or kernels, flat."""
+    """Return the flattened weights of each layer that has a matrix or kernels."""
     named = {
         name.removesuffix(".weight"): tensor.detach().float().cpu().numpy().ravel()
         for name, tensor in model.named_parameters()
@@ -107,12 +107,13 @@ def _kernels(context: RunContext, kernels: NDArray[np.float32], title: str) -> D
 
 
 def _inputs_text(context: RunContext, channels: int) -> str:
-    """Return why a first layer has more inputs than images have channels, where options say it."""
+    """Explain why the first layer has more inputs than images have channels; empty if unknown."""
     patch = getattr(context.config.model.options, "patch", None)
     own = context.image_shape[0]
     if not isinstance(patch, int) or patch < 2 or channels != own * patch**2:
         return ""
-    colours = f", in each of {own} colours" if own > 1 else ""
+    colours = f", for each of {own} colours" if own > 1 else ""
     return (
-        f"A channel is one of the {patch} × {patch} pixels that model.patch={patch} folds{colours}."
+        f"Each channel is one of the {patch} × {patch} pixels that model.patch={patch} folds "
+        f"into channels{colours}."
     )

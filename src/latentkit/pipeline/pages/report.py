@@ -1,4 +1,4 @@
-"""The stage ``report``: every figure of the run, and ``report.html``."""
+"""The stage ``report``, which draws every figure of a run and writes ``report.html``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OUTLINE: Outline = (
 
 
 def report(context: RunContext, *, svg: bool = False) -> None:
-    """Draw every figure of the run, if asked as SVG too, and write ``report.html``."""
+    """Draw every figure of the run and write ``report.html``; ``svg`` adds SVG files."""
     folder = context.folder
     summary = summarise(folder)
     counts = summary["counts"]

@@ -1,1 +1,1 @@
-"""One page out of many runs, transfers and studies."""
+"""Multi-run reports: one page from several runs, transfers and studies."""

@@ -1,4 +1,4 @@
-"""What a story consists of, as its file says."""
+"""The contents of a multi-run report, as its file states them."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from latentkit.registry.targets import validate
 class Chapter(Options):
     """A section of the page.
 
-    A figure is ``SOURCE/NAME`` and a table ``SOURCE/TITLE``, where the source is the folder of a
-    run, a transfer or a study below the root; ``*`` in the name takes all that fit, and ``?`` at
-    its end leaves out what is not there. ``Summary`` is a table too.
+    A figure is given as ``SOURCE/NAME`` and a table as ``SOURCE/TITLE``. The source is the folder
+    of a run, a transfer or a study below the root. A ``*`` in the name selects every name that
+    matches. With a ``?`` at the end, a missing name is no error. ``Summary`` is a table, too.
     """
 
-    title: str = Field("", min_length=1, description="Above it.")
-    text: str = Field("", description="Below the title; an empty line begins a paragraph.")
-    commands: tuple[str, ...] = Field((), description="Shown as what makes it.")
+    title: str = Field("", min_length=1, description="Heading of the section.")
+    text: str = Field("", description="Text below the title; an empty line starts a paragraph.")
+    commands: tuple[str, ...] = Field((), description="Commands to show.")
     tables: tuple[str, ...] = Field((), description="SOURCE/TITLE of each table.")
-    compare: tuple[str, ...] = Field((), description="Sources that are compared with the first.")
-    header: tuple[str, ...] = Field((), description="Of a table of its own.")
-    rows: tuple[tuple[str, ...], ...] = Field((), description="Of a table of its own.")
+    compare: tuple[str, ...] = Field((), description="Sources to compare with the first.")
+    header: tuple[str, ...] = Field((), description="Column names of an extra table.")
+    rows: tuple[tuple[str, ...], ...] = Field((), description="Rows of the extra table.")
     figures: tuple[str, ...] = Field((), description="SOURCE/NAME of each figure.")
 
 
 class Story(Options):
-    """A page out of many sources."""
+    """A multi-run report: a page composed from several sources."""
 
-    title: str = Field("", min_length=1, description="Of the page.")
-    subtitle: str = Field("", description="Below it.")
-    chapters: tuple[Chapter, ...] = Field((), min_length=1, description="In order.")
+    title: str = Field("", min_length=1, description="Title of the page.")
+    subtitle: str = Field("", description="Line below the title.")
+    chapters: tuple[Chapter, ...] = Field((), min_length=1, description="Sections, in order.")
 
 
 def read_story(document: Mapping[str, Any]) -> Story:
-    """Return a story that is validated.
+    """Validate and return a multi-run report.
 
     Args:
         document: ``title``, ``subtitle``, and a list of tables ``chapter``.
@@ -49,12 +49,12 @@ def read_story(document: Mapping[str, Any]) -> Story:
     """
     chapters = document.get("chapter", [])
     if not isinstance(chapters, list) or not all(isinstance(one, Mapping) for one in chapters):
-        raise UserError("story: chapter must be a list of tables, written as [[chapter]]")
+        raise UserError("report file: chapter must be a list of tables, written as [[chapter]]")
     if not chapters:
-        raise UserError("story: it has no [[chapter]]")
+        raise UserError("report file: it has no [[chapter]]; add one or more")
     head = {key: value for key, value in document.items() if key != "chapter"}
     read = tuple(
-        validate(Chapter, one, f"story: chapter {number} ({one.get('title', 'no title')})")
+        validate(Chapter, one, f"report file: chapter {number} ({one.get('title', 'no title')})")
         for number, one in enumerate(chapters, 1)
     )
-    return validate(Story, {**head, "chapters": read}, "story")
+    return validate(Story, {**head, "chapters": read}, "report file")

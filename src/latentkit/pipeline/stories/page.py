@@ -1,4 +1,4 @@
-"""From a story to its page."""
+"""Composition of a multi-run report into one HTML page."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from latentkit.tuning.folder import STUDY
 
 
 def write_story(story: Story, root: Path, path: Path) -> None:
-    """Write the page of a story; it needs no other file.
+    """Write a multi-run report as one self-contained HTML file.
 
     Args:
-        story: what it shows.
-        root: the folder below which its sources lie.
-        path: of the page.
+        story: the contents of the report.
+        root: the folder that contains the sources.
+        path: the file to write.
 
     Raises:
-        UserError: a source, or a figure or table of one, is not there.
-        IntegrityError: a file of a source is gone or was changed.
+        UserError: a source, or one of its figures or tables, does not exist.
+        IntegrityError: a file of a source is missing or was changed.
         StorageError: the page cannot be written.
     """
     sources = _Sources(root)
@@ -46,7 +46,7 @@ def write_story(story: Story, root: Path, path: Path) -> None:
 
 
 class _Sources:
-    """The folders below a root, each opened once."""
+    """The sources below a root folder; each is opened once."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -68,7 +68,9 @@ class _Sources:
         """Return the source and the rest of ``SOURCE/NAME``."""
         source, slash, name = reference.rpartition("/")
         if not slash or not name:
-            raise UserError(f"story: {reference!r} should be SOURCE/NAME, such as my-run/loss")
+            raise UserError(
+                f"report file: {reference!r} should be SOURCE/NAME, such as my-run/loss"
+            )
         return self[source], name
 
 
@@ -95,21 +97,23 @@ def _comparison(chapter: Chapter, sources: _Sources) -> list[Table]:
     for name in chapter.compare:
         folder = sources[name].folder
         if folder is None:
-            raise UserError(f"story: {name} is a study: compare its best run, {name}/runs/trial-N")
+            raise UserError(
+                f"report file: {name} is a study: compare its best run, {name}/runs/trial-N"
+            )
         folders.append(folder)
-    found = {**compare_runs(folders), "config": {}, "maps": {}}  # a table of maps is there already
+    found = {**compare_runs(folders), "config": {}, "maps": {}}  # maps have their own table
     names = {f"[{number}]": name for number, name in enumerate(chapter.compare, 1)}
     return [_by_name(table, names) for table in comparison_tables(found)[1:]]
 
 
 def _by_name(table: Table, names: Mapping[str, str]) -> Table:
-    """Return a table of a comparison with names of runs in the place of their numbers."""
+    """Replace the numbers of runs in a table of a comparison by their names."""
     title = table.title.replace("[1]", names["[1]"])
     return Table(title, [names.get(cell, cell) for cell in table.header], table.rows)
 
 
 def _pictures(chapter: Chapter, sources: _Sources) -> list[Picture]:
-    """Return the figures of a chapter; their titles name the source where there are several."""
+    """Return the figures of a chapter; with several sources, titles name the source."""
     chosen = [sources.named(reference) for reference in chapter.figures]
     alone = len({source.name for source, _ in chosen}) == 1
     return [

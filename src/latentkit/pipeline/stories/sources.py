@@ -1,4 +1,4 @@
-"""A run, a transfer or a study, as a story draws on it: its tables and figures by name."""
+"""Sources of a multi-run report: the tables and figures of a run, transfer or study."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _T = TypeVar("_T")
 
 
 class Source:
-    """What a run, a transfer or a study left on its own page.
+    """The tables and figures of the report of a run, a transfer or a study.
 
     Args:
-        name: of its folder, as the story says it.
+        name: the folder's name, as the report file gives it.
         path: the folder.
     """
 
@@ -34,7 +34,7 @@ class Source:
 
     @cached_property
     def folder(self) -> RunFolder | None:
-        """The run; None where the source is a study."""
+        """The run's folder; None if the source is a study."""
         return RunFolder.open(self.path) if (self.path / NAME).is_file() else None
 
     @cached_property
@@ -47,14 +47,14 @@ class Source:
         except (OSError, ValueError) as error:
             again = "report" if self.folder else "tune --resume"
             raise IntegrityError(
-                f"{self.path} has no {RECORD} that can be read: 'latentkit {again} {self.path}' "
-                f"writes it"
+                f"{self.path} has no readable {RECORD}: run 'latentkit {again} {self.path}' to "
+                f"write it"
             ) from error
         return record
 
     @cached_property
     def _figures(self) -> dict[str, tuple[str, str]]:
-        """Title and caption of each figure; what ``latentkit explore`` drew holds its own."""
+        """Title and caption of each figure; figures of ``latentkit explore`` contain theirs."""
         told = recorded_figures(self._record)
         there = () if self.folder is None else self.folder.manifest.artefacts
         drawn = (Path(path) for path in there if path.startswith(f"{_FIGURES}/"))
@@ -62,7 +62,12 @@ class Source:
         return {**told, **{name: (_title(name), "") for name in more}}
 
     def pictures(self, pattern: str) -> list[Picture]:
-        """Return the figures whose names fit a pattern; raises as `chosen`."""
+        """Return the figures whose names match a pattern.
+
+        Raises:
+            UserError: no name matches, and the pattern does not end in ``?``.
+            IntegrityError: a figure's file is missing or was changed.
+        """
 
         def picture(name: str) -> Picture:
             title, caption = self._figures[name]
@@ -73,7 +78,12 @@ class Source:
         return self._chosen("figure", pattern, self._figures, picture)
 
     def tables(self, pattern: str) -> list[Table]:
-        """Return the tables whose titles fit a pattern; raises as `chosen`."""
+        """Return the tables whose titles match a pattern.
+
+        Raises:
+            UserError: no title matches, and the pattern does not end in ``?``.
+            IntegrityError: the record of the report cannot be read.
+        """
         there = recorded_tables(self._record)
 
         def table(title: str) -> Table:
@@ -84,12 +94,6 @@ class Source:
     def _chosen(
         self, kind: str, pattern: str, there: Iterable[str], make: Callable[[str], _T]
     ) -> list[_T]:
-        """Return what fits a pattern.
-
-        Raises:
-            UserError: nothing does, and the pattern does not end in ``?``.
-            IntegrityError: a file is gone or was changed.
-        """
         names, may_lack = list(there), pattern.endswith("?")
         wanted = pattern.removesuffix("?")
         found = [name for name in names if fnmatchcase(name, wanted)]
@@ -102,5 +106,5 @@ class Source:
 
 
 def _title(name: str) -> str:
-    """Return what a figure of ``latentkit explore`` is headed with; any other by its name."""
+    """Return the title of a figure of ``latentkit explore``; for any other figure, its name."""
     return TITLES.get(name.removeprefix("explore-"), name)

@@ -1,1 +1,1 @@
-"""Studies: trials that are runs, what they are worth, and the page that comes of them."""
+"""Studies: trials as runs, the values of their objectives, and the study's report."""

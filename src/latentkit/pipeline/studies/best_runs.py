@@ -1,4 +1,4 @@
-"""What became of the best trials: their latent spaces, and their weights as they learned."""
+"""Figures of the best trials: their latent spaces, and their first weights over epochs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def map_figures(study: SearchedStudy, best: Best, missing: Missing) -> list[Draw
 
 
 def weight_figures(study: SearchedStudy, best: Best, missing: Missing) -> list[Drawing]:
-    """Return the first layers of the best trials after the epochs whose weights were kept."""
+    """Return the first layers of the best trials, at each epoch whose weights were kept."""
     rows: list[tuple[str, Mapping[int, Kernels]]] = []
     for number, context in _readable(best, missing, _WEIGHTS):
         title = f"First weights of trial {number}"
@@ -61,7 +61,7 @@ def weight_figures(study: SearchedStudy, best: Best, missing: Missing) -> list[D
         if kernels:
             rows.append((_trial_text(study, number), kernels))
         else:
-            missing[title] = "its run kept no weights of epochs: set training.snapshots"
+            missing[title] = "its run kept no weights after epochs: set training.snapshots"
     if not rows:
         return []
 
@@ -72,7 +72,7 @@ def weight_figures(study: SearchedStudy, best: Best, missing: Missing) -> list[D
 
 
 def _readable(best: Best, missing: Missing, title: str) -> Iterator[tuple[int, RunContext]]:
-    """Yield the first of the best runs; where there is none, say so of the figure."""
+    """Yield the best few runs; if there are none, record why the figure is missing."""
     if not best:
         missing[title] = "there is no run of a completed trial"
     for number in list(best)[:MOST_RUNS]:
@@ -91,7 +91,7 @@ def _panel(title: str, context: RunContext) -> Panel:
     """Return the map of a run's validation latents.
 
     Raises:
-        LatentkitError: its model or its images cannot be had, or latents are not finite.
+        LatentkitError: its model or its images cannot be loaded, or latents are not finite.
     """
     latents = encode(context.model, context.device_images("validation"))
     if not np.isfinite(latents).all():
@@ -103,19 +103,19 @@ def _panel(title: str, context: RunContext) -> Panel:
 
 
 def in_two_dimensions(latents: NDArray[np.float32]) -> tuple[NDArray[np.float64], str]:
-    """Return latents (N, D) as coordinates (N, 2), and what they are.
+    """Return latents (N, D) as coordinates (N, 2), and a note that says how they were made.
 
-    Two latents are their own coordinates; of more, the first two principal components are,
-    whose largest loading is positive.
+    One or two latents are used as they are. With more, the coordinates are the first two principal
+    components. The sign of each component makes its largest loading positive.
     """
     values = latents.astype(np.float64)
     count = values.shape[1]
     if count <= 2:
         padded = np.zeros((len(values), 2))
         padded[:, :count] = values
-        return padded, "the 2 latents themselves" if count == 2 else "the one latent, across"
+        return padded, "the 2 latents themselves" if count == 2 else "the one latent, horizontally"
     centred = values - values.mean(axis=0)
-    variances, axes = np.linalg.eigh(centred.T @ centred)  # they ascend
+    variances, axes = np.linalg.eigh(centred.T @ centred)  # in ascending order
     first = axes[:, :-3:-1]
     first *= np.sign(first[np.abs(first).argmax(axis=0), [0, 1]])
     kept = variances[-2:].sum() / (variances.sum() or 1.0)
@@ -126,7 +126,7 @@ def _kept_kernels(context: RunContext) -> dict[int, Kernels]:
     """Return the first layer's weights as kernels (K, C, h, w), by epoch.
 
     Raises:
-        LatentkitError: weights cannot be read, or there is no such layer.
+        LatentkitError: weights cannot be read, or the model has no such layer.
     """
     found = {}
     for epoch, model in context.snapshots().items():
@@ -140,7 +140,7 @@ def _kept_kernels(context: RunContext) -> dict[int, Kernels]:
 
 
 def _first_dense(model: Any, image_shape: tuple[int, int, int]) -> Kernels | None:
-    """Return the first matrix (K, D) as images of its inputs, where these are pixels."""
+    """Return the first matrix (K, D): as K images if its inputs are pixels, else as one image."""
     for tensor in model.parameters():
         if tensor.ndim == 2:
             matrix: Kernels = tensor.detach().float().cpu().contiguous().numpy()

@@ -1,4 +1,4 @@
-"""The figures of a study, as far as its trials allow them."""
+"""The figures of a study; each is drawn only if the trials provide its values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from latentkit.pipeline.pages.drawing import Drawing, Drawn
 from latentkit.plugin.options import SearchDomain
 from latentkit.plugin.studies import StudyResult
 
-_FEWEST = 2  # trials that can be compared
+_FEWEST = 2  # completed trials that a comparison needs
 _OVER_PARAMETERS: tuple[tuple[str, str, Callable[..., Figure]], ...] = (
     ("parallel", "All parameters of all trials", parallel_coordinates),
     ("slices", "Value over each parameter", parameter_slices),
@@ -25,17 +25,17 @@ _OVER_PARAMETERS: tuple[tuple[str, str, Callable[..., Figure]], ...] = (
 _IMPORTANCE = "Importance of parameters"
 
 Missing = dict[str, str]
-"""Titles of figures that cannot be drawn, and why."""
+"""Titles of figures that cannot be drawn, each with the reason."""
 
 
 @dataclass(frozen=True)
 class SearchedStudy:
-    """A study and what its figures need to know of it.
+    """A study, with the facts that its figures need.
 
     Args:
-        name: of the study.
+        name: name of the study.
         result: its trials.
-        space: where was searched.
+        space: the domains that were searched, by parameter name.
         goals: its objectives, in the order of the directions.
     """
 
@@ -46,32 +46,32 @@ class SearchedStudy:
 
     @property
     def title(self) -> str:
-        """What figures are headed with."""
+        """The heading of every figure."""
         return f"Study {self.name}, {len(self.result.trials):,} trials"
 
     def of(self, text: str, goal: Goal) -> str:
-        """Return a title that names the objective where there are several."""
+        """Return a title, which names the objective if there are several."""
         return text if len(self.goals) == 1 else f"{text}: {goal.name}"
 
     @property
     def early_goal(self) -> Goal | None:
-        """The objective after an epoch that all trials reached, where most were pruned."""
+        """The first objective after the last epoch that all trials reached, if most were pruned."""
         epoch = self.result.early_epoch
         if epoch is None:
             return None
         return replace(self.goals[0], name=f"{self.goals[0].name} after epoch {epoch}", epoch=epoch)
 
     def enough(self, title: str, missing: Missing) -> bool:
-        """Return whether there are trials to compare; if not, say so of the figure."""
+        """Return whether enough trials completed; if not, record why the figure is missing."""
         count = sum(trial.state == "complete" for trial in self.result.trials)
         if count < _FEWEST:
             number = "one trial" if count else "no trial"
-            missing[title] = f"{number} completed; it takes {_FEWEST} to compare"
+            missing[title] = f"{number} completed; a comparison needs {_FEWEST}"
         return count >= _FEWEST
 
 
 def search_figures(study: SearchedStudy, missing: Missing) -> list[Drawing]:
-    """Return how the search went: values over trials, reports over epochs."""
+    """Return the figures of the search: values over trials, and reports over epochs."""
     trials = study.result.trials
     title = "Value over trials"
     if not any(trial.state == "complete" or len(reports_of(trial)[0]) for trial in trials):
@@ -86,7 +86,7 @@ def search_figures(study: SearchedStudy, missing: Missing) -> list[Drawing]:
     ]
     title = "Value over epochs"
     if len(study.goals) > 1:
-        missing[title] = "trials of several objectives report nothing while they run"
+        missing[title] = "trials with several objectives report no values after epochs"
     elif not any(len(reports_of(trial)[0]) for trial in trials):
         missing[title] = "no trial reported a value after an epoch"
     else:
@@ -98,7 +98,7 @@ def search_figures(study: SearchedStudy, missing: Missing) -> list[Drawing]:
 def parameter_figures(
     study: SearchedStudy, importances: Mapping[str, float], missing: Missing
 ) -> list[Drawing]:
-    """Return what parameters do to each objective, and how much they matter to the first."""
+    """Return figures of each objective over the parameters, and of their importance."""
     found = []
     for name, title, figure in _OVER_PARAMETERS:
         if study.enough(title, missing):
@@ -112,12 +112,12 @@ def parameter_figures(
     if importances:
         found.append(_importance(study, study.goals[0], importances, "importance", _IMPORTANCE))
     else:
-        missing[_IMPORTANCE] = "there are too few trials to say, or the tuner does not tell"
+        missing[_IMPORTANCE] = "there are too few trials, or the tuner does not measure importance"
     return found
 
 
 def early_figures(study: SearchedStudy, importances: Mapping[str, float]) -> list[Drawing]:
-    """Return what parameters did to the objective early on, where few trials came to the end."""
+    """Return the figures of parameters after the study's early epoch, if most were pruned."""
     goal = study.early_goal
     if goal is None or len(goal.having(study.result.trials)) < _FEWEST:
         return []
@@ -142,7 +142,7 @@ def _importance(
 
 
 def front_figures(study: SearchedStudy, missing: Missing) -> list[Drawing]:
-    """Return the Pareto front, where there are several objectives."""
+    """Return the Pareto front if there are several objectives, else nothing."""
     title = "Pareto front"
     if len(study.goals) == 1 or not study.enough(title, missing):
         return []
@@ -157,6 +157,6 @@ def _suffix(study: SearchedStudy, goal: Goal) -> str:
 
 def _drawing(name: str, title: str, draw: Callable[[], Figure]) -> Drawing:
     def drawn() -> Drawn:
-        return draw(), ""  # these figures hold their caption
+        return draw(), ""  # these figures contain their caption
 
     return Drawing(name, title, drawn)

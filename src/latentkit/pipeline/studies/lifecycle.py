@@ -1,4 +1,4 @@
-"""Plugins that watch are told how a study begins and ends."""
+"""Notification of plugins when a study starts and ends."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from latentkit.tuning.info import study_info
 
 @contextmanager
 def watched(search: Search) -> Iterator[dict[str, Any]]:
-    """Tell of a study's beginning, and at the end of the block how it ended.
+    """Notify plugins that a study starts and, after the block, how it ended.
 
     Yields:
-        The summary, for the block to fill.
+        The summary, which the block fills.
     """
     info, summary = study_info(search.study), dict[str, Any]()
     notify = partial(notifier(search.registry, search.tell), study=info)
@@ -43,7 +43,7 @@ def watched(search: Search) -> Iterator[dict[str, Any]]:
 
 
 def summarise_study(study: StudyFolder, result: StudyResult) -> dict[str, Any]:
-    """Return what `latentkit_study_finished` is told as a JSON object."""
+    """Return the JSON summary that the hook `latentkit_study_finished` receives."""
     states = Counter(trial.state for trial in result.trials)
     summary: dict[str, Any] = {"trials": dict(states)}
     best = result.best

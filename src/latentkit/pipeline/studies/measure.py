@@ -1,6 +1,6 @@
-"""The stage ``objective``: what a trial's model is worth, measured on the validation images.
+"""The stage ``objective``, which measures a trial's model on the validation images.
 
-The test images have no part in a study: they judge the model that it ends with.
+A study does not use the test images, because they measure the model that it ends with.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _STAGE = "objective"
 
 
 def objective_stage(goals: Sequence[Goal]) -> Stage:
-    """Return the stage that commits the value of each goal."""
+    """Return the stage that measures a trial's model and commits the value of each goal."""
 
     def measure(context: RunContext) -> None:
         history = context.folder.json(HISTORY)
@@ -49,13 +49,13 @@ def objective_stage(goals: Sequence[Goal]) -> Stage:
 
 
 def check_goals(goals: Sequence[Goal], workshop: Workshop) -> None:
-    """Refuse a goal that data or model cannot give.
+    """Refuse goals that the data or the model cannot provide.
 
     Raises:
-        UserError: naming the goal and what is missing.
+        UserError: names the goal and what is missing; or trials have no epochs.
     """
     if workshop.config.training.epochs == 0:
-        raise UserError("a study compares trained models: give its trials 1 epoch or more")
+        raise UserError("a study compares trained models: set --epochs to 1 or more")
     images = workshop.images("train")
     has = {
         "": True,
@@ -79,13 +79,13 @@ def _value(goal: Goal, terms: Mapping[str, float], figures: _Figures) -> float:
         return float(terms[goal.term])
     if goal.name not in _MEASURES:
         raise UserError(
-            f"objective {goal.name!r}: the model's loss has the terms {', '.join(terms)} only"
+            f"objective {goal.name!r} is no term of the model's loss, which has {', '.join(terms)}"
         )
     return float(_MEASURES[goal.name](figures))
 
 
 class _Figures:
-    """What goals are read from, each measured when first asked for; eval mode, float32."""
+    """Measurements for the goals, each made on first use, in eval mode and float32."""
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
@@ -93,7 +93,7 @@ class _Figures:
 
     @cached_property
     def fidelity(self) -> Fidelity:
-        """Of reconstructions, from corrupted input where the run has any."""
+        """Fidelity of reconstructions, from corrupted input if the run has a corruption."""
         context = self._context
         noise = context.evaluation_noise() if context.corruption else None
         return fidelity(self._validation, reconstruction(context.model), noise)
@@ -105,7 +105,7 @@ class _Figures:
     @cached_property
     def disentanglement(self) -> Disentanglement:
         factors, split = self._context.images("train").factors, self._context.split
-        assert factors is not None  # noqa: S101  # `check_goals` has seen to it
+        assert factors is not None  # noqa: S101  # ensured by `check_goals`
         train, validation = self.latents
         seed = self._seed("disentanglement")
         return measure_disentanglement(
@@ -114,7 +114,7 @@ class _Figures:
 
     @cached_property
     def clusters(self) -> NDArray[np.float64]:
-        """Counts of clusters and classes."""
+        """Number of validation images by cluster and class, (clusters, classes)."""
         train, validation = self.latents
         _, truth = self.labels
         classes = len(np.unique(truth))
@@ -125,14 +125,14 @@ class _Figures:
 
     @cached_property
     def latents(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Of training and of validation images."""
+        """Latents of the training and of the validation images."""
         model = self._context.model
         return encode(model, self._context.device_images("train")), encode(model, self._validation)
 
     @cached_property
     def labels(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         labels, split = self._context.images("train").labels, self._context.split
-        assert labels is not None  # noqa: S101  # `check_goals` has seen to it
+        assert labels is not None  # noqa: S101  # ensured by `check_goals`
         return labels[split.train], labels[split.validation]
 
     def accuracy(self, probe: Callable[..., NDArray[np.int64]]) -> float:

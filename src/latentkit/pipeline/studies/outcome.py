@@ -1,4 +1,4 @@
-"""What a study leaves beside its trials: the best configuration, the best run, and a page."""
+"""The results of a study: the best configuration, the best run, and the report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _RETRAINED = "best"
 
 
 def best_run(study: StudyFolder, result: StudyResult) -> Path | None:
-    """Return the folder of the best trial's run, or of the one that was trained in its place."""
+    """Return the folder of the best trial's run, or of the run that was trained in its place."""
     best = result.best
     if best is None:
         return None
@@ -37,17 +37,17 @@ def best_run(study: StudyFolder, result: StudyResult) -> Path | None:
 
 
 def write_best_config(search: Search, result: StudyResult) -> None:
-    """Write ``best.toml``, with which ``latentkit run --config`` repeats the best trial."""
+    """Write ``best.toml``, so that ``latentkit run --config`` can repeat the best trial."""
     if result.best is not None:
         config = _config_of(search, result.best)
         write_bytes(search.study.path / BEST_CONFIG, config.to_toml().encode())
 
 
 def finish_best(search: Search, result: StudyResult, tell: Listener) -> Path | None:
-    """Make the best trial's run whole: latents, card, report; trained anew where it is not here.
+    """Complete the best trial's run with latents, card and report; train it if it is not here.
 
     Returns:
-        The run's folder, or None where no trial completed or another process is at it.
+        The run's folder; None if no trial completed, or if another process works on the run.
     """
     best = result.best
     if best is None:
@@ -61,19 +61,20 @@ def finish_best(search: Search, result: StudyResult, tell: Listener) -> Path | N
         tell(
             Notice(
                 "trained-anew",
-                f"the run of trial {best.number} is on {where}: its options are trained anew here",
+                f"the run of trial {best.number} is on {where}: a new run with its options is "
+                f"trained here",
                 "info",
             )
         )
         place = Place(search.study.runs, data, _retrained(best), search.shelf)
         return start_run(_config_of(search, best), search.registry, place, tell).path
     except LockedError:
-        tell(Notice("locked", "another process finishes the best run", "info"))
+        tell(Notice("locked", "another process is finishing the best run", "info"))
         return None
 
 
 def report_study(search: Search, result: StudyResult, *, svg: bool = False) -> Path:
-    """Draw the study and write its page."""
+    """Draw the study's figures and write its report; return the report's path."""
     study, goals = search.study, search.study.plan.goals
     importances: Mapping[str, float] = {}
     early: Mapping[str, float] = {}
@@ -97,7 +98,7 @@ def report_study(search: Search, result: StudyResult, *, svg: bool = False) -> P
 
 
 def _contexts(search: Search, result: StudyResult) -> dict[int, RunContext]:
-    """Return the runs of the best few trials, best first, as far as they are here."""
+    """Return the runs of the best few trials, best first, without those that cannot be opened."""
     chosen: list[TrialRecord] = list(result.front)
     if len(result.directions) == 1:
         sign = 1 if result.directions[0] == "minimize" else -1
@@ -108,7 +109,7 @@ def _contexts(search: Search, result: StudyResult) -> dict[int, RunContext]:
         try:
             folder = RunFolder.open(search.study.run_of(trial.number))
             found[trial.number] = _context(folder, search.registry, search.study, search.shelf)
-        except LatentkitError:  # on another machine, say
+        except LatentkitError:  # for example, the run is on another machine
             continue
     return found
 

@@ -1,4 +1,4 @@
-"""From the trials of a study to its ``report.html``."""
+"""Assembly of a study's ``report.html`` from its trials."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def write_study_report(
 ) -> Path:
     """Draw the figures of a study below ``figures/``, and write its page; return the page's path.
 
-    What cannot be drawn is left out, and the page says why.
+    Figures that cannot be drawn are left out, and the page says why.
 
     Args:
-        folder: of the study.
-        name: of the study.
+        folder: folder of the study.
+        name: name of the study.
         result: all its trials.
-        space: where was searched, by parameter name.
-        objectives: what the objectives are called, in the order of ``result.directions``.
+        space: the domains that were searched, by parameter name.
+        objectives: labels of the objectives, in the order of ``result.directions``.
         importances: share of each parameter in the spread of the first objective; may be empty.
         early_importances: the same after ``result.early_epoch``.
         best: the runs of the best trials by trial number, best first; six are shown.
         facts: rows at the head of the page.
-        svg: whether figures are drawn as SVG too.
+        svg: whether to save figures as SVG, too.
 
     Raises:
         StorageError: the folder cannot be written.

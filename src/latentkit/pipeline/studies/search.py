@@ -1,4 +1,4 @@
-"""A study: trials by a tuner, in this process or in several, until there are enough."""
+"""A study: a tuner runs trials, in one process or several, until there are enough."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from latentkit.tuning.ranges import option_of
 
 
 class Search:
-    """A study with all that it needs: images, tuner, storage.
+    """A study with everything that it needs: images, tuner, storage.
 
     Args:
-        study: its folder.
-        registry: where names are looked up.
-        tell: hears of trials.
+        study: the study's folder.
+        registry: finds parts by their names.
+        tell: listener that receives the events of trials.
         storage: URL with its password; None for the study's own.
-        shelf: images that were loaded before.
+        shelf: cache of loaded images; None for a new one.
     """
 
     def __init__(
@@ -49,20 +49,20 @@ class Search:
 
     @property
     def task(self) -> StudyTask:
-        """What the tuner is handed."""
+        """The task that the tuner receives."""
         return self.study.plan.task(self.study.path, self.storage)
 
     @property
     def base(self) -> RunConfig:
-        """The configuration over which a trial's options are laid."""
+        """The configuration whose options each trial overrides."""
         return build_config(self.study.plan.config, self.registry)
 
     def work(self, seconds: float | None = None, threads: int = 0) -> StudyResult:
         """Run trials in this process until the study is over.
 
         Args:
-            seconds: no trial begins later than this.
-            threads: of each trial, where its configuration leaves their number open.
+            seconds: time after which no trial starts; None for no limit.
+            threads: threads of each trial, unless its configuration sets their number.
 
         Raises:
             StudyError: too many trials in a row failed.
@@ -78,12 +78,12 @@ class Search:
                 return self._checked(self.tuner.optimize(runner, self.task, budget))
             except StudyStopped as error:
                 raise StudyError(
-                    f"study {self.study.plan.name!r} is stopped, for {self.study.plan.failures} "
+                    f"study {self.study.plan.name!r} is stopped because {self.study.plan.failures} "
                     f"trials in a row failed; the last one: {error}"
                 ) from error
 
     def result(self) -> StudyResult:
-        """Return what is stored of the study."""
+        """Return the state of the study in its storage."""
         with self.fault():
             found = self.tuner.load(self.task)
         if found is None:
@@ -99,7 +99,7 @@ class Search:
         return result
 
     def fault(self) -> AbstractContextManager[None]:
-        """Blame the tuner for what its code raises in the block."""
+        """Report errors that the tuner raises in the block as the tuner's."""
         return fault_of(f"tuner {self.study.plan.tuner['name']!r} failed")
 
 
@@ -117,11 +117,11 @@ def make_tuner(plan: StudyPlan, registry: Registry) -> Tuner:
 
 
 def prepared(plan: StudyPlan, registry: Registry, shelf: ImageShelf) -> StudyPlan:
-    """Find out what is wrong before a folder is made: data, model, goals, tuner.
+    """Check data, model, goals and tuner, so that a study fails before its folder is made.
 
     Returns:
-        The plan, whose first trial has the options of a run without a study, and whose trials keep
-        some weights for the study's page.
+        The plan. Its first trial has the options that a run without a study has. Its trials keep
+        the weights of some epochs for the study's report.
 
     Raises:
         LatentkitError: something is missing, damaged, or does not fit.

@@ -1,4 +1,4 @@
-"""The tables of a study: its facts, where was searched, every trial."""
+"""The tables of a study: its facts, its search space and every trial."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _NOTHING = "–"
 
 
 def head_tables(study: SearchedStudy, facts: Sequence[tuple[str, str]]) -> list[Table]:
-    """Return the facts of a study, and where was searched."""
+    """Return the facts of a study and its search space."""
     rows = [*facts, ("Trials", counts_text(study)), *best_rows(study)]
     searched = [(name, _domain_text(domain)) for name, domain in study.space.items()]
     return [Table("", ("", "value"), rows), Table("Searched", ("parameter", "values"), searched)]
 
 
 def counts_text(study: SearchedStudy) -> str:
-    """Return how many trials ended how."""
+    """Return the number of trials in each state, as text."""
     counts = Counter(_STATES[trial.state] for trial in study.result.trials)
     parts = [f"{counts[name]:,} {name}" for name in _STATES.values() if counts[name]]
     return ", ".join(parts) or "none"
@@ -47,7 +47,7 @@ def best_rows(study: SearchedStudy) -> list[tuple[str, str]]:
 
 
 def trial_tables(study: SearchedStudy) -> list[Table]:
-    """Return one row for each trial, and why those failed that did."""
+    """Return a table with a row for each trial, and one with the errors of failed trials."""
     result = study.result
     alone = len(study.goals) == 1
     chosen = {t.number for t in ([result.best] if alone else result.front) if t is not None}
@@ -70,7 +70,7 @@ def trial_tables(study: SearchedStudy) -> list[Table]:
 
 
 def _short_names(space: Mapping[str, SearchDomain]) -> list[str]:
-    """Return parameter names without their part, where that tells them apart."""
+    """Return parameter names without their part if the short names are unique."""
     short = [name.rpartition(".")[2] for name in space]
     return short if len(set(short)) == len(short) else list(space)
 
@@ -80,7 +80,7 @@ def _parameter_texts(params: Mapping[str, Any], space: Mapping[str, SearchDomain
 
 
 def number_text(value: float) -> str:
-    """Return an objective's value; a dash for NaN, which is none."""
+    """Return an objective's value as text; a dash for NaN, which means no value."""
     return _NOTHING if value != value else f"{value:.5g}"
 
 
@@ -90,4 +90,4 @@ def _domain_text(domain: SearchDomain) -> str:
     text = f"{option_text(domain.low)} to {option_text(domain.high)}"
     if domain.step is not None:
         return f"{text} in steps of {option_text(domain.step)}"
-    return f"{text}, evenly in the logarithm" if domain.log else text
+    return f"{text}, on a log scale" if domain.log else text

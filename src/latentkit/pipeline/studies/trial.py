@@ -1,4 +1,4 @@
-"""One trial: a run of its own, from where it was broken off if it was."""
+"""One trial of a study: a run, which is resumed if it was interrupted."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ _SECONDS_BETWEEN_TRIES = 1.0
 
 
 class TrialRunner:
-    """The objective of a study, as a tuner calls it.
+    """The objective function that a tuner calls.
 
     Args:
-        study: gives the goals, and the folder of runs.
-        base: the configuration over which a trial's options are laid.
-        registry: where names are looked up.
-        shelf: images that were loaded before.
-        tell: hears of trials, and of all that their runs tell.
+        study: provides the goals and the folder of runs.
+        base: the configuration whose options each trial overrides.
+        registry: finds parts by their names.
+        shelf: cache of loaded images.
+        tell: listener that receives the events of trials and of their runs.
     """
 
     def __init__(
@@ -71,13 +71,13 @@ class TrialRunner:
         self._failed_in_a_row = 0
 
     def __call__(self, trial: Trial) -> Sequence[float]:
-        """Train and measure; returns a value for each goal.
+        """Train and measure a model; return a value for each goal.
 
         Raises:
-            TrialPruned: the tuner gave the trial up.
+            TrialPruned: the tuner stopped the trial early.
             StudyStopped: too many trials in a row failed.
-            StorageError: the disk is full, or the tuner's storage is lost; the trial can go on.
-            Exception: whatever made the trial fail.
+            StorageError: the disk is full, or the tuner's storage is lost. The trial can resume.
+            Exception: the error that made the trial fail.
         """
         began = time.perf_counter()
         self._tell(TrialStarted(trial.number, dict(trial.params)))
@@ -119,7 +119,7 @@ class TrialRunner:
         return [values[goal.name] for goal in self._goals]
 
     def _in_turn(self, number: int, config: RunConfig, tell: Listener) -> RunFolder:
-        """Begin or go on with a trial's run, after whoever is at it has ended."""
+        """Start or resume a trial's run; wait while another process works on it."""
         waits = False
         while True:
             try:
@@ -141,20 +141,20 @@ class TrialRunner:
             return start_run(config, self._registry, place, tell, stages)
         starts = _vain_starts(path)
         if starts >= _MOST_STARTS:
-            raise RuntimeError(f"it was begun {starts} times and never came to an end")
+            raise RuntimeError(f"it was started {starts} times without completing a new epoch")
         _check_same(path, config, self._registry)
         return resume_run(path, self._registry, tell, data, stages, shelf=self._shelf)
 
 
 class _Watch:
-    """Hands a trial's value after each epoch to the tuner, those of an earlier process first."""
+    """Reports a trial's value after each epoch to the tuner, starting with earlier processes'."""
 
     def __init__(self, trial: Trial, goals: Sequence[Goal], tell: Listener) -> None:
         self.epoch = 0
         self.epochs = 0
         self._warm_up_epochs = 0.0
         self._trial = trial
-        # The Pareto front has no best for the moment, and so no trial is given up for it.
+        # With several objectives no single value ranks unfinished trials, so none is pruned.
         self._goal = goals[0] if len(goals) == 1 and goals[0].term else None
         self._tell = tell
         self._path = Path()
@@ -184,22 +184,22 @@ class _Watch:
         self.epoch = epoch
         if self._goal is None or self._goal.term not in validation:
             return
-        if epoch < self._warm_up_epochs:  # its loss is another one
+        if epoch < self._warm_up_epochs:  # its loss has another form until then
             return
         value = validation[self._goal.term]
         self._tell(TrialReported(self._trial.number, epoch, self.epochs, value))
         try:
             self._trial.report(epoch, value)
         except TrialPruned:
-            if epoch < self.epochs:  # after the last epoch there is nothing to save
+            if epoch < self.epochs:  # pruning after the last epoch saves no time
                 raise
 
 
 def _check_same(path: Path, asked: RunConfig, registry: Registry) -> None:
-    """Refuse to go on with a run of other options, which another study left.
+    """Refuse to resume a run with other options, which another study left behind.
 
     Raises:
-        UserError: naming a part that differs.
+        UserError: names a part that differs.
     """
     wanted, found = asked.identity(), stored_config(RunFolder.open(path), registry).identity()
     for option, value in wanted["training"].items():
@@ -214,7 +214,7 @@ def _check_same(path: Path, asked: RunConfig, registry: Registry) -> None:
 
 
 def _vain_starts(path: Path) -> int:
-    """Return how often a run was begun since it last came further than before."""
+    """Return how often a run was started since it last completed a new epoch."""
     starts, furthest = 0, 0
     for record in _events(path):
         if record["event"] == RunStarted.__name__:
@@ -225,7 +225,7 @@ def _vain_starts(path: Path) -> int:
 
 
 def _events(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield what a run's log holds; a line that a kill cut short is passed over."""
+    """Yield the records of a run's log, without lines that a kill cut short."""
     try:
         lines = (path / EVENTS).read_text(encoding="utf-8").splitlines()
     except OSError:

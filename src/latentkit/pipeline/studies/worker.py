@@ -1,4 +1,4 @@
-"""One worker's process: ``python -m latentkit.pipeline.studies.worker STUDY``."""
+"""Worker process of a study: ``python -m latentkit.pipeline.studies.worker STUDY``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from latentkit.tuning.folder import StudyFolder
 
 
 def main() -> int:
-    """Run trials until the study is over; returns the exit code."""
+    """Run trials until the study is over; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", type=Path)
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--until-eof", action="store_true", help="end when the input is closed")
+    parser.add_argument("--until-eof", action="store_true", help="exit when stdin is closed")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     if asked.until_eof:
@@ -42,12 +42,12 @@ def main() -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """End as on Ctrl-C, which lets the trial wait to be gone on with."""
+    """End as on Ctrl-C, so that the trial can be resumed."""
     raise KeyboardInterrupt
 
 
 def _end_at_eof() -> None:
-    """End this process when the one that holds the other end of its input is gone."""
+    """End this process when its standard input closes, because its parent process is gone."""
     while os.read(sys.stdin.fileno(), 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

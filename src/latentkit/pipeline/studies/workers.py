@@ -1,4 +1,4 @@
-"""Several processes of this machine that work on one study, and who starts them."""
+"""Several worker processes for one study on this machine, and the code that starts them."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ WORKER_STORAGE = "LATENTKIT_WORKER_STORAGE"
 _MODULE = "latentkit.pipeline.studies.worker"
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_TO_END = 15.0
-_MOST_DEATHS = 5  # in a row, without a trial that ended in between
+_MOST_DEATHS = 5  # per worker, without a finished trial in between
 
 
 def work_together(
     search: Search, follower: Follower, workers: int, seconds: float | None
 ) -> StudyResult:
-    """Run trials in ``workers`` processes until the study is over, and let ``follower`` tell.
+    """Run trials in ``workers`` processes until the study is over; ``follower`` reports them.
 
-    A process that is killed is started anew; the trial it was at is gone on with.
+    A killed process is started again, and its trial is resumed.
 
     Raises:
-        StudyError: a worker ended with an error, or they die one after the other.
-        KeyboardInterrupt: the workers were told to end, and their trials wait to be gone on with.
+        StudyError: a worker ended with an error, or workers are killed again and again.
+        KeyboardInterrupt: the workers were stopped; their trials can be resumed.
     """
     end = None if seconds is None else time.monotonic() + seconds
     with _crew(search, workers, end) as crew:
@@ -45,7 +45,7 @@ def work_together(
 
 
 def _what_is_stored(search: Search) -> StudyResult | None:
-    """Return the state of the study; None where the storage does not answer at the moment."""
+    """Return the state of the study; None if the storage does not answer right now."""
     try:
         return search.result()
     except LatentkitError:
@@ -53,10 +53,10 @@ def _what_is_stored(search: Search) -> StudyResult | None:
 
 
 class Follower:
-    """Tells of trials that other processes run, from what they store.
+    """Emits events for trials that other processes run, from the records that they store.
 
     Args:
-        tell: hears of them.
+        tell: listener that receives the events.
     """
 
     def __init__(self, tell: Listener) -> None:
@@ -65,9 +65,9 @@ class Follower:
         self._seen: dict[int, TrialRecord] = {}
 
     def look(self, result: StudyResult | None, *, earlier: bool = False) -> None:
-        """Tell what is new; with ``earlier``, only of trials that ended, and that they did before.
+        """Report what is new since the last call.
 
-        What is told once is not told again.
+        With ``earlier``, report only finished trials, and mark them as finished earlier.
         """
         for trial in result.trials if result is not None else ():
             before = self._seen.get(trial.number)
@@ -102,7 +102,7 @@ class Follower:
 
 
 class _Crew:
-    """The processes."""
+    """The worker processes of a study."""
 
     def __init__(self, search: Search, workers: int, end: float | None) -> None:
         self._search = search
@@ -117,13 +117,13 @@ class _Crew:
             self._processes[number] = self._start(number)
 
     def is_at_work(self, finished: int) -> bool:
-        """Return whether a process works still; one that was killed is started anew.
+        """Return whether any process still works; start killed processes again.
 
         Args:
-            finished: trials that have ended.
+            finished: number of finished trials.
 
         Raises:
-            StudyError: a process ended with an error, or they die one after the other.
+            StudyError: a process ended with an error, or processes are killed again and again.
         """
         codes = {number: process.poll() for number, process in self._processes.items()}
         for number, code in codes.items():
@@ -135,17 +135,17 @@ class _Crew:
             self._finished_at_death = finished
             if self._deaths > _MOST_DEATHS * len(self._processes):
                 raise StudyError(
-                    "workers are killed before they finish a trial, out of "
-                    "memory perhaps: try fewer with --workers"
+                    "workers are killed before they finish a trial, perhaps because memory runs "
+                    "out: use fewer --workers"
                 )
             _close(self._processes[number])
-            text = f"worker {number} was killed and is started anew"
+            text = f"worker {number} was killed and is started again"
             self._search.tell(Notice("worker-killed", text))
             self._processes[number] = self._start(number)
         return any(code != 0 for code in codes.values())
 
     def stop(self) -> None:
-        """Let every process end, and wait for it."""
+        """Terminate every process and wait for it."""
         for process in self._processes.values():
             if process.poll() is None:
                 process.terminate()
@@ -164,15 +164,15 @@ class _Crew:
             command += ["--seconds", f"{max(0.0, self._end - time.monotonic()):.1f}"]
         environment = {**os.environ}
         if self._search.storage:
-            environment[WORKER_STORAGE] = self._search.storage  # not where others can read it
+            environment[WORKER_STORAGE] = self._search.storage  # other users can read arguments
         with self._log(number).open("wb") as log:
             return subprocess.Popen(
                 command,
                 env=environment,
-                stdin=subprocess.PIPE,  # closed by the system when this process is gone
+                stdin=subprocess.PIPE,  # closed by the system when this process ends
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C comes to them once, through `stop`
+                start_new_session=True,  # Ctrl-C reaches them once, through `stop`
             )
 
     def _log(self, number: int) -> Path:
@@ -180,7 +180,7 @@ class _Crew:
 
     def _last_words(self, number: int) -> str:
         lines = self._log(number).read_text(encoding="utf-8", errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "without a word")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "without a message")
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:

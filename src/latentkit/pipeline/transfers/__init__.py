@@ -1,1 +1,1 @@
-"""A transfer as a run: its stages, its card and its pages."""
+"""Transfer runs: their stages, evaluation card and report."""

@@ -1,4 +1,4 @@
-"""A fit's network, its images, and its training."""
+"""The network, the images and the training of a fit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HEAD = "head."
 
 
 def new_classifier(workshop: Workshop, fit: Fit, classes: int) -> Classifier:
-    """Build a classifier with the random start of the fit's seed, on the device."""
+    """Build a fit's classifier on the device, with initial weights drawn from the fit's seed."""
     options, part = transfer_of(workshop.config), workshop.config.model
     target = find_part(workshop.registry, "model", part).target()
     tuned = fit.mode == "finetune"
@@ -49,13 +49,13 @@ def new_classifier(workshop: Workshop, fit: Fit, classes: int) -> Classifier:
 
 
 def class_names(context: RunContext) -> list[str]:
-    """Return the names of the classes, as the run recorded them."""
+    """Return the class names that the run recorded."""
     names: list[str] = context.folder.json(DATA)["class_names"]
     return names
 
 
 def started_classifier(context: RunContext, fit: Fit) -> Classifier:
-    """Return a fit's classifier as its training finds it: the saved weights, where it has them."""
+    """Return a fit's classifier before training, with saved weights if it starts from any."""
     classifier = new_classifier(context, fit, len(class_names(context)))
     known = context.folder.json(INITIAL_FACTS).get("matched", {})
     if fit.mode == "scratch" or not known:
@@ -68,7 +68,7 @@ def started_classifier(context: RunContext, fit: Fit) -> Classifier:
 
 
 def trained_classifier(context: RunContext) -> Classifier:
-    """Return the classifier that the run shows, trained, in eval mode."""
+    """Return the trained classifier that the run reports, in eval mode."""
     fit = featured(context.config)
     classifier = new_classifier(context, fit, len(class_names(context)))
     loaded: Classifier = load_weights(classifier, context.folder, MODEL).eval()
@@ -79,19 +79,19 @@ def labels_of(workshop: Workshop, split: str) -> NDArray[np.int64]:
     """Return the labels of the training or the test images.
 
     Raises:
-        UserError: there are none.
+        UserError: the images have no labels.
     """
     labels = workshop.images("test" if split == "test" else "train").labels
     if labels is None:
         raise UserError(
             f"dataset {workshop.config.dataset.name!r} has no labels for its {split} images: a "
-            f"transfer needs some, choose a dataset that has them"
+            f"transfer needs labels, so choose a dataset that has them"
         )
     return labels
 
 
 def labelled_rows(workshop: Workshop, fit: Fit) -> NDArray[np.int64]:
-    """Return the rows of the training set whose labels the fit is given."""
+    """Return the rows of the training set whose labels the fit uses."""
     rows = workshop.split.train
     seed = stream_seed(fit.seed, "labels")
     return rows[draw_labelled(labels_of(workshop, "train")[rows], fit.labels, seed)]
@@ -100,7 +100,7 @@ def labelled_rows(workshop: Workshop, fit: Fit) -> NDArray[np.int64]:
 def train_fit(
     context: RunContext, fit: Fit, checkpoints: CheckpointStore, tell: Listener
 ) -> tuple[Classifier, Trained]:
-    """Train a fit's classifier, or go on where it was stopped; it is returned as trained."""
+    """Train a fit's classifier or resume its training; return it in eval mode with the result."""
     options = transfer_of(context.config)
     images, labels = context.images("train").images, labels_of(context, "train")
     classifier = started_classifier(context, fit)

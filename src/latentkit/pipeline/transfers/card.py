@@ -1,4 +1,4 @@
-"""The card of a transfer: what the classifier knows, and what it knew before it was trained."""
+"""The evaluation card of a transfer: the classifier's figures before and after training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from latentkit.pipeline.transfers.stages import FEATURES, drop_checkpoints
 from latentkit.plugin.seeds import stream_seed
 
 PROTOCOL = 1
-"""Version of this evaluation: figures of two versions are not to be compared."""
+"""Version of this evaluation. Figures of different versions are not comparable."""
 _PAIRS = 6
 _EXAMPLES = 8
 _STAGE = "evaluate"
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 
 
 def evaluate_transfer(context: RunContext) -> None:
-    """Judge the classifier on the test images."""
+    """Measure the classifier on the test images and commit its evaluation card."""
     arrays = context.folder.arrays(FEATURES)
     truth, names = arrays["labels"], class_names(context)
     draws = Bootstrap(len(truth), stream_seed(context.seed, "evaluation", "bootstrap"))
@@ -70,7 +70,7 @@ def evaluate_transfer(context: RunContext) -> None:
 
 
 def _setting(context: RunContext, n_features: int) -> Json:
-    """Return what was trained on what."""
+    """Return the facts of the training: parent, mode, labels, features and start."""
     options, fit = transfer_of(context.config), featured(context.config)
     given = labels_of(context, "train")[labelled_rows(context, fit)]
     return {
@@ -91,7 +91,7 @@ def _setting(context: RunContext, n_features: int) -> Json:
 
 
 def _confused(probabilities: NDArray[Any], truth: NDArray[Any], names: list[str]) -> list[Json]:
-    """Return the pairs of classes that are confused most, with the images that are surest wrong."""
+    """Return the most confused pairs of classes, each with its most confident mistakes."""
     given = probabilities.argmax(1)
     counts = np.zeros((len(names), len(names)), np.int64)
     np.add.at(counts, (truth, given), 1)

@@ -1,4 +1,4 @@
-"""Mode ``all``: probe, fine-tuned and from scratch, over shares of labels and seeds."""
+"""Mode ``all``: compare probe, fine-tuned and from scratch, by share of labels and seed."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ BASELINE: Mode = "scratch"
 
 
 def comparison(context: RunContext, series: Sequence[Series]) -> Json:
-    """Return the mean of each figure over the seeds, and what it is above training from scratch.
+    """Return the mean of each figure over the seeds, and the gain over training from scratch.
 
     Returns:
-        ``seeds``; ``rows``, one for each mode and share: ``mode``, ``labels``, ``n_labels``, the
-        figures of `FIGURES`, each with ``value``, ``low``, ``high`` and one of ``values`` a seed,
-        and ``above_scratch``, the accuracy less that of ``scratch`` with the same labels, seed by
-        seed.
+        ``seeds``; ``interval``, what the intervals mean; and ``rows``, one for each mode and
+        share. A row has ``mode``, ``labels``, ``n_labels`` and the figures in `FIGURES`, each with
+        ``value``, ``low``, ``high`` and ``values``, one for each seed. Rows of other modes than
+        ``scratch`` also have ``above_scratch``: the accuracy minus that of ``scratch`` with the
+        same labels, seed by seed.
     """
     found = {(one.mode, one.labels): _figures(context, one) for one in series}
     rows: list[Json] = []
@@ -53,7 +54,7 @@ def comparison(context: RunContext, series: Sequence[Series]) -> Json:
 
 
 def _figures(context: RunContext, series: Series) -> dict[str, Any]:
-    """Return each figure of each seed, (S,)."""
+    """Return each figure as an array (S,), with one value for each seed."""
     arrays = context.folder.arrays(series_path(series))
     truth = arrays["truth"]
     hits = [given == truth for given in arrays["given"]]

@@ -30,25 +30,23 @@ from latentkit.pipeline.transfers.tables import MODE_NAMES, Card, comparison_cap
 
 
 def comparison_figures(context: RunContext) -> list[Drawing]:
-    """Return the label-efficiency curve, where there is a comparison."""
+    """Return the label-efficiency curve if the card has a comparison, else nothing."""
     if "comparison" not in _card(context):
         return []
     return [Drawing("efficiency", "Accuracy over labels", partial(_efficiency, context))]
 
 
 def training_figures(context: RunContext) -> list[Drawing]:
-    """Return the figure of training."""
+    """Return the curves of loss and accuracy over epochs."""
     return [Drawing("loss", "Loss and accuracy over epochs", partial(_losses, context))]
 
 
 def confusion_figures(context: RunContext) -> list[Drawing]:
-    """Return the figures of what is taken for what."""
+    """Return the figures of confusions, recall and calibration."""
     found = [
-        Drawing(
-            "confusion-change", "What is confused, before and after", partial(_change, context)
-        ),
+        Drawing("confusion-change", "Confusions, before and after", partial(_change, context)),
         Drawing("recall", "Recall of each class", partial(_recall, context)),
-        Drawing("calibration", "How sure, and how right", partial(_calibration, context)),
+        Drawing("calibration", "Confidence and accuracy", partial(_calibration, context)),
     ]
     if _card(context)["confused"]:
         found.append(Drawing("confused", "Most confused images", partial(_examples, context)))
@@ -56,7 +54,7 @@ def confusion_figures(context: RunContext) -> list[Drawing]:
 
 
 def feature_maps(context: RunContext) -> list[Drawing]:
-    """Return the maps of features, before and after where training changed them."""
+    """Return the maps of features; before and after training if training changed them."""
     found = []
     for part in context.config.embeddings:
         held = context.folder.json(map_paths(part)[1])["aligned_to"] is None
@@ -99,7 +97,7 @@ def _efficiency(context: RunContext) -> Drawn:
 def _losses(context: RunContext) -> Drawn:
     history = context.folder.json(HISTORY)["epochs"]
     figure = loss_curves(history, _name(context), "nats")
-    return figure, "Cross-entropy and accuracy; the validation images choose nothing."
+    return figure, "Cross-entropy and accuracy. No choice is based on the validation images."
 
 
 def _before_name(context: RunContext) -> str:
@@ -147,7 +145,7 @@ def _calibration(context: RunContext) -> Drawn:
     count = card["n_images"]
     caption = f"{count:,} test images in bins of equal width. {_before_name(context)}."
     if any(too_few(bins, count).any() for _, bins in curves):
-        caption += f" Hollow: bins of fewer than {FEWEST} images."
+        caption += f" Hollow marks: bins with fewer than {FEWEST} images."
     return reliability(curves, count, _name(context), caption), caption
 
 
@@ -157,15 +155,15 @@ def _examples(context: RunContext) -> Drawn:
         (f"{one['true']} → {one['given']}: {one['count']}", images[np.array(one["images"])])
         for one in card["confused"]
     ]
-    figure = confused_examples(pairs, f"{_name(context)}: true class → class given, images")
-    return figure, "The test images that the classifier is surest of, and wrong about."
+    figure = confused_examples(pairs, f"{_name(context)}: true class → predicted class: images")
+    return figure, "The wrongly classified test images with the highest confidence."
 
 
 def _map(context: RunContext, part: MapConfig) -> Drawn:
-    """Draw the map of features that training left as they were."""
+    """Draw a single map, because training did not change the features."""
     arrays, facts, labels = _mapped(context, part)
     held = _card(context)["mode"] == "probe"
-    which = "Features of the held encoder" if held else "Features, the same before and after"
+    which = "Features of the frozen encoder" if held else "Features, unchanged by training"
     caption = f"{which}: {quality_line(facts['quality'], 'features')}."
     names = class_names(context)
     title = f"{_mapped_text(context, part, len(labels))},\n{_name(context)}"
@@ -177,7 +175,7 @@ def _map_pair(context: RunContext, part: MapConfig) -> Drawn:
     caption = (
         f"Before: {quality_line(facts['quality_before'], 'features')}. "
         f"After: {quality_line(facts['quality'], 'features')}. "
-        f"Laid over each other by Procrustes analysis: disparity "
+        f"Aligned by Procrustes analysis: disparity "
         f"{facts['aligned_to']['disparity']:.3f}."
     )
     figure = map_pair(

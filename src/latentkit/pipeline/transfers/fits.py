@@ -1,4 +1,4 @@
-"""Which classifiers a transfer trains."""
+"""The classifiers that a transfer trains."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from latentkit.config import FITS, Mode, RunConfig, TrainingOptions, TransferOpt
 
 @dataclass(frozen=True)
 class Fit:
-    """One classifier.
+    """One classifier to train.
 
     Args:
         mode: ``probe``, ``finetune`` or ``scratch``.
-        labels: a share as a float, a number as an int.
-        seed: of its labels, its head and the order of its images.
-        training: with the epochs and the batch size of so many labels.
+        labels: how many labels it uses: a share as a float, a number as an int.
+        seed: seed of its labels, its head and the order of its images.
+        training: options with the epochs and the batch size for this number of labels.
     """
 
     mode: Mode
@@ -27,13 +27,13 @@ class Fit:
 
     @property
     def name(self) -> str:
-        """What its checkpoints are called."""
+        """The name of its folder of checkpoints."""
         return f"{self.mode}-{label_text(self.labels)}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
 class Series:
-    """The fits of one mode and one share of labels, with each seed."""
+    """The fits of one mode and one share of labels, one for each seed."""
 
     mode: Mode
     labels: float | int
@@ -41,20 +41,20 @@ class Series:
 
     @property
     def name(self) -> str:
-        """What its stage and its file are called."""
+        """The name of its stage and its file."""
         return f"{self.mode}-{label_text(self.labels)}"
 
 
 def transfer_of(config: RunConfig) -> TransferOptions:
-    """Return the transfer of a configuration that has one."""
-    assert config.transfer is not None  # noqa: S101  # what is called here has one
+    """Return the transfer options of a transfer's configuration."""
+    assert config.transfer is not None  # noqa: S101  # only called for transfers
     return config.transfer
 
 
 def featured(config: RunConfig) -> Fit:
-    """Return the classifier that a transfer shows in full.
+    """Return the classifier that a transfer reports in full.
 
-    With mode ``all`` that is the fine-tuned one with the most labels and the run's own seed.
+    In mode ``all`` it is the fine-tuned one with the most labels and the run's own seed.
     """
     options = transfer_of(config)
     mode = "finetune" if options.mode == "all" else options.mode
@@ -62,12 +62,12 @@ def featured(config: RunConfig) -> Fit:
 
 
 def series_of(config: RunConfig) -> list[Series]:
-    """Return what mode ``all`` compares, the fewest labels first; nothing in other modes."""
+    """Return the series that mode ``all`` compares, fewest labels first; none in other modes."""
     options = transfer_of(config)
     if options.mode != "all":
         return []
     found = []
-    # Before a run is prepared its plan is asked for by name only: the numbers come later.
+    # Before a run is prepared, its plan is only used for names, and the counts are still empty.
     counts = zip_longest(options.labels, options.fit_epochs, options.fit_batch_sizes)
     for labels, epochs, batch_size in counts:
         counted = {"epochs": epochs, "batch_size": batch_size} if epochs else {}

@@ -1,4 +1,4 @@
-"""Maps of a transfer's features: before and after training, laid over each other."""
+"""Maps of a transfer's features before and after training, aligned with each other."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ BEFORE = "before"
 
 
 def map_features(context: RunContext, part: MapConfig) -> None:
-    """Map test features before and after; the later map is moved onto the earlier one."""
+    """Map the test features before and after training, and align the later map to the earlier."""
     if part.map.on != "test" or part.map.align_to:
         raise UserError(
-            f"{part.label}: a transfer maps features of test images, before and after training: "
-            f"leave --on and --align-to out, and set transfer.map_points for their number"
+            f"{part.label}: a transfer maps features of test images before and after training: "
+            f"remove --on and --align-to, and use transfer.map_points to set how many"
         )
     arrays = context.folder.arrays(FEATURES)
     rows = map_rows(context, len(arrays["labels"]))
@@ -48,7 +48,7 @@ def map_features(context: RunContext, part: MapConfig) -> None:
 
 
 def map_rows(context: RunContext, n: int) -> NDArray[np.int64]:
-    """Return which of n test images are mapped: all of them, or a draw by the run's seed."""
+    """Return which of n test images to map: all, or a random draw with the run's seed."""
     return draw_rows(n, min(n, transfer_of(context.config).map_points), context.seed)
 
 

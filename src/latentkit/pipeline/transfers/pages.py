@@ -1,4 +1,4 @@
-"""The stage ``report`` of a transfer: its figures, and ``report.html``."""
+"""The stage ``report`` of a transfer, which draws its figures and ``report.html``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OUTLINE: Outline = (
 
 
 def report_transfer(context: RunContext, *, svg: bool = False) -> None:
-    """Draw every figure of the transfer, if asked as SVG too, and write ``report.html``."""
+    """Draw every figure of the transfer and write ``report.html``; ``svg`` adds SVG files."""
     folder = context.folder
     summary, card = summarise(folder), folder.json(EVALUATION)
     counts = folder.json(DATA)["counts"]

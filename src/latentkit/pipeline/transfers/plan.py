@@ -1,4 +1,4 @@
-"""The stages of a transfer in order."""
+"""The stages of a transfer, in order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from latentkit.pipeline.transfers.stages import (
 
 
 def transfer_plan(config: RunConfig, *, svg: bool = False) -> list[Stage]:
-    """Return the stages of a transfer; with ``svg`` figures are drawn in both formats."""
+    """Return the stages of a transfer; with ``svg``, figures are saved as PNG and SVG."""
     begun = (DATA, INITIAL, INITIAL_FACTS)
     epochs = f"epochs={config.training.epochs}"
     embeds = [

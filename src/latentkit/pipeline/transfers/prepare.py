@@ -1,4 +1,4 @@
-"""What is found out about a transfer before its folder is made."""
+"""Checks of a transfer, and values for its ``auto`` options, before its folder is made."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from latentkit.pipeline.transfers.building import HEAD, labelled_rows, labels_of
 from latentkit.pipeline.transfers.fits import Fit, featured, series_of, transfer_of
 
 WithCounts = Callable[[RunConfig, int], RunConfig]
-"""Turns ``auto`` epochs and batch size into numbers for so many images."""
+"""Replaces ``auto`` epochs and batch size by values for a given number of images."""
 
 
 def prepare_transfer(workshop: Workshop, with_counts: WithCounts) -> RunConfig:
-    """Return the configuration with its numbers, after whatever can be wrong was looked for.
+    """Check a transfer, and return its configuration with values for ``auto``.
 
     Raises:
-        UserError: there are no labels, or none of a class; the network or the weights do not fit.
+        UserError: there are no labels, a class has no labels, or the network or the weights do
+            not fit.
     """
     config, options = workshop.config, transfer_of(workshop.config)
     if options.mode != "all" and len(options.labels) > 1:
         raise UserError(
-            f"--mode {options.mode} takes one share of labels and {len(options.labels)} are given: "
-            f"only --mode all compares several"
+            f"--mode {options.mode} takes one share of labels, but {len(options.labels)} are "
+            f"given: give one, or compare several with --mode all"
         )
     _check_labels(workshop)
     counts = {wanted: _count(workshop, wanted) for wanted in options.labels}
@@ -50,10 +51,10 @@ def prepare_transfer(workshop: Workshop, with_counts: WithCounts) -> RunConfig:
 
 
 def start_classifier(workshop: Workshop, classifier: Classifier) -> Match:
-    """Put the weights that a transfer starts from into its classifier, and return what fits.
+    """Load the weights that a transfer starts from into its classifier; return what matches.
 
     Raises:
-        UserError: nothing fits, or not all of what should.
+        UserError: no weight fits, or a weight that must fit does not.
     """
     options, saved = transfer_of(workshop.config), saved_weights(workshop.config)
     found = load_start(classifier, saved, leave=HEAD if options.new_head else "")
@@ -63,17 +64,17 @@ def start_classifier(workshop: Workshop, classifier: Classifier) -> Match:
     lacking = [name for name in found.missing if not name.startswith(HEAD)]
     if own and lacking:
         raise UserError(
-            f"the encoder of {options.parent} does not fit the network ({lacking[0]}): leave the "
-            f"options of its model as they are"
+            f"the encoder of {options.parent} does not fit the network ({lacking[0]}): do not "
+            f"change the options of its model"
         )
     return found
 
 
 def whole_encoder_text(config: RunConfig, found: Match) -> str:
-    """Return in a sentence what a transfer takes over of its own parent.
+    """Return a sentence that says which weights a transfer takes from its own parent.
 
     Returns:
-        The empty string where the weights are from elsewhere, or a head fits in part.
+        The sentence; empty if the weights come from elsewhere, or if a head fits only in part.
     """
     options = transfer_of(config)
     if config.init is None or not _is_parents(options, Path(config.init.path)):
@@ -96,19 +97,19 @@ def _is_parents(options: TransferOptions, weights: Path) -> bool:
 
 
 def _check_head(found: Match, path: Path, layers: int, dataset: str) -> None:
-    """Refuse a saved head of which only a part fits."""
+    """Refuse a saved head that fits only in part."""
     shapes = {name: (here, there) for name, here, there in found.other_shape}
     last = f"{HEAD}{layers - 1}.weight"
     if last in shapes and shapes[last][0][1:] == shapes[last][1][1:]:
         here, there = shapes[last]
         raise UserError(
-            f"{path} tells {there[0]} classes apart, and dataset {dataset!r} has {here[0]}: say "
-            f"-o transfer.new_head=true for a new head on its encoder, or choose another dataset"
+            f"the head in {path} has {there[0]} classes, but dataset {dataset!r} has {here[0]}: "
+            f"use -o transfer.new_head=true for a new head, or choose another dataset"
         )
     wrong = [name for name in (*shapes, *found.unused) if name.startswith(HEAD)]
     if wrong:
         raise UserError(
-            f"{path} has a head of other widths ({wrong[0]} does not fit): say "
+            f"the head in {path} has other layer widths ({wrong[0]} does not fit): use "
             f"-o transfer.new_head=true, or set transfer.hidden to its widths"
         )
 
@@ -120,7 +121,7 @@ def _check_labels(workshop: Workshop) -> None:
     if train.class_names != test.class_names:
         raise UserError(
             f"dataset {workshop.config.dataset.name!r} has {len(train.class_names)} classes of "
-            f"training images and {len(test.class_names)} of test images: they must be the same"
+            f"training images and {len(test.class_names)} of test images: names must be the same"
         )
 
 
@@ -152,7 +153,7 @@ def _with_fits(
     counts: list[int],
     with_counts: WithCounts,
 ) -> RunConfig:
-    """Fill in epochs and batch sizes: of the most labels, and in mode ``all`` of each share."""
+    """Fill in epochs and batch sizes: for the most labels and, in mode ``all``, each share."""
     trainings = [with_counts(config, n).training for n in counts]
     update: dict[str, object] = {"labels": tuple(labels)}
     if options.mode == "all":

@@ -33,12 +33,12 @@ FEATURES = "features.npz"
 
 
 def series_path(series: Series) -> str:
-    """Return where the outcome of a series of fits lies."""
+    """Return the path of a series' predictions in the run's folder."""
     return f"fits/{series.name}.npz"
 
 
 def start(context: RunContext) -> None:
-    """Keep the classifier that training starts from."""
+    """Commit the classifier that training starts from."""
     classifier = new_classifier(context, featured(context.config), len(class_names(context)))
     found = start_classifier(context, classifier) if context.config.init else None
     said = whole_encoder_text(context.config, found) if found else ""
@@ -46,7 +46,7 @@ def start(context: RunContext) -> None:
 
 
 def train_featured(context: RunContext) -> None:
-    """Train the classifier that the run shows."""
+    """Train the classifier that the run reports in full."""
     checkpoints = CheckpointStore(context.folder.path / CHECKPOINTS)
     _, trained = train_fit(context, featured(context.config), checkpoints, context.tell)
     context.folder.commit(MODEL, "train", lambda path: save_tensors(trained.weights, path))
@@ -55,7 +55,7 @@ def train_featured(context: RunContext) -> None:
 
 
 def features(context: RunContext) -> None:
-    """Keep what the encoder and the classifier give for the test images, before and after."""
+    """Commit features and probabilities of the test images, before and after training."""
     test = context.device_images("test")
     before, probed = _before(context, test)
     after = predict(trained_classifier(context), test)
@@ -72,10 +72,10 @@ def features(context: RunContext) -> None:
 
 
 def _before(context: RunContext, test: DeviceImages) -> tuple[Predictions, bool]:
-    """Return what is given before training.
+    """Return the predictions before training, and whether they come from logistic regression.
 
-    A head that came with the saved weights gives it; where the head is new, logistic regression
-    on the features does, fitted on the same labels.
+    If the saved weights include a head, that head predicts. A new head is untrained, so logistic
+    regression on the features predicts instead, fitted on the same labels.
     """
     fit = featured(context.config)
     classifier = started_classifier(context, fit)
@@ -93,10 +93,10 @@ def _before(context: RunContext, test: DeviceImages) -> tuple[Predictions, bool]
 
 
 def fit_series(context: RunContext, series: Series) -> None:
-    """Train the classifiers of one mode and share of labels, and keep what they give.
+    """Train the classifiers of one mode and share of labels, and commit their predictions.
 
-    Each has checkpoints of its own while the stage is at work, so that a stage that was stopped
-    goes on within the fit that it was at.
+    Each fit has its own checkpoints, so that an interrupted stage resumes within the fit that was
+    in progress.
     """
     shown, test = featured(context.config), context.device_images("test")
     found: list[Predictions] = []
@@ -120,13 +120,13 @@ def fit_series(context: RunContext, series: Series) -> None:
 
 
 def drop_checkpoints(context: RunContext, series: Series) -> None:
-    """Remove the checkpoints of fits that are committed."""
+    """Remove the checkpoints of a series, whose predictions are committed."""
     for fit in series.fits:
         shutil.rmtree(_folder(context, fit), ignore_errors=True)
 
 
 def fit_stage(series: Series) -> str:
-    """Return the name of the stage of a series."""
+    """Return the name of a series' stage."""
     return f"fit:{series.name}"
 
 
@@ -135,7 +135,10 @@ def _folder(context: RunContext, fit: Fit) -> Any:
 
 
 def _as_progress(tell: Listener, stage: str, place: int, fits: tuple[Fit, ...]) -> Listener:
-    """Tell of a fit's epochs as the progress of its stage: the run has one training of its own."""
+    """Report a fit's epochs as progress of its stage.
+
+    Epoch events are reserved for the one training that the run reports in full.
+    """
 
     def forward(event: Event) -> None:
         if isinstance(event, EpochFinished):

@@ -1,4 +1,4 @@
-"""The card of a transfer as tables and lines of text."""
+"""The evaluation card of a transfer as tables and rows of text."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _MISSING = "–"
 
 
 def is_transfer(card: Card) -> bool:
-    """Return whether a card is that of a transfer."""
+    """Return whether an evaluation card belongs to a transfer."""
     return card.get("kind") == "transfer"
 
 
 def transfer_tables(card: Card) -> list[Table]:
-    """Return the tables of a transfer's card."""
+    """Return a transfer's evaluation card as tables."""
     tables = [_classifier(card), _classes(card)]
     if card["confused"]:
         rows = [
@@ -59,10 +59,10 @@ def transfer_rows(card: Card) -> list[tuple[str, str]]:
 
 
 def comparison_caption(found: Card) -> str:
-    """Return what the intervals of a comparison are, in a sentence."""
+    """Return a caption that says what the intervals of a comparison mean."""
     return (
-        f"Means over {len(found['seeds'])} seeds, each a dot; bars: 95 % intervals. What varies is "
-        f"the labels, the head and the order of images: the pre-trained encoder is one."
+        f"Means over {len(found['seeds'])} seeds (dots) with 95 % intervals (bars). Seeds change "
+        f"the labels, the head and the order of images, but not the pre-trained encoder."
     )
 
 
@@ -110,7 +110,7 @@ def _comparison(found: Card) -> Table:
     ]
     seeds = len(found["seeds"])
     return Table(
-        f"Means over {seeds} seed{'s' if seeds > 1 else ''}; * where 0 is outside the interval",
+        f"Means over {seeds} seed{'s' if seeds > 1 else ''}; * if the interval excludes 0",
         ("", "labels", "accuracy", "balanced", "calibration error", "accuracy above scratch"),
         rows,
     )

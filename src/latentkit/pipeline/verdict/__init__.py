@@ -1,1 +1,1 @@
-"""The evaluation card: what a model is worth, beside baselines, with intervals."""
+"""The evaluation card: figures of a model beside those of baselines, with intervals."""

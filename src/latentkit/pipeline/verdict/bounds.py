@@ -1,4 +1,4 @@
-"""The card's part on the likelihood of generative models."""
+"""Likelihood part of the evaluation card, for generative models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from latentkit.pipeline.verdict.judge import Json, Judge
 
 
 def likelihood(judge: Judge) -> Json:
-    """Judge a generative model's bounds of the likelihood and its use of the latent space."""
+    """Measure a generative model's likelihood bounds and its use of the latent space."""
     card = likelihood_card(judge.model, judge.test, judge.seed("likelihood"))
     judge.arrays |= {"elbo": card.elbo, "kl": card.kl}
     few = Bootstrap(len(card.importance_weighted), judge.seed("importance"))

@@ -20,16 +20,16 @@ from latentkit.plugin.events import StageProgress
 from latentkit.plugin.protocols import Generative, provides
 
 PROTOCOL = 2
-"""Version of the evaluation: figures of two versions are not to be compared."""
+"""Version of the evaluation protocol; figures of different versions are not comparable."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """The card of a run.
+    """The evaluation card of a run.
 
     Args:
         document: every figure, as JSON.
-        arrays: figures of each test image, (N,), for comparing runs and finding the worst.
+        arrays: figures of each test image, (N,), to compare runs and to find the worst images.
     """
 
     document: Json
@@ -37,7 +37,7 @@ class Card:
 
 
 def make_card(context: RunContext) -> Card:
-    """Evaluate a run's model; eval mode, float32."""
+    """Evaluate a run's model in eval mode and float32, and return its card."""
     judge = Judge(context)
     document: Json = {
         "protocol": PROTOCOL,
@@ -64,7 +64,7 @@ def make_card(context: RunContext) -> Card:
 
 
 def _parts(judge: Judge) -> list[tuple[str, Callable[[Judge], Json]]]:
-    """Return the parts of the card that make sense for the run, with their names."""
+    """Return the parts of the card that apply to the run, with their names."""
     parts: list[tuple[str, Callable[[Judge], Json]]] = [("reconstruction", reconstructions)]
     if judge.context.corruption:
         parts.append(("robustness", robustness))

@@ -1,4 +1,4 @@
-"""The card's part on ground-truth factors."""
+"""Disentanglement part of the evaluation card, for data sets with ground-truth factors."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from latentkit.pipeline.verdict.judge import Json, Judge
 
 
 def disentanglement(judge: Judge) -> Json:
-    """Judge whether single latents stand for single factors."""
+    """Measure whether single latent dimensions represent single factors."""
     train, test = judge.context.images("train"), judge.context.images("test")
     if train.factors is None or test.factors is None:
-        judge.leave_out("disentanglement", "only one of training and test images has factors")
+        judge.leave_out("disentanglement", "the training images have no factors")
         return {}
     found = measure_disentanglement(
         judge.latents("train"),

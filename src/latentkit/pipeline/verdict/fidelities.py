@@ -1,4 +1,4 @@
-"""The card's part on reconstructions."""
+"""Reconstruction part of the evaluation card."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from latentkit.pipeline.verdict.judge import Json, Judge
 
 
 def reconstructions(judge: Judge) -> Json:
-    """Judge reconstructions, also of corrupted input where the run has any, beside PCA's."""
+    """Measure reconstructions by the model and by PCA.
+
+    If the run has corruptions, also measure the model's reconstructions of corrupted input.
+    """
     rebuild = reconstruction(judge.model)
     own, pca = fidelity(judge.test, rebuild), fidelity(judge.test, judge.pca.rebuild)
     judge.arrays |= {"mse": own.mse, "ssim": own.ssim, "pca_mse": pca.mse}

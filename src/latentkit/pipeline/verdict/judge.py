@@ -1,4 +1,4 @@
-"""What the parts of an evaluation card share."""
+"""Measuring harness that the parts of an evaluation card share."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 _MOST_KEPT = 32
-_MOST_VALUES = 2**20  # of principal components that are kept
-_kept: dict[tuple[str | float, ...], Any] = {}  # by what it depends on; those last used
+_MOST_VALUES = 2**20  # largest size of principal components that is still cached
+# Least-recently-used cache of results that do not depend on the model, by what they depend on.
+_kept: dict[tuple[str | float, ...], Any] = {}
 
 
 class Judge:
-    """A run, the draws for intervals, and what is noted besides the card itself.
+    """Measuring harness: a run, the draws for intervals, per-image arrays and parts left out.
 
     Args:
-        context: a run with latents.
+        context: context of a run whose latents are committed.
     """
 
     def __init__(self, context: RunContext) -> None:
@@ -42,22 +43,22 @@ class Judge:
 
     @cached_property
     def bootstrap(self) -> Bootstrap:
-        """The draws of test images that all intervals share."""
+        """Bootstrap draws of test images, shared by all intervals."""
         return Bootstrap(len(self.test), self.seed("bootstrap"))
 
     @cached_property
     def pca(self) -> PixelPCA:
-        """PCA of as many dimensions as the model has, fitted on training images."""
+        """PCA with as many dimensions as the model has, fitted on training images."""
         dimension = self.model.latent_dim
         if self.train.values_of_image * dimension > _MOST_VALUES:
             return PixelPCA.fit(self.train, dimension)
         return self.once(f"pca of {dimension}", lambda: PixelPCA.fit(self.train, dimension))
 
     def once(self, name: str, make: Callable[[], T]) -> T:
-        """Return what ``make`` gives, which the model has no part in.
+        """Return the result of ``make``, cached within the process.
 
-        Of the same images, split, seed, device and number of threads it is made once in a
-        process: of several runs only the first pays for it.
+        The result must not depend on the model. Runs with the same images, split, seed, device
+        and number of threads share it, so only the first of them computes it.
         """
         images = (self.context.images("train").digest(), self.context.images("test").digest())
         split = (self.context.seed, self.context.config.split.validation)
@@ -70,7 +71,7 @@ class Judge:
 
     @cached_property
     def test_labels(self) -> NDArray[np.int64] | None:
-        """Labels of the test images."""
+        """Labels (N,) of the test images, or None if they have no labels."""
         return self.context.images("test").labels
 
     @property
@@ -84,13 +85,13 @@ class Judge:
         return latents
 
     def seed(self, name: str) -> int:
-        """Return the seed of a part of the card."""
+        """Return the seed for a named part of the card."""
         return stream_seed(self.context.seed, "evaluation", name)
 
     def mean(self, values: NDArray[Any]) -> Json:
-        """Return the mean of a figure of each test image (N,), with its interval."""
+        """Return the mean of values (N,), one for each test image, with its interval."""
         return asdict(self.bootstrap.of_mean(values))
 
     def leave_out(self, part: str, why: str) -> None:
-        """Note that a part of the card cannot be made."""
+        """Record that a part of the card cannot be made, and why."""
         self.left_out.append({"part": part, "why": why})

@@ -1,4 +1,4 @@
-"""The card's part on representations: what simple probes find in latents, and in baselines."""
+"""Representation part of the evaluation card: simple probes on latents and on baselines."""
 
 from __future__ import annotations
 
@@ -34,16 +34,19 @@ from latentkit.pipeline.verdict.judge import Json, Judge
 from latentkit.plugin.events import StageProgress
 
 SHARES = (0.01, 0.1, 1.0)
-"""Shares of the training labels that probes are given."""
+"""Shares of the training labels that probes are trained on."""
 MOST_ITEMS = 60_000
-_MOST_VALUES = 3_072  # in an image; larger ones are reduced to
-_SIDE = 32
+_MOST_VALUES = 3_072  # of an image; larger images are reduced
+_SIDE = 32  # height and width of a reduced image
 _OWN = "latents"
 Pair = tuple[Features, Features]
 
 
 def representation(judge: Judge) -> Json:
-    """Judge latents by what is found in them, beside PCA, a random encoder and raw pixels."""
+    """Measure how well probes and k-means recover the labels from latents.
+
+    Baselines are PCA, a random encoder and raw pixels.
+    """
     train_labels, test_labels = judge.context.images("train").labels, judge.test_labels
     if train_labels is None or test_labels is None:
         judge.leave_out("representation", "probes and clusters need labels")
@@ -83,7 +86,7 @@ def _measure(
 
 
 class _Trial:
-    """Puts every space of features to the same test."""
+    """Applies the same probes and k-means to every space of features."""
 
     def __init__(self, judge: Judge, train_labels: Labels, test_labels: Labels) -> None:
         self.judge = judge
@@ -133,9 +136,10 @@ class _Trial:
 
 
 def _spaces(judge: Judge) -> list[tuple[str, Callable[[], Pair], str]]:
-    """Return what the probes look at by name: features of training and of test images.
+    """Return (name, function, cache name) of each space that probes are trained on.
 
-    Where the model has no part in them, a third member says what is measured; else it is empty.
+    The function returns features of training and of test images. The cache name is empty if the
+    features depend on the run's model, because such results cannot be shared between runs.
     """
 
     def latents() -> Pair:
@@ -160,12 +164,12 @@ def _spaces(judge: Judge) -> list[tuple[str, Callable[[], Pair], str]]:
 
 
 def _chosen(features: Features, rows: NDArray[np.int64]) -> Features:
-    """Return rows of features; ascending ones that are all of them without a copy."""
+    """Return rows of features, without a copy if the (ascending) rows are all of them."""
     return features if len(rows) == len(features) else features[rows]
 
 
 def _pixels(images: DeviceImages) -> Features:
-    """Return pixels as rows, (N, P), as they are stored; images of many pixels are reduced."""
+    """Return the stored pixels as rows (N, P); large images are reduced by average pooling."""
     if images.values_of_image <= _MOST_VALUES:
         return images.stored_rows()
     reduced = np.empty((0, 0), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The card's part on corruption: the error over its strength."""
+"""Robustness part of the evaluation card: the error by strength of the corruption."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from latentkit.plugin.options import strength_option
 from latentkit.registry.targets import fault_of
 
 FACTORS = (0.0, 0.5, 1.0, 1.5, 2.0)
-"""Strengths that are tried, as multiples of the run's own."""
+"""Strengths to measure, as multiples of the run's own strength."""
 MOST_IMAGES = 2_000
 
 
 def robustness(judge: Judge) -> Json:
-    """Judge the reconstruction of images that are corrupted less and more than in training."""
+    """Measure reconstructions of images that are corrupted less and more than in training."""
     context = judge.context
     parts = context.config.corruptions
     marked = [strength_option(type(part.options)) for part in parts]
@@ -48,7 +48,7 @@ def robustness(judge: Judge) -> Json:
 
 
 def _chain(context: RunContext, factor: float) -> tuple[list[Json], CorruptionChain]:
-    """Return the run's corruptions at ``factor`` times their strength, and what that is."""
+    """Return the strengths and the chain of the run's corruptions, scaled by ``factor``."""
     strengths, built = [], []
     for part in context.config.corruptions:
         options, marked = part.options, strength_option(type(part.options))
@@ -64,6 +64,6 @@ def _chain(context: RunContext, factor: float) -> tuple[list[Json], CorruptionCh
 
 
 def _noise(context: RunContext, chain: CorruptionChain, factor: float) -> Rebuild:
-    """Return the corruption with noise that is the same each time."""
+    """Return the corruption with noise that restarts from the same seed in every call."""
     generator = noise_generator(context.device, context.seed, "robustness", str(factor))
     return lambda images: chain(images, generator)

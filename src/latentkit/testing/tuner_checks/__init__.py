@@ -1,1 +1,1 @@
-"""The checks of `latentkit.testing.tuners`, one module for each side of the contract."""
+"""The checks of `latentkit.testing.tuners`, one module for each aspect of the contract."""

@@ -1,4 +1,4 @@
-"""What an objective raises: the trial's state, its reason, and whether the study goes on."""
+"""Checks of objectives that raise: the trial's state and error, and whether the study continues."""
 
 from __future__ import annotations
 
@@ -20,24 +20,26 @@ from latentkit.testing.tuner_checks.studies import (
 
 
 def check_a_failing_trial_is_recorded_and_the_study_goes_on(make: Make, storage: str) -> None:
-    """A ValueError fails its trial, with the reason; those after it run."""
+    """Check that a ValueError fails its trial and is recorded, and that later trials run."""
     asked = task(storage)
     result = optimized(make, asked, 4, _raising(ValueError("the net is too small"), at=1))
     for told in (result, loaded(make, asked)):
         failed = record_of(told, 1)
         require(failed.state == "failed", f"a trial that raised ValueError is {failed.state}")
         reason = "the net is too small" in failed.error
-        require(reason, f"a trial failed for 'the net is too small' and {failed.error!r} is kept")
+        require(
+            reason, f"a trial failed with 'the net is too small', but {failed.error!r} is stored"
+        )
         require(not failed.values, "a failed trial has values")
         others = [record_of(told, number) for number in (0, 2, 3)]
         require(
             all(trial.state == "complete" and not trial.error for trial in others),
-            "a trial failed, and one beside it did not complete",
+            "after a trial failed, another trial did not complete",
         )
 
 
 def check_a_value_that_is_no_number_fails_its_trial(make: Make, storage: str) -> None:
-    """NaN is no value: the trial failed, and is never the best."""
+    """Check that a NaN value fails its trial, with an error, and that later trials complete."""
 
     def act(trial: Trial) -> Sequence[float]:
         return (math.nan if trial.number == 0 else cost(trial.params),)
@@ -45,28 +47,28 @@ def check_a_value_that_is_no_number_fails_its_trial(make: Make, storage: str) ->
     result = optimized(make, task(storage), 3, act)
     state = record_of(result, 0).state
     require(state == "failed", f"a trial whose value is NaN is {state}")
-    require(record_of(result, 0).error != "", "a trial whose value is NaN failed without a reason")
-    require(record_of(result, 2).state == "complete", "after a NaN no trial completes")
+    require(record_of(result, 0).error != "", "a trial whose value is NaN failed without an error")
+    require(record_of(result, 2).state == "complete", "after a NaN value, no trial completes")
 
 
 def check_a_stopped_study_ends_with_a_failed_trial(make: Make, storage: str) -> None:
-    """StudyStopped fails its trial, passes through, and no trial is begun after it."""
+    """Check that StudyStopped fails its trial, leaves ``optimize``, and starts no other trial."""
     asked, seen = task(storage), Seen(_raising(StudyStopped("the disk is full"), at=1))
     try:
         optimized(make, asked, 4, seen)
     except StudyStopped:
         pass
     else:
-        raise AssertionError("an objective raised StudyStopped, and optimize did not")
-    require(len(seen.handed) == 2, "a trial was begun after StudyStopped")
+        raise AssertionError("an objective raised StudyStopped, but optimize did not")
+    require(len(seen.handed) == 2, "a trial was started after StudyStopped")
     stopped = record_of(loaded(make, asked), 1)
     require(stopped.state == "failed", f"a trial that raised StudyStopped is {stopped.state}")
     reason = "the disk is full" in stopped.error
-    require(reason, f"a trial failed for 'the disk is full' and {stopped.error!r} is kept")
+    require(reason, f"a trial failed with 'the disk is full', but {stopped.error!r} is stored")
 
 
 def check_a_pruned_trial_is_recorded(make: Make, storage: str) -> None:
-    """TrialPruned out of the objective makes a pruned trial without values."""
+    """Check that TrialPruned from the objective gives a pruned trial without values."""
     asked = task(storage)
     optimized(make, asked, 3, _raising(TrialPruned("given up"), at=1))
     pruned, after = (record_of(loaded(make, asked), number) for number in (1, 2))
@@ -76,44 +78,44 @@ def check_a_pruned_trial_is_recorded(make: Make, storage: str) -> None:
 
 
 def check_an_interrupt_passes_through(make: Make, storage: str) -> None:
-    """KeyboardInterrupt leaves optimize, and no trial is begun after it."""
+    """Check that KeyboardInterrupt leaves ``optimize`` and starts no other trial."""
     seen = Seen(_raising(KeyboardInterrupt(), at=2))
     try:
         optimized(make, task(storage), 5, seen)
     except KeyboardInterrupt:
         pass
     else:
-        raise AssertionError("an objective raised KeyboardInterrupt, and optimize did not")
-    require(len(seen.handed) == 3, "a trial was begun after KeyboardInterrupt")
+        raise AssertionError("an objective raised KeyboardInterrupt, but optimize did not")
+    require(len(seen.handed) == 3, "a trial was started after KeyboardInterrupt")
 
 
 def check_an_interrupted_trial_waits(make: Make, storage: str) -> None:
-    """The trial that was interrupted is stored as waiting; those before it are finished."""
+    """Check that an interrupted trial is stored as waiting, and earlier trials as complete."""
     asked = task(storage)
     interrupted(make, asked, trials=5, at=2)
     states = [trial.state for trial in loaded(make, asked).trials[:3]]
-    require(states[:2] == ["complete"] * 2, f"the trials before an interrupt are {states[:2]}")
-    require(states[2:] == ["waiting"], f"a trial that was interrupted is {states[2:]}")
+    require(states[:2] == ["complete"] * 2, f"trials before an interrupt are {states[:2]}")
+    require(states[2:] == ["waiting"], f"an interrupted trial is {states[2:]}")
 
 
 def check_an_interrupted_trial_is_gone_on_with_first(make: Make, storage: str) -> None:
-    """The next call begins with the same number and the same parameters."""
+    """Check that the next call first resumes the interrupted trial, with its parameters."""
     asked = task(storage)
     before = interrupted(make, asked, trials=5, at=2).handed
     after = Seen()
     optimized(make, asked, 5, after)
-    require(bool(after.handed), "after an interrupt no trial is begun")
+    require(bool(after.handed), "after an interrupt, no trial is started")
     require(
         after.handed[0] == before[2],
-        f"trial {before[2]} was interrupted, and the next call began with {after.handed[0]}",
+        f"trial {before[2]} was interrupted, but the next call started with {after.handed[0]}",
     )
     numbers = [number for number, _ in after.handed]
     ahead = list(range(2, 2 + len(numbers)))
-    require(numbers == ahead, f"after an interrupt at 2 the numbers {numbers} were begun")
+    require(numbers == ahead, f"after an interrupt of trial 2, trials {numbers} were started")
 
 
 def _raising(error: BaseException, at: int) -> Seen:
-    """Return an objective that raises in its trial ``at``, the first time only."""
+    """Return an objective that raises in trial ``at``, but only the first time."""
 
     def act(trial: Trial) -> Sequence[float]:
         if trial.number == at and [number for number, _ in seen.handed].count(at) == 1:

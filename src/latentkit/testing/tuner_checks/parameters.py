@@ -1,4 +1,4 @@
-"""Parameters lie where they may, are of the right type, and follow from the seed."""
+"""Checks of parameters: they are in their ranges, have the right type and follow from the seed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _CHOICES: Mapping[str, SearchChoice] = {
 
 
 def check_numbers_lie_in_their_ranges(make: Make, storage: str) -> None:
-    """A number is between the ends of its range and, where it has steps, on one of them."""
+    """Check that numbers are within their ranges and, for a range with a step, on its steps."""
     ranges = {**_FLOATS, **_INTEGERS}
     for params in _handed(make, storage, ranges):
         for name, domain in ranges.items():
@@ -49,36 +49,37 @@ def check_numbers_lie_in_their_ranges(make: Make, storage: str) -> None:
 
 
 def check_numbers_have_the_type_of_their_range(make: Make, storage: str) -> None:
-    """A range between integers gives Python integers; every other one gives floats."""
+    """Check that a range between integers gives Python integers, and any other range floats."""
     for params in _handed(make, storage, {**_FLOATS, **_INTEGERS}):
         for name in _INTEGERS:
-            require(type(params[name]) is int, f"{_INTEGERS[name]} gave {params[name]!r}, no int")
+            whole = type(params[name]) is int
+            require(whole, f"{_INTEGERS[name]} gave {params[name]!r}, which is not an int")
         for name in _FLOATS:
             given = isinstance(params[name], float)
-            require(given, f"{_FLOATS[name]} gave {params[name]!r}, no float")
+            require(given, f"{_FLOATS[name]} gave {params[name]!r}, which is not a float")
 
 
 def check_choices_come_back_as_they_were_given(make: Make, storage: str) -> None:
-    """A choice equals one of the values and has its type, a tuple or a boolean too."""
+    """Check that a choice equals one of the values and has its type, also tuples and booleans."""
     for params in _handed(make, storage, _CHOICES):
         for name, domain in _CHOICES.items():
             known = any(
                 type(params[name]) is type(value) and params[name] == value
                 for value in domain.values
             )
-            require(known, f"{params[name]!r} is none of {domain.values}")
+            require(known, f"{params[name]!r} is not one of {domain.values}")
 
 
 def check_the_seed_decides_the_parameters(make: Make, storage: str) -> None:
-    """Two studies of one seed have the same parameters, trial by trial."""
+    """Check that two studies with the same seed have the same parameters, trial by trial."""
     one, other = Seen(), Seen()
     optimized(make, task(storage, name="one"), 8, one)
     optimized(make, task(storage, name="other"), 8, other)
-    require(one.handed == other.handed, "two studies of one seed have other parameters")
+    require(one.handed == other.handed, "two studies with the same seed have different parameters")
 
 
 def check_an_interruption_changes_no_parameters(make: Make, storage: str) -> None:
-    """A study that was interrupted and gone on with has the parameters of one that was not."""
+    """Check that an interrupted and resumed study has the parameters of an uninterrupted one."""
     whole = optimized(make, task(storage, name="whole"), 8)
     for at in (0, 3, 7):
         asked = task(storage, name=f"interrupted at {at}")
@@ -86,35 +87,38 @@ def check_an_interruption_changes_no_parameters(make: Make, storage: str) -> Non
         params = [dict(trial.params) for trial in optimized(make, asked, 8).trials]
         require(
             params == [dict(trial.params) for trial in whole.trials],
-            f"a study that was interrupted at trial {at} and gone on with has other parameters",
+            f"a study interrupted at trial {at} and resumed has different parameters",
         )
 
 
 def check_a_pause_changes_no_parameters(make: Make, storage: str) -> None:
-    """A study that is run in two calls has the parameters of one that is run in one."""
+    """Check that a study run in two calls has the parameters of one run in a single call."""
     whole = optimized(make, task(storage, name="whole"), 8)
     asked = task(storage, name="paused")
     optimized(make, asked, 3)
     params = [dict(trial.params) for trial in optimized(make, asked, 8).trials]
     require(
         params == [dict(trial.params) for trial in whole.trials],
-        "a study that is run in two calls has other parameters than one that is run in one",
+        "a study run in two calls has different parameters than one run in a single call",
     )
 
 
 def _handed(make: Make, storage: str, space: Mapping[str, SearchDomain]) -> list[Mapping[str, Any]]:
-    """Return the parameters of some trials: handed out, given back, and loaded."""
+    """Return the parameters of trials: as given to the objective, as returned, and as loaded."""
 
     def act(trial: Trial) -> Sequence[float]:
         return (float(trial.number % 5),)
 
     seen, asked = Seen(act), task(storage, space=space)
     result = optimized(make, asked, _TRIALS, seen)
-    require(bool(seen.handed), "no trial was begun")
+    require(bool(seen.handed), "no trial was started")
     handed: list[Mapping[str, Any]] = [params for _, params in seen.handed]
     stored = [trial.params for trial in (*result.trials, *loaded(make, asked).trials)]
     for params in (*handed, *stored):
-        require(set(params) == set(space), f"of {sorted(space)} a trial has {sorted(params)}")
+        require(
+            set(params) == set(space),
+            f"a trial has the parameters {sorted(params)}, expected {sorted(space)}",
+        )
     return [*handed, *stored]
 
 

@@ -1,4 +1,4 @@
-"""What the checks share: a small study, and an objective that remembers what it was handed."""
+"""Helpers of the checks: a small study, and an objective that records its trials."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ Make = Callable[[], Tuner]
 SPACE: Mapping[str, SearchDomain] = {
     "rate": SearchRange(1e-4, 1e-1, log=True),
     "share": SearchRange(0.0, 1.0),
-    # Whatever a tuner makes of a range, these alone are more than a check asks for.
+    # These choices alone exceed every budget, however few values a tuner takes from a range.
     "size": SearchChoice(tuple(range(8, 40))),
 }
 
 
 def require(condition: bool, sentence: str) -> None:
-    """Raise an AssertionError with the sentence unless the condition holds."""
+    """Raise an AssertionError with ``sentence`` unless the condition holds."""
     if not condition:
         raise AssertionError(sentence)
 
 
 def cost(params: Mapping[str, Any]) -> float:
-    """Return a number that follows from parameters of `SPACE`."""
+    """Return the objective's value for parameters of `SPACE`."""
     rate = math.log10(params["rate"])
     return float((rate + 2) ** 2 + params["share"] + abs(params["size"] - 11) / 8)
 
 
 @dataclass
 class Seen:
-    """An objective that remembers each trial it was handed.
+    """An objective that records each trial it is called with.
 
     Args:
-        act: what it does with a trial; the values are `cost` unless given.
-        handed: number and parameters, in the order of calls.
+        act: function that runs a trial; by default, its value is `cost`.
+        handed: number and parameters of each trial, in the order of calls.
     """
 
     act: Objective = lambda trial: (cost(trial.params),)
@@ -70,35 +70,35 @@ def task(
     directions: tuple[Direction, ...] = ("minimize",),
     identity: str = "one",
 ) -> StudyTask:
-    """Return a study at ``storage``."""
+    """Return the task of a study in ``storage``."""
     return StudyTask(name, storage, space, directions, seed=7, identity=identity)
 
 
 def optimized(
     make: Make, asked: StudyTask, trials: int, objective: Objective | None = None
 ) -> StudyResult:
-    """Run a study with a new tuner until it holds ``trials`` finished trials."""
+    """Run a study with a new tuner until it has ``trials`` finished trials."""
     return make().optimize(objective or Seen(), asked, Budget(trials=trials))
 
 
 def loaded(make: Make, asked: StudyTask) -> StudyResult:
-    """Return what is stored of a study that was begun."""
+    """Load a study that exists, with a new tuner."""
     result = make().load(asked)
     if result is None:
-        raise AssertionError("load gave None for a study that was begun")
+        raise AssertionError("load returned None for a study that exists")
     return result
 
 
 def record_of(result: StudyResult, number: int) -> TrialRecord:
-    """Return the trial of that number."""
+    """Return the record of trial ``number``."""
     for trial in result.trials:
         if trial.number == number:
             return trial
-    raise AssertionError(f"the study holds no trial {number}")
+    raise AssertionError(f"the study has no trial {number}")
 
 
 def interrupted(make: Make, asked: StudyTask, trials: int, at: int) -> Seen:
-    """Run a study whose trial ``at`` is interrupted as by Ctrl-C, and return what was handed."""
+    """Run a study whose trial ``at`` is interrupted as by Ctrl-C, and return its objective."""
 
     def act(trial: Trial) -> Sequence[float]:
         if trial.number == at:
@@ -112,7 +112,7 @@ def interrupted(make: Make, asked: StudyTask, trials: int, at: int) -> Seen:
 
 
 def alike(one: StudyResult, other: StudyResult) -> bool:
-    """Return whether two results tell the same of every trial, the seconds left aside."""
+    """Return whether the trials of two results are equal, apart from their seconds."""
     return [_told(trial) for trial in one.trials] == [_told(trial) for trial in other.trials]
 
 

@@ -1,4 +1,4 @@
-"""Several processes at one study."""
+"""Checks of several processes that work on one study."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from latentkit.testing.tuner_checks.studies import Make, cost, loaded, optimized
 
 _TRIALS = 12
 _SECONDS = 240.0
-"""How long two workers may take, the start of two Python processes and imports included."""
+"""How long two workers may take, including the start of two Python processes and imports."""
 
 
 def check_two_workers_share_a_study(make: Make, storage: str) -> None:
-    """Two processes finish the budget between them: every number once, none left over."""
+    """Check that two processes share the budget: each trial runs exactly once and completes."""
     _require_picklable(make)
     context = multiprocessing.get_context("spawn")
     handed: SimpleQueue[tuple[int, int]] = context.SimpleQueue()
@@ -36,17 +36,20 @@ def check_two_workers_share_a_study(make: Make, storage: str) -> None:
     while not handed.empty():
         begun.append(handed.get())
     numbers = sorted(number for number, _ in begun)
-    require(numbers == list(range(_TRIALS)), f"two workers began the numbers {numbers}")
-    require(len({worker for _, worker in begun}) == 2, "one of two workers had no trial")
+    require(
+        numbers == list(range(_TRIALS)),
+        f"two workers started trials {numbers}, expected 0 to {_TRIALS - 1}, each once",
+    )
+    require(len({worker for _, worker in begun}) == 2, "one of two workers ran no trial")
     stored = [(trial.number, trial.state) for trial in loaded(make, asked).trials]
     expected = [(number, "complete") for number in range(_TRIALS)]
-    require(stored == expected, f"two workers left the trials {stored}")
+    require(stored == expected, f"two workers stored the trials {stored}, expected {expected}")
 
 
 def _work(
     make: Make, asked: StudyTask, barrier: Barrier, handed: SimpleQueue[tuple[int, int]]
 ) -> None:
-    """Run one worker; both begin at once."""
+    """Run one worker, which starts at the same time as the other."""
 
     def act(trial: Trial) -> Sequence[float]:
         handed.put((trial.number, os.getpid()))
@@ -58,7 +61,7 @@ def _work(
 
 
 def _join(workers: Sequence[SpawnProcess]) -> None:
-    """Wait for workers to end well; those that do not end are killed."""
+    """Wait for the workers, kill those that do not end, and require that all ended well."""
     end = time.monotonic() + _SECONDS
     for worker in workers:
         worker.join(max(0.0, end - time.monotonic()))
@@ -75,6 +78,6 @@ def _require_picklable(make: Make) -> None:
         pickle.dumps(make)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise AssertionError(
-            f"make cannot be sent to another process, take functools.partial(build, options): "
+            f"make cannot be pickled for another process: pass functools.partial(build, options): "
             f"{error}"
         ) from error

@@ -1,9 +1,9 @@
 """``isomap``: J. Tenenbaum, V. de Silva, J. Langford, Science 290 (2000), for any number of points.
 
-Distances along the nearest-neighbour graph are measured from landmarks to all points, and
-classical scaling of the landmarks places the rest by their distances to them (V. de Silva,
-J. Tenenbaum, Sparse multidimensional scaling using landmark points, 2004). With every point a
-landmark this is Isomap itself, as scikit-learn's.
+Distances along the nearest-neighbour graph are measured from landmarks to all points. Classical
+scaling maps the landmarks, and the other points are placed by their distances to the landmarks (V.
+de Silva, J. Tenenbaum, Sparse multidimensional scaling using landmark points, 2004). If every point
+is a landmark, this is exact Isomap, as in scikit-learn.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from latentkit.plugin import Embedding
 
 
 def build(options: IsomapOptions, random_state: int) -> Embedding:
-    """Return the estimator."""
+    """Build ``isomap``."""
     return LandmarkIsomap(
         n_neighbors=options.n_neighbors,
         n_components=options.n_components,

@@ -1,4 +1,4 @@
-"""The estimator ``isomap``."""
+"""The estimator of ``isomap``, with scikit-learn's conventions."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ _LANDMARKS = 256
 
 
 class LandmarkIsomap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Isomap with as many landmarks as the number of points allows.
+    """Isomap with landmarks, for any number of points.
 
-    With all points as landmarks it is Isomap itself. One seed gives one map, bit by bit, on any
-    number of threads.
+    If all points are landmarks, it is exact Isomap. The same seed gives the same map to the last
+    bit, on any number of threads.
 
     Args:
-        n_neighbors: of each point in the graph.
-        n_components: 2 or 3.
-        landmarks: points from which distances along the graph are measured; ``"auto"``: all of
-            up to 2,000, else 256, whose map differs from Isomap's by a Procrustes disparity of
-            about 1e-5.
-        landmark_choice: how they are chosen; see `choose_landmarks`.
-        disconnected: what to do with a graph that falls apart. ``"bridge"`` joins the components
-            by their shortest edges; ``"largest"`` fits the largest and places the others as
-            `transform` would; ``"error"`` refuses.
-        random_state: seed of whatever is drawn.
+        n_neighbors: number of neighbours of each point in the graph.
+        n_components: dimensions of the map, 2 or 3.
+        landmarks: number of points from which distances along the graph are measured. ``"auto"``:
+            all points, up to 2,000; 256 if there are more. With 256, the map differs from exact
+            Isomap's by a Procrustes disparity of about 1e-5.
+        landmark_choice: how landmarks are chosen; see `choose_landmarks`.
+        disconnected: what to do with a graph that is not connected. ``"bridge"`` joins the
+            components by their shortest edges; ``"largest"`` fits the largest component and places
+            the other points as `transform` would; ``"error"`` raises an error.
+        random_state: seed of all random draws.
 
     Attributes:
-        embedding_: (N, n_components) coordinates of the points fitted.
-        landmarks_: rows of the landmarks, in the order of their choice.
-        facts_: what the reader of the map should know, as JSON values.
+        embedding_: (N, n_components), coordinates of the fitted points.
+        landmarks_: rows of the landmarks, in the order in which they were chosen.
+        facts_: what a reader of the map should know, as JSON values.
         n_features_in_: D.
-        on_progress: None, or called with (done, total, message) during a fit.
+        on_progress: None, or a function that is called with (done, total, message) during a fit.
     """
 
     on_progress: Callable[[int, int, str], None] | None = None
@@ -80,7 +80,7 @@ class LandmarkIsomap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
         Raises:
             VectorsError: a row holds NaN or infinity, or there are too few.
-            UserError: the graph falls apart, and ``disconnected`` is ``"error"``.
+            UserError: the graph is not connected, and ``disconnected`` is ``"error"``.
         """
         rows = as_vectors(X)
         validate_data(self, X, skip_check_array=True)
@@ -97,6 +97,7 @@ class LandmarkIsomap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         )
         self._report(count, count, "scaling")
         masses = np.ones(n) if count == n else landmark_masses(distances)
+        # The axes that fit the landmarks are not yet the principal axes of all points.
         scaled = scale_landmarks(distances[:, chosen], masses, self.n_components, self.random_state)
         self._triangulation = scaled.along_principal_axes(scaled.place(distances))
         coordinates = self._triangulation.place(distances)
@@ -118,12 +119,13 @@ class LandmarkIsomap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return self.embedding_
 
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
-        """Return coordinates (M, n_components) of new vectors (M, D), in the map of the old ones.
+        """Return coordinates (M, n_components) of new vectors (M, D) in the fitted map.
 
-        A vector's way to a landmark leads through the best of its ``n_neighbors`` nearest.
+        The path from a vector to a landmark goes through one of its ``n_neighbors`` nearest fitted
+        vectors, the one that makes the path shortest.
 
         Raises:
-            VectorsError: a row holds NaN or infinity, or D is another.
+            VectorsError: a row holds NaN or infinity, or D differs from that of the fit.
         """
         check_is_fitted(self)
         rows = as_vectors(X)
@@ -144,7 +146,7 @@ class LandmarkIsomap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     def _with_the_rest(
         self, rows: NDArray[np.float32], nodes: NDArray[np.int64], placed: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return coordinates of all ``rows``, given those that were ``placed``."""
+        """Return coordinates of all ``rows``: ``placed`` for ``nodes``, and new ones for others."""
         coordinates = np.empty((len(rows), self.n_components))
         coordinates[nodes] = placed
         rest = np.ones(len(rows), bool)

@@ -1,4 +1,4 @@
-"""A connected graph of nearest neighbours, whatever the vectors are like."""
+"""A connected graph of nearest neighbours, also for copies and for separate clusters."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ class Net:
     """A connected graph of all or some of the vectors.
 
     Args:
-        graph: its points in the order of ``index.blocks``, so that neighbours lie together.
-        index: of the vectors in the graph.
-        nodes: (n,), the row that each point of the graph stands for.
-        places: (n,), the point of the graph that each vector of the index is.
-        components: how many the graph of neighbours had.
-        bridges: (bridges,), lengths of the edges that were added to join them.
-        recall: of the neighbours.
+        graph: its points are in the order of ``index.blocks``, so that neighbours are close
+            together in memory.
+        index: index of the vectors in the graph.
+        nodes: (n,), the row of each point of the graph.
+        places: (n,), the point of the graph for each vector of the index.
+        components: number of components of the graph before it was made connected.
+        bridges: (bridges,), lengths of the edges that were added to join the components.
+        recall: share of the true nearest neighbours that the search found.
     """
 
     graph: Graph
@@ -42,8 +43,8 @@ class Net:
 def connected_graph(rows: Floats, n_neighbors: int, disconnected: Disconnected, seed: int) -> Net:
     """Return the graph of the nearest neighbours of ``rows`` (n, d), made connected.
 
-    Copies of a vector are one point of the graph wherever some vector has no neighbours but
-    its copies.
+    If all neighbours of some vector are its copies, the graph has one point for each different
+    vector.
 
     Raises:
         VectorsError: there are too few vectors, or too few different ones.
@@ -71,7 +72,7 @@ def connected_graph(rows: Floats, n_neighbors: int, disconnected: Disconnected, 
     if count > 1 and disconnected == "largest":
         largest = np.sort(index.order[labels == np.bincount(labels).argmax()])
         kept = kept[largest]
-        # Neighbours of its points are its points: this is the component itself.
+        # All neighbours of the component's points are in it, so this is the same graph.
         index = NeighborIndex(rows[kept], random_state=seed)
         found = index.neighbors(n_neighbors)
         graph = _in_order(found.indices, found.distances, index.order)
@@ -82,13 +83,13 @@ def connected_graph(rows: Floats, n_neighbors: int, disconnected: Disconnected, 
 def _refuse_too_few(n: int, n_neighbors: int, what: str) -> None:
     if n <= n_neighbors:
         raise VectorsError(
-            f"{n} samples are too few for {n_neighbors} neighbours each ({what} are counted);"
-            f" set n_neighbors to {max(n - 1, 2)} or less, or give more {what}"
+            f"{n} samples are too few for {n_neighbors} neighbours each, counting {what}: set"
+            f" n_neighbors to {max(n - 1, 2)} or less, or give more {what}"
         )
 
 
 def _in_order(indices: NDArray[np.int32], distances: Floats, order: Positions) -> Graph:
-    """Return the graph of points renumbered by their place in ``order``."""
+    """Return the graph with its points renumbered by their position in ``order``."""
     return symmetric_graph(_places(order)[indices[order]], distances[order])
 
 
@@ -99,7 +100,10 @@ def _places(order: Positions) -> NDArray[np.int32]:
 
 
 def _bridge(graph: Graph, labels: NDArray[np.int32], index: NeighborIndex) -> tuple[Graph, Floats]:
-    """Join the components by the edges of their minimum spanning tree (O. Borůvka 1926)."""
+    """Join the components by the edges of their minimum spanning tree (O. Borůvka 1926).
+
+    Each round adds the shortest edge out of every component, until one component is left.
+    """
     places = _places(index.order)
     added = []
     while (count := int(labels.max()) + 1) > 1:
@@ -117,8 +121,8 @@ def _bridge(graph: Graph, labels: NDArray[np.int32], index: NeighborIndex) -> tu
 def _joining(
     a: NDArray[np.int32], b: NDArray[np.int32], order: Positions, count: int
 ) -> NDArray[np.int64]:
-    """Return which edges, taken in ``order``, join two of ``count`` components not yet joined."""
-    parents = list(range(count))
+    """Return the edges that, taken in ``order``, join two of ``count`` separate components."""
+    parents = list(range(count))  # a union-find forest
 
     def root(of: int) -> int:
         while parents[of] != of:

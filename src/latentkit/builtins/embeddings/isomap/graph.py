@@ -14,12 +14,12 @@ Floats = NDArray[np.float32]
 
 
 class Graph(NamedTuple):
-    """Edges, each stored at both of its ends.
+    """An undirected graph. Each edge is stored at both of its ends.
 
     Args:
-        starts: (n + 1,), where the edges of each point begin.
-        ends: (edges,), the point that an edge leads to.
-        lengths: (edges,).
+        starts: (n + 1,), position of each point's first edge.
+        ends: (edges,), the point that each edge leads to.
+        lengths: (edges,), length of each edge.
     """
 
     starts: NDArray[np.int64]
@@ -27,7 +27,7 @@ class Graph(NamedTuple):
     lengths: Floats
 
     def components(self) -> tuple[int, Indices]:
-        """Return the number of connected components, and each point's (n,)."""
+        """Return the number of connected components, and the component (n,) of each point."""
         n = len(self.starts) - 1
         ones = np.ones(len(self.ends), np.int8)
         count, labels = connected_components(
@@ -59,7 +59,7 @@ def symmetric_graph(indices: Indices, distances: Floats) -> Graph:
     to = indices.ravel().astype(np.int64)
     edges, first = np.unique(
         np.concatenate([at * n + to, to * n + at]), return_index=True
-    )  # an edge that both ends name is stored once at each
+    )  # if both ends name an edge, each end still stores it once
     starts = np.searchsorted(edges, np.arange(n + 1) * n)
     lengths = np.tile(distances.ravel(), 2)[first]
     return Graph(starts, (edges % n).astype(np.int32), lengths)

@@ -1,4 +1,4 @@
-"""Which points are landmarks."""
+"""The choice of landmarks."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ def choose_landmarks(
     """Return up to ``count`` different rows of ``vectors`` (n, d), in the order they were chosen.
 
     Args:
-        vectors: where the points lie.
-        count: how many; fewer come back where there are not as many different vectors.
-        choice: ``"k-means++"`` draws each by its squared distance to those before it (Arthur and
-            Vassilvitskii 2007), ``"farthest"`` takes the farthest, ``"random"`` draws evenly.
-        seed: of the draws and of the first landmark.
+        vectors: positions of the points.
+        count: number of landmarks; there are fewer if there are fewer different vectors.
+        choice: ``"k-means++"`` draws each landmark with a probability proportional to the squared
+            distance to its nearest earlier landmark (Arthur and Vassilvitskii 2007);
+            ``"farthest"`` takes the point farthest from all earlier ones; ``"random"`` draws
+            uniformly.
+        seed: seed of the draws and of the first landmark.
     """
     n = len(vectors)
     rng = np.random.default_rng(seed)
@@ -38,6 +40,7 @@ def choose_landmarks(
         if choice == "farthest":
             chosen[i] = np.argmax(squares)
         else:
+            # Leave out the last entry: a draw that is rounded up to the total stays in range.
             mass = np.cumsum(squares, dtype=np.float64)
             chosen[i] = np.searchsorted(mass[:-1], rng.random() * mass[-1], side="right")
         if squares[chosen[i]] == 0:  # only copies of landmarks are left
@@ -47,7 +50,7 @@ def choose_landmarks(
 
 @compiled()
 def _come_nearer(vectors: Floats, landmark: Floats, squares: Floats) -> None:
-    """Lower each point's squared distance to its nearest landmark by a new landmark."""
+    """Update each point's squared distance to its nearest landmark after a new landmark."""
     for i in range(len(vectors)):
         square = np.float32(0)
         for t in range(len(landmark)):

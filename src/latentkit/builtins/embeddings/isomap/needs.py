@@ -1,4 +1,4 @@
-"""What a fit will need."""
+"""Estimate of the memory and time of a fit."""
 
 from __future__ import annotations
 

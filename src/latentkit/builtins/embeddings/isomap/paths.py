@@ -12,19 +12,19 @@ from latentkit.builtins.embeddings.isomap.graph import Floats, Graph, Indices
 from latentkit.neighbors.compiled import compiled
 
 _BATCH = 32
-_FEW = 300_000  # lengths that numpy finds before a loop is compiled
-_ARITY = 4
+_FEW = 300_000  # up to this many lengths, numpy is faster than compiling a loop
+_ARITY = 4  # children of each node of the heap
 
 
 def shortest_paths(
     graph: Graph, sources: NDArray[np.int64], report: Callable[[int], None]
 ) -> Floats:
-    """Return the lengths (sources, n) of the shortest paths; infinity where there is none.
+    """Return the lengths (sources, n) of the shortest paths, infinite between components.
 
     Args:
-        graph: with lengths of 0 or more.
+        graph: graph with lengths of 0 or more.
         sources: points to start from.
-        report: called with the number of sources done, now and then.
+        report: called from time to time with the number of sources that are done.
     """
     n = len(graph.starts) - 1
     if len(sources) * n <= _FEW:
@@ -42,8 +42,8 @@ def shortest_paths(
 def _few_paths(graph: Graph, sources: NDArray[np.int64]) -> Floats:
     """Relax all edges at once until nothing changes (R. Bellman 1958).
 
-    Lengths are summed in float32 from the source on, as by Dijkstra's algorithm below: the same
-    to the last bit, and no point is nearer through another one than it is.
+    Lengths are summed in float32 from the source on, as in Dijkstra's algorithm below. So the
+    results are equal to the last bit, and no detour through another point is shorter.
     """
     lengths = np.full((len(sources), len(graph.starts) - 1), np.inf, np.float32)
     lengths[np.arange(len(sources)), sources] = 0
@@ -70,7 +70,11 @@ def _run(graph: Graph, sources: NDArray[np.int64], lengths: Floats, workers: int
 def _dijkstra(
     graph: Graph, source: int, lengths: Floats, nodes: Indices, keys: Floats, places: Indices
 ) -> None:
-    """Fill in ``lengths`` (n,); the rest is room for a heap of nodes by length, and its inverse."""
+    """Fill in ``lengths`` (n,), the lengths of the shortest paths from ``source``.
+
+    ``nodes`` and ``keys`` (n,) are memory for a heap of nodes by length, ``places`` (n,) for the
+    position of each node in it. -1 is a node that was never in the heap.
+    """
     lengths[:] = np.inf
     places[:] = -1
     lengths[source] = 0
@@ -86,6 +90,7 @@ def _dijkstra(
             through = length + graph.lengths[edge]
             if through < lengths[end]:
                 lengths[end] = through
+                # A node that is in the heap already moves up, so the heap never exceeds n.
                 place = places[end]
                 if place < 0:
                     place = size
@@ -97,7 +102,7 @@ def _dijkstra(
 def _rise(
     nodes: Indices, keys: Floats, places: Indices, place: int, node: int, key: np.float32
 ) -> None:
-    """Put a node in its place, from ``place`` towards the root."""
+    """Put a node into the heap: start at ``place`` and move it towards the root."""
     while place > 0:
         parent = (place - 1) // _ARITY
         if keys[parent] <= key:
@@ -112,7 +117,7 @@ def _rise(
 def _sink(
     nodes: Indices, keys: Floats, places: Indices, size: int, node: int, key: np.float32
 ) -> None:
-    """Put a node in its place, from the root of a heap of ``size`` downwards."""
+    """Put a node into a heap of ``size``: start at the root and move it down."""
     place = 0
     while True:
         child = _ARITY * place + 1

@@ -1,4 +1,4 @@
-"""Classical scaling of landmarks, and the place of every other point by its distances to them."""
+"""Classical scaling of landmarks, and placing of other points by their distances to landmarks."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from latentkit.builtins.embeddings.isomap.graph import Floats, Indices
 from latentkit.neighbors.compiled import compiled
 
 Doubles = NDArray[np.float64]
-_DENSE = 400
-_NO_AXIS = 1e-10
+_DENSE = 400  # up to this size of a matrix, the dense eigensolver is used
+_NO_AXIS = 1e-10  # axes below this share of the largest eigenvalue are rounding errors
 _CHUNK = 1_024
 _PAIRS_FROM = 128
 _PAIRS_TO = 2_048
-_FEW = 300_000  # distances that numpy works through before a loop is compiled
+_FEW = 300_000  # up to this many distances, numpy is faster than compiling a loop
 
 
 @dataclass(frozen=True)
 class Triangulation:
-    """Where a point lies, by its squared distances to the landmarks: affine in them.
+    """The affine function from a point's squared distances to the landmarks to its coordinates.
 
     Args:
-        mean_squares: (landmarks,), mean squared distance of each to all.
+        mean_squares: (landmarks,), mean squared distance of each landmark to all, which is
+            subtracted from the squared distances.
         weights: (landmarks, n_components).
-        offset: (n_components,).
+        offset: (n_components,), added at the end.
     """
 
     mean_squares: Doubles
@@ -39,18 +40,18 @@ class Triangulation:
     offset: Doubles
 
     def place(self, distances: Floats) -> Doubles:
-        """Return coordinates (n, n_components) by distances (landmarks, n)."""
+        """Return coordinates (n, n_components) from distances (landmarks, n)."""
         if distances.size <= _FEW:
             return self._placed(distances)
         return _place(distances, self.mean_squares, self.weights) + self.offset
 
     def place_through(self, distances: Floats, indices: Indices, steps: Floats) -> Doubles:
-        """Return coordinates (m, n_components) of points that reach the landmarks through others.
+        """Return coordinates (m, n_components) of points that reach landmarks through neighbours.
 
         Args:
-            distances: (landmarks, n), of the others.
-            indices: (m, k), the others next to each point.
-            steps: (m, k), the distances to them.
+            distances: (landmarks, n), from the landmarks to all possible neighbours.
+            indices: (m, k), the neighbours of each point.
+            steps: (m, k), the distances to these neighbours.
         """
         if len(distances) * indices.size <= _FEW:
             return self._placed((distances[:, indices] + steps).min(axis=2))
@@ -58,7 +59,7 @@ class Triangulation:
         return found + self.offset
 
     def _placed(self, distances: Floats) -> Doubles:
-        """Sum landmark by landmark, as the compiled loop does: the same to the last bit."""
+        """Sum landmark by landmark, as the compiled loop does, for the same bits in the result."""
         excess = np.square(distances, dtype=np.float64) - self.mean_squares[:, None]
         placed = np.zeros((distances.shape[1], self.weights.shape[1]))
         for squares, weights in zip(excess, self.weights, strict=True):
@@ -66,9 +67,10 @@ class Triangulation:
         return placed + self.offset
 
     def along_principal_axes(self, coordinates: Doubles) -> Triangulation:
-        """Return it centred and turned to the principal axes of the ``coordinates`` that it gives.
+        """Return this function, centred and rotated to the principal axes of ``coordinates``.
 
-        Each axis points to where its farthest point lies.
+        ``coordinates`` are those that it gives. Each axis points towards the farthest point along
+        it, which makes the signs definite.
         """
         center = coordinates.mean(axis=0)
         with threadpool_limits(limits=1, user_api="blas"):
@@ -84,23 +86,25 @@ class Triangulation:
 def scale_landmarks(
     distances: NDArray[Any], masses: NDArray[Any], n_components: int, seed: int
 ) -> Triangulation:
-    """Return the triangulation by classical scaling of the landmarks.
+    """Return the triangulation that classical scaling of the landmarks gives.
 
-    A landmark counts as often as there are points that it stands for: the eigenproblem is then
-    the one of all points by quadrature, and much nearer to it than with equal weights.
+    Each landmark is weighted by the number of points that it represents. The eigenproblem is then a
+    quadrature of the one of all points, and approximates it much better than with equal weights.
 
     Args:
         distances: (landmarks, landmarks).
-        masses: (landmarks,), above 0, the number of points that each stands for.
-        n_components: axes; those that the distances do not support stay 0.
-        seed: of the eigensolver's start.
+        masses: (landmarks,), above 0, the number of points that each landmark represents.
+        n_components: number of axes; axes that the distances do not support are all 0.
+        seed: seed of the eigensolver's initial vector.
     """
     squares = np.square(distances, dtype=np.float64)
-    squares = (squares + squares.T) / 2
+    squares = (squares + squares.T) / 2  # float32 paths differ by direction in the last bits
     shares = masses / masses.sum()
     roots = np.sqrt(shares)
-    # Threads would add in another order, and so round otherwise.
+    # Several threads would add in another order, and so round differently.
     with threadpool_limits(limits=1, user_api="blas"):
+        # Double centring turns squared distances into inner products. The roots of the weights on
+        # both sides keep the matrix symmetric.
         mean = shares @ squares
         products = (mean + mean[:, None] - shares @ mean - squares) / 2
         products *= roots * roots[:, None]
@@ -111,7 +115,7 @@ def scale_landmarks(
 
 
 def landmark_masses(distances: Floats) -> NDArray[np.int64]:
-    """Return how many points have each landmark as their nearest, by distances (landmarks, n)."""
+    """Return the number of points nearest to each landmark, from distances (landmarks, n)."""
     count = len(distances)
     masses = np.zeros(count, np.int64)
     for start in range(0, distances.shape[1], _CHUNK):
@@ -128,10 +132,12 @@ def residual_variance(
 ) -> float:
     """Return 1 - R² between distances along the graph and in the map (Tenenbaum et al. 2000).
 
+    At most 128 landmarks and 2,048 points are compared, which bounds time and memory.
+
     Args:
         distances: (landmarks, n), along the graph.
-        landmarks: (landmarks,), which points they are.
-        masses: (landmarks,), how many points each stands for.
+        landmarks: (landmarks,), the points that are landmarks.
+        masses: (landmarks,), the number of points that each landmark represents.
         coordinates: (n, n_components).
     """
     some = np.linspace(0, len(landmarks) - 1, min(len(landmarks), _PAIRS_FROM)).astype(int)
@@ -146,7 +152,7 @@ def residual_variance(
 
 
 def _leading(matrix: Doubles, count: int, seed: int) -> tuple[Doubles, Doubles]:
-    """Return the greatest eigenvalues, descending, and their eigenvectors as columns."""
+    """Return the largest eigenvalues, in descending order, and their eigenvectors as columns."""
     n = len(matrix)
     if n <= _DENSE:
         values, vectors = eigh(matrix, subset_by_index=[n - count, n - 1])
@@ -170,7 +176,7 @@ def _place(distances: Floats, mean_squares: Doubles, weights: Doubles) -> Double
 def _place_chunk(
     distances: Floats, mean_squares: Doubles, weights: Doubles, coordinates: Doubles
 ) -> None:
-    """Fill in ``coordinates`` by distances to the landmarks; landmark by landmark, as they lie."""
+    """Fill in ``coordinates`` landmark by landmark, the order of ``distances`` in memory."""
     _clear(coordinates)
     for landmark in range(len(distances)):
         for i in range(len(coordinates)):
@@ -217,7 +223,7 @@ def _clear(coordinates: Doubles) -> None:
 
 @compiled()
 def _pull(place: Doubles, length: np.float32, mean_square: np.float64, weights: Doubles) -> None:
-    """Move a point by what its distance to one landmark says."""
+    """Add the term of one landmark to a point's coordinates."""
     excess = np.float64(length) * np.float64(length) - mean_square
     for axis in range(len(place)):
         place[axis] += weights[axis] * excess
