@@ -1,7 +1,7 @@
-"""Which tests are for every day, in which order workers are handed their files; blank figures.
+"""Which tests run every day, the order in which workers get their files, and blank figures.
 
-A bare ``pytest`` leaves the longest out; ``pytest --slow`` runs everything, and files or folders
-that are named are run as a whole.
+A bare ``pytest`` leaves out the tests marked ``slow``; ``pytest --slow`` runs everything. Files or
+folders that are named on the command line run as a whole, and ``-m`` may choose slow tests too.
 """
 
 from __future__ import annotations
@@ -11,75 +11,40 @@ from collections.abc import Iterator
 
 import pytest
 
-# Kills at random moments, whole pages of the docs typed in, the contract of all that is built in.
-SLOW = (
-    "tests/pipeline/test_kill.py",
-    "tests/docs/test_tutorial.py",
-    "tests/docs/test_reference_study.py",
-    "tests/docs/test_plugin_guide.py",
-    "plugins/latentkit-pythae/tests/test_conformance.py",
-    "tests/testing/test_builtins.py",
-    "tests/docs/test_broken_plugins.py",
-    "tests/cli/test_plugins_new.py",
-    "tests/docs/test_examples.py",
-    "tests/docs/test_integrations.py",
-    "plugins/latentkit-pythae/tests/test_models.py",
-    "tests/docs/test_notebook.py",
-    "tests/docs/test_exploration_page.py",
-    "tests/builtins/test_optuna_faults.py",
-    "tests/pipeline/studies/test_study_kill.py",
-    "tests/builtins/test_optuna_postgresql.py",
-)
-# Among those of every day: begun late, they would keep one worker busy after all others.
-LONG = (
-    "tests/pipeline/test_run.py",
-    "tests/pipeline/test_card.py",
-    "tests/pipeline/test_longer.py",
-    "tests/cli/test_embed.py",
-    "tests/cli/test_run.py",
-    "tests/builtins/test_optuna_tuner.py",
-    "tests/cli/test_errors.py",
-    "tests/api/test_docstrings.py",
-    "tests/builtins/test_vae.py",
-    "tests/cli/test_verdict.py",
-    "tests/cli/test_transfer.py",
-    "tests/pipeline/test_transfer.py",
-    "tests/neighbors/test_index.py",
-    "tests/training/test_uncompiled.py",
-)
 _BLANK = base64.b64decode(  # a PNG of one white pixel
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAG7buVgAAAABJRU5ErkJggg=="
 )
-_DRAWN = ("latentkit.pipeline.pages.assembly.drawn", "latentkit.pipeline.studies.pages.drawn")
-_PLACES = {path: place for place, path in enumerate((*SLOW, *LONG))}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--slow``."""
-    parser.addoption("--slow", action="store_true", help="run the tests that take minutes too")
+    parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the longest files first, and leave out what is not for every day."""
-    items.sort(key=lambda item: _PLACES.get(_file(item), len(_PLACES)))
-    if config.option.slow or config.option.file_or_dir:
+    """Put the longest tests first, so that no worker is alone at the end; drop slow ones."""
+    items.sort(key=_rank)
+    options = config.option
+    if options.slow or options.file_or_dir or "slow" in options.markexpr:
         return
-    left_out = [item for item in items if _file(item) in SLOW]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if _file(item) not in SLOW]
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
 
 
-def _file(item: pytest.Item) -> str:
-    return item.nodeid.partition("::")[0]
+def _rank(item: pytest.Item) -> int:
+    if item.get_closest_marker("slow"):
+        return 0
+    return 1 if item.get_closest_marker("early") else 2
 
 
 @pytest.fixture(scope="module")
 def blank_figures() -> Iterator[None]:
-    """Give reports blank pictures in place of figures, whose drawing takes most of a short run.
+    """Replace the figures of reports with blank ones, because drawing takes most of a short run.
 
-    For modules in which hardly a test looks at one; that one asks for `real_figures`.
+    A test in such a module that looks at a figure asks for `real_figures`.
     """
-    from latentkit.report.parts import Picture
+    from latentkit.report.page import Picture
 
     def blank(folder, commit, drawings, missing, *, svg=False):
         for drawing in drawings:
@@ -87,15 +52,22 @@ def blank_figures() -> Iterator[None]:
         return [Picture(one.title, "", _BLANK, key=one.name) for one in drawings]
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        for name in _DRAWN:
-            monkeypatch.setattr(name, blank)
+        for module in _drawing_modules():
+            monkeypatch.setattr(module, "drawn", blank)
         yield
 
 
 @pytest.fixture
 def real_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw figures in this test, in a module of blank ones."""
-    from latentkit.pipeline.pages.drawing import drawn
+    """Draw figures in this test, in a module that otherwise has blank ones."""
+    from latentkit.report.drawing import drawn
 
-    for name in _DRAWN:
-        monkeypatch.setattr(name, drawn)
+    for module in _drawing_modules():
+        monkeypatch.setattr(module, "drawn", drawn)
+
+
+def _drawing_modules():
+    from latentkit.report import assemble
+    from latentkit.tune import study_report
+
+    return assemble, study_report

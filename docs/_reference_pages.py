@@ -14,10 +14,10 @@ from pydantic import BaseModel
 
 from latentkit import config, errors
 from latentkit.cli.main import cli
-from latentkit.plugin import downloads, events, flat, hookspecs, protocols, specs, studies
+from latentkit.plugin import downloads, events, hookspecs, protocols, specs, studies
 from latentkit.registry.catalogue import Part, Registry
-from latentkit.registry.describe import describe_options
 from latentkit.registry.discovery import find_plugins
+from latentkit.registry.options import describe_options
 
 COMMAND = "python docs/generate_reference.py"
 _BANNER = f"<!-- Generated from the source by '{COMMAND}': do not edit. -->"
@@ -28,6 +28,7 @@ _ENVIRONMENT = [
         "URL of the database of studies, unless `--storage` is given. Use it for passwords.",
     ),
     ("`LATENTKIT_DATA`", "The folder of data sets, unless `--data-dir` is given."),
+    ("`LATENTKIT_RUNS`", "The folder of runs, unless `--runs` is given."),
     (
         "`LATENTKIT_PLUGINS`",
         "Distributions whose plugins may load, separated by commas. If empty, none may.",
@@ -59,8 +60,8 @@ def hooks_page() -> str:
     blocks += ["## What a target provides", parse_docstring(protocols.__doc__).text]
     for name, thing in _own_classes(protocols):
         blocks += _class_blocks(name, thing)
-    blocks += ["## Flat tables", parse_docstring(flat.__doc__).text]
-    for function in (flat.flat_options, flat.flat_figures):
+    blocks += ["## Flat tables", "Trackers store configurations and summaries as flat tables."]
+    for function in (events.flat_options, events.flat_figures):
         blocks += [f"### {function.__name__}", *_function_blocks(function.__name__, function)]
     blocks += ["## Studies", parse_docstring(studies.__doc__).text]
     for name, thing in _own_classes(studies):

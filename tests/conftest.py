@@ -55,7 +55,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the developer's settings away; data sets are looked for in an empty folder."""
     _forget_settings(monkeypatch)
     # A slow machine is no failure.
-    monkeypatch.setattr("latentkit.registry.conduct.SLOW", float("inf"))
+    monkeypatch.setattr("latentkit.registry.loading.SLOW", float("inf"))
 
 
 @pytest.fixture(scope="session")
@@ -70,8 +70,9 @@ def fashion_mnist_dir() -> Path:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures of transfers out, which take most of a short one's time."""
-    path = "latentkit.pipeline.transfers.plan.report_transfer"
-    monkeypatch.setattr(path, lambda context, svg: None)
+    from latentkit.transfer import transfer_kind
+
+    monkeypatch.setattr(transfer_kind, "report_transfer", lambda context, kind, svg: None)
 
 
 @pytest.fixture

@@ -8,26 +8,32 @@
 Every name here is imported on first use, so ``import latentkit`` is fast.
 """
 
-from typing import TYPE_CHECKING
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from latentkit._lazy import lazy_attributes
 from latentkit._version import __version__
 
 if TYPE_CHECKING:
     from latentkit.api import explore
+    from latentkit.api.building_blocks import dataset, embed_vectors, embedding, model
+    from latentkit.api.commands import (
+        compare,
+        embed,
+        evaluate,
+        list_runs,
+        resume,
+        run,
+        write_report,
+    )
+    from latentkit.api.commands import open_run as open  # noqa: A004
     from latentkit.api.encoder import LatentEncoder
-    from latentkit.api.export import export
-    from latentkit.api.handle import Run
-    from latentkit.api.page import write_page
-    from latentkit.api.parts import dataset, embedding, model
-    from latentkit.api.runs import compare, list_runs
-    from latentkit.api.runs import open_run as open  # noqa: A004
-    from latentkit.api.study import Study, open_study
+    from latentkit.api.files import export, write_page
+    from latentkit.api.run_handle import Run
     from latentkit.api.transfer import transfer
-    from latentkit.api.tune import tune
-    from latentkit.api.vectors import embed_vectors
-    from latentkit.api.work import embed, evaluate, resume, run, write_report
-    from latentkit.cli.progress import progress
+    from latentkit.api.tune import Study, open_study, tune
+    from latentkit.cli.study_display import progress
     from latentkit.plugin.images import ImageData
 
 __all__ = [
@@ -62,26 +68,42 @@ __getattr__, __dir__ = lazy_attributes(
     {
         "ImageData": "latentkit.plugin.images",
         "LatentEncoder": "latentkit.api.encoder",
-        "Run": "latentkit.api.handle",
-        "Study": "latentkit.api.study",
-        "compare": "latentkit.api.runs",
-        "dataset": "latentkit.api.parts",
-        "embed": "latentkit.api.work",
-        "embed_vectors": "latentkit.api.vectors",
-        "embedding": "latentkit.api.parts",
-        "evaluate": "latentkit.api.work",
+        "Run": "latentkit.api.run_handle",
+        "Study": "latentkit.api.tune",
+        "compare": "latentkit.api.commands",
+        "dataset": "latentkit.api.building_blocks",
+        "embed": "latentkit.api.commands",
+        "embed_vectors": "latentkit.api.building_blocks",
+        "embedding": "latentkit.api.building_blocks",
+        "evaluate": "latentkit.api.commands",
         "explore": "latentkit.api.explore:",
-        "export": "latentkit.api.export",
-        "list_runs": "latentkit.api.runs",
-        "model": "latentkit.api.parts",
-        "open": "latentkit.api.runs:open_run",
-        "open_study": "latentkit.api.study",
-        "progress": "latentkit.cli.progress",
-        "resume": "latentkit.api.work",
-        "run": "latentkit.api.work",
+        "export": "latentkit.api.files",
+        "list_runs": "latentkit.api.commands",
+        "model": "latentkit.api.building_blocks",
+        "open": "latentkit.api.commands:open_run",
+        "open_study": "latentkit.api.tune",
+        "progress": "latentkit.cli.study_display",
+        "resume": "latentkit.api.commands",
+        "run": "latentkit.api.commands",
         "transfer": "latentkit.api.transfer",
         "tune": "latentkit.api.tune",
-        "write_page": "latentkit.api.page",
-        "write_report": "latentkit.api.work",
+        "write_page": "latentkit.api.files",
+        "write_report": "latentkit.api.commands",
     },
 )
+
+
+class _Package(ModuleType):
+    """Keeps public names such as ``latentkit.tune`` when a folder of that name is imported.
+
+    Python sets an imported submodule as an attribute of its package. That would replace the
+    function ``lk.tune`` by the folder ``latentkit/tune`` as soon as anything in it is imported.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        is_folder = isinstance(value, ModuleType) and value.__name__ == f"{__name__}.{name}"
+        if not (is_folder and name in __all__):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

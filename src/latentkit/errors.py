@@ -1,7 +1,7 @@
 """The exceptions whose messages users read, with the exit code that each gives to a command.
 
 A message says in one line what is wrong, where, and what to do about it. A subclass exists only
-if a script may need to distinguish its case by exit code.
+if a script may need to distinguish its case by exit code, or if latentkit itself handles its case.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ class UserError(LatentkitError):
     """The request cannot be carried out: for example, an unknown name or a value out of range."""
 
     exit_code = 2
+
+
+class RunExistsError(UserError):
+    """A new run cannot be created, because its folder already contains a run."""
 
 
 class BrokenEnvironmentError(LatentkitError):

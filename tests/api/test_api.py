@@ -43,7 +43,7 @@ def test_importing_latentkit_imports_nothing_heavy():
 
 def test_what_makes_runs_needs_neither_scikit_learn_nor_a_compiler_before_it_uses_them():
     slow = {"sklearn", "numba", "torchvision", "umap", "optuna"}
-    code = f"import sys, latentkit.api.work; print(sorted({slow} & set(sys.modules)))"
+    code = f"import sys, latentkit.api.commands; print(sorted({slow} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
@@ -153,3 +153,18 @@ def test_a_study_runs_trials_as_runs_and_goes_on(tmp_path):
     more = lk.tune(trials=3, **arguments)
     assert more.result.trials[:2] == study.result.trials
     assert len(more.result.trials) == 3
+
+
+@pytest.mark.parametrize("name", ["explore", "export", "transfer", "tune"])
+def test_a_folder_of_the_same_name_does_not_replace_a_public_name(name):
+    code = f"""
+from importlib import import_module
+from pkgutil import iter_modules
+import latentkit as lk
+folder = import_module("latentkit.{name}")
+for module in iter_modules(folder.__path__):
+    import_module(f"latentkit.{name}.{{module.name}}")
+assert lk.{name} is not folder
+assert getattr(lk.{name}, "__module__", lk.{name}.__name__).startswith("latentkit.api.")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

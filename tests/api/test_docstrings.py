@@ -11,6 +11,8 @@ import pytest
 
 import latentkit as lk
 
+pytestmark = pytest.mark.early
+
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 PUBLIC = {name: getattr(lk, name) for name in lk.__all__ if name != "__version__"}
 EXPLORING = {
@@ -56,7 +58,7 @@ def beside_a_run_and_a_study(made, tmp_path, monkeypatch, undrawn, request) -> N
     A report takes most of the time; only the example that speaks of it draws one.
     """
     if "write_report" not in request.node.name:
-        monkeypatch.setattr("latentkit.pipeline.work.report", lambda context, svg: None)
+        monkeypatch.setattr("latentkit.runs.autoencoder_kind.report", lambda context, svg: None)
     for kind in MADE_BY:
         shutil.copytree(made / kind, tmp_path / kind)
     monkeypatch.chdir(tmp_path)

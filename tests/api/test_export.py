@@ -12,7 +12,7 @@ import torch
 import latentkit as lk
 from latentkit.cli.main import main
 from latentkit.errors import BrokenEnvironmentError, PluginError, UserError
-from latentkit.pipeline import onnx_export
+from latentkit.export import onnx_export
 from latentkit.registry.catalogue import Registry
 from latentkit.registry.discovery import find_plugins
 

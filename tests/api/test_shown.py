@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from latentkit.api.shown import map_pictures, table, title
+from latentkit.api.run_handle import map_pictures, table, title
 
 EVIL = "<script>alert('x')</script>&"
 
@@ -35,6 +35,6 @@ def test_the_name_of_a_map_cannot_leave_its_attribute(tmp_path):
 
 def test_showing_imports_nothing_heavy():
     heavy = {"torch", "numpy", "sklearn", "scipy", "numba", "matplotlib"}
-    code = f"import sys, latentkit.api.shown; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, latentkit.api.run_handle; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -5,10 +5,10 @@ import json
 import pytest
 
 import latentkit as lk
-from latentkit.api.study import STORAGE_VARIABLE
+from latentkit.api.tune import STORAGE_VARIABLE
 from latentkit.errors import UserError
 from latentkit.plugin.events import Notice
-from latentkit.tuning.urls import absolute_url, public_url
+from latentkit.tune.study_folder import absolute_url, public_url
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -21,7 +21,7 @@ SMALL = {
 
 @pytest.fixture
 def tune(tmp_path):
-    """Return a function that makes a small study on digits, or goes on with it."""
+    """Return a function that starts or resumes a small study on digits."""
 
     def make(**arguments):
         places = {"out": tmp_path / "studies", "data": tmp_path / "data"}

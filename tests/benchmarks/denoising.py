@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 
 import latentkit as lk
-from latentkit.evaluation.fidelity import fidelity
 from latentkit.evaluation.inference import reconstruction
-from latentkit.pipeline.context import Workshop
+from latentkit.evaluation.reconstruction import fidelity
 from latentkit.registry.catalogue import default_registry
+from latentkit.runs.context import RunContext
 
 
 def main() -> None:
@@ -28,15 +28,15 @@ def main() -> None:
     parser.add_argument("--data", default=os.environ.get("LATENTKIT_DATA"))
     chosen = parser.parse_args()
     plain, denoising = lk.open(chosen.plain), lk.open(chosen.denoising)
-    workshop = Workshop(
+    context = RunContext(
         denoising.config, default_registry(), Path(chosen.data), torch.device("cpu")
     )
-    images = workshop.device_images("test")
+    images = context.device_images("test")
     noisy = denoising.evaluation["reconstruction"]["mse_of_corrupted"]["value"]
     print("| test MSE against the clean image | |\n| --- | --- |")
     print(f"| the noisy image itself | {noisy:.4f} |")
     for name, run in (("no noise in training", plain), ("noise in training", denoising)):
-        noise = workshop.evaluation_noise()
+        noise = context.evaluation_noise()
         error = fidelity(images, reconstruction(run.model), noise).mse.mean()
         print(f"| reconstructed from it, {name} | {error:.4f} |")
 

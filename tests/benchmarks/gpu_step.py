@@ -19,12 +19,11 @@ from precision import CASES, Case
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from latentkit.config import build_config, choose_part, find_part
-from latentkit.data.batches import DeviceImages
-from latentkit.data.corruption import CorruptionChain
-from latentkit.pipeline.context import build_model
+from latentkit.config import build_config, choose_part
+from latentkit.data.batches import CorruptionChain, DeviceImages
 from latentkit.plugin.events import ignore
 from latentkit.registry.catalogue import default_registry
+from latentkit.runs.context import build_model
 from latentkit.training.device import Precision, repeatable
 from latentkit.training.loop import TrainingJob, train
 
@@ -55,7 +54,7 @@ def main() -> None:
 
 def row(case: Case, precision: Precision, batch: int) -> str:
     """Measure one network; returns the cells of its row."""
-    with patch("latentkit.training.steps.is_capturable", lambda model: False):
+    with patch("latentkit.training.step.is_capturable", lambda model: False):
         launched = [epoch(case, precision, batch) / STEPS for _ in range(TURNS)]
         with profile(activities=[ProfilerActivity.CUDA]) as profiler:
             epoch(case, precision, batch)
@@ -83,7 +82,7 @@ def epoch(case: Case, precision: Precision, batch: int) -> float:
     training = build_config({}, registry, model=name, overrides=overrides).training
     part = choose_part(registry, "model", {"name": name, **options})
     torch.manual_seed(0)
-    network = build_model(find_part(registry, "model", part).target(), part, shape)
+    network = build_model(part, shape)
     job = TrainingJob(
         model=network.to(GPU, memory_format=torch.channels_last),
         train=random_images(STEPS * batch, shape),

@@ -21,14 +21,15 @@ from typing import Any
 
 from over_seeds import over_seeds
 
-from latentkit.api.request import configure
+from latentkit.api.inputs import configure
+from latentkit.api.kinds import AUTOENCODER
 from latentkit.evaluation.baselines import PixelPCA
-from latentkit.evaluation.fidelity import fidelity
 from latentkit.evaluation.inference import reconstruction
-from latentkit.pipeline.context import ImageShelf
-from latentkit.pipeline.prepare import prepare
+from latentkit.evaluation.reconstruction import fidelity
 from latentkit.plugin.events import ignore
 from latentkit.registry.catalogue import default_registry
+from latentkit.runs.context import ImageCache
+from latentkit.runs.prepare import prepare
 from latentkit.training.device import repeatable
 from latentkit.training.loop import TrainingJob, train
 
@@ -47,13 +48,13 @@ def main() -> None:
     chosen = parser.parse_args()
     recipes: dict[str, Any] = {"PCA": None, "default": {}}
     recipes |= dict(text.split("=", 1) for text in chosen.recipe)
-    shelf = ImageShelf()
+    image_cache = ImageCache()
     known = {(cell["recipe"], cell["dim"], cell["seed"]) for cell in kept(chosen.out)}
     for dim in chosen.dims:
         for seed in range(chosen.seeds):
             for name, source in recipes.items():
                 if (name, dim, seed) not in known:
-                    errors = measured(source, dim, seed, chosen, shelf)
+                    errors = measured(source, dim, seed, chosen, image_cache)
                     cell = {"recipe": name, "dim": dim, "seed": seed, **errors}
                     with chosen.out.open("a") as file:
                         file.write(json.dumps(cell) + "\n")
@@ -66,30 +67,30 @@ def kept(path: Path) -> list[dict[str, Any]]:
 
 
 def measured(
-    source: Any, dim: int, seed: int, chosen: argparse.Namespace, shelf: ImageShelf
+    source: Any, dim: int, seed: int, chosen: argparse.Namespace, image_cache: ImageCache
 ) -> dict[str, float]:
     """Return the mean squared errors of one model, or of PCA where there is no source."""
     registry = default_registry()
     options = {"model.latent_dim": dim, "training.epochs": chosen.epochs}
     named = {"dataset": "fashion-mnist", "seed": seed, "options": options}
-    config, shop = prepare(
-        configure(registry, config=source, **named), registry, chosen.data, shelf
-    )
-    images = {part: shop.device_images(part) for part in PARTS}
+    asked = configure(registry, config=source, **named)
+    context = prepare(asked, registry, chosen.data, AUTOENCODER, image_cache=image_cache)
+    config = context.config
+    images = {part: context.device_images(part) for part in PARTS}
     if source is None:
         rebuild = PixelPCA.fit(images["train"], dim).rebuild
     else:
         job = TrainingJob(
-            model=shop.new_model(),
+            model=context.new_model(),
             train=images["train"],
-            validation=shop.device_images("validation"),
-            corruption=shop.corruption,
+            validation=context.device_images("validation"),
+            corruption=context.corruption,
             options=config.training,
             precision="bfloat16" if config.training.precision == "bfloat16" else "float32",
             seed=seed,
             config_sha256="",
         )
-        with repeatable(shop.device, config.run.threads):
+        with repeatable(context.device, config.run.threads):
             trained = train(job, None, ignore)
         job.model.load_state_dict(trained.weights)
         rebuild = reconstruction(job.model)

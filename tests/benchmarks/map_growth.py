@@ -68,7 +68,7 @@ def measure(what: str, vectors: str, n: int) -> dict[str, float]:
     rows = np.load(vectors, mmap_mode="r")
     points = rows[np.sort(np.random.default_rng(0).choice(len(rows), n, replace=False))]
     if what == CARD:
-        from latentkit.evaluation.map_quality import map_quality
+        from latentkit.maps.quality import map_quality
 
         flat = lk.embedding("pca").fit_transform(points)
         _, seconds, _ = timed(lambda: map_quality(points, flat, np.arange(n) % 10))

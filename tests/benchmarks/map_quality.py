@@ -57,7 +57,7 @@ def measure(n: int, file: str | None, threads: int) -> float:
     flat = centred @ np.linalg.eigh(centred.T @ centred)[1][:, -2:]
 
     def card() -> None:
-        from latentkit.evaluation.map_quality import map_quality
+        from latentkit.maps.quality import map_quality
 
         map_quality(points, flat, np.arange(n) % 10, threads=threads)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from over_seeds import over_seeds
 
 import latentkit as lk
-from latentkit.evaluation.probes import knn_probe
+from latentkit.evaluation.representation import knn_probe
 
 Vectors = Callable[[str], NDArray[np.float32]]
 

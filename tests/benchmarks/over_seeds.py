@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
-from latentkit.evaluation.replicates import replicated
+from latentkit.evaluation.bootstrap import replicated
 
 
 def over_seeds(values: ArrayLike, style: str) -> str:

@@ -22,8 +22,7 @@ from torch.nn import functional
 
 import latentkit as lk
 from latentkit.config import TrainingOptions
-from latentkit.data.batches import DeviceImages
-from latentkit.data.corruption import CorruptionChain
+from latentkit.data.batches import CorruptionChain, DeviceImages
 from latentkit.plugin.events import EpochFinished
 from latentkit.training.checkpoint import CheckpointStore
 from latentkit.training.device import repeatable
@@ -65,7 +64,7 @@ class Images:
         self.folder = folder
         self.device = torch.device(device)
         everything = lk.dataset("fashion-mnist", "train", data=folder)
-        from latentkit.data.split import split_train_validation
+        from latentkit.data.batches import split_train_validation
         from latentkit.plugin.seeds import stream_seed
 
         split = split_train_validation(60_000, everything.labels, 0.2, stream_seed(0, "split"))

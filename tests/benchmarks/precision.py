@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from latentkit.config import build_config, choose_part, find_part
-from latentkit.data.batches import DeviceImages
-from latentkit.data.corruption import CorruptionChain
-from latentkit.pipeline.context import build_model
+from latentkit.config import build_config, choose_part
+from latentkit.data.batches import CorruptionChain, DeviceImages
 from latentkit.plugin.events import ignore
 from latentkit.registry.catalogue import default_registry
+from latentkit.runs.context import build_model
 from latentkit.training.device import Precision, repeatable, resolve_precision
 from latentkit.training.loop import TrainingJob, train
 
@@ -103,7 +102,7 @@ def step(case: Case, precision: Precision, device: torch.device) -> tuple[Any, f
     part = choose_part(registry, "model", {"name": name, **options})
     images = np.random.default_rng(0).integers(0, 256, (steps * BATCH, *shape), dtype=np.uint8)
     torch.manual_seed(0)
-    network = build_model(find_part(registry, "model", part).target(), part, shape)
+    network = build_model(part, shape)
     job = TrainingJob(
         model=network.to(device, memory_format=torch.channels_last),
         train=DeviceImages(images, device),

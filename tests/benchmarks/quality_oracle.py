@@ -18,7 +18,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import Isomap, trustworthiness
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
-from latentkit.evaluation.map_quality import MapQuality, map_quality
+from latentkit.maps.quality import MapQuality, map_quality
 
 K = 10
 SIZES = (1, 10, 100, 1000)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from latentkit.builtins.datasets.idx_places import PLACES
+from latentkit.builtins.datasets.mnist_family import PLACES
 
 
 def pack(array: NDArray[np.uint8]) -> bytes:

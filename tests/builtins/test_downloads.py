@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import latentkit as lk
-from latentkit.builtins.datasets.idx_places import PLACES
+from latentkit.builtins.datasets.mnist_family import PLACES
 from latentkit.errors import NetworkError, StorageError
 
 NOWHERE = "http://127.0.0.1:9"

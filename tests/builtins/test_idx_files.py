@@ -8,8 +8,8 @@ import pytest
 from torchvision import datasets
 
 import latentkit as lk
-from latentkit.builtins.datasets import idx
-from latentkit.builtins.datasets.idx_places import PLACES
+from latentkit.builtins.datasets import mnist_family
+from latentkit.builtins.datasets.mnist_family import PLACES
 from latentkit.errors import BrokenEnvironmentError, DataError
 
 IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
@@ -125,7 +125,7 @@ def test_files_that_do_not_belong_together_are_refused(raw, packed, images, labe
 )
 def test_a_file_that_is_no_idx_file_is_refused(content, message, tmp_path):
     with pytest.raises(DataError, match=message):
-        idx.parse_idx(content, tmp_path / "x")
+        mnist_family.parse_idx(content, tmp_path / "x")
 
 
 @pytest.fixture

@@ -15,8 +15,7 @@ from threadpoolctl import threadpool_limits
 
 import latentkit as lk
 from latentkit.builtins.embeddings.isomap import LandmarkIsomap
-from latentkit.builtins.embeddings.isomap.graph import symmetric_graph
-from latentkit.builtins.embeddings.isomap.paths import shortest_paths
+from latentkit.builtins.embeddings.isomap_graph import shortest_paths, symmetric_graph
 from latentkit.errors import UserError
 from latentkit.neighbors import NeighborIndex, VectorsError
 

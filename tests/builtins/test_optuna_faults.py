@@ -13,6 +13,8 @@ from latentkit.builtins.tuners.options import OptunaOptions
 from latentkit.builtins.tuners.optuna_tuner import OptunaTuner
 from latentkit.plugin import Budget, SearchRange, StudyTask
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 14
 LOST = OperationalError("commit", {}, Exception("server closed the connection"))
 SPACE = {"x": SearchRange(-5.0, 5.0), "y": SearchRange(-5.0, 5.0)}

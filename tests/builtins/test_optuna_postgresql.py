@@ -16,6 +16,8 @@ from latentkit.builtins.tuners.options import OptunaOptions
 from latentkit.builtins.tuners.optuna_tuner import OptunaTuner
 from latentkit.plugin import Budget, SearchRange, StudyTask
 
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
+
 SPACE = {"x": SearchRange(-5.0, 5.0)}
 
 

@@ -11,6 +11,8 @@ from latentkit.errors import BrokenEnvironmentError, StorageError, UserError
 from latentkit.plugin import Budget, SearchChoice, SearchRange, StudyTask
 from latentkit.testing.tuners import TUNER_CHECKS
 
+pytestmark = pytest.mark.early
+
 SPACE = {
     "x": SearchRange(-5.0, 5.0),
     "n": SearchRange(1, 64, log=True),
@@ -83,7 +85,7 @@ def steps(trial):
         # the best third goes on after 1, 3 and 9 epochs: of those that only become worse, the first
         ("asha", [9, 1, 1, 1, 1, 1, 1, 1]),
         ("none", [9] * 8),
-        # the first four are never judged
+        # the first four are never compared
         ("median", [9, 9, 9, 9, 1, 1, 1, 1]),
     ],
 )
@@ -196,7 +198,7 @@ def test_a_trial_that_another_worker_ended_is_that_workers(task):
 
     def taken_and_ended(trial):
         study = optuna.load_study(study_name=task.name, storage=task.storage)
-        study.tell(trial.number, 7.0)
+        study.emit(trial.number, 7.0)
         trial.report(1, 1.0)
         trial.note("epochs", 1)
         if trial.number:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from latentkit.cli import common
+from latentkit.cli import shared_options
 from latentkit.cli.main import main
 
 OPTIONS = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
@@ -45,7 +45,7 @@ def latentkit(tmp_path, monkeypatch, capsys):
 
     def run(*arguments: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["latentkit", *map(str, arguments)])
-        monkeypatch.setattr(common, "_debug", False)
+        monkeypatch.setattr(shared_options, "_debug", False)
         capsys.readouterr()
         with pytest.raises(SystemExit) as left:
             main()
@@ -74,7 +74,7 @@ def finished(finished_once, latentkit, tmp_path):
 
 @pytest.fixture
 def own_images(tmp_path):
-    """Return a function that writes a data set of one's own, and its options."""
+    """Return a function that writes the user's own data set, and its options."""
 
     def write(labels, shape=(8, 8), name="mine"):
         images = np.random.default_rng(0).integers(0, 256, (60, *shape), np.uint8)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from latentkit.builtins.datasets.idx_places import STEMS
+from latentkit.builtins.datasets.mnist_family import STEMS
 
 
 def touch(path):

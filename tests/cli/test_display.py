@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from latentkit.cli import live_display, plain_display
-from latentkit.cli import progress as progress_module
+from latentkit.cli import display as displays
+from latentkit.cli import study_display as progress_module
 from latentkit.plugin.events import (
     BatchFinished,
     EpochFinished,
@@ -51,8 +51,8 @@ class Terminal:
     def __init__(self, monkeypatch, columns):
         self.columns = columns
         self.written = StringIO()
-        monkeypatch.setattr(live_display, "Console", self._console)
-        self.display = live_display.LiveDisplay()
+        monkeypatch.setattr(displays, "Console", self._console)
+        self.display = displays.LiveDisplay()
 
     def _console(self, **_):
         return Console(file=self.written, force_terminal=True, width=self.columns, height=24)
@@ -69,8 +69,7 @@ class Terminal:
 def clock(monkeypatch):
     """Return a clock of both displays that stands still until it is set forward."""
     now = SimpleNamespace(seconds=100.0)
-    for module in (live_display, plain_display):
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    monkeypatch.setattr(displays, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     return now
 
 
@@ -151,7 +150,7 @@ def test_what_was_never_begun_is_gone_at_the_end(terminal):
 
 
 def test_a_log_has_a_line_an_epoch_and_a_line_a_stage(clock, capsys):
-    display = plain_display.PlainDisplay()
+    display = displays.PlainDisplay()
     begin(display)
     display(BatchFinished(1, 5, 10, 0.25))
     display(epoch_finished(1))
@@ -168,7 +167,7 @@ def test_a_log_has_a_line_an_epoch_and_a_line_a_stage(clock, capsys):
 
 
 def test_a_log_says_where_a_long_stage_is_twice_a_minute(clock, capsys):
-    display = plain_display.PlainDisplay()
+    display = displays.PlainDisplay()
     for second in range(70):
         clock.seconds += 1
         display(StageProgress("embed:tsne", second, 70))
@@ -176,9 +175,9 @@ def test_a_log_says_where_a_long_stage_is_twice_a_minute(clock, capsys):
 
 
 def test_quiet_prints_warnings_and_nothing_else(capsys):
-    plain_display.warnings_only(epoch_finished(1))
-    plain_display.warnings_only(Notice("x", "by the way", "info"))
-    plain_display.warnings_only(Notice("x", "look out"))
+    displays.warnings_only(epoch_finished(1))
+    displays.warnings_only(Notice("x", "by the way", "info"))
+    displays.warnings_only(Notice("x", "look out"))
     assert capsys.readouterr().err == "warning: look out\n"
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import latentkit as lk
-from latentkit.evaluation.alignment import align
+from latentkit.maps.make import align
 
-pytestmark = pytest.mark.usefixtures("blank_figures")
+pytestmark = [pytest.mark.early, pytest.mark.usefixtures("blank_figures")]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("blank_figures")
+pytestmark = [pytest.mark.early, pytest.mark.usefixtures("blank_figures")]
 
 GREEDY = """
     from latentkit.plugin import EmbeddingSpec, ResourceEstimate, hookimpl
@@ -200,7 +200,7 @@ def test_a_plugin_that_breaks_its_contract_is_9(latentkit, install_plugin, small
 
 
 def test_too_little_memory_is_10(latentkit, finished, monkeypatch):
-    monkeypatch.setattr("latentkit.pipeline.fitting.available_memory_bytes", lambda: 1000)
+    monkeypatch.setattr("latentkit.maps.fitting.available_memory_bytes", lambda: 1000)
     ended = latentkit("embed", "last", "--embed", "isomap")
     assert ended.code == 10
     assert "GiB are free: map fewer points" in ended.error
@@ -230,7 +230,7 @@ def test_training_that_diverges_is_11_and_names_step_and_term(latentkit, small):
 
 
 def test_a_bug_is_1_and_asks_for_a_report(latentkit, monkeypatch):
-    monkeypatch.setattr("latentkit.api.work.configure", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr("latentkit.api.commands.configure", lambda *a, **k: 1 / 0)
     ended = latentkit("run")
     assert ended.code == 1
     assert "ZeroDivisionError" in ended.error

@@ -12,6 +12,8 @@ import pytest
 
 from latentkit.registry import catalogue
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("model", "dataset", "corruption", "embedding", "tuner")
 ALL_TOGETHER = (
     "run --model new-model --dataset new-dataset --corrupt new-corruption --embed new-embedding"

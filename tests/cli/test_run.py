@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from latentkit.cli.common import print_facts
+from latentkit.cli.shared_options import print_facts
 
-pytestmark = pytest.mark.usefixtures("blank_figures")
+pytestmark = [pytest.mark.early, pytest.mark.usefixtures("blank_figures")]
 
 
 def test_a_run_ends_with_where_it_is_how_good_it_is_and_what_to_type_next(latentkit, small):
@@ -138,13 +138,13 @@ def test_completion_is_a_script_for_the_shell(latentkit, shell):
 
 
 def test_a_narrow_terminal_folds_names_and_cuts_no_figure(finished, capsys, monkeypatch):
-    from latentkit.cli import runs
+    from latentkit.cli import runs_command
 
-    line = runs._line(finished)
+    line = runs_command._line(RunFolder.open(finished))
     line["maps"] = ["isomap", "umap-train", "tsne-all"]
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    runs._print_table([line])
+    runs_command._print_table([line])
     shown = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
     assert "…" not in shown
     assert f"{line['reconstruction']['mse']['value']:.4f}" in shown

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from latentkit.cli import study_display, study_tally
+from latentkit.cli import study_display
 from latentkit.plugin.events import (
     BatchFinished,
     Notice,
@@ -30,7 +30,7 @@ class Terminal:
 
     def __init__(self):
         self.console = Console(file=StringIO(), force_terminal=True, width=80, height=24)
-        self.tell = None
+        self.emit = None
 
     @property
     def written(self):
@@ -41,7 +41,7 @@ class Terminal:
     def lines(self):
         """What it shows now, without colours."""
         paper = Console(file=StringIO(), width=self.console.width, height=24)
-        paper.print(self.tell._draw())
+        paper.print(self.emit._draw())
         return [line.rstrip() for line in paper.file.getvalue().splitlines()]
 
     def row(self, number):
@@ -54,8 +54,7 @@ class Terminal:
 def clock(monkeypatch):
     """Return a clock that stands still until it is set forward."""
     now = SimpleNamespace(seconds=time.monotonic())
-    for module in (study_display, study_tally):
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    monkeypatch.setattr(study_display, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     return now
 
 
@@ -79,20 +78,20 @@ def terminal(monkeypatch, clock, afterwards):
     shown = Terminal()
     monkeypatch.setattr(study_display, "is_live", lambda: True)
     monkeypatch.setattr(study_display, "Console", lambda **_: shown.console)
-    with study_display.study_display() as shown.tell:
+    with study_display.study_display() as shown.emit:
         yield shown
 
 
-def begin(tell, trials=4, name="conv-ae-digits", objectives=("validation loss",), maximised=None):
+def begin(emit, trials=4, name="conv-ae-digits", objectives=("validation loss",), maximised=None):
     maximised = maximised or (False,) * len(objectives)
-    tell(StudyStarted(name, f"studies/{name}", trials, objectives, maximised, 1))
+    emit(StudyStarted(name, f"studies/{name}", trials, objectives, maximised, 1))
 
 
-def run_trial(tell, number, value, state="complete", epochs=6, of=6, seconds=3.0, **ended):
-    tell(TrialStarted(number, PARAMS))
-    tell(TrialReported(number, epochs, of, value))
+def run_trial(emit, number, value, state="complete", epochs=6, of=6, seconds=3.0, **ended):
+    emit(TrialStarted(number, PARAMS))
+    emit(TrialReported(number, epochs, of, value))
     values = (value,) if state == "complete" else ()
-    tell(TrialFinished(number, state, values, epochs, of, seconds, **ended))
+    emit(TrialFinished(number, state, values, epochs, of, seconds, **ended))
 
 
 def test_before_the_study_begins_it_says_what_it_waits_for(terminal):
@@ -100,11 +99,11 @@ def test_before_the_study_begins_it_says_what_it_waits_for(terminal):
 
 
 def test_trials_are_counted_by_how_they_ended(terminal):
-    begin(terminal.tell, trials=6)
-    run_trial(terminal.tell, 0, 0.5)
-    run_trial(terminal.tell, 1, 0.7, "pruned", epochs=1)
-    run_trial(terminal.tell, 2, 0.6, "failed", epochs=2, error="ValueError: no")
-    terminal.tell(TrialStarted(3, PARAMS))
+    begin(terminal.emit, trials=6)
+    run_trial(terminal.emit, 0, 0.5)
+    run_trial(terminal.emit, 1, 0.7, "pruned", epochs=1)
+    run_trial(terminal.emit, 2, 0.6, "failed", epochs=2, error="ValueError: no")
+    terminal.emit(TrialStarted(3, PARAMS))
     head = terminal.lines[0]
     assert head.startswith("study conv-ae-digits")
     assert head.endswith("3/6  1 running  1 done  1 pruned  1 failed")
@@ -114,11 +113,11 @@ def test_trials_are_counted_by_how_they_ended(terminal):
 
 
 def test_the_row_of_a_trial_follows_its_epochs(terminal, clock):
-    begin(terminal.tell)
-    terminal.tell(TrialStarted(0, PARAMS))
-    terminal.tell(TrialReported(0, 2, 6, 0.123456))
+    begin(terminal.emit)
+    terminal.emit(TrialStarted(0, PARAMS))
+    terminal.emit(TrialReported(0, 2, 6, 0.123456))
     clock.seconds += 75
-    terminal.tell(BatchFinished(epoch=3, step=4, steps=12, loss=0.1))
+    terminal.emit(BatchFinished(epoch=3, step=4, steps=12, loss=0.1))
     words = terminal.row(0)
     assert words[:4] == ["0", "running", "0.12346", "2/6"]
     assert words[4] in ("1:15", "1:14")
@@ -127,10 +126,10 @@ def test_the_row_of_a_trial_follows_its_epochs(terminal, clock):
 
 @pytest.mark.parametrize(("maximised", "best"), [(False, 1), (True, 2)])
 def test_the_best_trial_is_marked(terminal, maximised, best):
-    begin(terminal.tell, maximised=(maximised,))
+    begin(terminal.emit, maximised=(maximised,))
     for number, value in enumerate((0.5, 0.25, 0.75)):
-        run_trial(terminal.tell, number, value)
-    run_trial(terminal.tell, 3, -1.0 if not maximised else 2.0, "pruned", epochs=1)
+        run_trial(terminal.emit, number, value)
+    run_trial(terminal.emit, 3, -1.0 if not maximised else 2.0, "pruned", epochs=1)
     assert [terminal.row(number)[1] == "best" for number in range(4)] == [
         number == best for number in range(4)
     ]
@@ -138,32 +137,32 @@ def test_the_best_trial_is_marked(terminal, maximised, best):
 
 
 def test_the_best_trial_stays_when_there_is_no_room_for_all(terminal):
-    begin(terminal.tell, trials=40)
+    begin(terminal.emit, trials=40)
     for number in range(30):
-        run_trial(terminal.tell, number, 0.1 if number == 4 else 0.5)
+        run_trial(terminal.emit, number, 0.1 if number == 4 else 0.5)
     shown = [line.split()[0] for line in terminal.lines if line.split()[0].isdigit()]
     assert shown == ["4", *map(str, range(19, 30))]
     assert len(terminal.lines) < 24
 
 
 def test_epochs_saved_by_pruning_are_summed(terminal):
-    begin(terminal.tell)
-    run_trial(terminal.tell, 0, 0.5)
+    begin(terminal.emit)
+    run_trial(terminal.emit, 0, 0.5)
     assert "saved" not in terminal.lines[1]
-    run_trial(terminal.tell, 1, 0.7, "pruned", epochs=1)
-    run_trial(terminal.tell, 2, 0.7, "pruned", epochs=3)
+    run_trial(terminal.emit, 1, 0.7, "pruned", epochs=1)
+    run_trial(terminal.emit, 2, 0.7, "pruned", epochs=3)
     assert "8 epochs saved by pruning" in terminal.lines[1]
 
 
 def test_time_to_go_is_guessed_from_the_trials_of_this_command(terminal, clock):
-    begin(terminal.tell, trials=4)
-    run_trial(terminal.tell, 0, 0.5, earlier=True)
+    begin(terminal.emit, trials=4)
+    run_trial(terminal.emit, 0, 0.5, earlier=True)
     clock.seconds += 30
     assert "to go" not in terminal.lines[1]
-    run_trial(terminal.tell, 1, 0.6)
+    run_trial(terminal.emit, 1, 0.6)
     assert terminal.lines[1].endswith("1:00 to go")
-    run_trial(terminal.tell, 2, 0.6)
-    run_trial(terminal.tell, 3, 0.6)
+    run_trial(terminal.emit, 2, 0.6)
+    run_trial(terminal.emit, 3, 0.6)
     assert "to go" not in terminal.lines[1]
 
 
@@ -171,15 +170,15 @@ def test_time_to_go_is_guessed_from_the_trials_of_this_command(terminal, clock):
 def test_80_columns_hold_a_line_a_trial(terminal, objectives):
     labels = ("validation loss", "importance-weighted bound, nats", "10-NN accuracy")
     name = "conv-ae-fashion-mnist-of-tuesday"
-    begin(terminal.tell, 120, name, labels[:objectives])
+    begin(terminal.emit, 120, name, labels[:objectives])
     many = {**PARAMS, "gaussian-noise.std": 0.25, "model.hidden": (512, 256, 128)}
     for number in range(100, 104):
-        terminal.tell(TrialStarted(number, many))
+        terminal.emit(TrialStarted(number, many))
         values = (0.123456, -123.456, 0.98765)[:objectives]
-        terminal.tell(TrialFinished(number, "complete", values, 10, 10, 3600.0))
-        run_trial(terminal.tell, number + 10, 0.7, "pruned", epochs=1, of=10)
-    run_trial(terminal.tell, 119, 0.7, "failed", error="ValueError: no")
-    terminal.tell(TrialStarted(118, many))
+        terminal.emit(TrialFinished(number, "complete", values, 10, 10, 3600.0))
+        run_trial(terminal.emit, number + 10, 0.7, "pruned", epochs=1, of=10)
+    run_trial(terminal.emit, 119, 0.7, "failed", error="ValueError: no")
+    terminal.emit(TrialStarted(118, many))
     lines = terminal.lines
     assert max(map(len, lines)) <= 80
     assert lines[0].startswith("study conv-ae-")
@@ -195,39 +194,39 @@ def test_80_columns_hold_a_line_a_trial(terminal, objectives):
 
 
 def test_notices_stand_above_the_table(terminal):
-    begin(terminal.tell)
-    terminal.tell(Notice("x", "the disk is [almost] full"))
+    begin(terminal.emit)
+    terminal.emit(Notice("x", "the disk is [almost] full"))
     assert "warning: the disk is [almost] full" in terminal.written
 
 
 def test_the_run_that_is_made_whole_has_a_display_of_its_own(terminal, afterwards):
     preparing, started = RunPreparing(("data", "train")), RunStarted("r", "runs/r", (), True)
-    begin(terminal.tell, trials=1)
-    terminal.tell(TrialStarted(0, PARAMS))
-    terminal.tell(preparing)  # that of the trial
-    terminal.tell(StageStarted("train"))
+    begin(terminal.emit, trials=1)
+    terminal.emit(TrialStarted(0, PARAMS))
+    terminal.emit(preparing)  # that of the trial
+    terminal.emit(StageStarted("train"))
     assert afterwards.told == []
     assert terminal.lines[-1] == "train"
-    terminal.tell(TrialFinished(0, "complete", (0.5,), 6, 6, 3.0))
-    terminal.tell(preparing)
-    terminal.tell(started)
+    terminal.emit(TrialFinished(0, "complete", (0.5,), 6, 6, 3.0))
+    terminal.emit(preparing)
+    terminal.emit(started)
     assert afterwards.told == [preparing, started]
     assert not afterwards.closed
     assert "best" in terminal.written
     before = terminal.written
-    terminal.tell.__exit__(None, None, None)
+    terminal.emit.__exit__(None, None, None)
     assert afterwards.closed
     assert terminal.written == before
 
 
 def test_off_a_terminal_the_run_is_told_in_lines_too(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
-    with study_display.study_display() as tell:
-        begin(tell, trials=2)
-        run_trial(tell, 0, 0.5, earlier=True)
-        run_trial(tell, 1, 0.25, epochs=2)
-        tell(RunPreparing(("data",)))
-        tell(RunStarted("r", "runs/r", (), True))
+    with study_display.study_display() as emit:
+        begin(emit, trials=2)
+        run_trial(emit, 0, 0.5, earlier=True)
+        run_trial(emit, 1, 0.25, epochs=2)
+        emit(RunPreparing(("data",)))
+        emit(RunStarted("r", "runs/r", (), True))
     trial = "trial 1 complete  0.25  2/6 epochs  3.0 s  activation=leaky-relu learning_rate=0.00123"
     assert capsys.readouterr().err.splitlines() == [
         "study studies/conv-ae-digits: 2 trials for validation loss",
@@ -237,9 +236,9 @@ def test_off_a_terminal_the_run_is_told_in_lines_too(monkeypatch, capsys):
 
 
 def test_quiet_shows_warnings_only(capsys):
-    with study_display.study_display(quiet=True) as tell:
-        begin(tell)
-        run_trial(tell, 0, 0.5)
-        tell(Notice("x", "look here"))
-        tell(Notice("y", "by the way", "info"))
+    with study_display.study_display(quiet=True) as emit:
+        begin(emit)
+        run_trial(emit, 0, 0.5)
+        emit(Notice("x", "look here"))
+        emit(Notice("y", "by the way", "info"))
     assert capsys.readouterr().err == "warning: look here\n"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-pytestmark = pytest.mark.usefixtures("blank_figures")
+pytestmark = [pytest.mark.early, pytest.mark.usefixtures("blank_figures")]
 
 FAST = ("--epochs", "2", "--no-maps", "-o", "threads=1", "-o", "transfer.hidden=[8]")
 

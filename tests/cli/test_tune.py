@@ -1,4 +1,4 @@
-"""``latentkit tune`` and ``latentkit studies``: what is refused, shown, made and gone on with."""
+"""``latentkit tune`` and ``latentkit studies``: refusals, displays, new and resumed studies."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from latentkit.pipeline.studies import trial
+from latentkit.tune import trial
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.usefixtures("blank_figures")
+pytestmark = [pytest.mark.early, pytest.mark.usefixtures("blank_figures")]
 
 
 def test_evaluate_shows_the_whole_card(latentkit, finished):

@@ -2,8 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from latentkit.data.batches import DeviceImages, epoch_order, full_batches
-from latentkit.data.corruption import CorruptionChain, noise_generator
+from latentkit.data.batches import (
+    CorruptionChain,
+    DeviceImages,
+    epoch_order,
+    full_batches,
+    noise_generator,
+)
 from latentkit.errors import PluginError
 
 CPU = torch.device("cpu")

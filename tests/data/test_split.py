@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from latentkit.data.split import split_train_validation
+from latentkit.data.batches import split_train_validation
 
 
 @given(

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "plugin-contract.md"
 CASES = tomllib.loads((Path(__file__).parent / "broken_plugins.toml").read_text(encoding="utf-8"))
 EVERYTHING = ",".join(name for distributions in CASES.values() for name in distributions)

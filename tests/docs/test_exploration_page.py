@@ -11,7 +11,7 @@ import pytest
 
 from latentkit.cli.main import main
 
-pytestmark = pytest.mark.usefixtures("one_cpu", "blank_figures")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_cpu", "blank_figures")]
 
 PAGE = (Path(__file__).parents[2] / "docs" / "exploration.md").read_text(encoding="utf-8")
 

@@ -1,16 +1,38 @@
-"""The house keeps its measures: small files and functions, no circles, everything documented."""
+"""The source keeps its measures: size, imports, names, documentation, and plain words."""
 
 from __future__ import annotations
 
 import ast
 import importlib.util
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-MOST_LINES_OF_A_FILE = 350
+MOST_LINES_OF_A_FILE = 500
 MOST_LINES_OF_A_FUNCTION = 60
+MOST_IMPORTS = 0.060
+"""Share of all lines of src that are import statements, lazy ones included."""
+
+REASONS_TO_STAND_ALONE: dict[str, str] = {}
+"""Why a module of fewer than 60 lines with a single importer is not a part of its importer."""
+
+SHARED_NAMES = {"__init__.py", "options.py", "plugin.py"}
+EMPTY_NAMES = ["common", "few", "items", "parts", "places", "settings", "things", "work"]
+
+ROOT = Path(__file__).parents[2]
+DIALECT = re.compile(
+    r"\bshel(f|ves)\b|\bworkshops?\b|\bjudg(e|es|ed|ing|ements?)\b|\btwins?\b"
+    r"|\bconduct(s|ed|ing)?\b|\bafresh\b|\b(go(es|ing|ne)?|went)\s+on\s+with\b|\bshall\b"
+    r"|\bmend(s|ed|ing)?\b|\bof\s+one's\s+own\b|\banybody's\b|\bthere\s+is\s+none\s+to\b",
+    re.IGNORECASE,
+)
+DIALECT_IS_MEANT: set[str] = set()
+"""Lines that use one of these words in its usual sense, without the space around them."""
 
 
 def _measures() -> ModuleType:
@@ -19,8 +41,6 @@ def _measures() -> ModuleType:
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
-    import sys
-
     sys.modules[spec.name] = module  # its dataclass looks itself up
     spec.loader.exec_module(module)
     return module
@@ -28,11 +48,24 @@ def _measures() -> ModuleType:
 
 house = _measures()
 FOUND = house.modules()
+NAMES = {module.name for module in FOUND}
+
+
+def parsed(name: str, source: str):
+    return house.Module(name, Path(f"{name}.py"), len(source.splitlines()), ast.parse(source))
 
 
 def test_no_file_is_long():
     long = {module.name: module.lines for module in FOUND if module.lines > MOST_LINES_OF_A_FILE}
     assert long == {}
+
+
+def test_a_short_file_with_a_single_importer_has_a_reason():
+    assert set(house.single_importers(FOUND)) == set(REASONS_TO_STAND_ALONE)
+
+
+def test_imports_are_a_small_share_of_the_lines():
+    assert house.import_share(FOUND) <= MOST_IMPORTS
 
 
 def test_no_function_is_longer_than_a_screen():
@@ -41,12 +74,87 @@ def test_no_function_is_longer_than_a_screen():
 
 
 def test_no_modules_import_each_other_in_a_circle():
-    names = {module.name for module in FOUND}
-    assert house.circles({m.name: house.imports_at_start(m, names) for m in FOUND}) == []
+    assert house.circles({m.name: house.imports_at_start(m, NAMES) for m in FOUND}) == []
 
 
 def test_everything_public_is_documented():
     assert house.undocumented(FOUND) == []
+
+
+def test_docstrings_describe_only_arguments_that_exist():
+    assert house.described_but_missing(FOUND) == []
+
+
+def test_no_two_files_have_one_name():
+    places = defaultdict(list)
+    for module in FOUND:
+        places[module.path.name].append(module.name)
+    twice = {name: at for name, at in places.items() if len(at) > 1 and name not in SHARED_NAMES}
+    assert twice == {}
+
+
+def test_no_file_has_a_name_that_says_nothing():
+    assert [module.name for module in FOUND if module.path.stem in EMPTY_NAMES] == []
+
+
+def test_the_run_core_imports_no_kind_of_run():
+    kinds = _modules_with_kinds()
+    assert len(kinds) >= 3
+    graph = {module.name: house.imports_anywhere(module, NAMES) for module in FOUND}
+    core = {name for name in NAMES if name.startswith("latentkit.runs.")} - kinds
+    found = {name: house.reached(name, graph) & (kinds | {"latentkit.api.kinds"}) for name in core}
+    assert {name: reached for name, reached in found.items() if reached} == {}
+
+
+def _modules_with_kinds() -> set[str]:
+    """Return the modules that define a subclass of `RunKind`, directly or not."""
+    bases = {"RunKind"}
+    found: set[str] = set()
+    while True:
+        new = {
+            (module.name, node.name)
+            for module in FOUND
+            for node in module.tree.body
+            if isinstance(node, ast.ClassDef) and bases & {ast.unparse(one) for one in node.bases}
+        }
+        if {name for _, name in new} <= bases:
+            return found
+        found |= {module for module, _ in new}
+        bases |= {name for _, name in new}
+
+
+def _prose() -> Iterator[Path]:
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "noxfile.py"):
+        yield ROOT / name
+    for folder in ("src", "docs", "plugins", "examples", "tests"):
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix in {".py", ".md", ".tmpl", ".toml", ".html", ".ipynb"}:
+                yield path
+
+
+def test_source_and_documents_use_plain_words():
+    found = []
+    for path in _prose():
+        text = "" if path == Path(__file__) else path.read_text(encoding="utf-8")
+        for match in DIALECT.finditer(text):
+            number = text.count("\n", 0, match.start())
+            line = text.splitlines()[number].strip()
+            if line not in DIALECT_IS_MEANT:
+                found.append(f"{path.relative_to(ROOT)}:{number + 1}: {line}")
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("line", "plain"),
+    [
+        ("a run of this name is gone on\n    with", False),
+        ("asha shall judge it afresh", False),
+        ("a twin axis: ax.twinx()", False),
+        ("ax.twinx() of a judgemental colleague, shallow", True),
+    ],
+)
+def test_dialect_is_found_as_whole_words(line, plain):
+    assert (DIALECT.search(line) is None) == plain
 
 
 @pytest.mark.parametrize(
@@ -62,12 +170,37 @@ def test_circles_are_found(graph, expected):
 
 
 def test_a_long_function_and_an_import_for_types_alone_are_told_apart():
-    source = (
+    module = parsed(
+        "own",
         "import typing\nif typing.TYPE_CHECKING:\n    import other\n"
-        'def f(x):\n    """Say.\n\n    More.\n    """\n    return x\n'
+        'def f(x):\n    """Say.\n\n    More.\n    """\n    return x\n',
     )
-    module = house.Module("own", Path("own.py"), 9, ast.parse(source))
     (function,) = module.functions
     assert house.length(function) == 2
-    assert not house.is_typed(function)
     assert house.imports_at_start(module, {"own", "other"}) == set()
+    assert house.imports_anywhere(module, {"own", "other"}) == {"other"}
+
+
+def test_every_line_of_an_import_counts_also_in_a_function():
+    source = "from a import (\n    b,\n    c,\n)\n\n\ndef f():\n    import d\n    return d\n\n"
+    assert house.import_lines(parsed("own", source)) == 5
+    assert house.import_share([parsed("own", source)]) == pytest.approx(0.5)
+
+
+def test_a_short_module_with_one_importer_is_found():
+    modules = [
+        parsed("big", "x = 1\n" * 60),
+        parsed("alone", "import big\n"),
+        parsed("shared", "import big\n"),
+        parsed("first", "import alone, shared\n"),
+        parsed("second", "def f():\n    import shared\n"),
+    ]
+    assert house.single_importers(modules) == {"alone": "first"}
+
+
+def test_a_described_argument_that_does_not_exist_is_found():
+    source = (
+        'def f(x, *rest):\n    """Say.\n\n    Args:\n        x: a number.\n'
+        '        *rest: numbers.\n        y: gone.\n\n    Returns:\n        one: none.\n    """\n'
+    )
+    assert house.described_but_missing([parsed("own", source)]) == ["own.f: y"]

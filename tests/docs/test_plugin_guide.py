@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 GUIDE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 FILES = dict(re.findall(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", GUIDE, re.M | re.S))
@@ -34,9 +36,9 @@ LATENTKIT_HOOKSPEC_VERSION = 1
 
 @hookimpl
 def latentkit_run_started(run):
-    from latentkit.pipeline.pages import assembly
+    from latentkit.report import assemble
 
-    assembly.drawn = lambda *arguments, **options: []
+    assemble.drawn = lambda *arguments, **options: []
 """
 WRITES = [line for line in COMMANDS if line.startswith("latentkit plugins new ")]
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 STUDY = Path(__file__).parents[2] / "examples/fashion_mnist_study"
 LIMIT = 600  # seconds that a step may take on a slow machine
 SMALL = {
@@ -73,7 +75,7 @@ def page(study) -> str:
 
 
 @pytest.fixture(scope="module")
-def story() -> dict:
+def report() -> dict:
     return tomllib.loads((STUDY / "story.toml").read_text(encoding="utf-8"))
 
 
@@ -98,10 +100,10 @@ def test_each_piece_is_an_ordinary_run_transfer_or_study(study):
     assert len(found.result.trials) == 2
 
 
-def test_the_seconds_of_every_chapter_are_kept_and_printed(study, story):
+def test_the_seconds_of_every_chapter_are_kept_and_printed(study, report):
     out, printed, _ = study
     times = json.loads((out / "timings.json").read_text())
-    titles = [chapter["title"] for chapter in story["chapter"]]
+    titles = [chapter["title"] for chapter in report["chapter"]]
     assert list(times) == titles
     assert all(one["seconds"] > 0 for one in times.values())
     rows = [re.split(r"\s{2,}", line)[0] for line in printed.splitlines()]
@@ -109,16 +111,16 @@ def test_the_seconds_of_every_chapter_are_kept_and_printed(study, story):
     assert rows[-2].startswith("Together")
 
 
-def test_the_page_tells_the_chapters_in_order(page, story):
-    titles = [chapter["title"] for chapter in story["chapter"]]
+def test_the_page_tells_the_chapters_in_order(page, report):
+    titles = [chapter["title"] for chapter in report["chapter"]]
     shown = re.findall(r"<h2>(.*?)</h2>", page)
     assert shown == [*titles, "Time", "Environment"]
 
 
-def test_every_figure_of_the_story_is_on_the_page(page, story):
+def test_every_figure_of_the_story_is_on_the_page(page, report):
     """But those that it says may be lacking, such as the importance of what two trials tried."""
     ids = set(re.findall(r'<figure id="figure-(.*?)">', page))
-    for reference in (name for chapter in story["chapter"] for name in chapter["figures"]):
+    for reference in (name for chapter in report["chapter"] for name in chapter["figures"]):
         name = reference.removesuffix("?").replace("/", "-")
         fits = re.compile(re.escape(name).replace(r"\*", ".*"))
         assert reference.endswith("?") or any(fits.fullmatch(one) for one in ids), reference

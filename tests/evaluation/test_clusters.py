@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from latentkit.evaluation.clusters import (
+from latentkit.evaluation.representation import (
     adjusted_rand_index,
     indicators,
     k_means,

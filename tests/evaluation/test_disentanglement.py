@@ -17,13 +17,13 @@ FACTORS = np.column_stack(
 )
 
 
-def judged(codes):
+def measured(codes):
     codes = codes.astype(np.float32)
     return measure_disentanglement(codes[:1500], FACTORS[:1500], codes[1500:], FACTORS[1500:], 0)
 
 
 def test_the_factors_themselves_are_a_perfect_code():
-    found = judged(FACTORS * [1, -3, 5] + [0, 2, 1])
+    found = measured(FACTORS * [1, -3, 5] + [0, 2, 1])
     assert found.mig == pytest.approx(1, abs=0.08)
     assert found.disentanglement == pytest.approx(1, abs=0.02)
     assert found.completeness == pytest.approx(1, abs=0.02)
@@ -35,7 +35,7 @@ def test_the_factors_themselves_are_a_perfect_code():
 
 
 def test_a_factor_that_two_latents_hold_alike_has_no_gap():
-    found = judged(np.column_stack([FACTORS, FACTORS[:, 1]]))
+    found = measured(np.column_stack([FACTORS, FACTORS[:, 1]]))
     assert found.mig_by_factor[1] == pytest.approx(0, abs=1e-9)
     assert found.mig_by_factor[[0, 2]] == pytest.approx([1, 1], abs=0.08)
 
@@ -43,14 +43,14 @@ def test_a_factor_that_two_latents_hold_alike_has_no_gap():
 def test_rotated_factors_are_informative_but_entangled():
     quantities = FACTORS[:, 1:] - 0.5
     turned = quantities @ np.array([[1, 1], [-1, 1]]) / np.sqrt(2)
-    found = judged(np.column_stack([FACTORS[:, 0], turned]))
+    found = measured(np.column_stack([FACTORS[:, 0], turned]))
     assert found.mig_by_factor[1:].max() < 0.05
     assert found.informativeness.min() > 0.95
     assert found.disentanglement < 0.7
 
 
 def test_noise_is_worth_nothing():
-    found = judged(np.random.default_rng(1).normal(size=(3000, 4)))
+    found = measured(np.random.default_rng(1).normal(size=(3000, 4)))
     assert found.mig < 0.02
     assert found.sap < 0.05
     assert found.informativeness[0] == pytest.approx(1 / 3, abs=0.05)

@@ -5,7 +5,7 @@ from skimage.metrics import structural_similarity
 
 from latentkit.data.batches import DeviceImages
 from latentkit.errors import PluginError
-from latentkit.evaluation.fidelity import Fidelity, fidelity, ssim
+from latentkit.evaluation.reconstruction import Fidelity, fidelity, ssim
 
 CPU = torch.device("cpu")
 

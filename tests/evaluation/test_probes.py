@@ -5,10 +5,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix
 from sklearn.neighbors import KNeighborsClassifier
 
-from latentkit.evaluation import probes
-from latentkit.evaluation.clusters import k_means
-from latentkit.evaluation.probes import (
+from latentkit.evaluation import representation
+from latentkit.evaluation.representation import (
     confusion,
+    k_means,
     knn_probe,
     labelled_rows,
     linear_probe,
@@ -42,10 +42,10 @@ def test_the_knn_probe_is_scikit_learns_but_for_ties(digits):
 
 def test_a_linear_probe_of_many_parts_is_that_of_one(digits, monkeypatch):
     train, labels, test, _ = digits
-    whole = probes.linear_probabilities(train, labels, test, 10)
-    monkeypatch.setattr(probes, "_PART", 100 * train.shape[1])
-    assert len(list(probes._parts(probes._tensor(train)))) == 12
-    parts = probes.linear_probabilities(train, labels, test, 10)
+    whole = representation.linear_probabilities(train, labels, test, 10)
+    monkeypatch.setattr(representation, "_PART", 100 * train.shape[1])
+    assert len(list(representation._parts(representation._tensor(train)))) == 12
+    parts = representation.linear_probabilities(train, labels, test, 10)
     assert parts == pytest.approx(whole, abs=0.01)  # 100 steps end short of the optimum
 
 

@@ -7,8 +7,8 @@ import latentkit as lk
 from latentkit.data.batches import DeviceImages
 from latentkit.errors import PluginError
 from latentkit.evaluation.baselines import PixelPCA
-from latentkit.evaluation.fidelity import fidelity
 from latentkit.evaluation.inference import decode, encode, reconstruction
+from latentkit.evaluation.reconstruction import fidelity
 
 CPU = torch.device("cpu")
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from latentkit.figures.errors import (
+from latentkit.figures.error_figures import (
     class_bars,
     confusion_matrix,
     error_histogram,

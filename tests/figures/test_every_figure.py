@@ -10,29 +10,33 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from latentkit.figures.confusions import confused_examples, confusion_change, reliability
-from latentkit.figures.efficiency import Curve, label_efficiency
-from latentkit.figures.errors import (
+from latentkit.figures.error_figures import (
     class_bars,
     confusion_matrix,
     error_histogram,
     robustness_curve,
 )
-from latentkit.figures.fronts import pareto_front
-from latentkit.figures.images import several_reconstructions
-from latentkit.figures.latents import encoded_item, kl_bars, latent_scatter
-from latentkit.figures.map_grids import Panel, map_grid
-from latentkit.figures.map_pairs import map_pair
-from latentkit.figures.maps import map_scatter
-from latentkit.figures.parameters import parallel_coordinates
-from latentkit.figures.slices import importance_bars, parameter_slices
-from latentkit.figures.studies import intermediate_curves, optimisation_history
+from latentkit.figures.image_grids import several_reconstructions
+from latentkit.figures.latent_figures import encoded_item, kl_bars, latent_scatter
 from latentkit.figures.style import DPI, save_png, save_svg
-from latentkit.figures.thumbnails import map_thumbnails
-from latentkit.figures.trials import Goal
-from latentkit.figures.weights import kernel_grid, kernels_over_epochs, weight_histograms
+from latentkit.figures.training_figures import kernel_grid, kernels_over_epochs, weight_histograms
+from latentkit.maps.map_figures import Panel, map_grid, map_pair, map_scatter, map_thumbnails
 from latentkit.plugin.options import SearchChoice, SearchRange
 from latentkit.plugin.studies import TrialRecord
+from latentkit.transfer.transfer_figures import (
+    Curve,
+    confused_examples,
+    confusion_change,
+    label_efficiency,
+    reliability,
+)
+from latentkit.tune.parameter_figures import importance_bars, parallel_coordinates, parameter_slices
+from latentkit.tune.study_figures import (
+    Goal,
+    intermediate_curves,
+    optimisation_history,
+    pareto_front,
+)
 
 TITLE = "a $title$ of <b> & _c_"
 NAMES = ("$x$", "_hidden", "<b>&amp;", r"\alpha$", "50 % $", "a_{b}^{c}")

@@ -9,9 +9,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from latentkit.figures.history import loss_curves
-from latentkit.figures.images import reconstruction_rows, sample_grid, several_reconstructions
-from latentkit.figures.maps import map_scatter
+from latentkit.figures.image_grids import reconstruction_rows, sample_grid, several_reconstructions
 from latentkit.figures.style import (
     DPI,
     MARKERS,
@@ -23,6 +21,8 @@ from latentkit.figures.style import (
     save_png,
     shown,
 )
+from latentkit.figures.training_figures import loss_curves
+from latentkit.maps.map_figures import map_scatter
 
 GENERATOR = np.random.default_rng(0)
 NAMES = tuple("abcdefghij")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from latentkit.figures.latents import encoded_item, kl_bars, latent_scatter
+from latentkit.figures.latent_figures import encoded_item, kl_bars, latent_scatter
 
 GENERATOR = np.random.default_rng(0)
 LABELS = np.arange(60) % 3

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from latentkit.figures.image_grids import image_table
 from latentkit.figures.style import save_svg
-from latentkit.figures.tables import image_table
 
 GENERATOR = np.random.default_rng(0)
 

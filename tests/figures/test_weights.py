@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from latentkit.figures.weights import kernel_grid, kernels_over_epochs, weight_histograms
+from latentkit.figures.training_figures import kernel_grid, kernels_over_epochs, weight_histograms
 
 
 def test_each_layer_has_its_histogram_with_count_and_spread():

@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-from latentkit.builtins.embeddings.isomap import paths, scaling
-from latentkit.builtins.embeddings.isomap.estimator import LandmarkIsomap
-from latentkit.builtins.embeddings.isomap.graph import symmetric_graph
-from latentkit.neighbors import NeighborIndex, few
+from latentkit.builtins.embeddings import isomap_graph, isomap_scaling
+from latentkit.builtins.embeddings.isomap import LandmarkIsomap
+from latentkit.builtins.embeddings.isomap_graph import symmetric_graph
+from latentkit.neighbors import NeighborIndex, index
 
 
 def cloud(n, d, seed=0):
@@ -21,10 +21,10 @@ def none_are_few(monkeypatch):
     """Return a function after which everything is compiled."""
 
     def compile_all():
-        monkeypatch.setattr(few, "MOST_WORK", 0)
-        monkeypatch.setattr(few, "MOST_POINTS", 0)
-        monkeypatch.setattr(paths, "_FEW", 0)
-        monkeypatch.setattr(scaling, "_FEW", 0)
+        monkeypatch.setattr(index, "MOST_WORK", 0)
+        monkeypatch.setattr(index, "MOST_POINTS", 0)
+        monkeypatch.setattr(isomap_graph, "_FEW", 0)
+        monkeypatch.setattr(isomap_scaling, "_FEW", 0)
 
     return compile_all
 
@@ -60,9 +60,10 @@ def test_paths_of_few_points_are_those_of_the_compiled_code(none_are_few):
     found = NeighborIndex(cloud(300, 3)).neighbors(4)
     graph = symmetric_graph(found.indices, found.distances)
     sources = np.arange(0, 300, 7)
-    ours = paths.shortest_paths(graph, sources, lambda done: None)
+    ours = isomap_graph.shortest_paths(graph, sources, lambda done: None)
     none_are_few()
-    assert ours.tobytes() == paths.shortest_paths(graph, sources, lambda done: None).tobytes()
+    theirs = isomap_graph.shortest_paths(graph, sources, lambda done: None)
+    assert ours.tobytes() == theirs.tobytes()
 
 
 def test_copies_among_few_points_are_no_gap_in_the_graph():
@@ -82,8 +83,8 @@ class Listener(event.Listener):
     def on_start(self, event): compiled.append(event.data["dispatcher"].py_func.__name__)
     def on_end(self, event): pass
 with event.install_listener("numba:compile", Listener()):
-    from latentkit.builtins.embeddings.isomap.estimator import LandmarkIsomap
-    from latentkit.evaluation.map_quality import map_quality
+    from latentkit.builtins.embeddings.isomap import LandmarkIsomap
+    from latentkit.maps.quality import map_quality
     points = np.random.default_rng(0).random((360, 16)).astype(np.float32)
     map_quality(points, LandmarkIsomap().fit_transform(points), np.arange(360) % 10, seed=0)
 print(compiled)

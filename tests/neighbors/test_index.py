@@ -9,15 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentkit.errors import UserError
-from latentkit.neighbors import NeighborIndex, VectorsError, few
+from latentkit.neighbors import NeighborIndex, VectorsError, index
+
+pytestmark = pytest.mark.early
 
 
 @pytest.fixture(autouse=True, scope="module")
 def no_points_are_few():
     """Search by the compiled code, whatever there is; test_few.py is about the other way."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(few, "MOST_WORK", 0)
-        patched.setattr(few, "MOST_POINTS", 0)
+        patched.setattr(index, "MOST_WORK", 0)
+        patched.setattr(index, "MOST_POINTS", 0)
         yield
 
 
@@ -156,7 +158,7 @@ def test_each_smaller_group_finds_its_shortest_way_out(count, spread):
     centers = rng.uniform(-20, 20, (count, 3))
     groups = rng.integers(0, count, 900)
     points = (centers[groups] + spread * rng.standard_normal((900, 3))).astype(np.float32)
-    own, other, lengths = NeighborIndex(points).shortest_exits(groups)
+    own, other, lengths = NeighborIndex(points).shortest_bridges(groups)
     asked = np.delete(np.arange(count), np.bincount(groups).argmax())
     assert np.array_equal(groups[own], asked)
     assert (groups[other] != asked).all()

@@ -8,19 +8,17 @@ import torch
 from scipy import integrate, stats
 from torch.distributions import Normal, kl_divergence
 
-from latentkit.nn.gaussian import (
-    LOG_VAR_RANGE,
-    kl_to_standard_normal,
-    log_normal,
-    reparameterise,
-    split_posterior,
-)
 from latentkit.nn.likelihoods import (
+    LOG_VAR_RANGE,
     Bernoulli,
     ContinuousBernoulli,
     Gaussian,
+    kl_to_standard_normal,
     log_constant,
+    log_normal,
     make_likelihood,
+    reparameterise,
+    split_posterior,
 )
 
 LOGITS = [-30.0, -8.0, -1.0, -0.02, -1e-4, 0.0, 1e-4, 0.009, 0.011, 0.5, 3.0, 30.0]

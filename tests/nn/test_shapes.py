@@ -3,9 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latentkit.nn.conv import ConvDecoder, ConvEncoder
-from latentkit.nn.layers import Doubling
-from latentkit.nn.shapes import halved, size_pyramid
+from latentkit.nn.layers import Doubling, halved, size_pyramid
+from latentkit.nn.networks import ConvDecoder, ConvEncoder
 
 UPSAMPLINGS = ["transpose", "transpose-4", "resize", "pixel-shuffle"]
 

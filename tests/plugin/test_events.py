@@ -50,9 +50,9 @@ def test_epochs_are_kept_and_batches_are_for_display_only():
 
 def test_events_are_told_to_all_in_order():
     heard = []
-    tell = fan_out(
+    emit = fan_out(
         lambda e: heard.append(("first", e)), ignore, lambda e: heard.append(("last", e))
     )
     notice = Notice("code", "message")
-    tell(notice)
+    emit(notice)
     assert heard == [("first", notice), ("last", notice)]

@@ -1,15 +1,15 @@
 """What an object provides is seen wherever it has it from."""
 
-import re
+import ast
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
 import latentkit as lk
-from latentkit.plugin import Autoencoder, Generative, HasFacts, HasFeatures, protocols, studies
+from latentkit.plugin import Autoencoder, Generative, HasFacts, HasFeatures
 from latentkit.plugin.protocols import provides
-from latentkit.training import optimisation
 
 
 class OfLayers(nn.Module):
@@ -55,14 +55,83 @@ def test_an_attribute_counts_once_it_is_there():
     assert provides(estimator, HasFacts)
 
 
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def protocol_names(trees):
+    """Return the names of all classes that inherit from ``Protocol`` directly."""
+    return {
+        node.name
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and {"Protocol"} & set().union(*map(names, node.bases))
+    }
+
+
+def names(node):
+    """Return the names in a class or in a tuple or union of classes, without their modules."""
+    if isinstance(node, ast.Subscript):
+        return names(node.value)
+    if isinstance(node, ast.Attribute):
+        return {node.attr}
+    if isinstance(node, ast.Name):
+        return {node.id}
+    return set().union(*map(names, ast.iter_child_nodes(node)))
+
+
+def asked_of(tree, protocols):
+    """Return the lines on which an object is checked against one of ``protocols`` by its class."""
+    other_names = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            other_names |= {part.asname: {part.name} for part in node.names if part.asname}
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            other_names[node.targets[0].id] = names(node.value)
+    lines = []
+    for node in ast.walk(tree):
+        classes = None
+        if isinstance(node, ast.Call) and names(node.func) & {"isinstance", "issubclass"}:
+            classes = node.args[1]
+        elif isinstance(node, ast.MatchClass):
+            classes = node.cls
+        found = names(classes) if classes else set()
+        found = found.union(*(other_names.get(name, set()) for name in found))
+        if found & protocols:
+            lines.append(node.lineno if hasattr(node, "lineno") else node.cls.lineno)
+    return lines
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "isinstance(model, Generative)",
+        "isinstance(context.new_model(), protocols.Generative)",
+        "isinstance(make(a, (b, c)), (nn.Module, Generative))",
+        "isinstance(model, nn.Module | Generative)",
+        "issubclass(type(model), Generative)",
+        "from x import Generative as Other\nisinstance(model, Other)",
+        "KINDS = (nn.Module, Generative)\nisinstance(model, KINDS)",
+        "match model:\n    case Generative():\n        pass",
+    ],
+)
+def test_each_way_to_check_for_a_protocol_by_class_is_found(code):
+    assert asked_of(ast.parse(code), {"Generative"})
+    assert not asked_of(ast.parse(code), {"Autoencoder"})
+
+
 def test_nothing_asks_isinstance_of_a_protocol_where_layers_would_be_missed():
-    source = Path(lk.__file__).parent
-    names = [
-        name
-        for module in (protocols, studies, optimisation)
-        for name, thing in vars(module).items()
-        if getattr(thing, "_is_protocol", False)
+    texts = {
+        path: path.read_text("utf-8")
+        for folder in ("src", "plugins", "examples", "docs", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    declaring = [ast.parse(text) for text in texts.values() if "Protocol" in text]
+    protocols = protocol_names(declaring)
+    assert {"Autoencoder", "HasImportances", "Staged", "Proposals"} <= protocols
+    asked = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path, text in texts.items()
+        if any(name in text for name in protocols)
+        for line in asked_of(ast.parse(text), protocols)
     ]
-    assert {"Autoencoder", "HasImportances", "Staged"} <= set(names)
-    asked = re.compile(rf"isinstance\([^()]*,\s*({'|'.join(names)})\)")
-    assert [p.name for p in source.rglob("*.py") if asked.search(p.read_text("utf-8"))] == []
+    assert asked == []

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from latentkit.errors import PluginError
 from latentkit.plugin import Options, SearchChoice, SearchRange, search_all
-from latentkit.registry.describe import describe_options
+from latentkit.registry.options import describe_options
 
 
 class Everything(Options):

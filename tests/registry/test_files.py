@@ -8,7 +8,11 @@ import pytest
 
 from latentkit.errors import PluginError, UserError
 from latentkit.registry.catalogue import default_registry
-from latentkit.registry.files import add_to_environment, paths_from_environment, read_plugin_files
+from latentkit.registry.discovery import (
+    add_to_environment,
+    paths_from_environment,
+    read_plugin_files,
+)
 
 PLUGIN = """
 from latentkit.plugin import CorruptionSpec, Options, hookimpl

@@ -214,16 +214,16 @@ def test_a_hook_may_give_nothing_for_now(install_plugin):
 
 
 def test_two_plugins_of_a_distribution_with_one_name_are_both_set_aside(install_plugin):
-    site = install_plugin("first", good("one"), distribution="twins")
+    site = install_plugin("first", good("one"), distribution="doubled")
     (site / "second.py").write_text((site / "first.py").read_text())
     (entries,) = site.glob("*/entry_points.txt")
     entries.write_text("[latentkit.plugins]\na = first\nb = second\n")
-    messages = [str(problem) for problem in problems_of(default_registry(), "twins")]
+    messages = [str(problem) for problem in problems_of(default_registry(), "doubled")]
     assert len(messages) == 2
-    assert "plugin 'a' of twins 1.0 is broken" in messages[0]
+    assert "plugin 'a' of doubled 1.0 is broken" in messages[0]
     assert "it offers embedding 'one', and so does 'b' of the same distribution" in messages[0]
-    with pytest.raises(UserError, match="no embedding 'twins:one'"):
-        default_registry().get("embedding", "twins:one")
+    with pytest.raises(UserError, match="no embedding 'doubled:one'"):
+        default_registry().get("embedding", "doubled:one")
 
 
 def test_a_default_is_the_built_in_part_whoever_offers_its_name(install_plugin):
@@ -241,7 +241,7 @@ def test_what_a_plugin_prints_goes_to_stderr_and_is_remarked_on(install_plugin, 
 
 
 def test_a_plugin_that_takes_long_is_named_with_its_time(install_plugin, monkeypatch):
-    monkeypatch.setattr("latentkit.registry.conduct.SLOW", 0.0)
+    monkeypatch.setattr("latentkit.registry.loading.SLOW", 0.0)
     install_plugin("sluggish", good("one"))
     remarks = default_registry().remarks()
     (remark,) = [line for line in remarks if "sluggish" in line]

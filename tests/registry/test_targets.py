@@ -8,10 +8,10 @@ from pydantic import Field
 from latentkit.errors import BrokenEnvironmentError, PluginError, UserError
 from latentkit.plugin import ModelSpec, Options
 from latentkit.registry.catalogue import Registry
-from latentkit.registry.describe import describe_options
 from latentkit.registry.discovery import find_plugins
-from latentkit.registry.targets import (
+from latentkit.registry.options import (
     check_requirements,
+    describe_options,
     missing_requirements,
     options_type,
     resolve_target,

@@ -2,6 +2,8 @@ import pytest
 
 from latentkit.report.page import Section, render_page
 
+pytestmark = pytest.mark.browser
+
 PHONE, DESKTOP = 390, 1400
 
 

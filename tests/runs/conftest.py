@@ -15,9 +15,10 @@ def new_run() -> Callable[..., RunFolder]:
     """Return a function that makes a run's folder below a root."""
 
     def make(root: Path, label: str = "net-images") -> RunFolder:
-        return RunFolder.create(
-            new_folder(root, label), "seed = 0\n", config={}, config_sha256="", seed=0, data_dir=""
-        )
+        path = new_folder(root, label)
+        facts = {"config": {}, "config_sha256": "", "seed": 0, "data_dir": ""}
+        with RunFolder.creating(path, "seed = 0\n", **facts) as folder:
+            return folder
 
     return make
 

@@ -1,9 +1,20 @@
 """What a user calls a run, and which folder that means."""
 
+import json
+import os
+import time
+
 import pytest
 
 from latentkit.errors import IntegrityError, UserError
-from latentkit.runs.folder import find_run, run_folders
+from latentkit.runs.folder import (
+    NAME,
+    SCHEMA,
+    check_folder_name,
+    find_run,
+    readable_runs,
+    run_folders,
+)
 
 
 @pytest.fixture
@@ -63,8 +74,100 @@ def test_only_folders_that_hold_a_run_are_listed_by_name(folder, root, new_run):
     assert run_folders(root / "file.txt") == []
 
 
-def test_the_last_of_runs_one_of_which_is_damaged_names_that_one(folder, root, new_run):
-    new_run(root)
-    (folder.path / "run.json").write_text("{")
-    with pytest.raises(IntegrityError, match=rf"{folder.path.name}/run\.json is damaged"):
+def later_schema(text):
+    return json.dumps({"latentkit_run": SCHEMA + 1, "all": "new"})
+
+
+def half_copied(text):
+    return text[: len(text) // 2]
+
+
+def nested(text):
+    return "[" * 100_000
+
+
+def harm(folder, how, written):
+    """Make a run unreadable; ``written`` is when its folder was last written, in seconds."""
+    path = folder.path / NAME
+    path.write_text(how(path.read_text()))
+    os.utime(folder.path, (written, written))
+
+
+@pytest.mark.parametrize("how", [later_schema, half_copied, nested])
+def test_an_older_run_that_cannot_be_read_does_not_hide_the_last(folder, root, new_run, how):
+    last = new_run(root)
+    harm(folder, how, written=0)
+    assert find_run("last", root) == last.path
+
+
+@pytest.mark.parametrize("how", [later_schema, half_copied, nested])
+def test_a_newer_run_that_cannot_be_read_is_passed_over_and_reported(folder, root, new_run, how):
+    newer = new_run(root)
+    harm(newer, how, written=time.time() + 1)
+    with pytest.warns(UserWarning, match=rf"a run .* newer cannot be read: .*{newer.path.name}/"):
+        assert find_run("last", root) == folder.path
+    told = []
+    find_run("last", root, told.append)
+    assert [(notice.code, notice.level) for notice in told] == [("unreadable-run", "warning")]
+
+
+def test_the_last_of_runs_none_of_which_can_be_read_says_what_is_wrong(folder, root, new_run):
+    harm(folder, half_copied, written=0)
+    with pytest.raises(IntegrityError, match=rf"no run .*{folder.path.name}/run\.json is damaged"):
         find_run("last", root)
+    harm(new_run(root), later_schema, written=0)
+    with pytest.raises(IntegrityError, match="'latentkit runs' lists 1 more"):
+        find_run("last", root)
+
+
+def test_runs_are_listed_beside_one_line_for_each_that_cannot_be_read(folder, root, new_run):
+    damaged, later, fine = (new_run(root, label) for label in ("a", "b", "c"))
+    harm(damaged, half_copied, written=0)
+    harm(later, later_schema, written=0)
+    runs, faults = readable_runs(root)
+    assert sorted(run.path for run in runs) == sorted([folder.path, fine.path])
+    assert set(faults) == {damaged.path, later.path}
+    assert "run.json is damaged" in faults[damaged.path]
+    assert "upgrade to read it" in faults[later.path]
+    assert all("\n" not in fault for fault in faults.values())
+    assert readable_runs(root / "nowhere") == ([], {})
+
+
+@pytest.fixture
+def closed(public_dir, new_run):
+    """Return the folder of a run that may not be entered, beside another run."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("needs POSIX permissions")
+    public_dir.chmod(0o755)
+    closed = new_run(public_dir / "runs", "closed").path
+    new_run(public_dir / "runs", "open")
+    user = os.geteuid()
+    closed.chmod(0)
+    if user == 0:  # root may enter every folder
+        os.seteuid(65534)
+    yield closed
+    os.seteuid(user)
+    closed.chmod(0o755)
+
+
+def test_a_run_whose_folder_may_not_be_entered_does_not_hide_the_others(closed):
+    runs, faults = readable_runs(closed.parent)
+    assert ["-open-" in run.path.name for run in runs] == [True]
+    assert faults == {closed: f"cannot read {closed}/run.json: Permission denied"}
+    assert find_run("last", closed.parent, lambda notice: None) == runs[0].path
+    assert find_run(str(closed), closed.parent) == closed
+    with pytest.raises(UserError, match=r"cannot read .*-closed-.*: Permission denied"):
+        readable_runs(closed)
+
+
+def test_a_reference_that_is_too_long_for_a_path_is_an_unknown_run(root, new_run):
+    new_run(root)
+    with pytest.raises(UserError, match="there is no run 'xxx"):
+        find_run("x" * 300, root)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "/a"])
+def test_a_path_is_no_name_of_a_folder(name):
+    with pytest.raises(UserError, match="should be the name of a folder; --out sets where"):
+        check_folder_name(name)
+    check_folder_name("a b-1.x")

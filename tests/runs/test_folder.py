@@ -7,14 +7,14 @@ import re
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from latentkit.errors import IntegrityError, LockedError
-from latentkit.runs.commit import TEMPORARY_PREFIX
-from latentkit.runs.folder import CONFIG, EVENTS, RunFolder
-from latentkit.runs.manifest import StageRecord
+from latentkit.atomic import TEMPORARY_PREFIX
+from latentkit.errors import IntegrityError, LockedError, UserError
+from latentkit.runs.folder import CONFIG, EVENTS, RunFolder, StageRecord
 
 
 def commit(folder, name="latents/test.npz", stage="encode"):
@@ -182,6 +182,174 @@ def test_a_killed_writer_leaves_no_lock(folder):
     assert not folder.is_being_written()
     with folder.writing():
         assert folder.manifest.writer["pid"] == os.getpid()
+
+
+def test_a_writer_of_a_run_whose_manifest_is_damaged_is_named_too(folder, monkeypatch):
+    monkeypatch.setattr("latentkit.runs.lock._LONGER_THAN_LOOKS", 0.1)
+    with folder.writing():
+        (folder.path / "run.json").write_text("{")
+        with pytest.raises(LockedError, match=f"by process {os.getpid()} on"), folder.writing():
+            pass
+
+
+CREATE = """
+import sys
+from pathlib import Path
+from latentkit.errors import LatentkitError
+from latentkit.runs import folder
+
+path, seed, paused = Path(sys.argv[1]), int(sys.argv[2]), len(sys.argv) > 3
+
+def pause(*arguments):
+    print("created", flush=True)
+    sys.stdin.read()
+
+if paused:
+    folder.write_bytes = pause
+facts = {"config": {}, "config_sha256": "", "seed": seed, "data_dir": ""}
+try:
+    with folder.RunFolder.creating(path, f"seed = {seed}", **facts):
+        pause()
+except LatentkitError as error:
+    print(type(error).__name__, error, flush=True)
+"""
+
+
+@contextmanager
+def creating_process(path, seed, *paused):
+    """Create a run in another process, which holds the lock until the block ends."""
+    command = [sys.executable, "-c", CREATE, str(path), str(seed), *paused]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        yield process
+        process.communicate()
+
+
+def test_of_two_processes_that_create_a_run_of_one_name_only_one_does(tmp_path):
+    path = tmp_path / "runs" / "named"
+    with creating_process(path, 1) as one, creating_process(path, 2) as two:
+        said = {process: process.stdout.readline() for process in (one, two)}
+        creator = min(said, key=lambda process: said[process] != "created\n")
+        (other,) = set(said) - {creator}
+        assert said[creator] == "created\n"
+        assert said[other].startswith("LockedError run named is being written by")
+        assert f"process {creator.pid} on" in said[other]
+        seed = 1 if creator is one else 2
+        assert RunFolder.open(path).manifest.seed == seed
+        assert RunFolder.open(path).status() == "running"
+    with creating_process(path, 3) as late:
+        refusal = late.stdout.readline()
+    assert refusal.startswith(f"RunExistsError {path} already contains a run")
+    assert RunFolder.open(path).manifest.seed == seed
+    assert RunFolder.open(path).config_toml() == f"seed = {seed}"
+
+
+def test_a_process_that_creates_a_run_is_named_before_the_run_has_a_manifest(tmp_path):
+    path = tmp_path / "named"
+    facts = {"config": {}, "config_sha256": "", "seed": 0, "data_dir": ""}
+    with creating_process(path, 1, "paused") as creator:
+        assert creator.stdout.readline() == "created\n"
+        assert not (path / "run.json").exists()
+        refused = pytest.raises(LockedError, match=f"run named .* process {creator.pid} on")
+        with refused, RunFolder.creating(path, "", **facts):
+            pass
+
+
+def test_a_run_that_is_being_created_is_locked_and_complete(tmp_path):
+    facts = {"config": {}, "config_sha256": "", "seed": 7, "data_dir": ""}
+    with RunFolder.creating(tmp_path / "named", "seed = 7", **facts) as folder:
+        assert folder.is_being_written()
+        again = RunFolder.open(folder.path)
+        assert (again.manifest.id, again.manifest.seed) == ("named", 7)
+        assert again.manifest.writer["pid"] == os.getpid()
+        assert again.config_toml() == "seed = 7"
+    assert not folder.is_being_written()
+    assert {path.name for path in folder.path.iterdir()} == {"run.json", CONFIG, ".lock"}
+
+
+def test_a_folder_in_which_a_killed_process_left_no_manifest_is_used_again(tmp_path, new_run):
+    facts = {"config": {}, "config_sha256": "", "seed": 0, "data_dir": ""}
+    path = tmp_path / "named"
+    path.mkdir()
+    (path / CONFIG).write_text("seed = 1")
+    (path / f"{TEMPORARY_PREFIX}run.json").write_text("{")
+    with RunFolder.creating(path, "seed = 0", **facts) as folder:
+        assert folder.config_toml() == "seed = 0"
+        assert list(path.glob(f"{TEMPORARY_PREFIX}*")) == []
+
+
+def test_a_reader_sees_what_another_process_has_committed_since(folder):
+    reader, writer = RunFolder.open(folder.path), RunFolder.open(folder.path)
+    assert not reader.refresh()
+    with writer.writing():
+        writer.commit_json("card.json", "evaluate", {"mse": 0.1})
+        writer.finish_stage("evaluate", StageRecord())
+        assert reader.refresh()
+        assert reader.json("card.json") == {"mse": 0.1}
+        writer.set_status("finished")
+        assert reader.status() == "finished"
+    assert not reader.refresh()
+
+
+def test_a_writer_keeps_what_it_has_not_committed_yet(folder):
+    with folder.writing():
+        folder.commit_json("card.json", "evaluate", {"mse": 0.1})
+        (folder.path / "run.json").touch()
+        assert not folder.refresh()
+        assert "card.json" in folder.manifest.artefacts
+    assert folder.refresh()
+    assert "card.json" not in folder.manifest.artefacts
+
+
+def test_a_reader_is_told_that_the_run_is_gone_or_damaged_since(folder):
+    (folder.path / "run.json").write_text("{")
+    with pytest.raises(IntegrityError, match="is damaged"):
+        folder.refresh()
+    (folder.path / "run.json").unlink()
+    with pytest.raises(UserError, match="is not a run"):
+        folder.status()
+
+
+def test_a_run_that_no_process_writes_is_stopped_until_it_has_ended(folder):
+    reader = RunFolder.open(folder.path)
+    assert reader.status() == "stopped"
+    with folder.writing():
+        assert reader.status() == folder.status() == "running"
+        folder.set_status("failed", "no memory")
+    assert (reader.status(), reader.manifest.error) == ("failed", "no memory")
+
+
+def test_a_run_that_ends_or_is_resumed_while_a_reader_looks_is_not_stopped(folder, monkeypatch):
+    def ends():
+        with writer.writing():
+            writer.set_status("finished")
+        return False
+
+    def is_resumed():
+        monkeypatch.setattr(reader, "is_being_written", lambda: True)
+        writer.set_status("interrupted")
+        writer.set_status("running")
+        return False
+
+    for event, status in ((is_resumed, "running"), (ends, "finished")):
+        reader, writer = RunFolder.open(folder.path), RunFolder.open(folder.path)
+        monkeypatch.setattr(reader, "is_being_written", event)
+        assert reader.status() == status
+
+
+def test_two_readers_do_not_take_each_other_for_a_writer(folder):
+    fcntl = pytest.importorskip("fcntl")
+    with folder.writing():
+        pass
+    with (folder.path / ".lock").open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH)  # what another reader holds for a moment
+        assert not folder.is_being_written()
+
+
+def test_a_reader_who_may_not_write_sees_that_a_run_is_written(public_dir, read_only, new_run):
+    folder = new_run(public_dir)
+    with folder.writing(), read_only(public_dir):
+        assert RunFolder.open(folder.path).status() == "running"
 
 
 def test_those_who_look_whether_it_is_written_keep_no_writer_out(folder):

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from latentkit.errors import IntegrityError, UserError
-from latentkit.runs.manifest import SCHEMA, Artefact, Manifest, StageRecord, read_manifest
+from latentkit.runs.folder import SCHEMA, Artefact, Manifest, StageRecord, read_manifest
 
 
 def manifest(**fields):

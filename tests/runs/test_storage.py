@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from latentkit.errors import StorageError
-from latentkit.runs.folder import RunFolder, find_run
-from latentkit.runs.manifest import StageRecord
+from latentkit.runs.folder import RunFolder, StageRecord, find_run
 
 LATENTS = "latents/test.npz"
 
@@ -33,7 +32,7 @@ def full_disk(*_arguments, **_options):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("call", ["os.fsync", "tempfile.mkstemp", "pathlib.Path.replace"])
+@pytest.mark.parametrize("call", ["os.fsync", "os.open", "pathlib.Path.replace"])
 def test_wherever_the_disk_fills_up_what_was_committed_stays(committed, monkeypatch, call):
     before = contents(committed)
     monkeypatch.setattr(call, full_disk)

@@ -9,6 +9,8 @@ from latentkit.registry.catalogue import Registry
 from latentkit.registry.discovery import find_plugins
 from latentkit.testing.suites import part_cases
 
+pytestmark = pytest.mark.slow
+
 BUILT_IN = Registry(found for found in find_plugins() if found.built_in)
 QUICK = {"tsne": {"n_iter": 50}, "sprites": {"n_train": 60, "n_test": 20}}
 

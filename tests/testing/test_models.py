@@ -171,6 +171,6 @@ def test_a_warm_up_that_raises_the_loss_is_left_behind(faults_of):
 def test_weights_that_are_tied_survive(faults_of):
     code = MODEL.replace(
         "self.decoder = nn.Linear(3, pixels)",
-        "self.decoder = nn.Linear(3, pixels); self.twin = self.decoder",
+        "self.decoder = nn.Linear(3, pixels); self.second = self.decoder",
     )
     assert faults_of("model", code) == {}

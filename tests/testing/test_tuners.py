@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from latentkit.testing import tuners
+from latentkit.testing import tuner_records, tuner_trials
 from latentkit.testing.tuners import TUNER_CHECKS
 
 WORKERS = "check_two_workers_share_a_study"
@@ -99,7 +99,13 @@ def failing(make, checks, folder) -> set[str]:
 
 
 def test_every_check_of_the_module_is_listed_once_and_says_what_it_checks():
-    named = [getattr(tuners, name) for name in dir(tuners) if name.startswith("check_")]
+    modules = (tuner_records, tuner_trials)
+    named = [
+        getattr(module, name)
+        for module in modules
+        for name in dir(module)
+        if name.startswith("check_")
+    ]
     assert sorted(map(str, named)) == sorted(map(str, TUNER_CHECKS))
     assert all(check.__doc__ for check in TUNER_CHECKS)
 
@@ -116,7 +122,7 @@ def test_the_checks_find_what_is_broken_and_nothing_else(name, ledger, tmp_path)
 
 
 def test_a_tuner_that_ends_with_a_failing_trial_raises_in_the_check(ledger, tmp_path):
-    check = tuners.check_a_failing_trial_is_recorded_and_the_study_goes_on
+    check = tuner_trials.check_a_failing_trial_is_recorded_and_the_study_goes_on
     with pytest.raises(RuntimeError, match="a trial failed"):
         check(ledger.EndsWithAFailure, f"sqlite:///{tmp_path / 'study.db'}")
 
@@ -127,9 +133,9 @@ def test_a_tuner_that_ends_with_a_failing_trial_raises_in_the_check(ledger, tmp_
 )
 def test_two_workers_that_share_badly_are_found(name, message, ledger, tmp_path):
     with pytest.raises(AssertionError, match=message):
-        getattr(tuners, WORKERS)(getattr(ledger, name), f"sqlite:///{tmp_path / 'study.db'}")
+        getattr(tuner_trials, WORKERS)(getattr(ledger, name), f"sqlite:///{tmp_path / 'study.db'}")
 
 
 def test_a_function_that_no_other_process_can_call_is_refused_in_words(ledger, tmp_path):
     with pytest.raises(AssertionError, match=r"functools\.partial"):
-        getattr(tuners, WORKERS)(lambda: ledger.LedgerTuner(), f"sqlite:///{tmp_path}/study.db")
+        getattr(tuner_trials, WORKERS)(lambda: ledger.LedgerTuner(), f"sqlite:///{tmp_path}/study.db")

@@ -5,12 +5,11 @@ import torch
 from torch import nn
 
 from latentkit.config import TrainingOptions
-from latentkit.data.batches import DeviceImages
-from latentkit.data.corruption import CorruptionChain
+from latentkit.data.batches import CorruptionChain, DeviceImages
 from latentkit.plugin.events import Notice, ignore
-from latentkit.training.average import WeightAverage
 from latentkit.training.checkpoint import CheckpointStore
 from latentkit.training.loop import TrainingJob, best_epoch, train
+from latentkit.training.state import WeightAverage
 
 CPU = torch.device("cpu")
 
@@ -44,7 +43,7 @@ class Scripted(nn.Module):
         return {"loss": torch.tensor(self.losses[self.epoch])}
 
 
-def run(losses, warm_up_steps=0, store=None, tell=ignore, **options):
+def run(losses, warm_up_steps=0, store=None, emit=ignore, **options):
     images = torch.zeros(4, 1, 8, 8, dtype=torch.uint8).numpy()
     job = TrainingJob(
         model=Scripted(losses, warm_up_steps),
@@ -65,7 +64,7 @@ def run(losses, warm_up_steps=0, store=None, tell=ignore, **options):
         seed=0,
         config_sha256="c",
     )
-    return job, train(job, store, tell)
+    return job, train(job, store, emit)
 
 
 def steps_taken(result):
@@ -81,7 +80,7 @@ def test_the_weights_are_those_of_the_best_epoch_or_of_the_last(keep, epoch):
 
 def test_training_stops_when_the_loss_has_not_fallen_for_long_enough():
     events = []
-    _, result = run([3.0, 1.0, 2.0, 1.5, 0.5], patience=2, tell=events.append)
+    _, result = run([3.0, 1.0, 2.0, 1.5, 0.5], patience=2, emit=events.append)
     assert len(result.history) == 4
     assert steps_taken(result) == 2
     (notice,) = [event for event in events if isinstance(event, Notice)]

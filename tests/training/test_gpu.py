@@ -11,16 +11,15 @@ import torch
 
 import latentkit as lk
 from latentkit.builtins.models.autoencoder import DeterministicAutoencoder
-from latentkit.classifiers.classifier import Classifier
 from latentkit.config import TrainingOptions
-from latentkit.data.batches import DeviceImages, LabelledImages
-from latentkit.data.corruption import CorruptionChain
+from latentkit.data.batches import CorruptionChain, DeviceImages, LabelledImages
 from latentkit.plugin.events import EpochFinished, Notice, ignore
 from latentkit.registry.catalogue import default_registry
 from latentkit.training.checkpoint import CheckpointStore
 from latentkit.training.device import repeatable, resolve_device, resolve_precision
-from latentkit.training.graphs import ReplayedStep
 from latentkit.training.loop import TrainingJob, train
+from latentkit.training.step import ReplayedStep
+from latentkit.transfer.classifier import Classifier
 
 DEVICE = resolve_device("auto")
 pytestmark = pytest.mark.skipif(DEVICE.type == "cpu", reason="there is no GPU here")
@@ -63,10 +62,10 @@ def make_job(model="conv-ae", precision="float32", corruption=(), **options):
     )
 
 
-def trained(store=None, tell=ignore, **arguments):
+def trained(store=None, emit=ignore, **arguments):
     job = make_job(**arguments)
     with repeatable(DEVICE, 1):
-        return train(job, store, tell)
+        return train(job, store, emit)
 
 
 def digest(weights):
@@ -156,7 +155,7 @@ def one_by_one(monkeypatch):
 
     def trained_without(**arguments):
         with monkeypatch.context() as without:
-            without.setattr("latentkit.training.steps.is_capturable", lambda model: False)
+            without.setattr("latentkit.training.step.is_capturable", lambda model: False)
             return trained(**arguments)
 
     return trained_without
@@ -235,7 +234,7 @@ def test_a_step_that_cannot_be_captured_is_taken_one_by_one(one_by_one):
         return WaitsForTheGpu(plain.encoder, plain.decoder, plain.latent_dim)
 
     told = []
-    whole = trained(model=model(), tell=told.append)
+    whole = trained(model=model(), emit=told.append)
     (notice,) = (event for event in told if isinstance(event, Notice))
     assert notice.message.startswith("WaitsForTheGpu declares that it is capturable, but its step")
     assert "the model's loss failed" in notice.message

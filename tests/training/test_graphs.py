@@ -6,8 +6,8 @@ from torch import nn
 
 import latentkit as lk
 from latentkit.builtins.models.vae import VariationalAutoencoder
-from latentkit.classifiers.classifier import Classifier
 from latentkit.plugin.protocols import is_capturable
+from latentkit.transfer.classifier import Classifier
 
 
 @pytest.mark.parametrize("name", ["conv-ae", "dense-ae", "conv-vae", "dense-vae"])

@@ -6,15 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from latentkit.api.parts import model as build
+from latentkit.api.building_blocks import model as build
 from latentkit.config import TrainingOptions
-from latentkit.data.batches import DeviceImages
-from latentkit.data.corruption import CorruptionChain
+from latentkit.data.batches import CorruptionChain, DeviceImages
 from latentkit.errors import DivergedError
 from latentkit.plugin.events import BatchFinished, EpochFinished, Notice, TrainingStarted, ignore
 from latentkit.training.checkpoint import CheckpointStore
 from latentkit.training.device import repeatable
-from latentkit.training.loop import TrainingJob, train
+from latentkit.training.loop import LossMeter, TrainingJob, train
 
 CPU = torch.device("cpu")
 
@@ -51,10 +50,10 @@ def digest(weights):
     return sha.hexdigest()
 
 
-def trained(store=None, tell=ignore, **arguments):
+def trained(store=None, emit=ignore, **arguments):
     job = make_job(**arguments)
     with repeatable(CPU, 1):
-        result = train(job, store, tell)
+        result = train(job, store, emit)
     return job, result
 
 
@@ -210,6 +209,46 @@ def test_divergence_stops_at_once_and_says_what_to_do():
         train(make_job(model=Exploding()), None, ignore)
 
 
+@pytest.mark.parametrize("steps", [1, 7, 100, 1_000])
+def test_the_means_of_an_epoch_do_not_depend_on_how_often_they_are_reported(steps):
+    rows = torch.randn(steps, 3, generator=torch.Generator().manual_seed(0)) * 1e3
+    counts = [256] * (steps - 1) + [31]
+    often, once = LossMeter(), LossMeter()
+    for row, count in zip(rows, counts, strict=True):
+        for meter in (often, once):
+            meter.add(dict(zip("abc", row, strict=True)), count)
+        often.means()
+    weights = torch.tensor(counts, dtype=torch.float64)
+    expected = ((rows.double() * weights[:, None]).sum(0) / weights.sum()).tolist()
+    assert list(often.means().values()) == list(once.means().values()) == expected
+
+
+def test_each_batch_is_copied_once_however_often_the_means_are_reported(monkeypatch):
+    copied = []
+    stack = torch.stack
+
+    def counting(tensors, *args, **options):
+        copied.append(len(tensors))
+        return stack(tensors, *args, **options)
+
+    monkeypatch.setattr(torch, "stack", counting)
+    meter = LossMeter()
+    for _ in range(50):
+        meter.add({"loss": torch.ones(())}, 8)
+        meter.means()
+    assert sum(copied) == 100  # one term of each batch, and then its row
+
+
+def test_divergence_names_the_step_also_after_a_report():
+    meter = LossMeter(10)
+    for loss in (1.0, 2.0):
+        meter.add({"loss": torch.tensor(loss)}, 8)
+    meter.means()
+    meter.add({"loss": torch.tensor(math.inf)}, 8)
+    with pytest.raises(DivergedError, match="at step 13: loss"):
+        meter.means()
+
+
 def test_a_single_left_over_image_is_not_a_batch():
     job = make_job(epochs=1, batch_size=199)
     assert job.steps_per_epoch == 1
@@ -219,6 +258,6 @@ def test_a_single_left_over_image_is_not_a_batch():
 def test_progress_is_told_within_an_epoch(monkeypatch):
     monkeypatch.setattr("latentkit.training.loop._SECONDS_BETWEEN_REPORTS", 0)
     events = []
-    trained(tell=events.append, epochs=1)
+    trained(emit=events.append, epochs=1)
     steps = [event.step for event in events if isinstance(event, BatchFinished)]
     assert steps == list(range(1, 8))

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from latentkit.config import TrainingOptions
-from latentkit.training.optimisation import learning_rate, make_optimizer, set_learning_rate
+from latentkit.training.state import learning_rate, make_optimizer, set_learning_rate
 
 STEPS = 1001
 

@@ -3,9 +3,12 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 
-from latentkit.training.uncompiled import take_step, without_compiler
+from latentkit.training.device import take_step, without_compiler
+
+pytestmark = pytest.mark.early
 
 _A_RUN = """
 import sys

@@ -219,7 +219,7 @@ def test_lines_hide_the_area_of_their_width_in_their_shade():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_more_strength_takes_more_of_the_image(name):
-    from latentkit.plugin.options import strength_option
+    from latentkit.plugin import strength_option
 
     images = photographs(8)
     option, most = strength_option(REGISTRY.get("corruption", name).options_type())

@@ -14,7 +14,7 @@ pytest.importorskip(
 )
 
 import latentkit as lk
-from latentkit.plugin.options import strength_option
+from latentkit.plugin import strength_option
 from latentkit.registry.catalogue import Registry
 from latentkit.registry.discovery import find_plugins
 from latentkit_common_corruptions.severities import CIFAR_10_C, IMAGENET_C

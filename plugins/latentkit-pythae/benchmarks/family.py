@@ -25,15 +25,16 @@ from typing import Any
 
 import torch
 
-from latentkit.api.request import configure
+from latentkit.api.inputs import configure
 from latentkit.data.batches import DeviceImages
-from latentkit.evaluation.fidelity import fidelity
 from latentkit.evaluation.inference import encode, reconstruction
-from latentkit.evaluation.probes import knn_probe, linear_probe
-from latentkit.pipeline.context import ImageShelf, Workshop
+from latentkit.evaluation.reconstruction import fidelity
+from latentkit.evaluation.representation import knn_probe, linear_probe
 from latentkit.plugin import Generative
 from latentkit.plugin.events import ignore
+from latentkit.plugin.protocols import provides
 from latentkit.registry.catalogue import default_registry
+from latentkit.runs.context import ImageCache, RunContext
 from latentkit.training.loop import TrainingJob, train
 
 _ACTIVE_VARIANCE = 0.01  # as in the card
@@ -43,7 +44,7 @@ _HEAD = (
 )
 
 
-def measure(name: str, chosen: argparse.Namespace, shelf: ImageShelf) -> dict[str, Any]:
+def measure(name: str, chosen: argparse.Namespace, image_cache: ImageCache) -> dict[str, Any]:
     """Train one model and return its figures on the 10,000 test images."""
     registry = default_registry()
     rate = registry.get("model", name).spec.learning_rate
@@ -58,19 +59,19 @@ def measure(name: str, chosen: argparse.Namespace, shelf: ImageShelf) -> dict[st
             "split.validation": chosen.validation,
         },
     )
-    shop = Workshop(config, registry, Path(chosen.data), torch.device("cpu"), shelf)
-    rows = shop.split.train[: chosen.images or None]
-    images = shop.images("train")
+    context = RunContext(config, registry, Path(chosen.data), torch.device("cpu"), image_cache)
+    rows = context.split.train[: chosen.images or None]
+    images = context.images("train")
     assert images.labels is not None  # noqa: S101
-    model = shop.new_model()
+    model = context.new_model()
     job = TrainingJob(
         model=model,
-        train=DeviceImages(images.images, shop.device, rows),
-        validation=DeviceImages(images.images, shop.device, shop.split.validation[:2000]),
-        corruption=shop.corruption,
+        train=DeviceImages(images.images, context.device, rows),
+        validation=DeviceImages(images.images, context.device, context.split.validation[:2000]),
+        corruption=context.corruption,
         options=config.training,
         precision="float32",
-        seed=shop.seed,
+        seed=context.seed,
         config_sha256="",
     )
     began = time.process_time()
@@ -78,14 +79,14 @@ def measure(name: str, chosen: argparse.Namespace, shelf: ImageShelf) -> dict[st
     seconds = time.process_time() - began
     model.load_state_dict(trained.weights)
     return {"model": name, "images": len(rows), "epochs": chosen.epochs, "seconds": seconds} | (
-        figures(model, job.train, images.labels[rows], shop)
+        figures(model, job.train, images.labels[rows], context)
     )
 
 
-def figures(model: Any, seen: DeviceImages, labels: Any, shop: Workshop) -> dict[str, Any]:
+def figures(model: Any, seen: DeviceImages, labels: Any, context: RunContext) -> dict[str, Any]:
     """Return a model's figures, computed as for the evaluation card."""
-    test = shop.device_images("test")
-    truth = shop.images("test").labels
+    test = context.device_images("test")
+    truth = context.images("test").labels
     known, asked = encode(model, seen), encode(model, test)
     found: dict[str, Any] = {
         "latents": model.latent_dim,
@@ -94,7 +95,7 @@ def figures(model: Any, seen: DeviceImages, labels: Any, shop: Workshop) -> dict
         "knn": float((knn_probe(known, labels, asked) == truth).mean()),
         "active": int((asked.var(0) > _ACTIVE_VARIANCE).sum()),
     }
-    if isinstance(model, Generative):
+    if provides(model, Generative):
         torch.manual_seed(0)
         bounds = [model.log_likelihood(batch, 1) for batch in test.in_order()]
         found["elbo"] = float(torch.cat(bounds).mean())
@@ -138,12 +139,12 @@ def main() -> None:
     out = Path(chosen.out) if chosen.out else None
     kept = out.read_text().splitlines() if out and out.exists() else []
     done = {found["model"]: found for found in map(json.loads, kept)}
-    shelf = ImageShelf()
+    image_cache = ImageCache()
     for name in names:
         if name in done:
             continue
         with turn(chosen.lock):
-            done[name] = measure(name, chosen, shelf)
+            done[name] = measure(name, chosen, image_cache)
         if out:
             with out.open("a") as file:
                 file.write(json.dumps(done[name]) + "\n")

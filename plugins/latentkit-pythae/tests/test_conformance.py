@@ -14,7 +14,7 @@ from family import INSTALLED, NAMES, needs_the_plugin, registry, small
 from latentkit.errors import UserError
 from latentkit.testing.suites import part_cases
 
-pytestmark = needs_the_plugin
+pytestmark = [pytest.mark.slow, needs_the_plugin]
 
 
 def cases():

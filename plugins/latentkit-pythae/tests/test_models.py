@@ -15,7 +15,7 @@ from family import GENERATIVE, NAMES, made, needs_the_plugin, pictures, small
 
 import latentkit as lk
 
-pytestmark = [needs_the_plugin, pytest.mark.usefixtures("blank_figures")]
+pytestmark = [pytest.mark.slow, needs_the_plugin, pytest.mark.usefixtures("blank_figures")]
 WITH_A_PRIOR = [n for n in NAMES if not n.endswith(("-ae", "-rae-l2", "-rae-gp", "-vqvae"))]
 
 

@@ -198,7 +198,7 @@ def test_new_points_need_a_fitted_map_and_equal_dimensions(name, digits):
 
 @pytest.mark.parametrize("name", ["mds", "classical-mds"])
 def test_all_pairs_of_many_vectors_are_refused_before_they_fill_the_memory(name):
-    from latentkit.pipeline.fitting import fit_embedding
+    from latentkit.maps.fitting import fit_embedding
 
     vectors = np.broadcast_to(np.float32(1), (1_000_000, 16))
     with pytest.raises(ResourceError, match=r"of 1,000,000 points needs about .* choose another"):

@@ -21,20 +21,152 @@ from typing import Literal
 
 import numpy as np
 
-from latentkit.api.handle import Run
-from latentkit.api.walks import Item, grid, interpolate, traversals
+from latentkit.api.run_handle import Run
 from latentkit.errors import UserError
-from latentkit.exploration.arithmetic import Arithmetic, add_difference
-from latentkit.exploration.nearest import Nearest, TrainingNeighbours
-from latentkit.exploration.paths import Interpolation
-from latentkit.exploration.plane import ManifoldGrid, Plane
-from latentkit.exploration.samples import Samples, mixture_samples
-from latentkit.exploration.settings import Settings, compare_settings
-from latentkit.exploration.traversal import Traversals
-from latentkit.pipeline import exploration
-from latentkit.pipeline.exploration import COMPONENTS, Overview
-from latentkit.pipeline.items import class_label
-from latentkit.pipeline.settings import settings_names
+from latentkit.explore.compare_models import Settings, compare_settings, settings_names
+from latentkit.explore.explored_run import class_label
+from latentkit.explore.overview import COMPONENTS, NEIGHBOURS, Overview, between, sample_neighbours
+from latentkit.explore.overview import overview as explore_all
+from latentkit.explore.samples import (
+    Arithmetic,
+    Nearest,
+    Samples,
+    TrainingNeighbours,
+    add_difference,
+    mixture_samples,
+)
+from latentkit.explore.traversals import (
+    Interpolation,
+    ManifoldGrid,
+    Plane,
+    Traversals,
+    manifold_grid,
+    plane_through,
+    traverse,
+)
+
+Item = int | str
+Way = Literal["linear", "spherical", "graph"]
+
+
+def traversals(
+    run: Run,
+    item: Item | None = None,
+    *,
+    steps: int = 9,
+    reach: float = 3.0,
+    dimensions: Sequence[int] | None = None,
+    most: int | None = None,
+) -> Traversals:
+    """Vary one latent dimension at a time, in sigmas of the training latents.
+
+    Args:
+        run: the run whose latents to traverse.
+        item: the item whose latent fixes the other dimensions; by default the mean of the
+            training latents.
+        steps: number of images per dimension.
+        reach: largest distance from the mean, in sigmas (standard deviations).
+        dimensions: the dimensions to vary; by default all, sorted by KL divergence from the
+            prior, or by variance if the model has no prior.
+        most: maximum number of dimensions.
+
+    Returns:
+        Latents (M, S, D) and images (M, S, C, H, W) in [0, 1] for M dimensions and S steps.
+
+    Raises:
+        latentkit.errors.UserError: there is no such item or dimension, or the run is a transfer.
+
+    Example:
+        >>> import latentkit as lk
+        >>> walks = lk.explore.traversals(lk.open("last"), item="class:3", steps=5, most=2)
+        >>> walks.images.shape
+        (2, 5, 1, 8, 8)
+        >>> walks.sigmas
+        array([-3. , -1.5,  0. ,  1.5,  3. ])
+    """
+    explored = run.explored
+    start = explored.scale.mean if item is None else explored.latents()[explored.row(item)]
+    chosen = explored.scale.order.tolist() if dimensions is None else list(dimensions)
+    return traverse(
+        explored.decode,
+        start,
+        explored.scale,
+        steps=steps,
+        reach=reach,
+        dimensions=chosen[:most],
+    )
+
+
+def grid(run: Run, dimensions: tuple[int, int] | None = None, *, steps: int = 16) -> ManifoldGrid:
+    """Decode a plane of latents on a grid over the middle 98 % of the test latents on each axis.
+
+    Args:
+        run: the run whose latents to decode.
+        dimensions: the two dimensions that span the plane; the others are at their mean. By
+            default both dimensions if there are only two, else the two leading principal
+            directions.
+        steps: number of rows and of columns.
+
+    Returns:
+        Images (steps, steps, C, H, W) in [0, 1], and the positions of the images and of the test
+        latents on the plane, in latent units.
+
+    Raises:
+        latentkit.errors.UserError: a dimension does not exist, or the run is a transfer.
+
+    Example:
+        >>> import latentkit as lk
+        >>> plane = lk.explore.grid(lk.open("last"), dimensions=(0, 1), steps=4)
+        >>> plane.images.shape, plane.points.shape
+        ((4, 4, 1, 8, 8), (360, 2))
+    """
+    explored = run.explored
+    plane = plane_through(explored.latents("train"), dimensions)
+    return manifold_grid(explored.decode, plane, explored.latents(), steps=steps)
+
+
+def interpolate(
+    run: Run,
+    a: Item,
+    b: Item,
+    *,
+    way: Way = "linear",
+    steps: int = 10,
+    n_neighbors: int = NEIGHBOURS,
+) -> Interpolation:
+    """Interpolate between the latents of two test items, in even steps.
+
+    Args:
+        run: the run whose latents to use.
+        a: the first item.
+        b: the last item.
+        way: ``linear``; ``spherical``, around the prior's mean, or around the mean of the training
+            latents if the model has no prior; or ``graph``, the shortest path in the
+            nearest-neighbour graph of the training latents (of a random 10,000, if there are
+            more).
+        steps: number of images, including both ends.
+        n_neighbors: neighbours of each latent in the graph; doubled, up to 160, until there is a
+            path.
+
+    Returns:
+        Latents (steps, D), images (steps, C, H, W) in [0, 1], and the length in latent units.
+
+    Raises:
+        latentkit.errors.UserError: there is no such item or way, or the run is a transfer.
+
+    Example:
+        >>> import latentkit as lk
+        >>> run = lk.open("last")
+        >>> straight = lk.explore.interpolate(run, 0, "class:7")
+        >>> straight.positions[[0, -1]], straight.images.shape
+        (array([0., 1.]), (10, 1, 8, 8))
+        >>> lk.explore.interpolate(run, 0, "class:7", way="graph").length >= straight.length
+        True
+    """
+    explored = run.explored
+    rows = explored.row(a), explored.row(b)
+    return between(explored, *rows, way, steps, n_neighbors)
+
 
 __all__ = [
     "Arithmetic",
@@ -181,7 +313,7 @@ def neighbours(run: Run, items: Sequence[Item] | Samples, *, k: int = 5) -> Trai
     """
     explored = run.explored
     if isinstance(items, Samples):
-        return exploration.sample_neighbours(explored, items, len(items.images), k)
+        return sample_neighbours(explored, items, len(items.images), k)
     rows = np.array([explored.row(item) for item in items], np.int64)
     if not len(rows):
         raise UserError("no item is given: name test items, or pass the result of samples")
@@ -242,4 +374,4 @@ def overview(run: Run) -> Overview:
         >>> dict(shown.left_out)
         {'prior samples': "model 'conv-ae' has no prior to draw from: ..."}
     """
-    return exploration.overview(run.explored)
+    return explore_all(run.explored)

@@ -7,19 +7,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from latentkit.api.handle import Run
-from latentkit.api.places import RUNS, data_dir, given_data_dir
-from latentkit.api.request import Path_, read_document
+from latentkit.api.inputs import Path_, data_dir, given_data_dir, read_document, runs_dir
+from latentkit.api.kinds import TRANSFER
+from latentkit.api.run_handle import Run
 from latentkit.config import MODES, RunConfig, build_config
 from latentkit.errors import UserError, did_you_mean
-from latentkit.pipeline.context import MODEL
-from latentkit.pipeline.named import start_named_run
-from latentkit.pipeline.plugin_files import registry_of
-from latentkit.pipeline.run import Place
-from latentkit.pipeline.stored import stored_config
 from latentkit.plugin.events import Listener, ignore
 from latentkit.registry.catalogue import Registry, default_registry
+from latentkit.runs import run_files
 from latentkit.runs.folder import RunFolder, find_run
+from latentkit.runs.lifecycle import Place, start_named_run
+from latentkit.runs.prepare import find_other_run
+from latentkit.runs.saved_config import registry_of, stored_config
 
 DEFAULT_MAPS = ("pca", "tsne", "isomap")
 DEFAULT_SHARES = (0.01, 0.1, 1.0)
@@ -49,7 +48,8 @@ def transfer(
     device: str | None = None,
     config: Path_ | Mapping[str, Any] | None = None,
     name: str = "",
-    out: Path_ = RUNS,
+    runs: Path_ | None = None,
+    out: Path_ | None = None,
     data: Path_ | None = None,
     listener: Listener = ignore,
 ) -> Run:
@@ -78,9 +78,11 @@ def transfer(
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         config: a TOML file or its content; all of the above override it.
         name: name of the transfer's folder; by default made of date, mode, model and data set. If
-            ``out`` has a transfer of this name, it is resumed; if its options differ, an error is
+            ``runs`` has a transfer of this name, it is resumed; if its options differ, an error is
             raised.
-        out: the folder in which the transfer's folder is created.
+        runs: the folder of runs, in which names are looked up and the transfer's folder is created;
+            by default ``LATENTKIT_RUNS`` or ``./runs``.
+        out: another name of ``runs``. If it has no such `run`, the default folder is searched, too.
         data: the folder of data sets; by default ``LATENTKIT_DATA``, the folder that the `run`
             used, or the user's cache.
         listener: called with every `latentkit.plugin.events.Event`.
@@ -102,7 +104,8 @@ def transfer(
         >>> moved.maps
         ['pca']
     """
-    parent = None if run is None else _folder_of(run)
+    folder = runs_dir(runs, out)
+    parent = None if run is None else _folder_of(run, folder, out, name)
     registry = default_registry() if parent is None else registry_of(parent.manifest)
     resolved = configure_transfer(
         registry,
@@ -121,8 +124,8 @@ def transfer(
         config=config,
     )
     known = given_data_dir(data) or (Path(parent.manifest.data_dir) if parent else data_dir())
-    place = Place(Path(out), known, name)
-    return Run(start_named_run(resolved, registry, place, listener), registry)
+    place = Place(folder, known, name)
+    return Run(start_named_run(resolved, registry, place, listener, TRANSFER), registry)
 
 
 def configure_transfer(
@@ -216,8 +219,16 @@ def _init(
     scratch = document["transfer"]["mode"] == "scratch"
     if parent is None or scratch or "init" in document:
         return {}
-    return {"init": {"path": str(parent.verified(MODEL))}}
+    return {"init": {"path": str(parent.verified(run_files.MODEL))}}
 
 
-def _folder_of(run: Path_ | Run) -> RunFolder:
-    return RunFolder.open(run.path if isinstance(run, Run) else find_run(os.fspath(run), RUNS))
+def _folder_of(run: Path_ | Run, runs: Path, out: Path_ | None, own: str) -> RunFolder:
+    """Open the parent; ``last`` does not mean the transfer itself, whose name is ``own``."""
+    if isinstance(run, Run):
+        return RunFolder.open(run.path)
+    try:
+        return RunFolder.open(find_other_run(os.fspath(run), runs, own))
+    except UserError:
+        if out is None:
+            raise
+        return RunFolder.open(find_run(os.fspath(run), runs_dir()))

@@ -1,31 +1,201 @@
-"""Studies in one call: a tuner chooses options, and each trial is a run."""
+"""`Study`, and studies in one call: a tuner chooses options, and each trial is a run."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from latentkit.api.places import STUDIES, data_dir
-from latentkit.api.request import Path_, configure
-from latentkit.api.study import Study, storage_url
-from latentkit.config import DEFAULT_TUNER, choose_part
-from latentkit.pipeline.context import ImageShelf
-from latentkit.pipeline.studies.lifecycle import summarise_study, watched
-from latentkit.pipeline.studies.outcome import finish_best, report_study, write_best_config
-from latentkit.pipeline.studies.search import Search, prepared
-from latentkit.pipeline.studies.workers import Follower, work_together
+from latentkit.api.inputs import STUDIES, Path_, configure, data_dir, runs_dir
+from latentkit.api.run_handle import Run, table, title
+from latentkit.config import DEFAULT_TUNER, RunConfig, choose_part
 from latentkit.plugin.events import Listener, StudyStarted, ignore
 from latentkit.plugin.options import SearchDomain
+from latentkit.plugin.studies import StudyResult, TrialRecord
 from latentkit.registry.catalogue import Registry, default_registry
-from latentkit.tuning.advice import advice
-from latentkit.tuning.folder import STUDY, StudyFolder, StudyPlan, check_study_name, find_study
-from latentkit.tuning.goals import choose_goals
-from latentkit.tuning.ranges import parse_search
-from latentkit.tuning.space import search_space
-from latentkit.tuning.urls import public_url
+from latentkit.runs.context import ImageCache
+from latentkit.runs.folder import NAME, RunFolder
+from latentkit.runs.initial_weights import find_weights
+from latentkit.tune.advice import advice
+from latentkit.tune.finish import (
+    best_run,
+    finish_best,
+    report_study,
+    summarise_study,
+    watched,
+    write_best_config,
+)
+from latentkit.tune.goals import choose_goals
+from latentkit.tune.space import parse_search, search_space
+from latentkit.tune.study import Search, prepared
+from latentkit.tune.study_folder import (
+    BEST_CONFIG,
+    REPORT,
+    STUDY,
+    StudyFolder,
+    StudyPlan,
+    absolute_url,
+    check_study_name,
+    find_study,
+    public_url,
+)
+from latentkit.tune.workers import Follower, work_together
+
+STORAGE_VARIABLE = "LATENTKIT_STORAGE"
+_SHOWN = 20  # trials shown in a notebook
+
+
+class Study:
+    """A study on disk: its folder and the trials in its storage.
+
+    `latentkit.tune` and `latentkit.open_study` return one. A notebook shows it as a table of its
+    trials.
+
+    Raises:
+        latentkit.errors.StorageError: on access to trials, if the storage cannot be reached.
+
+    Example:
+        >>> import latentkit as lk
+        >>> study = lk.open_study("conv-ae-digits")
+        >>> [trial.state for trial in study.result.trials]
+        ['complete', 'complete']
+        >>> study.result.best.values  # the objective, here the validation loss: MSE per pixel
+        (0...,)
+        >>> sorted(study.best_params)
+        ['model.activation', 'training.learning_rate']
+        >>> study.best_run.status
+        'finished'
+        >>> study.best_config.name
+        'best.toml'
+    """
+
+    def __init__(self, folder: StudyFolder, registry: Registry, storage: str | None = None) -> None:
+        self._folder = folder
+        self._registry = registry
+        self._search = Search(folder, registry, ignore, storage)
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self._folder.plan.name
+
+    @property
+    def path(self) -> Path:
+        """The folder: ``study.json``, ``study.db``, ``best.toml``, ``report.html``, ``runs``."""
+        return self._folder.path
+
+    @property
+    def plan(self) -> StudyPlan:
+        """The search space, the objectives, the tuner and the base configuration."""
+        return self._folder.plan
+
+    @cached_property
+    def result(self) -> StudyResult:
+        """All trials, read once on first access.
+
+        Raises:
+            latentkit.errors.StorageError: the storage cannot be reached.
+        """
+        return self._search.result()
+
+    @property
+    def best_params(self) -> Mapping[str, Any]:
+        """The options of the best completed trial; empty if none completed."""
+        best = self.result.best
+        return {} if best is None else best.params
+
+    @property
+    def best_run(self) -> Run | None:
+        """The best completed trial's run; None if no trial completed or its run is not here."""
+        path = best_run(self._folder, self.result)
+        return None if path is None else Run(RunFolder.open(path), self._registry)
+
+    @property
+    def best_config(self) -> Path:
+        """A TOML file for `latentkit.run` that repeats the best trial."""
+        return self.path / BEST_CONFIG
+
+    @property
+    def report(self) -> Path:
+        """The study's HTML report."""
+        return self.path / REPORT
+
+    def run(self, number: int) -> Run:
+        """Return the run of a trial.
+
+        Raises:
+            latentkit.errors.UserError: the run is not in the study's folder.
+        """
+        return Run(RunFolder.open(self._folder.run_of(number)), self._registry)
+
+    def __repr__(self) -> str:
+        return f"<Study {self.name}: {self.path}>"
+
+    def _repr_html_(self) -> str:
+        """Return a table of the trials as HTML, best first."""
+        result = self.result
+        sign = -1 if result.directions[0] == "maximize" else 1
+        trials = sorted(
+            result.trials, key=lambda one: (not one.values, *(sign * v for v in one.values[:1]))
+        )
+        names = [goal.label for goal in self.plan.goals]
+        states = [trial.state for trial in trials]
+        counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        rows = [_row(trial, len(names)) for trial in trials[:_SHOWN]]
+        header = ("trial", "state", *names, "options")
+        more = f", the first {_SHOWN} shown" if len(trials) > _SHOWN else ""
+        return f"<div>{title(self.name, (counts or 'no trials') + more)}{table(rows, header)}</div>"
+
+
+def _row(trial: TrialRecord, objectives: int) -> list[str]:
+    values = [f"{value:.5g}" for value in trial.values] or [""] * objectives
+    options = (
+        f"{key.rpartition('.')[2]}={f'{value:.4g}' if isinstance(value, float) else value}"
+        for key, value in trial.params.items()
+    )
+    return [str(trial.number), trial.state, *values, " ".join(options)]
+
+
+def open_study(path: Path_, *, out: Path_ = STUDIES, storage: str | None = None) -> Study:
+    """Open a study.
+
+    Args:
+        path: the study's folder, or its name in ``out``.
+        out: the folder of studies.
+        storage: URL of the study's database with the password, if it needs one; by default
+            ``LATENTKIT_STORAGE``.
+
+    Returns:
+        The study; its trials are read on first access.
+
+    Raises:
+        latentkit.errors.UserError: there is no such study.
+
+    Example:
+        >>> import latentkit as lk
+        >>> lk.open_study("conv-ae-digits")
+        <Study conv-ae-digits: ...>
+        >>> lk.open_study("conv-ae-digit")
+        Traceback (most recent call last):
+        latentkit.errors.UserError: there is no study 'conv-ae-digit'...
+    """
+    folder = StudyFolder.open(find_study(os.fspath(path), Path(out)))
+    return Study(folder, default_registry(), storage_url(storage, folder.plan))
+
+
+def storage_url(given: str | None, known: StudyPlan | None) -> str | None:
+    """Return the URL of the trials' storage, or None to use the storage in the study's plan.
+
+    ``LATENTKIT_STORAGE`` is ignored for a study whose trials are stored in its own folder.
+    """
+    url = given
+    if not url and (known is None or known.storage):
+        url = os.environ.get(STORAGE_VARIABLE)
+    return absolute_url(url) if url else None
+
 
 _TRIALS = 10
 
@@ -53,6 +223,7 @@ def tune(
     resume: Path_ | None = None,
     finish: bool = True,
     out: Path_ = STUDIES,
+    runs: Path_ | None = None,
     data: Path_ | None = None,
     listener: Listener = ignore,
 ) -> Study:
@@ -90,6 +261,8 @@ def tune(
         resume: folder or name of a study to resume with its stored settings.
         finish: complete the best trial's run (latents, evaluation card, report) at the end.
         out: the folder of studies.
+        runs: the folder of runs, in which a run that the configuration starts from is looked up; by
+            default ``LATENTKIT_RUNS`` or ``./runs``.
         data: see ``model``.
         listener: called with the events of the study and of every trial's run.
 
@@ -106,7 +279,7 @@ def tune(
         ('complete', 2)
     """
     registry = default_registry()
-    shelf = ImageShelf()
+    image_cache = ImageCache()
     if resume is not None:
         folder, url = _gone_on_with(os.fspath(resume), Path(out), trials, storage, data)
     else:
@@ -121,6 +294,7 @@ def tune(
             seed=seed,
             device=device,
         )
+        base = _with_found_weights(base, runs_dir(runs))
         searcher = tuner or registry.default_name("tuner", DEFAULT_TUNER)
         part = choose_part(registry, "tuner", {"name": searcher, **(tuner_options or {})})
         plan = StudyPlan(
@@ -131,8 +305,27 @@ def tune(
             tuner=part.as_dict(),
             data_dir=str(data_dir(data)),
         )
-        folder, url = _begun(plan, Path(out), trials, storage, registry, shelf)
-    return _carry_out(Search(folder, registry, listener, url, shelf), seconds, workers, finish)
+        folder, url = _begun(plan, Path(out), trials, storage, registry, image_cache)
+    return _carry_out(
+        Search(folder, registry, listener, url, image_cache), seconds, workers, finish
+    )
+
+
+def _with_found_weights(base: RunConfig, runs: Path) -> RunConfig:
+    """Look up the run that the trials start from, because trials have a folder of their own.
+
+    A path stays as it is, so that the study of an earlier call with the same path is resumed.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    if base.init is None:
+        return base
+    given = Path(base.init.path)
+    if given.is_file() or (given / NAME).is_file():
+        return base
+    found = str(find_weights(base.init.path, runs).absolute())
+    return replace(base, init=base.init.model_copy(update={"path": found}))
 
 
 def _begun(
@@ -141,7 +334,7 @@ def _begun(
     trials: int | None,
     storage: str | None,
     registry: Registry,
-    shelf: ImageShelf,
+    image_cache: ImageCache,
 ) -> tuple[StudyFolder, str | None]:
     """Create a study or resume the one of the same name; return it and its storage's URL.
 
@@ -156,7 +349,7 @@ def _begun(
         storage=public_url(url) or (known.storage if known else ""),
         trials=trials or (known.trials if known else _TRIALS),
     )
-    plan = prepared(places, registry, shelf)
+    plan = prepared(places, registry, image_cache)
     Search(StudyFolder(path, plan), registry, ignore, url).result()
     return StudyFolder.begin(path, plan), url
 
@@ -179,9 +372,9 @@ def _gone_on_with(
 
 def _carry_out(search: Search, seconds: float | None, workers: int, finish: bool) -> Study:
     """Run the missing trials, then write the best configuration, the report and the summary."""
-    folder, plan, tell = search.study, search.study.plan, search.tell
+    folder, plan, emit = search.study, search.study.plan, search.emit
     goals = plan.goals
-    tell(
+    emit(
         StudyStarted(
             study=plan.name,
             path=str(folder.path),
@@ -192,9 +385,9 @@ def _carry_out(search: Search, seconds: float | None, workers: int, finish: bool
         )
     )
     for notice in advice(plan):
-        tell(notice)
+        emit(notice)
     with watched(search) as summary:
-        follower = Follower(tell)
+        follower = Follower(emit)
         follower.look(search.result(), earlier=True)
         if workers == 1:
             result = search.work(seconds)
@@ -202,7 +395,7 @@ def _carry_out(search: Search, seconds: float | None, workers: int, finish: bool
             result = work_together(search, follower, workers, seconds)
         write_best_config(search, result)
         if finish:
-            finish_best(search, result, tell)
+            finish_best(search, result, emit)
         report_study(search, result)
         summary |= summarise_study(folder, result)
     return Study(folder, search.registry, search.storage)

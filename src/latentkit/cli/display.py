@@ -7,12 +7,311 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from latentkit.cli.live_display import LiveDisplay
-from latentkit.cli.plain_display import PlainDisplay, warnings_only
-from latentkit.plugin.events import Listener
+from rich.console import Console, RenderableType
+from rich.constrain import Constrain
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Column
+from rich.text import Text
+
+from latentkit.plugin.events import (
+    BatchFinished,
+    EpochFinished,
+    Event,
+    Listener,
+    Notice,
+    RunPreparing,
+    RunStarted,
+    StageFinished,
+    StageProgress,
+    StageSkipped,
+    StageStarted,
+    TrainingStarted,
+)
+
+_SECONDS_BETWEEN_LINES = 30
+
+
+class PlainDisplay:
+    """One flushed line per epoch and stage, without control characters.
+
+    A long stage prints its progress twice a minute.
+    """
+
+    def __init__(self) -> None:
+        self._shown = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        """Print the line of an event, if it has one."""
+        now = time.monotonic()
+        if isinstance(event, StageProgress) and now - self._shown < _SECONDS_BETWEEN_LINES:
+            return
+        if line := _plain_line(event):
+            self._shown = now
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _plain_line(event: Event) -> str | None:
+    """Return an event's line in a log, or None."""
+    match event:
+        case EpochFinished():
+            shown = losses(event)
+            return f"epoch {event.epoch}/{event.epochs}  {shown}  {event.seconds:.1f} s"
+        case RunStarted():
+            return f"{'resuming' if event.resumed else 'run'} {event.path}"
+        case TrainingStarted():
+            return training_line(event)
+        case StageProgress():
+            return f"{event.stage} {event.done}/{event.total or '?'}  {event.detail}".rstrip()
+        case StageFinished():
+            return f"{event.stage} done in {event.seconds:.1f} s"
+        case StageSkipped():
+            return f"{event.stage} is already there"
+        case Notice():
+            return notice_line(event)
+    return None
+
+
+def warnings_only(event: Event) -> None:
+    """Print warnings and nothing else."""
+    if isinstance(event, Notice) and event.level == "warning":
+        print(notice_line(event), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def losses(event: EpochFinished) -> str:
+    """Return the losses of an epoch as text."""
+    return f"train {event.train['loss']:.4f}  validation {event.validation['loss']:.4f}"
+
+
+def training_line(event: TrainingStarted) -> str:
+    """Return a line with model size, length of training, precision and device."""
+    epochs = "1 epoch" if event.epochs == 1 else f"{event.epochs} epochs"
+    return (
+        f"{event.parameters:,} parameters, {epochs} of {event.steps_per_epoch} steps, "
+        f"{event.precision} on {event.device}"
+    )
+
+
+def notice_line(event: Notice) -> str:
+    """Return a notice as a line of text."""
+    return f"warning: {event.message}" if event.level == "warning" else event.message
+
+
+_NAME_WIDTH = 16
+_WIDE = 110  # columns; from this width on there is room for a long bar
+_BAR, _SHORT_BAR = 24, 6
+
+
+class LiveDisplay:
+    """A list of stages; the current one has a bar, and training shows losses and time left."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._progress = _Stages(
+            _StateColumn(table_column=_whole()),
+            TextColumn("{task.description}", style="bold", table_column=_whole()),
+            BarColumn(
+                bar_width=_BAR if self._console.width >= _WIDE else _SHORT_BAR,
+                style="bright_black",  # rich's default grey suits only dark terminals
+            ),
+            TimeElapsedColumn(table_column=_whole()),
+            _EtaColumn(table_column=_whole()),
+            TextColumn("{task.fields[detail]}", table_column=Column()),  # wrapped, not cut
+            console=self._console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._training = _TrainingClock()
+        self._handlers: dict[type[Event], Callable[..., None]] = {
+            RunPreparing: self._prepare,
+            RunStarted: self._run_started,
+            StageStarted: self._stage_started,
+            StageSkipped: self._stage_skipped,
+            StageProgress: self._stage_progress,
+            StageFinished: self._stage_finished,
+            TrainingStarted: self._training_started,
+            BatchFinished: self._batch,
+            EpochFinished: self._epoch,
+            Notice: self._notice,
+        }
+
+    def __enter__(self) -> LiveDisplay:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for task in self._progress.tasks:
+            if not task.finished:  # hide stages that never started
+                self._progress.update(task.id, visible=task.started)
+                self._progress.stop_task(task.id)
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Update the display for an event, if it concerns the display."""
+        if handler := self._handlers.get(type(event)):
+            handler(event)
+
+    def _prepare(self, event: RunPreparing) -> None:
+        for task in self._tasks.values():
+            self._progress.remove_task(task)
+        self._tasks = {
+            name: self._progress.add_task(
+                name.ljust(_NAME_WIDTH), start=False, total=None, detail=""
+            )
+            for name in event.stages
+        }
+        if event.stages:
+            self._begin(event.stages[0], "loading packages and images")
+
+    def _run_started(self, event: RunStarted) -> None:
+        self._console.print(f"{'resuming' if event.resumed else 'run'} {event.path}", style="dim")
+
+    def _stage_started(self, event: StageStarted) -> None:
+        self._begin(event.stage, "")
+
+    def _begin(self, stage: str, detail: str) -> None:
+        task = self._task(stage)
+        if not self._progress.tasks[self._progress.task_ids.index(task)].started:
+            self._progress.start_task(task)
+        self._progress.update(task, detail=detail)
+
+    def _stage_skipped(self, event: StageSkipped) -> None:
+        task = self._task(event.stage)
+        self._progress.start_task(task)
+        self._progress.update(task, total=1, completed=1, detail="already there")
+
+    def _stage_progress(self, event: StageProgress) -> None:
+        self._progress.update(
+            self._task(event.stage),
+            total=event.total or None,
+            completed=event.done,
+            detail=event.detail,
+        )
+
+    def _stage_finished(self, event: StageFinished) -> None:
+        task = self._task(event.stage)
+        if event.stage == "train":
+            self._progress.update(task, total=1, completed=1)
+        else:
+            self._progress.update(task, total=1, completed=1, detail="")
+
+    def _training_started(self, event: TrainingStarted) -> None:
+        self._training.start(event)
+        self._progress.update(
+            self._task("train"),
+            total=event.epochs * event.steps_per_epoch,
+            completed=event.first_epoch * event.steps_per_epoch,
+            detail=training_line(event),
+            clock=self._training,
+        )
+
+    def _batch(self, event: BatchFinished) -> None:
+        done = (event.epoch - 1) * event.steps + event.step
+        self._training.done = done
+        detail = f"epoch {event.epoch}/{self._training.epochs}  train {event.loss:.4f}"
+        if self._training.validation is not None:
+            detail += f"  validation {self._training.validation:.4f}"
+        self._progress.update(self._task("train"), completed=done, detail=detail)
+
+    def _epoch(self, event: EpochFinished) -> None:
+        self._training.validation = event.validation["loss"]
+        self._training.done = event.epoch * self._training.steps
+        self._progress.update(
+            self._task("train"),
+            completed=self._training.done,
+            detail=f"epoch {event.epoch}/{event.epochs}  {losses(event)}",
+        )
+
+    def _notice(self, event: Notice) -> None:
+        style = "yellow" if event.level == "warning" else "cyan"
+        self._console.print(notice_line(event), style=style, markup=False, highlight=False)
+
+    def _task(self, stage: str) -> TaskID:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(
+                stage.ljust(_NAME_WIDTH), start=False, total=None, detail=""
+            )
+        return self._tasks[stage]
+
+
+def with_room_for_interrupt(drawn: RenderableType, console: Console) -> RenderableType:
+    """Keep the last columns free, because the terminal shows ``^C`` there.
+
+    Otherwise ``^C`` starts a new line, and the next drawing is one line too low.
+    """
+    return Constrain(drawn, console.width - len("^C"))
+
+
+class _Stages(Progress):
+    """Progress bars that leave room for ``^C``."""
+
+    def __init__(self, *columns: ProgressColumn, console: Console) -> None:
+        self._terminal = console  # rich draws before it sets `console`
+        super().__init__(*columns, console=console, transient=False)
+
+    def get_renderable(self) -> RenderableType:
+        return with_room_for_interrupt(super().get_renderable(), self._terminal)
+
+
+def _whole() -> Column:
+    """Return a column that never wraps; if space is short, the detail wraps instead."""
+    return Column(no_wrap=True)
+
+
+class _TrainingClock:
+    """The pace of training, to estimate the time left."""
+
+    def __init__(self) -> None:
+        self.epochs = self.steps = self.done = self._first = 0
+        self.validation: float | None = None
+        self._since = 0.0
+
+    def start(self, event: TrainingStarted) -> None:
+        """Start the clock at the first step that is left to do."""
+        self.epochs, self.steps = event.epochs, event.steps_per_epoch
+        self.done = self._first = event.first_epoch * event.steps_per_epoch
+        self._since = time.monotonic()
+
+    def seconds_left(self) -> float | None:
+        """Return the time left at the mean pace so far, or None before the first step."""
+        steps = self.done - self._first
+        if not steps:
+            return None
+        pace = (time.monotonic() - self._since) / steps
+        return pace * (self.epochs * self.steps - self.done)
+
+
+class _StateColumn(SpinnerColumn):
+    """A dot before a stage, a spinner during it, a tick after it."""
+
+    def render(self, task: Task) -> RenderableType:
+        if task.finished:
+            return Text("✓", style="green")
+        if not task.started:
+            return Text("·", style="dim")
+        return super().render(task)
+
+
+class _EtaColumn(ProgressColumn):
+    """The time left, if it is known."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        clock = task.fields.get("clock")
+        left = clock.seconds_left() if clock and not task.finished else None
+        return Text("" if left is None else f"ETA {int(left // 60)}:{int(left % 60):02d}")
 
 
 @contextmanager

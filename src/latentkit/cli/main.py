@@ -10,36 +10,47 @@ from importlib import import_module
 from types import FrameType
 
 import click
+from click.shell_completion import get_completion_class
 
 from latentkit._version import __version__
-from latentkit.cli.common import common_options, run_guarded
+from latentkit.cli.shared_options import common_options, run_guarded
+from latentkit.errors import UserError
 
 # The short help is here so that listing the commands does not import them.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("latentkit.cli.run", "Train a model, map its latents, measure both, write a report."),
-    "resume": ("latentkit.cli.resume", "Finish a run that was stopped."),
-    "embed": ("latentkit.cli.embed", "Add maps to a run."),
-    "evaluate": ("latentkit.cli.evaluate", "Show the evaluation card of a run."),
+    "run": (
+        "run_command:run_command",
+        "Train a model, map its latents, measure both, write a report.",
+    ),
+    "resume": ("run_command:resume_command", "Finish a run that was stopped."),
+    "embed": ("run_command:embed_command", "Add maps to a run."),
+    "evaluate": ("runs_command:evaluate_command", "Show the evaluation card of a run."),
     "transfer": (
-        "latentkit.cli.transfer",
+        "transfer_command:transfer_command",
         "Train classifiers on a run's encoder, and compare them.",
     ),
-    "compare": ("latentkit.cli.compare", "Compare runs: options, figures, differences."),
-    "report": ("latentkit.cli.report", "Draw a run's figures and write its report again."),
-    "page": ("latentkit.cli.page", "Write one page on several runs, transfers and studies."),
-    "explore": ("latentkit.cli.explore", "Draw figures of a run's latent space."),
-    "export": ("latentkit.cli.export", "Write a run's encoder and decoder as ONNX."),
-    "runs": ("latentkit.cli.runs", "List runs, or show one."),
-    "tune": ("latentkit.cli.tune", "Search for better options."),
-    "studies": ("latentkit.cli.studies", "List studies, or show one."),
+    "compare": ("runs_command:compare_command", "Compare runs: options, figures, differences."),
+    "report": ("runs_command:report_command", "Draw a run's figures and write its report again."),
+    "page": (
+        "runs_command:page_command",
+        "Write one page on several runs, transfers and studies.",
+    ),
+    "explore": ("explore_command:explore_command", "Draw figures of a run's latent space."),
+    "export": ("explore_command:export_command", "Write a run's encoder and decoder as ONNX."),
+    "runs": ("runs_command:runs_command", "List runs, or show one."),
+    "tune": ("tune_command:tune_command", "Search for better options."),
+    "studies": ("tune_command:studies_command", "List studies, or show one."),
     "plugins": (
-        "latentkit.cli.plugins",
+        "plugins_command:plugins_command",
         "List installed parts, check them, and create a new plugin.",
     ),
-    "data": ("latentkit.cli.data", "List data sets, look at one, verify one."),
-    "doctor": ("latentkit.cli.doctor", "Check the installation, and say how to repair it."),
+    "data": ("data_command:data_command", "List data sets, look at one, verify one."),
+    "doctor": (
+        "doctor_command:doctor_command",
+        "Check the installation, and say how to repair it.",
+    ),
     "completion": (
-        "latentkit.cli.completion",
+        "main:completion_command",
         "Print a script that completes commands in a shell.",
     ),
 }
@@ -59,7 +70,8 @@ class LazyGroup(click.Group):
         """Import and return one command."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(f"latentkit.cli.{module}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -116,3 +128,23 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
     signal.signal(number, again)
     raise KeyboardInterrupt
+
+
+_SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(_SHELLS))
+@common_options
+def completion_command(shell: str) -> None:
+    """Print a script for SHELL that completes commands, options and names.
+
+    \b
+    bash:  latentkit completion bash > ~/.local/share/bash-completion/completions/latentkit
+    zsh:   latentkit completion zsh > a folder on $fpath, named _latentkit
+    fish:  latentkit completion fish > ~/.config/fish/completions/latentkit.fish
+    """  # noqa: D301  # Click takes a real backspace
+    complete = get_completion_class(shell)
+    if complete is None:
+        raise UserError(f"Click has no completion for {shell}: choose another shell")
+    click.echo(complete(cli, {}, "latentkit", "_LATENTKIT_COMPLETE").source())

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from latentkit.cli.common import print_facts, print_json, stdout_console, work_of_parts
 from latentkit.cli.display import progress_display
+from latentkit.cli.shared_options import print_facts, print_json, stdout_console, work_of_parts
 from latentkit.plugin.events import Event, Listener, RunStarted, fan_out
 
 if TYPE_CHECKING:
-    from latentkit.api.handle import Run
-    from latentkit.pipeline.vector_maps import VectorMaps
-    from latentkit.report.parts import Table
+    from latentkit.api.run_handle import Run
+    from latentkit.maps.vector_maps import VectorMaps
+    from latentkit.report.page import Table
 
 
 def run_options(function: Callable[..., object]) -> Callable[..., object]:
@@ -72,8 +72,8 @@ def show_maps(maps: VectorMaps, *, as_json: bool, quiet: bool) -> None:
     elif quiet:
         click.echo(maps.path)
     else:
-        from latentkit.pipeline.summary import quality_line
-        from latentkit.pipeline.vector_maps import mapped
+        from latentkit.evaluation.card_tables import quality_line
+        from latentkit.maps.vector_maps import mapped
 
         documents = maps.documents.items()
         rows = [("Maps", str(maps.path))]
@@ -86,13 +86,13 @@ def show_maps(maps: VectorMaps, *, as_json: bool, quiet: bool) -> None:
 
 
 def _print_summary(run: Run) -> None:
-    from latentkit.pipeline.summary import summary_rows
+    from latentkit.runs.summary import summary_rows
 
     summary = run.summary
     rows = [("Run", str(run.path))]
     if summary["status"] != "finished":
         rows.append(("Status", summary["status"]))
-    rows += summary_rows(summary)
+    rows += summary_rows(summary, run.kind)
     if "report" in summary:
         rows.append(("Report", summary["report"]))
     print_facts([*rows, ("Next", _next_command(run))])
@@ -119,15 +119,6 @@ def print_tables(tables: Sequence[Table], note: str = "") -> None:
 
 def _next_command(run: Run) -> str:
     """Return a useful next command."""
-    if run.summary["status"] in ("stopped", "interrupted", "failed"):
+    if run.status in ("stopped", "interrupted", "failed"):
         return f"latentkit resume {run.path}"
-    if "transfer" in run.summary:
-        return f"latentkit evaluate {run.path}"
-    if "isomap" not in run.maps:
-        return f"latentkit embed {run.path} --embed isomap"
-    if "pca" not in run.maps:
-        return f"latentkit embed {run.path} --embed pca"
-    again = f"latentkit run --config {run.path}/config.toml"
-    if run.summary["latent_dim"] != 2:
-        return f"{again} -o model.latent_dim=2"
-    return f"{again} --corrupt gaussian-noise"
+    return run.kind.next_command(run.path, run.summary)

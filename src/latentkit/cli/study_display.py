@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -14,10 +15,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from latentkit.cli.display import is_live, progress_display
-from latentkit.cli.live_display import with_room_for_interrupt
-from latentkit.cli.plain_display import PlainDisplay, notice_line, warnings_only
-from latentkit.cli.study_tally import StudyTally, TrialRow
+from latentkit.cli.display import (
+    PlainDisplay,
+    is_live,
+    notice_line,
+    progress_display,
+    warnings_only,
+    with_room_for_interrupt,
+)
 from latentkit.plugin.events import (
     BatchFinished,
     Event,
@@ -27,7 +32,137 @@ from latentkit.plugin.events import (
     StageStarted,
     StudyStarted,
     TrialFinished,
+    TrialReported,
+    TrialStarted,
 )
+from latentkit.plugin.options import option_text
+
+
+@dataclass
+class TrialRow:
+    """A trial as the display shows it."""
+
+    number: int
+    params: Mapping[str, Any]
+    state: str = "running"
+    values: tuple[float, ...] = ()
+    epoch: int = 0
+    epochs: int = 0
+    seconds: float = 0.0
+    error: str = ""
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def value_text(self) -> str:
+        """The trial's values as text; while it runs, the value that it last reported."""
+        return "  ".join(f"{value:.5g}" for value in self.values)
+
+    def value_texts(self, objectives: int) -> list[str]:
+        """Return a text for each objective, empty if there is no value yet."""
+        known = [f"{value:.5g}" for value in self.values]
+        return [*known, *[""] * (objectives - len(known))]
+
+    @property
+    def epochs_text(self) -> str:
+        """Epochs done, and the total if it is known."""
+        return f"{self.epoch}/{self.epochs}" if self.epochs else str(self.epoch)
+
+    @property
+    def params_text(self) -> str:
+        """The trial's options, without the names of parts."""
+        return " ".join(
+            f"{short_name(key)}={option_text(value, 3)}" for key, value in self.params.items()
+        )
+
+
+class StudyTally:
+    """The trials of a study, collected from its events."""
+
+    def __init__(self) -> None:
+        self.study: StudyStarted | None = None
+        self.rows: dict[int, TrialRow] = {}
+        self._began = time.monotonic()
+        self._ended_here = 0
+
+    def take(self, event: Event) -> TrialRow | None:
+        """Process an event, and return its trial, if any."""
+        match event:
+            case StudyStarted():
+                self.study = event
+            case TrialStarted():
+                self.rows[event.number] = TrialRow(event.number, event.params)
+                return self.rows[event.number]
+            case TrialReported():
+                row = self.rows[event.number]
+                row.epoch, row.values = event.epoch, (event.value,)
+                row.epochs = event.epochs or row.epochs
+                return row
+            case TrialFinished():
+                row = self.rows[event.number]
+                row.state, row.error, row.seconds = event.state, event.error, event.seconds
+                row.epoch, row.epochs = event.epochs, event.of_epochs
+                row.values = event.values or row.values
+                self._ended_here += not event.earlier
+                return row
+        return None
+
+    @property
+    def all(self) -> list[TrialRow]:
+        """A copy of the list of trials, because another thread draws the table."""
+        return list(self.rows.values())
+
+    def count(self, state: str) -> int:
+        """Return how many trials are in a state."""
+        return sum(row.state == state for row in self.all)
+
+    @property
+    def best(self) -> TrialRow | None:
+        """The completed trial that is best by the first objective."""
+        done = [row for row in self.all if row.state == "complete" and row.values]
+        sign = -1 if self.study and self.study.maximised[0] else 1
+        return min(done, key=lambda row: sign * row.values[0], default=None)
+
+    @property
+    def finished(self) -> int:
+        """How many trials ended, in any state."""
+        return len(self.rows) - self.count("running")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether trials ended and none is running, so that the next run is not a trial."""
+        return bool(self.rows) and not self.count("running")
+
+    @property
+    def saved_epochs(self) -> int:
+        """Number of epochs that pruning saved."""
+        return sum(row.epochs - row.epoch for row in self.all if row.state == "pruned")
+
+    @property
+    def seconds_to_go(self) -> float | None:
+        """An estimate from the trials that ended while this object was watching."""
+        if self.study is None or not self._ended_here:
+            return None
+        each = (time.monotonic() - self._began) / self._ended_here
+        return each * max(0, self.study.trials - self.finished)
+
+    def summary(self) -> str:
+        """Return one line with the number of trials in each state."""
+        return "  ".join(
+            f"{count} {name}"
+            for name, count in (
+                ("running", self.count("running")),
+                ("done", self.count("complete")),
+                ("pruned", self.count("pruned")),
+                ("failed", self.count("failed")),
+            )
+            if count or name == "done"
+        )
+
+
+def short_name(key: str) -> str:
+    """Return an option's name without the part's name."""
+    return key.rpartition(".")[2]
+
 
 _MOST_ROWS = 12
 _BAR, _LEAST_BAR, _GAP = 24, 4, 2
@@ -56,13 +191,13 @@ class _PlainStudy:
 
     def __init__(self) -> None:
         self._tally = StudyTally()
-        self._tell_after: Listener | None = None
+        self._emit_after: Listener | None = None
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, RunPreparing) and self._tally.is_over:
-            self._tell_after = PlainDisplay()
-        if self._tell_after is not None:
-            self._tell_after(event)
+            self._emit_after = PlainDisplay()
+        if self._emit_after is not None:
+            self._emit_after(event)
             return
         row = self._tally.take(event)
         match event:
@@ -101,7 +236,7 @@ class _LiveStudy:
             transient=False,
         )
         self._after: Any = None
-        self._tell_after: Listener | None = None
+        self._emit_after: Listener | None = None
 
     def __enter__(self) -> _LiveStudy:
         self._live.start()
@@ -114,8 +249,8 @@ class _LiveStudy:
             self._after.__exit__(*exc_info)
 
     def __call__(self, event: Event) -> None:
-        if self._tell_after is not None:
-            self._tell_after(event)
+        if self._emit_after is not None:
+            self._emit_after(event)
             return
         row = self._tally.take(event)
         match event:
@@ -139,8 +274,8 @@ class _LiveStudy:
         self._doing = ""
         self._live.stop()
         self._after = progress_display()
-        self._tell_after = self._after.__enter__()
-        self._tell_after(event)
+        self._emit_after = self._after.__enter__()
+        self._emit_after(event)
 
     def _draw(self) -> RenderableType:
         study, tally = self._tally.study, self._tally
@@ -214,3 +349,64 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+Display = Callable[[], AbstractContextManager[Listener]]
+
+
+@contextmanager
+def progress(*, quiet: bool = False) -> Iterator[Listener]:
+    """Show the progress of `run`, `embed`, `transfer`, `tune` etc. on stderr, as the commands do.
+
+    On a terminal, a live display shows stages, bars, losses and the time left, or for a study the
+    table of its trials. Elsewhere, e.g. in a notebook, each epoch, stage or trial prints one line.
+
+    Args:
+        quiet: show only warnings.
+
+    Returns:
+        A context manager that gives a listener. Pass it as ``listener`` to one call after the
+        other. Only one display can be live at a time.
+
+    Raises:
+        rich.errors.LiveError: another live display of rich is active.
+
+    Example:
+        >>> import latentkit as lk
+        >>> with lk.progress() as listener:
+        ...     run = lk.run(epochs=1, listener=listener)
+        >>> run.status
+        'finished'
+    """
+    with ExitStack() as displays:
+        yield warnings_only if quiet else _Chooser(displays)
+
+
+class _Chooser:
+    """A listener that opens the display of a study or of a run, as events require."""
+
+    def __init__(self, displays: ExitStack) -> None:
+        self._displays = displays
+        self._early: list[Event] = []
+        self._show: Listener | None = None
+        displays.callback(self._emit_rest)
+
+    def __call__(self, event: Event) -> None:
+        """Show an event; early notices wait until a run or a study starts."""
+        if self._show is not None:
+            self._show(event)
+            return
+        self._early.append(event)
+        if not isinstance(event, Notice):
+            self._open(study_display if isinstance(event, StudyStarted) else progress_display)
+
+    def _open(self, display: Display) -> None:
+        self._show = self._displays.enter_context(display())
+        for event in self._early:
+            self._show(event)
+
+    def _emit_rest(self) -> None:
+        """Show early notices if no run or study started."""
+        if self._show is None:
+            for event in self._early:
+                warnings_only(event)

@@ -21,23 +21,32 @@ The file has one table per part, which holds the part's name and its options sid
 Nothing here imports torch, so mistakes are reported before anything slow starts.
 """
 
-from latentkit.config.build import build_config
-from latentkit.config.files import parse_override, read_config_file
+from latentkit.config.build import (
+    build_config,
+    choose_map,
+    choose_part,
+    parse_override,
+    read_config_file,
+)
 from latentkit.config.options import (
     DEFAULT_DATASET,
     DEFAULT_MODEL,
     DEFAULT_TUNER,
     DEFAULT_VECTOR_MODEL,
     DEVICES,
+    FITS,
+    MODES,
     Device,
+    InitOptions,
     MapOptions,
+    Mode,
     RunOptions,
     SplitOptions,
     TrainingOptions,
+    TransferOptions,
+    read_labels,
 )
-from latentkit.config.parts import choose_map, choose_part, find_part
-from latentkit.config.run import MapConfig, PartConfig, RunConfig, canonical_sha256
-from latentkit.config.transfer import FITS, MODES, InitOptions, Mode, TransferOptions, read_labels
+from latentkit.config.run_config import MapConfig, PartConfig, RunConfig, canonical_sha256
 
 __all__ = [
     "DEFAULT_DATASET",
@@ -62,7 +71,6 @@ __all__ = [
     "canonical_sha256",
     "choose_map",
     "choose_part",
-    "find_part",
     "parse_override",
     "read_config_file",
     "read_labels",

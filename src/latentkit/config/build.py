@@ -1,25 +1,134 @@
-"""Apply flags and overrides to a configuration document, and validate the result."""
+"""Build a validated configuration from a document, flags and overrides."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
-from latentkit.config.hints import how_to_choose, places_of
 from latentkit.config.options import (
     DEFAULT_DATASET,
     DEFAULT_MODEL,
+    InitOptions,
+    MapOptions,
     RunOptions,
     SplitOptions,
     TrainingOptions,
+    TransferOptions,
 )
-from latentkit.config.parts import choose_map, choose_part
-from latentkit.config.run import PartConfig, RunConfig
-from latentkit.config.transfer import InitOptions, TransferOptions
-from latentkit.errors import UserError, did_you_mean
+from latentkit.config.run_config import MapConfig, PartConfig, RunConfig
+from latentkit.errors import UserError, describe_os_error, did_you_mean
 from latentkit.plugin.options import Options
 from latentkit.registry.catalogue import Registry
-from latentkit.registry.targets import validate
+from latentkit.registry.options import validate
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Read a TOML configuration without validating its content.
+
+    Raises:
+        UserError: the file cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read configuration {path}: {describe_os_error(error)}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"configuration {path} is not valid TOML: {error}") from error
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """Split ``"part.key=value"``; a value that is not TOML is a plain string.
+
+    Raises:
+        UserError: there is no ``=``, or nothing before it.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UserError(f"-o {text!r} is not PART.KEY=VALUE, e.g. -o model.latent_dim=3")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    return key.strip(), parsed
+
+
+_FLAGS = {
+    "model": "--model",
+    "dataset": "--dataset",
+    "corruption": "--corrupt",
+    "embedding": "--embed",
+}
+
+
+def how_to_choose(registry: Registry, name: str) -> str:
+    """Return the command-line flags that choose a part called ``name``, or the empty string."""
+    kinds = [part.spec.kind for part in registry.parts() if part.is_called(name)]
+    return " or ".join(f"{_FLAGS[kind]} {name}" for kind in kinds if kind in _FLAGS)
+
+
+def places_of(
+    option: str,
+    registry: Registry,
+    parts: Iterable[tuple[str, str, str]],
+    sections: Mapping[str, type[Options]],
+) -> list[str]:
+    """Return ``place.option`` for each place in a run's configuration that has this option.
+
+    Args:
+        option: name of the option.
+        registry: where parts are looked up.
+        parts: place, kind and name of each part of the run; names may be unknown.
+        sections: place to options class, for the sections that are not parts.
+    """
+    fields = {place: sections[place].model_fields for place in sections}
+    for place, kind, name in parts:
+        for part in registry.parts(kind):
+            if part.is_called(name):
+                fields[place] = part.options_type().model_fields
+    return [f"{place}.{option}" for place, known in fields.items() if option in known]
+
+
+def choose_part(registry: Registry, kind: str, table: Mapping[str, Any]) -> PartConfig:
+    """Look up a part and validate its options.
+
+    Args:
+        registry: where to look.
+        kind: one of the five kinds of part.
+        table: ``name`` and the options.
+
+    Raises:
+        UserError: the name or a key is unknown, or a value is invalid.
+    """
+    values = {key: value for key, value in table.items() if key != "name"}
+    try:
+        part = registry.get(kind, table["name"])
+    except UserError as error:
+        raise _mention_broken_plugins(error, registry) from error
+    return PartConfig(registry.short_name(part), part.options(values), part)
+
+
+def choose_map(registry: Registry, table: Mapping[str, Any]) -> MapConfig:
+    """Look up an embedding; validate its options and those of its map.
+
+    Raises:
+        UserError: as `choose_part`.
+    """
+    own = {key: value for key, value in table.items() if key in MapOptions.model_fields}
+    rest = {key: value for key, value in table.items() if key not in own}
+    part = choose_part(registry, "embedding", rest)
+    mapped = validate(MapOptions, own, f"embedding {part.name!r}")
+    return MapConfig(part.name, part.options, part.part, mapped)
+
+
+def _mention_broken_plugins(error: UserError, registry: Registry) -> UserError:
+    """Add the broken plugins to the error, because the unknown name may belong to one of them."""
+    if not registry.problems:
+        return error
+    broken = ", ".join(f"{p.plugin.name!r} of {p.plugin.distribution}" for p in registry.problems)
+    return UserError(f"{error}; plugins left out because they are broken: {broken}")
+
 
 M = TypeVar("M", bound=Options)
 

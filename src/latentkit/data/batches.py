@@ -1,4 +1,4 @@
-"""Images kept on the device in their stored form, and float batches of them by index.
+"""Images on their way to a model: the validation split, batches on the device, corruptions.
 
 There are no loader processes: a batch is one index operation and one conversion, both on the
 device of the network.
@@ -6,14 +6,74 @@ device of the network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Generator, Tensor
 
+from latentkit.errors import PluginError
+from latentkit.plugin.protocols import Corruption
 from latentkit.plugin.seeds import stream_seed
+from latentkit.registry.options import fault_of
+
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TrainValidationSplit:
+    """Sorted row numbers of the training set; together the two arrays contain every row."""
+
+    train: Index
+    validation: Index
+
+
+def split_train_validation(
+    n: int, labels: NDArray[Any] | None, share: float, seed: int
+) -> TrainValidationSplit:
+    """Draw validation rows, stratified by label.
+
+    Args:
+        n: number of training images.
+        labels: int, shape (n,), or None for a draw that is not stratified.
+        share: share of validation rows, between 0 and 1. Each side gets at least one row.
+        seed: the same seed gives the same split.
+
+    Returns:
+        The split. Each class gives its exact quota rounded down; the classes with the largest
+        remainders give one row more, until the total is right.
+
+    Raises:
+        ValueError: there are fewer than two rows.
+    """
+    if n < 2:
+        raise ValueError("a split needs at least two images")
+    total = min(max(round(n * share), 1), n - 1)
+    generator = np.random.default_rng(seed)
+    if labels is None:
+        groups = [np.arange(n)]
+    else:
+        groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    quotas = _largest_remainders(np.array([len(group) for group in groups]), total)
+    drawn = [
+        generator.permutation(group)[:quota] for group, quota in zip(groups, quotas, strict=True)
+    ]
+    validation = np.sort(np.concatenate(drawn))
+    train = np.setdiff1d(np.arange(n), validation, assume_unique=True)
+    return TrainValidationSplit(train, validation)
+
+
+def _largest_remainders(sizes: Index, total: int) -> Index:
+    """Divide ``total`` in proportion to ``sizes`` (Hamilton's method of largest remainders)."""
+    exact = sizes * (total / sizes.sum())
+    quotas = np.asarray(np.floor(exact), dtype=np.int64)
+    short = total - int(quotas.sum())
+    quotas[np.argsort(quotas - exact, kind="stable")[:short]] += 1
+    return np.asarray(quotas)
+
 
 EVALUATION_BATCH = 1000
 _SHARE_OF_DEVICE = 0.5  # the share of a GPU's free memory that images may use
@@ -141,3 +201,61 @@ def full_batches(order: Tensor, size: int) -> list[Tensor]:
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches.pop()
     return batches
+
+
+_ROUNDING = 1e-4
+
+
+class CorruptionChain:
+    """Several corruptions, applied in order. With an empty list, images are unchanged.
+
+    Args:
+        corruptions: pairs of a name, for messages, and a corruption.
+    """
+
+    def __init__(self, corruptions: Iterable[tuple[str, Corruption]] = ()) -> None:
+        self._links: Sequence[tuple[str, Corruption]] = list(corruptions)
+
+    def __bool__(self) -> bool:
+        return bool(self._links)
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """Return corrupted images (B, C, H, W).
+
+        Raises:
+            PluginError: a corruption failed, or changed the images' shape.
+        """
+        for name, corrupt in self._links:
+            with fault_of(f"corruption {name!r} failed on images {tuple(images.shape)}"):
+                corrupted = corrupt(images, generator)
+            if corrupted.shape != images.shape:
+                raise PluginError(
+                    f"corruption {name!r} turned images {tuple(images.shape)} into "
+                    f"{tuple(corrupted.shape)}"
+                )
+            images = corrupted
+        return images
+
+    def try_out(self, images: Tensor, generator: Generator) -> None:
+        """Check every corruption on a few images (B, C, H, W) before training starts.
+
+        Raises:
+            PluginError: a corruption failed, changed the shape, or gave values outside [0, 1].
+        """
+        for link in self._links:
+            images = CorruptionChain([link])(images, generator)
+            low, high = images.min().item(), images.max().item()
+            if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
+                raise PluginError(
+                    f"corruption {link[0]!r} gives values from {low:.4g} to {high:.4g}: they must "
+                    f"stay in [0, 1]"
+                )
+
+
+def noise_generator(device: torch.device, seed: int, *name: str | int) -> Generator:
+    """Return the generator of a corruption's random stream.
+
+    The caller includes the epoch in ``name`` during training, so that each epoch has new noise, and
+    leaves it out in evaluation, so that the noise is fixed.
+    """
+    return torch.Generator(device).manual_seed(stream_seed(seed, "corruption", *name))

@@ -1,13 +1,15 @@
-"""Bootstrap intervals (B. Efron 1979): how much figures would vary on other test items."""
+"""Bootstrap intervals (B. Efron 1979), and means over repetitions with different seeds."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 RESAMPLES = 1_000
@@ -81,3 +83,32 @@ def _ends(drawn: NDArray[np.float64]) -> tuple[float, float]:
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Replicated:
+    """A mean over repetitions.
+
+    Args:
+        value: the mean.
+        low: lower end of the interval of `CONFIDENCE`; None if there is only one repetition.
+        high: upper end of the interval; None if there is only one repetition.
+        values: one value of each repetition.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    values: tuple[float, ...]
+
+
+def replicated(values: ArrayLike) -> Replicated:
+    """Return the mean of values (R,), with Student's t interval because they are few."""
+    numbers = np.asarray(values, np.float64)
+    mean, n = float(numbers.mean()), len(numbers)
+    each = tuple(map(float, numbers))
+    if n < 2:
+        return Replicated(mean, None, None, each)
+    quantile = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
+    reach = quantile * float(numbers.std(ddof=1)) / math.sqrt(n)
+    return Replicated(mean, mean - reach, mean + reach, each)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latentkit.evaluation.measuring import Json, MeasuringHarness
+
 BINS = 20
 MOST_ITEMS = 5_000
 TREES = 50
@@ -193,3 +195,39 @@ def _quantity_from(
     if not test.std() or not truth.std():
         return 0.0
     return float(np.corrcoef(test, truth)[0, 1] ** 2)
+
+
+def measure_factors(harness: MeasuringHarness) -> Json:
+    """Measure whether single latent dimensions represent single factors."""
+    train, test = harness.context.images("train"), harness.context.images("test")
+    if train.factors is None or test.factors is None:
+        harness.leave_out("disentanglement", "the training images have no factors")
+        return {}
+    found = measure_disentanglement(
+        harness.latents("train"),
+        train.factors[harness.context.split.train],
+        harness.latents("test"),
+        test.factors,
+        harness.seed("disentanglement"),
+    )
+    columns = zip(
+        test.factor_names,
+        found.mig_by_factor.tolist(),
+        found.informativeness.tolist(),
+        found.importance.T.tolist(),
+        strict=True,
+    )
+    return {
+        "disentanglement": {
+            "n_images": min(MOST_ITEMS, len(harness.test)),
+            "mig": found.mig,
+            "dci_disentanglement": found.disentanglement,
+            "dci_completeness": found.completeness,
+            "dci_informativeness": float(found.informativeness.mean()),
+            "sap": found.sap,
+            "factors": [
+                {"factor": name, "mig": mig, "informativeness": score, "importance": importance}
+                for name, mig, score, importance in columns
+            ],
+        }
+    }

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from latentkit.data.batches import EVALUATION_BATCH, DeviceImages
 from latentkit.errors import PluginError
-from latentkit.registry.targets import fault_of
+from latentkit.registry.options import fault_of
 
 Corrupt = Callable[[Tensor], Tensor]
 _AT_END = 1e-4

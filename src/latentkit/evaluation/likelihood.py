@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from latentkit.data.batches import DeviceImages
-from latentkit.nn.gaussian import kl_to_standard_normal
+from latentkit.evaluation.bootstrap import Bootstrap
+from latentkit.evaluation.measuring import Json, MeasuringHarness
+from latentkit.nn.likelihoods import kl_to_standard_normal
 
 SAMPLES = 100
 IMAGES = 1_000
@@ -92,3 +94,27 @@ def gaussian_kl(mean: Tensor, covariance: Tensor) -> float:
     """Return KL(N(mean, covariance) || N(0, I)) in nats; (D,) and (D, D), float64."""
     gap = covariance.trace() + mean.square().sum() - len(mean) - torch.logdet(covariance)
     return float(gap / 2)
+
+
+def likelihood(harness: MeasuringHarness) -> Json:
+    """Measure a generative model's likelihood bounds and its use of the latent space."""
+    card = likelihood_card(harness.model, harness.test, harness.seed("likelihood"))
+    harness.arrays |= {"elbo": card.elbo, "kl": card.kl}
+    few = Bootstrap(len(card.importance_weighted), harness.seed("importance"))
+    found = {
+        "unit": "nats an image",
+        "elbo": harness.mean(card.elbo),
+        "log_likelihood_under_posterior": harness.mean(card.elbo + card.kl),
+        "kl": harness.mean(card.kl),
+        "kl_by_dimension": card.kl_by_dimension.tolist(),
+        "importance_weighted": asdict(few.of_mean(card.importance_weighted)),
+        "importance_samples": SAMPLES,
+        "importance_images": len(card.importance_weighted),
+        "active_dimensions": int(card.active.sum()),
+        "aggregate_posterior": {
+            "kl_of_gaussian_fit_from_prior": card.prior_gap,
+            "mean": card.aggregate_mean.tolist(),
+            "variance": card.aggregate_variance.tolist(),
+        },
+    }
+    return {"likelihood": found}

@@ -8,14 +8,100 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_array
 
 from latentkit.errors import UserError
-from latentkit.neighbors import few
-from latentkit.neighbors.blocks import Blocks, Floats, Integers, make_blocks
-from latentkit.neighbors.exits import shortest_exits
-from latentkit.neighbors.search import Queries, nearest_blocks, search
-from latentkit.neighbors.shadows import Shadows, fit_shadows
-from latentkit.neighbors.vectors import as_vectors
+from latentkit.neighbors.bridges import shortest_bridges
+from latentkit.neighbors.search import (
+    Blocks,
+    Floats,
+    Integers,
+    Projections,
+    Queries,
+    fit_projections,
+    make_blocks,
+    nearest_blocks,
+    search,
+)
+
+_CHUNK = 65_536
+
+
+class VectorsError(UserError, ValueError):
+    """Vectors are invalid; also a ValueError, as users of scikit-learn expect."""
+
+
+def as_vectors(vectors: ArrayLike, dimensions: int | None = None) -> Floats:
+    """Return a float32 copy (n, d) of ``vectors``, with rows contiguous in memory.
+
+    Args:
+        vectors: anything that converts to a matrix of real numbers.
+        dimensions: the expected d, or None if any d is valid.
+
+    Raises:
+        VectorsError: it is not a matrix, holds NaN or infinity, or has another d.
+    """
+    try:
+        rows: Floats = check_array(
+            vectors, dtype=np.float32, order="C", copy=True, ensure_all_finite=False
+        )
+    except ValueError as error:
+        raise VectorsError(" ".join(str(error).split())) from error
+    if dimensions not in (None, rows.shape[1]):
+        raise VectorsError(f"vectors have {rows.shape[1]} columns, expected {dimensions}")
+    refuse_gaps(rows)
+    return rows
+
+
+def refuse_gaps(rows: Floats) -> None:
+    """Raise an error if a row holds NaN or infinity.
+
+    Raises:
+        VectorsError: a row is not finite; the message names the first one.
+    """
+    for start in range(0, len(rows), _CHUNK):
+        finite = np.isfinite(rows[start : start + _CHUNK]).all(axis=1)
+        if not finite.all():
+            row = start + int(np.argmin(finite))
+            what = "NaN" if np.isnan(rows[row]).any() else "infinity (or a number above 3e38)"
+            raise VectorsError(f"row {row} of the vectors holds {what}; remove or repair such rows")
+
+
+MOST_WORK = 1e8
+"""Brute force is used up to this many multiplications, which take a fraction of a second."""
+MOST_POINTS = 2_048
+_FEW_CHUNK = 256  # queries compared at once, to limit the memory
+
+
+def nearest_of_few(
+    points: Floats, queries: Floats, own: Integers, k: int
+) -> tuple[NDArray[np.int32], Floats]:
+    """Return the nearest points of each query and their squared distances, (m, k) each.
+
+    Sums are taken in the order of the compiled search, so distances are the same to the last bit.
+    Of equally distant points, the one with the lower index comes first.
+
+    Args:
+        points: (n, d).
+        queries: (m, d).
+        own: (m,), the index of the point that a query must not find, or -1.
+        k: number of neighbours.
+    """
+    indices = np.empty((len(queries), k), np.int32)
+    squares = np.empty((len(queries), k), np.float32)
+    for start in range(0, len(queries), _FEW_CHUNK):
+        asked = queries[start : start + _FEW_CHUNK]
+        away = np.zeros((len(asked), len(points)), np.float32)
+        for t in range(points.shape[1]):
+            away += np.square(asked[:, t, None] - points[:, t])
+        barred = own[start : start + _FEW_CHUNK]
+        rows = np.flatnonzero(barred >= 0)
+        away[rows, barred[rows]] = np.inf
+        order = np.argsort(away, axis=1, kind="stable")[:, :k]
+        indices[start : start + _FEW_CHUNK] = order
+        squares[start : start + _FEW_CHUNK] = np.take_along_axis(away, order, axis=1)
+    return indices, squares
+
 
 _WIDTHS = ((4, 64), (2**62, 128))
 """Pairs of (most dimensions, block width); these widths were the fastest."""
@@ -89,7 +175,7 @@ class NeighborIndex:
     @property
     def order(self) -> Integers:
         """Indices (n,) of the points. If there are many, nearby points are close in this order."""
-        return np.arange(len(self)) if len(self) <= few.MOST_POINTS else self.blocks.order
+        return np.arange(len(self)) if len(self) <= MOST_POINTS else self.blocks.order
 
     @cached_property
     def blocks(self) -> Blocks:
@@ -98,12 +184,12 @@ class NeighborIndex:
         return make_blocks(self._seen, width)
 
     @cached_property
-    def _shadows(self) -> Shadows | None:
-        return fit_shadows(self.rows, np.random.default_rng(self.random_state))
+    def _projections(self) -> Projections | None:
+        return fit_projections(self.rows, np.random.default_rng(self.random_state))
 
     @property
     def _slack(self) -> float:
-        return 0.0 if self._shadows is None else self._shadows.slack
+        return 0.0 if self._projections is None else self._projections.slack
 
     @cached_property
     def _seen(self) -> Floats:
@@ -151,7 +237,7 @@ class NeighborIndex:
         )
         return self._answer(queries, k, order)
 
-    def shortest_exits(self, groups: ArrayLike) -> tuple[Integers, Integers, Floats]:
+    def shortest_bridges(self, groups: ArrayLike) -> tuple[Integers, Integers, Floats]:
         """Return the shortest line from each group, except the largest, to any other group.
 
         Args:
@@ -167,11 +253,11 @@ class NeighborIndex:
         borders = np.concatenate([[0], np.cumsum(sizes)])
         members = np.concatenate([by_group[borders[g] : borders[g + 1]] for g in asked])
         starts = np.concatenate([[0], np.cumsum(sizes[asked])])
-        squares, ends, unsettled = self._exits_nearby(labels, members, starts)
+        squares, ends, unsettled = self._nearby_bridges(labels, members, starts)
         starts = np.concatenate([[0], np.cumsum(unsettled)])[starts]
         members = members[unsettled]
         homes = np.searchsorted(self.blocks.starts, members, side="right") - 1
-        shortest_exits(
+        shortest_bridges(
             self.blocks,
             self.rows,
             self._seen,
@@ -185,7 +271,7 @@ class NeighborIndex:
         )
         return ends[:, 0], ends[:, 1], self._lengths(squares)
 
-    def _exits_nearby(
+    def _nearby_bridges(
         self, labels: Integers, members: Integers, starts: Integers
     ) -> tuple[Floats, Integers, NDArray[np.bool_]]:
         """Search for bridges among the nearest neighbours of the points of small groups.
@@ -227,15 +313,15 @@ class NeighborIndex:
     def _are_few(self, queries: int) -> bool:
         n, d = self.rows.shape
         work: int = queries * n * d
-        return n <= few.MOST_POINTS and work <= min(few.MOST_WORK, self.exact_work)
+        return n <= MOST_POINTS and work <= min(MOST_WORK, self.exact_work)
 
     def _compared(self, rows: Floats, own: Integers, k: int) -> Neighbors:
         """Return the points nearest to ``rows`` (m, d), by brute force."""
-        indices, squares = few.nearest_of_few(self.rows, rows, own, k)
+        indices, squares = nearest_of_few(self.rows, rows, own, k)
         return Neighbors(indices, self._lengths(squares), 1.0)
 
     def _look(self, rows: Floats) -> Floats:
-        return rows if self._shadows is None else self._shadows.cast(rows)
+        return rows if self._projections is None else self._projections.cast(rows)
 
     def _lengths(self, squares: Floats) -> Floats:
         lengths: Floats = np.sqrt(squares, out=squares)
@@ -243,7 +329,7 @@ class NeighborIndex:
 
     def _full(self, rows: Floats) -> Floats:
         """Return ``rows``, or no columns of them if the blocks hold the points in full."""
-        return rows[:, :0].copy() if self._shadows is None else rows
+        return rows[:, :0].copy() if self._projections is None else rows
 
     def _answer(self, queries: Queries, k: int, order: Integers) -> Neighbors:
         """Search, and return the results in the original order of the queries."""
@@ -308,7 +394,7 @@ def _pick(queries: Queries, batches: list[Integers], homes: Integers) -> Queries
     members = np.concatenate(batches)
     starts = np.cumsum([0, *map(len, batches)])
     return Queries(
-        queries.shadows[members], queries.rows[members], queries.own[members], starts, homes
+        queries.projections[members], queries.rows[members], queries.own[members], starts, homes
     )
 
 

@@ -1,15 +1,261 @@
-"""Compiled search for the nearest points in blocks."""
+"""Exact nearest neighbours by a compiled search over blocks of nearby points.
+
+The points are halved again and again at the median of their principal direction, so all blocks are
+equally full. Each block has a centre and a radius, so that the triangle inequality can rule it out.
+It holds its points transposed, so that one instruction compares many points.
+
+A projection holds the leading principal components of a vector and, as its last coordinate, the
+length of the remainder. By the triangle inequality, the distance between two projections is a lower
+bound on the distance between the vectors. For images and latents, the bound is close.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
-from latentkit.neighbors.blocks import Blocks, Floats, Integers
-from latentkit.neighbors.compiled import compiled
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(*, parallel: bool = False) -> Callable[[Function], Function]:
+    """Compile a function with numba on its first call, and keep the machine code on disk.
+
+    numba keeps the code next to the source or in the user's cache folder. If it can write to
+    neither, each process compiles the function again.
+    """
+
+    def decorate(function: Function) -> Function:
+        njit: Any = numba.njit
+        try:
+            return cast("Function", njit(function, cache=True, parallel=parallel, nogil=True))
+        except RuntimeError:  # numba found no folder for the machine code
+            return cast("Function", njit(function, parallel=parallel, nogil=True))
+
+    return decorate
+
+
+_SAMPLE = 256
+_POWER_STEPS = 8
+Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
+
+
+class Blocks(NamedTuple):
+    """Points (n, p) in blocks.
+
+    Args:
+        order: (n,), the indices of the points, block after block.
+        starts: (blocks + 1,), where each block begins in ``order``.
+        columns: (blocks, p, width), each block's points as columns; unused columns are infinity.
+        centers: (blocks, p), the mean of each block's points.
+        radii: (blocks,), the distance from each centre to the farthest point of its block.
+    """
+
+    order: Integers
+    starts: Integers
+    columns: Floats
+    centers: Floats
+    radii: Floats
+
+
+def make_blocks(points: Floats, width: int) -> Blocks:
+    """Return ``points`` (n, p) in blocks of ``width`` points at most; sizes differ by at most 1."""
+    n, p = points.shape
+    order = np.arange(n)
+    starts = np.array([0, n])
+    while np.diff(starts).max() > width:
+        middles = _halve(points, order, starts)
+        starts = np.sort(np.concatenate([starts, middles]))
+    count = len(starts) - 1
+    columns = np.full((count, p, int(np.diff(starts).max())), np.inf, np.float32)
+    centers = np.empty((count, p), np.float32)
+    radii = np.empty(count, np.float32)
+    blocks = Blocks(order, starts, columns, centers, radii)
+    _fill(blocks, points)
+    return blocks
+
+
+@compiled(parallel=True)
+def _halve(points: Floats, order: Integers, starts: Integers) -> Integers:
+    """Split each block at the median of its principal direction; return the positions."""
+    middles = np.empty(len(starts) - 1, np.int64)
+    for block in numba.prange(len(starts) - 1):
+        middles[block] = _halve_block(points, order, starts[block], starts[block + 1])
+    return middles
+
+
+@compiled()
+def _halve_block(points: Floats, order: Integers, start: int, stop: int) -> int:
+    members = order[start:stop]
+    direction = _principal_direction(points, members)
+    along = np.empty(len(members), np.float32)
+    for i in range(len(members)):
+        along[i] = _dot(points[members[i]], direction)
+    middle = (start + stop) // 2
+    _part(along, members, middle - start)
+    return middle
+
+
+@compiled()
+def _part(keys: Floats, members: Integers, middle: int) -> None:
+    """Move the ``middle`` members of smallest keys to the front (C. A. R. Hoare, 1961)."""
+    left, right = 0, len(keys) - 1
+    while left < right:
+        pivot = keys[(left + right) // 2]
+        i, j = left, right
+        while i <= j:
+            while keys[i] < pivot:
+                i += 1
+            while keys[j] > pivot:
+                j -= 1
+            if i <= j:
+                keys[i], keys[j] = keys[j], keys[i]
+                members[i], members[j] = members[j], members[i]
+                i += 1
+                j -= 1
+        if middle <= j:
+            right = j
+        elif middle >= i:
+            left = i
+        else:
+            return
+
+
+@compiled()
+def _principal_direction(points: Floats, members: Integers) -> Floats:
+    """Return the direction of largest variance in a sample, found by power iteration."""
+    p = points.shape[1]
+    step = max(1, len(members) // _SAMPLE)
+    sample = np.empty((len(members) // step, p), np.float32)
+    direction = np.zeros(p, np.float32)
+    # Centre the sample. Start at the axis of largest variance, which needs few iterations.
+    widest, most = 0, np.float32(-1)
+    for t in range(p):
+        mean, variance = np.float32(0), np.float32(0)
+        for i in range(len(sample)):
+            sample[i, t] = points[members[i * step], t]
+            mean += sample[i, t] / np.float32(len(sample))
+        for i in range(len(sample)):
+            sample[i, t] -= mean
+            variance += sample[i, t] * sample[i, t]
+        if variance > most:
+            widest, most = t, variance
+    direction[widest] = 1
+    following = np.empty(p, np.float32)
+    for _ in range(_POWER_STEPS):
+        # Multiply by the covariance of the sample without storing that (p, p) matrix.
+        for t in range(p):
+            following[t] = 0
+        for i in range(len(sample)):
+            shadow = _dot(sample[i], direction)
+            for t in range(p):
+                following[t] += shadow * sample[i, t]
+        length = np.sqrt(_dot(following, following))
+        if length == 0:  # all points of the sample are equal
+            break
+        for t in range(p):
+            direction[t] = following[t] / length
+    return direction
+
+
+@compiled()
+def _dot(a: Floats, b: Floats) -> np.float32:
+    total = np.float32(0)
+    for t in range(len(a)):
+        total += a[t] * b[t]
+    return total
+
+
+@compiled(parallel=True)
+def _fill(blocks: Blocks, points: Floats) -> None:
+    for block in numba.prange(len(blocks.radii)):
+        _fill_block(blocks, block, points)
+
+
+@compiled()
+def _fill_block(blocks: Blocks, block: int, points: Floats) -> None:
+    start, stop = blocks.starts[block], blocks.starts[block + 1]
+    center = blocks.centers[block]
+    for t in range(len(center)):
+        total = 0.0
+        for i in range(start, stop):
+            value = points[blocks.order[i], t]
+            blocks.columns[block, t, i - start] = value
+            total += value
+        center[t] = total / (stop - start)
+    farthest = np.float32(0)
+    for i in range(start, stop):
+        square = np.float32(0)
+        for t in range(len(center)):
+            step = points[blocks.order[i], t] - center[t]
+            square += step * step
+        farthest = max(farthest, square)
+    blocks.radii[block] = np.sqrt(farthest)
+
+
+MOST = 16
+"""Dimensions of a projection. Vectors of at most this many dimensions are not projected."""
+_PROJECTION_SAMPLE = 4_096
+_CHUNK = 16_384
+_ROUNDING = 4e-6
+
+
+@dataclass(frozen=True)
+class Projections:
+    """Projection of vectors to `MOST` dimensions.
+
+    Args:
+        mean: (d,).
+        axes: (d, MOST - 1), orthonormal.
+        slack: how much rounding may add to the distance between two projections.
+    """
+
+    mean: Floats
+    axes: Floats
+    slack: float
+
+    def cast(self, vectors: Floats) -> Floats:
+        """Return the projections (n, MOST) of vectors (n, d)."""
+        projections = np.empty((len(vectors), MOST), np.float32)
+        # Several threads would sum in another order, and so round differently.
+        with threadpool_limits(limits=1, user_api="blas"):
+            for start in range(0, len(vectors), _CHUNK):
+                centred = vectors[start : start + _CHUNK] - self.mean
+                part = projections[start : start + _CHUNK]
+                part[:, :-1] = centred @ self.axes
+                left = centred - part[:, :-1] @ self.axes.T
+                part[:, -1] = np.sqrt(np.einsum("ij,ij->i", left, left))
+        return projections
+
+
+def fit_projections(vectors: Floats, rng: np.random.Generator) -> Projections | None:
+    """Return a projection for vectors (n, d), or None if d is at most `MOST`."""
+    n, d = vectors.shape
+    if d <= MOST:
+        return None
+    sample = vectors[np.sort(rng.choice(n, min(n, _PROJECTION_SAMPLE), replace=False))]
+    mean: NDArray[Any] = sample.mean(axis=0)
+    with threadpool_limits(limits=1, user_api="blas"):
+        axes = _leading_axes(sample - mean, rng)
+    reach = max(
+        float(np.abs(part - mean).max()) for part in np.array_split(vectors, n // _CHUNK + 1)
+    )
+    return Projections(mean, axes, _ROUNDING * reach * float(np.sqrt(d)))
+
+
+def _leading_axes(centred: Floats, rng: np.random.Generator) -> Floats:
+    """Return approximate leading principal axes (d, MOST - 1): any orthonormal axes are valid."""
+    axes = np.linalg.qr(rng.standard_normal((centred.shape[1], MOST - 1)))[0]
+    for _ in range(6):
+        axes = np.linalg.qr(centred.T @ (centred @ axes))[0]
+    return axes.astype(np.float32)
+
 
 _RELATIVE = np.float32(1 + 1e-5)
 
@@ -25,7 +271,7 @@ class Queries(NamedTuple):
         homes: (batches,), the block in or near which a batch is.
     """
 
-    shadows: Floats
+    projections: Floats
     rows: Floats
     own: Integers
     starts: Integers
@@ -63,7 +309,7 @@ def search(
             blocks,
             rows,
             blocks.centers[queries.homes[batch]],
-            queries.shadows[first:last],
+            queries.projections[first:last],
             queries.rows[first:last],
             queries.own[first:last],
             limit,
@@ -79,7 +325,7 @@ def _search_batch(
     blocks: Blocks,
     rows: Floats,
     home: Floats,
-    shadows: Floats,
+    projections: Floats,
     query_rows: Floats,
     own: Integers,
     limit: int,
@@ -87,7 +333,7 @@ def _search_batch(
     indices: NDArray[np.int32],
     squares: Floats,
 ) -> int:
-    m, p = shadows.shape
+    m, p = projections.shape
     last = squares.shape[1] - 1
     as_columns = np.empty((p, m), np.float32)
     gaps = np.empty(len(blocks.radii), np.float32)
@@ -97,9 +343,9 @@ def _search_batch(
     # All queries of the batch are within ``radius`` of the centre of the home block.
     radius = np.float32(0)
     for i in range(m):
-        radius = max(radius, np.sqrt(_squared_distance(home, shadows[i])))
+        radius = max(radius, np.sqrt(_squared_distance(home, projections[i])))
         for t in range(p):
-            as_columns[t, i] = shadows[i, t]
+            as_columns[t, i] = projections[i, t]
         for place in range(last + 1):
             squares[i, place] = np.inf
             indices[i, place] = -1
@@ -125,7 +371,7 @@ def _search_batch(
             if to_center[i] >= bound * bound:  # no point is in reach of this query
                 continue
             visited = True
-            _compare(shadows[i], blocks.columns[block], found)
+            _compare(projections[i], blocks.columns[block], found)
             # Projections rule most points out; only the others are compared in full.
             cut = (far + slack) * (far + slack)
             compared = _keep_nearest(

@@ -1,1 +1,150 @@
-"""Building blocks of models: encoders and decoders that infer the shapes of their layers."""
+"""Building blocks of models: encoders and decoders that infer the shapes of their layers.
+
+Import every name from here: the modules below this package may move.
+"""
+
+from typing import TYPE_CHECKING
+
+from latentkit._lazy import lazy_attributes
+
+if TYPE_CHECKING:
+    from latentkit.nn.fast_conv import FastConvolution, FastTransposed
+    from latentkit.nn.layers import (
+        KERNEL,
+        STRIDE,
+        Activation,
+        Doubling,
+        FlattenMaps,
+        Norm,
+        OddSizes,
+        UnflattenMaps,
+        Upsampling,
+        activation,
+        halved,
+        halving_padding,
+        norm_1d,
+        norm_2d,
+        size_pyramid,
+    )
+    from latentkit.nn.likelihoods import (
+        LOG_VAR_RANGE,
+        Bernoulli,
+        ContinuousBernoulli,
+        Gaussian,
+        Likelihood,
+        LikelihoodName,
+        kl_to_standard_normal,
+        log_constant,
+        log_normal,
+        make_likelihood,
+        reparameterise,
+        split_posterior,
+    )
+    from latentkit.nn.networks import (
+        ConvDecoder,
+        ConvEncoder,
+        DenseDecoder,
+        DenseEncoder,
+        all_but_last,
+        dense_layers,
+        fold,
+        folded_shape,
+        latents_to_pixels,
+        pixels_to_features,
+    )
+
+__all__ = [
+    "KERNEL",
+    "LOG_VAR_RANGE",
+    "STRIDE",
+    "Activation",
+    "Bernoulli",
+    "ContinuousBernoulli",
+    "ConvDecoder",
+    "ConvEncoder",
+    "DenseDecoder",
+    "DenseEncoder",
+    "Doubling",
+    "FastConvolution",
+    "FastTransposed",
+    "FlattenMaps",
+    "Gaussian",
+    "Likelihood",
+    "LikelihoodName",
+    "Norm",
+    "OddSizes",
+    "UnflattenMaps",
+    "Upsampling",
+    "activation",
+    "all_but_last",
+    "dense_layers",
+    "fold",
+    "folded_shape",
+    "halved",
+    "halving_padding",
+    "kl_to_standard_normal",
+    "latents_to_pixels",
+    "log_constant",
+    "log_normal",
+    "make_likelihood",
+    "norm_1d",
+    "norm_2d",
+    "pixels_to_features",
+    "reparameterise",
+    "size_pyramid",
+    "split_posterior",
+]
+
+_HOMES = {
+    "fast_conv": (
+        "FastConvolution",
+        "FastTransposed",
+    ),
+    "layers": (
+        "Activation",
+        "Doubling",
+        "FlattenMaps",
+        "KERNEL",
+        "Norm",
+        "OddSizes",
+        "STRIDE",
+        "UnflattenMaps",
+        "Upsampling",
+        "activation",
+        "halved",
+        "halving_padding",
+        "norm_1d",
+        "norm_2d",
+        "size_pyramid",
+    ),
+    "likelihoods": (
+        "Bernoulli",
+        "ContinuousBernoulli",
+        "Gaussian",
+        "LOG_VAR_RANGE",
+        "Likelihood",
+        "LikelihoodName",
+        "kl_to_standard_normal",
+        "log_constant",
+        "log_normal",
+        "make_likelihood",
+        "reparameterise",
+        "split_posterior",
+    ),
+    "networks": (
+        "ConvDecoder",
+        "ConvEncoder",
+        "DenseDecoder",
+        "DenseEncoder",
+        "all_but_last",
+        "dense_layers",
+        "fold",
+        "folded_shape",
+        "latents_to_pixels",
+        "pixels_to_features",
+    ),
+}
+__getattr__, __dir__ = lazy_attributes(
+    __name__,
+    {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names},
+)

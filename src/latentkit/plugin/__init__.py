@@ -4,8 +4,8 @@ A plugin is a module named in the entry-point group ``latentkit.plugins`` that i
 (`latentkit.plugin.hookspecs`). Each hook returns specs (`latentkit.plugin.specs`), and a spec
 names the import path of the part. `latentkit.plugin.protocols` says what each part must provide;
 for tuners, `latentkit.plugin.studies` does. `latentkit.nn` offers building blocks for networks,
-and `latentkit.errors` offers errors that the user sees as one line. Everything else in latentkit
-may change without notice.
+`latentkit.neighbors` exact nearest neighbours, and `latentkit.errors` errors that the user sees as
+one line. Everything else in latentkit may change without notice.
 """
 
 from typing import TYPE_CHECKING
@@ -15,6 +15,8 @@ from latentkit._lazy import lazy_attributes
 if TYPE_CHECKING:
     from latentkit.plugin.downloads import (
         VerifiedFiles,
+        read_bytes,
+        torchvision_datasets,
     )
     from latentkit.plugin.events import (
         EpochFinished,
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
         RunInfo,
         StudyInfo,
         TrialInfo,
-    )
-    from latentkit.plugin.flat import (
         flat_figures,
         flat_options,
     )
@@ -39,9 +39,11 @@ if TYPE_CHECKING:
         NoOptions,
         Options,
         SearchChoice,
+        SearchDomain,
         SearchRange,
         search_all,
         strength,
+        strength_option,
     )
     from latentkit.plugin.protocols import (
         Autoencoder,
@@ -53,6 +55,10 @@ if TYPE_CHECKING:
         Progress,
         ReportsProgress,
         ResourceEstimate,
+        Split,
+    )
+    from latentkit.plugin.seeds import (
+        short_stream_seed,
     )
     from latentkit.plugin.specs import (
         CorruptionSpec,
@@ -72,6 +78,7 @@ if TYPE_CHECKING:
         Trial,
         TrialPruned,
         TrialRecord,
+        TrialState,
         Tuner,
     )
 
@@ -101,7 +108,9 @@ __all__ = [
     "ResourceEstimate",
     "RunInfo",
     "SearchChoice",
+    "SearchDomain",
     "SearchRange",
+    "Split",
     "StudyInfo",
     "StudyResult",
     "StudyStopped",
@@ -110,15 +119,20 @@ __all__ = [
     "TrialInfo",
     "TrialPruned",
     "TrialRecord",
+    "TrialState",
     "Tuner",
     "TunerSpec",
     "VerifiedFiles",
     "flat_figures",
     "flat_options",
     "hookimpl",
+    "read_bytes",
     "search_all",
+    "short_stream_seed",
     "strength",
+    "strength_option",
     "to_uint8",
+    "torchvision_datasets",
 ]
 
 # Imported on first use: a module that only declares a plugin loads neither numpy nor pydantic.
@@ -138,23 +152,27 @@ _HOMES = {
         "NoOptions",
         "Options",
         "SearchChoice",
+        "SearchDomain",
         "SearchRange",
         "search_all",
         "strength",
+        "strength_option",
     ),
     "images": (
         "ImageData",
         "to_uint8",
     ),
-    "downloads": ("VerifiedFiles",),
+    "downloads": (
+        "VerifiedFiles",
+        "read_bytes",
+        "torchvision_datasets",
+    ),
     "events": (
         "EpochFinished",
         "Event",
         "RunInfo",
         "StudyInfo",
         "TrialInfo",
-    ),
-    "flat": (
         "flat_figures",
         "flat_options",
     ),
@@ -168,7 +186,9 @@ _HOMES = {
         "Progress",
         "ReportsProgress",
         "ResourceEstimate",
+        "Split",
     ),
+    "seeds": ("short_stream_seed",),
     "studies": (
         "Budget",
         "Direction",
@@ -180,6 +200,7 @@ _HOMES = {
         "Trial",
         "TrialPruned",
         "TrialRecord",
+        "TrialState",
         "Tuner",
     ),
 }

@@ -12,19 +12,26 @@ from typing import Any
 from latentkit.errors import PluginError, UserError, did_you_mean
 from latentkit.plugin.options import Options
 from latentkit.plugin.specs import SPEC_TYPES, Spec
-from latentkit.registry.conduct import observed
 from latentkit.registry.discovery import (
     HOME,
     FoundPlugin,
+    PluginFile,
     PluginPolicy,
     find_plugins,
     found_file,
+    paths_from_environment,
     policy_from_environment,
+    read_plugin_files,
 )
-from latentkit.registry.files import PluginFile, paths_from_environment, read_plugin_files
-from latentkit.registry.loading import LoadedPlugin, PluginLoader, Problem, guarded
-from latentkit.registry.targets import check_requirements, options_type, resolve_target, validate
-from latentkit.registry.twins import find_twins
+from latentkit.registry.loading import (
+    LoadedPlugin,
+    PluginLoader,
+    Problem,
+    find_duplicate_names,
+    guarded,
+    observed,
+)
+from latentkit.registry.options import check_requirements, options_type, resolve_target, validate
 
 KINDS = tuple(SPEC_TYPES)
 
@@ -100,8 +107,8 @@ class Registry:
                 self.plugins.append(loaded)
             else:
                 self._set_aside(loaded, policy)
-        for twin in find_twins(self.plugins):
-            self._set_aside(twin, policy)
+        for duplicate in find_duplicate_names(self.plugins):
+            self._set_aside(duplicate, policy)
         self.files = tuple(files)
         for file in self.files:
             loaded = self._loader.load(found_file(file))
@@ -118,13 +125,13 @@ class Registry:
 
     def remarks(self) -> list[str]:
         """Return a line for each third-party plugin that was slow to load or that printed."""
-        conducts = [(plugin.found, plugin.conduct) for plugin in self.plugins]
-        conducts += [(problem.plugin, problem.conduct) for problem in self.problems]
+        observed = [(plugin.found, plugin.side_effects) for plugin in self.plugins]
+        observed += [(problem.plugin, problem.side_effects) for problem in self.problems]
         return [
             f"{found.label} {remark}"
-            for found, conduct in conducts
+            for found, side_effects in observed
             if not found.built_in
-            for remark in conduct.remarks()
+            for remark in side_effects.remarks()
         ]
 
     def parts(self, kind: str | None = None) -> list[Part]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint
-from typing import Any
+from typing import Any, TextIO
 
 import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
@@ -15,8 +18,68 @@ from latentkit.errors import did_you_mean
 from latentkit.plugin import hookspecs
 from latentkit.plugin.hookspecs import HOOKSPEC_VERSION
 from latentkit.plugin.specs import SPEC_TYPES, Spec
-from latentkit.registry.conduct import Conduct, observed
 from latentkit.registry.discovery import GROUP, FoundPlugin
+
+SLOW = 2.0
+"""Load time, in seconds, from which a plugin is reported as slow."""
+
+
+@dataclass
+class SideEffects:
+    """Observed side effects of loading a plugin.
+
+    Args:
+        seconds: time for its import and its hooks together.
+        printed: whether it wrote to stdout.
+    """
+
+    seconds: float = 0.0
+    printed: bool = False
+
+    @property
+    def slow(self) -> bool:
+        """Whether the plugin delays every command enough for the user to be told."""
+        return self.seconds >= SLOW
+
+    def remarks(self) -> list[str]:
+        """Return a line for each problem that the plugin's author should fix."""
+        lines = []
+        if self.slow:
+            lines.append(f"took {self.seconds:.1f} s to load")
+        if self.printed:
+            lines.append("wrote to stdout while loading; the text was sent to stderr")
+        return lines
+
+
+@contextmanager
+def observed() -> Iterator[SideEffects]:
+    """Observe plugin code in the block; send its output to stderr, because stdout is the result."""
+    side_effects = SideEffects()
+    out = _Diverted(sys.stderr)
+    started = time.perf_counter()
+    try:
+        with redirect_stdout(out):
+            yield side_effects
+    finally:
+        side_effects.seconds = time.perf_counter() - started
+        side_effects.printed = out.used
+
+
+class _Diverted:
+    """A replacement for stdout that writes to stderr and records whether it was used."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.used = False
+
+    def write(self, text: str) -> int:
+        """Write to stderr."""
+        self.used = True
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
 
 VERSION_ATTRIBUTE = "LATENTKIT_HOOKSPEC_VERSION"
 
@@ -30,14 +93,14 @@ class Problem:
         status: ``"broken"``, or ``"incompatible"`` with this version of the contract.
         message: the reason, in one line.
         details: the traceback, if there is one.
-        conduct: side effects observed until then.
+        side_effects: side effects observed until then.
     """
 
     plugin: FoundPlugin
     status: str
     message: str
     details: str = ""
-    conduct: Conduct = field(default_factory=Conduct, compare=False)
+    side_effects: SideEffects = field(default_factory=SideEffects, compare=False)
 
     def __str__(self) -> str:
         return f"{self.plugin.label} is {self.status} and was left out: {self.message}"
@@ -51,13 +114,13 @@ class LoadedPlugin:
         found: where it comes from.
         specs: the parts that it offers.
         hooks: the names of the hooks that it implements.
-        conduct: side effects observed while it was loaded.
+        side_effects: side effects observed while it was loaded.
     """
 
     found: FoundPlugin
     specs: tuple[Spec, ...]
     hooks: tuple[str, ...] = ()
-    conduct: Conduct = field(default_factory=Conduct, compare=False)
+    side_effects: SideEffects = field(default_factory=SideEffects, compare=False)
 
     @property
     def watches_runs(self) -> bool:
@@ -78,9 +141,9 @@ class PluginLoader:
 
     def load(self, found: FoundPlugin) -> LoadedPlugin | Problem:
         """Import and register ``found``, and get its specs; any failure becomes a `Problem`."""
-        with observed() as conduct:
+        with observed() as side_effects:
             loaded = self._load(found)
-        return replace(loaded, conduct=conduct)
+        return replace(loaded, side_effects=side_effects)
 
     def _load(self, found: FoundPlugin) -> LoadedPlugin | Problem:
         try:
@@ -206,3 +269,26 @@ def guarded(work: Callable[[], Any]) -> str | None:
     except BaseException as error:
         return _one_line(error)
     return None
+
+
+def find_duplicate_names(plugins: Iterable[LoadedPlugin]) -> list[Problem]:
+    """Return a problem for each plugin that offers the same part name as a sibling plugin.
+
+    Sibling plugins belong to the same distribution, so not even ``distribution:name`` distinguishes
+    their parts. All of them are left out, because the user could not see which one was chosen.
+
+    Args:
+        plugins: the loaded plugins; within each, the names of a kind are unique.
+    """
+    offers: dict[tuple[str, str, str], list[LoadedPlugin]] = {}
+    for plugin in plugins:
+        for spec in plugin.specs:
+            offers.setdefault((plugin.found.distribution, spec.kind, spec.name), []).append(plugin)
+    problems: dict[str, Problem] = {}
+    for (_, kind, name), offering in offers.items():
+        for plugin in offering if len(offering) > 1 else ():
+            others = " and ".join(repr(o.found.name) for o in offering if o is not plugin)
+            message = f"it offers {kind} {name!r}, and so does {others} of the same distribution"
+            problem = Problem(plugin.found, "broken", message, side_effects=plugin.side_effects)
+            problems.setdefault(plugin.found.label, problem)
+    return list(problems.values())

@@ -1,23 +1,22 @@
-"""The run's folder: open it to read, lock it to write, commit artefacts, verify each load."""
+"""The run's folder: its manifest, its lock, and artefacts that are verified on each load."""
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import secrets
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import filelock
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from latentkit.errors import IntegrityError, LockedError, StorageError, UserError
-from latentkit.runs.commit import (
+from latentkit.atomic import (
     TEMPORARY_PREFIX,
     sha256_of,
     storage_error,
@@ -25,37 +24,154 @@ from latentkit.runs.commit import (
     write_bytes,
     write_json,
 )
-from latentkit.runs.manifest import Artefact, Manifest, StageRecord, Status, read_manifest
+from latentkit.errors import (
+    IntegrityError,
+    RunExistsError,
+    StorageError,
+    UserError,
+    describe_os_error,
+)
+from latentkit.folders import contains, folders_with, open_each
+from latentkit.plugin.events import Event, Listener, Notice
+from latentkit.runs.lock import hold_lock, is_locked, this_process
+
+SCHEMA = 1
+NAME = "run.json"
+
+Status = Literal["running", "finished", "interrupted", "failed", "pruned"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class Artefact(_Record):
+    """A committed file: relative POSIX path, size in bytes, SHA-256, and the stage that made it."""
+
+    path: str
+    size: int
+    sha256: str
+    stage: str
+
+
+class StageRecord(_Record):
+    """A committed stage.
+
+    ``inputs`` holds the SHA-256 of each artefact that the stage read, ``settings`` that of the
+    options that it used. If one of these hashes has changed since, the stage is out of date.
+    """
+
+    inputs: dict[str, str] = Field(default_factory=dict)
+    seconds: float = 0.0
+    settings: str = ""
+
+
+class Manifest(_Record):
+    """The content of ``run.json``.
+
+    ``config`` is the resolved configuration without its embeddings, because embeddings may be added
+    later. ``config_sha256`` is its hash. ``plugins`` maps each distribution to its version,
+    ``plugin_files`` maps each absolute path to its SHA-256. Times are in UTC.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=False, allow_inf_nan=False)
+
+    latentkit_run: int = SCHEMA
+    id: str
+    status: Status
+    created: str
+    config: dict[str, Any]
+    config_sha256: str
+    seed: int
+    data_dir: str
+    versions: dict[str, str] = Field(default_factory=dict)
+    hardware: dict[str, Any] = Field(default_factory=dict)
+    plugins: dict[str, str] = Field(default_factory=dict)
+    plugin_files: dict[str, str] = Field(default_factory=dict)
+    writer: dict[str, Any] = Field(default_factory=dict)
+    error: str = ""
+    stages: dict[str, StageRecord] = Field(default_factory=dict)
+    artefacts: dict[str, Artefact] = Field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Write the manifest to ``folder`` atomically."""
+        write_json(folder / NAME, self.model_dump(mode="json"))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check ``run.json``.
+
+    Raises:
+        UserError: ``folder`` is not a run.
+        IntegrityError: the file is not a manifest, or has a later schema.
+    """
+    return _read_manifest(folder)[0]
+
+
+_Stamp = tuple[int, int, int]
+"""Time of modification in ns, inode and size of a file, which change when it is replaced."""
+
+
+def _stamp(found: os.stat_result) -> _Stamp:
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _read_manifest(folder: Path) -> tuple[Manifest, _Stamp]:
+    path = folder / NAME
+    try:
+        with path.open("rb") as file:
+            stamp = _stamp(os.fstat(file.fileno()))
+            document = json.loads(file.read().decode("utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{folder} is not a run: it has no {NAME}") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {describe_os_error(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"{path} is damaged: {error}") from error
+    schema = document.get("latentkit_run") if isinstance(document, Mapping) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise IntegrityError(
+            f"{path} was written by a later latentkit (schema {schema}): upgrade to read it"
+        )
+    try:
+        return Manifest.model_validate(document), stamp
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise IntegrityError(f"{path} is damaged: {where}: {first['msg']}") from error
+
 
 CONFIG = "config.toml"
 EVENTS = "events.jsonl"
 LOCK = ".lock"
 _NAME_TRIES = 100
-_LOOK = 0.02
-"""Seconds for which a reader tries to take the lock, because other readers may hold it briefly."""
-_LONGER_THAN_LOOKS = 1.0
-"""Seconds after which a writer concludes that another writer, not a reader, holds the lock."""
 
 
 class RunFolder:
     """One run on disk.
 
-    Readers need only the path. Writers hold the lock (`writing`) and write with `commit`, which
-    records the size and SHA-256 of every file.
+    Readers need only the path. Writers hold the lock (`creating`, `writing`) and write with
+    `commit`, which records the size and SHA-256 of every file.
     """
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
+    def __init__(self, path: Path, manifest: Manifest, stamp: _Stamp | None = None) -> None:
         self.path = path
         self.manifest = manifest
+        self._stamp = stamp
+        self._holds_lock = False
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
         """Open an existing run; raises what `read_manifest` raises."""
-        return cls(path, read_manifest(path))
+        return cls(path, *_read_manifest(path))
 
     @classmethod
-    def create(cls, path: Path, config_toml: str, **facts: Any) -> RunFolder:
-        """Create a run in a folder, with manifest and configuration.
+    @contextmanager
+    def creating(cls, path: Path, config_toml: str, **facts: Any) -> Iterator[RunFolder]:
+        """Create a run in a folder, with manifest and configuration, and hold its lock.
+
+        The lock is taken first, so that a run which another process creates under the same name
+        keeps its configuration.
 
         Args:
             path: the folder; created if it is missing.
@@ -63,6 +179,8 @@ class RunFolder:
             **facts: the remaining fields of the manifest.
 
         Raises:
+            LockedError: another process holds the lock.
+            RunExistsError: the folder already contains a run.
             StorageError: the folder cannot be written.
         """
         now = datetime.now(UTC).isoformat(timespec="microseconds")
@@ -70,11 +188,20 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise storage_error(path, error) from error
-        manifest = Manifest(id=path.name, status="running", created=now, **facts)
-        folder = cls(path, manifest)
-        write_bytes(path / CONFIG, config_toml.encode())
-        manifest.write(path)
-        return folder
+        folder = cls(
+            path,
+            Manifest(id=path.name, status="running", created=now, writer=this_process(), **facts),
+        )
+        with folder._locked():
+            if (path / NAME).exists():
+                raise RunExistsError(
+                    f"{path} already contains a run: 'latentkit resume {path}' finishes it, or "
+                    f"choose another --name"
+                )
+            write_bytes(path / CONFIG, config_toml.encode())
+            folder.manifest.write(path)
+            folder._sweep()
+            yield folder
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -84,37 +211,59 @@ class RunFolder:
             LockedError: another process holds the lock.
             StorageError: the folder cannot be written.
         """
-        lock = filelock.FileLock(self.path / LOCK)
-        try:
-            lock.acquire(timeout=_LONGER_THAN_LOOKS, poll_interval=0.01)
-        except filelock.Timeout:
-            writer = read_manifest(self.path).writer
-            raise LockedError(
-                f"run {self.manifest.id} is being written by process {writer.get('pid', '?')} on "
-                f"{writer.get('host', '?')}: wait for it, or stop it"
-            ) from None
-        except OSError as error:
-            raise storage_error(self.path / LOCK, error) from error
-        try:
+        with self._locked():
             self.manifest = read_manifest(self.path)
-            self.manifest.writer = {"pid": os.getpid(), "host": platform.node()}
+            self.manifest.writer = this_process()
             self.manifest.write(self.path)
             self._sweep()
             yield
-        finally:
-            lock.release()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with hold_lock(self.path / LOCK, f"run {self.manifest.id}"):
+            self._holds_lock = True
+            try:
+                yield
+            finally:
+                self._holds_lock, self._stamp = False, None
 
     def is_being_written(self) -> bool:
         """Return whether a process holds the run's lock now."""
-        if not (self.path / LOCK).exists():
+        return is_locked(self.path / LOCK)
+
+    def refresh(self) -> bool:
+        """Read the manifest again if its file has changed since it was read.
+
+        Nothing is read while this object holds the lock, because its manifest is then the newest.
+
+        Returns:
+            Whether the manifest was read again.
+
+        Raises:
+            UserError: the run is gone, or its manifest cannot be read.
+            IntegrityError: its manifest is damaged, or has a later schema.
+        """
+        if self._holds_lock:
             return False
-        try:
-            with filelock.FileLock(self.path / LOCK).acquire(_LOOK, poll_interval=0.005):
+        with suppress(OSError):  # `_read_manifest` explains what is wrong
+            if self._stamp == _stamp((self.path / NAME).stat()):
                 return False
-        except filelock.Timeout:
-            return True
-        except OSError:
-            return False
+        self.manifest, self._stamp = _read_manifest(self.path)
+        return True
+
+    def status(self) -> Status | Literal["stopped"]:
+        """Return the run's status on disk; ``stopped`` if it did not end but no process writes it.
+
+        Raises:
+            UserError, IntegrityError: as `refresh`.
+        """
+        self.refresh()
+        while self.manifest.status == "running" and not self.is_being_written():
+            # The writer may have ended the run after the manifest was read: only a manifest that
+            # has not changed since shows that the run was left unfinished.
+            if not self.refresh():
+                return "stopped"
+        return self.manifest.status
 
     def set_status(self, status: Status, error: str = "") -> None:
         """Set the run's status and commit the manifest."""
@@ -238,6 +387,16 @@ class RunFolder:
             leftover.unlink(missing_ok=True)
 
 
+def check_folder_name(name: str) -> None:
+    """Refuse a name of a run or study that is a path, because it would not be listed.
+
+    Raises:
+        UserError: the name is a path.
+    """
+    if name in ("", ".", "..") or "/" in name or "\\" in name:
+        raise UserError(f"--name {name!r}: should be the name of a folder; --out sets where")
+
+
 def new_folder(root: Path, label: str) -> Path:
     """Create ``root/<date>-<label>-<4 hex>`` and return its path.
 
@@ -259,23 +418,31 @@ def new_folder(root: Path, label: str) -> Path:
     raise StorageError(f"no free name {stem}-xxxx in {root}")
 
 
-def find_run(reference: str, root: Path) -> Path:
+def _warn(event: Event) -> None:
+    if isinstance(event, Notice):
+        warnings.warn(event.message, stacklevel=4)  # where `find_run` was called
+
+
+def find_run(reference: str, root: Path, emit: Listener = _warn) -> Path:
     """Return the folder of the run that a user refers to.
 
     Args:
         reference: a path, the id of a run in ``root``, an unambiguous start or end of an id, or
-            ``last``.
+            ``last``, which is the newest run that can be read.
         root: the folder of runs.
+        emit: receives a notice if a run that may be newer than ``last`` cannot be read; by
+            default, it is a Python warning.
 
     Raises:
         UserError: no run matches, or more than one does.
+        IntegrityError: ``last`` is asked for, but no run can be read.
     """
     for path in (Path(reference), root / reference):
-        if (path / "run.json").is_file():
+        if contains(path, NAME):
             return path
     runs = run_folders(root)
     if reference == "last" and runs:
-        return max(runs, key=lambda path: read_manifest(path).created)
+        return _last_run(runs, emit)
     found = [p for p in runs if p.name.startswith(reference) or p.name.endswith(reference)]
     if len(found) == 1:
         return found[0]
@@ -292,8 +459,36 @@ def find_run(reference: str, root: Path) -> Path:
     )
 
 
+def _last_run(paths: Sequence[Path], emit: Listener) -> Path:
+    runs, faults = open_each(paths, RunFolder.open)
+    if not runs:
+        first, *others = faults.values()
+        more = f" ('latentkit runs' lists {len(others)} more)" if others else ""
+        raise IntegrityError(f"no run in {paths[0].parent} can be read: {first}{more}")
+    last = max(runs, key=lambda run: run.manifest.created)
+    for path, fault in faults.items():
+        with suppress(FileNotFoundError):  # deleted by now
+            written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            if written.isoformat(timespec="microseconds") > last.manifest.created:
+                about = f"'last' is {last.path.name}, but a run that may be newer cannot be read"
+                emit(Notice("unreadable-run", f"{about}: {fault}"))
+    return last.path
+
+
+def readable_runs(root: Path) -> tuple[list[RunFolder], dict[Path, str]]:
+    """Return the runs in ``root`` that can be read, sorted by name, and what is wrong with others.
+
+    Returns:
+        The runs, and one line for the folder of each run that cannot be read: because it is
+        damaged or written by a later latentkit, for example.
+    """
+    return open_each(run_folders(root), RunFolder.open)
+
+
 def run_folders(root: Path) -> list[Path]:
-    """Return the folders in ``root`` that contain a run, sorted by name."""
-    if not root.is_dir():
-        return []
-    return sorted(path for path in root.iterdir() if (path / "run.json").is_file())
+    """Return the folders in ``root`` that contain a run, readable or not, sorted by name.
+
+    Raises:
+        UserError: ``root`` cannot be read.
+    """
+    return folders_with(NAME, root)

@@ -19,9 +19,9 @@ from typing import Any, Literal
 
 from latentkit.errors import UserError, did_you_mean
 from latentkit.registry.catalogue import Part
-from latentkit.registry.targets import missing_requirements
+from latentkit.registry.options import missing_requirements
+from latentkit.testing.checked_parts import Check, Subject
 from latentkit.testing.declarations import DECLARATION_CHECKS, check_declaration_is_light
-from latentkit.testing.subject import Check, Subject
 
 Outcome = Literal["passed", "failed", "expected"]
 

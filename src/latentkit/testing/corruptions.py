@@ -6,9 +6,8 @@ import torch
 from torch import Generator, Tensor
 
 from latentkit.plugin.options import strength_option
-from latentkit.testing.claims import claim, global_seed
+from latentkit.testing.checked_parts import Check, Subject, claim, global_seed
 from latentkit.testing.models import SHAPES, pictures
-from latentkit.testing.subject import Check, Subject
 
 _SHAPE = (1, 28, 28)
 _FEW = 5

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from latentkit.plugin.images import ImageData
-from latentkit.testing.claims import claim, global_seed
-from latentkit.testing.subject import Check, Subject
+from latentkit.testing.checked_parts import Check, Subject, claim, global_seed
 
 _SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
 _LEAST_SIDE = 8

@@ -12,8 +12,7 @@ import tomllib
 import tomli_w
 
 from latentkit.plugin.options import SearchChoice, search_domains
-from latentkit.testing.claims import claim, claim_refused
-from latentkit.testing.subject import Check, Subject
+from latentkit.testing.checked_parts import Check, Subject, claim, claim_refused
 
 HEAVY = ("torch", "sklearn", "scipy", "umap", "optuna", "matplotlib")
 """Packages that neither a declaration nor its options may import."""

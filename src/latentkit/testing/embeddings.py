@@ -19,8 +19,7 @@ from latentkit.plugin.protocols import (
     SupportsEstimate,
     provides,
 )
-from latentkit.testing.claims import claim, claim_refused, global_seed
-from latentkit.testing.subject import Check, Subject
+from latentkit.testing.checked_parts import Check, Subject, claim, claim_refused, global_seed
 
 _POINTS, _DIMENSIONS, _CLUSTERS = 120, 8, 3
 _GREATEST_SEED = 2**32 - 1

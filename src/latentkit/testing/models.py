@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from latentkit.plugin.protocols import Autoencoder, Generative, HasFeatures, is_capturable, provides
-from latentkit.testing.claims import claim, global_seed
-from latentkit.testing.subject import Check, Subject
+from latentkit.testing.checked_parts import Check, Subject, claim, global_seed
 
 SHAPES = ((1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 17, 23), (3, 64, 64))
 """Channels, height and width of the images that every model must accept."""

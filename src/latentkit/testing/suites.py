@@ -17,6 +17,7 @@ from typing import Any
 
 from latentkit.errors import PluginError, UserError, did_you_mean
 from latentkit.registry.catalogue import Part, Registry, default_registry
+from latentkit.testing.checked_parts import Check, Subject
 from latentkit.testing.conformance import (
     check_expectations,
     checks_of,
@@ -24,7 +25,6 @@ from latentkit.testing.conformance import (
     run_check,
     why_left_out,
 )
-from latentkit.testing.subject import Check, Subject
 
 
 @dataclass(frozen=True)

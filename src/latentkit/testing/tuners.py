@@ -29,81 +29,41 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from latentkit.plugin import Tuner
-from latentkit.testing.tuner_checks.budgets import (
-    check_a_larger_budget_continues,
-    check_a_spent_budget_runs_nothing,
-    check_exactly_the_budget_is_run,
-    check_failed_and_pruned_trials_count,
-    check_no_time_begins_no_trial,
-    check_time_that_suffices_changes_nothing,
-)
-from latentkit.testing.tuner_checks.failures import (
-    check_a_failing_trial_is_recorded_and_the_study_goes_on,
-    check_a_pruned_trial_is_recorded,
-    check_a_stopped_study_ends_with_a_failed_trial,
-    check_a_value_that_is_no_number_fails_its_trial,
-    check_an_interrupt_passes_through,
-    check_an_interrupted_trial_is_gone_on_with_first,
-    check_an_interrupted_trial_waits,
-)
-from latentkit.testing.tuner_checks.parameters import (
-    check_a_pause_changes_no_parameters,
-    check_an_interruption_changes_no_parameters,
-    check_choices_come_back_as_they_were_given,
-    check_numbers_have_the_type_of_their_range,
-    check_numbers_lie_in_their_ranges,
-    check_the_seed_decides_the_parameters,
-)
-from latentkit.testing.tuner_checks.records import (
-    check_a_trial_is_stored_as_it_begins,
-    check_an_epoch_may_be_told_again,
-    check_another_identity_is_refused,
-    check_notes_are_stored,
-    check_nothing_stored_loads_as_none,
-    check_reports_are_stored,
-    check_studies_of_one_storage_are_apart,
-    check_what_is_loaded_is_what_was_given,
-)
-from latentkit.testing.tuner_checks.results import (
-    check_the_greatest_is_best_when_maximised,
-    check_the_least_is_best_when_minimised,
-    check_two_objectives_make_a_front,
-)
-from latentkit.testing.tuner_checks.workers import check_two_workers_share_a_study
+from latentkit.testing import tuner_records, tuner_trials
 
 TunerCheck = Callable[[Callable[[], Tuner], str], None]
 
 TUNER_CHECKS: tuple[TunerCheck, ...] = (
-    check_numbers_lie_in_their_ranges,
-    check_numbers_have_the_type_of_their_range,
-    check_choices_come_back_as_they_were_given,
-    check_the_seed_decides_the_parameters,
-    check_a_pause_changes_no_parameters,
-    check_an_interruption_changes_no_parameters,
-    check_exactly_the_budget_is_run,
-    check_a_larger_budget_continues,
-    check_a_spent_budget_runs_nothing,
-    check_failed_and_pruned_trials_count,
-    check_no_time_begins_no_trial,
-    check_time_that_suffices_changes_nothing,
-    check_a_failing_trial_is_recorded_and_the_study_goes_on,
-    check_a_value_that_is_no_number_fails_its_trial,
-    check_a_stopped_study_ends_with_a_failed_trial,
-    check_a_pruned_trial_is_recorded,
-    check_an_interrupt_passes_through,
-    check_an_interrupted_trial_waits,
-    check_an_interrupted_trial_is_gone_on_with_first,
-    check_nothing_stored_loads_as_none,
-    check_what_is_loaded_is_what_was_given,
-    check_a_trial_is_stored_as_it_begins,
-    check_reports_are_stored,
-    check_an_epoch_may_be_told_again,
-    check_notes_are_stored,
-    check_another_identity_is_refused,
-    check_studies_of_one_storage_are_apart,
-    check_the_least_is_best_when_minimised,
-    check_the_greatest_is_best_when_maximised,
-    check_two_objectives_make_a_front,
-    check_two_workers_share_a_study,
+    tuner_records.check_numbers_lie_in_their_ranges,
+    tuner_records.check_numbers_have_the_type_of_their_range,
+    tuner_records.check_choices_come_back_as_they_were_given,
+    tuner_records.check_the_seed_decides_the_parameters,
+    tuner_records.check_a_pause_changes_no_parameters,
+    tuner_records.check_an_interruption_changes_no_parameters,
+    tuner_trials.check_exactly_the_budget_is_run,
+    tuner_trials.check_a_larger_budget_continues,
+    tuner_trials.check_a_spent_budget_runs_nothing,
+    tuner_trials.check_failed_and_pruned_trials_count,
+    tuner_trials.check_no_time_begins_no_trial,
+    tuner_trials.check_time_that_suffices_changes_nothing,
+    tuner_trials.check_a_failing_trial_is_recorded_and_the_study_goes_on,
+    tuner_trials.check_a_value_that_is_no_number_fails_its_trial,
+    tuner_trials.check_a_stopped_study_ends_with_a_failed_trial,
+    tuner_trials.check_a_pruned_trial_is_recorded,
+    tuner_trials.check_an_interrupt_passes_through,
+    tuner_trials.check_an_interrupted_trial_waits,
+    tuner_trials.check_an_interrupted_trial_is_gone_on_with_first,
+    tuner_records.check_nothing_stored_loads_as_none,
+    tuner_records.check_what_is_loaded_is_what_was_given,
+    tuner_records.check_a_trial_is_stored_as_it_begins,
+    tuner_records.check_reports_are_stored,
+    tuner_records.check_an_epoch_may_be_told_again,
+    tuner_records.check_notes_are_stored,
+    tuner_records.check_another_identity_is_refused,
+    tuner_records.check_studies_of_one_storage_are_apart,
+    tuner_records.check_the_least_is_best_when_minimised,
+    tuner_records.check_the_greatest_is_best_when_maximised,
+    tuner_records.check_two_objectives_make_a_front,
+    tuner_trials.check_two_workers_share_a_study,
 )
 """Every check of this module."""

@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from latentkit.atomic import sha256_of, write_atomically, write_json
 from latentkit.errors import IntegrityError
-from latentkit.runs.commit import sha256_of, write_atomically, write_json
 
 KEPT = 2
 

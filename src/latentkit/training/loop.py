@@ -15,26 +15,87 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from latentkit.config import TrainingOptions
-from latentkit.data.batches import DeviceImages, epoch_order, full_batches
-from latentkit.data.corruption import CorruptionChain, noise_generator
-from latentkit.plugin.events import (
-    BatchFinished,
-    EpochFinished,
-    Listener,
-    Notice,
-    TrainingStarted,
+from latentkit.data.batches import (
+    CorruptionChain,
+    DeviceImages,
+    epoch_order,
+    full_batches,
+    noise_generator,
 )
+from latentkit.errors import DivergedError
+from latentkit.plugin.events import BatchFinished, EpochFinished, Listener, Notice, TrainingStarted
 from latentkit.plugin.protocols import Autoencoder, Corruption, provides
 from latentkit.plugin.seeds import stream_seed
 from latentkit.training.checkpoint import CheckpointStore, Progress
 from latentkit.training.device import Precision
-from latentkit.training.meter import LossMeter
-from latentkit.training.optimisation import Staged, learning_rate
-from latentkit.training.state import TrainingState, Weights
-from latentkit.training.steps import Steps, loss_terms
+from latentkit.training.state import Staged, TrainingState, Weights, learning_rate
+from latentkit.training.step import Steps, loss_terms
+
+
+class LossMeter:
+    """Collector of the loss terms of every batch.
+
+    Terms stay on the device because each copy to the CPU waits for the device. Only `check` and
+    `means` copy them, each batch once.
+    """
+
+    def __init__(self, first_step: int = 0) -> None:
+        self._first_step = first_step
+        self._names: tuple[str, ...] = ()
+        self._new: list[tuple[Tensor, int]] = []
+        self._weighted: Tensor | None = None
+        self._steps = 0
+        self._images = 0
+
+    def add(self, terms: Mapping[str, Tensor], count: int) -> None:
+        """Add the terms of a batch of ``count`` images."""
+        self._names = tuple(terms)
+        row = torch.stack([value.detach().float() for value in terms.values()])
+        self._new.append((row, count))
+
+    def check(self) -> None:
+        """Check the batches since the last check.
+
+        Raises:
+            DivergedError: a term is NaN or infinite; the message names the first such step and
+                its terms.
+        """
+        if not self._new:
+            return
+        rows = torch.stack([row for row, _ in self._new]).cpu()
+        wrong = ~rows.isfinite()
+        if wrong.any():
+            row = int(wrong.any(1).nonzero()[0])
+            terms = [
+                name for name, is_wrong in zip(self._names, wrong[row], strict=True) if is_wrong
+            ]
+            raise DivergedError(
+                f"training diverged at step {self._first_step + self._steps + row + 1}: "
+                f"{' and '.join(terms)} became NaN or infinite; lower training.learning_rate, or "
+                f"set training.precision=float32"
+            )
+        counts = torch.tensor([count for _, count in self._new], dtype=torch.float64)
+        weighted = rows.double() * counts[:, None]
+        known = self._weighted
+        self._weighted = weighted if known is None else torch.cat([known, weighted])
+        self._steps += len(self._new)
+        self._images += int(counts.sum())
+        self._new = []
+
+    def means(self) -> dict[str, float]:
+        """Run `check`, and return the mean of each term over all images.
+
+        It sums all batches at once. A running sum would round differently, so the means would
+        depend on when progress is reported.
+        """
+        self.check()
+        assert self._weighted is not None  # noqa: S101  # an epoch has a batch
+        means = self._weighted.sum(0) / self._images
+        return dict(zip(self._names, means.tolist(), strict=True))
+
 
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
 _PAUSE_OVER_SAVING = 10  # multiple of a save's duration: saving takes a tenth of the time
@@ -106,7 +167,7 @@ class Trained:
 def train(
     job: TrainingJob,
     checkpoints: CheckpointStore | None,
-    tell: Listener,
+    emit: Listener,
     keep: KeepWeights | None = None,
 ) -> Trained:
     """Train ``job.model`` in place, resuming from the latest checkpoint if there is one.
@@ -114,7 +175,7 @@ def train(
     Args:
         job: what to train.
         checkpoints: where state is saved between epochs. With None, nothing is saved.
-        tell: receives the events of training.
+        emit: receives the events of training.
         keep: receives the weights of the epochs in ``job.options.snapshots``, before the epoch's
             checkpoint is saved and its event is emitted.
 
@@ -123,9 +184,9 @@ def train(
         PluginError: the model or a corruption fails.
     """
     state = TrainingState(job.model, job.options, job.train.device)
-    progress = _restore(job, state, checkpoints, tell)
-    steps = Steps(state, job.options, job.precision, job.train.device, tell)
-    tell(
+    progress = _restore(job, state, checkpoints, emit)
+    steps = Steps(state, job.options, job.precision, job.train.device, emit)
+    emit(
         TrainingStarted(
             epochs=job.epochs,
             first_epoch=progress.epoch,
@@ -140,8 +201,8 @@ def train(
     if keep is not None and progress.epoch == 0 and 0 in job.options.snapshots:
         keep(0, state.weights())
     due_at = -math.inf
-    while progress.epoch < job.epochs and not _is_enough(job, progress.history, tell):
-        record = _run_epoch(job, state, steps, progress.epoch + 1, tell)
+    while progress.epoch < job.epochs and not _is_enough(job, progress.history, emit):
+        record = _run_epoch(job, state, steps, progress.epoch + 1, emit)
         history = (*progress.history, asdict(record))
         epoch = record.epoch
         progress = Progress(epoch, epoch * job.steps_per_epoch, history, job.config_sha256)
@@ -155,7 +216,7 @@ def train(
             ended = time.monotonic()
             pause = max(_SECONDS_BETWEEN_CHECKPOINTS, _PAUSE_OVER_SAVING * (ended - began))
             due_at = ended + pause
-        tell(record)
+        emit(record)
     if job.options.keep == "best" and state.best is not None:
         return Trained(state.best, best_epoch(job, progress.history), progress.history)
     return Trained(state.weights(), progress.epoch, progress.history)
@@ -178,14 +239,14 @@ def steps_per_epoch(n: int, batch_size: int) -> int:
     return len(full_batches(torch.empty(n, device="meta"), batch_size))
 
 
-def _is_enough(job: TrainingJob, history: Sequence[Record], tell: Listener) -> bool:
+def _is_enough(job: TrainingJob, history: Sequence[Record], emit: Listener) -> bool:
     """Return whether training should stop early, and emit a notice if so."""
     if not job.options.patience or not history:
         return False
     epoch, best = int(history[-1]["epoch"]), best_epoch(job, history)
     if epoch - best < job.options.patience:
         return False
-    tell(
+    emit(
         Notice(
             "stopped-early",
             f"stopped after epoch {epoch}: the validation loss has not fallen since epoch {best}",
@@ -199,14 +260,14 @@ def _restore(
     job: TrainingJob,
     state: TrainingState,
     checkpoints: CheckpointStore | None,
-    tell: Listener,
+    emit: Listener,
 ) -> Progress:
     start = Progress(0, 0, (), job.config_sha256)
     if checkpoints is None:
         return start
     progress, tensors, damaged = checkpoints.latest(job.config_sha256)
     for line in damaged:
-        tell(Notice("checkpoint-damaged", f"{line}; training resumes from an earlier state"))
+        emit(Notice("checkpoint-damaged", f"{line}; training resumes from an earlier state"))
     if progress is None:
         return start
     state.load(tensors)
@@ -214,10 +275,10 @@ def _restore(
 
 
 def _run_epoch(
-    job: TrainingJob, state: TrainingState, steps: Steps, epoch: int, tell: Listener
+    job: TrainingJob, state: TrainingState, steps: Steps, epoch: int, emit: Listener
 ) -> EpochFinished:
     started = time.perf_counter()
-    terms = _train_epoch(job, state, steps, epoch, tell)
+    terms = _train_epoch(job, state, steps, epoch, emit)
     seconds = time.perf_counter() - started
     with state.for_evaluation():
         validation = validate(job, epoch)
@@ -232,7 +293,7 @@ def _run_epoch(
 
 
 def _train_epoch(
-    job: TrainingJob, state: TrainingState, steps: Steps, epoch: int, tell: Listener
+    job: TrainingJob, state: TrainingState, steps: Steps, epoch: int, emit: Listener
 ) -> dict[str, float]:
     device = job.train.device
     torch.manual_seed(stream_seed(job.seed, "train", epoch))  # for what the model itself draws
@@ -258,7 +319,7 @@ def _train_epoch(
         meter.add(terms, len(index))
         if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
             reported = time.monotonic()
-            tell(BatchFinished(epoch, number + 1, len(batches), meter.means()["loss"]))
+            emit(BatchFinished(epoch, number + 1, len(batches), meter.means()["loss"]))
     return meter.means()
 
 

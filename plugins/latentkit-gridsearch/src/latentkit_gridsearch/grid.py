@@ -11,9 +11,7 @@ import numpy as np
 from sklearn.model_selection import ParameterGrid
 
 from latentkit.errors import UserError
-from latentkit.plugin import SearchRange
-from latentkit.plugin.options import SearchDomain
-from latentkit.plugin.seeds import short_stream_seed
+from latentkit.plugin import SearchDomain, SearchRange, short_stream_seed
 from latentkit_gridsearch.domains import into, step_count, step_value
 from latentkit_gridsearch.options import GridOptions
 

@@ -10,8 +10,7 @@ from dataclasses import astuple, dataclass, field
 from typing import Any, Literal
 
 from latentkit.errors import UserError
-from latentkit.plugin import StudyResult, StudyTask
-from latentkit.plugin.studies import TrialState
+from latentkit.plugin import StudyResult, StudyTask, TrialState
 from latentkit_gridsearch import rows
 from latentkit_gridsearch.database import Database
 from latentkit_gridsearch.owners import Owner

@@ -7,9 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from latentkit.plugin import SearchChoice, TrialRecord
-from latentkit.plugin.options import SearchDomain
-from latentkit.plugin.studies import TrialState
+from latentkit.plugin import SearchChoice, SearchDomain, TrialRecord, TrialState
 from latentkit_gridsearch.owners import Owner
 
 STUDIES = """

@@ -10,9 +10,7 @@ import numpy as np
 from scipy import stats
 from sklearn.model_selection import ParameterSampler
 
-from latentkit.plugin import SearchRange
-from latentkit.plugin.options import SearchDomain
-from latentkit.plugin.seeds import short_stream_seed
+from latentkit.plugin import SearchDomain, SearchRange, short_stream_seed
 from latentkit_gridsearch.domains import into, is_whole, step_count, step_value
 
 

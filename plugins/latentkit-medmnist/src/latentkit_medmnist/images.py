@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit.errors import DataError, describe_os_error
-from latentkit.plugin import ImageData, VerifiedFiles
-from latentkit.plugin.protocols import Split
+from latentkit.plugin import ImageData, Split, VerifiedFiles
 from latentkit_medmnist.options import ChestmnistOptions, MedmnistOptions
 from latentkit_medmnist.sets import SETS, URL, MedicalSet
 

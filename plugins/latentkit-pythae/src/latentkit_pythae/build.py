@@ -8,10 +8,9 @@ from functools import cache
 from typing import Any
 
 from pythae import models as pythae  # type: ignore[import-untyped]
-from torch import nn
 
 from latentkit.errors import UserError
-from latentkit.nn.conv import ConvDecoder, ConvEncoder
+from latentkit.nn import ConvDecoder, ConvEncoder
 from latentkit_pythae import options as o
 from latentkit_pythae.adapter import GradientModel, NormalPriorModel, PythaeModel
 from latentkit_pythae.adversarial import AdversarialAutoencoder, FactorVae
@@ -129,22 +128,5 @@ def _networks(options: PythaeOptions, shape: ImageShape) -> tuple[Encoder, Decod
         "norm": options.norm,
         "patch": options.patch,
     }
-    network = ConvEncoder(features=features, **shared)
-    if isinstance(options, o.RaeGpOptions):
-        _differentiable_twice(network)
-    return Encoder(network, read), Decoder(ConvDecoder(latent_dim=size, **shared))
-
-
-def _differentiable_twice(network: ConvEncoder) -> None:
-    """Replace the fast convolutions, which do not support double backward, by plain ones."""
-    for name, layer in network.convolutions.named_children():
-        if isinstance(layer, nn.Conv2d):
-            plain = nn.Conv2d(
-                layer.in_channels,
-                layer.out_channels,
-                layer.kernel_size,  # type: ignore[arg-type]
-                layer.stride,  # type: ignore[arg-type]
-                layer.padding,  # type: ignore[arg-type]
-                bias=layer.bias is not None,
-            )
-            network.convolutions[int(name)] = plain
+    encoder = Encoder(ConvEncoder(features=features, **shared), read)
+    return encoder, Decoder(ConvDecoder(latent_dim=size, **shared))

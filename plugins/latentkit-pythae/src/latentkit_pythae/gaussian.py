@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from latentkit.errors import UserError
-from latentkit.nn.gaussian import log_normal, reparameterise
+from latentkit.nn import log_normal, reparameterise
 from latentkit_pythae.adapter import GradientModel, NormalPriorModel
 
 

@@ -15,7 +15,7 @@ from pythae.models.base.base_utils import ModelOutput  # type: ignore[import-unt
 from pythae.models.nn import BaseDecoder, BaseEncoder  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from latentkit.nn.gaussian import split_posterior
+from latentkit.nn import split_posterior
 
 Read = Callable[[Tensor], dict[str, Tensor]]
 """Function that converts features (B, F) to the outputs that pythae expects of an encoder."""

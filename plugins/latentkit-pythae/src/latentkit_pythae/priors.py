@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from latentkit.nn.gaussian import LOG_VAR_RANGE
+from latentkit.nn import LOG_VAR_RANGE
 from latentkit_pythae.adapter import NormalPriorModel, PythaeModel
 
 _BALL_EDGE = 4e-3

@@ -7,10 +7,14 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
-from latentkit.nn.conv import fold, folded_shape
-from latentkit.nn.layers import Doubling, activation, norm_2d
-from latentkit.nn.shapes import size_pyramid
-from latentkit.nn.strided import FastConvolution
+from latentkit.nn import (
+    Doubling,
+    activation,
+    fold,
+    folded_shape,
+    norm_2d,
+    size_pyramid,
+)
 from latentkit_pythae.base_options import PythaeOptions
 
 Shape = tuple[int, int, int]
@@ -36,7 +40,7 @@ class MapEncoder(nn.Module):
         layers: list[nn.Module] = []
         for before, after in pairwise([folded, *options.channels]):
             layers += [
-                FastConvolution(before, after, 3, 2, padding=1, bias=options.norm == "none"),
+                nn.Conv2d(before, after, 3, 2, padding=1, bias=options.norm == "none"),
                 norm_2d(options.norm, after),
                 activation(options.activation),
             ]

@@ -15,24 +15,24 @@ def latentkit_corruptions() -> Iterator[CorruptionSpec]:
     yield CorruptionSpec(
         name="gaussian-noise",
         summary="Additive Gaussian noise, clipped to [0, 1] or reflected",
-        target=f"{_HERE}.gaussian_noise:build",
+        target=f"{_HERE}.pixel_corruptions:gaussian_noise",
         options=f"{_HERE}.options:GaussianNoiseOptions",
     )
     yield CorruptionSpec(
         name="salt-and-pepper",
         summary="Some pixels become black or white",
-        target=f"{_HERE}.salt_and_pepper:build",
+        target=f"{_HERE}.pixel_corruptions:salt_and_pepper",
         options=f"{_HERE}.options:SaltAndPepperOptions",
     )
     yield CorruptionSpec(
         name="masking",
         summary="Some pixels or blocks become black",
-        target=f"{_HERE}.masking:build",
+        target=f"{_HERE}.pixel_corruptions:masking",
         options=f"{_HERE}.options:MaskingOptions",
     )
     yield CorruptionSpec(
         name="blur",
         summary="Gaussian blur",
-        target=f"{_HERE}.blur:build",
+        target=f"{_HERE}.pixel_corruptions:gaussian_blur",
         options=f"{_HERE}.options:BlurOptions",
     )

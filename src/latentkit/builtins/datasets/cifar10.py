@@ -17,11 +17,9 @@ from typing import Any
 import numpy as np
 
 from latentkit.builtins.datasets.options import DownloadOptions
-from latentkit.builtins.datasets.shortened import shortened
+from latentkit.builtins.datasets.subsets import shortened
 from latentkit.errors import DataError
-from latentkit.plugin import ImageData, VerifiedFiles
-from latentkit.plugin.downloads import torchvision_datasets
-from latentkit.plugin.protocols import Split
+from latentkit.plugin import ImageData, Split, VerifiedFiles, torchvision_datasets
 
 _CLASSES = (
     "airplane",

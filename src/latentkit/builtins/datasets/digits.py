@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 
-from latentkit.builtins.datasets.held_out import rows_of
-from latentkit.plugin import ImageData, Options
-from latentkit.plugin.protocols import Split
+from latentkit.builtins.datasets.subsets import rows_of
+from latentkit.plugin import ImageData, Options, Split
 
 _LEVELS = 16  # grey levels run from 0 to 16
 

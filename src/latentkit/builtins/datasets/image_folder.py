@@ -19,11 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from latentkit.builtins.datasets.held_out import rows_of
 from latentkit.builtins.datasets.options import ImageFolderOptions
+from latentkit.builtins.datasets.subsets import rows_of
 from latentkit.errors import DataError, UserError
-from latentkit.plugin import ImageData
-from latentkit.plugin.protocols import Split
+from latentkit.plugin import ImageData, Split
 
 _ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 _NAMED = 5  # most unreadable files that a message lists

@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentkit.builtins.datasets.held_out import rows_of
 from latentkit.builtins.datasets.options import NpzOptions
+from latentkit.builtins.datasets.subsets import rows_of
 from latentkit.errors import DataError, UserError, describe_os_error
-from latentkit.plugin import ImageData, to_uint8
-from latentkit.plugin.protocols import Split
+from latentkit.plugin import ImageData, Split, to_uint8
 
 _NPY, _ZIPS = b"\x93NUMPY", (b"PK\x03\x04", b"PK\x05\x06")
 _SAVE = "save the arrays with  np.savez(FILE, images=images, labels=labels)"

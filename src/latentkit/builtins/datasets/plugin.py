@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from latentkit.builtins.datasets.idx_places import STEMS
+from latentkit.builtins.datasets.mnist_family import STEMS
 from latentkit.plugin import DatasetSpec, hookimpl
 
 LATENTKIT_HOOKSPEC_VERSION = 1
@@ -56,7 +56,7 @@ def _downloads() -> Iterator[DatasetSpec]:
         yield DatasetSpec(
             name=name,
             summary=f"{what}, 28x28 grey, 10 classes; {megabytes} MB, downloaded once",
-            target=f"{_HERE}.idx_family:load_{name.replace('-', '_')}",
+            target=f"{_HERE}.mnist_family:load_{name.replace('-', '_')}",
             options=f"{_HERE}.options:DownloadOptions",
             tags=_DOWNLOAD,
             # Either form is read: with .gz or unpacked.
@@ -67,7 +67,7 @@ def _downloads() -> Iterator[DatasetSpec]:
         name="emnist",
         summary="Handwritten letters and digits, 28x28 grey, 10 to 62 classes; 536 MB, downloaded"
         " once",
-        target=f"{_HERE}.emnist:load",
+        target=f"{_HERE}.mnist_family:load_emnist",
         options=f"{_HERE}.options:EmnistOptions",
         tags=_DOWNLOAD,
         files=("EMNIST/raw/gzip.zip",),

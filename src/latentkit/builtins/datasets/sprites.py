@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit.builtins.datasets.options import SpritesOptions
-from latentkit.plugin import ImageData
-from latentkit.plugin.protocols import Split
+from latentkit.plugin import ImageData, Split
 
 _SHAPES = ("square", "ellipse", "heart")
 _FACTORS = ("shape", "scale", "rotation", "x", "y")

@@ -1,4 +1,4 @@
-"""Checks of the vectors that embeddings are given."""
+"""Checks of the vectors that embeddings get, and neighbours in the form that libraries take."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from latentkit.errors import UserError
+from latentkit.neighbors import NeighborIndex
 
 
 def checked_vectors(
@@ -85,3 +86,20 @@ def finite_vectors(vectors: Any, name: str, dtype: DTypeLike) -> NDArray[np.floa
                 f"{points.dtype}{count}"
             )
     return points
+
+
+def nearest(
+    vectors: NDArray[np.floating[Any]],
+    k: int,
+    queries: NDArray[np.floating[Any]] | None = None,
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Return indices and distances (M, k) of the ``k`` nearest ``vectors``, nearest first.
+
+    Args:
+        vectors: (N, D), more than ``k``.
+        k: number of neighbours.
+        queries: (M, D); None for the vectors themselves. A vector is then not its own neighbour.
+    """
+    index = NeighborIndex(vectors)
+    found = index.neighbors(k) if queries is None else index.query(queries, k)
+    return found.indices, found.distances.astype(np.float64)

@@ -23,8 +23,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from latentkit.builtins.embeddings.checks import checked_new, checked_vectors
-from latentkit.builtins.embeddings.nearest import nearest
+from latentkit.builtins.embeddings.checks import checked_new, checked_vectors, nearest
 from latentkit.builtins.embeddings.options import TsneOptions
 from latentkit.builtins.embeddings.tsne_gradient import MeshGradient
 from latentkit.errors import UserError
@@ -148,18 +147,18 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self, points: NDArray[np.floating[Any]], perplexity: float
     ) -> tuple[NDArray[np.float64], float]:
         steps = _EARLY_STEPS + self.n_iter
-        self._tell(0, 0, "finding neighbours")
+        self._emit(0, 0, "finding neighbours")
         index = PrecomputedNeighbors(*nearest(points, self._neighbors(perplexity)))
         if self.affinities == "uniform":
             affinities = Uniform(knn_index=index, symmetrize="mean")
         else:
             threads = numba.get_num_threads()
             affinities = PerplexityBasedNN(knn_index=index, perplexity=perplexity, n_jobs=threads)
-        self._tell(0, steps, "optimising")
+        self._emit(0, steps, "optimising")
         embedding = openTSNE.TSNEEmbedding(
             self._start(points),
             affinities,
-            negative_gradient_method=_Counted(self._tell, steps),
+            negative_gradient_method=_Counted(self._emit, steps),
             learning_rate="auto",  # n / exaggeration
             momentum=0.8,
         )
@@ -170,7 +169,7 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _fit_sklearn(
         self, points: NDArray[np.floating[Any]], perplexity: float
     ) -> tuple[NDArray[np.float64], float]:
-        self._tell(0, 0, "scikit-learn is optimising")
+        self._emit(0, 0, "scikit-learn is optimising")
         tsne = TSNE(
             n_components=self.n_components,
             perplexity=perplexity,
@@ -209,7 +208,7 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         )
         return np.asarray(np.array(settled) + centre, np.float64)
 
-    def _tell(self, done: int, total: int, message: str) -> None:
+    def _emit(self, done: int, total: int, message: str) -> None:
         if self.on_progress is not None:
             self.on_progress(done, total, message)
 
@@ -217,9 +216,9 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 class _Counted(MeshGradient):
     """A gradient that reports each step as progress."""
 
-    def __init__(self, tell: Progress, steps: int) -> None:
+    def __init__(self, emit: Progress, steps: int) -> None:
         super().__init__(numba.get_num_threads())
-        self._tell = tell
+        self._emit = emit
         self._steps = steps
         self._done = 0
 
@@ -227,7 +226,7 @@ class _Counted(MeshGradient):
         result = super().__call__(embedding, P, **arguments)
         if not arguments.get("should_eval_error"):  # set for extra calls between the phases
             self._done += 1
-            self._tell(self._done, self._steps, "optimising")
+            self._emit(self._done, self._steps, "optimising")
         return result
 
 

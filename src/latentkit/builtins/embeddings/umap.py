@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from latentkit.builtins.embeddings.checks import checked_new, checked_vectors
-from latentkit.builtins.embeddings.nearest import nearest
+from latentkit.builtins.embeddings.checks import checked_new, checked_vectors, nearest
 from latentkit.builtins.embeddings.options import UmapOptions
 from latentkit.plugin import Embedding, Progress, ResourceEstimate
 
@@ -67,14 +66,14 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         points = checked_vectors(X, "umap", n_components=self.n_components, least=_LEAST_VECTORS)
         k = min(self.n_neighbors, len(points) - 1)
-        self._tell("loading umap")
+        self._emit("loading umap")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns that parametric UMAP needs Tensorflow
             from umap import UMAP
-        self._tell("finding neighbours")
+        self._emit("finding neighbours")
         search = _Search(points)
         precomputed = (*search.around_themselves(k), search)
-        self._tell("compiling umap and optimising")
+        self._emit("compiling umap and optimising")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             self._umap = UMAP(
@@ -127,7 +126,7 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         # The eigensolver of the spectral start fails for very few points.
         return "random" if len(points) < 4 * self.n_components + 4 else self.init
 
-    def _tell(self, message: str) -> None:
+    def _emit(self, message: str) -> None:
         if self.on_progress is not None:
             self.on_progress(0, 0, message)
 

@@ -34,7 +34,7 @@ class NetworkOptions(Options):
 
 
 class ConvOptions(NetworkOptions):
-    """Options of the convolutional networks in `latentkit.nn.conv`."""
+    """Options of the convolutional networks in `latentkit.nn`."""
 
     activation: Annotated[Activation, search_all] = Field(
         "gelu", description="Activation of every hidden layer."
@@ -64,7 +64,7 @@ class ConvOptions(NetworkOptions):
 
 
 class DenseOptions(NetworkOptions):
-    """Options of the dense networks in `latentkit.nn.dense`."""
+    """Options of the dense networks in `latentkit.nn`."""
 
     hidden: Widths = Field(
         (512, 256, 128), description="Widths of the hidden layers, from the image to the latents."

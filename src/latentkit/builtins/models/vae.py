@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from latentkit.builtins.models.networks import ImageShape, conv_pair, dense_pair
+from latentkit.builtins.models.autoencoder import ImageShape, conv_pair, dense_pair
 from latentkit.builtins.models.options import ConvVaeOptions, DenseVaeOptions, VaeOptions
-from latentkit.nn.gaussian import (
+from latentkit.nn import (
     kl_to_standard_normal,
     log_normal,
+    make_likelihood,
     reparameterise,
     split_posterior,
 )
-from latentkit.nn.likelihoods import make_likelihood
 
 
 class VariationalAutoencoder(nn.Module):

@@ -21,8 +21,7 @@ from optuna.distributions import (
 
 from latentkit.builtins.tuners.options import OptunaOptions
 from latentkit.errors import BrokenEnvironmentError, UserError
-from latentkit.plugin import SearchChoice, SearchRange
-from latentkit.plugin.options import SearchDomain
+from latentkit.plugin import SearchChoice, SearchDomain, SearchRange
 
 _PLAIN = (str, int, float, bool, type(None))
 

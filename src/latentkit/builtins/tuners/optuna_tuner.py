@@ -12,7 +12,7 @@ from optuna.trial import TrialState as State
 
 from latentkit.builtins.tuners.options import OptunaOptions
 from latentkit.builtins.tuners.optuna_search import make_sampler
-from latentkit.builtins.tuners.optuna_stored import result_of, stored_study
+from latentkit.builtins.tuners.optuna_study import result_of, stored_study
 from latentkit.builtins.tuners.optuna_worker import Worker
 from latentkit.plugin import Budget, Objective, StudyResult, StudyTask, Tuner
 

@@ -26,12 +26,18 @@ from latentkit.builtins.tuners.optuna_search import (
     stored,
 )
 from latentkit.builtins.tuners.optuna_storage import Storage
-from latentkit.builtins.tuners.optuna_stored import result_of
-from latentkit.builtins.tuners.optuna_trial import ERROR, Judge, OptunaTrial
+from latentkit.builtins.tuners.optuna_study import ERROR, OptunaTrial, StopRule, result_of
 from latentkit.builtins.tuners.optuna_watch import WORKER, Pulse, Watch
 from latentkit.errors import StorageError, UserError, describe_error
-from latentkit.plugin import Budget, Objective, StudyResult, StudyStopped, StudyTask, TrialPruned
-from latentkit.plugin.seeds import short_stream_seed
+from latentkit.plugin import (
+    Budget,
+    Objective,
+    StudyResult,
+    StudyStopped,
+    StudyTask,
+    TrialPruned,
+    short_stream_seed,
+)
 
 _FINISHED = (State.COMPLETE, State.PRUNED, State.FAIL)
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -151,8 +157,8 @@ class Worker:
         with Pulse(self._storage, trial._trial_id, self._options.heartbeat):
             try:
                 params = self._storage.patiently(lambda: self._suggest(trial))
-                judge = self._storage.patiently(lambda: self._judge(trial))
-                values = tuple(objective(OptunaTrial(trial, params, self._storage, judge)))
+                stop_rule = self._storage.patiently(lambda: self._stop_rule(trial))
+                values = tuple(objective(OptunaTrial(trial, params, self._storage, stop_rule)))
                 self._check(values)
             except TrialPruned:
                 self._tell(trial, State.PRUNED)
@@ -170,8 +176,8 @@ class Worker:
             else:
                 self._tell(trial, State.COMPLETE, values)
 
-    def _judge(self, trial: optuna.Trial) -> Judge | None:
-        return Judge(self._study, trial.storage) if len(self._task.directions) == 1 else None
+    def _stop_rule(self, trial: optuna.Trial) -> StopRule | None:
+        return StopRule(self._study, trial.storage) if len(self._task.directions) == 1 else None
 
     def _suggest(self, trial: optuna.Trial) -> dict[str, Any]:
         """Return the trial's parameters, and draw those that it has not stored yet.

@@ -1,0 +1,399 @@
+"""Runs in one call: start, resume, add maps, evaluate, report, open, list, compare."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from latentkit.api.inputs import (
+    Path_,
+    configure,
+    data_dir,
+    given_data_dir,
+    read_document,
+    runs_dir,
+)
+from latentkit.api.kinds import kind_of, kind_of_config
+from latentkit.api.run_handle import Run
+from latentkit.config import DEFAULT_DATASET, RunConfig
+from latentkit.evaluation.compare_runs import compare_runs
+from latentkit.plugin.events import Listener, Notice, ignore
+from latentkit.registry.catalogue import Registry, default_registry
+from latentkit.runs.folder import RunFolder, find_run, readable_runs
+from latentkit.runs.lifecycle import Place, add_embeddings, resume_run, start_named_run
+from latentkit.runs.saved_config import registry_of
+
+
+def run(
+    *,
+    model: str | None = None,
+    dataset: str | None = None,
+    corrupt: Iterable[str] = (),
+    embed: Iterable[str] = (),
+    options: Mapping[str, Any] | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    init_from: Path_ | None = None,
+    config: Path_ | Mapping[str, Any] | None = None,
+    name: str = "",
+    runs: Path_ | None = None,
+    out: Path_ | None = None,
+    data: Path_ | None = None,
+    plugins: Iterable[Path_] = (),
+    listener: Listener = ignore,
+) -> Run:
+    """Train a model, encode the images, map the latents, measure both, and write a report.
+
+    Args:
+        model: a model's name; ``conv-ae`` unless the configuration says otherwise.
+        dataset: a data set's name; ``digits`` unless the configuration says otherwise.
+        corrupt: corruptions of the input, in order; the model learns to restore the clean image.
+        embed: embeddings that map the test latents.
+        options: values by ``"part.key"``, e.g. ``{"model.latent_dim": 3}``.
+        epochs: passes over the training images; 0 skips training and uses the weights of
+            ``init_from`` unchanged.
+        seed: seed of everything random, 0 to 2**31 - 1.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        init_from: source of initial weights, used if their names and shapes fit: a run or a
+            transfer in ``runs``, a .safetensors file, or a torch checkpoint, which is read
+            weights-only.
+        config: a TOML file or its content; all of the above override it.
+        name: name of the run's folder; by default made of date, model and data set. If ``runs``
+            has a run of this name, it is resumed; if its options differ, an error is raised.
+        runs: the folder of runs, in which the run's folder is created; by default
+            ``LATENTKIT_RUNS`` or ``./runs``.
+        out: another name of ``runs``.
+        data: the folder of data sets; by default ``LATENTKIT_DATA`` or the user's cache.
+        plugins: files of plugins that are not installed; the run remembers them.
+        listener: called with every `latentkit.plugin.events.Event`.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        latentkit.errors.LatentkitError: the run fails; the subclass gives the kind of error.
+
+    Example:
+        >>> import latentkit as lk
+        >>> run = lk.run(embed=["pca"], epochs=1, options={"model.latent_dim": 3})
+        >>> run.latents("test").shape, run.coordinates("pca").shape
+        ((360, 3), (360, 2))
+        >>> run.evaluation["reconstruction"]["mse"]["value"] < 0.3  # pixels in [0, 1]
+        True
+        >>> lk.run(epochs=-1)
+        Traceback (most recent call last):
+        latentkit.errors.UserError: ...
+    """
+    folder = runs_dir(runs, out)
+    registry = default_registry(plugins)
+    document = read_document(config)
+    resolved = configure(
+        registry,
+        config=document,
+        model=model,
+        dataset=dataset,
+        corrupt=corrupt,
+        embed=embed,
+        options=options,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+        init_from=init_from,
+    )
+    default = dataset is None and "dataset" not in document
+    return start(resolved, registry, name, folder, data, listener, default_dataset=default)
+
+
+def start(
+    config: RunConfig,
+    registry: Registry,
+    name: str,
+    runs: Path,
+    data: Path_ | None,
+    listener: Listener,
+    *,
+    default_dataset: bool = False,
+) -> Run:
+    """Start a configured run, or resume the one of that name; arguments as in `run`.
+
+    Args:
+        config: the validated configuration.
+        registry: the registry that it was validated with.
+        name: name of the run's folder; if empty, it is made of date, model and data set.
+        runs: the folder of runs, from `runs_dir`.
+        data: the folder of data sets.
+        listener: called with every event.
+        default_dataset: whether nobody chose the data set, which is then reported.
+    """
+    if default_dataset:
+        listener(_default_dataset_notice(registry))
+    place = Place(runs=runs, data=data_dir(data), name=name)
+    kind = kind_of_config(config)
+    return Run(start_named_run(config, registry, place, listener, kind), registry)
+
+
+def resume(
+    path: Path_,
+    *,
+    epochs: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    runs: Path_ | None = None,
+    data: Path_ | None = None,
+    listener: Listener = ignore,
+) -> Run:
+    """Complete a run; the result is the same as that of a run that was never stopped.
+
+    Args:
+        path: the run's folder, or any other name of it that `open` accepts.
+        epochs: total number of epochs, if the run should have more than so far.
+        options: values by ``"part.key"``; an error is raised if the run has other values.
+        runs: the folder of runs, in which names are looked up; by default ``LATENTKIT_RUNS`` or
+            ``./runs``.
+        data: the folder of data sets, if it has moved.
+        listener: called with every event.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        latentkit.errors.UserError: epochs or options contradict the run.
+
+    Example:
+        >>> import latentkit as lk
+        >>> run = lk.resume("last", epochs=2)
+        >>> [record["epoch"] for record in run.history]
+        [1, 2]
+    """
+    found = find_run(os.fspath(path), runs_dir(runs))
+    overrides = {**({} if epochs is None else {"training.epochs": epochs}), **(options or {})}
+    return _resumed(found, data, listener, overrides=overrides)
+
+
+def embed(
+    path: Path_,
+    names: Iterable[str],
+    *,
+    on: str | int | None = None,
+    align_to: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    runs: Path_ | None = None,
+    data: Path_ | None = None,
+    listener: Listener = ignore,
+) -> Run:
+    """Add maps to a run.
+
+    Args:
+        path: the run's folder, or any other name of it that `open` accepts.
+        names: embeddings to add; an existing map is computed again if its options differ.
+        on: the latents to map: ``test`` (the default), ``train``, ``validation``, ``all`` of
+            these, or a number of them drawn from all with the run's seed.
+        align_to: align the maps to those of the same name in another run of the same folder;
+            ``RUN#MAP`` selects another map of that run, ``#MAP`` a map of the same run.
+        options: values by ``"embedding.option"``, e.g. ``{"isomap.n_neighbors": 20}``.
+        runs: see `resume`.
+        data: the folder of data sets, if it has moved.
+        listener: called with every event.
+
+    Returns:
+        The run with its new maps; each has coordinates (N, 2) or (N, 3).
+
+    Raises:
+        latentkit.errors.LatentkitError: a name, option or split is unknown, or a package is
+            missing.
+
+    Example:
+        >>> import latentkit as lk
+        >>> run = lk.embed("last", ["isomap"], options={"isomap.n_neighbors": 20})
+        >>> run.maps, run.coordinates("isomap").shape
+        (['isomap', 'pca'], (360, 2))
+    """
+    found = find_run(os.fspath(path), runs_dir(runs))
+    known = RunFolder.open(found)
+    registry = registry_of(known.manifest)
+    folder = add_embeddings(
+        found,
+        names,
+        options or {},
+        registry,
+        listener,
+        kind_of(known),
+        given_data_dir(data),
+        {
+            key: value
+            for key, value in {"on": on, "align_to": align_to}.items()
+            if value is not None
+        },
+    )
+    return Run(folder, registry)
+
+
+def evaluate(
+    path: Path_,
+    *,
+    again: bool = False,
+    runs: Path_ | None = None,
+    data: Path_ | None = None,
+    listener: Listener = ignore,
+) -> Run:
+    """Compute a run's evaluation card if it is missing or of an older protocol.
+
+    Args:
+        path: the run's folder, or any other name of it that `open` accepts.
+        again: compute the card again in any case.
+        runs: see `resume`.
+        data: the folder of data sets, if it has moved.
+        listener: called with every event.
+
+    Returns:
+        The run; the card is its ``evaluation``.
+
+    Raises:
+        latentkit.errors.LatentkitError: the run does not exist, or its data set is missing.
+
+    Example:
+        >>> import latentkit as lk
+        >>> card = lk.evaluate("last").evaluation
+        >>> sorted(card["reconstruction"])  # MSE per pixel in [0, 1], PSNR in dB, SSIM up to 1
+        ['mse', 'psnr', 'ssim']
+    """
+    found = find_run(os.fspath(path), runs_dir(runs))
+    return _resumed(found, data, listener, force=("evaluate",) if again else ())
+
+
+def write_report(
+    path: Path_,
+    *,
+    svg: bool = False,
+    runs: Path_ | None = None,
+    data: Path_ | None = None,
+    listener: Listener = ignore,
+) -> Run:
+    """Draw a run's figures and write its ``report.html`` again.
+
+    If the data set is missing, the report leaves out what needs its images, and says so.
+
+    Args:
+        path: the run's folder, or any other name of it that `open` accepts.
+        svg: draw each figure as SVG too.
+        runs: see `resume`.
+        data: the folder of data sets, if it has moved.
+        listener: called with every event.
+
+    Returns:
+        The run.
+
+    Raises:
+        latentkit.errors.LatentkitError: the run does not exist, or one of its files was changed.
+
+    Example:
+        >>> import latentkit as lk
+        >>> run = lk.write_report("last")
+        >>> (run.path / "report.html").stat().st_size > 100_000  # bytes, including all pictures
+        True
+    """
+    found = find_run(os.fspath(path), runs_dir(runs))
+    return _resumed(found, data, listener, force=("report",), svg=svg)
+
+
+def _resumed(found: Path, data: Path_ | None, listener: Listener, **what: Any) -> Run:
+    known = RunFolder.open(found)
+    registry = registry_of(known.manifest)
+    folder = resume_run(found, registry, listener, kind_of(known), given_data_dir(data), **what)
+    return Run(folder, registry)
+
+
+def _default_dataset_notice(registry: Registry) -> Notice:
+    name = registry.default_name("dataset", DEFAULT_DATASET)
+    summary = registry.get("dataset", name).spec.summary
+    return Notice(
+        "default-dataset",
+        f"using dataset {DEFAULT_DATASET}: {summary}. For the reference data add "
+        f"--dataset fashion-mnist",
+        "info",
+    )
+
+
+def open_run(path: Path_, runs: Path_ | None = None, *, root: Path_ | None = None) -> Run:
+    """Open a run.
+
+    Args:
+        path: the run's folder, its id in ``runs``, an unambiguous start or end of that id, or
+            ``last``.
+        runs: the folder of runs; by default ``LATENTKIT_RUNS`` or ``./runs``.
+        root: another name of ``runs``.
+
+    Returns:
+        The run, finished or not; its files are read on access.
+
+    Raises:
+        latentkit.errors.UserError: there is no such run.
+
+    Example:
+        >>> import latentkit as lk
+        >>> lk.open("last")
+        <Run ...-conv-ae-digits-...: finished>
+        >>> lk.open("first")
+        Traceback (most recent call last):
+        latentkit.errors.UserError: there is no run 'first'...
+    """
+    return Run(RunFolder.open(find_run(os.fspath(path), runs_dir(runs, root))))
+
+
+def list_runs(runs: Path_ | None = None, *, root: Path_ | None = None) -> list[Run]:
+    """Return the runs in a folder, sorted by name.
+
+    Args:
+        runs: the folder of runs; by default ``LATENTKIT_RUNS`` or ``./runs``. If it does not
+            exist, the list is empty.
+        root: another name of ``runs``.
+
+    Returns:
+        A list of runs, finished or not. A run that cannot be read is left out, with a warning.
+
+    Raises:
+        latentkit.errors.UserError: the folder cannot be read.
+
+    Example:
+        >>> import latentkit as lk
+        >>> [run.status for run in lk.list_runs()]
+        ['finished']
+        >>> lk.list_runs("nowhere")
+        []
+    """
+    found, faults = readable_runs(runs_dir(runs, root))
+    for fault in faults.values():
+        warnings.warn(f"left out a run that cannot be read: {fault}", UserWarning, stacklevel=2)
+    return [Run(folder) for folder in found]
+
+
+def compare(*paths: Path_, runs: Path_ | None = None) -> dict[str, Any]:
+    """Compare runs: configurations, figures, and differences from the first run.
+
+    Args:
+        *paths: two or more runs: their folders, or other names of them that `open` accepts.
+        runs: the folder of runs, in which names are looked up; by default ``LATENTKIT_RUNS`` or
+            ``./runs``.
+
+    Returns:
+        ``runs``, ``config``, ``figures``, ``differences``, ``maps``. Every figure has its
+        ``"value"`` and a 95 % interval from ``"low"`` to ``"high"``. If the test images are the
+        same, differences are computed image by image (``"paired"``).
+
+    Raises:
+        latentkit.errors.UserError: there are fewer than two runs, some but not all are transfers,
+            or one was evaluated with another protocol.
+
+    Example:
+        >>> import latentkit as lk
+        >>> run = lk.open("last")
+        >>> found = lk.compare(run.path, run.path)
+        >>> found["differences"]["mse"][0]
+        {'value': 0.0, 'standard_error': 0.0, 'low': 0.0, 'high': 0.0}
+    """
+    folder = runs_dir(runs)
+    found = [RunFolder.open(find_run(os.fspath(path), folder)) for path in paths]
+    return compare_runs(found, kind_of)

@@ -1,0 +1,109 @@
+"""Files for others in one call: multi-run reports, and networks as ONNX."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from latentkit.api.commands import open_run
+from latentkit.api.inputs import Path_, read_document
+from latentkit.api.kinds import kind_of
+from latentkit.errors import UserError
+from latentkit.export.onnx_export import OPSET, ExportedFile, export_onnx
+from latentkit.report.multi_run import read_multi_run_report, write_multi_run_report
+from latentkit.runs import run_files
+from latentkit.runs.folder import RunFolder
+
+_PAGE = "page"
+
+
+def write_page(
+    story: Path_ | Mapping[str, Any], *, root: Path_ = ".", out: Path_ | None = None
+) -> Path:
+    """Write a multi-run report on runs, transfers and studies as one HTML page.
+
+    The page contains its pictures. It loads no other files and runs no scripts.
+
+    Args:
+        story: a TOML file, or its content: ``title``, ``subtitle`` and a list ``chapter`` of
+            tables with ``title``, ``text``, ``commands``, ``figures``, ``tables``, ``compare``,
+            and ``header`` and ``rows`` of an extra table.
+        root: the folder that contains the sources.
+        out: path of the page; by default the TOML file's name with ``.html``, in ``root``.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        latentkit.errors.UserError: the report file has an error, or a source does not exist.
+
+    Example:
+        >>> import latentkit as lk
+        >>> story = {"title": "Digits", "chapter": [{"title": "Data", "text": "1,797 of them."}]}
+        >>> lk.write_page(story).name
+        'page.html'
+    """
+    document = read_document(story)
+    name = _PAGE if isinstance(story, Mapping) else Path(story).stem
+    path = Path(root) / f"{name}.html" if out is None else Path(out)
+    write_multi_run_report(read_multi_run_report(document), Path(root), path, kind_of)
+    return path
+
+
+Format = Literal["onnx"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+def export(
+    path: Path_,
+    format: Format = "onnx",  # noqa: A002
+    *,
+    out: Path_ | None = None,
+    opset: int = OPSET,
+    runs: Path_ | None = None,
+) -> list[ExportedFile]:
+    """Write a run's encoder and decoder for another runtime, and compare them with the model.
+
+    Args:
+        path: the run's folder, or any other name of it that `open` accepts.
+        format: ``onnx``.
+        out: folder for the files; by default ``<run>-onnx`` next to the run's folder.
+        opset: version of ONNX's operator set.
+        runs: the folder of runs, in which names are looked up; by default ``LATENTKIT_RUNS`` or
+            ``./runs``.
+
+    Returns:
+        The files, each with its largest absolute difference from the model.
+
+    Raises:
+        latentkit.errors.BrokenEnvironmentError: a package is missing; the message says how to
+            install it.
+        latentkit.errors.PluginError: the model cannot be exported.
+        latentkit.errors.UserError: the run is a transfer, or there is no such format.
+
+    Example:
+        >>> import latentkit as lk
+        >>> encoder, decoder = lk.export("last", out="networks")
+        >>> encoder.path.name, encoder.difference is None or encoder.difference < 1e-3
+        ('encoder.onnx', True)
+    """
+    if format not in FORMATS:
+        raise UserError(f"there is no format {format!r}; known formats: {', '.join(FORMATS)}")
+    run = open_run(path, runs)
+    manifest = RunFolder.open(run.path).manifest
+    if "transfer" in manifest.config:
+        raise UserError(f"run {run.id} is a transfer, which has no decoder: export its parent run")
+    channels, height, width = RunFolder.open(run.path).json(run_files.DATA)["image_shape"]
+    model, shape = run.model, (channels, height, width)
+    facts = {
+        "latentkit.run": run.id,
+        "latentkit.config_sha256": manifest.config_sha256,
+        "latentkit.model": run.config.model.name,
+        "latentkit.image_shape": json.dumps(shape),
+        "latentkit.latent_dim": str(model.latent_dim),
+        "latentkit.normalisation": "images are float32 in [0, 1]: bytes divided by 255",
+    }
+    folder = run.path.with_name(f"{run.id}-onnx") if out is None else Path(out)
+    return export_onnx(model, run.config.model.name, shape, folder, facts, opset)

@@ -1,0 +1,309 @@
+"""`Run`: the results of a run, read from its folder, and how a notebook shows them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from latentkit.api.inputs import given_data_dir
+from latentkit.api.kinds import kind_of
+from latentkit.config import RunConfig
+from latentkit.errors import LatentkitError, UserError, did_you_mean
+from latentkit.explore.explored_run import ExploredRun
+from latentkit.plugin.events import ignore
+from latentkit.registry.catalogue import Registry
+from latentkit.runs import run_files
+from latentkit.runs.context import StageContext
+from latentkit.runs.folder import RunFolder
+from latentkit.runs.kind import RunKind
+from latentkit.runs.saved_config import registry_of, stored_config
+from latentkit.runs.summary import map_facts, summarise, summary_rows
+from latentkit.transfer.transfer_stages import FEATURES
+
+_MAPS = ("map-", "features-")  # maps of latents; of a transfer's features before and after
+_OVERLAYS = "-images"  # the same map with thumbnails on it
+_WIDTH = 480  # maximum, in CSS pixels
+_T = TypeVar("_T")
+
+
+def table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
+    """Return a table as HTML with escaped text; the first cell of each row is its heading."""
+    head = "".join(f"<th style='text-align:left'>{escape(name)}</th>" for name in header)
+    lines = [f"<tr>{head}</tr>"] if header else []
+    for name, *cells in rows:
+        others = "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in cells)
+        lines.append(f"<tr><th style='text-align:left'>{escape(name)}</th>{others}</tr>")
+    return f"<table>{''.join(lines)}</table>"
+
+
+def title(name: str, note: str) -> str:
+    """Return a line with a name and a note on it, as HTML."""
+    return f"<div><b>{escape(name)}</b> ({escape(note)})</div>"
+
+
+def map_pictures(figures: Mapping[str, Path]) -> str:
+    """Return the maps among a run's figures as HTML with embedded PNGs; skip missing files."""
+    wanted = {
+        name: path
+        for name, path in figures.items()
+        if name.startswith(_MAPS) and not name.endswith(_OVERLAYS) and path.exists()
+    }
+    return "".join(_picture(name, path) for name, path in sorted(wanted.items()))
+
+
+def _picture(name: str, path: Path) -> str:
+    data = base64.b64encode(path.read_bytes()).decode()
+    return (
+        f"<img alt='{escape(name, quote=True)}' style='max-width:{_WIDTH}px' "
+        f"src='data:image/png;base64,{data}'>"
+    )
+
+
+class Run:
+    """The results of a finished or unfinished run; each file's hash is checked on reading.
+
+    The results are those on disk at the time of access, also while another process trains the run.
+    `latentkit.run` and `latentkit.open` return one. A result that does not exist yet raises
+    `latentkit.errors.IntegrityError`, whose message says how to finish the run. A missing or
+    changed file raises the same error. A notebook shows a run as a table of its main figures and
+    its maps.
+
+    Example:
+        >>> import latentkit as lk
+        >>> run = lk.open("last")
+        >>> run.status, run.class_names[:3]
+        ('finished', ('0', '1', '2'))
+        >>> {split: run.latents(split).shape for split in ("train", "validation", "test")}
+        {'train': (1150, 3), 'validation': (287, 3), 'test': (360, 3)}
+        >>> run.maps, run.coordinates("pca").shape
+        (['pca'], (360, 2))
+        >>> run.evaluation["reconstruction"]["mse"]  # mean over test images; pixels in [0, 1]
+        {'value': 0..., 'standard_error': ..., 'low': ..., 'high': ...}
+        >>> run.history[0]["epoch"], sorted(run.history[0]["validation"])
+        (1, ['loss', 'mse'])
+        >>> run.figures["map-pca"].name
+        'map-pca.png'
+        >>> run.coordinates("isomap")
+        Traceback (most recent call last):
+        latentkit.errors.UserError: run ... has no map 'isomap'; it has pca: 'latentkit embed ...
+    """
+
+    def __init__(self, folder: RunFolder, registry: Registry | None = None) -> None:
+        self._opened = folder
+        self._given_registry = registry
+        self._derived: dict[str, Any] = {}
+        self._derived_from = folder.manifest
+
+    @property
+    def _folder(self) -> RunFolder:
+        """The run's folder, with the manifest that is on disk now."""
+        self._refresh()
+        return self._opened
+
+    def _refresh(self) -> None:
+        """Read the manifest again if it has changed, and forget what was made from the old one."""
+        self._opened.refresh()
+        if self._opened.manifest is not self._derived_from:
+            self._derived.clear()
+            self._derived_from = self._opened.manifest
+
+    def _kept(self, name: str, make: Callable[[], _T]) -> _T:
+        """Return a value that is made once, and again if the manifest has changed since."""
+        self._refresh()
+        if name not in self._derived:
+            self._derived[name] = make()
+        value: _T = self._derived[name]
+        return value
+
+    @property
+    def _registry(self) -> Registry:
+        return self._given_registry or self._kept("registry", self._recorded_registry)
+
+    def _recorded_registry(self) -> Registry:
+        return registry_of(self._opened.manifest)
+
+    @property
+    def id(self) -> str:
+        """The name of the run's folder."""
+        return self._opened.manifest.id
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self._opened.path
+
+    @property
+    def status(self) -> str:
+        """``running``, ``stopped``, ``finished``, ``interrupted``, ``failed`` or ``pruned``.
+
+        ``stopped`` means that the run did not end, but no process is working on it.
+        """
+        return self._folder.status()
+
+    @cached_property
+    def kind(self) -> RunKind:
+        """The kind of run; ``kind.name`` is ``autoencoder``, ``transfer`` or ``trial``."""
+        return kind_of(self._opened)
+
+    @property
+    def config(self) -> RunConfig:
+        """The resolved configuration."""
+        return self._kept("config", lambda: stored_config(self._opened, self._registry))
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The run's figures as a JSON object."""
+        status = self.status  # first, because it reads the manifest that the summary is made of
+        return {**summarise(self._opened, self.kind), "status": status}
+
+    @property
+    def history(self) -> Sequence[Mapping[str, Any]]:
+        """One record per epoch: ``epoch``, ``train`` and ``validation`` loss terms, ``seconds``."""
+        epochs: Sequence[Mapping[str, Any]] = self._folder.json(run_files.HISTORY)["epochs"]
+        return epochs
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """The evaluation card, with the quality of every map under ``"maps"``."""
+        folder = self._folder
+        maps = {facts["map"]: facts["quality"] for facts in map_facts(folder)}
+        return {**folder.json(run_files.EVALUATION), "maps": maps}
+
+    def latents(self, split: str = "test") -> NDArray[np.float32]:
+        """Return latents (N, latent_dim) of ``train``, ``validation`` or ``test`` images."""
+        latents: NDArray[np.float32] = self._split_arrays(split)["latents"]
+        return latents
+
+    def features(self, when: str = "after") -> NDArray[np.float32]:
+        """Return a transfer's features (N, F) of the test images, ``before`` or ``after`` training.
+
+        Raises:
+            UserError: the run is not a transfer, or ``when`` is neither of the two.
+        """
+        if self.kind.points != "features" or when not in ("before", "after"):
+            raise UserError(
+                f"run {self.id} has no features {when!r}: only transfers have them, 'before' "
+                f"and 'after'"
+            )
+        features: NDArray[np.float32] = self._folder.arrays(FEATURES)[when]
+        return features
+
+    def labels(self, split: str = "test") -> NDArray[np.int64] | None:
+        """Return the labels (N,) in the order of `latents`, or None if there are none."""
+        return self._split_arrays(split).get("labels")
+
+    def index(self, split: str = "test") -> NDArray[np.int64]:
+        """Return the row (N,) of each latent in the data set's training or test images."""
+        index: NDArray[np.int64] = self._split_arrays(split)["index"]
+        return index
+
+    @property
+    def maps(self) -> list[str]:
+        """The names of the run's maps."""
+        return [facts["map"] for facts in map_facts(self._folder)]
+
+    def coordinates(self, name: str) -> NDArray[np.float64]:
+        """Return the coordinates (N, 2 or 3) of a map, in the order of its latents.
+
+        A map shows ``latents("test")`` unless its name says otherwise: ``isomap-train`` shows
+        ``latents("train")``, ``isomap-all`` train, validation and test in this order, and
+        ``isomap-5000`` a random draw of all, whose images `map_index` returns.
+
+        Raises:
+            UserError: the run has no such map.
+        """
+        coordinates: NDArray[np.float64] = self._map_arrays(name)["coordinates"]
+        return coordinates
+
+    def map_index(self, name: str) -> tuple[NDArray[np.int64], list[str]]:
+        """Return the row (N,) and the name of the split (N) of each point's image.
+
+        Raises:
+            UserError: the run has no such map.
+        """
+        arrays = self._map_arrays(name)
+        return arrays["index"], [run_files.SPLITS[code] for code in arrays["split"]]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The name of each label."""
+        return tuple(self._folder.json(run_files.DATA)["class_names"])
+
+    @property
+    def model(self) -> Any:
+        """The trained ``torch.nn.Module`` on the CPU, in eval mode, with ``encode`` and ``decode``.
+
+        For a transfer it is a classifier: called with images, it returns logits (B, K).
+        """
+        return self._kept("model", lambda: self.kind.trained(self._context))
+
+    @property
+    def explored(self) -> ExploredRun:
+        """Latents, images and model for `latentkit.explore`, each loaded once.
+
+        Raises:
+            UserError: the run is a transfer, which has no latent space.
+        """
+        self._refuse_transfer()
+        return self._kept("explored", lambda: ExploredRun(self._context, self.model))
+
+    @property
+    def _context(self) -> StageContext:
+        return self._kept("context", self._new_context)
+
+    def _new_context(self) -> StageContext:
+        data = given_data_dir() or Path(self._opened.manifest.data_dir)
+        device = torch.device("cpu")
+        return StageContext(self.config, self._registry, data, device, self._opened, ignore)
+
+    def _refuse_transfer(self) -> None:
+        if self.kind.points != "latents":
+            raise UserError(
+                f"run {self.id} is a transfer: it has features of the test images, before and "
+                f"after, but no latents: open its parent run for latents"
+            )
+
+    @property
+    def figures(self) -> dict[str, Path]:
+        """The path of each figure's PNG, by name."""
+        paths = self._folder.manifest.artefacts
+        shown = (path for path in paths if path.startswith("figures/") and path.endswith(".png"))
+        found = (self.path / path for path in shown)
+        return {path.stem: path for path in found}
+
+    def __repr__(self) -> str:
+        try:
+            status = self.status
+        except LatentkitError:
+            status = "cannot be read"
+        return f"<Run {self.id}: {status}>"
+
+    def _repr_html_(self) -> str:
+        facts = title(self.id, self.status) + table(summary_rows(self.summary, self.kind))
+        return f"<div>{facts}{map_pictures(self.figures)}</div>"
+
+    def _split_arrays(self, split: str) -> dict[str, NDArray[Any]]:
+        self._refuse_transfer()
+        if split not in run_files.SPLITS:
+            raise UserError(
+                f"there is no split {split!r}{did_you_mean(split, run_files.SPLITS)}; known "
+                f"splits: {', '.join(run_files.SPLITS)}"
+            )
+        return self._folder.arrays(run_files.latents_path(split))
+
+    def _map_arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        if name not in self.maps:
+            listed = ", ".join(self.maps) or "none"
+            raise UserError(
+                f"run {self.id} has no map {name!r}{did_you_mean(name, self.maps)}; it has "
+                f"{listed}: 'latentkit embed {self.path} --embed {name}' adds it"
+            )
+        return self._folder.arrays(f"embeddings/{name.replace(':', '.')}.npz")

@@ -1,0 +1,190 @@
+"""``latentkit data``: list data sets, look at one, verify one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from latentkit.cli.outcome import data_option
+from latentkit.cli.shared_options import (
+    common_options,
+    load_registry,
+    parse_options,
+    part_completion,
+    print_json,
+    print_rows,
+    settings_option,
+    work_of_parts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from latentkit.config import PartConfig
+    from latentkit.plugin.images import ImageData
+    from latentkit.plugin.specs import DatasetSpec
+
+_WHERE = {
+    "bundled": "nothing to download",
+    "download": "downloaded once",
+    "local": "your own files",
+}
+
+
+@click.group("data")
+def data_command() -> None:
+    """List data sets, look at one, verify one."""
+
+
+def _one_data_set(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument and options that choose a data set."""
+    for option in (
+        settings_option("Set an option, e.g. -o image-folder.path=photos."),
+        click.argument("name", shell_complete=part_completion("dataset")),
+    ):
+        function = option(function)
+    return data_option(function)
+
+
+@data_command.command("list")
+@data_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@common_options
+def list_data(data_dir: str | None, as_json: bool) -> None:
+    """List the data sets, and whether their files are on this machine."""
+    from latentkit.api.inputs import data_dir as folder_of_data
+
+    folder = folder_of_data(data_dir)
+    facts = [
+        {
+            **_listed(cast("DatasetSpec", part.spec), folder),
+            "distribution": part.plugin.distribution,
+        }
+        for part in load_registry().parts("dataset")
+    ]
+    if as_json:
+        print_json(facts)
+        return
+    rows = ((f["name"], f["summary"], _whereabouts(f)) for f in facts)
+    print_rows(("name", "what it does", "images"), rows)
+
+
+def _listed(spec: DatasetSpec, folder: Path) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "summary": spec.summary,
+        "source": next((tag for tag in _WHERE if tag in spec.tags), ""),
+        "here": _are_here(spec.files, folder),
+        "megabytes": spec.megabytes or None,
+    }
+
+
+def _are_here(files: tuple[str, ...], folder: Path) -> bool | None:
+    """Return whether all files exist in a folder, or None if the data set names no files."""
+    return all(any(folder.glob(pattern)) for pattern in files) if files else None
+
+
+def _whereabouts(facts: dict[str, Any]) -> str:
+    if facts["here"] is None:
+        return _WHERE.get(facts["source"], "")
+    if facts["here"]:
+        return "here"
+    return "not here yet" + (f", {facts['megabytes']} MB" if facts["megabytes"] else "")
+
+
+@data_command.command("preview")
+@_one_data_set
+@click.option("--split", type=click.Choice(("train", "test")), default="train", show_default=True)
+@click.option("--out", metavar="FILE", help="File for the picture.  [default: NAME-SPLIT.png]")
+@common_options
+def preview(
+    name: str, options: tuple[str, ...], data_dir: str | None, split: str, out: str | None
+) -> None:
+    """Draw the first images of each class."""
+    _, chosen = _choose(name, options)
+    images = _load(chosen, split, data_dir)
+    from latentkit.atomic import write_atomically
+    from latentkit.figures.image_grids import sample_grid
+    from latentkit.figures.style import save_png
+
+    path = Path(out or f"{name.replace(':', '.')}-{split}.png")
+    title = f"{name}: {len(images):,} {split} images, {'x'.join(map(str, images.image_shape))}"
+    figure = sample_grid(images.images, images.labels, images.class_names, title)
+    write_atomically(path, lambda temporary: save_png(figure, temporary))
+    click.echo(path)
+
+
+@data_command.command("verify")
+@_one_data_set
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@common_options
+def verify(name: str, options: tuple[str, ...], data_dir: str | None, as_json: bool) -> None:
+    """Load a whole data set, compare published checksums, and print its SHA-256."""
+    spec, chosen = _choose(name, options)
+    from latentkit.plugin.downloads import files_compared
+
+    with files_compared() as compared:
+        facts = {split: _facts(_load(chosen, split, data_dir)) for split in ("train", "test")}
+    verdict = _verdict(spec, len(compared))
+    if as_json:
+        print_json({"dataset": name, "verdict": verdict, "md5": list(map(str, compared)), **facts})
+        return
+    click.echo(f"{name}: {verdict}")
+    for split, found in facts.items():
+        click.echo(f"{split}: {found['n']:,} images {'x'.join(map(str, found['image_shape']))}")
+        if found["classes"]:
+            click.echo("  " + ", ".join(f"{k} {n:,}" for k, n in found["classes"].items()))
+        if found["factors"]:
+            click.echo(f"  factors {', '.join(found['factors'])}")
+        click.echo(f"  SHA-256 of the arrays {found['sha256']}")
+    click.echo(f"licence: {facts['train']['licence'] or 'not stated'}")
+
+
+def _verdict(spec: DatasetSpec, compared: int) -> str:
+    """Return a sentence on how many files match their published checksums."""
+    files = max(compared, len(spec.files))
+    if not compared:
+        fetched = "download" in spec.tags
+        return "no published MD5 was compared" if fetched else "no checksum is published"
+    if compared < files:
+        return (
+            f"{compared} of the {files} files match their published MD5; the rest were not compared"
+        )
+    if files == 1:
+        return "its file matches its published MD5"
+    return f"the {files} files match their published MD5"
+
+
+def _choose(name: str, options: tuple[str, ...]) -> tuple[DatasetSpec, PartConfig]:
+    registry = load_registry()
+    from latentkit.api.inputs import configure
+
+    chosen = configure(registry, dataset=name, options=parse_options(options)).dataset
+    return cast("DatasetSpec", chosen.part.spec), chosen
+
+
+def _load(chosen: PartConfig, split: str, data_dir: str | None) -> ImageData:
+    from latentkit.api.building_blocks import dataset
+
+    with work_of_parts():
+        return dataset(
+            chosen.name,
+            "train" if split == "train" else "test",
+            data=data_dir,
+            **chosen.options.model_dump(),
+        )
+
+
+def _facts(images: ImageData) -> dict[str, Any]:
+    counts = Counter() if images.labels is None else Counter(images.labels.tolist())
+    return {
+        "n": len(images),
+        "image_shape": list(images.image_shape),
+        "classes": {images.class_names[code]: counts[code] for code in sorted(counts)},
+        "factors": list(images.factor_names),
+        "licence": images.licence,
+        "sha256": images.digest(),
+    }

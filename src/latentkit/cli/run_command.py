@@ -1,0 +1,333 @@
+"""``latentkit run``, ``resume`` and ``embed``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from latentkit.cli.outcome import data_option, run_options, show_maps, show_outcome, working_on_run
+from latentkit.cli.shared_options import (
+    check_not_negative,
+    check_positive,
+    common_options,
+    device_and_config_options,
+    load_registry,
+    out_option,
+    parse_options,
+    part_completion,
+    part_option,
+    runs_option,
+    settings_option,
+)
+from latentkit.errors import UserError
+
+if TYPE_CHECKING:
+    from latentkit.maps.vector_maps import VectorMaps
+    from latentkit.plugin.events import Listener
+
+
+@click.command("run")
+@part_option("--model", "model", "Model.  [default: conv-ae]")
+@part_option("--dataset", "dataset", "Data set.  [default: digits]")
+@part_option(
+    "--corrupt",
+    "corruption",
+    "Corrupt the input, and learn to restore the clean image; repeatable, applied in order.",
+    several=True,
+)
+@part_option("--embed", "embedding", "Map the test latents; repeatable.", several=True)
+@settings_option(
+    "Set an option, e.g. -o model.latent_dim=3; 'latentkit plugins show NAME' lists them."
+)
+@click.option(
+    "--epochs",
+    type=int,
+    metavar="N",
+    callback=check_not_negative,
+    help="Passes over the training images; 0 uses the weights of --init-from unchanged. Short for "
+    "-o training.epochs=N.",
+)
+@click.option("--seed", type=int, metavar="N", help="Seed of everything random.  [default: 0]")
+@click.option(
+    "--init-from",
+    metavar="PATH",
+    help="Start from saved weights: a run, a .safetensors file, or a torch checkpoint.",
+)
+@device_and_config_options
+@click.option(
+    "--name",
+    metavar="NAME",
+    default="",
+    help="Name of the run's folder. If it already exists, the run is resumed.  "
+    "[default: made of the date]",
+)
+@out_option
+@data_option
+@click.option("--print-config", is_flag=True, help="Print the resulting configuration, and stop.")
+@run_options
+@common_options
+def run_command(
+    model: str | None,
+    dataset: str | None,
+    corrupt: tuple[str, ...],
+    embed: tuple[str, ...],
+    options: tuple[str, ...],
+    epochs: int | None,
+    seed: int | None,
+    device: str | None,
+    init_from: str | None,
+    config: str | None,
+    name: str,
+    runs_dir: str | None,
+    out: str | None,
+    data_dir: str | None,
+    print_config: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Train a model on images, map its latents, measure both, and write a report.
+
+    \b
+    latentkit run --model conv-ae --embed isomap
+    latentkit run --dataset fashion-mnist --embed pca --embed isomap -o model.latent_dim=3
+    latentkit run --corrupt gaussian-noise -o gaussian-noise.std=0.4
+    latentkit run --config runs/.../config.toml --seed 1
+    """  # noqa: D301  # Click takes a real backspace
+    registry = load_registry()
+    from latentkit.api.inputs import configure, read_document
+    from latentkit.api.inputs import runs_dir as find_runs_dir
+
+    folder = find_runs_dir(runs_dir, out)
+
+    document = read_document(config)  # once, because it may be a pipe
+    resolved = configure(  # report errors before the slow import of torch
+        registry,
+        config=document,
+        model=model,
+        dataset=dataset,
+        corrupt=corrupt,
+        embed=embed,
+        options=parse_options(options),
+        epochs=epochs,
+        seed=seed,
+        device=device,
+        init_from=init_from,
+    )
+    if print_config:
+        click.echo(resolved.to_toml(), nl=False)
+        return
+    from latentkit.api import commands
+
+    with working_on_run(quiet) as listener:
+        run = commands.start(
+            resolved,
+            registry,
+            name,
+            folder,
+            data_dir,
+            listener,
+            default_dataset=dataset is None and "dataset" not in document,
+        )
+    show_outcome(run, as_json=as_json, quiet=quiet)
+
+
+@click.command("resume")
+@click.argument("run")
+@click.option(
+    "--epochs",
+    type=int,
+    metavar="N",
+    callback=check_positive,
+    help="Train for N epochs in total, more than the run has so far.",
+)
+@settings_option("Check that the run has this option; it cannot be changed.")
+@runs_option
+@data_option
+@run_options
+@common_options
+def resume_command(
+    run: str,
+    epochs: int | None,
+    options: tuple[str, ...],
+    runs_dir: str | None,
+    data_dir: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Complete RUN without repeating finished stages.
+
+    RUN is the run's folder, its name in the folder of runs, an unambiguous start or end of that
+    name, or 'last'. The result is byte for byte that of a run that was never stopped.
+    """
+    load_registry()
+    from latentkit.api import commands
+
+    with working_on_run(quiet) as listener:
+        finished = commands.resume(
+            run,
+            epochs=epochs,
+            options=parse_options(options),
+            runs=runs_dir,
+            data=data_dir,
+            listener=listener,
+        )
+    show_outcome(finished, as_json=as_json, quiet=quiet)
+
+
+_SUFFIXES = (".npy", ".npz")
+
+
+@click.command("embed")
+@click.argument("source", required=False)
+@click.option(
+    "--embed",
+    metavar="NAME",
+    multiple=True,
+    required=True,
+    shell_complete=part_completion("embedding"),
+    help="Embedding to use; repeatable.",
+)
+@click.option(
+    "--on",
+    metavar="test|train|validation|all|N",
+    help="What to map: a split, all splits, or N random points of all.  [default: test]",
+)
+@click.option(
+    "--align-to",
+    metavar="RUN[#MAP]",
+    help="Align the maps to those of another run, or to another map (#MAP) of this run.",
+)
+@part_option("--dataset", "dataset", "Map the raw pixels of a data set instead of a SOURCE.")
+@click.option("--labels", metavar="FILE", help="Labels of a file's vectors: .npy or .npz.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    help="Seed for maps of vectors and pixels.",
+)
+@click.option(
+    "--out",
+    metavar="DIR",
+    default="maps",
+    help="Folder for maps of vectors and pixels.  [default: maps]",
+)
+@settings_option("Set an option of an embedding, e.g. -o isomap.n_neighbors=20.")
+@runs_option
+@data_option
+@run_options
+@common_options
+def embed_command(
+    source: str | None,
+    embed: tuple[str, ...],
+    on: str | None,
+    align_to: str | None,
+    dataset: str | None,
+    labels: str | None,
+    seed: int,
+    out: str,
+    options: tuple[str, ...],
+    runs_dir: str | None,
+    data_dir: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Map a run's latents, the vectors of a file, or the pixels of a data set.
+
+    SOURCE is a run: its folder, its name in the folder of runs, an unambiguous start or end of that
+    name, or 'last'. The maps are added to the run, and its report is written again. SOURCE may also
+    be a .npy or .npz file of vectors (N, D). Maps of such a file or of --dataset get their own
+    folder.
+    """
+    if (source is None) == (dataset is None):
+        raise UserError("say what to map: a run, a .npy or .npz file, or --dataset NAME")
+    load_registry()
+    chosen = parse_options(options)
+    if dataset is None and source is not None and not _is_file(source):
+        from latentkit.api import commands
+
+        with working_on_run(quiet) as listener:
+            finished = commands.embed(
+                source,
+                embed,
+                on=_number_or_name(on),
+                align_to=align_to,
+                options=chosen,
+                runs=runs_dir,
+                data=data_dir,
+                listener=listener,
+            )
+        show_outcome(finished, as_json=as_json, quiet=quiet)
+        return
+    if align_to:
+        raise UserError("--align-to works only for maps of runs: leave it out")
+    with working_on_run(quiet) as listener:
+        if dataset is not None:
+            maps = _embed_pixels(dataset, embed, on, seed, out, chosen, data_dir, listener)
+        else:
+            maps = _embed_file(str(source), embed, on, labels, seed, out, chosen, listener)
+    show_maps(maps, as_json=as_json, quiet=quiet)
+
+
+def _is_file(source: str) -> bool:
+    return source.endswith(_SUFFIXES) and not os.path.isdir(source)  # noqa: PTH112
+
+
+def _number_or_name(on: str | None) -> str | int | None:
+    return int(on) if on is not None and on.isdecimal() else on
+
+
+def _embed_file(
+    path: str,
+    embed: tuple[str, ...],
+    on: str | None,
+    labels: str | None,
+    seed: int,
+    out: str,
+    options: dict[str, Any],
+    listener: Listener,
+) -> VectorMaps:
+    from latentkit.api.building_blocks import embed_vectors
+
+    count = _number_or_name(on)
+    if isinstance(count, str) and count != "all":
+        raise UserError(f"--on {on}: a file of vectors has no splits: say 'all' or a number")
+    return embed_vectors(
+        Path(path),
+        embed,
+        labels=labels,
+        on=count if isinstance(count, int) else None,
+        options=options,
+        seed=seed,
+        out=out,
+        listener=listener,
+    )
+
+
+def _embed_pixels(
+    dataset: str,
+    embed: tuple[str, ...],
+    on: str | None,
+    seed: int,
+    out: str,
+    options: dict[str, Any],
+    data_dir: str | None,
+    listener: Listener,
+) -> VectorMaps:
+    from latentkit.api.building_blocks import embed_vectors, images_of
+
+    own = {k.partition(".")[2]: v for k, v in options.items() if k.startswith(f"{dataset}.")}
+    count = _number_or_name(on or "test")
+    split = "all" if isinstance(count, int) else str(count)
+    return embed_vectors(
+        images_of(dataset, split, data=data_dir, **own),
+        embed,
+        on=count if isinstance(count, int) else None,
+        options={k: v for k, v in options.items() if not k.startswith(f"{dataset}.")},
+        seed=seed,
+        out=out,
+        name=f"{dataset}-pixels",
+        listener=listener,
+    )

@@ -1,0 +1,227 @@
+"""``latentkit runs``, ``evaluate``, ``compare``, ``report`` and ``page``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from latentkit.cli.outcome import (
+    data_option,
+    print_tables,
+    run_options,
+    show_outcome,
+    working_on_run,
+)
+from latentkit.cli.shared_options import (
+    common_options,
+    load_registry,
+    out_option,
+    print_json,
+    runs_option,
+    stdout_console,
+)
+from latentkit.errors import LatentkitError
+
+if TYPE_CHECKING:
+    from latentkit.runs.folder import RunFolder
+
+
+@click.command("runs")
+@click.argument("run", required=False)
+@out_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@common_options
+def runs_command(run: str | None, runs_dir: str | None, out: str | None, as_json: bool) -> None:
+    """List the runs in the folder of runs; with RUN, show the summary of one."""
+    from latentkit.api.inputs import runs_dir as find_runs_dir
+
+    folder = find_runs_dir(runs_dir, out)
+    if run is not None:
+        from latentkit.api.commands import open_run
+        from latentkit.cli.outcome import show_outcome
+
+        show_outcome(open_run(run, folder), as_json=as_json, quiet=False)
+        return
+    lines = _lines(folder)
+    if as_json:
+        print_json(lines)
+    elif lines:
+        _print_table(lines)
+    else:
+        click.echo(f"There are no runs in {folder}. Start one:  latentkit run --embed isomap")
+    for line in lines:
+        if "error" in line:
+            click.echo(f"latentkit: warning: {line['error']}", err=True)
+
+
+def _lines(root: Path) -> list[dict[str, Any]]:
+    """Return the facts of each run for the list, sorted by name."""
+    from latentkit.runs.folder import readable_runs
+
+    found, faults = readable_runs(root)
+    lines = [_line(folder) for folder in found]
+    lines += [_damaged(path, fault) for path, fault in faults.items()]
+    return sorted(lines, key=lambda line: Path(line["path"]).name)
+
+
+def _line(folder: RunFolder) -> dict[str, Any]:
+    """Return the facts of a run for the list; a run with a damaged file is listed as such."""
+    from latentkit.api.run_handle import Run
+
+    try:
+        return {**Run(folder).summary, "created": folder.manifest.created}
+    except LatentkitError as error:
+        return _damaged(folder.path, str(error))
+
+
+def _damaged(path: Path, fault: str) -> dict[str, Any]:
+    return {"run": path.name, "path": str(path), "status": "damaged", "error": fault}
+
+
+def _print_table(lines: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    rows = [_cells(line) for line in lines]
+    headings = ("run", "status", "epochs", "test MSE", "PCA", "accuracy", "maps")
+    shown = [place for place in range(len(headings)) if any(row[place] for row in rows)]
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for place in shown:
+        # A name may wrap, but a number must not be cut: it would read as another number.
+        folds = headings[place] in ("run", "maps")
+        table.add_column(headings[place], no_wrap=not folds, overflow="fold")
+    for row in rows:
+        table.add_row(*(row[place] for place in shown))
+    stdout_console().print(table)
+
+
+def _cells(line: dict[str, Any]) -> list[str]:
+    """Return a run's cells in the table; missing values are empty."""
+    figures = (
+        line.get("reconstruction", {}).get("mse"),
+        line.get("baselines", {}).get("pca", {}).get("mse"),
+        line.get("transfer", {}).get("after", {}).get("accuracy"),
+    )
+    return [
+        line["run"],
+        line["status"],
+        str(line.get("epochs", "")),
+        *("" if figure is None else f"{figure['value']:.4f}" for figure in figures),
+        " ".join(line.get("maps", ())),
+    ]
+
+
+@click.command("evaluate")
+@click.argument("run")
+@click.option("--again", is_flag=True, help="Evaluate again, even if it was done before.")
+@runs_option
+@data_option
+@run_options
+@common_options
+def evaluate_command(
+    run: str,
+    again: bool,
+    runs_dir: str | None,
+    data_dir: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Show the evaluation card of RUN; an unfinished run is completed first.
+
+    RUN is the run's folder, its name in the folder of runs, an unambiguous start or end of that
+    name, or 'last'. Every figure is shown with its baselines and its 95 % interval.
+    """
+    load_registry()
+    from latentkit.api import commands
+
+    with working_on_run(quiet) as listener:
+        finished = commands.evaluate(
+            run, again=again, runs=runs_dir, data=data_dir, listener=listener
+        )
+    card = finished.evaluation
+    if as_json:
+        print_json(card)
+    elif quiet:
+        click.echo(finished.path / "evaluation.json")
+    else:
+        from latentkit.evaluation.card_tables import card_note
+
+        print_tables(finished.kind.tables(card), card_note(card))
+
+
+@click.command("compare")
+@click.argument("runs", nargs=-1, metavar="RUN RUN...")
+@runs_option
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as one JSON document.")
+@common_options
+def compare_command(runs: tuple[str, ...], runs_dir: str | None, as_json: bool) -> None:
+    """Compare runs: the options that differ, the figures, and their differences.
+
+    Each RUN is a run's folder, its name in the folder of runs, an unambiguous start or end of that
+    name, or 'last'. Differences are from the first run, with 95 % intervals. If the test images are
+    the same, differences are computed image by image.
+    """
+    load_registry()
+    from latentkit.api.commands import compare
+
+    found = compare(*runs, runs=runs_dir)
+    if as_json:
+        print_json(found)
+    else:
+        from latentkit.evaluation.compare_runs import comparison_tables
+
+        print_tables(comparison_tables(found))
+
+
+@click.command("report")
+@click.argument("run")
+@click.option("--svg", is_flag=True, help="Draw each figure as SVG too.")
+@runs_option
+@data_option
+@run_options
+@common_options
+def report_command(
+    run: str, svg: bool, runs_dir: str | None, data_dir: str | None, as_json: bool, quiet: bool
+) -> None:
+    """Draw the figures of RUN and write its report.html again.
+
+    An unfinished run is completed first.
+    RUN is the run's folder, its name in the folder of runs, an unambiguous start or end of that
+    name, or 'last'. If the data set is missing, the report leaves out what needs its images, and
+    says so.
+    """
+    load_registry()
+    from latentkit.api import commands
+
+    with working_on_run(quiet) as listener:
+        finished = commands.write_report(
+            run, svg=svg, runs=runs_dir, data=data_dir, listener=listener
+        )
+    show_outcome(finished, as_json=as_json, quiet=quiet)
+
+
+@click.command("page")
+@click.argument("report", metavar="REPORT")
+@click.option(
+    "--root",
+    metavar="DIR",
+    default=".",
+    show_default=True,
+    help="Folder that contains the runs and studies.",
+)
+@click.option(
+    "--out",
+    metavar="FILE",
+    help="File for the page.  [default: REPORT's name with .html, in --root]",
+)
+@common_options
+def page_command(report: str, root: str, out: str | None) -> None:
+    """Write one page on several runs, transfers and studies.
+
+    REPORT is a TOML file with a title, and chapters with text, commands, tables and figures. A
+    figure is given as RUN/FIGURE, a table as RUN/TITLE. docs/pages.md shows an example.
+    """
+    from latentkit.api.files import write_page
+
+    click.echo(write_page(report, root=root, out=out))

@@ -1,0 +1,308 @@
+"""Code that all commands share: options, exit codes, error messages and output."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+import click
+
+from latentkit.config import DEVICES
+from latentkit.errors import (
+    INTERRUPTED_EXIT_CODE,
+    LatentkitError,
+    PluginError,
+    UserError,
+    did_you_mean,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from latentkit.registry.catalogue import Registry
+
+
+KINDS = ("model", "dataset", "corruption", "embedding", "tuner")
+_ISSUES_HINT = "this is a bug in latentkit: please report it with the output of --debug"
+_PACKAGE = Path(__file__).parent.parent
+_WIDE = 10_000  # columns; longer than any row of a table
+_debug = False
+
+
+def run_guarded(command: click.Command) -> int:
+    """Run a Click command, print errors as one line, and return the exit code."""
+    warnings.showwarning = _show_warning
+    try:
+        command.main(standalone_mode=False, prog_name="latentkit")
+    except click.exceptions.NoSuchOption as error:
+        near = did_you_mean(error.option_name, error.possibilities or ())
+        return _fail(f"there is no option {error.option_name}{near}; see --help", 2)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help())
+        return 0
+    except click.ClickException as error:
+        return _fail(_lower_first(error.format_message()), error.exit_code)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        notes = getattr(
+            stop.__cause__ or stop, "__notes__", ()
+        )  # Click raises Abort from Python's KeyboardInterrupt
+        return _fail(" ".join(["interrupted", *notes]), INTERRUPTED_EXIT_CODE)
+    except LatentkitError as error:
+        return _fail(str(error), error.exit_code)
+    except BrokenPipeError:  # e.g. piped into head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as end:
+        if _is_from_click(end):
+            raise
+        text = f"a plugin tried to end the command with sys.exit({end.code!r}): --debug shows where"
+        return _fail(text, PluginError.exit_code)
+    except Exception as error:
+        return _fail(f"{type(error).__name__}: {error} ({_ISSUES_HINT})", 1)
+    return 0
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning of latentkit as one line, and one of a library as Python does."""
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    if Path(filename).is_relative_to(_PACKAGE):
+        text = f"latentkit: warning: {' '.join(str(message).split())}\n"
+    (file or sys.stderr).write(text)
+
+
+def _is_from_click(end: SystemExit) -> bool:
+    """Return whether Click itself ends the process, for example after shell completion."""
+    frames = [frame for frame, _ in traceback.walk_tb(end.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__")).startswith("click.")
+
+
+def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that every command accepts, before or after its name."""
+    options = (
+        click.option(
+            "--debug",
+            is_flag=True,
+            expose_value=False,
+            callback=_set_debug,
+            help="Show the traceback of an error.",
+        ),
+        click.option(
+            "--no-plugins",
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_set_variable("LATENTKIT_PLUGINS", ""),
+            help="Load the built-in parts only.",
+        ),
+        click.option(
+            "--strict-plugins",
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_set_variable("LATENTKIT_STRICT", "1"),
+            help="Stop at a broken plugin instead of skipping it.",
+        ),
+        click.option(
+            "--plugin",
+            metavar="FILE.py",
+            multiple=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_add_plugin_files,
+            help="Load a plugin from a single file; repeatable.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def load_registry() -> Registry:
+    """Return the registry; warn on stderr of plugins that were skipped, are slow, or print."""
+    from latentkit.registry.catalogue import default_registry
+
+    registry = default_registry()
+    for line in [*map(str, registry.problems), *registry.remarks()]:
+        click.echo(f"latentkit: warning: {line} ('latentkit doctor' shows more)", err=True)
+    return registry
+
+
+@contextmanager
+def work_of_parts() -> Iterator[None]:
+    """Redirect what parts print to stderr, because stdout is for the result only."""
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+def part_completion(kind: str) -> Callable[..., list[str]]:
+    """Return a Click completion function for the names of one kind of parts."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        from latentkit.registry.catalogue import default_registry
+
+        names = (part.spec.name for part in default_registry().parts(kind))
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
+def parse_options(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Return ``-o part.key=value`` options as a mapping; the last value of a key wins."""
+    from latentkit.config import parse_override
+
+    return dict(parse_override(text) for text in texts)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document to stdout."""
+    click.echo(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False))
+
+
+def print_rows(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """Print a table to stdout; columns of text wrap."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in header:
+        wraps = heading in ("what it does", "meaning", "values", "search")
+        table.add_column(heading, no_wrap=not wraps, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    stdout_console().print(table)
+
+
+def print_facts(rows: Iterable[tuple[str, str]]) -> None:
+    """Print names and their values to stdout; long values wrap."""
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    stdout_console().print(table)
+
+
+def stdout_console() -> Console:
+    """Return a console that prints tables to stdout, without markup.
+
+    It is as wide as the terminal. Without a terminal, each row is one line, and trailing blanks
+    are removed.
+    """
+    from rich.console import Console
+
+    if sys.stdout.isatty():
+        return Console(file=sys.stdout, highlight=False, markup=False)
+    file = cast("TextIO", _WithoutTrailingBlanks())
+    return Console(file=file, width=_WIDE, highlight=False, markup=False)
+
+
+class _WithoutTrailingBlanks:
+    """A stdout that removes the blanks with which rich fills lines."""
+
+    def write(self, text: str) -> int:
+        """Write text, which rich passes as whole lines."""
+        return sys.stdout.write(re.sub(r" +$", "", text, flags=re.MULTILINE))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stdout, name)
+
+
+def check_positive(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
+    """Refuse numbers below 1, with an error message in latentkit's style."""
+    if value is not None and value < 1:
+        raise UserError(f"{param.opts[0]} {value}: should be 1 or more")
+    return value
+
+
+def check_not_negative(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
+    """Refuse numbers below 0, with an error message in latentkit's style."""
+    if value is not None and value < 0:
+        raise UserError(f"{param.opts[0]} {value}: should be 0 or more")
+    return value
+
+
+def _set_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    global _debug
+    _debug = _debug or value
+
+
+def _add_plugin_files(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> None:
+    if value:
+        from latentkit.registry.discovery import add_to_environment
+
+        add_to_environment(value)
+
+
+def _set_variable(name: str, content: str) -> Callable[..., None]:
+    def callback(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value:
+            os.environ[name] = content
+
+    return callback
+
+
+def _fail(message: str, code: int) -> int:
+    if _debug:
+        traceback.print_exc()
+    click.echo(f"latentkit: error: {' '.join(message.split())}", err=True)
+    return code
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:].rstrip(".")
+
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def part_option(flag: str, kind: str, text: str, *, several: bool = False) -> Decorator:
+    """Return an option that takes names of one kind of parts, with shell completion."""
+    return click.option(
+        flag, metavar="NAME", multiple=several, shell_complete=part_completion(kind), help=text
+    )
+
+
+def settings_option(text: str) -> Decorator:
+    """Return the option ``-o``, whose values `parse_options` reads."""
+    return click.option(
+        "-o", "--option", "options", metavar="PART.KEY=VALUE", multiple=True, help=text
+    )
+
+
+RUNS_HELP = "Folder of runs.  [env: LATENTKIT_RUNS; default: ./runs]"
+
+
+def runs_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--runs``, the folder of runs."""
+    return click.option("--runs", "runs_dir", metavar="DIR", help=RUNS_HELP)(function)
+
+
+def out_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--runs``, and ``--out``, its name in commands that had it first."""
+    text = "Another name of --runs."
+    return runs_option(click.option("--out", metavar="DIR", help=text)(function))
+
+
+def device_and_config_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--device`` and ``--config``."""
+    text = "Device to compute on.  [default: auto]"
+    function = click.option(
+        "--config", metavar="FILE", help="TOML configuration file; flags override it."
+    )(function)
+    return click.option("--device", type=click.Choice(DEVICES), help=text)(function)

@@ -1,0 +1,387 @@
+"""``latentkit tune`` and ``studies``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from latentkit.cli.outcome import data_option
+from latentkit.cli.shared_options import (
+    check_positive,
+    common_options,
+    device_and_config_options,
+    load_registry,
+    parse_options,
+    part_option,
+    print_facts,
+    print_json,
+    print_rows,
+    runs_option,
+    settings_option,
+    stdout_console,
+    work_of_parts,
+)
+from latentkit.cli.study_display import study_display
+from latentkit.errors import LatentkitError, UserError
+from latentkit.plugin.events import Event, Listener, StudyStarted, fan_out
+from latentkit.plugin.options import option_text
+
+if TYPE_CHECKING:
+    from latentkit.api.run_handle import Run
+    from latentkit.api.tune import Study
+    from latentkit.plugin.options import SearchDomain
+    from latentkit.plugin.studies import TrialRecord
+
+
+def study_facts(study: Study) -> dict[str, Any]:
+    """Return a study as a JSON object."""
+    best, result = study.best_run, study.result
+    return {
+        "study": study.name,
+        "path": str(study.path),
+        "objectives": [goal.name for goal in study.plan.goals],
+        "directions": list(result.directions),
+        "best_trial": None if result.best is None else result.best.number,
+        "best_run": None if best is None else str(best.path),
+        "best_config": None if result.best is None else str(study.best_config),
+        "report": str(study.report),
+        "front": [trial.number for trial in result.front],
+        "trials": [_trial_facts(trial) for trial in result.trials],
+    }
+
+
+def _trial_facts(trial: TrialRecord) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "state": trial.state,
+        "values": list(trial.values),
+        "seconds": trial.seconds,
+        "epochs": trial.notes.get("epochs"),
+        "params": dict(trial.params),
+        "error": trial.error,
+    }
+
+
+def print_study(study: Study) -> None:
+    """Print the trials of a study, the best one, and the next command."""
+    from rich.table import Table
+
+    result = study.result
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("trial", justify="right")
+    table.add_column("state")
+    for goal in study.plan.goals:
+        table.add_column(goal.label, justify="right")
+    for heading in ("epochs", "seconds"):
+        table.add_column(heading, justify="right")
+    table.add_column("options", overflow="fold")
+    marked = {trial.number for trial in result.front}
+    for trial in result.trials:
+        style = "bold" if trial.number in marked else ""
+        table.add_row(*_cells(trial, len(result.directions)), style=style)
+    stdout_console().print(table)
+    _print_next(study)
+
+
+def _cells(trial: TrialRecord, objectives: int) -> list[str]:
+    values = [f"{value:.5g}" for value in trial.values] or [""] * objectives
+    params = trial.params.items()
+    options = " ".join(f"{key.rpartition('.')[2]}={option_text(value)}" for key, value in params)
+    epochs = str(trial.notes.get("epochs", ""))
+    note = f"{options}  ({trial.error})" if trial.error else options
+    return [str(trial.number), trial.state, *values, epochs, f"{trial.seconds:.1f}", note]
+
+
+def _print_next(study: Study) -> None:
+    best, run = study.result.best, study.best_run
+    if best is None:
+        click.echo("No trial completed.")
+        return
+    rows = [("Best trial", str(best.number))]
+    if run is not None:
+        rows += [("Its run", str(run.path)), *_figures(run)]
+    rows += [
+        ("Its options", str(study.best_config)),
+        ("Report", str(study.report)),
+        ("Next", f"latentkit run --config {study.best_config} --seed 1"),
+    ]
+    print_facts(rows)
+
+
+def _figures(run: Run) -> list[tuple[str, str]]:
+    """Return the best run's figures on the test images, if the run was completed."""
+    summary = run.summary
+    if "reconstruction" not in summary:
+        return []
+    from latentkit.runs.summary import summary_rows
+
+    wanted = ("Test MSE", "Test ELBO", "Linear probe", "10-NN probe")
+    rows = summary_rows(summary, run.kind)
+    return [(name, text) for name, text in rows if name.startswith(wanted)]
+
+
+_SECONDS_A_MINUTE = 60
+
+
+@click.command("tune")
+@part_option("--model", "model", "Model.  [default: conv-ae]")
+@part_option("--dataset", "dataset", "Data set.  [default: digits]")
+@part_option("--corrupt", "corruption", "Corrupt the input.", several=True)
+@click.option(
+    "--trials",
+    type=int,
+    metavar="N",
+    callback=check_positive,
+    help="Number of finished trials that ends the study.  [default: 10]",
+)
+@click.option("--minutes", type=float, metavar="M", help="Start no trial after M minutes.")
+@click.option(
+    "--objective",
+    "objectives",
+    metavar="NAME",
+    multiple=True,
+    help="What to optimise: loss, mse, knn, ...; several give a Pareto front.  [default: loss]",
+)
+@click.option(
+    "--search",
+    "searches",
+    metavar="PART.KEY=RANGE",
+    multiple=True,
+    help="Search an option: LOW..HIGH, LOW..HIGH:log, LOW..HIGH:step=S, or A,B,C.",
+)
+@click.option(
+    "--fix",
+    "fixes",
+    metavar="PART.KEY[=VALUE]",
+    multiple=True,
+    help="Do not search this option, although it has a search range.",
+)
+@settings_option("Set an option, which is then not searched.")
+@click.option("--epochs", type=int, metavar="N", callback=check_positive, help="Epochs per trial.")
+@click.option("--seed", type=int, metavar="N", help="Seed of trials and search.  [default: 0]")
+@device_and_config_options
+@part_option("--tuner", "tuner", "Tuner that chooses options.  [default: optuna]")
+@click.option(
+    "--tuner-option",
+    "tuner_options",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Set an option of the tuner, such as sampler=random or pruner=none.",
+)
+@click.option(
+    "--name",
+    metavar="NAME",
+    help="Name of the study. If it already exists, it is resumed.  [default: MODEL-DATASET]",
+)
+@click.option(
+    "--workers",
+    type=int,
+    metavar="N",
+    default=1,
+    show_default=True,
+    callback=check_positive,
+    help="Processes on this machine that run trials.",
+)
+@click.option(
+    "--storage",
+    metavar="URL",
+    help="Database that workers on several machines share, such as "
+    "postgresql+psycopg://USER@HOST/DB.  [env: LATENTKIT_STORAGE; default: a file]",
+)
+@click.option(
+    "--resume", metavar="STUDY", help="Resume a study, by folder or name, with its settings."
+)
+@click.option(
+    "--no-finish",
+    is_flag=True,
+    help="Do not complete the best run: no latents, evaluation card or report.",
+)
+@click.option(
+    "--out", metavar="DIR", default="studies", show_default=True, help="Folder of studies."
+)
+@runs_option
+@data_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
+@common_options
+@click.pass_context
+def tune_command(context: click.Context, /, as_json: bool, quiet: bool, **asked: Any) -> None:
+    """Search for better options; each trial is a run, and the best run is completed.
+
+    \b
+    latentkit tune --dataset fashion-mnist --trials 30 -o model.latent_dim=16
+    latentkit tune --search model.latent_dim=2..64:log --search model.activation=relu,silu \\
+        --objective mse --objective knn
+    """  # noqa: D301  # Click takes a real backspace
+    load_registry()
+    arguments = _arguments(context, asked)
+    from latentkit.api.tune import tune
+
+    with _working(quiet) as listener:
+        study = tune(listener=listener, **arguments)
+    if as_json:
+        print_json(study_facts(study))
+    else:
+        print_study(study)
+
+
+_KEPT = ("dataset", "model", "corrupt", "epochs", "seed", "device", "config", "tuner", "name")
+
+
+def _arguments(context: click.Context, asked: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments for `latentkit.tune`."""
+    fixed, options = _fixes(asked["fixes"])
+    arguments = {
+        "trials": asked["trials"],
+        "seconds": _seconds(asked["minutes"]),
+        "workers": asked["workers"],
+        "storage": asked["storage"],
+        "finish": not asked["no_finish"],
+        "out": asked["out"],
+        "runs": asked["runs_dir"],
+        "data": asked["data_dir"],
+    }
+    if asked["resume"] is not None:
+        _refuse_beside_resume(context)
+        return {**arguments, "resume": asked["resume"]}
+    return {
+        **arguments,
+        **{key: asked[key] for key in _KEPT},
+        "objective": asked["objectives"],
+        "search": _searches(asked["searches"]),
+        "fix": fixed,
+        "options": {**options, **parse_options(asked["options"])},
+        "tuner_options": _tuner_options(asked["tuner_options"]),
+    }
+
+
+def _refuse_beside_resume(context: click.Context) -> None:
+    """Raise an error for options that a resumed study cannot change."""
+    refused = (*_KEPT, "objectives", "searches", "fixes", "options", "tuner_options")
+    given = click.core.ParameterSource.COMMANDLINE
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name in refused and context.get_parameter_source(name) is given:
+            raise UserError(
+                f"--resume keeps the settings of the study: leave {parameter.opts[-1]} out"
+            )
+
+
+def _seconds(minutes: float | None) -> float | None:
+    if minutes is None:
+        return None
+    if minutes <= 0:
+        raise UserError(f"--minutes {minutes:g}: should be more than 0")
+    return minutes * _SECONDS_A_MINUTE
+
+
+def _searches(texts: tuple[str, ...]) -> dict[str, SearchDomain]:
+    from latentkit.tune.space import parse_search
+
+    return dict(map(parse_search, texts))
+
+
+def _tuner_options(texts: tuple[str, ...]) -> dict[str, Any]:
+    for text in texts:
+        if "=" not in text:
+            raise UserError(f"--tuner-option {text!r}: write KEY=VALUE, such as sampler=random")
+    return parse_options(texts)
+
+
+def _fixes(texts: tuple[str, ...]) -> tuple[list[str], dict[str, Any]]:
+    """Return the keys that keep their values, and the values given for others."""
+    with_value = parse_options(tuple(text for text in texts if "=" in text))
+    return [text for text in texts if "=" not in text], with_value
+
+
+@contextmanager
+def _working(quiet: bool) -> Iterator[Listener]:
+    """Show progress; after an interrupt or a failure, print how to resume."""
+    path: list[str] = []
+
+    def remember(event: Event) -> None:
+        if isinstance(event, StudyStarted):
+            path[:] = [event.path]
+
+    try:
+        with work_of_parts(), study_display(quiet) as display:
+            yield fan_out(remember, display)
+    except BaseException:
+        if path:
+            click.echo(
+                f"Finished work is kept; to resume:  latentkit tune --resume {path[0]}", err=True
+            )
+        raise
+
+
+@click.command("studies")
+@click.argument("study", required=False)
+@click.option(
+    "--out", metavar="DIR", default="studies", show_default=True, help="Folder of studies."
+)
+@click.option(
+    "--storage",
+    metavar="URL",
+    help="The study's database, with its password.  [env: LATENTKIT_STORAGE]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@common_options
+def studies_command(study: str | None, out: str, storage: str | None, as_json: bool) -> None:
+    """List the studies in a folder; with STUDY, show the trials of one."""
+    from latentkit.api.tune import open_study
+
+    if study is not None:
+        found = open_study(study, out=out, storage=storage)
+        if as_json:
+            print_json(study_facts(found))
+        else:
+            print_study(found)
+        return
+    from latentkit.tune.study_folder import study_folders
+
+    lines = [_line(path, storage) for path in study_folders(Path(out))]
+    if as_json:
+        print_json(lines)
+    elif lines:
+        header = ("study", "trials", "complete", "pruned", "failed", "best", "objective")
+        print_rows(header, [_study_cells(line) for line in lines])
+    else:
+        click.echo(f"There are no studies in {out}. Start one:  latentkit tune --trials 10")
+    for line in lines:
+        if "error" in line:
+            click.echo(f"latentkit: warning: {line['error']}", err=True)
+
+
+def _line(path: Path, storage: str | None) -> dict[str, Any]:
+    """Return the facts of a study for the list; a study that cannot be read is listed as such."""
+    from latentkit.api.tune import open_study
+
+    try:
+        return _facts(open_study(path, storage=storage))
+    except LatentkitError as error:
+        return {"study": path.name, "path": str(path), "error": str(error)}
+
+
+def _facts(study: Study) -> dict[str, Any]:
+    result = study.result
+    states = [trial.state for trial in result.trials]
+    return {
+        "study": study.name,
+        "path": str(study.path),
+        "trials": study.plan.trials,
+        **{state: states.count(state) for state in ("complete", "pruned", "failed", "running")},
+        "best": None if result.best is None else list(result.best.values),
+        "objectives": [goal.name for goal in study.plan.goals],
+    }
+
+
+def _study_cells(line: dict[str, Any]) -> tuple[str, ...]:
+    if "error" in line:
+        return (line["study"], *[""] * 5, "cannot be read")
+    best = "" if line["best"] is None else " ".join(f"{value:.5g}" for value in line["best"])
+    counts = (str(line[key]) for key in ("trials", "complete", "pruned", "failed"))
+    return (line["study"], *counts, best, " ".join(line["objectives"]))

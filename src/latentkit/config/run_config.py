@@ -1,0 +1,155 @@
+"""A validated configuration: its data, its TOML form and its hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import tomli_w
+
+from latentkit.config.options import (
+    InitOptions,
+    MapOptions,
+    RunOptions,
+    SplitOptions,
+    TrainingOptions,
+    TransferOptions,
+)
+from latentkit.plugin.options import Options
+from latentkit.registry.catalogue import Part
+from latentkit.registry.options import fault_of
+
+
+@dataclass(frozen=True)
+class PartConfig:
+    """A chosen part, with validated options.
+
+    Args:
+        name: name of the part in the registry, unambiguous at the time of writing.
+        options: an instance of the part's own options class.
+        part: the part of the registry that `name` was resolved to.
+    """
+
+    name: str
+    options: Options
+    part: Part = field(repr=False, compare=False)
+
+    def build(
+        self, *arguments: Any, options: Options | None = None, doing: str = "cannot be built"
+    ) -> Any:
+        """Call the part's target with its options; errors of the target's code blame the part.
+
+        Args:
+            *arguments: what the target of this kind of part takes after its options.
+            options: other options than those of the configuration.
+            doing: what failed if the target raises, for the error message.
+
+        Raises:
+            BrokenEnvironmentError: a requirement of the part is not met.
+            PluginError: the target cannot be imported, or raises.
+        """
+        target = self.part.target()
+        with fault_of(f"{self.part.spec.kind} {self.name!r} {doing}"):
+            return target(options or self.options, *arguments)
+
+    @property
+    def slug(self) -> str:
+        """The name in the form used in file names."""
+        return self.name.replace(":", ".")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return name and options as one TOML table."""
+        return {"name": self.name, **self.options.model_dump(mode="json", exclude_none=True)}
+
+
+@dataclass(frozen=True)
+class MapConfig(PartConfig):
+    """A chosen embedding, and what it maps.
+
+    Args:
+        map: which latents to map, and the map to align them to.
+    """
+
+    map: MapOptions
+
+    @property
+    def label(self) -> str:
+        """The map's name: the embedding's name, and the latents' unless they are of ``test``."""
+        return self.name if self.map.on == "test" else f"{self.name}-{self.map.on}"
+
+    @property
+    def slug(self) -> str:
+        """The label in the form used in file names."""
+        return self.label.replace(":", ".")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return name, options and what is mapped as one TOML table."""
+        said = self.map.model_dump(mode="json", exclude_defaults=True)
+        return {**super().as_dict(), **said}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A validated run: every name exists, and every option has the right type and range.
+
+    ``init`` is None if the weights start at random, ``transfer`` if the run trains no classifier.
+    """
+
+    run: RunOptions
+    model: PartConfig
+    dataset: PartConfig
+    corruptions: tuple[PartConfig, ...]
+    embeddings: tuple[MapConfig, ...]
+    training: TrainingOptions
+    split: SplitOptions
+    init: InitOptions | None = None
+    transfer: TransferOptions | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the configuration as a TOML document with all defaults filled in."""
+        document: dict[str, Any] = {
+            **self.run.model_dump(mode="json"),
+            "model": self.model.as_dict(),
+            "dataset": self.dataset.as_dict(),
+            "training": self.training.model_dump(mode="json"),
+            "split": self.split.model_dump(mode="json"),
+        }
+        for key, section in (("init", self.init), ("transfer", self.transfer)):
+            if section is not None:
+                document[key] = section.model_dump(mode="json")
+        for kind, parts in (("corruption", self.corruptions), ("embedding", self.embeddings)):
+            if parts:
+                document[kind] = [part.as_dict() for part in parts]
+        return document
+
+    def to_toml(self) -> str:
+        """Return the configuration as TOML; `parse_toml` and `build_config` read it back."""
+        return tomli_w.dumps(self.as_dict())
+
+    def identity(self) -> dict[str, Any]:
+        """Return what determines the trained model: the document without its embeddings."""
+        document = self.as_dict()
+        document.pop("embedding", None)
+        return document
+
+    def identity_sha256(self) -> str:
+        """Return the SHA-256 of the canonical form of `identity`."""
+        return canonical_sha256(self.identity())
+
+    def trajectory_sha256(self) -> str:
+        """Return the SHA-256 of what determines each training step, not the number of epochs.
+
+        A run that is extended to more epochs can therefore continue from its checkpoint.
+        """
+        document = self.identity()
+        document["training"] = {k: v for k, v in document["training"].items() if k != "epochs"}
+        return canonical_sha256(document)
+
+
+def canonical_sha256(document: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a JSON document; the order of its keys does not matter."""
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,138 @@
+"""The evaluation card: a model's figures on the test images, beside baselines, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from latentkit.evaluation.bootstrap import CONFIDENCE
+from latentkit.evaluation.disentanglement import measure_factors
+from latentkit.evaluation.inference import saturated_share
+from latentkit.evaluation.likelihood import likelihood
+from latentkit.evaluation.measuring import Json, MeasuringHarness
+from latentkit.evaluation.reconstruction import reconstructions, robustness
+from latentkit.evaluation.representation import representation
+from latentkit.plugin.events import Notice, StageProgress
+from latentkit.plugin.protocols import Generative, provides
+from latentkit.runs import run_files
+from latentkit.runs.context import StageContext
+
+PROTOCOL = 2
+"""Version of the evaluation protocol; figures of different versions are not comparable."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """The evaluation card of a run.
+
+    Args:
+        document: every figure, as JSON.
+        arrays: figures of each test image, (N,), to compare runs and to find the worst images.
+    """
+
+    document: Json
+    arrays: dict[str, NDArray[Any]]
+
+
+def make_card(context: StageContext) -> Card:
+    """Evaluate a run's model in eval mode and float32, and return its card."""
+    harness = MeasuringHarness(context)
+    document: Json = {
+        "protocol": PROTOCOL,
+        "split": "test",
+        "n_images": len(harness.test),
+        "latent_dim": harness.model.latent_dim,
+        "seed": context.seed,
+        "intervals": {
+            "confidence": CONFIDENCE,
+            "method": "bootstrap over test images",
+            "resamples": harness.bootstrap.resamples,
+        },
+        "baselines": {},
+    }
+    parts = _parts(harness)
+    for done, (name, make) in enumerate(parts):
+        context.emit(StageProgress("evaluate", done, len(parts), name))
+        found = make(harness)
+        document["baselines"] |= found.pop("baselines", {})
+        document |= found
+    context.emit(StageProgress("evaluate", len(parts), len(parts), "done"))
+    document["left_out"] = harness.left_out
+    return Card(document, harness.arrays)
+
+
+def _parts(harness: MeasuringHarness) -> list[tuple[str, Callable[[MeasuringHarness], Json]]]:
+    """Return the parts of the card that apply to the run, with their names."""
+    parts: list[tuple[str, Callable[[MeasuringHarness], Json]]] = [
+        ("reconstruction", reconstructions)
+    ]
+    if harness.context.corruption:
+        parts.append(("robustness", robustness))
+    parts.append(("representation", representation))
+    if provides(harness.model, Generative):
+        parts.append(("likelihood", likelihood))
+    if harness.context.images("test").factors is not None:
+        parts.append(("disentanglement", measure_factors))
+    return parts
+
+
+_STAGE = "evaluate"
+_SATURATED = 0.999  # share of all pixels
+
+
+def evaluate(context: StageContext) -> None:
+    """Evaluate the run's model on the test images."""
+    card = make_card(context)
+    context.folder.commit_arrays(run_files.FIGURES_OF_IMAGES, _STAGE, **card.arrays)
+    context.folder.commit_json(run_files.EVALUATION, _STAGE, card.document)
+    for notice in _notices(context, card.document):
+        context.emit(notice)
+
+
+def _notices(context: StageContext, card: Json) -> list[Notice]:
+    """Return notices about problems that the user should act on."""
+    notices = []
+    error, pca = card["reconstruction"]["mse"]["value"], card["baselines"]["pca"]["mse"]["value"]
+    if not context.corruption and error > pca:
+        notices.append(
+            Notice(
+                "worse-than-pca",
+                f"test error {error:.4f} is above the error of PCA with as many dimensions "
+                f"({pca:.4f}): {_advice(context, pca)}",
+            )
+        )
+    if saturated_share(context.model, context.device_images("test")) > _SATURATED:
+        notices.append(
+            Notice(
+                "saturated",
+                "the decoder is saturated, because nearly every pixel of the reconstructions is "
+                "black or white: lower training.learning_rate, or set training.clip_norm=1",
+            )
+        )
+    dimensions = card["latent_dim"]
+    active = card.get("likelihood", {}).get("active_dimensions", dimensions)
+    if active < dimensions:
+        notices.append(
+            Notice(
+                "posterior-collapse",
+                f"only {active} of {dimensions} latent dimensions carry information: "
+                f"lower model.beta, or set model.warm_up or model.free_bits",
+            )
+        )
+    return notices
+
+
+def _advice(context: StageContext, pca: float) -> str:
+    """Return advice for a model that is worse than PCA: train longer, or on more images."""
+    records = context.folder.json(run_files.HISTORY)["epochs"]
+    learned = records[-1]["train"].get("mse", pca) if records else pca
+    if learned >= pca:
+        return "train for more epochs, or raise the learning rate"
+    count = context.folder.json(run_files.DATA)["counts"]["train"]
+    return (
+        f"the model memorised its {count:,} training images (their error is {learned:.4f}), so "
+        f"longer training will not help; train on more images"
+    )

@@ -1,0 +1,210 @@
+"""Comparison of runs: options that differ, figures, and whether differences may be chance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from numpy.typing import NDArray
+
+from latentkit.errors import UserError
+from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap, Interval
+from latentkit.evaluation.card_tables import (
+    MAP_FIGURES,
+    difference_text,
+    interval_text,
+    percent_text,
+)
+from latentkit.report.page import Table
+from latentkit.runs import run_files
+from latentkit.runs.folder import RunFolder
+from latentkit.runs.kind import KindOf
+from latentkit.runs.summary import map_facts
+
+Json = dict[str, Any]
+Path_ = tuple[str, ...]
+
+_FIGURES: dict[str, tuple[str, str, Path_, int]] = {
+    # key: (display name, array with a value for each test image, path in the card, digits)
+    "mse": ("MSE", "mse", ("reconstruction", "mse"), 4),
+    "ssim": ("SSIM", "ssim", ("reconstruction", "ssim"), 3),
+    "mse_from_corrupted": (
+        "MSE from corrupted input",
+        "mse_from_corrupted",
+        ("reconstruction", "mse_from_corrupted"),
+        4,
+    ),
+    "linear_accuracy": ("linear probe", "linear_hits", ("linear",), 3),
+    "knn_accuracy": ("k-NN probe", "knn_hits", ("knn",), 3),
+    "elbo": ("ELBO, nats an image", "elbo", ("likelihood", "elbo"), 1),
+    "kl": ("KL, nats an image", "kl", ("likelihood", "kl"), 1),
+    "accuracy": ("accuracy", "hits", ("after", "accuracy"), 4),
+    "balanced_accuracy": ("balanced accuracy", "", ("after", "balanced_accuracy"), 4),
+    "calibration_error": (
+        "expected calibration error",
+        "",
+        ("after", "expected_calibration_error"),
+        4,
+    ),
+}
+_MISSING = "–"
+
+
+def compare_runs(folders: Sequence[RunFolder], kind_of: KindOf) -> Json:
+    """Compare runs, and return the result as JSON.
+
+    Args:
+        folders: two or more runs; differences are from the first.
+        kind_of: returns the kind of a run.
+
+    Returns:
+        ``runs``: their names; ``config``: each key that is not the same in all, with its value
+        in each run; ``figures``: by name, the figure of each run with its interval, or None;
+        ``differences``: by name, the figure of each further run minus that of the first, with its
+        interval; ``paired``: whether the differences were taken image by image.
+
+    Raises:
+        UserError: there are fewer than two runs, transfers are mixed with other runs, or a run
+            was evaluated with another protocol.
+    """
+    if len(folders) < 2:
+        raise UserError("a comparison needs at least two runs: name another one")
+    cards = [folder.json(run_files.EVALUATION) for folder in folders]
+    kinds = [kind_of(folder) for folder in folders]
+    for folder, card, kind in zip(folders, cards, kinds, strict=True):
+        if kind.points != kinds[0].points:
+            raise UserError(
+                f"either run {folders[0].manifest.id} or run {folder.manifest.id} is a transfer: "
+                f"compare transfers only with other transfers"
+            )
+        if card["protocol"] != kind.protocol:
+            raise UserError(
+                f"run {folder.manifest.id} was evaluated with protocol {card['protocol']}, not "
+                f"{kind.protocol}: run 'latentkit evaluate {folder.path}' to evaluate it again"
+            )
+    arrays = [folder.arrays(run_files.FIGURES_OF_IMAGES) for folder in folders]
+    paired = len({folder.json(run_files.DATA)["digest"]["test"] for folder in folders}) == 1
+    figures = {key: [_figure(card, key) for card in cards] for key in _FIGURES}
+    return {
+        "runs": [folder.manifest.id for folder in folders],
+        "config": _config_differences([folder.manifest.config for folder in folders]),
+        "confidence": CONFIDENCE,
+        "paired": paired,
+        "figures": {key: found for key, found in figures.items() if any(found)},
+        "differences": _differences(arrays, paired),
+        "maps": _maps(folders),
+    }
+
+
+def comparison_tables(found: Json) -> list[Table]:
+    """Return a comparison as tables of text, with the configurations first."""
+    short = [f"[{number}]" for number in range(1, len(found["runs"]) + 1)]
+    runs = Table("Runs", ("", "run"), list(zip(short, found["runs"], strict=True)))
+    config = Table(
+        "Configuration, where it differs",
+        ("", *short),
+        [(key, *map(_text, values)) for key, values in found["config"].items()],
+    )
+    figures = Table(
+        f"Figures of the test images, with {percent_text(found['confidence'])} intervals",
+        ("", *short),
+        [
+            (_FIGURES[key][0], *(_interval(one, _FIGURES[key][3]) for one in values))
+            for key, values in found["figures"].items()
+        ]
+        + [
+            (
+                f"map {name}: {MAP_FIGURES[key]}",
+                *(_MISSING if v is None else f"{v:.3f}" for v in values),
+            )
+            for name, by_key in found["maps"].items()
+            for key, values in by_key.items()
+        ],
+    )
+    how = "image by image" if found["paired"] else "between different test images"
+    differences = Table(
+        f"Difference from [1], {how}; * if the interval excludes 0",
+        ("", *short[1:]),
+        [
+            (_FIGURES[key][0], *(_difference(one, _FIGURES[key][3]) for one in values))
+            for key, values in found["differences"].items()
+        ],
+    )
+    return [table for table in (runs, config, figures, differences) if table.rows]
+
+
+def _figure(card: Json, key: str) -> Json | None:
+    where = _FIGURES[key][2]
+    if len(where) == 1:
+        spaces = card.get("representation", {}).get("spaces")
+        return spaces["latents"][where[0]][-1]["accuracy"] if spaces else None
+    figure: Json | None = card.get(where[0], {}).get(where[1])
+    return figure
+
+
+def _differences(arrays: Sequence[Mapping[str, NDArray[Any]]], paired: bool) -> Json:
+    found: Json = {}
+    for key, (_, name, _, _) in _FIGURES.items():
+        first, others = arrays[0].get(name), [one.get(name) for one in arrays[1:]]
+        if first is None or all(other is None for other in others):
+            continue
+        found[key] = [
+            None if other is None else asdict(_less(other, first, paired)) for other in others
+        ]
+    return found
+
+
+def _less(values: NDArray[Any], others: NDArray[Any], paired: bool) -> Interval:
+    """Return the mean of ``values`` minus the mean of ``others``, with its interval."""
+    if paired:
+        return Bootstrap(len(values), 0).of_mean(values - others)
+    error = math.hypot(*(float(one.std(ddof=1)) / math.sqrt(len(one)) for one in (values, others)))
+    difference = float(values.mean() - others.mean())
+    reach = 1.959964 * error  # 95 % of a normal distribution is within 1.96 standard deviations
+    return Interval(difference, error, difference - reach, difference + reach)
+
+
+def _maps(folders: Sequence[RunFolder]) -> Json:
+    quality = [{one["map"]: one["quality"] for one in map_facts(folder)} for folder in folders]
+    names = dict.fromkeys(name for of_run in quality for name in of_run)
+    shown = ("trustworthiness", "continuity", "auc_r_nx", "knn_accuracy_map")
+
+    def value(of_run: Json, name: str, key: str) -> float | None:
+        figure = of_run.get(name, {}).get(key)
+        return None if figure is None else figure["value"]
+
+    return {
+        name: {key: [value(of_run, name, key) for of_run in quality] for key in shown}
+        for name in names
+    }
+
+
+def _config_differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    flat = [dict(_flattened(config)) for config in configs]
+    keys = sorted({key for config in flat for key in config})
+    values = {key: [config.get(key) for config in flat] for key in keys}
+    return {key: found for key, found in values.items() if any(v != found[0] for v in found)}
+
+
+def _flattened(value: Any, key: str = "") -> list[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        items = [(f"{key}.{name}" if key else str(name), inner) for name, inner in value.items()]
+    elif isinstance(value, list) and any(isinstance(inner, Mapping) for inner in value):
+        items = [(f"{key}[{number}]", inner) for number, inner in enumerate(value)]
+    else:
+        return [(key, value)]
+    return [pair for name, inner in items for pair in _flattened(inner, name)]
+
+
+def _text(value: Any) -> str:
+    return _MISSING if value is None else str(value)
+
+
+def _interval(figure: Json | None, digits: int) -> str:
+    return _MISSING if figure is None else interval_text(figure, digits)
+
+
+def _difference(figure: Json | None, digits: int) -> str:
+    return _MISSING if figure is None else difference_text(figure, digits)

@@ -1,0 +1,1 @@
+"""Explore a latent space: traversals, interpolations, samples and nearest images."""

@@ -1,0 +1,273 @@
+"""A run's items, latents, images and model, as exploration uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from latentkit.data.batches import EVALUATION_BATCH
+from latentkit.errors import LatentkitError, UserError, did_you_mean
+from latentkit.evaluation.inference import decode
+from latentkit.explore.samples import Samples, TrainingNeighbours, nearest
+from latentkit.explore.scale import Floats, LatentScale, latent_scale
+from latentkit.nn.likelihoods import kl_to_standard_normal
+from latentkit.plugin.protocols import Generative, provides
+from latentkit.plugin.seeds import short_stream_seed
+from latentkit.registry.options import fault_of
+from latentkit.runs import run_files
+from latentkit.runs.context import StageContext
+
+_PREFIX = "class:"
+
+
+def item_row(
+    item: int | str, count: int, labels: NDArray[np.int64] | None, class_names: Sequence[str]
+) -> int:
+    """Return the row of a test item.
+
+    Args:
+        item: the item's number from 0, as an integer or as text; ``class:NAME`` for the first
+            item of a class, or ``class:NAME:i`` for its item number i, counted from 0.
+        count: number of test items.
+        labels: (count,), or None if the data set has no labels.
+        class_names: name of each label.
+
+    Raises:
+        UserError: the item does not exist.
+    """
+    if isinstance(item, str) and item.startswith(_PREFIX):
+        return _row_in_class(item, labels, class_names)
+    text = str(item).strip()
+    if not text.removeprefix("-").isdecimal():
+        raise UserError(
+            f"{text!r} is not a test item: give a number from 0 to {count - 1}, or class:NAME[:i]"
+        )
+    row = int(text)
+    if not 0 <= row < count:
+        raise UserError(f"there is no test item {row}: give a number from 0 to {count - 1}")
+    return row
+
+
+def class_label(name: str, class_names: Sequence[str]) -> int:
+    """Return the label of a class, ignoring case if the name is still unique.
+
+    Raises:
+        UserError: the class does not exist; the message suggests the nearest name.
+    """
+    if name in class_names:
+        return list(class_names).index(name)
+    folded = [known.casefold() for known in class_names]
+    if folded.count(name.casefold()) == 1:
+        return folded.index(name.casefold())
+    raise UserError(
+        f"there is no class {name!r}{did_you_mean(name, class_names)}; known classes: "
+        f"{', '.join(class_names) or 'none'}"
+    )
+
+
+def _row_in_class(item: str, labels: NDArray[np.int64] | None, class_names: Sequence[str]) -> int:
+    if labels is None:
+        raise UserError(f"item {item!r}: the data set has no labels; name items by their number")
+    name, colon, number = item.removeprefix(_PREFIX).rpartition(":")
+    if not (colon and number.isdecimal()):
+        name, number = item.removeprefix(_PREFIX), "0"
+    rows = np.flatnonzero(labels == class_label(name, class_names))
+    if int(number) >= len(rows):
+        there = f"give a number from 0 to {len(rows) - 1}" if len(rows) else "it has no test items"
+        raise UserError(f"class {name!r} has no test item {number}: {there}")
+    return int(rows[int(number)])
+
+
+_SCALE_IMAGES = 1000  # test images over which the KL of each dimension is averaged
+_DRAWN = 10_000  # most training latents in a density or a graph
+_TYPICAL = 200  # test items from which the typical distance is measured
+
+
+class ExploredRun:
+    """A run for exploring its latents. Everything is loaded on first use.
+
+    Args:
+        context: the run's context.
+        model: the trained model, in eval mode, on the context's device.
+    """
+
+    def __init__(self, context: StageContext, model: Any) -> None:
+        self.context = context
+        self.model = model
+
+    @property
+    def id(self) -> str:
+        """The run's name."""
+        return self.context.folder.manifest.id
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether the model has a prior from which new images can be drawn."""
+        return provides(self.model, Generative)
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything random in an exploration."""
+        return short_stream_seed(self.context.seed, "exploration")
+
+    def latents(self, split: str = "test") -> Floats:
+        """Return the latents (N, D) of a split."""
+        latents: Floats = self._arrays[split]["latents"]
+        return latents
+
+    def labels(self, split: str = "test") -> NDArray[np.int64]:
+        """Return the labels (N,) of a split.
+
+        Raises:
+            UserError: the data set has no labels.
+        """
+        if "labels" not in self._arrays[split]:
+            name = self.context.config.dataset.name
+            raise UserError(f"data set {name!r} has no labels: name items by their number")
+        return self._arrays[split]["labels"]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the data set has labels."""
+        return "labels" in self._arrays["test"]
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The name of each label."""
+        return tuple(self.context.folder.json(run_files.DATA)["class_names"])
+
+    @cached_property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        channels, height, width = self.context.folder.json(run_files.DATA)["image_shape"]
+        return channels, height, width
+
+    def row(self, item: int | str) -> int:
+        """Return the row of a test item, given by its number or as ``class:NAME[:i]``.
+
+        Raises:
+            UserError: the item does not exist.
+        """
+        labels = self.labels() if isinstance(item, str) and item.startswith("class:") else None
+        return item_row(item, len(self.latents()), labels, self.class_names)
+
+    def images(self, rows: NDArray[np.integer[Any]]) -> Floats:
+        """Return test images (M, C, H, W) in [0, 1]."""
+        chosen = self.context.images("test").images[self._arrays["test"]["index"][rows]]
+        images: Floats = chosen.astype(np.float32) / 255
+        return images
+
+    def decode(self, latents: Floats) -> Floats:
+        """Return the images (N, C, H, W) in [0, 1] of latents (N, D)."""
+        return decode(self.model, latents, self.context.device)
+
+    @torch.no_grad()
+    def encode(self, images: Floats) -> Floats:
+        """Return the latents (N, D) of images (N, C, H, W) in [0, 1]."""
+        batches = torch.split(torch.from_numpy(np.ascontiguousarray(images)), EVALUATION_BATCH)
+        with fault_of("the model's encode failed"):
+            codes = [self.model.encode(batch.to(self.context.device)) for batch in batches]
+        return np.concatenate([part.float().cpu().numpy() for part in codes])
+
+    @cached_property
+    def scale(self) -> LatentScale:
+        """Mean, spread and weight of each dimension of the training latents.
+
+        The weight of a dimension is its KL if the model has a posterior and the images can be
+        loaded, and otherwise its variance.
+        """
+        return latent_scale(self.latents("train"), self._kl())
+
+    @property
+    def centre(self) -> Floats:
+        """Centre of arcs: the prior's mean, or without a prior that of the training latents."""
+        mean = self.scale.mean
+        return np.zeros_like(mean) if self.has_prior else mean
+
+    @cached_property
+    def drawn_latents(self) -> Floats:
+        """Training latents, or a random subset if there are more than a density needs."""
+        latents = self.latents("train")
+        if len(latents) <= _DRAWN:
+            return latents
+        rows = np.random.default_rng(self.seed).choice(len(latents), _DRAWN, replace=False)
+        return latents[np.sort(rows)]
+
+    def prior_samples(self, count: int, seed: int | None = None) -> Samples:
+        """Draw ``count`` images from the model's prior.
+
+        Raises:
+            UserError: the model has no prior.
+        """
+        name = self.context.config.model.name
+        if not self.has_prior:
+            raise UserError(
+                f"model {name!r} has no prior to draw from: draw from a mixture fitted to its "
+                f"latents instead"
+            )
+        chosen = self.seed if seed is None else seed
+        generator = torch.Generator(self.context.device).manual_seed(chosen)
+        with torch.no_grad(), fault_of(f"model {name!r} failed to draw samples"):
+            images = self.model.sample(count, generator).float().cpu().contiguous().numpy()
+        return Samples("prior", images)
+
+    def neighbours(
+        self, images: Floats, latents: Floats, k: int, *, decoded: bool
+    ) -> TrainingNeighbours:
+        """Find the nearest training images of images (M, C, H, W) with latents (M, D).
+
+        Args:
+            images: in [0, 1].
+            latents: of the same items.
+            k: number of neighbours to find for each image.
+            decoded: whether the images come from the decoder. The decoder smooths images, so
+                the typical distance is then measured on reconstructions of test items, and
+                otherwise on the test images.
+        """
+        index = self._arrays["train"]["index"]
+        count = len(self.latents())
+        rows = np.linspace(0, count - 1, min(_TYPICAL, count)).astype(np.int64)
+        test_latents = self.latents()[rows]
+        test_images = self.decode(test_latents) if decoded else self.images(rows)
+        training = self.context.images("train").images
+        found = nearest(latents, self.latents("train"), k, test_latents)
+        in_latents = replace(found, rows=index[found.rows])
+        in_pixels = nearest(images, training, k, test_images, index)
+        return TrainingNeighbours(
+            images=images,
+            latents=latents,
+            in_latents=in_latents,
+            in_pixels=in_pixels,
+            latent_images=training[in_latents.rows],
+            pixel_images=training[in_pixels.rows],
+        )
+
+    @cached_property
+    def _arrays(self) -> dict[str, dict[str, NDArray[Any]]]:
+        return {
+            split: self.context.folder.arrays(run_files.latents_path(split))
+            for split in ("train", "test")
+        }
+
+    @torch.no_grad()
+    def _kl(self) -> NDArray[np.float64] | None:
+        """Return the mean KL (D,) of each dimension from a standard normal prior, in nats."""
+        if not self.has_prior:
+            return None
+        try:
+            images = self.images(np.arange(min(_SCALE_IMAGES, len(self.latents()))))
+        except LatentkitError:
+            return None
+        with fault_of("the model's posterior failed"):
+            batch = torch.from_numpy(images).to(self.context.device)
+            mu, log_var = self.model.posterior(batch)
+        kl: NDArray[np.float64] = (
+            kl_to_standard_normal(mu.float(), log_var.float()).mean(0).double().cpu().numpy()
+        )
+        return kl

@@ -1,0 +1,1 @@
+"""Export a run's networks to other runtimes."""

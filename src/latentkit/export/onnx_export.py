@@ -1,0 +1,197 @@
+"""Export of a run's encoder and decoder to ONNX, checked against the model before it is saved."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from packaging.version import Version
+from torch import Tensor, nn
+
+from latentkit.atomic import write_atomically
+from latentkit.errors import BrokenEnvironmentError, LatentkitError, PluginError
+from latentkit.plugin.protocols import ImageShape
+
+OPSET = 18
+INSTALL = "pip install 'latentkit[onnx]'"
+TOLERANCE = 1e-3
+"""Largest accepted difference from the model's output, as a share of its largest value."""
+
+_BATCHES = (1, 2, 7)
+# Before 2.9, the exporter based on torch.export was experimental; since then, the older one is
+# deprecated.
+_DYNAMO = Version(torch.__version__).release >= (2, 9)
+_NEEDS = ("onnx", "onnxscript") if _DYNAMO else ("onnx",)
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """One ONNX file.
+
+    Args:
+        path: path of the file.
+        difference: largest absolute difference from the model's output, over batches of 1, 2 and
+            7; None if onnxruntime is not installed.
+    """
+
+    path: Path
+    difference: float | None
+
+
+def check_onnx_is_there() -> None:
+    """Check that the packages that write ONNX are installed.
+
+    Raises:
+        BrokenEnvironmentError: a package is missing; the message gives the command to install it.
+    """
+    missing = [name for name in _NEEDS if find_spec(name) is None]
+    if missing:
+        raise BrokenEnvironmentError(f"ONNX needs {', '.join(missing)}: run  {INSTALL}")
+
+
+def export_onnx(
+    model: Any,
+    name: str,
+    image_shape: ImageShape,
+    folder: Path,
+    facts: Mapping[str, str],
+    opset: int = OPSET,
+) -> list[ExportedFile]:
+    """Write ``encoder.onnx`` and ``decoder.onnx``, or neither if one cannot be exported.
+
+    The encoder maps ``images`` (B, C, H, W), float32 in [0, 1], to ``latents`` (B, latent_dim).
+    The decoder maps back. B is a dynamic dimension.
+
+    Args:
+        model: an `Autoencoder` on the CPU.
+        name: name of the model, for errors.
+        image_shape: C, H, W.
+        folder: where the files are written.
+        facts: metadata for both files.
+        opset: version of the ONNX operator set.
+
+    Raises:
+        BrokenEnvironmentError: a package is missing.
+        PluginError: the model cannot be exported, or the exported model gives other values.
+        StorageError: the folder cannot be written.
+    """
+    check_onnx_is_there()
+    generator = torch.Generator().manual_seed(0)
+    images = [torch.rand(n, *image_shape, generator=generator) for n in _BATCHES]
+    model.eval()
+    with torch.no_grad():
+        latents = [model.encode(batch) for batch in images]
+    work = (
+        ("encoder", _Part(model, "encode"), images, ("images", "latents")),
+        ("decoder", _Part(model, "decode"), latents, ("latents", "images")),
+    )
+    contents = {}
+    for part, module, batches, (source, result) in work:
+        try:
+            content = _written(module.eval(), batches[1], source, result, facts, opset)
+            difference = _difference(content, module, batches)
+        except LatentkitError:
+            raise
+        # Any failure of the exporter is caused by the model, whose code may also call sys.exit.
+        except (Exception, SystemExit) as error:
+            reason = (str(error).strip().splitlines() or [""])[0][:300]
+            raise PluginError(
+                f"the {part} of model {name!r} cannot be exported to ONNX: "
+                f"{type(error).__name__}: {reason}"
+            ) from error
+        if difference is not None and difference[0] > TOLERANCE * difference[1]:
+            raise PluginError(
+                f"the {part} of model {name!r} gives other values as ONNX (off by up to "
+                f"{difference[0]:.2g}), so nothing is written: remove branches that depend on "
+                f"the input's values"
+            )
+        contents[part] = content, None if difference is None else difference[0]
+    files = []
+    for part, (content, off) in contents.items():
+        path = folder / f"{part}.onnx"
+        write_atomically(path, partial(_write, content=content))
+        files.append(ExportedFile(path, off))
+    return files
+
+
+class _Part(nn.Module):
+    """Module whose forward pass is one method of a model."""
+
+    def __init__(self, model: Any, method: str) -> None:
+        super().__init__()
+        self.model = model
+        self.method = method
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Call the model's method."""
+        found: Tensor = getattr(self.model, self.method)(values)
+        return found
+
+
+def _write(path: Path, *, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def _written(
+    module: nn.Module,
+    example: Tensor,
+    source: str,
+    result: str,
+    facts: Mapping[str, str],
+    opset: int,
+) -> bytes:
+    """Export a module to ONNX, and return the file's content."""
+    import tempfile
+
+    import onnx
+
+    names: dict[str, Any] = {"input_names": [source], "output_names": [result]}
+    how: dict[str, Any]
+    if _DYNAMO:
+        shapes = ({0: torch.export.Dim("batch")},)
+        how = {"dynamo": True, "external_data": False, "verbose": False, "dynamic_shapes": shapes}
+    else:
+        how = {"dynamic_axes": {name: {0: "batch"} for name in (source, result)}}
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
+        # The warnings are about the exporter itself; the result is compared with the model below.
+        warnings.simplefilter("ignore")
+        path = Path(folder) / "model.onnx"
+        torch.onnx.export(module, (example,), str(path), opset_version=opset, **names, **how)
+        document = onnx.load(str(path))
+    for key, value in facts.items():
+        entry = document.metadata_props.add()
+        entry.key, entry.value = key, value
+    onnx.checker.check_model(document)
+    content: bytes = document.SerializeToString()
+    return content
+
+
+def _difference(
+    content: bytes, module: nn.Module, batches: list[Tensor]
+) -> tuple[float, float] | None:
+    """Return the largest difference from the module and its largest value, at least 1.
+
+    Without onnxruntime, return None.
+    """
+    if find_spec("onnxruntime") is None:
+        return None
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    greatest, off = 1.0, 0.0
+    for batch in batches:
+        with torch.no_grad():
+            expected = module(batch)
+        found = torch.from_numpy(session.run(None, {name: batch.numpy()})[0])
+        if found.shape != expected.shape:
+            return float("inf"), 1.0
+        greatest = max(greatest, float(expected.abs().max()))
+        off = max(off, float((found - expected).abs().max()))
+    return off, greatest

@@ -1,0 +1,1 @@
+"""Maps: coordinates of latents under an embedding, with their quality and figures."""

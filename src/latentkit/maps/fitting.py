@@ -1,0 +1,204 @@
+"""Fit of one embedding: the memory it may take, its estimate, progress and result."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from latentkit.errors import PluginError, ResourceError
+from latentkit.plugin.events import Listener, Notice, StageProgress, ignore
+from latentkit.plugin.protocols import (
+    HasFacts,
+    ReportsProgress,
+    ResourceEstimate,
+    SupportsEstimate,
+    provides,
+)
+from latentkit.registry.options import fault_of
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+def available_memory_bytes() -> int:
+    """Return how many more bytes of memory this process may take.
+
+    This is the least of the system's free memory, the rest of a container's limit (control
+    groups, version 1 or 2), and the rest of an address-space limit (``ulimit -v``).
+    """
+    free = [psutil.virtual_memory().available, *_control_groups(), *_address_space()]
+    return max(0, min(free))
+
+
+def _address_space() -> Iterator[int]:
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY:
+        yield limit - psutil.Process().memory_info().vms
+
+
+def _control_groups() -> Iterator[int]:
+    """Yield the bytes left in each control group of this process and in the groups above it."""
+    try:
+        lines = _MEMBERSHIP.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers == "":
+            root, limit, usage = _CGROUPS, "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            root, limit, usage = (
+                _CGROUPS / "memory",
+                "memory.limit_in_bytes",
+                "memory.usage_in_bytes",
+            )
+        else:
+            continue
+        # A container may see its own group as the root, so folders that do not exist are skipped.
+        inside = PurePosixPath(group).relative_to("/")
+        for folder in (root / inside, *(root / parent for parent in inside.parents)):
+            yield from _group_left(folder, limit, usage)
+
+
+def _group_left(folder: Path, limit: str, usage: str) -> Iterator[int]:
+    try:
+        most = (folder / limit).read_text(encoding="ascii").strip()
+        used = int((folder / usage).read_text(encoding="ascii"))
+        statistics = (folder / "memory.stat").read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return
+    if most == "max":
+        return
+    fields = dict(line.split(" ", 1) for line in statistics.splitlines())
+    # The kernel frees inactive pages of cached files before it refuses memory.
+    reclaimable = int(fields.get("total_inactive_file", fields.get("inactive_file", 0)))
+    yield int(most) - used + reclaimable
+
+
+_SECONDS_BETWEEN_EVENTS = 0.1
+
+
+def fit_embedding(
+    estimator: Any,
+    name: str,
+    vectors: NDArray[np.float32],
+    *,
+    stage: str = "",
+    emit: Listener = ignore,
+) -> tuple[NDArray[np.float64], Mapping[str, Any]]:
+    """Fit an embedding, and first report the memory and time that it is expected to need.
+
+    Args:
+        estimator: the estimator that the embedding's target built.
+        name: name of the embedding, for messages.
+        vectors: (N, D).
+        stage: name of the stage for progress events.
+        emit: receives the estimate and progress events.
+
+    Returns:
+        Coordinates (N, n_components), float64, and the embedding's facts as JSON values.
+
+    Raises:
+        ResourceError: the embedding needs more memory than is free, or runs out of it.
+        PluginError: the embedding fails, or does not return finite coordinates.
+    """
+    n, d = vectors.shape
+    if provides(estimator, SupportsEstimate):
+        with fault_of(f"embedding {name!r} cannot estimate what {n:,} points need"):
+            estimate = estimator.estimate(n, d)
+        _check_memory(name, n, estimate.bytes)
+        emit(Notice("embedding-estimate", _estimate_line(name, n, estimate), level="info"))
+    if provides(estimator, ReportsProgress):
+        estimator.on_progress = ProgressEmitter(stage, emit)
+    with fault_of(f"embedding {name!r} failed on {n:,} points of {d} dimensions"), _memory(name, n):
+        coordinates = np.asarray(estimator.fit_transform(vectors), dtype=np.float64)
+    if coordinates.ndim != 2 or len(coordinates) != n or coordinates.shape[1] not in (2, 3):
+        raise PluginError(
+            f"embedding {name!r} gave coordinates {coordinates.shape} for {n:,} points, "
+            f"expected 2 or 3 numbers per point"
+        )
+    if not np.isfinite(coordinates).all():
+        raise PluginError(f"embedding {name!r} gave coordinates that are not all finite")
+    return coordinates, _facts(estimator, name)
+
+
+class ProgressEmitter:
+    """Forwards an embedding's progress as events, about ten per second.
+
+    The first and the last step of each task always pass, because the time between them may be
+    long.
+
+    Args:
+        stage: name of the stage that reports progress.
+        emit: receives the progress events.
+    """
+
+    def __init__(self, stage: str, emit: Listener) -> None:
+        self._stage = stage
+        self._emit = emit
+        self._next = 0.0
+        self._last: StageProgress | None = None
+
+    def __call__(self, done: int, total: int, message: str) -> None:
+        """Report that ``done`` of ``total`` steps are done; a total of 0 means it is unknown."""
+        event = StageProgress(self._stage, int(done), int(total), str(message))
+        now = time.monotonic()
+        if now < self._next and (event.done not in (0, event.total) or event == self._last):
+            return
+        self._next, self._last = now + _SECONDS_BETWEEN_EVENTS, event
+        self._emit(event)
+
+
+def _check_memory(name: str, n: int, needed: int) -> None:
+    free = available_memory_bytes()
+    if needed > free:
+        raise ResourceError(
+            f"embedding {name!r} of {n:,} points needs about {needed / 2**30:.1f} GiB of "
+            f"memory, but only {free / 2**30:.1f} GiB are free: {_WAY_OUT}"
+        )
+
+
+_WAY_OUT = "map fewer points, or choose another embedding such as pca"
+
+
+@contextmanager
+def _memory(name: str, n: int) -> Iterator[None]:
+    """Turn a `MemoryError`, after a low or missing estimate, into advice for the user."""
+    try:
+        yield
+    except MemoryError as error:
+        raise ResourceError(
+            f"embedding {name!r} ran out of memory on {n:,} points: {_WAY_OUT}"
+        ) from error
+
+
+def _estimate_line(name: str, n: int, estimate: ResourceEstimate) -> str:
+    mebibytes = estimate.bytes / 2**20
+    memory = f"{mebibytes / 1024:.1f} GiB" if mebibytes >= 100 else f"{max(1, mebibytes):.0f} MiB"
+    seconds = estimate.seconds
+    if seconds < 1:
+        duration = "less than a second"
+    else:
+        duration = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return f"{name} of {n:,} points: about {memory}, {duration}"
+
+
+def _facts(estimator: Any, name: str) -> Mapping[str, Any]:
+    """Return a fitted embedding's facts as JSON values."""
+    if not provides(estimator, HasFacts):
+        return {}
+    with fault_of(f"embedding {name!r} gave facts that are not a JSON object"):
+        facts = json.loads(json.dumps(dict(estimator.facts_), allow_nan=False))
+    return dict(facts)

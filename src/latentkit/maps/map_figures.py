@@ -1,0 +1,413 @@
+"""Figures of maps: points by class, images on the map, several maps side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+
+from latentkit.config import MapConfig
+from latentkit.evaluation.card_tables import quality_line
+from latentkit.figures.class_points import (
+    MOST_CLASSES,
+    class_groups,
+    class_legend,
+    marker_width,
+    scatter_classes,
+)
+from latentkit.figures.image_grids import pixels
+from latentkit.figures.style import (
+    PALETTE,
+    class_style,
+    describe,
+    edge_colour,
+    empty_figure,
+    house_style,
+    shown,
+)
+from latentkit.maps.make import map_points, points_text
+from latentkit.report.drawing import Drawing, Drawn
+from latentkit.runs import run_files
+from latentkit.runs.context import StageContext
+
+_NAME_SIZE = 8  # points
+
+
+def map_scatter(
+    coordinates: NDArray[np.floating[Any]],
+    labels: NDArray[np.integer[Any]] | None,
+    class_names: Sequence[str],
+    title: str,
+    caption: str = "",
+    axis_name: str = "",
+) -> Figure:
+    """Draw a 2-D or 3-D map.
+
+    Args:
+        coordinates: (N, 2) or (N, 3).
+        labels: (N,) or None.
+        class_names: name of each label.
+        title: figure title.
+        caption: text below the figure, such as the map's quality.
+        axis_name: label of each axis; the axis number is appended.
+    """
+    flat = coordinates.shape[1] == 2
+    with house_style():
+        figure = empty_figure(8.0, 6.0)
+        axes: Any = figure.add_subplot(projection=None if flat else "3d")
+        size = float(np.clip(2e4 / len(coordinates), 4, 28))
+        groups = class_groups(labels, class_names, len(coordinates))
+        scatter_classes(axes, coordinates, groups, size)
+        dress_map(axes, axis_name, flat)
+        if flat and labels is not None:
+            _name_classes(axes, coordinates, labels, class_names)
+        describe(figure, title, caption)
+        if labels is not None:
+            class_legend(figure, groups)
+    return figure
+
+
+def _name_classes(
+    axes: Axes,
+    coordinates: NDArray[np.floating[Any]],
+    labels: NDArray[np.integer[Any]],
+    class_names: Sequence[str],
+) -> None:
+    """Write each class's name near its median point, without overlaps."""
+    classes = np.unique(labels)
+    if len(classes) > MOST_CLASSES:
+        return
+    names = [shown(class_names, int(label)) for label in classes]
+    medians = np.array([np.median(coordinates[labels == label], axis=0) for label in classes])
+    for name, (x, y) in zip(names, _spread(axes, names, medians), strict=True):
+        axes.text(
+            x,
+            y,
+            name,
+            ha="center",
+            va="center",
+            fontsize=_NAME_SIZE,
+            weight="bold",
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        )
+
+
+def _spread(
+    axes: Axes, names: Sequence[str], places: NDArray[np.floating[Any]]
+) -> NDArray[np.floating[Any]]:
+    """Move names (M,) at positions (M, 2) upwards until they no longer overlap.
+
+    Returns:
+        Positions (M, 2) in data coordinates.
+    """
+    axes.apply_aspect()
+    to_pixels, to_data = axes.transData, axes.transData.inverted()
+    pixel = axes.get_figure(root=True).dpi / 72  # type: ignore[union-attr]
+    height = 1.25 * _NAME_SIZE * pixel
+    widths = [0.68 * _NAME_SIZE * pixel * len(name) for name in names]
+    pixels = to_pixels.transform(places)
+    placed: list[int] = []
+    for name in np.argsort(pixels[:, 1], kind="stable"):
+        for other in placed:
+            near = abs(pixels[name, 0] - pixels[other, 0]) < (widths[name] + widths[other]) / 2
+            if near and abs(pixels[name, 1] - pixels[other, 1]) < height:
+                pixels[name, 1] = pixels[other, 1] + height
+        placed.append(int(name))
+    return np.asarray(to_data.transform(pixels))
+
+
+def dress_map(axes: Any, axis_name: str, flat: bool) -> None:
+    """Label the axes of a map; give both axes of a 2-D map the same scale."""
+    for number, letter in enumerate("xy" if flat else "xyz", 1):
+        getattr(axes, f"set_{letter}label")(f"{axis_name} {number}".strip(), fontsize=9)
+    axes.tick_params(labelsize=7, colors="#888888")
+    if flat:
+        axes.set_aspect("equal", adjustable="datalim")
+
+
+_COLUMNS = 3
+_PANEL = 2.9  # inches
+_LEGEND = 1.8
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One small map.
+
+    Args:
+        title: text above it.
+        note: text below it, such as the meaning of its axes.
+        coordinates: (N, 2).
+        labels: (N,) or None.
+    """
+
+    title: str
+    note: str
+    coordinates: NDArray[np.floating[Any]]
+    labels: NDArray[np.integer[Any]] | None
+
+
+def map_grid(
+    panels: Sequence[Panel], class_names: Sequence[str], title: str, caption: str = ""
+) -> Figure:
+    """Draw maps side by side, with one legend for all of them.
+
+    Args:
+        panels: one map or more, all of the same images.
+        class_names: name of each label.
+        title: figure title.
+        caption: text below the figure.
+    """
+    columns = min(_COLUMNS, max(2, len(panels)))  # one column would be narrower than the title
+    lines = -(-len(panels) // columns)
+    with house_style():
+        width = columns * _PANEL + (_LEGEND if panels[0].labels is not None else 0.2)
+        figure = empty_figure(width, lines * (_PANEL + 0.2) + 0.6)
+        grid = figure.subplots(lines, columns, squeeze=False).ravel()
+        for axes, panel in zip(grid, panels, strict=False):
+            count = len(panel.coordinates)
+            groups = class_groups(panel.labels, class_names, count)
+            size = float(np.clip(6e3 / count, 1.5, 14))
+            scatter_classes(axes, panel.coordinates, groups, size, layers=4)
+            axes.set_title(panel.title, fontsize=9)
+            axes.set_xlabel(panel.note, fontsize=8, color="#555555")
+            axes.set(xticks=[], yticks=[])
+            axes.set_aspect("equal", adjustable="datalim")
+        for axes in grid[len(panels) :]:
+            axes.set_visible(False)
+        describe(figure, title, caption)
+        if panels[0].labels is not None:
+            class_legend(figure, class_groups(panels[0].labels, class_names, count))
+    return figure
+
+
+_PALE = 0.12
+
+
+def map_pair(
+    before: NDArray[np.floating[Any]],
+    after: NDArray[np.floating[Any]],
+    labels: NDArray[np.integer[Any]],
+    class_names: Sequence[str],
+    title: str,
+    caption: str = "",
+    axis_name: str = "",
+) -> Figure:
+    """Draw a map before and after on the same axes, and how the classes moved.
+
+    The third panel has an arrow for each class, from its median before to its median after. Of
+    three-dimensional maps, the first two dimensions are drawn.
+
+    Args:
+        before: (N, 2) or (N, 3).
+        after: as ``before``, aligned to it.
+        labels: (N,).
+        class_names: name of each label.
+        title: figure title.
+        caption: text below the figure, such as the maps' quality.
+        axis_name: label of each axis; the axis number is appended.
+    """
+    flat = [np.asarray(points)[:, :2] for points in (before, after)]
+    with house_style():
+        figure = empty_figure(13.5, 5.0)
+        panels = figure.subplots(1, 3)
+        groups = class_groups(labels, class_names, len(labels))
+        size = float(np.clip(1e4 / len(labels), 3, 20))
+        for axes, points, name in zip(panels, flat, ("before", "after"), strict=False):
+            scatter_classes(axes, points, groups, size)
+            axes.set_title(name, fontsize=10)
+        panels[2].set_title("class medians, from before to after", fontsize=10)
+        for points in flat:
+            scatter_classes(panels[2], points, groups, size, layers=1, alpha=_PALE)
+        _arrows(panels[2], flat[0], flat[1], labels)
+        low, high = np.concatenate(flat).min(0), np.concatenate(flat).max(0)
+        for axes in panels:  # panels of equal size with equal data limits show the same region
+            axes.update_datalim([low, high])
+            axes.autoscale_view()
+            dress_map(axes, axis_name, flat=True)
+        describe(figure, title, caption)
+        class_legend(figure, groups)
+    return figure
+
+
+def _arrows(
+    axes: Any,
+    before: NDArray[np.floating[Any]],
+    after: NDArray[np.floating[Any]],
+    labels: NDArray[np.integer[Any]],
+) -> None:
+    classes = np.unique(labels)
+    if len(classes) > MOST_CLASSES:
+        return
+    for label in classes:
+        start, end = (np.median(points[labels == label], axis=0) for points in (before, after))
+        colour, marker = class_style(int(label))
+        axes.annotate(
+            "",
+            xy=end,
+            xytext=start,
+            arrowprops={
+                "arrowstyle": "-|>",
+                "color": "#1d2430",
+                "lw": 1.2,
+                "shrinkA": 0,
+                "shrinkB": 0,
+            },
+        )
+        look: Any = {"marker": marker, "ls": "none"}
+        edge = edge_colour(colour)
+        axes.plot(*start, ms=marker_width(marker, 5), mfc="white", mec=edge, **look)
+        axes.plot(*end, ms=marker_width(marker, 8), mfc=colour, mec="#1d2430", **look)
+
+
+_SIZE = 11.5, 9.0  # inches
+_PLOT = 8.0  # inches, approximate width of the map itself
+_THUMBNAIL = 0.33  # inches, the longer side
+_GAP = 1.08  # least distance of two thumbnails, in thumbnail sides
+
+
+def map_thumbnails(
+    coordinates: NDArray[np.floating[Any]],
+    images: NDArray[Any],
+    labels: NDArray[np.integer[Any]] | None,
+    class_names: Sequence[str],
+    title: str,
+    caption: str = "",
+    axis_name: str = "",
+) -> Figure:
+    """Draw a 2-D map with as many thumbnails as fit without overlap.
+
+    Args:
+        coordinates: (N, 2).
+        images: (N, C, H, W), uint8 or float in [0, 1], in the order of the coordinates.
+        labels: (N,) or None; the frame of a thumbnail has the colour of its class.
+        class_names: name of each label.
+        title: figure title.
+        caption: text below the figure, such as the map's quality.
+        axis_name: label of each axis; the axis number is appended.
+    """
+    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
+    unit = float((high - low).max()) / _PLOT or 1.0  # map units per inch
+    sides = np.array(images.shape[:1:-1]) / max(images.shape[2:]) * _THUMBNAIL * unit
+    chosen = _side_by_side(coordinates, sides * _GAP)
+    with house_style():
+        figure = empty_figure(*_SIZE)
+        axes = figure.subplots()
+        groups = class_groups(labels, class_names, len(coordinates))
+        scatter_classes(axes, coordinates, groups, 5, alpha=0.5)
+        for row in chosen:
+            colour = PALETTE[0] if labels is None else class_style(int(labels[row]))[0]
+            _lay(axes, coordinates[row], images[row], sides, colour)
+        axes.autoscale_view()
+        dress_map(axes, axis_name, flat=True)
+        said = f"{len(chosen):,} of {len(coordinates):,} images are shown, each at its own point."
+        describe(figure, title, f"{caption.rstrip('. ')}. {said}" if caption else said)
+        if labels is not None:
+            class_legend(figure, groups)
+    return figure
+
+
+def _side_by_side(
+    points: NDArray[np.floating[Any]], sides: NDArray[np.floating[Any]]
+) -> NDArray[np.int64]:
+    """Return rows of points (N, 2), chosen in random order, whose boxes do not overlap."""
+    placed = np.full((len(points), 2), np.inf)
+    rows: list[int] = []
+    for row in np.random.default_rng(0).permutation(len(points)):
+        apart = np.abs(placed[: len(rows)] - points[row]) >= sides
+        if apart.any(axis=1).all():
+            placed[len(rows)] = points[row]
+            rows.append(int(row))
+    return np.array(rows, dtype=np.int64)
+
+
+def _lay(
+    axes: Any,
+    centre: NDArray[np.floating[Any]],
+    image: NDArray[Any],
+    sides: NDArray[np.floating[Any]],
+    colour: str,
+) -> None:
+    left, bottom = centre - sides / 2
+    right, top = centre + sides / 2
+    drawn = AxesImage(
+        axes, cmap="gray", interpolation="nearest", extent=(left, right, bottom, top), zorder=3
+    )
+    drawn.set_data(pixels(image))
+    drawn.set_clim(0, 1)
+    axes.add_image(drawn)
+    axes.add_patch(
+        Rectangle((left, bottom), *sides, fill=False, edgecolor=colour, linewidth=1.2, zorder=4)
+    )
+
+
+def map_figures(context: StageContext) -> list[Drawing]:
+    """Return a scatter plot of each map; two-dimensional maps are also drawn with images."""
+    found = []
+    for part in context.config.embeddings:
+        title = f"{part.name} map of the {points_text(part.map)}"
+        found.append(Drawing(f"map-{part.slug}", title, partial(_map, context, part)))
+        arrays = context.folder.arrays(run_files.map_paths(part)[0])
+        if arrays["coordinates"].shape[1] == 2:
+            draw = partial(_thumbnails, context, part)
+            found.append(Drawing(f"map-{part.slug}-images", f"{title}, with images", draw))
+    return found
+
+
+def _map(context: StageContext, part: MapConfig) -> Drawn:
+    coordinates = context.folder.arrays(run_files.map_paths(part)[0])["coordinates"]
+    points = map_points(context.folder, part.map, context.seed)
+    caption = _caption(context, part)
+    figure = map_scatter(
+        coordinates,
+        points.labels,
+        context.folder.json(run_files.DATA)["class_names"],
+        _title(context, part, len(coordinates)),
+        caption,
+        part.name,
+    )
+    return figure, caption
+
+
+def _thumbnails(context: StageContext, part: MapConfig) -> Drawn:
+    arrays = context.folder.arrays(run_files.map_paths(part)[0])
+    points = map_points(context.folder, part.map, context.seed)
+    images = np.empty((len(points.index), *context.images("test").image_shape), np.uint8)
+    for code, split in enumerate(run_files.SPLITS):
+        own = points.split == code
+        if own.any():
+            source = context.images("test" if split == "test" else "train").images
+            images[own] = source[points.index[own]]
+    caption = _caption(context, part)
+    figure = map_thumbnails(
+        arrays["coordinates"],
+        images,
+        points.labels,
+        context.folder.json(run_files.DATA)["class_names"],
+        _title(context, part, len(images)),
+        caption,
+        part.name,
+    )
+    return figure, caption
+
+
+def _title(context: StageContext, part: MapConfig, count: int) -> str:
+    dimension = context.folder.json(run_files.EVALUATION)["latent_dim"]
+    config = context.config
+    return (
+        f"{part.name} of {count:,} {points_text(part.map)} "
+        f"({config.model.name}, {dimension} dimensions, {config.dataset.name})"
+    )
+
+
+def _caption(context: StageContext, part: MapConfig) -> str:
+    return quality_line(context.folder.json(run_files.map_paths(part)[1])["quality"])

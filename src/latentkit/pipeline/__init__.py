@@ -1,1 +1,0 @@
-"""A run as a sequence of stages. Each stage reads committed artefacts and commits its own."""

@@ -1,1 +1,0 @@
-"""The report stage, which turns a run's arrays into figures and one HTML page."""

@@ -1,1 +1,0 @@
-"""Multi-run reports: one page from several runs, transfers and studies."""

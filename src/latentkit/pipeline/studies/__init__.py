@@ -1,1 +1,0 @@
-"""Studies: trials as runs, the values of their objectives, and the study's report."""

@@ -1,1 +1,0 @@
-"""Transfer runs: their stages, evaluation card and report."""

@@ -1,1 +1,0 @@
-"""The evaluation card: figures of a model beside those of baselines, with intervals."""

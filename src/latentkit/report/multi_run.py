@@ -1,0 +1,287 @@
+"""Multi-run reports: one HTML page composed from runs, transfers and studies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field
+
+from latentkit.atomic import write_bytes
+from latentkit.errors import IntegrityError, UserError, did_you_mean
+from latentkit.evaluation.compare_runs import compare_runs, comparison_tables
+from latentkit.explore.exploration_figures import TITLES
+from latentkit.plugin.options import Options
+from latentkit.registry.options import validate
+from latentkit.report.assemble import environment
+from latentkit.report.page import (
+    RECORD,
+    Picture,
+    Section,
+    Table,
+    recorded_figures,
+    recorded_tables,
+    render_page,
+)
+from latentkit.runs.folder import NAME, RunFolder
+from latentkit.runs.kind import KindOf
+from latentkit.tune.study_folder import STUDY
+
+
+class Chapter(Options):
+    """A section of the page.
+
+    A figure is given as ``SOURCE/NAME`` and a table as ``SOURCE/TITLE``. The source is the folder
+    of a run, a transfer or a study below the root. A ``*`` in the name selects every name that
+    matches. With a ``?`` at the end, a missing name is no error. ``Summary`` is a table, too.
+    """
+
+    title: str = Field("", min_length=1, description="Heading of the section.")
+    text: str = Field("", description="Text below the title; an empty line starts a paragraph.")
+    commands: tuple[str, ...] = Field((), description="Commands to show.")
+    tables: tuple[str, ...] = Field((), description="SOURCE/TITLE of each table.")
+    compare: tuple[str, ...] = Field((), description="Sources to compare with the first.")
+    header: tuple[str, ...] = Field((), description="Column names of an extra table.")
+    rows: tuple[tuple[str, ...], ...] = Field((), description="Rows of the extra table.")
+    figures: tuple[str, ...] = Field((), description="SOURCE/NAME of each figure.")
+
+
+class MultiRunReport(Options):
+    """A multi-run report: a page composed from several sources."""
+
+    title: str = Field("", min_length=1, description="Title of the page.")
+    subtitle: str = Field("", description="Line below the title.")
+    chapters: tuple[Chapter, ...] = Field((), min_length=1, description="Sections, in order.")
+
+
+def read_multi_run_report(document: Mapping[str, Any]) -> MultiRunReport:
+    """Validate and return a multi-run report.
+
+    Args:
+        document: ``title``, ``subtitle``, and a list of tables ``chapter``.
+
+    Raises:
+        UserError: a key is unknown or missing, or a value has the wrong type.
+    """
+    chapters = document.get("chapter", [])
+    if not isinstance(chapters, list) or not all(isinstance(one, Mapping) for one in chapters):
+        raise UserError("report file: chapter must be a list of tables, written as [[chapter]]")
+    if not chapters:
+        raise UserError("report file: it has no [[chapter]]; add one or more")
+    head = {key: value for key, value in document.items() if key != "chapter"}
+    read = tuple(
+        validate(Chapter, one, f"report file: chapter {number} ({one.get('title', 'no title')})")
+        for number, one in enumerate(chapters, 1)
+    )
+    return validate(MultiRunReport, {**head, "chapters": read}, "report file")
+
+
+_FIGURES = "figures"
+_T = TypeVar("_T")
+
+
+class Source:
+    """The tables and figures of the report of a run, a transfer or a study.
+
+    Args:
+        name: the folder's name, as the report file gives it.
+        path: the folder.
+    """
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name = name
+        self.path = path
+
+    @cached_property
+    def folder(self) -> RunFolder | None:
+        """The run's folder; None if the source is a study."""
+        return RunFolder.open(self.path) if (self.path / NAME).is_file() else None
+
+    @cached_property
+    def _record(self) -> Mapping[str, Any]:
+        path = self.path / RECORD
+        if self.folder is not None and RECORD in self.folder.manifest.artefacts:
+            path = self.folder.verified(RECORD)
+        try:
+            record: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            again = "report" if self.folder else "tune --resume"
+            raise IntegrityError(
+                f"{self.path} has no readable {RECORD}: run 'latentkit {again} {self.path}' to "
+                f"write it"
+            ) from error
+        return record
+
+    @cached_property
+    def _figures(self) -> dict[str, tuple[str, str]]:
+        """Title and caption of each figure; figures of ``latentkit explore`` contain theirs."""
+        told = recorded_figures(self._record)
+        there = () if self.folder is None else self.folder.manifest.artefacts
+        drawn = (Path(path) for path in there if path.startswith(f"{_FIGURES}/"))
+        more = sorted({path.stem for path in drawn if path.suffix == ".png"} - told.keys())
+        return {**told, **{name: (_title(name), "") for name in more}}
+
+    def pictures(self, pattern: str) -> list[Picture]:
+        """Return the figures whose names match a pattern.
+
+        Raises:
+            UserError: no name matches, and the pattern does not end in ``?``.
+            IntegrityError: a figure's file is missing or was changed.
+        """
+
+        def picture(name: str) -> Picture:
+            title, caption = self._figures[name]
+            relative = f"{_FIGURES}/{name}.png"
+            path = self.path / relative if self.folder is None else self.folder.verified(relative)
+            return Picture(title, caption, path.read_bytes(), key=f"{self.name}-{name}")
+
+        return self._chosen("figure", pattern, self._figures, picture)
+
+    def tables(self, pattern: str) -> list[Table]:
+        """Return the tables whose titles match a pattern.
+
+        Raises:
+            UserError: no title matches, and the pattern does not end in ``?``.
+            IntegrityError: the record of the report cannot be read.
+        """
+        there = recorded_tables(self._record)
+
+        def table(title: str) -> Table:
+            return Table(f"{self.name}: {title}", there[title].header, there[title].rows)
+
+        return self._chosen("table", pattern, there, table)
+
+    def _chosen(
+        self, kind: str, pattern: str, there: Iterable[str], make: Callable[[str], _T]
+    ) -> list[_T]:
+        names, may_lack = list(there), pattern.endswith("?")
+        wanted = pattern.removesuffix("?")
+        found = [name for name in names if fnmatchcase(name, wanted)]
+        if not found and not may_lack:
+            raise UserError(
+                f"{self.path} has no {kind} {wanted!r}{did_you_mean(wanted, names)}; it has "
+                f"{', '.join(names) or 'none'}"
+            )
+        return [make(name) for name in found]
+
+
+def _title(name: str) -> str:
+    """Return the title of a figure of ``latentkit explore``; for any other figure, its name."""
+    return TITLES.get(name.removeprefix("explore-"), name)
+
+
+def write_multi_run_report(report: MultiRunReport, root: Path, path: Path, kind_of: KindOf) -> None:
+    """Write a multi-run report as one self-contained HTML file.
+
+    Args:
+        report: the contents of the report.
+        root: the folder that contains the sources.
+        path: the file to write.
+        kind_of: returns the kind of a run, for comparisons.
+
+    Raises:
+        UserError: a source, or one of its figures or tables, does not exist.
+        IntegrityError: a file of a source is missing or was changed.
+        StorageError: the page cannot be written.
+    """
+    sources = _Sources(root, kind_of)
+    sections = [_section(chapter, sources) for chapter in report.chapters]
+    folders = (source.folder for source in sources.known.values())
+    first = next((folder for folder in folders if folder is not None), None)
+    page = render_page(
+        title=report.title,
+        subtitle=report.subtitle,
+        sections=sections,
+        environment=environment(first) if first else (),
+    )
+    write_bytes(path, page.encode())
+
+
+class _Sources:
+    """The sources below a root folder; each is opened once."""
+
+    def __init__(self, root: Path, kind_of: KindOf) -> None:
+        self.root = root
+        self.kind_of = kind_of
+        self.known: dict[str, Source] = {}
+
+    def __getitem__(self, name: str) -> Source:
+        if name not in self.known:
+            path = self.root / name
+            if not any((path / file).is_file() for file in (NAME, STUDY, RECORD)):
+                there = [one.parent.name for one in self.root.glob(f"*/{RECORD}")]
+                raise UserError(
+                    f"{self.root} has no run or study {name!r}{did_you_mean(name, there)}; it has "
+                    f"{', '.join(sorted(there)) or 'none'}"
+                )
+            self.known[name] = Source(name, path)
+        return self.known[name]
+
+    def named(self, reference: str) -> tuple[Source, str]:
+        """Return the source and the rest of ``SOURCE/NAME``."""
+        source, slash, name = reference.rpartition("/")
+        if not slash or not name:
+            raise UserError(
+                f"report file: {reference!r} should be SOURCE/NAME, such as my-run/loss"
+            )
+        return self[source], name
+
+
+def _section(chapter: Chapter, sources: _Sources) -> Section:
+    tables: list[Table] = []
+    for reference in chapter.tables:
+        source, title = sources.named(reference)
+        tables += source.tables(title)
+    if chapter.compare:
+        tables += _comparison(chapter, sources)
+    if chapter.rows:
+        tables.append(Table("", chapter.header, chapter.rows))
+    return Section(
+        chapter.title,
+        chapter.text,
+        tables=tables,
+        pictures=_pictures(chapter, sources),
+        commands=chapter.commands,
+    )
+
+
+def _comparison(chapter: Chapter, sources: _Sources) -> list[Table]:
+    folders = []
+    for name in chapter.compare:
+        folder = sources[name].folder
+        if folder is None:
+            raise UserError(
+                f"report file: {name} is a study: compare its best run, {name}/runs/trial-N"
+            )
+        folders.append(folder)
+    compared = compare_runs(folders, sources.kind_of)
+    found = {**compared, "config": {}, "maps": {}}  # maps have their own table
+    names = {f"[{number}]": name for number, name in enumerate(chapter.compare, 1)}
+    return [_by_name(table, names) for table in comparison_tables(found)[1:]]
+
+
+def _by_name(table: Table, names: Mapping[str, str]) -> Table:
+    """Replace the numbers of runs in a table of a comparison by their names."""
+    title = table.title.replace("[1]", names["[1]"])
+    return Table(title, [names.get(cell, cell) for cell in table.header], table.rows)
+
+
+def _pictures(chapter: Chapter, sources: _Sources) -> list[Picture]:
+    """Return the figures of a chapter; with several sources, titles name the source."""
+    chosen = [sources.named(reference) for reference in chapter.figures]
+    alone = len({source.name for source, _ in chosen}) == 1
+    return [
+        picture if alone else _of(source, picture)
+        for source, name in chosen
+        for picture in source.pictures(name)
+    ]
+
+
+def _of(source: Source, picture: Picture) -> Picture:
+    title = f"{source.name}: {picture.title[:1].lower()}{picture.title[1:]}"
+    return replace(picture, title=title)

@@ -1,0 +1,276 @@
+"""Runs that train an autoencoder: their stages, from images to report."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentkit.atomic import write_atomically
+from latentkit.config import RunConfig, canonical_sha256
+from latentkit.errors import PluginError, UserError
+from latentkit.evaluation.card import PROTOCOL, evaluate
+from latentkit.evaluation.card_tables import card_rows, card_summary, card_tables, map_tables
+from latentkit.evaluation.inference import encode
+from latentkit.explore.exploration_figures import exploration_figures
+from latentkit.maps.make import check_maps, embed, latents_read, reads_of_same_run
+from latentkit.maps.map_figures import map_figures
+from latentkit.plugin.events import StageProgress
+from latentkit.report.assemble import Outline, write_report
+from latentkit.report.page import Table
+from latentkit.report.sections import (
+    data_figures,
+    latent_figures,
+    reconstruction_figures,
+    training_figures,
+)
+from latentkit.runs import run_files
+from latentkit.runs.context import RunContext, StageContext, load_weights
+from latentkit.runs.folder import RunFolder
+from latentkit.runs.initial_weights import INITIAL, START, check_start, start_network
+from latentkit.runs.kind import Facts, MapImages, Row, RunKind
+from latentkit.runs.prepare import suited_learning_rate, with_counts
+from latentkit.runs.stages import Stage
+from latentkit.runs.summary import map_facts, summarise, summary_rows
+from latentkit.training.checkpoint import CheckpointStore, save_tensors
+from latentkit.training.loop import TrainingJob, steps_per_epoch, train
+from latentkit.training.state import Weights
+
+
+def record_images(context: StageContext) -> None:
+    """Commit the shape, counts, classes, licence and checksums of the images."""
+    train_images, test_images = context.images("train"), context.images("test")
+    split = context.split
+    context.folder.commit_json(
+        run_files.DATA,
+        "data",
+        {
+            "dataset": context.config.dataset.name,
+            "image_shape": list(train_images.image_shape),
+            "counts": {
+                "train": len(split.train),
+                "validation": len(split.validation),
+                "test": len(test_images),
+            },
+            "class_names": list(train_images.class_names),
+            "labelled": train_images.labels is not None,
+            "licence": train_images.licence,
+            "source_sha256": {"train": train_images.checksum, "test": test_images.checksum},
+            "digest": {"train": train_images.digest(), "test": test_images.digest()},
+        },
+    )
+
+
+_OUTLINE: Outline = (
+    ("Images", data_figures),
+    ("Training", training_figures),
+    ("Reconstructions", reconstruction_figures),
+    ("Latents", latent_figures),
+    ("Maps", map_figures),
+    ("Exploration", exploration_figures),
+)
+
+
+class AutoencoderKind(RunKind):
+    """A run that trains an autoencoder, maps its latents and measures both."""
+
+    name = "autoencoder"
+    protocol = PROTOCOL
+
+    def label(self, config: RunConfig) -> str:
+        """Return the names of model and data set."""
+        return f"{config.model.slug}-{config.dataset.slug}"
+
+    def prepare(self, context: RunContext, model: Any) -> RunConfig:
+        """Check maps, warm-up and initial weights, and resolve ``auto`` training options.
+
+        Raises:
+            UserError: a map cannot be made, warm-up is longer than training, or the initial
+                weights do not fit.
+        """
+        self.check_maps(context.config, MapImages.of_context(context))
+        rate = suited_learning_rate(context.config)
+        context.config = with_counts(context.config, len(context.split.train), rate)
+        _check_warm_up(context, model)
+        if context.config.init is not None:
+            check_start(context)
+        return context.config
+
+    def stage_names(self, config: RunConfig) -> tuple[str, ...]:
+        """Return data, train, encode, a stage for each map, evaluate and report."""
+        maps = (f"embed:{part.slug}" for part in config.embeddings)
+        start = (START,) if config.init else ()
+        return ("data", *start, "train", "encode", *maps, "evaluate", "report")
+
+    def plan(self, config: RunConfig, *, svg: bool = False) -> list[Stage]:
+        """Return the stages from images to report."""
+        embeds = [
+            Stage(
+                f"embed:{part.slug}",
+                partial(embed, part=part),
+                reads=(run_files.DATA, *latents_read(part.map), *reads_of_same_run(part)),
+                settings=canonical_sha256(part.as_dict()),
+            )
+            for part in config.embeddings
+        ]
+        maps = [path for part in config.embeddings for path in run_files.map_paths(part)]
+        return [
+            Stage("data", record_images),
+            *([Stage(START, start_network, reads=(run_files.DATA,))] if config.init else []),
+            Stage(
+                "train",
+                _train,
+                reads=(run_files.DATA, INITIAL) if config.init else (run_files.DATA,),
+                settings=f"epochs={config.training.epochs}",
+            ),
+            Stage("encode", _encode, reads=(run_files.DATA, run_files.MODEL)),
+            *embeds,
+            Stage(
+                "evaluate",
+                evaluate,
+                reads=(
+                    run_files.DATA,
+                    run_files.MODEL,
+                    *map(run_files.latents_path, run_files.SPLITS),
+                ),
+                settings=f"protocol={PROTOCOL}",
+            ),
+            Stage(
+                "report",
+                partial(self._report, svg=svg),
+                reads=(
+                    run_files.DATA,
+                    run_files.HISTORY,
+                    run_files.MODEL,
+                    run_files.EVALUATION,
+                    run_files.FIGURES_OF_IMAGES,
+                    *maps,
+                ),
+            ),
+        ]
+
+    def check_maps(self, config: RunConfig, images: MapImages) -> None:
+        """Check that points and reference maps of all maps exist; raises as `check_maps`."""
+        check_maps(config.embeddings, images)
+
+    def summary(self, card: Facts) -> dict[str, Any]:
+        """Return the parts of the evaluation card, without its protocol and notes."""
+        return card_summary(card)
+
+    def rows(self, summary: Facts) -> list[Row]:
+        """Return the main figures of a summary as rows of name and text."""
+        return card_rows(summary)
+
+    def tables(self, card: Facts) -> list[Table]:
+        """Return the evaluation card as tables."""
+        return card_tables(card)
+
+    def next_command(self, path: Path, summary: Facts) -> str:
+        """Suggest a map that is missing, else a run with another option."""
+        for embedding in ("isomap", "pca"):
+            if embedding not in summary["maps"]:
+                return f"latentkit embed {path} --embed {embedding}"
+        again = f"latentkit run --config {path}/config.toml"
+        if summary["latent_dim"] != 2:
+            return f"{again} -o model.latent_dim=2"
+        return f"{again} --corrupt gaussian-noise"
+
+    def trained(self, context: StageContext) -> Any:
+        """Return the trained model on the context's device, in eval mode."""
+        return context.model
+
+    def _report(self, context: StageContext, *, svg: bool) -> None:
+        summary = summarise(context.folder, self)
+        counts = summary["counts"]
+        card = card_tables(context.folder.json(run_files.EVALUATION))
+        write_report(
+            context,
+            _OUTLINE,
+            title=f"{summary['model']} on {summary['dataset']}",
+            subtitle=(
+                f"Run {context.folder.manifest.id}, {counts['train']:,} training, "
+                f"{counts['validation']:,} validation and {counts['test']:,} test images"
+            ),
+            summary=summary_rows(summary, self),
+            card=[*card, *map_tables(map_facts(context.folder))],
+            svg=svg,
+        )
+
+
+def _check_warm_up(context: RunContext, model: Any) -> None:
+    """Refuse a warm-up that is longer than training."""
+    training = context.config.training
+    warm_up = getattr(model, "warm_up_steps", 0)
+    each = steps_per_epoch(len(context.split.train), int(training.batch_size))
+    total = int(training.epochs) * each
+    if warm_up > total > 0:
+        raise UserError(
+            f"model {context.config.model.name!r} warms up for {warm_up:,} steps, but training "
+            f"has only {total:,} ({training.epochs} epochs of {each}): lower model.warm_up, or "
+            f"train for more epochs"
+        )
+
+
+def _train(context: StageContext) -> None:
+    config = context.config
+    job = TrainingJob(
+        model=started_model(context),
+        train=context.device_images("train"),
+        validation=context.device_images("validation"),
+        corruption=context.corruption,
+        options=config.training,
+        precision="bfloat16" if config.training.precision == "bfloat16" else "float32",
+        seed=context.seed,
+        config_sha256=config.trajectory_sha256(),
+    )
+    checkpoints = CheckpointStore(context.folder.path / run_files.CHECKPOINTS)
+    trained = train(job, checkpoints, context.emit, partial(_keep, context.folder))
+    for epoch in sorted(set(config.training.snapshots)):
+        path = context.folder.path / run_files.snapshot_path(epoch)
+        if path.exists():  # training may have stopped before this epoch
+            context.folder.commit(
+                run_files.snapshot_path(epoch), "train", partial(shutil.copyfile, path)
+            )
+    context.folder.commit(
+        run_files.MODEL, "train", lambda path: save_tensors(trained.weights, path)
+    )
+    document = {"weights_epoch": trained.weights_epoch, "epochs": list(trained.history)}
+    context.folder.commit_json(run_files.HISTORY, "train", document)
+
+
+def started_model(context: StageContext) -> Any:
+    """Return the model before training: with random weights, or the saved ones of ``init``."""
+    model = context.new_model()
+    return load_weights(model, context.folder, INITIAL) if context.config.init else model
+
+
+def _keep(folder: RunFolder, epoch: int, weights: Weights) -> None:
+    """Write the weights of an epoch; the stage commits them at its end."""
+    write_atomically(folder.path / run_files.snapshot_path(epoch), partial(save_tensors, weights))
+
+
+def _encode(context: StageContext) -> None:
+    split = context.split
+    rows = {
+        "train": split.train,
+        "validation": split.validation,
+        "test": np.arange(len(context.images("test"))),
+    }
+    for name in run_files.SPLITS:
+        images = context.device_images(name)
+
+        def progress(done: int, total: int, name: str = name) -> None:
+            context.emit(StageProgress("encode", done, total, name))
+
+        latents = encode(context.model, images, progress)
+        if not np.isfinite(latents).all():
+            raise PluginError(f"the model's latents of the {name} images are not all finite")
+        arrays: dict[str, NDArray[Any]] = {"latents": latents, "index": rows[name]}
+        labels = context.images("test" if name == "test" else "train").labels
+        if labels is not None:
+            arrays["labels"] = labels[rows[name]]
+        context.folder.commit_arrays(run_files.latents_path(name), "encode", **arrays)

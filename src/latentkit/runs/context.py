@@ -1,0 +1,264 @@
+"""Context that a run's stages share: its folder, and images and model, loaded on first use."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from latentkit.config import PartConfig, RunConfig, canonical_sha256
+from latentkit.data.batches import (
+    CorruptionChain,
+    DeviceImages,
+    TrainValidationSplit,
+    noise_generator,
+    split_train_validation,
+)
+from latentkit.errors import DataError, IntegrityError, PluginError
+from latentkit.evaluation.inference import Corrupt
+from latentkit.plugin.events import Listener
+from latentkit.plugin.images import ImageData
+from latentkit.plugin.protocols import Split
+from latentkit.plugin.seeds import stream_seed
+from latentkit.registry.catalogue import Registry
+from latentkit.runs import run_files
+from latentkit.runs.folder import RunFolder
+from latentkit.training.loop import is_trainable
+
+_MOST_KEPT = 4  # training and test images of two data sets
+
+
+class ImageCache:
+    """Least-recently-used cache of loaded images, shared within the process."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[tuple[str, Split, Path], ImageData] = {}
+
+    def take(self, part: PartConfig, split: Split, data_dir: Path) -> ImageData:
+        """Return a split of a data set, loading it if it is not cached.
+
+        Raises:
+            PluginError: as `load_images`.
+        """
+        key = (canonical_sha256(part.as_dict()), split, data_dir)
+        images = self._loaded.pop(key, None)
+        if images is None:
+            images = load_images(part, split, data_dir)
+        self._loaded[key] = images
+        while len(self._loaded) > _MOST_KEPT:
+            del self._loaded[next(iter(self._loaded))]
+        return images
+
+
+class RunContext:
+    """Context of a run before it has a folder: loads its images, corruptions and model.
+
+    Args:
+        config: resolved, except for ``auto`` training options.
+        registry: where names are looked up.
+        data_dir: the folder of data sets.
+        device: for the model and the images.
+        image_cache: cache of loaded images; None for a new one.
+        runs: the folder of other runs, which the configuration may name.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        registry: Registry,
+        data_dir: Path,
+        device: torch.device,
+        image_cache: ImageCache | None = None,
+        runs: Path = Path(),
+    ) -> None:
+        self.config = config
+        self.runs = runs
+        self.registry = registry
+        self.data_dir = data_dir
+        self.device = device
+        self.image_cache = image_cache or ImageCache()
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.config.run.seed
+
+    def images(self, split: Split) -> ImageData:
+        """Return the images of the training or the test set, from the cache if possible."""
+        return self.image_cache.take(self.config.dataset, split, self.data_dir)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the images."""
+        return self.images("train").image_shape
+
+    @cached_property
+    def split(self) -> TrainValidationSplit:
+        """Training and validation rows of the training set."""
+        images = self.images("train")
+        seed = stream_seed(self.seed, "split")
+        try:
+            return split_train_validation(
+                len(images), images.labels, self.config.split.validation, seed
+            )
+        except ValueError as error:
+            raise DataError(f"dataset {self.config.dataset.name!r}: {error}") from error
+
+    def device_images(self, split: str) -> DeviceImages:
+        """Return the images of ``train``, ``validation`` or ``test`` on the device."""
+        if split == "test":
+            return DeviceImages(self.images("test").images, self.device)
+        rows = self.split.train if split == "train" else self.split.validation
+        return DeviceImages(self.images("train").images, self.device, rows)
+
+    @cached_property
+    def corruption(self) -> CorruptionChain:
+        """The run's corruptions, in order."""
+        chosen = []
+        for part in self.config.corruptions:
+            corrupt = part.build()
+            if not callable(corrupt):
+                raise PluginError(
+                    f"corruption {part.name!r} builds a {type(corrupt).__name__}, expected a "
+                    f"function of images and generator"
+                )
+            chosen.append((part.name, corrupt))
+        return CorruptionChain(chosen)
+
+    def evaluation_noise(self) -> Corrupt:
+        """Return the run's corruption with noise that is the same in every evaluation.
+
+        Each call restarts the noise. Apply the result to the batches of one split in order.
+        """
+        generator = noise_generator(self.device, self.seed, "evaluation")
+        return lambda images: self.corruption(images, generator)
+
+    def new_model(self) -> Any:
+        """Build the model with initial weights from the run's seed, on the device.
+
+        Raises:
+            PluginError: the plugin does not build a model.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream_seed(self.seed, "initialisation"))
+            model = build_model(self.config.model, self.image_shape)
+        return model.to(self.device, memory_format=torch.channels_last)
+
+
+class StageContext(RunContext):
+    """Context of a run that has a folder, for its stages.
+
+    Args:
+        config: fully resolved.
+        registry: where names are looked up.
+        data_dir: the folder of data sets.
+        device: for the model and the images.
+        folder: the run's folder, locked for writing.
+        emit: receives progress events.
+        image_cache: cache of loaded images; None for a new one.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        registry: Registry,
+        data_dir: Path,
+        device: torch.device,
+        folder: RunFolder,
+        emit: Listener,
+        image_cache: ImageCache | None = None,
+    ) -> None:
+        super().__init__(config, registry, data_dir, device, image_cache, folder.path.parent)
+        self.folder = folder
+        self.emit = emit
+
+    def images(self, split: Split) -> ImageData:
+        """Return images, after checking that they are those that the run started with.
+
+        Raises:
+            DataError: the images have changed since the run started.
+        """
+        images = super().images(split)
+        if run_files.DATA in self.folder.manifest.artefacts:
+            known = self.folder.json(run_files.DATA)["digest"][split]
+            if images.digest() != known:
+                raise DataError(
+                    f"the {split} images of {self.config.dataset.name!r} in {self.data_dir} are "
+                    f"not those that run {self.folder.manifest.id} started with: restore them, or "
+                    f"start a new run"
+                )
+        return images
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the images, known even if the images were deleted."""
+        if run_files.DATA not in self.folder.manifest.artefacts:
+            return super().image_shape
+        channels, height, width = self.folder.json(run_files.DATA)["image_shape"]
+        return channels, height, width
+
+    @cached_property
+    def model(self) -> Any:
+        """The trained model with its committed weights, in eval mode."""
+        return load_weights(self.new_model(), self.folder).eval()
+
+    def snapshots(self) -> dict[int, Any]:
+        """Return the model after each epoch whose weights were kept, in eval mode."""
+        paths = {
+            epoch: run_files.snapshot_path(epoch)
+            for epoch in sorted(self.config.training.snapshots)
+        }
+        return {
+            epoch: load_weights(self.new_model(), self.folder, path).eval()
+            for epoch, path in paths.items()
+            if path in self.folder.manifest.artefacts
+        }
+
+
+def load_weights(model: Any, folder: RunFolder, relative: str = run_files.MODEL) -> Any:
+    """Load a run's committed weights into ``model`` and return it.
+
+    Raises:
+        IntegrityError: the weights are missing, were changed, or belong to another network.
+    """
+    from safetensors.torch import load_file
+
+    path = folder.verified(relative)
+    try:
+        model.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise IntegrityError(f"{path} does not fit the run's model: {first}") from error
+    return model
+
+
+def load_images(part: PartConfig, split: Split, data_dir: Path) -> ImageData:
+    """Load a split of a data set.
+
+    Raises:
+        PluginError: the plugin fails, or returns something other than `ImageData`.
+    """
+    images = part.build(split, data_dir, doing=f"failed to load its {split} images")
+    if not isinstance(images, ImageData):
+        raise PluginError(f"dataset {part.name!r} gave {type(images).__name__}, expected ImageData")
+    return images
+
+
+def build_model(part: PartConfig, image_shape: tuple[int, int, int]) -> Any:
+    """Build a model, and check that it has what training needs.
+
+    Raises:
+        PluginError: the model cannot be built, or lacks a method or attribute.
+    """
+    model = part.build(image_shape, doing=f"cannot be built for images {image_shape}")
+    if not is_trainable(model):
+        needed = ("latent_dim", "encode", "decode", "loss")
+        lacking = [name for name in needed if not hasattr(model, name)]
+        if not isinstance(model, torch.nn.Module):
+            lacking = ["the base class torch.nn.Module", *lacking]
+        raise PluginError(
+            f"model {part.name!r} builds a {type(model).__name__} that lacks {', '.join(lacking)}"
+        )
+    return model

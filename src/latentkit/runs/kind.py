@@ -1,0 +1,139 @@
+"""Kinds of run: what an autoencoder's run, a transfer and a trial do differently.
+
+The run core (folder, stages, lifecycle) is given a `RunKind` and never asks which one it is.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from latentkit.config import RunConfig
+from latentkit.plugin.events import TrialInfo
+from latentkit.runs import run_files
+from latentkit.runs.context import RunContext, StageContext
+from latentkit.runs.folder import RunFolder
+from latentkit.runs.stages import Stage
+
+if TYPE_CHECKING:
+    from latentkit.report.page import Table
+
+Row = tuple[str, str]
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class MapImages:
+    """What a check of maps has to know of the images.
+
+    Args:
+        counts: number of images of each split.
+        digest: returns the SHA-256 of the ``train`` or ``test`` images.
+        runs: the folder that contains the runs which ``align_to`` names.
+        folder: the run's folder; None if it does not exist yet.
+    """
+
+    counts: Mapping[str, int]
+    digest: Callable[[str], str]
+    runs: Path
+    folder: RunFolder | None = None
+
+    @classmethod
+    def of_run(cls, folder: RunFolder) -> MapImages:
+        """Return what an existing run has recorded of its images."""
+        facts = folder.json(run_files.DATA)
+        return cls(facts["counts"], facts["digest"].__getitem__, folder.path.parent, folder)
+
+    @classmethod
+    def of_context(cls, context: RunContext) -> MapImages:
+        """Return the facts of loaded images, for a run that has no folder yet."""
+        counts = {
+            "train": len(context.split.train),
+            "validation": len(context.split.validation),
+            "test": len(context.images("test")),
+        }
+
+        def digest(split: str) -> str:
+            return context.images("test" if split == "test" else "train").digest()
+
+        return cls(counts, digest, context.runs)
+
+
+class RunKind(ABC):
+    """What one kind of run does in each phase of a run's life.
+
+    Attributes:
+        name: ``autoencoder``, ``transfer`` or ``trial``.
+        points: what its maps show, ``latents`` or ``features``.
+        protocol: version of its evaluation card; cards of other versions cannot be compared.
+    """
+
+    name: str
+    points: str = "latents"
+    protocol: int
+
+    @abstractmethod
+    def label(self, config: RunConfig) -> str:
+        """Return the middle of the folder's name, between the date and four random digits."""
+
+    @abstractmethod
+    def prepare(self, context: RunContext, model: Any) -> RunConfig:
+        """Check what only this kind has, and replace ``auto`` in the training options.
+
+        Args:
+            context: the run before it has a folder; its device and precision are resolved.
+            model: the untrained model.
+
+        Raises:
+            LatentkitError: something is missing or does not fit.
+        """
+
+    @abstractmethod
+    def stage_names(self, config: RunConfig) -> tuple[str, ...]:
+        """Return the names of the stages in order; known before ``auto`` is resolved."""
+
+    @abstractmethod
+    def plan(self, config: RunConfig, *, svg: bool = False) -> list[Stage]:
+        """Return the stages of a resolved configuration; ``svg`` adds SVG files to the report."""
+
+    @abstractmethod
+    def check_maps(self, config: RunConfig, images: MapImages) -> None:
+        """Check that the run's maps can be made, before any work starts.
+
+        Raises:
+            UserError: a map needs more points than there are, or its reference does not exist.
+        """
+
+    def check_more_epochs(self, config: RunConfig, run: str) -> None:  # noqa: B027  # most can
+        """Refuse more epochs if this kind cannot train longer; ``run`` is the run's id."""
+
+    @abstractmethod
+    def summary(self, card: Facts) -> dict[str, Any]:
+        """Return what the run's summary takes from its evaluation card."""
+
+    @abstractmethod
+    def rows(self, summary: Facts) -> list[Row]:
+        """Return the main figures of a summary as rows of name and text."""
+
+    @abstractmethod
+    def tables(self, card: Facts) -> list[Table]:
+        """Return an evaluation card as tables."""
+
+    @abstractmethod
+    def next_command(self, path: Path, summary: Facts) -> str:
+        """Return a useful command after a finished run."""
+
+    @abstractmethod
+    def trained(self, context: StageContext) -> Any:
+        """Return the trained network on the context's device, in eval mode."""
+
+    def trial(self, folder: RunFolder, config: RunConfig) -> TrialInfo | None:
+        """Return the trial that a run is; None if it does not belong to a study."""
+        return None
+
+
+KindOf = Callable[[RunFolder], RunKind]
+"""Returns the kind of an existing run."""

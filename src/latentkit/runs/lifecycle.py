@@ -1,0 +1,487 @@
+"""The life of a run: start it, execute its stages, resume it, add maps to it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from latentkit.atomic import write_bytes
+from latentkit.config import RunConfig, build_config, canonical_sha256, choose_map
+from latentkit.errors import RunExistsError, UserError
+from latentkit.plugin.events import (
+    EpochFinished,
+    Event,
+    Listener,
+    Notice,
+    RunFinished,
+    RunInfo,
+    RunPreparing,
+    RunStarted,
+    fan_out,
+)
+from latentkit.plugin.studies import TrialPruned
+from latentkit.registry.catalogue import Registry
+from latentkit.runs import run_files
+from latentkit.runs.context import ImageCache, RunContext, StageContext
+from latentkit.runs.folder import (
+    CONFIG,
+    NAME,
+    Manifest,
+    RunFolder,
+    check_folder_name,
+    new_folder,
+)
+from latentkit.runs.initial_weights import resolve_init
+from latentkit.runs.kind import MapImages, RunKind
+from latentkit.runs.prepare import check_parts, prepare, with_found_runs
+from latentkit.runs.saved_config import (
+    check_plugin_files,
+    differing,
+    extended_config,
+    plugin_files,
+    stored_config,
+)
+from latentkit.runs.stages import hardware, package_versions, plugin_versions, run_stages
+from latentkit.runs.summary import summarise
+from latentkit.training.device import device_at_hand, repeatable
+
+
+def execute(
+    folder: RunFolder,
+    context: RunContext,
+    emit: Listener,
+    kind: RunKind,
+    *,
+    resumed: bool,
+    force: Collection[str] = (),
+    svg: bool = False,
+) -> None:
+    """Execute the stages that are not current, and record the outcome in the status and log.
+
+    Args:
+        folder: the run's folder, locked for writing.
+        context: loads what the configuration names.
+        emit: receives progress events.
+        kind: the kind of run, which plans the stages.
+        resumed: whether the run was started before.
+        force: names of stages that are executed again even if they are current.
+        svg: whether the report saves figures as SVG, too.
+
+    Raises:
+        LatentkitError: a stage failed; the run is marked as failed.
+        KeyboardInterrupt: the run is marked as interrupted.
+        TrialPruned: a tuner stopped the trial; the run is marked as pruned.
+    """
+    config, registry = context.config, context.registry
+    info = _info(folder, config, kind, resumed)
+    emit = fan_out(_log(folder), emit)
+    notify = notifier(registry, emit)
+    emit = fan_out(emit, _lifecycle(info, notify))
+    started = time.perf_counter()
+    planned = kind.plan(config, svg=svg)
+    names = tuple(stage.name for stage in planned)
+    notify("latentkit_run_started", run=info)
+    emit(RunStarted(folder.manifest.id, str(folder.path), names, resumed))
+    status, summary = "failed", {}
+    try:
+        context = StageContext(
+            config, registry, context.data_dir, context.device, folder, emit, context.image_cache
+        )
+        with repeatable(context.device, config.run.threads):
+            run_stages(planned, context, force)
+        status = "finished"
+        folder.set_status("finished")
+        summary = summarise(folder, kind)
+    except KeyboardInterrupt:
+        status = "interrupted"
+        folder.set_status("interrupted")
+        raise
+    except TrialPruned as given_up:
+        status = "pruned"
+        folder.set_status("pruned", str(given_up))
+        raise
+    except BaseException as error:  # SystemExit, too: code of a plugin may call sys.exit
+        folder.set_status("failed", f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        why = " ".join(folder.manifest.error.split())
+        ended = {"status": status, "summary": summary, "error": why}
+        notify("latentkit_run_finished", run=info, **ended)
+        emit(RunFinished(info.id, status, time.perf_counter() - started, summary))
+
+
+def _info(folder: RunFolder, config: RunConfig, kind: RunKind, resumed: bool) -> RunInfo:
+    return RunInfo(
+        folder.manifest.id,
+        folder.path,
+        config.as_dict(),
+        resumed,
+        kind.trial(folder, config),
+        config.identity_sha256(),
+        folder.manifest.versions,
+    )
+
+
+def _log(folder: RunFolder) -> Listener:
+    def write(event: Event) -> None:
+        if not event.transient:
+            record = {"time": time.time(), **event.as_dict()}
+            folder.append_event(json.dumps(record, allow_nan=False, default=str))
+
+    return write
+
+
+def _lifecycle(info: RunInfo, notify: Callable[..., None]) -> Listener:
+    def forward(event: Event) -> None:
+        if isinstance(event, EpochFinished):
+            notify("latentkit_epoch_finished", run=info, epoch=event)
+
+    return forward
+
+
+def notifier(registry: Registry, emit: Listener) -> Callable[..., None]:
+    """Return a function that calls a lifecycle hook of every plugin.
+
+    The first time that a plugin's hook fails, a notice reports it; later failures are silent.
+    """
+    told: set[str] = set()
+
+    def notify(hook: str, **arguments: Any) -> None:
+        for where, fault in registry.notify(hook, **arguments).items():
+            if where not in told:  # once, and not after every epoch
+                told.add(where)
+                emit(Notice("plugin-failed", f"{where}: {fault}"))
+
+    return notify
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run reads and writes.
+
+    Args:
+        runs: the folder that contains the folders of runs.
+        data: the folder of data sets.
+        name: name of the run's folder; if empty, it is made from date, model and data set.
+        image_cache: cache of loaded images.
+    """
+
+    runs: Path
+    data: Path
+    name: str = ""
+    image_cache: ImageCache = field(default_factory=ImageCache)
+
+
+def start_run(
+    config: RunConfig, registry: Registry, place: Place, emit: Listener, kind: RunKind
+) -> RunFolder:
+    """Create a run's folder and execute its stages.
+
+    Everything that can be checked before training is checked before the folder is created.
+
+    Raises:
+        RunExistsError: another process created the named run first.
+        LatentkitError: the run failed; a folder that was created keeps what was committed.
+        KeyboardInterrupt: the run is marked as interrupted and can be resumed.
+    """
+    emit(RunPreparing(kind.stage_names(config)))
+    context = prepare(
+        config, registry, place.data, kind, runs=place.runs, image_cache=place.image_cache
+    )
+    config = context.config
+    facts = {
+        "config": config.identity(),
+        "config_sha256": config.identity_sha256(),
+        "seed": config.run.seed,
+        "data_dir": str(place.data),
+        "versions": package_versions(),
+        "hardware": hardware(config.run.device, config.run.threads),
+        "plugins": plugin_versions(registry),
+        "plugin_files": plugin_files(registry),
+    }
+    path = place.runs / place.name if place.name else new_folder(place.runs, kind.label(config))
+    with RunFolder.creating(path, config.to_toml(), **facts) as folder:
+        execute(folder, context, emit, kind, resumed=False)
+    return folder
+
+
+def resume_run(
+    path: Path,
+    registry: Registry,
+    emit: Listener,
+    kind: RunKind,
+    data_dir: Path | None = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    force: Collection[str] = (),
+    svg: bool = False,
+    image_cache: ImageCache | None = None,
+) -> RunFolder:
+    """Execute the stages of a run that are missing.
+
+    Args:
+        path: the run's folder.
+        registry: where names are looked up.
+        emit: receives progress events.
+        kind: the kind of run.
+        data_dir: where the data sets are now; None if they did not move.
+        overrides: options that the run should have; only ``training.epochs`` may grow.
+        force: names of stages that are executed again even if they are current.
+        svg: whether the report saves figures as SVG, too.
+        image_cache: cache of loaded images; None for a new one.
+
+    Raises:
+        UserError: the overrides contradict the run.
+        LatentkitError: as `start_run`; an `IntegrityError` if files of the run were changed.
+    """
+    folder = RunFolder.open(path)
+    check_plugin_files(folder.manifest, registry)
+    with folder.writing():
+        stored = stored_config(folder, registry)
+        config = extended_config(folder, stored, registry, overrides or {}, emit, kind)
+        context = _resumed_context(folder, config, registry, data_dir, image_cache)
+        _continue(folder, context, emit, kind, force=force, svg=svg)
+    return folder
+
+
+def _resumed_context(
+    folder: RunFolder,
+    config: RunConfig,
+    registry: Registry,
+    data_dir: Path | None,
+    image_cache: ImageCache | None = None,
+) -> RunContext:
+    check_parts(config)
+    data = data_dir or Path(folder.manifest.data_dir)
+    device = device_at_hand(config.run.device)
+    return RunContext(config, registry, data, device, image_cache, folder.path.parent)
+
+
+def _continue(
+    folder: RunFolder,
+    context: RunContext,
+    emit: Listener,
+    kind: RunKind,
+    *,
+    force: Collection[str] = (),
+    svg: bool = False,
+) -> None:
+    """Execute what is missing of a run whose lock is held."""
+    emit(RunPreparing(kind.stage_names(context.config)))
+    _notice_other_versions(folder, emit)
+    _notice_other_device(context.config, context.device.type, emit)
+    folder.set_status("running")
+    execute(folder, context, emit, kind, resumed=True, force=force, svg=svg)
+
+
+def add_embeddings(
+    path: Path,
+    names: Iterable[str],
+    overrides: Mapping[str, Any],
+    registry: Registry,
+    emit: Listener,
+    kind: RunKind,
+    data_dir: Path | None = None,
+    chosen: Mapping[str, Any] | None = None,
+) -> RunFolder:
+    """Add maps to a run, or make a map again with other options, and execute what is missing.
+
+    Args:
+        path: the run's folder.
+        names: embeddings to add.
+        overrides: values by ``"embedding.option"``.
+        registry: where names are looked up.
+        emit: receives progress events.
+        kind: the kind of run.
+        data_dir: as in `resume_run`.
+        chosen: the points of the maps and their reference map: fields of `MapOptions`.
+
+    Raises:
+        UserError: an override does not belong to an embedding.
+        LatentkitError: as `resume_run`. A map that failed is removed from the run's
+            configuration, and the run is as it was.
+    """
+    chosen = chosen or {}
+    folder = RunFolder.open(path)
+    with folder.writing():
+        before = extended_config(folder, stored_config(folder, registry), registry, {}, emit, kind)
+        old = {part.label: part for part in before.embeddings}
+        tables = []
+        for name in dict.fromkeys(names):
+            part = choose_map(registry, {"name": name, **chosen})
+            tables.append({**old.get(part.label, part).as_dict(), **chosen, "name": name})
+        document = {**before.as_dict(), "embedding": tables}
+        config = build_config(document, registry, overrides=overrides)
+        config = with_found_runs(config, folder.path.parent, folder.path.name)
+        if config.identity_sha256() != before.identity_sha256():
+            raise UserError(
+                f"only options of embeddings can be set on a finished run, such as "
+                f"-o {tables[-1]['name']}.n_components=3: start a new run for the rest"
+            )
+        _add_maps(folder, before, config, registry, emit, kind, data_dir)
+    return folder
+
+
+def _add_maps(
+    folder: RunFolder,
+    before: RunConfig,
+    asked: RunConfig,
+    registry: Registry,
+    emit: Listener,
+    kind: RunKind,
+    data_dir: Path | None,
+    image_cache: ImageCache | None = None,
+) -> None:
+    """Check the maps of ``asked``, add them to a run whose lock is held, and make them."""
+    known = folder.manifest.model_copy(deep=True)
+    maps = {part.label: part for part in (*before.embeddings, *asked.embeddings)}
+    config = replace(before, embeddings=tuple(maps.values()))
+    context = _resumed_context(folder, config, registry, data_dir, image_cache)
+    recorded = run_files.DATA in folder.manifest.artefacts
+    kind.check_maps(config, MapImages.of_run(folder) if recorded else MapImages.of_context(context))
+    folder.manifest.plugin_files |= plugin_files(registry)
+    folder.manifest.write(folder.path)
+    write_bytes(folder.path / CONFIG, config.to_toml().encode())
+    try:
+        _continue(folder, context, emit, kind)
+    except Exception:
+        _without_failed_maps(folder, before, config, known)
+        raise
+
+
+def _without_failed_maps(
+    folder: RunFolder, before: RunConfig, config: RunConfig, known: Manifest
+) -> None:
+    """Remove added maps that could not be made from a run's configuration.
+
+    If no added map could be made, also remove the plugin files that only those maps needed, and
+    mark a run that was finished before as finished again.
+    """
+    old = {part.label: part for part in before.embeddings}
+    stages = folder.manifest.stages
+    kept = []
+    for part in config.embeddings:
+        record = stages.get(f"embed:{part.slug}")
+        if record is not None and record.settings == canonical_sha256(part.as_dict()):
+            kept.append(part)
+        elif part.label in old:
+            kept.append(old[part.label])
+    if kept == list(config.embeddings):  # all maps were made, so something else failed
+        return
+    write_bytes(folder.path / CONFIG, replace(config, embeddings=tuple(kept)).to_toml().encode())
+    if kept == list(before.embeddings):
+        folder.manifest.plugin_files = known.plugin_files
+        if known.status == "finished":
+            folder.manifest.status, folder.manifest.error = "finished", ""
+        folder.manifest.write(folder.path)
+
+
+def _notice_other_device(config: RunConfig, now: str, emit: Listener) -> None:
+    """Report that a run resumes on another device, such as a server's run on a laptop."""
+    if config.run.device != now:
+        emit(
+            Notice(
+                "other-device",
+                f"the run was started on {config.run.device}, which is not available: it resumes "
+                f"on {now}, unfinished training stays in {config.training.precision}, and new "
+                f"results may differ in the last digits",
+            )
+        )
+
+
+def _notice_other_versions(folder: RunFolder, emit: Listener) -> None:
+    """Report packages whose versions differ, because results are only exact on equal versions."""
+    then, now = folder.manifest.versions, package_versions()
+    changed = [f"{k} {then[k]} -> {now[k]}" for k in then if k in now and then[k] != now[k]]
+    if changed:
+        emit(
+            Notice(
+                "other-versions",
+                f"versions changed since the run was started ({', '.join(changed)}): new results "
+                f"may differ in the last digits from those of an uninterrupted run",
+            )
+        )
+
+
+_LATER: Mapping[str, Any] = {
+    "device": "auto",
+    "threads": 0,
+    **{f"training.{key}": "auto" for key in ("precision", "epochs", "batch_size", "learning_rate")},
+    "init.sha256": "",
+    "transfer.fit_epochs": [],
+    "transfer.fit_batch_sizes": [],
+}
+"""Options, by their full path, and the values that a run replaces when it starts."""
+
+
+def start_named_run(
+    config: RunConfig, registry: Registry, place: Place, emit: Listener, kind: RunKind
+) -> RunFolder:
+    """Start a run, or resume it if a run of that name exists.
+
+    An existing run keeps its maps, and maps that it lacks are added.
+
+    Raises:
+        UserError: the name cannot be a folder's name, or the existing run has other options.
+        LatentkitError: as `start_run` and `resume_run`.
+    """
+    if not place.name:
+        return start_run(config, registry, place, emit, kind)
+    check_folder_name(place.name)
+    path = place.runs / place.name
+    if not (path / NAME).is_file():
+        # If another process creates the run at the same moment, this one resumes it or is refused.
+        with suppress(RunExistsError):
+            return start_run(config, registry, place, emit, kind)
+    folder = RunFolder.open(path)
+    config = with_found_runs(config, place.runs, place.name)
+    check_plugin_files(folder.manifest, registry)
+    with folder.writing():
+        stored = extended_config(folder, stored_config(folder, registry), registry, {}, emit, kind)
+        _check_same(folder, stored, resolve_init(config, place.runs))
+        if all(part in stored.embeddings for part in config.embeddings):
+            context = _resumed_context(folder, stored, registry, place.data, place.image_cache)
+            _continue(folder, context, emit, kind)
+        else:
+            data, cache = place.data, place.image_cache
+            _add_maps(folder, stored, config, registry, emit, kind, data, cache)
+    return folder
+
+
+def _check_same(folder: RunFolder, stored: RunConfig, asked: RunConfig) -> None:
+    """Refuse to resume a run that has other options.
+
+    Raises:
+        UserError: the options differ; the message names the first that does.
+    """
+    known, wanted = stored.identity(), _settled(asked.identity(), stored.identity())
+    for document in (known, wanted):
+        document.get("init", {}).pop("path", None)  # the SHA-256 identifies the file's content
+        if "transfer" in document:
+            document["transfer"]["labels"] = sorted(document["transfer"]["labels"])
+    if known != wanted:
+        raise UserError(
+            f"run {folder.manifest.id!r} in {folder.path.parent} was started with other options "
+            f"({differing(known, wanted)}): choose another --name, or delete its folder"
+        )
+
+
+def _settled(asked: Mapping[str, Any], known: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Return the requested options, with ``auto`` and such replaced by the run's own values.
+
+    Only the options in `_LATER` are replaced. A plugin's option may have the same last name.
+    """
+    found = {}
+    for key, value in asked.items():
+        if isinstance(value, Mapping) and isinstance(known.get(key), Mapping):
+            found[key] = _settled(value, known[key], f"{path}{key}.")
+        elif key in known and f"{path}{key}" in _LATER and value == _LATER[f"{path}{key}"]:
+            found[key] = known[key]
+        else:
+            found[key] = value
+    return found

@@ -1,0 +1,30 @@
+"""Names of the files in a run's folder, relative to it."""
+
+from __future__ import annotations
+
+from latentkit.config import MapConfig
+
+DATA = "data.json"
+MODEL = "model.safetensors"
+HISTORY = "history.json"
+EVALUATION = "evaluation.json"
+FIGURES_OF_IMAGES = "evaluation.npz"
+REPORT = "report.html"
+OBJECTIVE = "objective.json"
+CHECKPOINTS = "checkpoints"
+SPLITS = ("train", "validation", "test")
+
+
+def latents_path(split: str) -> str:
+    """Return the path of a split's latents, relative to the run's folder."""
+    return f"latents/{split}.npz"
+
+
+def snapshot_path(epoch: int) -> str:
+    """Return the path of the weights kept after an epoch, relative to the run's folder."""
+    return f"weights/epoch-{epoch:04d}.safetensors"
+
+
+def map_paths(part: MapConfig) -> tuple[str, str]:
+    """Return the paths of a map's coordinates and facts, relative to the run's folder."""
+    return f"embeddings/{part.slug}.npz", f"embeddings/{part.slug}.json"

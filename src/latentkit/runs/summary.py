@@ -1,0 +1,75 @@
+"""Summary of a run in a few lines, read from its committed files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from latentkit.evaluation.card_tables import quality_line
+from latentkit.runs import run_files
+from latentkit.runs.folder import RunFolder
+from latentkit.runs.kind import RunKind
+
+
+def summarise(folder: RunFolder, kind: RunKind) -> dict[str, Any]:
+    """Return the figures of a run as a JSON object, without those that are not committed yet."""
+    manifest = folder.manifest
+    config = manifest.config
+    summary: dict[str, Any] = {
+        "run": manifest.id,
+        "path": str(folder.path),
+        "status": manifest.status,
+        "model": config["model"]["name"],
+        "dataset": config["dataset"]["name"],
+        "corruptions": [part["name"] for part in config.get("corruption", [])],
+        "device": config["device"],
+        "seconds": {name: round(stage.seconds, 3) for name, stage in manifest.stages.items()},
+    }
+    there = manifest.artefacts
+    if run_files.DATA in there:
+        summary["counts"] = folder.json(run_files.DATA)["counts"]
+    if run_files.HISTORY in there:
+        history = folder.json(run_files.HISTORY)
+        summary["epochs"] = len(history["epochs"])
+        summary["weights_epoch"] = history["weights_epoch"]
+        # A stage's seconds count from its last start, but training may have been resumed.
+        trained = round(sum(epoch["seconds"] for epoch in history["epochs"]), 3)
+        summary["seconds"]["train"] = max(summary["seconds"].get("train", 0.0), trained)
+        if history["epochs"]:
+            summary["validation"] = history["epochs"][history["weights_epoch"] - 1]["validation"]
+    if run_files.OBJECTIVE in there:
+        summary["objective"] = folder.json(run_files.OBJECTIVE)["values"]
+    if run_files.EVALUATION in there:
+        summary |= kind.summary(folder.json(run_files.EVALUATION))
+    summary["maps"] = {
+        facts["map"]: {
+            "n_points": facts["n_points"],
+            "seconds": facts["seconds"],
+            **facts["quality"],
+        }
+        for facts in map_facts(folder)
+    }
+    if run_files.REPORT in there:
+        summary["report"] = str(folder.path / run_files.REPORT)
+    return summary
+
+
+def map_facts(folder: RunFolder) -> list[Mapping[str, Any]]:
+    """Return the facts of every committed map, sorted by name."""
+    paths = (path for path in folder.manifest.artefacts if path.startswith("embeddings/"))
+    facts = (folder.json(path) for path in paths if path.endswith(".json"))
+    return sorted(facts, key=lambda one: str(one["map"]))
+
+
+def summary_rows(summary: Mapping[str, Any], kind: RunKind) -> list[tuple[str, str]]:
+    """Return the summary as rows of name and text, for a terminal or a page."""
+    rows = kind.rows(summary)
+    for name, quality in summary["maps"].items():
+        rows.append((f"Map {name}", quality_line(quality, kind.points)))
+    for one in summary.get("left_out", ()):
+        rows.append(("Left out", f"{one['part']}: {one['why']}"))
+    if "train" in summary["seconds"]:
+        total = sum(summary["seconds"].values())
+        training = summary["seconds"].get("train", 0.0)
+        rows.append(("Time", f"{total:.1f} s, of which training {training:.1f} s"))
+    return rows

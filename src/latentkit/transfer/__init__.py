@@ -1,0 +1,1 @@
+"""Transfer: classifiers trained on the encoder of a run."""

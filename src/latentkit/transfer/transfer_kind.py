@@ -1,0 +1,152 @@
+"""Transfers as a kind of run: a classifier on a trained encoder, from images to report."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from latentkit.config import RunConfig, canonical_sha256
+from latentkit.errors import UserError
+from latentkit.report.page import Table
+from latentkit.runs import run_files
+from latentkit.runs.autoencoder_kind import record_images
+from latentkit.runs.context import RunContext, StageContext
+from latentkit.runs.initial_weights import INITIAL, INITIAL_FACTS, START
+from latentkit.runs.kind import Facts, MapImages, Row, RunKind
+from latentkit.runs.prepare import with_counts
+from latentkit.runs.stages import Stage
+from latentkit.transfer.fit import series_of, trained_classifier, transfer_of
+from latentkit.transfer.transfer_card import PROTOCOL, evaluate_transfer
+from latentkit.transfer.transfer_figures import report_transfer
+from latentkit.transfer.transfer_prepare import prepare_transfer
+from latentkit.transfer.transfer_stages import (
+    FEATURES,
+    check_feature_map,
+    features,
+    fit_series,
+    fit_stage,
+    map_features,
+    series_path,
+    start,
+    train_featured,
+)
+from latentkit.transfer.transfer_tables import transfer_rows, transfer_tables
+
+
+class TransferKind(RunKind):
+    """A run that trains classifiers on a model's encoder."""
+
+    name = "transfer"
+    points = "features"
+    protocol = PROTOCOL
+
+    def label(self, config: RunConfig) -> str:
+        """Return mode, model and data set."""
+        mode = transfer_of(config).mode
+        head = "transfer" if mode == "all" else mode
+        return f"{head}-{config.model.slug}-{config.dataset.slug}"
+
+    def prepare(self, context: RunContext, model: Any) -> RunConfig:
+        """Check labels, network and weights, and resolve ``auto`` training options.
+
+        Raises:
+            UserError: there are no labels, a class has none, or something does not fit.
+        """
+        self.check_maps(context.config, MapImages.of_context(context))
+        return prepare_transfer(context, with_counts)
+
+    def stage_names(self, config: RunConfig) -> tuple[str, ...]:
+        """Return the stages, with one for each comparison of mode ``all`` and each map."""
+        fits = (fit_stage(one) for one in series_of(config))
+        maps = (f"embed:{part.slug}" for part in config.embeddings)
+        return ("data", START, "train", "features", *fits, "evaluate", *maps, "report")
+
+    def plan(self, config: RunConfig, *, svg: bool = False) -> list[Stage]:
+        """Return the stages from images to report."""
+        begun = (run_files.DATA, INITIAL, INITIAL_FACTS)
+        epochs = f"epochs={config.training.epochs}"
+        embeds = [
+            Stage(
+                f"embed:{part.slug}",
+                partial(map_features, part=part),
+                reads=(FEATURES,),
+                settings=canonical_sha256(part.as_dict()),
+            )
+            for part in config.embeddings
+        ]
+        maps = [path for part in config.embeddings for path in run_files.map_paths(part)]
+        series = series_of(config)
+        fits = [
+            Stage(
+                fit_stage(one), partial(fit_series, series=one), (*begun, run_files.MODEL), epochs
+            )
+            for one in series
+        ]
+        return [
+            Stage("data", record_images),
+            Stage(START, start, reads=(run_files.DATA,)),
+            Stage("train", train_featured, reads=begun, settings=epochs),
+            Stage("features", features, reads=(*begun, run_files.MODEL)),
+            *fits,
+            Stage(
+                "evaluate",
+                evaluate_transfer,
+                reads=(FEATURES, *map(series_path, series)),
+                settings=f"protocol={PROTOCOL}",
+            ),
+            *embeds,
+            Stage(
+                "report",
+                partial(report_transfer, kind=self, svg=svg),
+                reads=(
+                    run_files.DATA,
+                    run_files.HISTORY,
+                    FEATURES,
+                    run_files.EVALUATION,
+                    run_files.FIGURES_OF_IMAGES,
+                    *maps,
+                ),
+            ),
+        ]
+
+    def check_maps(self, config: RunConfig, images: MapImages) -> None:
+        """Refuse options of maps that a transfer's features cannot have.
+
+        Raises:
+            UserError: a map has ``on`` or ``align_to``.
+        """
+        for part in config.embeddings:
+            check_feature_map(part)
+
+    def check_more_epochs(self, config: RunConfig, run: str) -> None:
+        """Refuse more epochs for a comparison, whose classifiers must have equal epochs.
+
+        Raises:
+            UserError: the mode is ``all``.
+        """
+        if transfer_of(config).mode == "all":
+            raise UserError(
+                f"run {run} compares classifiers trained for equal numbers of epochs: "
+                f"start another comparison with --epochs"
+            )
+
+    def summary(self, card: Facts) -> dict[str, Any]:
+        """Return the whole card as ``transfer``."""
+        return {"transfer": card}
+
+    def rows(self, summary: Facts) -> list[Row]:
+        """Return the main figures of a summary as rows of name and text."""
+        return transfer_rows(summary["transfer"]) if "transfer" in summary else []
+
+    def tables(self, card: Facts) -> list[Table]:
+        """Return the evaluation card as tables."""
+        return transfer_tables(card)
+
+    def next_command(self, path: Path, summary: Facts) -> str:
+        """Suggest to look at the evaluation card."""
+        return f"latentkit evaluate {path}"
+
+    def trained(self, context: StageContext) -> Any:
+        """Return the trained classifier; called with images, it gives logits (B, K)."""
+        return trained_classifier(context)

@@ -1,0 +1,175 @@
+"""Checks of a transfer, and values for its ``auto`` options, before its folder is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from latentkit.config import RunConfig, TransferOptions
+from latentkit.errors import UserError
+from latentkit.runs.context import RunContext
+from latentkit.runs.initial_weights import (
+    COUNTER,
+    Match,
+    check_image_shape,
+    load_start,
+    saved_weights,
+)
+from latentkit.transfer.classifier import Classifier
+from latentkit.transfer.fit import (
+    HEAD,
+    Fit,
+    check_classes,
+    featured,
+    labels_of,
+    new_classifier,
+    rows_of_fit,
+    series_of,
+    transfer_of,
+)
+
+WithCounts = Callable[[RunConfig, int], RunConfig]
+"""Replaces ``auto`` epochs and batch size by values for a given number of images."""
+
+
+def prepare_transfer(context: RunContext, with_counts: WithCounts) -> RunConfig:
+    """Check a transfer, and return its configuration with values for ``auto``.
+
+    Raises:
+        UserError: there are no labels, a class has no labels, or the network or the weights do
+            not fit.
+    """
+    config, options = context.config, transfer_of(context.config)
+    if options.mode != "all" and len(options.labels) > 1:
+        raise UserError(
+            f"--mode {options.mode} takes one share of labels, but {len(options.labels)} are "
+            f"given: give one, or compare several with --mode all"
+        )
+    _check_labels(context)
+    counts = {wanted: _count(context, wanted) for wanted in options.labels}
+    ordered = sorted(counts, key=lambda wanted: counts[wanted])
+    resolved = _with_fits(config, options, ordered, [counts[w] for w in ordered], with_counts)
+    context.config = resolved
+    for fit in _every_fit(resolved):
+        _check_given(context, fit)
+    classifier = new_classifier(context, featured(resolved), _classes(context))
+    if resolved.init is not None:
+        saved = saved_weights(resolved)
+        check_image_shape(context, saved)
+        start_classifier(context, classifier)
+    return resolved
+
+
+def start_classifier(context: RunContext, classifier: Classifier) -> Match:
+    """Load the weights that a transfer starts from into its classifier; return what matches.
+
+    Raises:
+        UserError: no weight fits, or a weight that must fit does not.
+    """
+    options, saved = transfer_of(context.config), saved_weights(context.config)
+    found = load_start(classifier, saved, leave=HEAD if options.new_head else "")
+    if not options.new_head:
+        _check_head(found, saved.path, len(classifier.head), context.config.dataset.name)
+    own = _is_parents(options, saved.path)
+    lacking = [name for name in found.missing if not name.startswith(HEAD)]
+    if own and lacking:
+        raise UserError(
+            f"the encoder of {options.parent} does not fit the network ({lacking[0]}): do not "
+            f"change the options of its model"
+        )
+    return found
+
+
+def whole_encoder_text(config: RunConfig, found: Match) -> str:
+    """Return a sentence that says which weights a transfer takes from its own parent.
+
+    Returns:
+        The sentence; empty if the weights come from elsewhere, or if a head fits only in part.
+    """
+    options = transfer_of(config)
+    if config.init is None or not _is_parents(options, Path(config.init.path)):
+        return ""
+    missing = [name for name in found.missing if not name.endswith(COUNTER)]
+    head = [name for name in found.sources if name.startswith(HEAD)]
+    if not head and all(name.startswith(HEAD) for name in missing):
+        taken, rest = "the encoder's", "; the head starts at random"
+    elif head and not missing:
+        taken, rest = "the encoder's and the head's", ""
+    else:
+        return ""
+    if any(not name.startswith(HEAD) for name in found.unused):
+        rest += "; what the features do not need, such as the decoder, is left out"
+    return f"start: {taken} {len(found.sources)} tensors are those of {options.parent}{rest}"
+
+
+def _is_parents(options: TransferOptions, weights: Path) -> bool:
+    return options.parent != "" and options.parent == weights.parent.name
+
+
+def _check_head(found: Match, path: Path, layers: int, dataset: str) -> None:
+    """Refuse a saved head that fits only in part."""
+    shapes = {name: (here, there) for name, here, there in found.other_shape}
+    last = f"{HEAD}{layers - 1}.weight"
+    if last in shapes and shapes[last][0][1:] == shapes[last][1][1:]:
+        here, there = shapes[last]
+        raise UserError(
+            f"the head in {path} has {there[0]} classes, but dataset {dataset!r} has {here[0]}: "
+            f"use -o transfer.new_head=true for a new head, or choose another dataset"
+        )
+    wrong = [name for name in (*shapes, *found.unused) if name.startswith(HEAD)]
+    if wrong:
+        raise UserError(
+            f"the head in {path} has other layer widths ({wrong[0]} does not fit): use "
+            f"-o transfer.new_head=true, or set transfer.hidden to its widths"
+        )
+
+
+def _check_labels(context: RunContext) -> None:
+    for split in ("training", "test"):
+        labels_of(context, split)
+    train, test = context.images("train"), context.images("test")
+    if train.class_names != test.class_names:
+        raise UserError(
+            f"dataset {context.config.dataset.name!r} has {len(train.class_names)} classes of "
+            f"training images and {len(test.class_names)} of test images: names must be the same"
+        )
+
+
+def _check_given(context: RunContext, fit: Fit) -> None:
+    given = labels_of(context, "train")[rows_of_fit(context, fit)]
+    known = np.concatenate([labels_of(context, split) for split in ("train", "test")])
+    names = context.images("train").class_names
+    check_classes(given, known, names, context.config.dataset.name)
+
+
+def _classes(context: RunContext) -> int:
+    return len(context.images("train").class_names)
+
+
+def _count(context: RunContext, wanted: float) -> int:
+    fit = Fit("probe", wanted, context.seed, context.config.training)
+    return len(rows_of_fit(context, fit))
+
+
+def _every_fit(config: RunConfig) -> list[Fit]:
+    fits = [fit for series in series_of(config) for fit in series.fits if fit.mode == "probe"]
+    return fits or [featured(config)]
+
+
+def _with_fits(
+    config: RunConfig,
+    options: TransferOptions,
+    labels: list[float],
+    counts: list[int],
+    with_counts: WithCounts,
+) -> RunConfig:
+    """Fill in epochs and batch sizes: for the most labels and, in mode ``all``, each share."""
+    trainings = [with_counts(config, n).training for n in counts]
+    update: dict[str, object] = {"labels": tuple(labels)}
+    if options.mode == "all":
+        update["fit_epochs"] = tuple(int(t.epochs) for t in trainings)
+        update["fit_batch_sizes"] = tuple(int(t.batch_size) for t in trainings)
+    return replace(config, training=trainings[-1], transfer=options.model_copy(update=update))

@@ -1,0 +1,1 @@
+"""Tune: studies whose trials are runs, and the report of a study."""

@@ -1,0 +1,203 @@
+"""The end of a study: the best configuration, the best run, the report, and plugins' hooks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from latentkit.atomic import write_bytes
+from latentkit.config import RunConfig, build_config
+from latentkit.errors import LatentkitError, LockedError, describe_error
+from latentkit.plugin.events import Listener, Notice, ignore
+from latentkit.plugin.protocols import provides
+from latentkit.plugin.studies import HasImportances, StudyResult, TrialRecord
+from latentkit.registry.catalogue import Registry
+from latentkit.runs.context import ImageCache, StageContext
+from latentkit.runs.folder import NAME, RunFolder
+from latentkit.runs.lifecycle import Place, notifier, resume_run, start_run
+from latentkit.runs.saved_config import stored_config
+from latentkit.tune.study import Search
+from latentkit.tune.study_folder import BEST_CONFIG, StudyFolder, study_info, trial_name
+from latentkit.tune.study_report import write_study_report
+from latentkit.tune.trial import TrialKind
+
+_SHOWN = 6
+_RETRAINED = "best"
+
+
+def best_run(study: StudyFolder, result: StudyResult) -> Path | None:
+    """Return the folder of the best trial's run, or of the run that was trained in its place."""
+    best = result.best
+    if best is None:
+        return None
+    paths = (study.run_of(best.number), study.runs / _retrained(best))
+    return next((path for path in paths if (path / NAME).is_file()), None)
+
+
+def write_best_config(search: Search, result: StudyResult) -> None:
+    """Write ``best.toml``, so that ``latentkit run --config`` can repeat the best trial."""
+    if result.best is not None:
+        config = _config_of(search, result.best)
+        write_bytes(search.study.path / BEST_CONFIG, config.to_toml().encode())
+
+
+def finish_best(search: Search, result: StudyResult, emit: Listener) -> Path | None:
+    """Complete the best trial's run with latents, card and report; train it if it is not here.
+
+    Returns:
+        The run's folder; None if no trial completed, or if another process works on the run.
+    """
+    best = result.best
+    if best is None:
+        return None
+    data = Path(search.study.plan.data_dir)
+    path = best_run(search.study, result)
+    try:
+        if path is not None:
+            return resume_run(
+                path, search.registry, emit, TrialKind(), data, image_cache=search.image_cache
+            ).path
+        where = best.notes.get("machine", "another machine")
+        emit(
+            Notice(
+                "trained-anew",
+                f"the run of trial {best.number} is on {where}: a new run with its options is "
+                f"trained here",
+                "info",
+            )
+        )
+        place = Place(search.study.runs, data, _retrained(best), search.image_cache)
+        return start_run(_config_of(search, best), search.registry, place, emit, TrialKind()).path
+    except LockedError:
+        emit(Notice("locked", "another process is finishing the best run", "info"))
+        return None
+
+
+def report_study(search: Search, result: StudyResult, *, svg: bool = False) -> Path:
+    """Draw the study's figures and write its report; return the report's path."""
+    study, goals = search.study, search.study.plan.goals
+    importances: Mapping[str, float] = {}
+    early: Mapping[str, float] = {}
+    if provides(search.tuner, HasImportances):
+        with search.fault():
+            importances = search.tuner.importances(search.task)
+            if result.early_epoch is not None:
+                early = search.tuner.importances(search.task, result.early_epoch)
+    return write_study_report(
+        study.path,
+        name=study.plan.name,
+        result=result,
+        space=study.plan.space,
+        objectives=[goal.label for goal in goals],
+        importances=importances,
+        early_importances=early,
+        best=_contexts(search, result),
+        facts=_facts(search),
+        svg=svg,
+    )
+
+
+def _contexts(search: Search, result: StudyResult) -> dict[int, StageContext]:
+    """Return the runs of the best few trials, best first, without those that cannot be opened."""
+    chosen: list[TrialRecord] = list(result.front)
+    if len(result.directions) == 1:
+        sign = 1 if result.directions[0] == "minimize" else -1
+        done = [trial for trial in result.trials if trial.state == "complete"]
+        chosen = sorted(done, key=lambda trial: (sign * trial.values[0], trial.number))
+    found = {}
+    for trial in chosen[:_SHOWN]:
+        try:
+            folder = RunFolder.open(search.study.run_of(trial.number))
+            found[trial.number] = _context(
+                folder, search.registry, search.study, search.image_cache
+            )
+        except LatentkitError:  # for example, the run is on another machine
+            continue
+    return found
+
+
+def _context(
+    folder: RunFolder, registry: Registry, study: StudyFolder, image_cache: ImageCache
+) -> StageContext:
+    return StageContext(
+        stored_config(folder, registry),
+        registry,
+        Path(study.plan.data_dir),
+        torch.device("cpu"),
+        folder,
+        ignore,
+        image_cache,
+    )
+
+
+def _facts(search: Search) -> list[tuple[str, str]]:
+    plan, base = search.study.plan, search.base
+    settings = sorted(f"{key}={value}" for key, value in plan.tuner.items() if key != "name")
+    return [
+        ("Model", base.model.name),
+        ("Data set", base.dataset.name),
+        *(
+            [("Corruption", " + ".join(p.name for p in base.corruptions))]
+            if base.corruptions
+            else []
+        ),
+        ("Objective", ", ".join(goal.label for goal in plan.goals)),
+        ("Tuner", " ".join([str(plan.tuner["name"]), *settings])),
+        ("Seed", str(base.run.seed)),
+    ]
+
+
+def _config_of(search: Search, trial: TrialRecord) -> RunConfig:
+    return build_config(search.base.as_dict(), search.registry, overrides=trial.params)
+
+
+def _retrained(trial: TrialRecord) -> str:
+    return f"{trial_name(trial.number)}-{_RETRAINED}"
+
+
+@contextmanager
+def watched(search: Search) -> Iterator[dict[str, Any]]:
+    """Notify plugins that a study starts and, after the block, how it ended.
+
+    Yields:
+        The summary, which the block fills.
+    """
+    info, summary = study_info(search.study), dict[str, Any]()
+    notify = partial(notifier(search.registry, search.emit), study=info)
+    notify("latentkit_study_started")
+    status, error = "failed", ""
+    try:
+        yield summary
+        status = "finished"
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    except Exception as failure:
+        error = describe_error(failure)
+        raise
+    finally:
+        figures = summary if status == "finished" else {}
+        notify("latentkit_study_finished", status=status, summary=figures, error=error)
+
+
+def summarise_study(study: StudyFolder, result: StudyResult) -> dict[str, Any]:
+    """Return the JSON summary that the hook `latentkit_study_finished` receives."""
+    states = Counter(trial.state for trial in result.trials)
+    summary: dict[str, Any] = {"trials": dict(states)}
+    best = result.best
+    if best is not None:
+        run = best_run(study, result)
+        labels = [goal.label for goal in study.plan.goals]
+        summary |= {
+            "best_trial": best.number,
+            "best_values": dict(zip(labels, best.values, strict=True)),
+            "best_params": dict(best.params),
+            "best_run": None if run is None else str(run),
+        }
+    return summary

@@ -1,0 +1,381 @@
+"""A study's folder, with its plan, the URL of its storage, and the runs of its trials."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from latentkit.atomic import storage_error, write_json
+from latentkit.config import canonical_sha256
+from latentkit.errors import (
+    IntegrityError,
+    LatentkitError,
+    UserError,
+    describe_os_error,
+    did_you_mean,
+)
+from latentkit.folders import contains, folders_with, open_each
+from latentkit.plugin.events import StudyInfo, TrialInfo
+from latentkit.plugin.options import SearchDomain
+from latentkit.plugin.seeds import short_stream_seed
+from latentkit.plugin.studies import StudyTask
+from latentkit.runs.folder import check_folder_name
+from latentkit.tune.goals import Goal, choose_goals
+from latentkit.tune.space import space_as_json, space_from_json, within
+
+
+def absolute_url(url: str) -> str:
+    """Return a URL whose path to a SQLite file, if it has one, is absolute."""
+    of_file = re.fullmatch(r"(sqlite[^:/]*:///)(?!file:|:memory:)([^?]+)(.*)", url)
+    return f"{of_file[1]}{Path(of_file[2]).absolute()}{of_file[3]}" if of_file else url
+
+
+def public_url(url: str | None) -> str:
+    """Return a storage's URL without passwords, so that it can be stored and shown."""
+    if not url:
+        return ""
+    address, _, query = re.sub(r"^([^:/]+://[^:/@]*):[^@]*@", r"\1@", url).partition("?")
+    kept = [part for part in query.split("&") if part and "password" not in part.split("=")[0]]
+    return f"{address}?{'&'.join(kept)}" if kept else address
+
+
+STUDY = "study.json"
+DATABASE = "study.db"
+BEST_CONFIG = "best.toml"
+RUNS = "runs"
+REPORT = "report.html"
+_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """Everything that defines a study.
+
+    Args:
+        name: name of the study.
+        config: the document of a run's configuration, whose options each trial overrides.
+        space: the domains to search, by option.
+        objectives: names of the goals.
+        tuner: name and options of the tuner, as a table.
+        data_dir: the folder of data sets.
+        storage: URL without password; empty for a file in the study's folder.
+        trials: number of finished trials after which the study is over.
+        failures: number of failed trials in a row after which the study is stopped.
+        first: options of the first trial, which are those of a run without a study.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    space: Mapping[str, SearchDomain]
+    objectives: tuple[str, ...]
+    tuner: Mapping[str, Any]
+    data_dir: str
+    storage: str = ""
+    trials: int = 10
+    failures: int = 5
+    first: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """The goals of the study."""
+        return choose_goals(self.objectives)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what determines proposals and values of trials; everything else may change."""
+        return {
+            "config": dict(self.config),
+            "space": space_as_json(self.space),
+            "objectives": list(self.objectives),
+            "tuner": {key: self.tuner[key] for key in sorted(self.tuner)},
+        }
+
+    def task(self, folder: Path, storage: str | None = None) -> StudyTask:
+        """Return the task for the tuner.
+
+        Args:
+            folder: folder of the study.
+            storage: URL with its password; None for the plan's own.
+
+        Raises:
+            UserError: the database should be in the folder, whose path cannot be in a URL.
+        """
+        if not (storage or self.storage) and "?" in str(folder.absolute()):
+            raise UserError(
+                f"{folder.absolute()} contains '?', which a storage's URL cannot have in a path: "
+                f"choose another folder"
+            )
+        url = storage or self.storage or f"sqlite:///{(folder / DATABASE).absolute()}"
+        return StudyTask(
+            name=self.name,
+            storage=url,
+            space=self.space,
+            directions=tuple(goal.direction for goal in self.goals),
+            seed=short_stream_seed(int(self.config["seed"]), "study"),
+            first=within(self.space, self.first),
+            identity=json.dumps(self.identity(), sort_keys=True, default=str),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan as a JSON object."""
+        return {
+            "schema": _SCHEMA,
+            "name": self.name,
+            **self.identity(),
+            "data_dir": self.data_dir,
+            "storage": self.storage,
+            "trials": self.trials,
+            "failures": self.failures,
+            "first": dict(self.first),
+        }
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """A study on disk.
+
+    Args:
+        path: the folder.
+        plan: the plan that is stored in it.
+    """
+
+    path: Path
+    plan: StudyPlan = field(repr=False)
+
+    @classmethod
+    def open(cls, path: Path) -> StudyFolder:
+        """Open a study.
+
+        Raises:
+            UserError: the folder contains no study.
+            IntegrityError: its record cannot be read.
+        """
+        try:
+            document = json.loads((path / STUDY).read_text(encoding="utf-8"))
+            return cls(path, _plan(document))
+        except FileNotFoundError:
+            raise UserError(
+                f"there is no study in {path}: 'latentkit studies' lists them"
+            ) from None
+        except OSError as error:
+            reason = describe_os_error(error)
+            raise IntegrityError(f"{path / STUDY} cannot be read: {reason}") from error
+        except (ValueError, TypeError, RecursionError) as error:
+            raise IntegrityError(f"{path / STUDY} cannot be read: {error}") from error
+
+    @classmethod
+    def begin(cls, path: Path, plan: StudyPlan) -> StudyFolder:
+        """Create the folder, or continue the study that is in it.
+
+        Raises:
+            UserError: the folder contains another study.
+            StorageError: the folder cannot be written.
+        """
+        if (path / STUDY).exists():
+            return cls.open(path).continued(plan)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(path, error) from error
+        folder = cls(path, plan)
+        folder._write()
+        return folder
+
+    def continued(self, plan: StudyPlan) -> StudyFolder:
+        """Return the study with a new plan that keeps its trials valid.
+
+        The new plan may change how many trials there are and where they are stored, for example.
+
+        Raises:
+            UserError: the new plan would lead to other trials.
+        """
+        differs = _difference(self.plan.identity(), plan.identity())
+        if differs:
+            raise UserError(
+                f"study {self.plan.name!r} in {self.path} searches something else ({differs}): "
+                f"choose another --name, or resume it: latentkit tune --resume {self.path}"
+            )
+        folder = replace(self, plan=plan)
+        folder._write()
+        return folder
+
+    @property
+    def runs(self) -> Path:
+        """The folder of the trials' runs."""
+        return self.path / RUNS
+
+    def run_of(self, number: int) -> Path:
+        """Return the folder of a trial's run."""
+        return self.runs / trial_name(number)
+
+    def _write(self) -> None:
+        write_json(self.path / STUDY, self.plan.as_dict())
+
+
+check_study_name = check_folder_name
+
+
+def trial_name(number: int) -> str:
+    """Return the name of a trial's run."""
+    return f"trial-{number:04d}"
+
+
+def find_study(reference: str, root: Path) -> Path:
+    """Return the folder of a study, given as its path or as its name in ``root``.
+
+    Raises:
+        UserError: there is no such study.
+    """
+    for path in (Path(reference), root / reference):
+        if contains(path, STUDY):
+            return path
+    known = [path.name for path in study_folders(root)]
+    raise UserError(
+        f"there is no study {reference!r}{did_you_mean(reference, known)}, here or in {root}: "
+        f"'latentkit studies' lists them"
+    )
+
+
+def study_folders(root: Path) -> list[Path]:
+    """Return the folders in ``root`` that contain a study, readable or not, sorted by name.
+
+    Raises:
+        UserError: ``root`` cannot be read.
+    """
+    return folders_with(STUDY, root)
+
+
+def readable_studies(root: Path) -> tuple[list[StudyFolder], dict[Path, str]]:
+    """Return the studies in ``root`` that can be read, and what is wrong with the others.
+
+    Returns:
+        The studies sorted by name, and one line for the folder of each study that cannot be read.
+    """
+    return open_each(study_folders(root), StudyFolder.open)
+
+
+_TYPES: Mapping[str, type] = {
+    "name": str,
+    "config": Mapping,
+    "space": Mapping,
+    "objectives": list,
+    "tuner": Mapping,
+    "data_dir": str,
+    "storage": str,
+    "trials": int,
+    "failures": int,
+    "first": Mapping,
+}
+"""The fields of ``study.json``."""
+
+
+def _check_document(document: Any) -> None:
+    """Refuse a document that is no study's plan.
+
+    Raises:
+        ValueError: it has another schema, or a field is missing.
+        TypeError: a field has another type.
+    """
+    if not isinstance(document, Mapping):
+        raise TypeError("it is not a JSON object")
+    if document.get("schema") != _SCHEMA:
+        schema = document.get("schema")
+        raise ValueError(f"its schema is {schema}, but this version reads {_SCHEMA}")
+    for name, kind in _TYPES.items():
+        if name not in document:
+            raise ValueError(f"it has no {name!r}")
+        if not isinstance(document[name], kind):
+            raise TypeError(f"{name!r} has another type")
+    for key, domain in document["space"].items():
+        if not isinstance(domain, Mapping):
+            raise TypeError(f"the range of {key!r} is not a JSON object")
+    if not all(isinstance(name, str) for name in document["objectives"]):
+        raise TypeError("'objectives' are not names")
+    if not isinstance(document["config"].get("seed"), int):
+        raise TypeError("'config' has no seed")
+
+
+def _plan(document: Any) -> StudyPlan:
+    _check_document(document)
+    return StudyPlan(
+        name=document["name"],
+        config=document["config"],
+        space=space_from_json(document["space"]),
+        objectives=tuple(document["objectives"]),
+        tuner=document["tuner"],
+        data_dir=document["data_dir"],
+        storage=document["storage"],
+        trials=document["trials"],
+        failures=document["failures"],
+        first=document["first"],
+    )
+
+
+def _difference(known: Any, here: Any, path: str = "") -> str:
+    """Return the first difference between two JSON objects as text; empty if they are equal."""
+    known, here = (json.loads(json.dumps(document)) for document in (known, here))
+    if not isinstance(known, Mapping) or not isinstance(here, Mapping):
+        if known == here:
+            return ""
+        return f"{path}: {_shown(known)} became {_shown(here)}"
+    for key in (*known, *(key for key in here if key not in known)):
+        found = _difference(known.get(key), here.get(key), f"{path}.{key}" if path else key)
+        if found:
+            return found
+    return ""
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else json.dumps(value)
+
+
+_TRIAL = re.compile(r"trial-(\d{4,})(-\w+)?")
+
+
+def study_info(study: StudyFolder) -> StudyInfo:
+    """Return the facts about a study that plugins receive."""
+    plan = study.plan
+    identity = json.loads(json.dumps({"name": plan.name, **plan.identity()}, default=str))
+    return StudyInfo(
+        name=plan.name,
+        path=study.path,
+        identity=canonical_sha256(identity),
+        trials=plan.trials,
+        objectives=tuple(goal.label for goal in plan.goals),
+        directions=tuple(goal.direction for goal in plan.goals),
+        space=plan.space,
+        tuner=plan.tuner,
+        config=plan.config,
+        storage=plan.storage,
+    )
+
+
+def is_trial(run: Path) -> bool:
+    """Return whether a run's folder is in a study's folder of runs and named as a trial."""
+    run = run.absolute()
+    named = _TRIAL.fullmatch(run.name) and run.parent.name == RUNS
+    return bool(named) and (run.parent.parent / STUDY).is_file()
+
+
+def trial_of(run: Path, value: Callable[[str], Any]) -> TrialInfo | None:
+    """Return the trial that a run is; None if the run is no trial of a study.
+
+    A trial is recognised by its folder, which is in a study's folder of runs, so it does not
+    matter who starts or resumes it.
+
+    Args:
+        run: the run's folder.
+        value: returns the run's value of an option, given as ``"part.option"``.
+    """
+    home, named = run.absolute().parent.parent, _TRIAL.fullmatch(run.name)
+    if named is None or not is_trial(run):
+        return None
+    try:
+        study = StudyFolder.open(home)
+        params = {key: value(key) for key in study.plan.space}
+    except (LatentkitError, KeyError):  # the study is damaged or another: treat the run as no trial
+        return None
+    return TrialInfo(study_info(study), int(named[1]), params)

@@ -1,0 +1,429 @@
+"""One trial of a study: a run that is measured on the validation images.
+
+A study does not use the test images, because they measure the model that it ends with.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentkit.config import RunConfig, build_config
+from latentkit.errors import LockedError, StorageError, UserError, describe_error
+from latentkit.evaluation.disentanglement import Disentanglement, measure_disentanglement
+from latentkit.evaluation.inference import encode, reconstruction
+from latentkit.evaluation.likelihood import LikelihoodCard, likelihood_card
+from latentkit.evaluation.reconstruction import Fidelity, fidelity
+from latentkit.evaluation.representation import (
+    adjusted_rand_index,
+    indicators,
+    k_means,
+    knn_probe,
+    linear_probe,
+    matched_accuracy,
+    normalised_mutual_information,
+)
+from latentkit.plugin.events import (
+    EpochFinished,
+    Event,
+    Listener,
+    Notice,
+    RunStarted,
+    StageSkipped,
+    TrainingStarted,
+    TrialFinished,
+    TrialInfo,
+    TrialReported,
+    TrialStarted,
+    fan_out,
+)
+from latentkit.plugin.protocols import Generative, provides
+from latentkit.plugin.seeds import stream_seed
+from latentkit.plugin.studies import StudyStopped, Trial, TrialPruned
+from latentkit.registry.catalogue import Registry
+from latentkit.runs import run_files
+from latentkit.runs.autoencoder_kind import AutoencoderKind
+from latentkit.runs.context import ImageCache, RunContext, StageContext
+from latentkit.runs.folder import EVENTS, NAME, RunFolder
+from latentkit.runs.lifecycle import Place, resume_run, start_run
+from latentkit.runs.saved_config import stored_config
+from latentkit.runs.stages import Stage
+from latentkit.training.checkpoint import CheckpointStore
+from latentkit.tune.goals import Goal
+from latentkit.tune.space import option_of
+from latentkit.tune.study_folder import StudyFolder, trial_name, trial_of
+
+_STAGE = "objective"
+
+
+def objective_stage(goals: Sequence[Goal]) -> Stage:
+    """Return the stage that measures a trial's model and commits the value of each goal."""
+
+    def measure(context: StageContext) -> None:
+        history = context.folder.json(run_files.HISTORY)
+        terms = history["epochs"][history["weights_epoch"] - 1]["validation"]
+        figures = _Figures(context)
+        values = {goal.name: _value(goal, terms, figures) for goal in goals}
+        context.folder.commit_json(
+            run_files.OBJECTIVE, _STAGE, {"split": "validation", "values": values}
+        )
+
+    names = ",".join(goal.name for goal in goals)
+    return Stage(
+        _STAGE, measure, reads=(run_files.DATA, run_files.MODEL, run_files.HISTORY), settings=names
+    )
+
+
+def check_goals(goals: Sequence[Goal], context: RunContext) -> None:
+    """Refuse goals that the data or the model cannot provide.
+
+    Raises:
+        UserError: names the goal and what is missing; or trials have no epochs.
+    """
+    if context.config.training.epochs == 0:
+        raise UserError("a study compares trained models: set --epochs to 1 or more")
+    images = context.images("train")
+    has = {
+        "": True,
+        "labels": images.labels is not None,
+        "factors": images.factors is not None,
+        "generative": provides(context.new_model(), Generative),
+    }
+    for goal in goals:
+        if not has[goal.needs]:
+            whose = "model" if goal.needs == "generative" else "data set"
+            part = context.config.model if whose == "model" else context.config.dataset
+            what = {"generative": "is not generative"}.get(goal.needs, f"has no {goal.needs}")
+            raise UserError(
+                f"objective {goal.name!r} cannot be measured: {whose} {part.name!r} {what}; choose "
+                f"another, such as --objective mse"
+            )
+
+
+def _value(goal: Goal, terms: Mapping[str, float], figures: _Figures) -> float:
+    if goal.term and goal.term in terms:
+        return float(terms[goal.term])
+    if goal.name not in _MEASURES:
+        raise UserError(
+            f"objective {goal.name!r} is no term of the model's loss, which has {', '.join(terms)}"
+        )
+    return float(_MEASURES[goal.name](figures))
+
+
+class _Figures:
+    """Measurements for the goals, each made on first use, in eval mode and float32."""
+
+    def __init__(self, context: StageContext) -> None:
+        self._context = context
+        self._validation = context.device_images("validation")
+
+    @cached_property
+    def fidelity(self) -> Fidelity:
+        """Fidelity of reconstructions, from corrupted input if the run has a corruption."""
+        context = self._context
+        noise = context.evaluation_noise() if context.corruption else None
+        return fidelity(self._validation, reconstruction(context.model), noise)
+
+    @cached_property
+    def likelihood(self) -> LikelihoodCard:
+        return likelihood_card(self._context.model, self._validation, self._seed("likelihood"))
+
+    @cached_property
+    def disentanglement(self) -> Disentanglement:
+        factors, split = self._context.images("train").factors, self._context.split
+        assert factors is not None  # noqa: S101  # ensured by `check_goals`
+        train, validation = self.latents
+        seed = self._seed("disentanglement")
+        return measure_disentanglement(
+            train, factors[split.train], validation, factors[split.validation], seed
+        )
+
+    @cached_property
+    def clusters(self) -> NDArray[np.float64]:
+        """Number of validation images by cluster and class, (clusters, classes)."""
+        train, validation = self.latents
+        _, truth = self.labels
+        classes = len(np.unique(truth))
+        found = k_means(train, validation, classes, self._seed("k-means"))
+        shape = (int(found.max()) + 1, int(truth.max()) + 1)
+        counts: NDArray[np.float64] = indicators(found, truth).sum(0).reshape(shape)
+        return counts
+
+    @cached_property
+    def latents(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Latents of the training and of the validation images."""
+        model = self._context.model
+        return encode(model, self._context.device_images("train")), encode(model, self._validation)
+
+    @cached_property
+    def labels(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        labels, split = self._context.images("train").labels, self._context.split
+        assert labels is not None  # noqa: S101  # ensured by `check_goals`
+        return labels[split.train], labels[split.validation]
+
+    def accuracy(self, probe: Callable[..., NDArray[np.int64]]) -> float:
+        train, validation = self.latents
+        labels, truth = self.labels
+        return float((probe(train, labels, validation) == truth).mean())
+
+    def _seed(self, name: str) -> int:
+        return stream_seed(self._context.seed, "objective", name)
+
+
+_MEASURES: dict[str, Callable[[_Figures], Any]] = {
+    "mse": lambda figures: figures.fidelity.mse.mean(),
+    "psnr": lambda figures: figures.fidelity.psnr.mean(),
+    "ssim": lambda figures: figures.fidelity.ssim.mean(),
+    "knn": lambda figures: figures.accuracy(knn_probe),
+    "linear": lambda figures: figures.accuracy(linear_probe),
+    "kmeans": lambda figures: matched_accuracy(figures.clusters),
+    "nmi": lambda figures: normalised_mutual_information(figures.clusters),
+    "ari": lambda figures: adjusted_rand_index(figures.clusters),
+    "elbo": lambda figures: figures.likelihood.elbo.mean(),
+    "importance-weighted": lambda figures: figures.likelihood.importance_weighted.mean(),
+    "kl": lambda figures: figures.likelihood.kl.mean(),
+    "active-dimensions": lambda figures: figures.likelihood.active.sum(),
+    "mig": lambda figures: figures.disentanglement.mig,
+    "disentanglement": lambda figures: figures.disentanglement.disentanglement,
+    "completeness": lambda figures: figures.disentanglement.completeness,
+    "informativeness": lambda figures: figures.disentanglement.informativeness.mean(),
+    "sap": lambda figures: figures.disentanglement.sap,
+}
+
+
+class TrialKind(AutoencoderKind):
+    """A run that is a trial of a study.
+
+    Args:
+        goals: measure these after training, and stop there; without goals, the trial is completed
+            as an autoencoder's run, with latents, card and report.
+    """
+
+    name = "trial"
+
+    def __init__(self, goals: Sequence[Goal] = ()) -> None:
+        self._goals = goals
+
+    def stage_names(self, config: RunConfig) -> tuple[str, ...]:
+        """Return the stages up to training and the objective; without goals, all stages."""
+        names = super().stage_names(config)
+        if not self._goals:
+            return names
+        return (*names[: names.index("train") + 1], _STAGE)
+
+    def plan(self, config: RunConfig, *, svg: bool = False) -> list[Stage]:
+        """Return the stages up to training and the objective; without goals, all stages."""
+        stages = super().plan(config, svg=svg)
+        if not self._goals:
+            return stages
+        names = self.stage_names(config)
+        return [*(one for one in stages if one.name in names), objective_stage(self._goals)]
+
+    def trial(self, folder: RunFolder, config: RunConfig) -> TrialInfo | None:
+        """Return the number and options of the trial, and its study."""
+        return trial_of(folder.path, partial(option_of, config))
+
+
+_MOST_STARTS = 20  # without a new epoch in between
+_COMPARED = ("seed", "split", "model", "dataset", "corruption", "training")
+_SECONDS_BETWEEN_TRIES = 1.0
+
+
+class TrialRunner:
+    """The objective function that a tuner calls.
+
+    Args:
+        study: provides the goals and the folder of runs.
+        base: the configuration whose options each trial overrides.
+        registry: finds parts by their names.
+        image_cache: cache of loaded images.
+        emit: listener that receives the events of trials and of their runs.
+    """
+
+    def __init__(
+        self,
+        study: StudyFolder,
+        base: RunConfig,
+        registry: Registry,
+        image_cache: ImageCache,
+        emit: Listener,
+    ) -> None:
+        self._study = study
+        self._goals = study.plan.goals
+        self._base = base
+        self._registry = registry
+        self._image_cache = image_cache
+        self._emit = emit
+        self._failed_in_a_row = 0
+
+    def __call__(self, trial: Trial) -> Sequence[float]:
+        """Train and measure a model; return a value for each goal.
+
+        Raises:
+            TrialPruned: the tuner stopped the trial early.
+            StudyStopped: too many trials in a row failed.
+            StorageError: the disk is full, or the tuner's storage is lost. The trial can resume.
+            Exception: the error that made the trial fail.
+        """
+        began = time.perf_counter()
+        self._emit(TrialStarted(trial.number, dict(trial.params)))
+        watch = _Watch(trial, self._goals, self._emit)
+
+        def finished(state: str, values: Sequence[float] = (), error: str = "") -> None:
+            seconds = time.perf_counter() - began
+            of = max(watch.epoch, watch.epochs)
+            trial.note("epochs", watch.epoch)
+            trial.note("of_epochs", of)
+            trial.note("machine", platform.node())
+            self._emit(
+                TrialFinished(trial.number, state, tuple(values), watch.epoch, of, seconds, error)
+            )
+
+        try:
+            values = self._run(trial, watch)
+        except TrialPruned:
+            self._failed_in_a_row = 0
+            finished("pruned")
+            raise
+        except StorageError:
+            raise
+        except Exception as error:
+            reason = describe_error(error)
+            finished("failed", error=reason)
+            self._failed_in_a_row += 1
+            if self._failed_in_a_row >= self._study.plan.failures:
+                raise StudyStopped(reason) from error
+            raise
+        self._failed_in_a_row = 0
+        finished("complete", values)
+        return values
+
+    def _run(self, trial: Trial, watch: _Watch) -> list[float]:
+        config = build_config(self._base.as_dict(), self._registry, overrides=trial.params)
+        folder = self._in_turn(trial.number, config, fan_out(self._emit, watch))
+        values: Mapping[str, float] = folder.json(run_files.OBJECTIVE)["values"]
+        return [values[goal.name] for goal in self._goals]
+
+    def _in_turn(self, number: int, config: RunConfig, emit: Listener) -> RunFolder:
+        """Start or resume a trial's run; wait while another process works on it."""
+        waits = False
+        while True:
+            try:
+                return self._begin_or_go_on(number, config, emit)
+            except LockedError as error:
+                if not waits:
+                    self._emit(Notice("locked", f"trial {number}: {error}", "info"))
+            waits = True
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+
+    def _begin_or_go_on(self, number: int, config: RunConfig, emit: Listener) -> RunFolder:
+        kind = TrialKind(self._goals)
+        data = Path(self._study.plan.data_dir)
+        path = self._study.run_of(number)
+        if not (path / NAME).is_file():
+            place = Place(self._study.runs, data, trial_name(number), self._image_cache)
+            return start_run(config, self._registry, place, emit, kind)
+        starts = _vain_starts(path)
+        if starts >= _MOST_STARTS:
+            raise RuntimeError(f"it was started {starts} times without completing a new epoch")
+        _check_same(path, config, self._registry)
+        return resume_run(path, self._registry, emit, kind, data, image_cache=self._image_cache)
+
+
+class _Watch:
+    """Reports a trial's value after each epoch to the tuner, starting with earlier processes'."""
+
+    def __init__(self, trial: Trial, goals: Sequence[Goal], emit: Listener) -> None:
+        self.epoch = 0
+        self.epochs = 0
+        self._warm_up_epochs = 0.0
+        self._trial = trial
+        # With several objectives no single value ranks unfinished trials, so none is pruned.
+        self._goal = goals[0] if len(goals) == 1 and goals[0].term else None
+        self._emit = emit
+        self._path = Path()
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._path = Path(event.path)
+            case TrainingStarted():
+                self.epochs = event.epochs
+                self._warm_up_epochs = event.warm_up_steps / event.steps_per_epoch
+                if event.first_epoch:
+                    store = CheckpointStore(self._path / run_files.CHECKPOINTS)
+                    self._report_again(store.history(event.first_epoch))
+            case StageSkipped(stage="train"):
+                records = RunFolder.open(self._path).json(run_files.HISTORY)["epochs"]
+                self.epochs = len(records)
+                self._report_again(records)
+            case EpochFinished():
+                self._report(event.epoch, event.validation)
+
+    def _report_again(self, records: Iterable[Mapping[str, Any]]) -> None:
+        for record in records:
+            self._report(record["epoch"], record["validation"])
+
+    def _report(self, epoch: int, validation: Mapping[str, float]) -> None:
+        self.epoch = epoch
+        if self._goal is None or self._goal.term not in validation:
+            return
+        if epoch < self._warm_up_epochs:  # its loss has another form until then
+            return
+        value = validation[self._goal.term]
+        self._emit(TrialReported(self._trial.number, epoch, self.epochs, value))
+        try:
+            self._trial.report(epoch, value)
+        except TrialPruned:
+            if epoch < self.epochs:  # pruning after the last epoch saves no time
+                raise
+
+
+def _check_same(path: Path, asked: RunConfig, registry: Registry) -> None:
+    """Refuse to resume a run with other options, which another study left behind.
+
+    Raises:
+        UserError: names a part that differs.
+    """
+    wanted, found = asked.identity(), stored_config(RunFolder.open(path), registry).identity()
+    for option, value in wanted["training"].items():
+        if value == "auto":
+            wanted["training"][option] = found["training"][option]
+    for part in _COMPARED:
+        if wanted.get(part) != found.get(part):
+            raise UserError(
+                f"{path} holds a run of another study, whose options of {part} differ: move the "
+                f"study's folder away, or choose another --name"
+            )
+
+
+def _vain_starts(path: Path) -> int:
+    """Return how often a run was started since it last completed a new epoch."""
+    starts, furthest = 0, 0
+    for record in _events(path):
+        if record["event"] == RunStarted.__name__:
+            starts += 1
+        elif record["event"] == EpochFinished.__name__ and record["epoch"] > furthest:
+            starts, furthest = 0, record["epoch"]
+    return starts
+
+
+def _events(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of a run's log, without lines that a kill cut short."""
+    try:
+        lines = (path / EVENTS).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue

@@ -1,1 +1,0 @@
-"""The definition of a study: its search space, its objectives and its folder."""

@@ -1,0 +1,86 @@
+"""A run that was opened before it changed shows what is on disk now."""
+
+import shutil
+
+import pytest
+import torch
+
+import latentkit as lk
+from latentkit.errors import IntegrityError
+from latentkit.plugin.events import EpochFinished
+from latentkit.runs.folder import RunFolder
+
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
+SMALL = {"model.hidden": [16], "model.latent_dim": 3, "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    runs = tmp_path_factory.mktemp("runs")
+    return lk.run(model="dense-ae", options=SMALL, epochs=1, runs=runs, name="once").path
+
+
+@pytest.fixture
+def path(once, tmp_path):
+    """Return a copy of a finished run, to be changed."""
+    return shutil.copytree(once, tmp_path / "once")
+
+
+def test_the_status_is_that_of_the_writer(path):
+    run = lk.open(path)
+    writer = RunFolder.open(path)
+    with writer.writing():
+        writer.set_status("running")
+        assert run.status == run.summary["status"] == "running"
+    assert run.status == run.summary["status"] == "stopped"
+    assert repr(run) == "<Run once: stopped>"
+    with writer.writing():
+        writer.set_status("failed", "OSError: no")
+    assert run.status == "failed"
+
+
+def test_a_run_that_is_opened_while_it_is_trained_gets_its_results(tmp_path):
+    seen = []
+
+    def look(event):
+        if isinstance(event, EpochFinished):
+            run = lk.open("new", tmp_path)
+            with pytest.raises(IntegrityError, match=r"has no history\.json yet"):
+                _ = run.history
+            seen.append((run, run.status, run.maps))
+
+    lk.run(model="dense-ae", options=SMALL, epochs=1, embed=["pca"], runs=tmp_path, name="new",
+           listener=look)  # fmt: skip
+    ((run, status, maps),) = seen
+    assert (status, maps) == ("running", [])
+    assert (run.status, run.maps, len(run.history)) == ("finished", ["pca"], 1)
+    assert run.latents("test").shape == (360, 3)
+    assert "map-pca" in run.figures
+
+
+def test_more_epochs_change_history_configuration_and_weights(path):
+    run = lk.open(path)
+    first, explored = run.model, run.explored
+    assert run.model is first
+    lk.resume(path, epochs=2)
+    assert [record["epoch"] for record in run.history] == [1, 2]
+    assert run.config.training.epochs == run.summary["epochs"] == 2
+    weights = lk.open(path).model.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in run.model.state_dict().items())
+    assert run.model is not first
+    assert run.explored is not explored
+
+
+def test_a_map_that_is_added_is_there(path):
+    run = lk.open(path)
+    assert (run.maps, run.config.embeddings) == ([], ())
+    lk.embed(path, ["pca"])
+    assert run.coordinates("pca").shape == (360, 2)
+    assert [part.label for part in run.config.embeddings] == ["pca"]
+
+
+def test_a_run_that_is_gone_can_still_be_printed(path):
+    run = lk.open(path)
+    shutil.rmtree(path)
+    assert repr(run) == "<Run once: cannot be read>"

@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+
+from latentkit.errors import DataError, UserError
+from latentkit.maps.vector_maps import pixels, read_labels, read_vectors
+from latentkit.plugin import ImageData
+
+VALUES = np.random.default_rng(0).normal(size=(6, 4))
+
+
+def saved(path, **arrays):
+    np.savez(path, **arrays)
+    return path
+
+
+def test_a_npy_holds_the_vectors_alone(tmp_path):
+    path = tmp_path / "z.npy"
+    np.save(path, VALUES)
+    vectors = read_vectors(path)
+    assert vectors.values.dtype == np.float32
+    assert np.allclose(vectors.values, VALUES)
+    assert vectors.labels is None
+    assert len(vectors.source["sha256"]) == 64
+
+
+def test_the_latents_file_of_a_run_is_read_with_its_labels(tmp_path):
+    labels = np.array([3, 3, 7, 7, 9, 9])
+    path = saved(tmp_path / "test.npz", latents=VALUES, index=np.arange(6), labels=labels)
+    vectors = read_vectors(path)
+    assert np.allclose(vectors.values, VALUES)
+    assert vectors.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert vectors.class_names == ["3", "7", "9"]
+
+
+def test_the_only_wide_array_needs_no_name(tmp_path):
+    path = saved(tmp_path / "own.npz", whatever=VALUES, y=["a", "b", "a", "b", "a", "b"])
+    vectors = read_vectors(path)
+    assert np.allclose(vectors.values, VALUES)
+    assert vectors.class_names == ["a", "b"]
+
+
+def test_two_wide_arrays_are_refused_with_what_there_is(tmp_path):
+    path = saved(tmp_path / "own.npz", one=VALUES, two=VALUES)
+    with pytest.raises(DataError, match=r"one \(6, 4\), two \(6, 4\): call the array .* 'vectors'"):
+        read_vectors(path)
+
+
+def test_images_are_flattened_and_bytes_become_0_to_1(tmp_path):
+    path = tmp_path / "images.npy"
+    np.save(path, np.full((3, 2, 2), 255, np.uint8))
+    assert read_vectors(path).values.tolist() == [[1.0] * 4] * 3
+
+
+def test_the_pixels_of_a_data_set_are_vectors():
+    images = ImageData(np.zeros((2, 1, 8, 8), np.uint8), np.array([0, 1]), ("a", "b"))
+    vectors = pixels(images, {"images": "two"})
+    assert vectors.values.shape == (2, 64)
+    assert vectors.class_names == ("a", "b")
+
+
+def test_a_row_that_is_not_finite_is_named(tmp_path):
+    path = tmp_path / "z.npy"
+    values = VALUES.copy()
+    values[4, 1] = np.nan
+    np.save(path, values)
+    with pytest.raises(
+        DataError, match=r"1 of 6 rows have NaN or infinite values, the first is row 4"
+    ):
+        read_vectors(path)
+
+
+def test_labels_of_another_length_are_refused(tmp_path):
+    path = saved(tmp_path / "own.npz", X=VALUES, y=[1, 2])
+    with pytest.raises(DataError, match=r"labels \(2,\) for 6 vectors: give one label per vector"):
+        read_vectors(path)
+
+
+def test_labels_may_lie_in_a_file_of_their_own(tmp_path):
+    np.save(tmp_path / "y.npy", [1, 2])
+    assert read_labels(tmp_path / "y.npy").tolist() == [1, 2]
+    assert read_labels(saved(tmp_path / "y.npz", targets=[3])).tolist() == [3]
+    with pytest.raises(DataError, match="holds other: call the array 'labels'"):
+        read_labels(saved(tmp_path / "z.npz", other=[3]))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (np.zeros(5), r"holds float64 \(5,\), expected numbers of shape"),
+        (np.zeros((0, 3)), r"holds float64 \(0, 3\)"),
+        (np.array([["a", "b"]]), r"holds <U1 \(1, 2\)"),
+    ],
+)
+def test_what_is_no_table_of_numbers_is_refused(tmp_path, content, message):
+    np.save(tmp_path / "z.npy", content)
+    with pytest.raises(DataError, match=message):
+        read_vectors(tmp_path / "z.npy")
+
+
+def test_a_damaged_a_missing_and_a_pickled_file_are_refused(tmp_path):
+    (tmp_path / "z.npy").write_bytes(b"nothing of the kind")
+    with pytest.raises(DataError, match="not a file of plain NumPy arrays"):
+        read_vectors(tmp_path / "z.npy")
+    with pytest.raises(DataError, match="cannot read"):
+        read_vectors(tmp_path / "absent.npz")
+    np.save(tmp_path / "o.npy", np.array([{"a": 1}]), allow_pickle=True)
+    with pytest.raises(DataError, match="not a file of plain NumPy arrays"):
+        read_vectors(tmp_path / "o.npy")
+    with pytest.raises(UserError, match=r"neither \.npy nor \.npz"):
+        read_vectors(tmp_path / "z.csv")

@@ -1,0 +1,149 @@
+"""A story's page holds what it names of its sources, and loads nothing."""
+
+import json
+import re
+from html import unescape
+
+import pytest
+from click.testing import CliRunner
+
+import latentkit as lk
+from latentkit.cli.main import cli
+from latentkit.errors import IntegrityError, UserError
+
+SMALL = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Return a folder with two runs, of which one has a map."""
+    root = tmp_path_factory.mktemp("root")
+    for name, maps in (("first", ["pca"]), ("second", [])):
+        lk.run(epochs=1, options=SMALL, embed=maps, out=root, name=name)
+    return root
+
+
+def page(root, **chapter):
+    report = {"title": "A story", "chapter": [{"title": "One", **chapter}]}
+    return lk.write_page(report, root=root).read_text(encoding="utf-8")
+
+
+def test_figures_come_with_their_titles_and_captions(root):
+    source = page(root, figures=["first/loss", "first/map-*"])
+    assert re.findall(r'<figure id="(.*?)">', source) == [
+        "figure-first-loss",
+        "figure-first-map-pca",
+        "figure-first-map-pca-images",
+    ]
+    assert "<h3>Loss over epochs</h3>" in source
+    assert "Train: mean over an epoch" in source
+
+
+def test_titles_name_the_run_where_a_chapter_has_several(root):
+    source = page(root, figures=["first/loss", "second/loss"])
+    assert "<h3>first: loss over epochs</h3>" in source
+    assert "<h3>second: loss over epochs</h3>" in source
+
+
+def test_what_is_explored_later_can_be_shown(root):
+    done = CliRunner().invoke(cli, ["explore", str(root / "second"), "traversal", "--steps", "3"])
+    assert done.exit_code == 0
+    assert "<h3>Along each dimension</h3>" in page(root, figures=["second/explore-traversal"])
+
+
+def test_tables_are_those_of_the_report_and_numbers_have_their_intervals(root):
+    source = page(root, tables=["first/Reconstruction", "first/Maps", "second/Summary"])
+    captions = re.findall(r"<caption>(.*?)</caption>", source)
+    assert captions == ["first: Reconstruction", "first: Maps", "second: Summary"]
+    assert re.search(r'<td class="number">0\.\d{4} \[0\.\d{4}, 0\.\d{4}\]</td>', source)
+
+
+def test_a_comparison_names_its_runs_instead_of_numbering_them(root):
+    source = page(root, compare=["first", "second"])
+    assert "Difference from first, image by image" in source
+    assert '<th scope="col" class="number">second</th>' in source
+    assert "[1]" not in source
+
+
+def test_commands_texts_and_rows_stand_as_they_are(root):
+    source = page(
+        root,
+        text="One & <two>.\n\nThree.",
+        commands=["latentkit run --name first"],
+        header=["", "seconds"],
+        rows=[["training", "1.5"]],
+    )
+    assert "<p>One &amp; &lt;two&gt;.</p>" in source
+    assert "<p>Three.</p>" in source
+    assert "<code>latentkit run --name first</code>" in re.sub("</?span>", "", source)
+    assert '<td class="number">1.5</td>' in source
+
+
+def test_the_page_loads_and_runs_nothing(root):
+    source = page(root, figures=["first/loss"])
+    assert "default-src 'none'" in unescape(source)
+    assert set(re.findall(r'\bsrc="([a-z]+:[a-z]+)', source)) == {"data:image"}
+    assert "<script" not in source
+    assert "http://" not in source
+
+
+@pytest.mark.parametrize(
+    ("chapter", "message"),
+    [
+        ({"figures": ["first/los"]}, "no figure 'los'.*'loss'"),
+        ({"figures": ["frist/loss"]}, "no run or study 'frist'.*'first'"),
+        ({"figures": ["loss"]}, "SOURCE/NAME"),
+        ({"tables": ["first/Mops"]}, "no table 'Mops'.*'Maps'"),
+        ({"figure": ["first/loss"]}, r"chapter 1 \(One\) has no option 'figure'.*'figures'"),
+        ({"compare": ["first"]}, "needs at least two runs"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_is_nearest(root, chapter, message):
+    with pytest.raises(UserError, match=message):
+        page(root, **chapter)
+
+
+def test_what_may_lack_is_left_out(root):
+    assert "<figure" not in page(root, figures=["second/map-*?"], tables=["second/Maps?"])
+
+
+def test_a_story_without_chapters_is_refused(root):
+    with pytest.raises(UserError, match=r"no \[\[chapter\]\]"):
+        lk.write_page({"title": "Nothing"}, root=root)
+
+
+def test_a_changed_picture_is_noticed(root):
+    path = root / "second/figures/samples.png"
+    before = path.read_bytes()
+    path.write_bytes(before[:-1])
+    try:
+        with pytest.raises(IntegrityError, match=r"samples\.png"):
+            page(root, figures=["second/samples"])
+    finally:
+        path.write_bytes(before)
+
+
+def test_a_study_and_its_trials_are_sources_too(tmp_path):
+    record = {
+        "title": "Study s",
+        "sections": [
+            {
+                "title": "Trials",
+                "tables": [{"title": "", "header": ["trial", "loss"], "rows": [["0", "0.5"]]}],
+                "figures": [],
+            }
+        ],
+    }
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s/report.json").write_text(json.dumps(record))
+    assert "<caption>s: Trials</caption>" in page(tmp_path, tables=["s/Trials"])
+    with pytest.raises(UserError, match="s is a study"):
+        page(tmp_path, compare=["s", "s"])
+
+
+def test_the_command_writes_the_page_beside_the_runs(root, tmp_path):
+    report = tmp_path / "tale.toml"
+    report.write_text('title = "T"\n[[chapter]]\ntitle = "C"\nfigures = ["first/loss"]\n')
+    done = CliRunner().invoke(cli, ["page", str(report), "--root", str(root)])
+    assert done.output.strip() == str(root / "tale.html")
+    assert "figure-first-loss" in (root / "tale.html").read_text()

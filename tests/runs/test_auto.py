@@ -1,0 +1,46 @@
+"""What ``auto`` becomes."""
+
+import pytest
+
+from latentkit.config import build_config
+from latentkit.registry.catalogue import default_registry
+from latentkit.runs.prepare import suited_learning_rate, with_counts
+
+
+def counted(n, rate=8e-3, **training):
+    config = build_config({"training": training}, default_registry())
+    return with_counts(config, n, rate).training
+
+
+def test_small_sets_get_small_batches_and_more_epochs():
+    many, few = counted(60_000), counted(1_000)
+    assert (many.batch_size, many.epochs) == (256, 10)
+    assert (few.batch_size, few.epochs) == (32, 50)
+
+
+@pytest.mark.parametrize(
+    ("rate", "batch", "expected"),
+    [
+        (1.6e-2, 256, 1.6e-2),
+        (1.6e-2, 1024, 1.6e-2),
+        (1.6e-2, 128, 1.6e-2 / 2**0.5),
+        (1.6e-2, 32, 8e-3),  # no less than what suits most
+        (8e-3, 32, 8e-3),
+        (2e-3, 32, 2e-3),
+    ],
+)
+def test_the_learning_rate_is_the_models_and_less_for_small_batches(rate, batch, expected):
+    assert counted(48_000, rate, batch_size=batch).learning_rate == pytest.approx(expected)
+
+
+def test_a_rate_that_is_given_stays():
+    assert counted(1_000, 1.6e-2, learning_rate=0.5).learning_rate == 0.5
+
+
+def test_a_models_declaration_states_its_rate():
+    registry = default_registry()
+    rates = {
+        name: suited_learning_rate(build_config({}, registry, model=name))
+        for name in ("conv-ae", "conv-vae")
+    }
+    assert rates["conv-ae"] > rates["conv-vae"] == 8e-3

@@ -1,0 +1,163 @@
+"""A run made with a plugin in a single file knows the file, and is finished with no other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+import latentkit as lk
+from latentkit.errors import IntegrityError
+from latentkit.registry.catalogue import default_registry
+from latentkit.runs.folder import Manifest
+from latentkit.runs.saved_config import check_plugin_files, registry_of
+
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
+MODEL = """
+import numpy as np
+import torch
+from latentkit.plugin import ModelSpec, hookimpl
+
+LATENTKIT_HOOKSPEC_VERSION = 1
+
+@hookimpl
+def latentkit_models():
+    yield ModelSpec(name="flat-ae", summary="A linear one", target=f"{__name__}:build")
+
+class Flat(torch.nn.Module):
+    latent_dim = 3
+
+    def __init__(self, shape):
+        super().__init__()
+        pixels = int(np.prod(shape))
+        self.encode = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(pixels, 3))
+        self.decode = torch.nn.Sequential(
+            torch.nn.Linear(3, pixels), torch.nn.Sigmoid(), torch.nn.Unflatten(1, shape)
+        )
+
+    def loss(self, inputs, targets, *, step):
+        return {"loss": (self.decode(self.encode(inputs)) - targets).square().mean()}
+
+def build(options, image_shape):
+    return Flat(image_shape)
+"""
+MAP = """
+from latentkit.plugin import EmbeddingSpec, hookimpl
+
+LATENTKIT_HOOKSPEC_VERSION = 1
+
+@hookimpl
+def latentkit_embeddings():
+    yield EmbeddingSpec(name="first-two", summary="Two latents", target=f"{__name__}:first")
+
+class First:
+    def fit_transform(self, vectors):
+        return vectors[:, :2]
+
+def first(options, random_state):
+    return First()
+"""
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("plugins") / "flat.py"
+    path.write_text(MODEL)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(model_file, tmp_path_factory):
+    """Return a run of a model out of a file, to be extended only."""
+    out = tmp_path_factory.mktemp("runs")
+    options = {"threads": 1}
+    return lk.run(model="flat-ae", plugins=[model_file], epochs=1, options=options, out=out)
+
+
+@pytest.fixture
+def map_file(tmp_path):
+    path = tmp_path / "first.py"
+    path.write_text(MAP)
+    return path
+
+
+@pytest.fixture
+def manifest(map_file):
+    """Return the manifest of a run that was made with the map's file."""
+    known = {str(map_file): hashlib.sha256(MAP.encode()).hexdigest()}
+    facts = {"config": {}, "config_sha256": "", "seed": 0, "data_dir": "", "created": ""}
+    return Manifest(id="my-run", status="finished", plugin_files=known, **facts)
+
+
+def test_the_manifest_holds_path_and_sha256(run, model_file):
+    document = json.loads((run.path / "run.json").read_text())
+    sha256 = hashlib.sha256(MODEL.encode()).hexdigest()
+    assert document["plugin_files"] == {str(model_file): sha256}
+    assert document["plugins"]["flat.py"] == sha256[:12]
+
+
+def test_the_run_is_opened_and_resumed_without_naming_the_file_again(run):
+    assert lk.open(run.path).model.latent_dim == 3
+    assert len(lk.resume(run.path, epochs=2).history) == 2
+
+
+def test_a_transfer_knows_the_file_of_its_run(run, model_file, tmp_path, undrawn):
+    done = lk.transfer(
+        run.path, labels=50, epochs=1, embed=[], options={"threads": 1}, out=tmp_path
+    )
+    assert list(json.loads((done.path / "run.json").read_text())["plugin_files"]) == [
+        str(model_file)
+    ]
+
+
+def test_a_map_out_of_another_file_is_remembered_too(run, model_file, map_file, monkeypatch):
+    monkeypatch.setenv("LATENTKIT_PLUGIN_FILES", str(map_file))
+    mapped = lk.embed(run.path, ["first-two"])
+    assert np.array_equal(mapped.coordinates("first-two"), mapped.latents("test")[:, :2])
+    monkeypatch.delenv("LATENTKIT_PLUGIN_FILES")
+    document = json.loads((run.path / "run.json").read_text())
+    assert list(document["plugin_files"]) == [str(model_file), str(map_file)]
+    assert lk.open(run.path).config.embeddings[0].name == "first-two"
+
+
+def test_the_files_of_a_manifest_are_loaded(manifest):
+    assert registry_of(manifest).get("embedding", "first-two")
+
+
+def test_a_run_is_not_gone_on_with_without_its_file(manifest, map_file):
+    with pytest.raises(IntegrityError, match=r"was made with plugin file .*: add  --plugin"):
+        check_plugin_files(manifest, default_registry())
+    check_plugin_files(manifest, default_registry([map_file]))
+
+
+def test_a_file_that_changed_is_refused(manifest, map_file):
+    map_file.write_text(MAP + "# other\n")
+    with pytest.raises(IntegrityError, match=r"run my-run .*first\.py, which has changed since"):
+        registry_of(manifest)
+
+
+def test_a_file_that_is_gone_is_refused_and_one_that_was_moved_is_found(
+    manifest, map_file, tmp_path, monkeypatch
+):
+    moved = map_file.rename(tmp_path / "other_name.py")
+    with pytest.raises(IntegrityError, match=r"cannot be read .* give its new path with --plugin"):
+        registry_of(manifest)
+    monkeypatch.setenv("LATENTKIT_PLUGIN_FILES", str(moved))
+    assert registry_of(manifest).get("embedding", "first-two")
+
+
+def test_what_needs_no_code_of_a_plugin_works_without_its_file(run, model_file):
+    content = model_file.read_text()
+    model_file.unlink()
+    try:
+        opened = lk.open(run.path)
+        assert opened.latents("test").shape == (360, 3)
+        assert opened.summary["model"] == "flat-ae"
+        assert [listed.id for listed in lk.list_runs(run.path.parent)] == [run.id]
+        with pytest.raises(IntegrityError, match=r"flat\.py, which cannot be read"):
+            _ = opened.model
+    finally:
+        model_file.write_text(content)

@@ -1,0 +1,102 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from latentkit.errors import IntegrityError, UserError
+from latentkit.plugin import SearchRange
+from latentkit.tune.study_folder import (
+    STUDY,
+    StudyFolder,
+    StudyPlan,
+    find_study,
+    readable_studies,
+    study_folders,
+)
+
+
+@pytest.fixture
+def plan():
+    return StudyPlan(
+        name="s",
+        config={"seed": 3, "model": {"name": "conv-ae", "latent_dim": 8}},
+        space={"training.learning_rate": SearchRange(1e-4, 1e-2, log=True)},
+        objectives=("mse", "knn"),
+        tuner={"name": "optuna", "sampler": "tpe"},
+        data_dir="data",
+    )
+
+
+def test_a_study_is_read_back_as_it_was_begun(tmp_path, plan):
+    folder = StudyFolder.begin(tmp_path / "s", plan)
+    assert StudyFolder.open(folder.path).plan == plan
+    assert study_folders(tmp_path) == [folder.path]
+    assert find_study("s", tmp_path) == folder.path
+
+
+def test_more_trials_and_another_storage_go_on_and_another_search_is_refused(tmp_path, plan):
+    StudyFolder.begin(tmp_path / "s", plan)
+    more = replace(plan, trials=30, storage="postgresql://host/db")
+    assert StudyFolder.begin(tmp_path / "s", more).plan.trials == 30
+    assert StudyFolder.open(tmp_path / "s").plan == more
+    other = replace(plan, space={"training.learning_rate": SearchRange(1e-4, 1e-1, log=True)})
+    with pytest.raises(UserError, match=r"learning_rate\.high: 0\.01 became 0\.1"):
+        StudyFolder.begin(tmp_path / "s", other)
+    with pytest.raises(UserError, match=r"tuner\.sampler: \"tpe\" became \"gp\""):
+        StudyFolder.begin(tmp_path / "s", replace(plan, tuner={"name": "optuna", "sampler": "gp"}))
+    assert StudyFolder.open(tmp_path / "s").plan == more
+
+
+def test_the_task_is_the_plans(tmp_path, plan):
+    task = plan.task(tmp_path)
+    assert task.storage == f"sqlite:///{tmp_path}/study.db"
+    assert task.directions == ("minimize", "maximize")
+    assert plan.task(tmp_path, "sqlite:///other.db").storage == "sqlite:///other.db"
+    assert replace(plan, trials=99).task(tmp_path) == task
+    assert replace(plan, config={**plan.config, "seed": 4}).task(tmp_path).seed != task.seed
+
+
+def test_a_folder_that_no_url_can_name_is_refused(tmp_path, plan):
+    with pytest.raises(UserError, match=r"contains '\?'"):
+        plan.task(tmp_path / "what?")
+    assert plan.task(tmp_path / "what?", "sqlite:///other.db").storage == "sqlite:///other.db"
+
+
+def test_what_is_no_study_or_a_damaged_one_is_said(tmp_path, plan):
+    with pytest.raises(UserError, match="there is no study in"):
+        StudyFolder.open(tmp_path)
+    folder = StudyFolder.begin(tmp_path / "fine", plan)
+    with pytest.raises(UserError, match=r"no study 'fime' \(did you mean 'fine'\?\)"):
+        find_study("fime", tmp_path)
+    record = json.loads((folder.path / STUDY).read_text())
+    (folder.path / STUDY).write_text(json.dumps({**record, "schema": 9}))
+    with pytest.raises(IntegrityError, match="its schema is 9"):
+        StudyFolder.open(folder.path)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"schema": 9},
+        {"space": []},
+        {"space": {"training.learning_rate": 0.1}},
+        {"tuner": "optuna"},
+        {"config": {}},
+        {"trials": "ten"},
+        {"objectives": [1]},
+        None,
+    ],
+    ids=str,
+)
+def test_a_study_that_cannot_be_read_does_not_hide_the_others(tmp_path, plan, fields):
+    fine = StudyFolder.begin(tmp_path / "fine", plan)
+    record = tmp_path / "harmed" / STUDY
+    StudyFolder.begin(record.parent, plan)
+    text = record.read_text()
+    document = text[:100] if fields is None else json.dumps({**json.loads(text), **fields})
+    record.write_text(document)
+    studies, faults = readable_studies(tmp_path)
+    assert studies == [fine]
+    assert list(faults) == [record.parent]
+    assert faults[record.parent].startswith(f"{record} cannot be read: ")
+    assert len(study_folders(tmp_path)) == 2

@@ -1,0 +1,242 @@
+"""Trials are runs: they go on where they were broken off, and a failing one is one of many."""
+
+import json
+
+import pytest
+import torch
+
+from latentkit.builtins.models import vae
+from latentkit.config import build_config, choose_part
+from latentkit.errors import StorageError, StudyError, UserError
+from latentkit.plugin import SearchChoice, SearchRange
+from latentkit.plugin.events import EpochFinished, TrialFinished, TrialReported, ignore
+from latentkit.registry.catalogue import default_registry
+from latentkit.runs import run_files
+from latentkit.runs.context import ImageCache
+from latentkit.runs.folder import RunFolder
+from latentkit.tune.space import search_space
+from latentkit.tune.study import Search, prepared
+from latentkit.tune.study_folder import StudyFolder, StudyPlan
+
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
+OPTIONS = {
+    "model.channels": [4],
+    "model.hidden": [16],
+    "model.latent_dim": 3,
+    "training.epochs": 3,
+    "threads": 1,
+}
+FIXED = ["model.activation", "model.latent_dim"]
+LEARNING_RATE = {"training.learning_rate": SearchRange(1e-3, 1e-2, log=True)}
+
+
+@pytest.fixture(scope="module")
+def image_cache():
+    return ImageCache()
+
+
+@pytest.fixture
+def begin(tmp_path, image_cache):
+    """Return a function that starts or resumes a study of small trials on digits."""
+    registry = default_registry()
+
+    def make(name="s", emit=ignore, space=None, model=None, options=OPTIONS, **fields):
+        tuner = {"name": "optuna", "startup_trials": 2, "pruner": "none"}
+        config = build_config({}, registry, model=model, overrides=options)
+        plan = StudyPlan(
+            name="s",
+            config=config.as_dict(),
+            space=search_space(config, registry, space or LEARNING_RATE, FIXED),
+            tuner=choose_part(registry, "tuner", {**tuner, **fields.pop("tuner", {})}).as_dict(),
+            data_dir=str(tmp_path / "data"),
+            **{"objectives": ("mse",), "trials": 3, **fields},
+        )
+        folder = StudyFolder.begin(tmp_path / name, prepared(plan, registry, image_cache))
+        return Search(folder, registry, emit, image_cache=image_cache)
+
+    return make
+
+
+def values_of(result):
+    return [(trial.state, dict(trial.params), trial.values) for trial in result.trials]
+
+
+def test_a_trial_is_an_ordinary_run_with_its_options_and_its_worth(begin):
+    search = begin()
+    result = search.work()
+    assert [trial.state for trial in result.trials] == ["complete"] * 3
+    for trial in result.trials:
+        folder = RunFolder.open(search.study.run_of(trial.number))
+        assert folder.manifest.status == "finished"
+        chosen = folder.manifest.config["training"]["learning_rate"]
+        assert chosen == trial.params["training.learning_rate"]
+        assert folder.json(run_files.OBJECTIVE)["values"] == {"mse": trial.values[0]}
+        history = folder.json("history.json")
+        best = history["epochs"][history["weights_epoch"] - 1]["validation"]
+        assert trial.values[0] == best["loss"]
+        assert trial.reports == {r["epoch"]: r["validation"]["mse"] for r in history["epochs"]}
+        assert (trial.notes["epochs"], trial.notes["of_epochs"]) == (3, 3)
+
+
+def test_the_first_trial_is_what_a_run_without_a_study_would_be(begin):
+    search = begin(trials=1)
+    (trial,) = search.work().trials
+    assert trial.params == {"training.learning_rate": 8e-3}  # in batches of 32
+
+
+def test_a_study_that_was_interrupted_equals_one_that_was_not(begin):
+    whole = begin("whole").work()
+    seen = []
+
+    def interrupt(event):
+        if isinstance(event, EpochFinished):
+            seen.append(event.epoch)
+            if len(seen) in (2, 5):  # in the first trial, and in the second
+                raise KeyboardInterrupt
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            begin("broken", interrupt).work()
+    broken = begin("broken").work()
+    assert values_of(broken) == values_of(whole)
+    assert [trial.reports for trial in broken.trials] == [trial.reports for trial in whole.trials]
+
+
+def test_more_trials_equal_a_study_that_had_them_from_the_beginning(begin):
+    begin("more", trials=2).work()
+    assert values_of(begin("more", trials=4).work()) == values_of(begin("at-once", trials=4).work())
+
+
+def test_a_pruned_trial_is_marked_and_the_epochs_it_saved_are_told(begin):
+    told = []
+    search = begin(emit=told.append, trials=6, tuner={"pruner": "asha"})
+    result = search.work()
+    pruned = [trial for trial in result.trials if trial.state == "pruned"]
+    assert pruned
+    for trial in pruned:
+        assert RunFolder.open(search.study.run_of(trial.number)).manifest.status == "pruned"
+    ends = {event.number: event for event in told if isinstance(event, TrialFinished)}
+    assert all(ends[t.number].epochs < ends[t.number].of_epochs == 3 for t in pruned)
+    assert all(ends[t.number].values == t.values for t in result.trials)
+
+
+def test_a_failing_trial_is_recorded_with_its_reason(begin):
+    space = {"training.learning_rate": SearchChoice((1e30, 1e-3))}
+    search = begin(space=space, trials=6, tuner={"sampler": "random"}, failures=6)
+    result = search.work()
+    states = {t.params["training.learning_rate"]: t.state for t in result.trials}
+    assert states == {1e30: "failed", 1e-3: "complete"}
+    failed = next(trial for trial in result.trials if trial.state == "failed")
+    assert "loss" in failed.error
+    assert RunFolder.open(search.study.run_of(failed.number)).manifest.status == "failed"
+
+
+def test_too_many_failures_in_a_row_stop_the_study(begin):
+    space = {"training.learning_rate": SearchRange(1e30, 1e31)}
+    search = begin(space=space, trials=9, failures=2)
+    with pytest.raises(StudyError, match=r"because 2 trials in a row failed; the last one: .*loss"):
+        search.work()
+    assert [trial.state for trial in search.result().trials] == ["failed", "failed"]
+
+
+def test_several_objectives_are_measured_on_the_validation_images(begin):
+    search = begin(objectives=("mse", "knn", "linear", "nmi", "ssim"), trials=2)
+    told = []
+    search.emit = told.append
+    result = search.work()
+    assert result.directions == ("minimize", "maximize", "maximize", "maximize", "maximize")
+    for trial in result.trials:
+        mse, *shares = trial.values
+        assert 0 < mse < 0.2
+        assert all(0 < share < 1 for share in shares)
+    assert not any(isinstance(event, TrialReported) for event in told)
+    assert result.front
+
+
+def test_a_goal_of_generative_models(begin):
+    options = {"model.hidden": [16], "model.latent_dim": 2, "training.epochs": 1, "threads": 1}
+    goals = ("elbo", "active-dimensions")
+    search = begin(objectives=goals, trials=1, model="dense-vae", options=options)
+    (trial,) = search.work().trials
+    assert trial.state == "complete", trial.error
+    assert trial.values[1] in (0, 1, 2)
+    with pytest.raises(UserError, match="model 'conv-ae' is not generative"):
+        begin(objectives=goals)
+
+
+class PosteriorLayer(torch.nn.Module):
+    """A generative model whose ``posterior`` is a layer, made from another model."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.latent_dim = model.latent_dim
+        self.posterior = torch.nn.Sequential(model.encoder, Halves())
+        self.decoder = model.decoder
+        for name in ("encode", "decode", "loss", "sample", "log_likelihood"):
+            setattr(self, name, getattr(model, name))
+
+
+class Halves(torch.nn.Module):
+    def forward(self, features):
+        return features.chunk(2, dim=1)
+
+
+def test_a_model_is_generative_if_its_posterior_is_a_layer(begin, monkeypatch):
+    build = vae.build_dense
+    monkeypatch.setattr(vae, "build_dense", lambda *given: PosteriorLayer(build(*given)))
+    options = {"model.hidden": [16], "model.latent_dim": 2, "training.epochs": 1, "threads": 1}
+    search = begin(objectives=("elbo",), trials=1, model="dense-vae", options=options)
+    (trial,) = search.work().trials
+    assert trial.state == "complete", trial.error
+
+
+def test_a_run_that_another_study_left_is_no_trials_run(begin):
+    begin(trials=1).work()
+    other = begin("other", trials=1, options={**OPTIONS, "model.hidden": [8]})
+    other.study.runs.mkdir()
+    left = other.study.path.parent / "s" / "runs" / "trial-0000"
+    left.rename(other.study.run_of(0))
+    (trial,) = other.work().trials
+    assert trial.state == "failed"
+    assert "another study, whose options of model differ" in trial.error
+
+
+def test_a_full_disk_ends_the_study_and_its_trial_goes_on_later(begin):
+    def fill(event):
+        if isinstance(event, EpochFinished):
+            raise StorageError("the disk is full")
+
+    with pytest.raises(StorageError, match="disk is full"):
+        begin("full", fill).work()
+    assert [trial.state for trial in begin("full").result().trials] == ["waiting"]
+    assert values_of(begin("full").work()) == values_of(begin("whole").work())
+
+
+def test_a_trial_that_comes_further_may_be_begun_as_often_as_it_takes(begin):
+    def interrupt(event):
+        if isinstance(event, EpochFinished):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        begin(emit=interrupt, trials=1).work()
+    log = begin().study.run_of(0) / "events.jsonl"
+    lines = log.read_text().splitlines()
+    started = next(line for line in lines if '"RunStarted"' in line)
+    log.write_text("\n".join([started] * 19 + lines) + "\n")
+    assert begin(trials=1).work().trials[0].state == "complete"
+
+
+def test_a_trial_that_never_ends_is_given_up(begin):
+    search = begin(trials=1)
+    result = search.work()
+    log = search.study.run_of(0) / "events.jsonl"
+    started = next(line for line in log.read_text().splitlines() if '"RunStarted"' in line)
+    log.write_text(f"{started}\n" * 20 + '{"cut sho')
+    again = begin(trials=2)
+    again.study.run_of(0).rename(again.study.run_of(1))
+    record = again.work().trials[1]
+    assert record.state == "failed"
+    assert "started 20 times" in record.error
+    assert json.loads((search.study.path / "study.json").read_text())["trials"] == 2
+    assert result.trials[0].state == "complete"

@@ -1,0 +1,102 @@
+"""Processes of a study: none is left behind, and no death passes unseen."""
+
+import signal
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from latentkit.errors import StudyError
+from latentkit.plugin.events import Notice
+from latentkit.tune import workers
+from latentkit.tune.workers import _crew
+
+
+class Process:
+    """Stands for a process; ``code`` is what it ended with."""
+
+    def __init__(self):
+        self.code = None
+        self.stdin = None
+
+    def poll(self):
+        return self.code
+
+    def terminate(self):
+        self.code = 130
+
+    def wait(self, timeout=None):
+        return self.code
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Return the processes that were started."""
+    processes = []
+
+    def start(command, **places):
+        processes.append(Process())
+        return processes[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    return processes
+
+
+@pytest.fixture
+def search(tmp_path):
+    told = []
+    return SimpleNamespace(
+        study=SimpleNamespace(path=tmp_path), storage=None, emit=told.append, told=told
+    )
+
+
+def test_a_killed_process_is_started_anew_and_one_that_is_done_is_not(search, started):
+    with _crew(search, 2, None) as crew:
+        assert crew.is_at_work(finished=0)
+        started[0].code, started[1].code = 0, -signal.SIGKILL
+        assert crew.is_at_work(finished=0)
+        assert len(started) == 3
+        assert [type(event) for event in search.told] == [Notice]
+        started[2].code = 0
+        assert not crew.is_at_work(finished=1)
+
+
+def test_an_error_of_the_last_process_is_raised(search, started, tmp_path):
+    with _crew(search, 2, None) as crew:
+        (tmp_path / "worker-1.log").write_text("a warning\nthe disk is full\n")
+        started[0].code, started[1].code = 0, 5
+        with pytest.raises(StudyError, match="worker 1 ended: the disk is full"):
+            crew.is_at_work(finished=0)
+
+
+def test_processes_that_only_die_end_the_study(search, started):
+    with _crew(search, 1, None) as crew:
+        for _ in range(5):
+            started[-1].code = -signal.SIGKILL
+            assert crew.is_at_work(finished=0)
+        started[-1].code = -signal.SIGKILL
+        with pytest.raises(StudyError, match="before they finish a trial"):
+            crew.is_at_work(finished=0)
+
+
+def test_a_process_that_cannot_be_started_leaves_no_other_behind(search, started, monkeypatch):
+    start = subprocess.Popen
+
+    def fail_at_the_second(command, **places):
+        if started:
+            raise OSError("no more processes")
+        return start(command, **places)
+
+    monkeypatch.setattr(workers.subprocess, "Popen", fail_at_the_second)
+    with pytest.raises(OSError, match="no more processes"), _crew(search, 2, None):
+        pass
+    assert [process.code for process in started] == [130]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_worker_ends_with_the_process_that_started_it():
+    code = "from latentkit.tune import worker; worker._end_at_eof()"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+    process.stdin.close()
+    assert process.wait(60) == -signal.SIGTERM
