@@ -1,7 +1,7 @@
-"""Which tests run every day, the order in which workers get their files, and blank figures.
+"""Selection of tests, their order among workers, and blank figures.
 
-A bare ``pytest`` leaves out the tests marked ``slow``; ``pytest --slow`` runs everything. Files or
-folders that are named on the command line run as a whole, and ``-m`` may choose slow tests too.
+Without arguments, ``pytest`` skips the tests marked ``slow``; ``pytest --slow`` runs everything.
+Files or folders named on the command line run completely, and ``-m`` can also select slow tests.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the longest tests first, so that no worker is alone at the end; drop slow ones."""
+    """Put the longest tests first, so that workers finish together, and drop slow tests."""
     items.sort(key=_rank)
     options = config.option
     if options.slow or options.file_or_dir or "slow" in options.markexpr:
@@ -42,7 +42,7 @@ def _rank(item: pytest.Item) -> int:
 def blank_figures() -> Iterator[None]:
     """Replace the figures of reports with blank ones, because drawing takes most of a short run.
 
-    A test in such a module that looks at a figure asks for `real_figures`.
+    In a module that uses this fixture, a test of a figure requests `real_figures`.
     """
     from latentkit.report.page import Picture
 

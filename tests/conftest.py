@@ -1,4 +1,4 @@
-"""What all tests share: real data where it is, no settings of the developer, fake installations."""
+"""Shared fixtures: real data if present, no settings of the developer, and fake installations."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import hypothesis
 import pytest
 
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
-    # Threads of one test that wait for those of another take most of the time of both.
+    # Divide the cores, because tests that compete for threads slow each other down.
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // int(workers))))
 
-# A slow machine is no failure.
+# Set no deadline, because a slow machine is not a failure.
 hypothesis.settings.register_profile("latentkit", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("latentkit")
 
@@ -29,7 +29,7 @@ _NOBODY = 65534
 
 
 def _forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away what latentkit, Click, rich, urllib and matplotlib would read."""
+    """Remove the settings that latentkit, Click, rich, urllib and matplotlib would read."""
     for name in list(os.environ):
         proxy = name.lower().endswith("_proxy")
         if name in _TERMINAL or name.startswith("LATENTKIT_") or proxy:
@@ -38,7 +38,7 @@ def _forget_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LATENTKIT_PLUGINS", "")  # and what --no-plugins sets
     monkeypatch.delenv("LATENTKIT_PLUGINS")
     monkeypatch.setenv("MPLBACKEND", "agg")
-    for tracker in ("LATENTKIT_MLFLOW", "LATENTKIT_TENSORBOARD"):  # they follow every run
+    for tracker in ("LATENTKIT_MLFLOW", "LATENTKIT_TENSORBOARD"):  # they record every run
         monkeypatch.setenv(tracker, "off")
 
 
@@ -52,15 +52,15 @@ def _no_settings_in_shared_fixtures(tmp_path_factory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the developer's settings away; data sets are looked for in an empty folder."""
+    """Remove the developer's settings, so that data sets are looked for in an empty folder."""
     _forget_settings(monkeypatch)
-    # A slow machine is no failure.
+    # Never warn about slow imports, because the machine may be slow.
     monkeypatch.setattr("latentkit.registry.loading.SLOW", float("inf"))
 
 
 @pytest.fixture(scope="session")
 def fashion_mnist_dir() -> Path:
-    """Return the folder that holds the real Fashion-MNIST."""
+    """Return the folder of the real Fashion-MNIST, or skip the test."""
     folder = Path(DATA).absolute()
     if not DATA or not (folder / "FashionMNIST/raw/train-images-idx3-ubyte.gz").exists():
         pytest.skip("LATENTKIT_DATA names no folder with FashionMNIST/raw/*.gz")
@@ -69,7 +69,7 @@ def fashion_mnist_dir() -> Path:
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the figures of transfers out, which take most of a short one's time."""
+    """Skip the report of transfers, because it takes most of the time of a short one."""
     from latentkit.transfer import transfer_kind
 
     monkeypatch.setattr(transfer_kind, "report_transfer", lambda context, kind, svg: None)
@@ -79,7 +79,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 def install_plugin(tmp_path, monkeypatch) -> Iterator[Callable[..., Path]]:
     """Return a function that installs a distribution with one plugin, in this test only.
 
-    The distribution is found by this process and by those it starts.
+    This process and its child processes find the distribution.
     """
     site = tmp_path / "site"
     site.mkdir()
@@ -98,11 +98,11 @@ def install_plugin(tmp_path, monkeypatch) -> Iterator[Callable[..., Path]]:
         """Install ``code`` as module ``name``, and return the folder that holds it.
 
         Args:
-            name: of the module.
-            code: of the module; may be indented.
-            distribution: what offers it; the module's name with hyphens unless given.
-            version: of the distribution.
-            entry: name of the entry point; the module's unless given.
+            name: Name of the module.
+            code: Source of the module; may be indented.
+            distribution: Name of the distribution; by default the module's name with hyphens.
+            version: Version of the distribution.
+            entry: Name of the entry point; by default the module's name.
         """
         distribution = distribution or name.replace("_", "-")
         (site / f"{name}.py").write_text(dedent(code), encoding="utf-8")
@@ -133,14 +133,14 @@ def _forget_plugins() -> None:
 
 @pytest.fixture
 def public_dir() -> Iterator[Path]:
-    """Return an empty folder that every user can reach, unlike ``tmp_path``."""
+    """Return an empty folder that every user can access, unlike ``tmp_path``."""
     with tempfile.TemporaryDirectory(prefix="latentkit-test-") as name:
         yield Path(name)
 
 
 @pytest.fixture
 def read_only() -> Callable[[Path], AbstractContextManager[None]]:
-    """Return a context manager that takes away the right to write in a `public_dir`."""
+    """Return a context manager that removes write permission from a `public_dir`."""
     if not hasattr(os, "geteuid"):
         pytest.skip("needs POSIX permissions")
     return _read_only
@@ -153,7 +153,7 @@ def _read_only(folder: Path) -> Iterator[None]:
     before = {path: path.stat().st_mode for path in paths}
     for path in paths:
         path.chmod(0o555 if path.is_dir() else 0o444)
-    if user == 0:  # root may write everywhere
+    if user == 0:  # root can write everywhere, so become another user
         os.seteuid(_NOBODY)
     try:
         yield

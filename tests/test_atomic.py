@@ -65,11 +65,18 @@ def test_a_file_in_the_place_of_a_folder_is_a_storage_error(tmp_path):
         write_bytes(tmp_path / "file" / "below", b"")
 
 
-def test_a_new_file_has_the_permissions_that_the_umask_leaves(tmp_path):
+def replace_by_a_private_file(temporary):
+    other = temporary.with_suffix(".other")
+    other.touch(mode=0o600)
+    other.replace(temporary)
+
+
+@pytest.mark.parametrize("write", [lambda temporary: None, replace_by_a_private_file])
+def test_a_new_file_has_the_permissions_that_the_umask_leaves(tmp_path, write):
     for mask, mode in ((0o022, 0o644), (0o027, 0o640), (0o077, 0o600)):
         before = os.umask(mask)
         try:
-            write_bytes(tmp_path / "file.bin", b"")
+            write_atomically(tmp_path / "file.bin", write)
         finally:
             os.umask(before)
         assert (tmp_path / "file.bin").stat().st_mode & 0o777 == mode

@@ -21,7 +21,7 @@ def run(tmp_path_factory):
     return lk.run(embed=["pca"], epochs=1, options=SMALL, out=tmp_path_factory.mktemp("runs"))
 
 
-def test_every_public_name_is_there_and_documented():
+def test_every_public_name_exists_and_is_documented():
     for name in lk.__all__:
         value = getattr(lk, name)
         if name != "__version__":
@@ -29,7 +29,7 @@ def test_every_public_name_is_there_and_documented():
     assert set(lk.__all__) <= set(dir(lk))
 
 
-def test_an_unknown_name_is_an_attribute_error():
+def test_an_unknown_name_raises_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         _ = lk.nonsense
 
@@ -41,7 +41,7 @@ def test_importing_latentkit_imports_nothing_heavy():
     assert shown.stdout.strip() == "[]"
 
 
-def test_what_makes_runs_needs_neither_scikit_learn_nor_a_compiler_before_it_uses_them():
+def test_importing_the_commands_does_not_import_scikit_learn_numba_or_optuna():
     slow = {"sklearn", "numba", "torchvision", "umap", "optuna"}
     code = f"import sys, latentkit.api.commands; print(sorted({slow} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -76,7 +76,7 @@ def test_a_run_shows_itself_in_a_notebook(run):
     assert repr(run) == f"<Run {run.id}: finished>"
 
 
-def test_what_a_run_does_not_have_is_said_with_what_it_has(run):
+def test_an_unknown_map_or_split_is_refused_with_a_list_of_those_that_exist(run):
     with pytest.raises(UserError, match=r"no map 'isomap'; it has pca: 'latentkit embed"):
         run.coordinates("isomap")
     with pytest.raises(UserError, match=r"no split 'tests' \(did you mean 'test'\?\)"):
@@ -100,7 +100,7 @@ def test_parts_are_built_in_one_call():
         lk.model("conv-ae", image_shape=(1, 28, 28), latent_dims=3)
 
 
-def test_a_latent_encoder_is_a_step_of_a_scikit_learn_pipeline():
+def test_a_latent_encoder_works_in_a_scikit_learn_pipeline():
     images = lk.dataset("digits", "train")
     encoder = lk.LatentEncoder(latent_dim=6, epochs=3, model_options={"hidden": 32})
     pipeline = make_pipeline(encoder, LogisticRegression(max_iter=2000))
@@ -113,7 +113,7 @@ def test_a_latent_encoder_is_a_step_of_a_scikit_learn_pipeline():
     assert len(encoder.get_feature_names_out()) == 6
 
 
-def test_a_latent_encoder_is_cloned_and_repeats_by_its_seed():
+def test_a_cloned_latent_encoder_with_the_same_seed_gives_the_same_latents():
     images = lk.dataset("digits", "test").images[:100]
     encoder = lk.LatentEncoder(latent_dim=2, epochs=1, random_state=5)
     first = encoder.fit(images).transform(images)
@@ -131,12 +131,12 @@ def test_a_latent_encoder_is_cloned_and_repeats_by_its_seed():
         (np.zeros((10, 2, 8, 8), np.uint8), "1 or 3 channels"),
     ],
 )
-def test_a_latent_encoder_refuses_what_are_no_images(images, message):
+def test_a_latent_encoder_refuses_arrays_that_are_not_images(images, message):
     with pytest.raises(UserError, match=message):
         lk.LatentEncoder(epochs=1).fit(images)
 
 
-def test_a_study_runs_trials_as_runs_and_goes_on(tmp_path):
+def test_a_study_stores_its_trials_as_runs_and_resumes(tmp_path):
     arguments = {
         "epochs": 1,
         "options": {"model.latent_dim": 3},
@@ -156,7 +156,7 @@ def test_a_study_runs_trials_as_runs_and_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["explore", "export", "transfer", "tune"])
-def test_a_folder_of_the_same_name_does_not_replace_a_public_name(name):
+def test_a_subpackage_of_the_same_name_does_not_replace_a_public_name(name):
     code = f"""
 from importlib import import_module
 from pkgutil import iter_modules

@@ -1,4 +1,4 @@
-"""Every public name says what it takes, gives and raises, and its example does what it shows."""
+"""Every public name documents arguments, result and errors, and its example works."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def execute(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
-    """Return a folder with the run and the study that examples open."""
+    """Return a folder with the run and the study that the examples open."""
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patched:
         for kind, name in MADE_BY.items():
@@ -53,9 +53,9 @@ def made(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def beside_a_run_and_a_study(made, tmp_path, monkeypatch, undrawn, request) -> None:
-    """Go to a folder of this test alone, which holds a run and a study.
+    """Change to a folder of this test only, which holds a run and a study.
 
-    A report takes most of the time; only the example that speaks of it draws one.
+    A report takes most of the time, so only the example about reports draws one.
     """
     if "write_report" not in request.node.name:
         monkeypatch.setattr("latentkit.runs.autoencoder_kind.report", lambda context, svg: None)
@@ -65,11 +65,11 @@ def beside_a_run_and_a_study(made, tmp_path, monkeypatch, undrawn, request) -> N
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(MADE_BY.values())))
-def test_the_example_of_a_public_name_does_what_it_shows(name, beside_a_run_and_a_study):
+def test_the_example_of_a_public_name_gives_the_output_it_shows(name, beside_a_run_and_a_study):
     execute(name)
 
 
-def test_the_examples_that_others_build_on_do_what_they_show(made):
+def test_the_examples_that_make_a_run_and_a_study_work(made):
     assert {path.name for path in made.iterdir()} >= set(MADE_BY)
 
 
@@ -79,7 +79,7 @@ def test_a_public_name_has_an_example(name):
 
 
 @pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_a_public_function_says_what_it_takes_gives_and_raises(name):
+def test_a_public_function_documents_arguments_result_and_errors(name):
     text = inspect.getdoc(FUNCTIONS[name]) or ""
     parameters = inspect.signature(FUNCTIONS[name]).parameters
     assert [one for one in parameters if f" {one}: " not in text.replace("*", "")] == []
@@ -87,7 +87,7 @@ def test_a_public_function_says_what_it_takes_gives_and_raises(name):
 
 
 @pytest.mark.parametrize("kind", [value for value in PUBLIC.values() if inspect.isclass(value)])
-def test_what_is_public_of_a_public_class_has_a_docstring(kind):
+def test_public_members_of_a_public_class_have_docstrings(kind):
     own = {name: value for name, value in vars(kind).items() if not name.startswith("_")}
     described = {n: v for n, v in own.items() if callable(v) or hasattr(v, "__get__")}
     assert [name for name, value in described.items() if not inspect.getdoc(value)] == []

@@ -1,4 +1,4 @@
-"""`LatentEncoder` keeps scikit-learn's contract: its own checks, and what they do not look at."""
+"""`LatentEncoder` keeps scikit-learn's contract: its checks, and cases that they miss."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def digits():
     return lk.dataset("digits", "test").images[:120]
 
 
-def test_vectors_come_back_in_their_units(fitted, iris):
+def test_inverse_transform_returns_vectors_in_their_original_units(fitted, iris):
     rebuilt = fitted.inverse_transform(fitted.transform(iris.data))
     assert rebuilt.dtype == np.float64
     explained = (
@@ -66,18 +66,18 @@ def test_vectors_come_back_in_their_units(fitted, iris):
 
 
 @pytest.mark.parametrize("unit", [1e-9, 1e12])
-def test_units_do_not_matter(fitted, iris, unit):
+def test_the_units_of_features_do_not_matter(fitted, iris, unit):
     other = clone(fitted).fit(iris.data * unit)
     assert np.allclose(other.transform(iris.data * unit), fitted.transform(iris.data), atol=1e-3)
 
 
-def test_a_constant_feature_comes_back_as_it_was():
+def test_a_constant_feature_is_reconstructed_exactly():
     vectors = np.column_stack([np.full(20, 1234.5678), np.linspace(-5, 5, 20)])
     encoder = lk.LatentEncoder(**TINY).fit(vectors)
     assert (encoder.inverse_transform(encoder.transform(vectors))[:, 0] == 1234.5678).all()
 
 
-def test_values_outside_of_the_range_of_the_fit_are_not_clipped(fitted, iris):
+def test_values_outside_the_fitted_range_are_not_clipped(fitted, iris):
     edge, far = iris.data.max(0)[None], 2 * iris.data.max(0)[None]
     assert not np.allclose(fitted.transform(edge), fitted.transform(far), atol=1e-3)
 
@@ -89,7 +89,7 @@ def test_a_range_that_overflows_is_refused():
         lk.LatentEncoder(**TINY).fit(vectors)
 
 
-def test_32_bits_stay_32_bits(iris):
+def test_float32_input_gives_float32_output(iris):
     encoder = lk.LatentEncoder(**TINY).fit(iris.data.astype(np.float32))
     latents = encoder.transform(iris.data)
     assert (latents.dtype, encoder.inverse_transform(latents).dtype) == (np.float32, np.float32)
@@ -105,7 +105,7 @@ def test_a_data_frame_gives_a_data_frame(iris):
     assert list(encoder.feature_names_in_) == iris.feature_names
 
 
-def test_a_grid_search_chooses_by_reconstruction(iris):
+def test_a_grid_search_selects_by_reconstruction_error(iris):
     encoder = lk.LatentEncoder(model_options={"hidden": [64]})
     search = GridSearchCV(encoder, {"latent_dim": np.array([1, 3])}, cv=2)
     search.fit(np.random.default_rng(0).permutation(iris.data))
@@ -113,7 +113,7 @@ def test_a_grid_search_chooses_by_reconstruction(iris):
     assert -0.1 < search.best_score_ < 0
 
 
-def test_a_grid_search_chooses_for_a_classifier(iris):
+def test_a_grid_search_selects_by_the_score_of_a_classifier(iris):
     pipeline = make_pipeline(lk.LatentEncoder(epochs=10), LogisticRegression())
     grid = {"latentencoder__model": ["dense-ae", "dense-vae"], "latentencoder__latent_dim": [2]}
     search = GridSearchCV(pipeline, grid, cv=2).fit(iris.data, iris.target)
@@ -131,7 +131,7 @@ def test_a_grid_search_chooses_for_a_classifier(iris):
     ],
     ids=["grey bytes", "grey floats", "colour bytes", "floats, channels last"],
 )
-def test_images_come_back_as_they_were_laid_out(digits, lay_out, white):
+def test_inverse_transform_keeps_the_layout_of_the_images(digits, lay_out, white):
     images = lay_out(digits)
     encoder = lk.LatentEncoder(latent_dim=4, epochs=2).fit(images)
     assert encoder.model_config_["name"] == "conv-ae"
@@ -143,7 +143,7 @@ def test_images_come_back_as_they_were_laid_out(digits, lay_out, white):
     assert encoder.score(images) == pytest.approx(-error, rel=1e-4)
 
 
-def test_images_that_are_streamed_from_a_file_give_the_same(digits, tmp_path):
+def test_memory_mapped_images_give_the_same_latents(digits, tmp_path):
     np.save(tmp_path / "images.npy", digits)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="c")
     encoder = lk.LatentEncoder(latent_dim=3, epochs=1)
@@ -163,24 +163,24 @@ def test_images_that_are_streamed_from_a_file_give_the_same(digits, tmp_path):
         (lambda x: x + 1, r"images reach from 1 to 2, expected \[0, 1\]"),
     ],
 )
-def test_other_images_than_those_of_the_fit_are_refused(digits, change, message):
+def test_images_unlike_the_fitted_ones_are_refused(digits, change, message):
     images = digits[:, 0] / 255
     encoder = lk.LatentEncoder(latent_dim=2, epochs=1).fit(images)
     with pytest.raises(ValueError, match=message):
         encoder.transform(change(images))
 
 
-def test_images_where_there_were_vectors_are_refused(fitted):
+def test_an_encoder_fitted_to_vectors_refuses_images(fitted):
     with pytest.raises(ValueError, match="X holds images, but LatentEncoder was fitted to vectors"):
         fitted.transform(np.zeros((5, 8, 8)))
 
 
-def test_latents_of_another_width_are_refused(fitted):
+def test_latents_with_another_number_of_dimensions_are_refused(fitted):
     with pytest.raises(ValueError, match="X has 3 latent dimensions, but LatentEncoder has 2"):
         fitted.inverse_transform(np.zeros((5, 3)))
 
 
-def test_what_is_not_fitted_says_so(iris):
+def test_an_encoder_that_is_not_fitted_raises_not_fitted_error(iris):
     for call in ("transform", "inverse_transform", "score"):
         with pytest.raises(NotFittedError):
             getattr(lk.LatentEncoder(), call)(iris.data)
@@ -198,12 +198,12 @@ def test_what_is_not_fitted_says_so(iris):
         ({"random_state": -1}, "seed = -1 is not valid"),
     ],
 )
-def test_a_parameter_that_is_wrong_is_named_in_fit(iris, parameters, message):
+def test_fit_names_an_invalid_parameter(iris, parameters, message):
     with pytest.raises(UserError, match=message):
         lk.LatentEncoder(**{**TINY, **parameters}).fit(iris.data[:50])
 
 
-def test_a_random_state_moves_on_and_an_integer_does_not(iris):
+def test_a_random_state_gives_a_new_seed_at_each_fit_and_an_integer_does_not(iris):
     state = np.random.RandomState(0)
     drawn = [lk.LatentEncoder(**TINY, random_state=state).fit(iris.data).seed_ for _ in range(2)]
     assert drawn[0] != drawn[1]
@@ -223,7 +223,7 @@ def test_fitting_leaves_global_random_states_alone(iris):
     assert np.array_equal(np.random.rand(3), expected[1])
 
 
-def test_progress_is_a_line_an_epoch_and_off_by_default(iris, capsys):
+def test_progress_is_one_line_per_epoch_and_off_by_default(iris, capsys):
     encoder = lk.LatentEncoder(**TINY).fit(iris.data)
     assert capsys.readouterr().out == ""
     clone(encoder).set_params(verbose=True).fit(iris.data)
@@ -235,7 +235,7 @@ def test_progress_is_a_line_an_epoch_and_off_by_default(iris, capsys):
 
 
 @pytest.mark.parametrize("way", ["pickle", "deepcopy", "file"])
-def test_an_encoder_that_was_kept_gives_the_same(fitted, iris, tmp_path, way):
+def test_a_saved_or_copied_encoder_gives_the_same_results(fitted, iris, tmp_path, way):
     if way == "pickle":
         content = pickle.dumps(fitted)
         assert b"torch" not in content
@@ -253,7 +253,7 @@ def test_an_encoder_that_was_kept_gives_the_same(fitted, iris, tmp_path, way):
     assert list(kept.history_) == list(fitted.history_)
 
 
-def test_an_encoder_of_images_and_drawn_parameters_survives_a_file(digits, tmp_path):
+def test_an_image_encoder_with_a_random_state_can_be_saved_and_loaded(digits, tmp_path):
     state = np.random.RandomState(5)
     encoder = lk.LatentEncoder(latent_dim=np.int64(3), epochs=1, random_state=state).fit(digits)
     encoder.save(tmp_path / "encoder.safetensors")
@@ -265,7 +265,7 @@ def test_an_encoder_of_images_and_drawn_parameters_survives_a_file(digits, tmp_p
     assert np.array_equal(kept.fit(digits).transform(digits), latents)
 
 
-def test_names_of_features_survive_a_file(iris, tmp_path):
+def test_feature_names_are_saved_and_loaded(iris, tmp_path):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(iris.data, columns=iris.feature_names)
     lk.LatentEncoder(**TINY).fit(frame).save(tmp_path / "encoder.safetensors")
@@ -274,13 +274,13 @@ def test_names_of_features_survive_a_file(iris, tmp_path):
         kept.transform(frame.rename(columns={iris.feature_names[0]: "length"}))
 
 
-def test_a_pickle_of_another_version_warns(fitted):
+def test_loading_a_pickle_of_another_version_warns(fitted):
     state = {**fitted.__getstate__(), "_latentkit_version": "0.0.1"}
     with pytest.warns(UserWarning, match=r"pickled by latentkit 0.0.1 is loaded by"):
         lk.LatentEncoder().__setstate__(state)
 
 
-def test_a_bit_that_flips_in_a_file_is_noticed(fitted, tmp_path):
+def test_a_flipped_bit_in_a_saved_file_is_detected(fitted, tmp_path):
     path = tmp_path / "encoder.safetensors"
     fitted.save(path)
     content = path.read_bytes()
@@ -295,7 +295,7 @@ def test_a_bit_that_flips_in_a_file_is_noticed(fitted, tmp_path):
         assert str(path) in str(caught.value)
 
 
-def test_a_file_that_is_no_encoder_is_refused_in_one_line(fitted, tmp_path):
+def test_a_file_that_is_not_an_encoder_is_refused_in_one_line(fitted, tmp_path):
     with pytest.raises(UserError, match="cannot read the encoder"):
         lk.LatentEncoder.load(tmp_path / "nothing")
     text, weights = tmp_path / "text", tmp_path / "weights"

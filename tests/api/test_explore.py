@@ -33,7 +33,7 @@ def vae(runs):
     return runs[2]
 
 
-def test_a_traversal_passes_by_the_item_and_is_decoded_by_the_model(run):
+def test_a_traversal_varies_one_dimension_of_the_item_and_decodes_each_step(run):
     found = lk.explore.traversals(run, 5, steps=3, reach=1)
     assert found.images.shape == (3, 3, 1, 8, 8)
     train = run.latents("train")
@@ -55,7 +55,7 @@ def test_the_dimensions_of_a_vae_are_sorted_by_kl(vae):
     assert found.weights == pytest.approx(kl[found.dimensions], rel=1e-4)
 
 
-def test_items_are_named_by_number_or_class(run):
+def test_items_are_chosen_by_number_or_class(run):
     labels = run.labels()
     explored = run.explored
     assert explored.row(7) == explored.row("7") == 7
@@ -73,7 +73,7 @@ def test_items_are_named_by_number_or_class(run):
         ("class:3:999", "class '3' has no test item 999"),
     ],
 )
-def test_an_item_that_is_not_there_is_refused_in_one_line(run, item, message):
+def test_an_item_that_does_not_exist_is_refused_in_one_line(run, item, message):
     with pytest.raises(UserError, match=message) as refused:
         lk.explore.traversals(run, item)
     assert "\n" not in str(refused.value)
@@ -87,7 +87,7 @@ def test_a_grid_is_a_plane_through_the_latents(run):
 
 
 @pytest.mark.parametrize("way", ["linear", "spherical", "graph"])
-def test_each_way_leads_from_one_item_to_the_other(run, way):
+def test_each_kind_of_interpolation_connects_both_items(run, way):
     found = lk.explore.interpolate(run, 0, "class:7", way=way, steps=4)
     ends = run.latents()[[0, run.explored.row("class:7")]]
     assert np.allclose(found.latents[[0, -1]], ends, atol=1e-4)
@@ -97,7 +97,7 @@ def test_each_way_leads_from_one_item_to_the_other(run, way):
         assert found.length >= np.linalg.norm(ends[1] - ends[0])
 
 
-def test_a_vae_is_drawn_from_its_prior_and_an_autoencoder_from_a_mixture(run, vae):
+def test_a_vae_samples_from_its_prior_and_an_autoencoder_from_a_mixture(run, vae):
     drawn = lk.explore.samples(vae, 5)
     assert drawn.source == "prior"
     assert drawn.images.shape == (5, 1, 8, 8)
@@ -140,7 +140,7 @@ def test_samples_are_compared_with_reconstructions(run, vae):
         assert (found.in_pixels.typical) > 0
 
 
-def test_an_item_is_followed_over_epochs_by_several_runs(runs):
+def test_items_are_reconstructed_by_several_runs_side_by_side(runs):
     found = lk.explore.settings(runs, [0, "class:5"])
     assert found.images.shape == (3, 2, 1, 8, 8)
     assert len(set(found.names)) == 3
@@ -155,7 +155,7 @@ def test_an_item_is_followed_over_epochs_by_several_runs(runs):
         lk.explore.settings([runs[0], runs[0]])
 
 
-def test_everything_a_report_shows_comes_in_one_call(run, vae):
+def test_one_call_returns_all_views_of_a_report(run, vae):
     found = lk.explore.overview(vae)
     assert not found.left_out
     assert [walk.way for walk in found.interpolations] == ["linear", "spherical", "graph"]
@@ -181,7 +181,7 @@ def test_without_labels_and_with_few_colour_images_the_rest_still_works(tmp_path
         lk.explore.interpolate(run, 0, "class:3")
 
 
-def test_what_needs_no_images_works_where_the_data_set_is_gone(vae, monkeypatch):
+def test_views_that_need_no_images_work_without_the_data_set(vae, monkeypatch):
     again = lk.open(vae.path)
 
     def gone(split):

@@ -1,4 +1,4 @@
-"""Every built-in model as ONNX gives what the model gives."""
+"""Every built-in model gives the same results when exported to ONNX."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def runtime():
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_built_in_model_gives_the_same_as_onnx(name, tmp_path, runtime):
+def test_an_exported_onnx_file_gives_the_results_of_the_model(name, tmp_path, runtime):
     torch.manual_seed(0)
     model = lk.model(name, image_shape=(1, 17, 23), hidden=[16], latent_dim=3).eval()
     files = onnx_export.export_onnx(model, name, (1, 17, 23), tmp_path, {})
@@ -55,7 +55,9 @@ def run(tmp_path_factory):
     return lk.run(model="dense-ae", options=options, epochs=0, out=out)
 
 
-def test_the_command_writes_both_with_their_facts(run, tmp_path, runtime, monkeypatch, capsys):
+def test_the_command_writes_encoder_and_decoder_with_metadata(
+    run, tmp_path, runtime, monkeypatch, capsys
+):
     line = ["latentkit", "export", str(run.path), "--out", str(tmp_path / "net"), "--json"]
     monkeypatch.setattr(sys, "argv", line)
     with pytest.raises(SystemExit) as ended:
@@ -79,7 +81,7 @@ def test_a_missing_package_is_named_with_its_install_command(run, monkeypatch):
         lk.export(run.path)
 
 
-def test_a_format_that_is_not_there_is_named(run):
+def test_an_unknown_format_is_named(run):
     with pytest.raises(UserError, match="no format 'tflite'; known formats: onnx"):
         lk.export(run.path, "tflite")
 

@@ -1,4 +1,4 @@
-"""In one call, a configuration is read once and built once, and the stages are planned once."""
+"""One call reads and builds a configuration once, and plans the stages once."""
 
 import os
 import sys
@@ -34,7 +34,7 @@ def _count(event: str, arguments: tuple[object, ...]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _hook():
-    sys.addaudithook(_count)  # it cannot be removed; it does nothing if no path is watched
+    sys.addaudithook(_count)  # cannot be removed, but does nothing if no path is watched
     yield
     _watched.clear()
 
@@ -58,7 +58,7 @@ def counted(monkeypatch):
 
 
 def opened(path) -> Counter[str]:
-    """Begin to count how often a file is opened."""
+    """Start to count how often a file is opened."""
     _watched.clear()
     _watched[str(path.absolute())] = 0
     return _watched

@@ -1,4 +1,4 @@
-"""A run that was opened before it changed shows what is on disk now."""
+"""An open run shows the current state on disk, even if it changed after it was opened."""
 
 import shutil
 
@@ -23,11 +23,11 @@ def once(tmp_path_factory):
 
 @pytest.fixture
 def path(once, tmp_path):
-    """Return a copy of a finished run, to be changed."""
+    """Return a copy of a finished run that the test may change."""
     return shutil.copytree(once, tmp_path / "once")
 
 
-def test_the_status_is_that_of_the_writer(path):
+def test_the_status_follows_the_process_that_writes_the_run(path):
     run = lk.open(path)
     writer = RunFolder.open(path)
     with writer.writing():
@@ -40,7 +40,7 @@ def test_the_status_is_that_of_the_writer(path):
     assert run.status == "failed"
 
 
-def test_a_run_that_is_opened_while_it_is_trained_gets_its_results(tmp_path):
+def test_a_run_opened_during_training_shows_its_results_afterwards(tmp_path):
     seen = []
 
     def look(event):
@@ -59,7 +59,7 @@ def test_a_run_that_is_opened_while_it_is_trained_gets_its_results(tmp_path):
     assert "map-pca" in run.figures
 
 
-def test_more_epochs_change_history_configuration_and_weights(path):
+def test_more_epochs_update_history_configuration_and_weights(path):
     run = lk.open(path)
     first, explored = run.model, run.explored
     assert run.model is first
@@ -72,7 +72,7 @@ def test_more_epochs_change_history_configuration_and_weights(path):
     assert run.explored is not explored
 
 
-def test_a_map_that_is_added_is_there(path):
+def test_a_map_added_later_is_found(path):
     run = lk.open(path)
     assert (run.maps, run.config.embeddings) == ([], ())
     lk.embed(path, ["pca"])
@@ -80,7 +80,7 @@ def test_a_map_that_is_added_is_there(path):
     assert [part.label for part in run.config.embeddings] == ["pca"]
 
 
-def test_a_run_that_is_gone_can_still_be_printed(path):
+def test_a_deleted_run_can_still_be_printed(path):
     run = lk.open(path)
     shutil.rmtree(path)
     assert repr(run) == "<Run once: cannot be read>"

@@ -1,4 +1,4 @@
-"""What a notebook shows is escaped, stands alone, and needs nothing heavy to be made."""
+"""HTML for notebooks is escaped, self-contained, and made without heavy imports."""
 
 import subprocess
 import sys
@@ -8,13 +8,13 @@ from latentkit.api.run_handle import map_pictures, table, title
 EVIL = "<script>alert('x')</script>&"
 
 
-def test_what_users_name_is_escaped():
+def test_names_chosen_by_users_are_escaped():
     shown = title(EVIL, EVIL) + table([(EVIL, EVIL)], header=(EVIL, EVIL))
     assert "<script" not in shown
     assert shown.count("&lt;script&gt;") == 6
 
 
-def test_maps_are_in_the_page_itself_and_other_figures_are_not(tmp_path):
+def test_maps_are_embedded_in_the_page_and_other_figures_are_not(tmp_path):
     names = ["loss", "map-pca", "map-pca-images", "map-isomap", "features-pca", "map-gone"]
     figures = {name: tmp_path / f"{name}.png" for name in names}
     for name in names[:-1]:
@@ -26,14 +26,14 @@ def test_maps_are_in_the_page_itself_and_other_figures_are_not(tmp_path):
     assert "file:" not in shown
 
 
-def test_the_name_of_a_map_cannot_leave_its_attribute(tmp_path):
+def test_the_name_of_a_map_cannot_break_out_of_its_html_attribute(tmp_path):
     name = "map-' onerror='x"
     path = tmp_path / "map.png"
     path.write_bytes(b"\x89PNG")
     assert "' onerror='" not in map_pictures({name: path})
 
 
-def test_showing_imports_nothing_heavy():
+def test_rendering_for_a_notebook_imports_nothing_heavy():
     heavy = {"torch", "numpy", "sklearn", "scipy", "numba", "matplotlib"}
     code = f"import sys, latentkit.api.run_handle; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Studies in one call: what is kept of one that is there, and where its trials lie."""
+"""Studies made with one call: what an existing one keeps, and where its trials are stored."""
 
 import json
 
@@ -65,7 +65,7 @@ def test_a_name_that_leaves_the_folder_of_studies_is_refused(name, tune):
         tune(name=name, **SMALL)
 
 
-def test_a_search_whose_end_is_foregone_is_said_to_be_so(tune):
+def test_a_search_with_a_predictable_result_gives_a_notice(tune):
     told = []
     small = {**SMALL, "options": {"model.hidden": [16], "threads": 1}}
     tune(model="dense-vae", corrupt=["gaussian-noise"], trials=1, listener=told.append, **small)
@@ -87,11 +87,11 @@ def test_a_search_whose_end_is_foregone_is_said_to_be_so(tune):
         (None, ""),
     ],
 )
-def test_no_password_is_written_down(url, public):
+def test_no_password_is_written_to_disk(url, public):
     assert public_url(url) == public
 
 
-def test_the_url_of_a_file_holds_from_any_folder(tmp_path, monkeypatch):
+def test_the_url_of_a_database_file_becomes_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert absolute_url("sqlite:///a b.db?timeout=3") == f"sqlite:///{tmp_path}/a b.db?timeout=3"
     for url in ("sqlite:////data/s.db", "sqlite:///:memory:", "postgresql://host/db"):

@@ -1,4 +1,4 @@
-"""A server of our own that offers a small forged Fashion-MNIST."""
+"""A local server that offers a small forged Fashion-MNIST."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _forged_files() -> dict[str, bytes]:
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder; where that holds a file ``cut``, half of what was announced."""
+    """Server of a folder; if it contains a file ``cut``, only half of each response is sent."""
 
     def log_message(self, *arguments):
         pass
@@ -50,7 +50,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @dataclass(frozen=True)
 class Server:
-    """The folder that is served, and its address."""
+    """The served folder and its address."""
 
     folder: Path
     address: str
@@ -64,7 +64,7 @@ def packed() -> Callable[[NDArray[np.uint8]], bytes]:
 
 @pytest.fixture
 def known_as_genuine(monkeypatch) -> Callable[[Mapping[str, bytes]], None]:
-    """Return a function that makes files' checksums the known ones."""
+    """Return a function that makes the checksums of given files the known ones."""
 
     def know(files: Mapping[str, bytes]) -> None:
         sums = {name: hashlib.md5(content).hexdigest() for name, content in files.items()}
@@ -76,7 +76,7 @@ def known_as_genuine(monkeypatch) -> Callable[[Mapping[str, bytes]], None]:
 
 @pytest.fixture
 def server(public_dir, known_as_genuine) -> Iterator[Server]:
-    """Serve forged files that are known as genuine."""
+    """Serve forged files whose checksums are accepted as genuine."""
     folder = public_dir / "served"
     folder.mkdir()
     files = _forged_files()

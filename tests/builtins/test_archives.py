@@ -21,7 +21,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 @pytest.fixture
 def emnist(tmp_path, packed, monkeypatch):
-    """Put an archive of a few letters there that is known as genuine; returns the images."""
+    """Write an archive of a few letters whose checksum is accepted, and return the images."""
     images = np.random.default_rng(0).integers(0, 256, (6, 28, 28), np.uint8)
     labels = np.arange(1, 7, dtype=np.uint8)
     path = tmp_path / "EMNIST" / "raw" / "gzip.zip"
@@ -43,7 +43,7 @@ def test_letters_are_upright_and_counted_from_a(emnist, tmp_path):
     assert [data.class_names[label] for label in data.labels] == list("abcdef")
 
 
-def test_a_partition_that_the_archive_lacks_is_refused(emnist, tmp_path):
+def test_a_partition_missing_from_the_archive_is_refused(emnist, tmp_path):
     with pytest.raises(DataError, match="not the archive of EMNIST"):
         lk.dataset("emnist", data=tmp_path, partition="digits", mirror=NOWHERE)
 
@@ -51,7 +51,9 @@ def test_a_partition_that_the_archive_lacks_is_refused(emnist, tmp_path):
 @pytest.mark.parametrize(
     ("name", "file"), [("emnist", "gzip.zip"), ("cifar10", "cifar-10-python.tar.gz")]
 )
-def test_without_a_network_the_file_its_sum_and_its_place_are_named(tmp_path, name, file):
+def test_without_a_network_the_error_names_the_file_its_checksum_and_its_folder(
+    tmp_path, name, file
+):
     with pytest.raises(NetworkError, match=rf"Put its file into .*: {file} \(MD5 \w{{32}}\)"):
         lk.dataset(name, data=tmp_path, mirror=NOWHERE)
 
@@ -59,7 +61,7 @@ def test_without_a_network_the_file_its_sum_and_its_place_are_named(tmp_path, na
 @pytest.mark.parametrize(
     ("name", "described", "file"), [("emnist", "EMNIST", "url"), ("cifar10", "CIFAR10", "filename")]
 )
-def test_the_file_that_is_looked_for_is_the_one_that_torchvision_names(name, described, file):
+def test_the_expected_file_name_is_that_of_torchvision(name, described, file):
     (looked_for,) = default_registry().get("dataset", name).spec.files
     known = getattr(getattr(datasets, described), file)
     assert Path(looked_for).name == known.rpartition("/")[2]
@@ -80,7 +82,7 @@ def batch(n, seed):
     return {"data": data, "labels": [seed] * n}
 
 
-def test_the_batches_of_cifar_are_put_together(tmp_path, monkeypatch):
+def test_the_batches_of_cifar_are_concatenated(tmp_path, monkeypatch):
     batches = {f"data_batch_{n}": batch(2, n) for n in range(1, 6)} | {"test_batch": batch(3, 0)}
     members = {name: pickle.dumps(content, 2) for name, content in batches.items()}
     make_cifar(tmp_path / "cifar-10-python.tar.gz", members, monkeypatch)
@@ -91,7 +93,7 @@ def test_the_batches_of_cifar_are_put_together(tmp_path, monkeypatch):
     assert len(lk.dataset("cifar10", "test", data=tmp_path, mirror=NOWHERE)) == 3
 
 
-def test_nothing_but_arrays_comes_out_of_an_archive(tmp_path, monkeypatch):
+def test_a_pickle_that_would_execute_code_is_refused(tmp_path, monkeypatch):
     class Wicked:
         def __reduce__(self):
             return (print, ("executed",))

@@ -1,4 +1,4 @@
-"""Corruptions stay in range, leave their input alone, repeat by seed, and do what they say."""
+"""Corruptions stay in range, keep their input unchanged, repeat by seed, and work as described."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def test_every_built_in_corruption_is_tested_here():
+def test_every_built_in_corruption_is_covered_by_these_tests():
     parts = default_registry().parts("corruption")
     assert {part.spec.name for part in parts if part.plugin.built_in} == set(ZERO)
 
@@ -31,7 +31,7 @@ def test_every_built_in_corruption_is_tested_here():
 @pytest.mark.parametrize("name", ZERO)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_the_contract_is_kept(name, shape, layout):
+def test_a_corruption_keeps_the_contract(name, shape, layout):
     images = torch.rand(6, *shape).contiguous(memory_format=layout)
     before = images.clone()
     corrupt = build(name)
@@ -47,19 +47,19 @@ def test_the_contract_is_kept(name, shape, layout):
 
 
 @pytest.mark.parametrize("name", ZERO)
-def test_it_is_the_identity_at_zero_strength(name):
+def test_a_corruption_of_zero_strength_is_the_identity(name):
     images = torch.rand(4, 1, 9, 12)
     assert torch.equal(build(name, **ZERO[name])(images, generator()), images)
 
 
 @pytest.mark.parametrize("name", ["gaussian-noise", "salt-and-pepper", "masking"])
-def test_another_seed_draws_another_noise(name):
+def test_another_seed_gives_other_noise(name):
     images = torch.rand(4, 1, 9, 12)
     corrupt = build(name)
     assert not torch.equal(corrupt(images, generator(0)), corrupt(images, generator(1)))
 
 
-def test_the_noise_has_the_stated_standard_deviation_where_nothing_is_clipped():
+def test_noise_without_clipping_has_the_stated_standard_deviation():
     images = torch.full((200, 1, 16, 16), 0.5)
     noise = build("gaussian-noise", std=0.1)(images, generator()) - images
     assert noise.std().item() == pytest.approx(0.1, rel=0.02)
@@ -74,7 +74,7 @@ def test_clipping_weakens_noise_on_black_and_reflection_does_not():
     assert reflected.square().mean().item() == pytest.approx(0.04, rel=0.03)
 
 
-def test_salt_and_pepper_hit_their_share_in_all_channels_at_once():
+def test_salt_and_pepper_change_the_stated_share_of_pixels_in_all_channels():
     images = torch.full((100, 3, 20, 20), 0.5)
     hit = build("salt-and-pepper", amount=0.3)(images, generator())
     for value in (0.0, 1.0):

@@ -1,4 +1,4 @@
-"""Downloads, by the real code from a server of our own: whole and genuine, or not kept."""
+"""Downloads with the real code from a local server: only complete and genuine files are kept."""
 
 import errno
 import os
@@ -60,7 +60,7 @@ def break_the_connection(folder):
         (break_the_connection, "corrupted"),
     ],
 )
-def test_what_does_not_come_whole_and_genuine_is_not_kept(server, tmp_path, harm, reason):
+def test_an_incomplete_or_altered_download_is_not_kept(server, tmp_path, harm, reason):
     harm(server.folder)
     with pytest.raises(NetworkError, match="could not be downloaded") as raised:
         load(tmp_path, server.address)
@@ -69,13 +69,13 @@ def test_what_does_not_come_whole_and_genuine_is_not_kept(server, tmp_path, harm
     assert not list(tmp_path.rglob("*.gz"))
 
 
-def test_the_next_mirror_is_asked_where_one_fails(server, tmp_path, monkeypatch):
+def test_the_next_mirror_is_tried_if_one_fails(server, tmp_path, monkeypatch):
     mirrors = (f"{NOWHERE}/", f"{server.address}/")
     monkeypatch.setitem(PLACES, "FashionMNIST", replace(PLACES["FashionMNIST"], mirrors=mirrors))
     assert len(load(tmp_path, mirror="")) == 20
 
 
-def test_a_download_that_is_interrupted_leaves_no_file(server, tmp_path, monkeypatch):
+def test_an_interrupted_download_leaves_no_file(server, tmp_path, monkeypatch):
     interrupted = []
 
     def interrupt(path, md5=None):
@@ -94,12 +94,12 @@ def test_a_download_that_is_interrupted_leaves_no_file(server, tmp_path, monkeyp
 @pytest.mark.parametrize(
     "mirror", ["http://a b/", "http://[bad", "http://127.0.0.1:port", "http://127.0.0.1:9/é"]
 )
-def test_a_mirror_that_is_no_address_is_named(tmp_path, mirror):
+def test_a_mirror_that_is_not_a_url_is_named(tmp_path, mirror):
     with pytest.raises(NetworkError, match=re.escape(f"({mirror.rstrip('/')}/{IMAGES}: ")):
         load(tmp_path, mirror)
 
 
-def test_without_a_network_the_files_their_sums_and_their_place_are_named(tmp_path):
+def test_without_a_network_the_error_names_the_files_their_checksums_and_their_folder(tmp_path):
     with pytest.raises(NetworkError) as raised:
         load(tmp_path)
     text = str(raised.value)
@@ -111,7 +111,7 @@ def test_without_a_network_the_files_their_sums_and_their_place_are_named(tmp_pa
     assert "\n" not in text
 
 
-def test_a_read_only_folder_is_read_and_what_it_lacks_is_a_storage_error(
+def test_a_read_only_folder_is_readable_and_a_missing_file_is_a_storage_error(
     server, public_dir, read_only
 ):
     cache = public_dir / "cache"
@@ -131,7 +131,7 @@ def test_a_download_onto_a_full_disk_is_a_storage_error(server, tmp_path, monkey
         load(tmp_path, server.address)
 
 
-def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
+def test_a_folder_that_cannot_be_created_is_a_storage_error(tmp_path):
     (tmp_path / "FashionMNIST").write_text("in the way")
     with pytest.raises(StorageError, match="--data-dir"):
         load(tmp_path)

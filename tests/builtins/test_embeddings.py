@@ -25,7 +25,7 @@ def test_a_map_is_repeatable_and_leaves_its_input_alone(curve, name, n_component
     assert np.array_equal(points, curve[0])
 
 
-def test_isomap_unrolls_the_s_curve_where_pca_cannot(curve):
+def test_isomap_unrolls_the_s_curve_and_pca_cannot(curve):
     points, along = curve
     correlations = {
         name: abs(np.corrcoef(lk.embedding(name).fit_transform(points)[:, 0], along)[0, 1])
@@ -35,7 +35,7 @@ def test_isomap_unrolls_the_s_curve_where_pca_cannot(curve):
     assert correlations["pca"] < 0.95
 
 
-def test_isomap_is_scikit_learns_up_to_sign_and_spares_numpys_random_state(curve):
+def test_isomap_equals_scikit_learns_up_to_sign_and_leaves_numpys_random_state_alone(curve):
     np.random.seed(7)
     expected_draw = np.random.rand()
     np.random.seed(7)
@@ -45,7 +45,7 @@ def test_isomap_is_scikit_learns_up_to_sign_and_spares_numpys_random_state(curve
     assert np.allclose(np.abs(ours), np.abs(theirs), atol=1e-5)
 
 
-def test_isomap_places_new_points_and_pca_goes_back(curve):
+def test_isomap_transforms_new_points_and_pca_inverts_its_map(curve):
     points, _ = curve
     isomap = lk.embedding("isomap")
     coordinates = isomap.fit_transform(points)

@@ -1,4 +1,4 @@
-"""IDX files are read as they were downloaded; what is damaged is refused by name."""
+"""IDX files are read as downloaded, and damaged ones are refused by name."""
 
 import builtins
 import gzip
@@ -17,7 +17,7 @@ IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
 
 @pytest.fixture
 def raw(tmp_path):
-    """Return the folder of the files."""
+    """Return the folder of the IDX files."""
     folder = tmp_path / "FashionMNIST" / "raw"
     folder.mkdir(parents=True)
     return folder
@@ -29,7 +29,7 @@ def load(raw):
 
 @pytest.fixture
 def genuine(raw, packed, known_as_genuine):
-    """Put two files there whose checksums are the known ones; returns both arrays."""
+    """Write two files whose checksums are the known ones, and return both arrays."""
     images = np.random.default_rng(0).integers(0, 256, (5, 28, 28), np.uint8)
     labels = np.array([3, 1, 4, 1, 5], np.uint8)
     files = {IMAGES: packed(images), LABELS: packed(labels)}
@@ -39,7 +39,7 @@ def genuine(raw, packed, known_as_genuine):
     return images, labels
 
 
-def test_what_is_in_the_files_is_what_is_loaded(raw, genuine):
+def test_the_content_of_the_files_is_loaded(raw, genuine):
     images, labels = genuine
     data = load(raw)
     assert (data.images[:, 0] == images).all()
@@ -56,7 +56,7 @@ def test_unpacked_files_as_torchvision_leaves_them_are_read(raw, genuine):
     assert load(raw).digest() == whole
 
 
-def test_the_packed_file_is_preferred_for_its_checksum_is_known(raw, genuine):
+def test_the_gzipped_file_is_preferred_because_its_checksum_is_known(raw, genuine):
     (raw / IMAGES).with_suffix("").write_bytes(b"something else")
     assert len(load(raw)) == 5
 
@@ -104,7 +104,7 @@ def test_a_broken_gzip_file_is_refused_even_with_the_right_md5(
     ],
     ids=["other number", "no images", "other classes", "empty", "labels of two dimensions"],
 )
-def test_files_that_do_not_belong_together_are_refused(raw, packed, images, labels):
+def test_images_and_labels_that_do_not_match_are_refused(raw, packed, images, labels):
     for name, array in ((IMAGES, images), (LABELS, labels)):
         (raw / name).with_suffix("").write_bytes(gzip.decompress(packed(array)))
     with pytest.raises(DataError, match="do not belong together"):
@@ -123,14 +123,14 @@ def test_files_that_do_not_belong_together_are_refused(raw, packed, images, labe
         (b"\0\0\x08\3" + b"\xff" * 12, "truncated"),
     ],
 )
-def test_a_file_that_is_no_idx_file_is_refused(content, message, tmp_path):
+def test_a_file_that_is_not_an_idx_file_is_refused(content, message, tmp_path):
     with pytest.raises(DataError, match=message):
         mnist_family.parse_idx(content, tmp_path / "x")
 
 
 @pytest.fixture
 def misfit(monkeypatch):
-    """A torchvision that was built for another torch."""
+    """Make the import of torchvision fail as if it was built for another torch."""
     real = builtins.__import__
 
     def refuse(name, *rest, **options):
@@ -142,18 +142,18 @@ def misfit(monkeypatch):
 
 
 @pytest.mark.usefixtures("misfit")
-def test_a_torchvision_that_does_not_fit_torch_says_how_to_mend_it(raw):
+def test_an_incompatible_torchvision_is_reported_with_the_fix(raw):
     with pytest.raises(BrokenEnvironmentError, match="--force-reinstall torch torchvision"):
         load(raw)
 
 
 @pytest.mark.usefixtures("misfit")
-def test_files_that_are_here_need_no_torchvision(raw, genuine):
+def test_local_files_are_loaded_without_torchvision(raw, genuine):
     assert len(load(raw)) == len(genuine[0])
 
 
 @pytest.mark.parametrize("name", PLACES)
-def test_mirrors_and_checksums_are_those_of_torchvision(name):
+def test_mirrors_and_checksums_equal_those_of_torchvision(name):
     known = getattr(datasets, name)
     assert PLACES[name].mirrors == tuple(known.mirrors)
     assert PLACES[name].md5 == dict(known.resources)

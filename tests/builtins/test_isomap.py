@@ -22,7 +22,7 @@ from latentkit.neighbors import NeighborIndex, VectorsError
 
 @pytest.fixture(scope="module")
 def roll():
-    """Return a Swiss roll (1,500, 3), and where its points lie when it is flat (1,500, 2)."""
+    """Return a Swiss roll (1,500, 3), and the positions of its points when unrolled (1,500, 2)."""
     points, along = make_swiss_roll(1_500, random_state=0)
     # Arc length of the spiral r = t.
     length = (along * np.sqrt(1 + along**2) + np.arcsinh(along)) / 2
@@ -31,7 +31,7 @@ def roll():
 
 @pytest.fixture(scope="module")
 def severed(roll):
-    """Return the roll without a strip across it, and which points lie beyond the cut."""
+    """Return the roll without a strip across it, and which points are beyond the cut."""
     points, flat = roll
     place = np.quantile(flat[:, 0], 0.6)
     kept = np.abs(flat[:, 0] - place) > 5
@@ -44,7 +44,9 @@ def up_to_sign(ours, theirs):
 
 @pytest.mark.parametrize("n_components", [2, 3])
 @pytest.mark.parametrize("n_neighbors", [8, 15])
-def test_with_all_points_as_landmarks_it_is_scikit_learns_up_to_sign(n_components, n_neighbors):
+def test_with_all_points_as_landmarks_the_map_equals_scikit_learns_up_to_sign(
+    n_components, n_neighbors
+):
     points, _ = make_s_curve(600, noise=0.05, random_state=1)
     points = points.astype(np.float32)
     ours = LandmarkIsomap(n_neighbors, n_components).fit(points)
@@ -60,7 +62,7 @@ def test_with_all_points_as_landmarks_it_is_scikit_learns_up_to_sign(n_component
 
 
 @pytest.mark.parametrize("landmarks", ["auto", 100])
-def test_it_unrolls_the_swiss_roll(roll, landmarks):
+def test_isomap_unrolls_the_swiss_roll(roll, landmarks):
     points, flat = roll
     isomap = LandmarkIsomap(landmarks=landmarks)
     coordinates = isomap.fit_transform(points)
@@ -69,13 +71,37 @@ def test_it_unrolls_the_swiss_roll(roll, landmarks):
 
 
 @pytest.mark.parametrize("choice", ["k-means++", "farthest", "random"])
-def test_a_map_by_landmarks_is_nearly_the_exact_one(roll, choice):
+def test_a_landmark_map_is_close_to_the_exact_one(roll, choice):
     points, _ = roll
     exact = LandmarkIsomap().fit_transform(points)
     isomap = LandmarkIsomap(landmarks=200, landmark_choice=choice)
     assert procrustes(exact, isomap.fit_transform(points))[2] < 2e-4
     assert isomap.facts_["method"] == "landmarks"
     assert isomap.facts_["landmarks"] == len(set(isomap.landmarks_)) == 200
+
+
+@pytest.mark.parametrize("choice", ["k-means++", "farthest", "random"])
+def test_the_reported_landmarks_are_those_used(choice):
+    points = np.repeat(np.random.default_rng(0).random((40, 3)), 8, axis=0)
+    isomap = LandmarkIsomap(landmarks=100, landmark_choice=choice).fit(points)
+    used = np.unique(points[isomap.landmarks_], axis=0)
+    assert isomap.facts_["landmarks"] == len(isomap.landmarks_) == len(used) == 40
+
+
+@pytest.mark.parametrize("disconnected", ["bridge", "largest"])
+def test_all_points_of_a_small_component_are_landmarks(disconnected):
+    large, small = np.random.default_rng(0).random((2, 60, 3))
+    points = np.concatenate([large, small[:30] + 9])
+    isomap = LandmarkIsomap(landmarks=80, disconnected=disconnected).fit(points)
+    used = {"bridge": 80, "largest": 60}[disconnected]
+    assert isomap.facts_["landmarks"] == len(isomap.landmarks_) == used
+
+
+def test_a_map_of_two_distinct_points_uses_one_axis():
+    points = np.repeat(np.random.default_rng(0).random((2, 5)), 6, axis=0)
+    placed = LandmarkIsomap(n_components=3, landmarks=4).fit_transform(points)
+    assert placed[:, 0].std() > 0
+    assert not placed[:, 1:].any()
 
 
 def test_many_points_are_mapped_by_landmarks(roll):
@@ -87,21 +113,21 @@ def test_many_points_are_mapped_by_landmarks(roll):
 
 
 @pytest.mark.parametrize("landmarks", ["auto", 150])
-def test_training_points_are_placed_where_they_lie(roll, landmarks):
+def test_transform_returns_training_points_to_their_coordinates(roll, landmarks):
     isomap = LandmarkIsomap(landmarks=landmarks)
     coordinates = isomap.fit_transform(roll[0])
     away = np.abs(isomap.transform(roll[0]) - coordinates).max()
     assert away < 1e-5 * np.ptp(coordinates)
 
 
-def test_newcomers_lie_where_they_belong(roll):
+def test_new_points_are_placed_correctly(roll):
     points, flat = roll
     isomap = LandmarkIsomap(landmarks=150)
     old, new = isomap.fit_transform(points[:1_200]), isomap.transform(points[1_200:])
     assert procrustes(flat, np.concatenate([old, new]))[2] < 0.01
 
 
-def test_a_severed_swiss_roll_is_bridged_once(severed):
+def test_a_swiss_roll_in_two_pieces_gets_one_bridge(severed):
     points, beyond = severed
     isomap = LandmarkIsomap()
     coordinates = isomap.fit_transform(points)
@@ -112,7 +138,7 @@ def test_a_severed_swiss_roll_is_bridged_once(severed):
     assert np.isfinite(coordinates).all()
 
 
-def test_the_largest_component_is_mapped_as_if_alone_and_the_rest_as_newcomers(severed):
+def test_the_largest_component_is_fitted_alone_and_the_rest_transformed(severed):
     points, beyond = severed
     large = beyond if beyond.sum() > (~beyond).sum() else ~beyond
     isomap = LandmarkIsomap(disconnected="largest")
@@ -125,12 +151,12 @@ def test_the_largest_component_is_mapped_as_if_alone_and_the_rest_as_newcomers(s
     assert np.array_equal(isomap.transform(points), coordinates)
 
 
-def test_a_severed_swiss_roll_can_be_refused(severed):
+def test_a_swiss_roll_in_two_pieces_can_be_refused(severed):
     with pytest.raises(UserError, match="falls into 2 components; raise n_neighbors"):
         LandmarkIsomap(disconnected="error").fit(severed[0])
 
 
-def test_many_components_are_joined_into_one():
+def test_many_components_are_connected_into_one():
     rng = np.random.default_rng(0)
     centers = rng.uniform(-100, 100, (60, 4))
     points = np.repeat(centers, 20, axis=0) + 0.1 * rng.standard_normal((1_200, 4))
@@ -142,7 +168,7 @@ def test_many_components_are_joined_into_one():
     assert np.isfinite(coordinates).all()
 
 
-def test_copies_of_a_point_share_its_place():
+def test_copies_of_a_point_get_the_same_coordinates():
     points = make_s_curve(300, random_state=0)[0].astype(np.float32)
     copied = np.repeat(points, 15, axis=0)
     isomap = LandmarkIsomap(landmarks=300)
@@ -161,7 +187,7 @@ def test_constant_columns_change_nothing(roll):
     )
 
 
-def test_double_and_strided_input_give_the_same_map_and_are_left_alone(roll):
+def test_float64_and_strided_input_give_the_same_map_and_are_not_changed(roll):
     points = roll[0][:400]
     expected = LandmarkIsomap().fit_transform(points)
     strided = np.asfortranarray(np.repeat(points, 2, axis=0))[::2]
@@ -218,7 +244,7 @@ def test_an_axis_that_the_distances_do_not_support_stays_empty():
     assert np.abs(coordinates[:, 1:]).max() < 0.01
 
 
-def test_paths_are_those_of_scipy():
+def test_shortest_paths_equal_those_of_scipy():
     points = np.random.default_rng(0).random((500, 3)).astype(np.float32)
     found = NeighborIndex(points).neighbors(6)
     graph = symmetric_graph(found.indices, found.distances)
@@ -229,7 +255,7 @@ def test_paths_are_those_of_scipy():
     assert done == [3]
 
 
-def test_progress_ends_where_it_said_and_facts_are_json(roll):
+def test_progress_reaches_its_total_and_facts_are_json(roll):
     seen = []
     isomap = LandmarkIsomap(landmarks=100)
     isomap.on_progress = lambda done, total, message: seen.append((done, total, message))
@@ -242,7 +268,7 @@ def test_progress_ends_where_it_said_and_facts_are_json(roll):
     assert facts["landmark_rows"] == isomap.landmarks_.tolist()
 
 
-def test_a_clone_and_a_pickle_are_as_good(roll):
+def test_a_clone_and_a_pickle_give_the_same_map(roll):
     isomap = LandmarkIsomap(n_neighbors=7, landmarks=80, disconnected="largest")
     assert clone(isomap).get_params() == isomap.get_params()
     isomap.fit(roll[0])

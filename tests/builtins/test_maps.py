@@ -1,8 +1,9 @@
-"""What every built-in map promises; t-SNE and PCA in particular. UMAP has a file of its own."""
+"""Properties of every built-in map, and of t-SNE and PCA in particular. UMAP has its own file."""
 
 import subprocess
 import sys
 import warnings
+from functools import partial
 
 import numpy as np
 import openTSNE
@@ -14,6 +15,7 @@ from sklearn.datasets import load_digits
 from sklearn.manifold import trustworthiness
 
 import latentkit as lk
+from latentkit.builtins.embeddings import tsne as tsne_module
 from latentkit.builtins.embeddings.tsne_gradient import MeshGradient
 from latentkit.errors import UserError
 
@@ -60,7 +62,7 @@ def test_vectors_that_cannot_be_mapped_are_refused(name, harm, message):
 
 
 @pytest.mark.parametrize("name", ["tsne", "umap"])
-def test_what_is_too_large_for_float32_is_no_silent_infinity(name):
+def test_values_too_large_for_float32_are_refused(name):
     vectors = np.ones((40, 5))
     vectors[3] = 1e300
     with pytest.raises(UserError, match="row 3 of the vectors holds NaN or infinity in float32"):
@@ -79,7 +81,7 @@ def test_too_few_vectors_or_dimensions_are_refused(name, shape, message):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_new_points_must_be_like_the_old_and_come_after_them(name, digits):
+def test_transform_needs_a_fit_and_the_fitted_number_of_dimensions(name, digits):
     with pytest.raises(UserError, match="fit it before"):
         fast(name).transform(digits)
     if name == "pca":
@@ -89,7 +91,7 @@ def test_new_points_must_be_like_the_old_and_come_after_them(name, digits):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_they_are_scikit_learn_estimators(name):
+def test_embeddings_are_scikit_learn_estimators(name):
     estimator = lk.embedding(name, n_components=3)
     copy = clone(estimator)
     assert copy.get_params() == estimator.get_params()
@@ -98,7 +100,7 @@ def test_they_are_scikit_learn_estimators(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_they_need_grows_with_what_they_are_given(name):
+def test_estimated_cost_grows_with_the_number_of_points(name):
     small, large = (lk.embedding(name).estimate(n, 16) for n in (10_000, 70_000))
     assert 0 < small.bytes < large.bytes
     assert 0 < small.seconds < large.seconds
@@ -113,7 +115,7 @@ def test_what_they_need_grows_with_what_they_are_given(name):
         lambda v: v.astype(np.float64),
     ],
 )
-def test_order_in_memory_and_precision_of_the_input_change_little(name, change, digits):
+def test_memory_order_and_precision_of_the_input_change_little(name, change, digits):
     plain = fast(name).fit_transform(digits[:60])
     other = fast(name).fit_transform(change(digits[:60]))
     assert np.allclose(other, plain, atol=1e-3 * np.ptp(plain))
@@ -128,7 +130,7 @@ def test_constant_columns_and_duplicates_are_mapped(name, digits):
     assert np.ptp(coordinates) > 0
 
 
-def test_tsne_is_the_same_bytes_for_one_seed_and_others_for_another(digits, tsne):
+def test_tsne_is_bitwise_repeatable_by_seed(digits, tsne):
     again = lk.embedding("tsne", random_state=3).fit_transform(digits)
     assert again.tobytes() == tsne.embedding_.tobytes()
     other = lk.embedding("tsne", random_state=4).fit_transform(digits)
@@ -142,7 +144,7 @@ def test_tsne_keeps_neighbours_as_well_as_opentsnes_defaults(digits, tsne):
     assert ours > 0.97
 
 
-def test_tsne_places_the_points_of_the_fit_near_their_places(digits, tsne):
+def test_tsne_places_fitted_points_near_their_coordinates(digits, tsne):
     placed = tsne.transform(digits)
     apart = np.linalg.norm(placed - tsne.embedding_, axis=1)
     assert np.median(apart) < 0.01 * np.ptp(tsne.embedding_)
@@ -156,13 +158,13 @@ def test_tsne_places_new_points_among_their_neighbours(digits, tsne):
     assert (data.target[:300][nearest] == data.target[300:600]).mean() > 0.85
 
 
-def test_tsne_leaves_its_map_alone_when_it_places_points(digits, tsne):
+def test_tsne_does_not_change_its_map_when_it_places_points(digits, tsne):
     before = tsne.embedding_.copy()
     tsne.transform(digits[:9] + 1)
     assert np.array_equal(tsne.embedding_, before)
 
 
-def test_tsne_in_three_dimensions_is_scikit_learns(digits):
+def test_tsne_in_three_dimensions_uses_scikit_learn(digits):
     estimator = fast("tsne", n_components=3, n_iter=100)
     coordinates = estimator.fit_transform(digits[:100])
     assert coordinates.shape == (100, 3)
@@ -171,7 +173,18 @@ def test_tsne_in_three_dimensions_is_scikit_learns(digits):
     assert np.linalg.norm(placed - coordinates, axis=1).mean() < 0.3 * coordinates.std() * 3
 
 
-def test_tsne_lowers_its_perplexity_for_few_points_and_says_so(digits):
+def test_tsne_reports_the_steps_that_scikit_learn_took(digits, monkeypatch):
+    estimator = fast("tsne", method="scikit-learn", n_iter=60)
+    estimator.fit_transform(digits[:40])
+    assert estimator.facts_["iterations"] == 310
+    # If every gradient counts as small, each of the two phases stops at its first check.
+    settings = partial(tsne_module.TSNE, min_grad_norm=1e9)
+    monkeypatch.setattr(tsne_module, "TSNE", settings)
+    estimator.fit_transform(digits[:40])
+    assert 2 <= estimator.facts_["iterations"] <= 150
+
+
+def test_tsne_lowers_its_perplexity_for_few_points_and_reports_it(digits):
     estimator = fast("tsne", perplexity=30)
     estimator.fit_transform(digits[:31])
     assert estimator.facts_["perplexity"] == 10
@@ -183,14 +196,15 @@ def test_tsne_lowers_its_perplexity_for_few_points_and_says_so(digits):
     [
         ({"method": "opentsne", "n_components": 3}, "set tsne.method=scikit-learn"),
         ({"method": "scikit-learn", "affinities": "uniform"}, "set tsne.affinities=perplexity"),
+        ({"n_components": 3, "affinities": "uniform"}, "set tsne.affinities=perplexity"),
     ],
 )
-def test_tsne_refuses_what_nobody_computes(digits, options, message):
+def test_tsne_refuses_unsupported_combinations_of_options(digits, options, message):
     with pytest.raises(UserError, match=message):
         lk.embedding("tsne", **options).fit_transform(digits)
 
 
-def test_tsne_tells_each_step(digits):
+def test_tsne_reports_each_step(digits):
     told = []
     estimator = fast("tsne")
     estimator.on_progress = lambda *call: told.append(call)
@@ -200,7 +214,7 @@ def test_tsne_tells_each_step(digits):
 
 
 @pytest.mark.parametrize(("extent", "error"), [(1e-3, 1e-5), (3, 1e-4), (30, 0.05), (60, 0.08)])
-def test_the_mesh_gives_nearly_the_exact_gradient(extent, error):
+def test_the_gradient_on_the_mesh_is_close_to_the_exact_one(extent, error):
     generator = np.random.default_rng(0)
     points = generator.normal(size=(400, 2)) * extent / 6
     between = points[:, None] - points[None]
@@ -219,7 +233,7 @@ def test_the_mesh_gives_nearly_the_exact_gradient(extent, error):
     assert divergence == pytest.approx(expected, rel=0.01)
 
 
-def test_pca_says_how_much_variance_it_keeps(digits):
+def test_pca_reports_how_much_variance_it_keeps(digits):
     estimator = lk.embedding("pca", n_components=3)
     coordinates = estimator.fit_transform(digits)
     kept = coordinates.var(0) / digits.var(0).sum()
@@ -227,7 +241,7 @@ def test_pca_says_how_much_variance_it_keeps(digits):
     assert np.allclose(estimator.transform(digits), coordinates)
 
 
-def test_pca_goes_back_only_from_coordinates_of_its_own(digits):
+def test_pca_inverts_only_coordinates_of_its_own_width(digits):
     with pytest.raises(UserError, match="fit it before"):
         lk.embedding("pca").inverse_transform(np.ones((3, 2)))
     with pytest.raises(UserError, match="have 3 dimensions, the map has 2"):

@@ -39,7 +39,7 @@ def test_every_model_takes_images_of_any_size(name, shape):
 @pytest.mark.parametrize("upsampling", UPSAMPLING)
 @pytest.mark.parametrize("patch", [1, 2, 4])
 @pytest.mark.parametrize("odd_sizes", ["up", "down"])
-def test_conv_ae_mirrors_any_size_however_it_is_halved_and_doubled(
+def test_conv_ae_reconstructs_any_size_with_every_way_of_scaling(
     shape, upsampling, patch, odd_sizes
 ):
     channels = (4,) if patch == 4 else (4, 8)
@@ -52,7 +52,7 @@ def test_conv_ae_mirrors_any_size_however_it_is_halved_and_doubled(
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_conv_ae_takes_shortcuts_on_images_of_any_size(shape):
+def test_conv_ae_works_with_shortcuts_on_images_of_any_size(shape):
     model = lk.model("conv-ae", shape, latent_dim=5, shortcut=True)
     images = torch.rand(3, *shape)
     model.loss(images, images, step=0)["loss"].backward()
@@ -61,7 +61,7 @@ def test_conv_ae_takes_shortcuts_on_images_of_any_size(shape):
     assert model.decode(model.encode(images)).shape == images.shape
 
 
-def test_encode_is_deterministic_in_eval_mode_whatever_else_is_in_the_batch():
+def test_encode_in_eval_mode_is_deterministic_and_independent_of_the_batch():
     model = lk.model("conv-ae", (1, 28, 28)).eval()
     images = torch.rand(4, 1, 28, 28)
     with torch.no_grad():
@@ -69,7 +69,7 @@ def test_encode_is_deterministic_in_eval_mode_whatever_else_is_in_the_batch():
         assert torch.allclose(model.encode(images)[:1], model.encode(images[:1]), atol=1e-5)
 
 
-def test_the_loss_is_the_mean_squared_error_a_pixel():
+def test_the_loss_is_the_mean_squared_error_per_pixel():
     model = lk.model("conv-ae", (1, 8, 8), latent_dim=2, norm="none").eval()
     inputs, targets = torch.rand(2, 5, 1, 8, 8)
     expected = ((model.decode(model.encode(inputs)) - targets) ** 2).mean()
@@ -89,7 +89,7 @@ def test_options_rebuild_the_network_of_the_tutorials():
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules())
 
 
-def test_a_network_too_deep_for_the_images_says_how_deep_it_may_be():
+def test_a_network_too_deep_for_the_images_is_refused_with_the_maximum_depth():
     with pytest.raises(
         UserError, match="8x8 cannot be halved 5 times: give at most 3 entries in channels"
     ):

@@ -1,4 +1,4 @@
-"""A study that is broken off at its every write ends as one that is not."""
+"""A study that is interrupted at each of its writes ends like an uninterrupted one."""
 
 import multiprocessing
 import os
@@ -50,7 +50,7 @@ def bowl(trial):
 
 
 def work(task):
-    # The heartbeat is so slow that nothing is found by its silence.
+    # The heartbeat is so slow that no worker is found dead because of its silence.
     options = OptunaOptions(heartbeat=600, startup_trials=4, patience=60)
     return OptunaTuner(options).optimize(bowl, task, Budget(TRIALS))
 
@@ -60,7 +60,7 @@ def outcome(result):
 
 
 def at_every(names, act):
-    """Wrap methods; ``act`` is given how many calls there were, and what would be called."""
+    """Wrap methods; ``act`` gets the number of calls so far and the call to make."""
     count = 0
 
     def wrapped(method):
@@ -75,7 +75,7 @@ def at_every(names, act):
 
 
 def work_and_die(task, writes):
-    """Work in a process that ends like one that is killed, right after so many writes."""
+    """Work until the given number of writes, then exit as if the process were killed."""
 
     def die(count, write):
         done = write()
@@ -95,13 +95,13 @@ def whole(tmp_path_factory):
     return outcome(result)
 
 
-def test_workers_that_are_killed_between_two_writes_leave_no_trace(whole, tmp_path):
+def test_workers_killed_between_two_writes_do_not_change_the_result(whole, tmp_path):
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload(["latentkit.builtins.tuners.optuna_tuner", "sqlalchemy.orm"])
     task = task_in(tmp_path, "s")
     killed = 0
     while True:
-        # A new worker makes five before it comes to one that leads on.
+        # A new worker makes five writes before the first one that advances the study.
         worker = forks.Process(target=work_and_die, args=(task, 6 + killed % 7))
         worker.start()
         worker.join()
@@ -113,9 +113,9 @@ def test_workers_that_are_killed_between_two_writes_leave_no_trace(whole, tmp_pa
     assert outcome(OptunaTuner(OptunaOptions()).load(task)) == whole
 
 
-@pytest.mark.parametrize("period", [7, 8, 11])  # a trial that is claimed again takes five writes
+@pytest.mark.parametrize("period", [7, 8, 11])  # claiming a trial again takes five writes
 @pytest.mark.parametrize("written", [False, True])
-def test_a_storage_that_is_lost_again_and_again_leaves_no_trace(
+def test_a_storage_that_is_lost_repeatedly_does_not_change_the_result(
     written, period, whole, tmp_path, monkeypatch
 ):
     lost = 0
@@ -136,7 +136,9 @@ def test_a_storage_that_is_lost_again_and_again_leaves_no_trace(
     assert lost > 5
 
 
-def test_a_storage_that_is_lost_at_any_one_read_leaves_no_trace(whole, tmp_path, monkeypatch):
+def test_a_storage_that_is_lost_at_any_single_read_does_not_change_the_result(
+    whole, tmp_path, monkeypatch
+):
     monkeypatch.setattr(optuna_storage, "_FIRST_PAUSE", 0.001)
     lost = set()
 

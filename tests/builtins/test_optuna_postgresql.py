@@ -1,4 +1,4 @@
-"""Studies in a PostgreSQL database, which is started here in a temporary folder."""
+"""Studies in a PostgreSQL database that the tests start in a temporary folder."""
 
 import getpass
 import multiprocessing
@@ -29,7 +29,7 @@ def programs():
 
 
 class Server:
-    """A database server on a socket in ``folder``; root lends its rights to a user of Debian's."""
+    """A database server on a socket in ``folder``; root runs it as Debian's ``postgres`` user."""
 
     def __init__(self, bin_folder, folder):
         self.bin, self.folder = bin_folder, folder
@@ -93,7 +93,7 @@ def work(server_task, trials):
     tuner().optimize(slow_bowl, server_task, Budget(trials))
 
 
-def test_two_workers_share_a_database_and_do_what_was_asked(server):
+def test_two_workers_that_share_a_database_finish_all_trials(server):
     context = multiprocessing.get_context("spawn")
     shared = task(server, "shared")
     crew = [context.Process(target=work, args=(shared, 12)) for _ in range(2)]
@@ -107,7 +107,7 @@ def test_two_workers_share_a_database_and_do_what_was_asked(server):
     assert all(trial.finished for trial in trials)
 
 
-def test_a_restart_in_the_middle_is_waited_for(server):
+def test_a_study_waits_for_a_database_that_restarts(server):
     study = task(server, "restarted")
 
     again = threading.Timer(2.0, server.start)

@@ -34,12 +34,12 @@ def bowl(trial):
 
 
 @pytest.mark.parametrize("check", TUNER_CHECKS, ids=lambda check: check.__name__)
-def test_it_keeps_the_contract(check, tmp_path):
+def test_the_tuner_keeps_the_contract(check, tmp_path):
     check(make, f"sqlite:///{tmp_path}/study.db")
 
 
 @pytest.mark.parametrize("sampler", ["random", "gp"])
-def test_other_samplers_too_propose_after_a_pause_what_they_would_without(sampler, task, tmp_path):
+def test_other_samplers_propose_the_same_after_a_pause(sampler, task, tmp_path):
     tuner = make(sampler=sampler, startup_trials=4)
     tuner.optimize(bowl, task, Budget(5))
     broken = tuner.optimize(bowl, task, Budget(8))
@@ -52,7 +52,7 @@ def test_the_best_trial_is_near_the_minimum(task):
     assert result.best.values[0] < 0.1
 
 
-def test_the_first_trial_has_what_the_task_says_and_the_rest_is_drawn(task):
+def test_the_first_trial_has_the_given_parameters_and_draws_the_rest(task):
     space = {**SPACE, "widths": SearchChoice(((256,), (512, 128)))}
     first = {"x": 4.5, "widths": (512, 128)}
     asked = replace(task, space=space, first=first)
@@ -62,7 +62,7 @@ def test_the_first_trial_has_what_the_task_says_and_the_rest_is_drawn(task):
     assert trials[1].params["x"] != 4.5
 
 
-def test_a_study_of_somebody_else_is_not_taken_over(task):
+def test_a_study_made_by_another_program_is_not_taken_over(task):
     import optuna
 
     theirs = optuna.create_study(storage=task.storage, study_name=task.name)
@@ -72,7 +72,7 @@ def test_a_study_of_somebody_else_is_not_taken_over(task):
 
 
 def steps(trial):
-    """Report a value that is the worse the later the trial came."""
+    """Report the trial's number, so that each trial is worse than the one before."""
     value = float(trial.number)
     for epoch in range(1, 10):
         trial.report(epoch, value)
@@ -82,14 +82,14 @@ def steps(trial):
 @pytest.mark.parametrize(
     ("pruner", "epochs"),
     [
-        # the best third goes on after 1, 3 and 9 epochs: of those that only become worse, the first
+        # The best third continues after 1, 3 and 9 epochs. If each is worse, only the first does.
         ("asha", [9, 1, 1, 1, 1, 1, 1, 1]),
         ("none", [9] * 8),
-        # the first four are never compared
+        # The first four are never compared.
         ("median", [9, 9, 9, 9, 1, 1, 1, 1]),
     ],
 )
-def test_a_pruner_gives_hopeless_trials_up(pruner, epochs, task):
+def test_a_pruner_stops_trials_that_fall_behind(pruner, epochs, task):
     result = make(pruner=pruner, startup_trials=4).optimize(steps, task, Budget(8))
     assert [len(trial.reports) for trial in result.trials] == epochs
     states = ["complete" if count == 9 else "pruned" for count in epochs]
@@ -97,7 +97,7 @@ def test_a_pruner_gives_hopeless_trials_up(pruner, epochs, task):
 
 
 @pytest.mark.parametrize("pruner", ["asha", "median"])
-def test_every_trial_is_given_its_least_epochs(pruner, task):
+def test_every_trial_gets_the_minimum_number_of_epochs(pruner, task):
     tuner = make(pruner=pruner, startup_trials=4, min_epochs=3)
     result = tuner.optimize(steps, task, Budget(8))
     assert min(len(trial.reports) for trial in result.trials) == 3
@@ -118,11 +118,11 @@ def test_nothing_is_pruned_for_several_objectives(task):
     assert [trial.state for trial in result.trials] == ["complete"] * 6
 
 
-def test_importance_is_with_the_parameter_that_matters(task):
+def test_the_parameter_that_matters_has_the_highest_importance(task):
     tuner = make(sampler="random", pruner="none")
     assert tuner.importances(task) == {}
     tuner.optimize(bowl, task, Budget(3))
-    assert tuner.importances(task) == {}  # too few to say
+    assert tuner.importances(task) == {}  # too few trials
     tuner.optimize(bowl, task, Budget(40))
     shares = tuner.importances(task)
     assert sum(shares.values()) == pytest.approx(1)
@@ -130,7 +130,7 @@ def test_importance_is_with_the_parameter_that_matters(task):
     assert shares["x"] > 0.8
 
 
-def test_importance_can_go_by_what_trials_reported_early(task):
+def test_importance_can_use_values_reported_at_an_early_epoch(task):
     def act(trial):
         trial.report(1, (trial.params["x"] - 1) ** 2)
         trial.report(2, float(trial.number))
@@ -138,14 +138,14 @@ def test_importance_can_go_by_what_trials_reported_early(task):
 
     tuner = make(sampler="random")
     tuner.optimize(act, task, Budget(40))
-    assert tuner.importances(task) == {}  # hardly one came to the end
+    assert tuner.importances(task) == {}  # almost no trial was completed
     shares = tuner.importances(task, epoch=1)
     assert sum(shares.values()) == pytest.approx(1)
     assert max(shares, key=shares.get) == "x"
     assert tuner.importances(task, epoch=3) == {}
 
 
-def test_cma_es_says_what_it_needs(task):
+def test_cma_es_reports_what_it_needs(task):
     with pytest.raises(UserError, match="supports one objective only"):
         make(sampler="cma-es").optimize(
             bowl, replace(task, directions=("minimize", "minimize")), Budget(1)
@@ -154,7 +154,7 @@ def test_cma_es_says_what_it_needs(task):
         make(sampler="cma-es").optimize(bowl, task, Budget(1))
 
 
-def test_an_unreachable_storage_is_said_without_its_password(task):
+def test_an_unreachable_storage_is_reported_without_its_password(task):
     unreachable = "postgresql+psycopg2x://me:secret@localhost:1/db"
     with pytest.raises(UserError, match=r"me:\*\*\*@localhost") as refused:
         make().optimize(bowl, replace(task, storage=unreachable), Budget(1))
@@ -165,12 +165,12 @@ def test_an_unreachable_storage_is_said_without_its_password(task):
         make().optimize(bowl, replace(task, storage="hello"), Budget(1))
 
 
-def test_looking_makes_no_file(task, tmp_path):
+def test_loading_a_missing_study_creates_no_file(task, tmp_path):
     assert make().load(task) is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lost_storage_is_waited_for(task, monkeypatch):
+def test_the_tuner_waits_for_a_lost_storage(task, monkeypatch):
     from sqlalchemy.exc import OperationalError
 
     from latentkit.builtins.tuners.optuna_storage import Storage
@@ -193,12 +193,12 @@ def test_a_lost_storage_is_waited_for(task, monkeypatch):
         )
 
 
-def test_a_trial_that_another_worker_ended_is_that_workers(task):
+def test_a_trial_that_another_worker_ended_keeps_that_workers_result(task):
     import optuna
 
     def taken_and_ended(trial):
         study = optuna.load_study(study_name=task.name, storage=task.storage)
-        study.emit(trial.number, 7.0)
+        study.tell(trial.number, 7.0)
         trial.report(1, 1.0)
         trial.note("epochs", 1)
         if trial.number:
@@ -209,7 +209,7 @@ def test_a_trial_that_another_worker_ended_is_that_workers(task):
     assert [(t.state, t.values, t.notes) for t in result.trials] == [("complete", (7.0,), {})] * 2
 
 
-def test_a_trial_waits_where_the_disk_is_full(task):
+def test_a_trial_is_put_back_when_the_disk_is_full(task):
     def act(trial):
         raise StorageError("the disk is full")
 
@@ -239,7 +239,7 @@ def test_no_url_shows_a_password_of_its_query(task):
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="there is no list of open files")
-def test_looking_keeps_no_connection(task, tmp_path):
+def test_loading_a_study_leaves_no_connection_open(task, tmp_path):
     make().optimize(bowl, task, Budget(1))
     before = _open_files(tmp_path)
     for _ in range(3):

@@ -32,13 +32,13 @@ def study(storage):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The watcher's clock: it goes on by hand, however busy the machine is."""
+    """Return the watcher's clock, which only the test advances."""
     now = SimpleNamespace(seconds=1000.0)
     monkeypatch.setattr(optuna_watch, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     return now
 
 
-def test_this_process_is_there_and_one_that_ended_is_gone():
+def test_this_process_is_alive_and_one_that_ended_is_gone():
     here = new_worker()
     assert not is_gone(here)
     ended = subprocess.run(
@@ -47,12 +47,12 @@ def test_this_process_is_there_and_one_that_ended_is_gone():
     assert is_gone({**here, "pid": int(ended.stdout)})
     assert is_gone(
         {**here, "started": here["started"] - 100}
-    )  # the number is another process's now
+    )  # another process now has this number
     assert not is_gone({**here, "machine": "elsewhere", "pid": int(ended.stdout)})
     assert not is_gone(None)
 
 
-def test_a_clock_that_is_set_ends_no_process(monkeypatch):
+def test_setting_the_system_clock_does_not_make_a_process_look_dead(monkeypatch):
     here = new_worker()
     created, booted = psutil.Process.create_time, psutil.boot_time()
     monkeypatch.setattr(psutil.Process, "create_time", lambda process: created(process) + 3600)
@@ -60,7 +60,7 @@ def test_a_clock_that_is_set_ends_no_process(monkeypatch):
     assert not is_gone(here)
 
 
-def test_a_trial_of_a_dead_process_waits_under_its_number(storage, study):
+def test_a_trial_of_a_dead_process_is_queued_again_with_its_number(storage, study):
     trial = study.ask()
     trial.set_user_attr(WORKER, {**new_worker(), "started": 0.0})
     Watch(storage, study, heartbeat=60).sweep()
@@ -77,7 +77,7 @@ def test_a_living_worker_keeps_its_trial(storage, study, clock):
     assert study.trials[0].state is TrialState.RUNNING
 
 
-def test_a_silent_worker_loses_its_trial_and_one_that_beats_does_not(storage, study, clock):
+def test_a_silent_worker_loses_its_trial_and_one_with_a_heartbeat_keeps_it(storage, study, clock):
     elsewhere = {**new_worker(), "machine": "elsewhere"}
     silent, alive = study.ask(), study.ask()
     for trial in (silent, alive):
@@ -92,7 +92,7 @@ def test_a_silent_worker_loses_its_trial_and_one_that_beats_does_not(storage, st
         assert states[0] is (TrialState.WAITING if beat == 5 else TrialState.RUNNING)
 
 
-def test_silence_counts_from_when_the_storage_answers_again(storage, study, clock):
+def test_silence_is_counted_from_the_time_when_the_storage_answers_again(storage, study, clock):
     study.ask().set_user_attr(WORKER, {**new_worker(), "machine": "elsewhere"})
     watch = Watch(storage, study, heartbeat=60)
     watch.sweep()
@@ -105,7 +105,7 @@ def test_silence_counts_from_when_the_storage_answers_again(storage, study, cloc
     assert study.trials[0].state is TrialState.WAITING
 
 
-def test_a_pulse_gives_signs_until_its_block_ends(storage, study, monkeypatch):
+def test_a_pulse_writes_heartbeats_until_its_block_ends(storage, study, monkeypatch):
     trial = study.ask()
     signs, third = [], threading.Event()
     write = storage.engine.set_trial_user_attr

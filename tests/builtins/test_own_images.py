@@ -1,4 +1,4 @@
-"""Images of the user: folders of files, NumPy arrays; and sprites, which are drawn."""
+"""Images of the user (folders of files, NumPy arrays), and generated sprites."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def folder(path, split="train", **options):
     return lk.dataset("image-folder", split, path=str(path), **{"size": 16, **options})
 
 
-def test_classes_are_folders_and_one_image_in_five_is_for_testing(photos):
+def test_folders_are_classes_and_one_image_in_five_is_for_testing(photos):
     train, test = folder(photos), folder(photos, "test")
     assert train.class_names == ("cats", "dogs")
     assert (len(train), len(test)) == (9, 3)
@@ -37,7 +37,7 @@ def test_classes_are_folders_and_one_image_in_five_is_for_testing(photos):
     assert train.checksum == test.checksum
 
 
-def test_a_test_folder_is_taken_where_there_is_one(photos):
+def test_a_test_folder_is_used_if_it_exists(photos):
     (photos / "test").mkdir()
     (photos / "train").mkdir()
     for name in ("cats", "dogs"):
@@ -74,7 +74,7 @@ def test_crop_cuts_the_middle_out(tmp_path):
     assert folder(tmp_path).images.mean() > 250
 
 
-def test_transparent_parts_become_white_and_a_noted_orientation_is_applied(tmp_path):
+def test_transparent_parts_become_white_and_the_exif_orientation_is_applied(tmp_path):
     for number in range(5):
         Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(tmp_path / f"{number}.png")
     assert (folder(tmp_path).images == 255).all()
@@ -92,7 +92,7 @@ def test_transparent_parts_become_white_and_a_noted_orientation_is_applied(tmp_p
 
 
 @pytest.mark.parametrize(("channels", "expected"), [("grey", 1), ("rgb", 3), ("auto", 3)])
-def test_channels_are_as_asked(photos, channels, expected):
+def test_images_have_the_requested_number_of_channels(photos, channels, expected):
     assert folder(photos, channels=channels).image_shape[0] == expected
 
 
@@ -108,7 +108,7 @@ def test_unreadable_files_are_listed_and_refused_or_left_out(photos):
     assert len(kept) + len(folder(photos, "test", unreadable="skip")) == 12
 
 
-def test_a_folder_that_is_missing_empty_or_not_said(tmp_path):
+def test_a_folder_that_is_missing_empty_or_not_given_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"-o image-folder\.path=DIR"):
         folder("")
     with pytest.raises(DataError, match=r"no folder .*nowhere: .* -o image-folder\.path=DIR"):
@@ -121,7 +121,7 @@ def arrays(path, split="train"):
     return lk.dataset("npz", split, path=str(path))
 
 
-def test_arrays_with_the_names_of_keras(tmp_path):
+def test_arrays_with_the_names_that_keras_uses_are_read(tmp_path):
     x = np.arange(12 * 64, dtype=np.uint8).reshape(12, 8, 8)
     np.savez(tmp_path / "a.npz", x_train=x[:8], y_train=[2] * 8, x_test=x[8:], y_test=[0] * 4)
     train, test = arrays(tmp_path / "a.npz"), arrays(tmp_path / "a.npz", "test")
@@ -130,7 +130,7 @@ def test_arrays_with_the_names_of_keras(tmp_path):
     assert train.labels.tolist() == [2] * 8
 
 
-def test_images_alone_are_split_and_floats_become_bytes(tmp_path):
+def test_images_without_a_test_set_are_split_and_labels_become_classes(tmp_path):
     images = np.linspace(0, 1, 20 * 8 * 8 * 3, dtype=np.float32).reshape(20, 8, 8, 3)
     labels = np.array(["cat", "dog"] * 10)
     np.savez(tmp_path / "a.npz", images=images, labels=labels)
@@ -141,7 +141,7 @@ def test_images_alone_are_split_and_floats_become_bytes(tmp_path):
     assert np.bincount(test.labels).tolist() == [2, 2]
 
 
-def test_an_npy_of_images_is_read(tmp_path):
+def test_an_npy_file_of_images_is_read(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (10, 9, 11), np.uint8)
     np.save(tmp_path / "a.npy", images)
     train = arrays(tmp_path / "a.npy")
@@ -161,13 +161,13 @@ def test_an_npy_of_images_is_read(tmp_path):
         ({"images": np.zeros((6, 8, 8), np.uint8), "labels": np.zeros(5, int)}, "6 images and 5"),
     ],
 )
-def test_arrays_that_are_no_images_are_refused_with_the_reason(tmp_path, content, message):
+def test_arrays_that_are_not_images_are_refused_with_the_reason(tmp_path, content, message):
     np.savez(tmp_path / "a.npz", **content)
     with pytest.raises(DataError, match=message):
         arrays(tmp_path / "a.npz")
 
 
-def test_files_that_are_no_arrays_are_refused(tmp_path):
+def test_files_that_are_not_arrays_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"-o npz\.path=FILE"):
         arrays("")
     with pytest.raises(DataError, match="cannot read"):
@@ -183,7 +183,7 @@ def test_files_that_are_no_arrays_are_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["bad.npz", "bad.npy"])
 @pytest.mark.parametrize("content", [b"hi\n", b""])
-def test_a_file_that_is_no_array_says_what_to_save(tmp_path, name, content):
+def test_a_file_that_is_not_an_array_is_refused_with_what_to_save(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(
         DataError, match=rf"{name} is neither an \.npz .*: save .* np\.savez"
@@ -192,7 +192,7 @@ def test_a_file_that_is_no_array_says_what_to_save(tmp_path, name, content):
     assert "pickle" not in str(said.value)
 
 
-def test_arrays_of_objects_are_refused_with_what_to_make_of_them(tmp_path):
+def test_arrays_of_objects_are_refused_with_how_to_convert_them(tmp_path):
     labels = np.array(["cat", "dog"] * 3, dtype=object)
     np.savez(tmp_path / "a.npz", images=np.zeros((6, 8, 8), np.uint8), labels=labels)
     np.save(tmp_path / "a.npy", np.array([{}, {}]), allow_pickle=True)
@@ -202,7 +202,7 @@ def test_arrays_of_objects_are_refused_with_what_to_make_of_them(tmp_path):
         assert "pickle" not in str(said.value)
 
 
-def test_arrays_are_known_by_their_content_whatever_the_file_is_called(tmp_path):
+def test_array_files_are_recognised_by_content_not_by_name(tmp_path):
     with (tmp_path / "a.npz").open("wb") as file:
         np.save(file, np.zeros((10, 8, 8), np.uint8))
     assert len(arrays(tmp_path / "a.npz")) == 8
@@ -213,7 +213,7 @@ def sprites(split="train", **options):
 
 
 @pytest.mark.parametrize("size", [28, 64])
-def test_sprites_have_the_factors_that_they_are_drawn_with(size):
+def test_sprites_are_drawn_with_their_factors(size):
     data = sprites(size=size)
     assert data.images.shape == (300, 1, size, size)
     assert data.factor_names == ("shape", "scale", "rotation", "x", "y")
@@ -233,7 +233,7 @@ def test_sprites_have_the_factors_that_they_are_drawn_with(size):
     assert areas[ellipses] == pytest.approx(np.pi / 2 * scale[ellipses] ** 2, rel=0.03)
 
 
-def test_rotation_turns_an_ellipse_counter_clockwise():
+def test_rotation_turns_an_ellipse_counterclockwise():
     data = sprites()
     at = (np.arange(28) + 0.5) / 28 * 2 - 1
     for image, factors in zip(data.images[:, 0], data.factors, strict=True):
@@ -245,7 +245,7 @@ def test_rotation_turns_an_ellipse_counter_clockwise():
         assert abs(np.sin(angle - factors[2])) < 0.1
 
 
-def test_sprites_are_the_same_by_seed_whatever_the_split_beside_them():
+def test_sprites_repeat_by_seed_and_differ_between_splits():
     assert sprites().digest() == sprites().digest()
     assert sprites().digest() != sprites(seed=1).digest()
     assert sprites("test").digest() != sprites().subset(np.arange(60)).digest()

@@ -1,4 +1,4 @@
-"""Variational autoencoders: the terms of their loss, their bounds, and what they draw."""
+"""Variational autoencoders: the terms of their loss, their bounds, and their samples."""
 
 import math
 
@@ -24,7 +24,7 @@ def tiny(**options):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_encode_gives_the_posterior_mean_and_does_not_change(name):
+def test_encode_gives_the_posterior_mean_and_is_deterministic(name):
     model = lk.model(name, (1, 28, 28), latent_dim=3).eval()
     images = torch.rand(4, 1, 28, 28)
     with torch.no_grad():
@@ -33,7 +33,7 @@ def test_encode_gives_the_posterior_mean_and_does_not_change(name):
     assert provides(model, Generative)
 
 
-def test_the_network_of_the_papers_can_be_said():
+def test_options_build_the_network_of_the_papers():
     model = lk.model("dense-vae", (1, 28, 28), hidden=[400], latent_dim=20, norm="none")
     linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
     widths = [(m.in_features, m.out_features) for m in linear]
@@ -41,7 +41,7 @@ def test_the_network_of_the_papers_can_be_said():
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "continuous-bernoulli", "gaussian"])
-def test_the_terms_are_sums_over_pixels_and_latents_averaged_over_the_batch(likelihood):
+def test_loss_terms_are_sums_over_pixels_and_latents_averaged_over_the_batch(likelihood):
     model = tiny(likelihood=likelihood)
     images = torch.rand(5, 1, 8, 8)
     torch.manual_seed(1)
@@ -57,7 +57,7 @@ def test_the_terms_are_sums_over_pixels_and_latents_averaged_over_the_batch(like
     assert terms["elbo"].item() == pytest.approx(-(nll + kl).item(), rel=1e-5)
 
 
-def test_gradients_are_those_of_finite_differences():
+def test_gradients_equal_finite_differences():
     model = tiny(likelihood="continuous-bernoulli", beta=2.0)
     images = torch.rand(3, 1, 8, 8)
     parameters = [model.encoder[1].weight, model.decoder[0].weight]
@@ -80,7 +80,7 @@ def test_gradients_are_those_of_finite_differences():
             assert parameter.grad[at].item() == pytest.approx(expected, rel=0.02, abs=0.01)
 
 
-def test_beta_rises_over_the_warm_up_and_weighs_the_divergence():
+def test_beta_rises_over_the_warm_up_and_weights_the_divergence():
     model = tiny(beta=4.0, warm_up=4)
     assert [model.beta_at(step) for step in range(6)] == [1.0, 2.0, 3.0, 4.0, 4.0, 4.0]
     assert tiny(beta=0.5).beta_at(0) == 0.5
@@ -90,7 +90,7 @@ def test_beta_rises_over_the_warm_up_and_weighs_the_divergence():
     assert terms["loss"].item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-def test_free_bits_are_paid_once_for_each_dimension_below_the_bound():
+def test_each_dimension_below_the_free_bits_costs_the_bound():
     model = tiny(free_bits=3.0)
     images = torch.rand(5, 1, 8, 8)
     terms = model.loss(images, images, step=0)
@@ -125,7 +125,7 @@ def test_one_importance_sample_is_the_elbo():
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_samples_are_images_and_follow_their_generator(name):
+def test_samples_are_images_and_depend_only_on_their_generator(name):
     model = lk.model(name, (3, 17, 23), latent_dim=4).eval()
     first, again = (model.sample(5, torch.Generator().manual_seed(seed)) for seed in (1, 1))
     assert first.shape == (5, 3, 17, 23)
@@ -135,7 +135,7 @@ def test_samples_are_images_and_follow_their_generator(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_elbo_rises_and_the_card_says_so(name, tmp_path):
+def test_the_elbo_rises_in_training_and_the_card_reports_the_likelihood(name, tmp_path):
     options = {"model.latent_dim": 4, "model.hidden": [32], "threads": 1}
     run = lk.run(model=name, epochs=6, options=options, out=tmp_path)
     elbos = [record["validation"]["elbo"] for record in run.history]
@@ -147,7 +147,7 @@ def test_the_elbo_rises_and_the_card_says_so(name, tmp_path):
     assert all(math.isfinite(card[k]["value"]) for k in ("elbo", "importance_weighted"))
 
 
-def test_a_collapsed_posterior_is_told(tmp_path):
+def test_a_collapsed_posterior_is_reported(tmp_path):
     notices = []
     lk.run(
         model="dense-vae",

@@ -17,7 +17,7 @@ OPTIONS = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended."""
+    """The exit code and output of a command."""
 
     code: int
     out: str
@@ -25,7 +25,7 @@ class Ended:
 
     @property
     def error(self) -> str:
-        """The line that begins with ``latentkit: error:``, of which there must be one."""
+        """The only line that begins with ``latentkit: error:``."""
         (line,) = [row for row in self.err.splitlines() if row.startswith("latentkit: error:")]
         return line
 
@@ -57,7 +57,7 @@ def latentkit(tmp_path, monkeypatch, capsys):
 
 @pytest.fixture(scope="session")
 def finished_once(tmp_path_factory):
-    """Return the folder of one finished run with a PCA map, to be left as it is."""
+    """Return the folder of one finished run with a PCA map, which tests must not change."""
     import latentkit as lk
 
     out = tmp_path_factory.mktemp("finished")
@@ -66,7 +66,7 @@ def finished_once(tmp_path_factory):
 
 @pytest.fixture
 def finished(finished_once, latentkit, tmp_path):
-    """Return a copy of a finished run in ./runs, to be harmed at will."""
+    """Return a copy of a finished run in ./runs that the test may damage."""
     copy = tmp_path / "here" / "runs" / finished_once.name
     shutil.copytree(finished_once, copy)
     return copy
@@ -74,7 +74,7 @@ def finished(finished_once, latentkit, tmp_path):
 
 @pytest.fixture
 def own_images(tmp_path):
-    """Return a function that writes the user's own data set, and its options."""
+    """Return a function that writes a data set of the user and returns its options."""
 
     def write(labels, shape=(8, 8), name="mine"):
         images = np.random.default_rng(0).integers(0, 256, (60, *shape), np.uint8)
@@ -87,7 +87,7 @@ def own_images(tmp_path):
 
 @pytest.fixture(scope="session")
 def studied_once(tmp_path_factory):
-    """Return the folder of a study of two trials, of which one completed and one was pruned."""
+    """Return the folder of a study with two trials, one complete and one pruned."""
     import latentkit as lk
 
     out = tmp_path_factory.mktemp("studied")
@@ -96,7 +96,7 @@ def studied_once(tmp_path_factory):
 
 @pytest.fixture
 def studied(studied_once, latentkit, tmp_path):
-    """Return a copy of a study in ./studies, to be harmed at will."""
+    """Return a copy of a study in ./studies that the test may damage."""
     copy = tmp_path / "here" / "studies" / studied_once.name
     shutil.copytree(studied_once, copy)
     return copy

@@ -15,7 +15,7 @@ def touch(path):
     path.touch()
 
 
-def test_list_says_where_the_images_come_from(latentkit):
+def test_list_shows_where_the_images_come_from(latentkit):
     facts = {f["name"]: f for f in json.loads(latentkit("data", "list", "--json").out)}
     assert facts["digits"]["source"] == "bundled"
     assert facts["cifar10"]["source"] == "download"
@@ -28,7 +28,7 @@ def places(latentkit, *arguments):
     return {f["name"]: f["here"] for f in json.loads(ended.out)}
 
 
-def test_list_says_whether_files_are_here_by_their_names_alone(latentkit, tmp_path, monkeypatch):
+def test_list_finds_downloaded_files_by_name_only(latentkit, tmp_path, monkeypatch):
     for name in STEMS[:3]:
         touch(tmp_path / "FashionMNIST/raw" / f"{name}.gz")
     touch(tmp_path / "cifar-10-python.tar.gz")
@@ -46,7 +46,9 @@ def test_list_says_whether_files_are_here_by_their_names_alone(latentkit, tmp_pa
     assert rows["npz"].endswith(" your own files")
 
 
-def test_a_data_set_that_does_not_say_where_its_files_lie_says_nothing(latentkit, install_plugin):
+def test_a_data_set_that_does_not_declare_its_files_has_no_download_status(
+    latentkit, install_plugin
+):
     install_plugin(
         "my_images",
         """
@@ -83,7 +85,7 @@ def test_verify_counts_and_hashes_both_splits(latentkit):
     assert (found["verdict"], found["md5"]) == ("no checksum is published", [])
 
 
-def test_verify_says_which_published_checksums_were_compared(
+def test_verify_reports_which_published_checksums_were_compared(
     latentkit, fashion_mnist_dir, tmp_path
 ):
     kept = tmp_path / "FashionMNIST/raw"
@@ -117,7 +119,7 @@ def test_own_images_are_verified_with_their_options(latentkit):
     assert (found["train"]["n"], found["train"]["classes"]) == (8, {})
 
 
-def test_what_is_wrong_is_said_in_one_line(latentkit):
+def test_an_error_is_one_line(latentkit):
     assert "did you mean 'digits'" in latentkit("data", "verify", "digit").error
     ended = latentkit("data", "preview", "npz", "-o", "npz.path=no.npz")
     assert (ended.code, Path("npz-train.png").exists()) == (4, False)

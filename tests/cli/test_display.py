@@ -1,4 +1,4 @@
-"""What is seen of a run while it works: a list of stages on a terminal, plain lines elsewhere."""
+"""The display of a running run: a list of stages on a terminal, plain lines elsewhere."""
 
 from contextlib import contextmanager
 from io import StringIO
@@ -46,7 +46,7 @@ def epoch_finished(epoch):
 
 
 class Terminal:
-    """A terminal of so many columns, and the display that is drawn on it."""
+    """A terminal with a given number of columns, and the display drawn on it."""
 
     def __init__(self, monkeypatch, columns):
         self.columns = columns
@@ -59,7 +59,7 @@ class Terminal:
 
     @property
     def lines(self):
-        """What it shows now of the stages, without colours."""
+        """The lines of the stages that the terminal shows now, without colours."""
         paper = Console(file=StringIO(), width=self.columns, height=24)
         paper.print(self.display._progress.get_renderable())
         return [line.rstrip() for line in paper.file.getvalue().splitlines()]
@@ -67,7 +67,7 @@ class Terminal:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Return a clock of both displays that stands still until it is set forward."""
+    """Return a clock for both displays that only the test advances."""
     now = SimpleNamespace(seconds=100.0)
     monkeypatch.setattr(displays, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     return now
@@ -90,7 +90,7 @@ def begin(display):
         display(event)
 
 
-def test_each_stage_has_a_mark_for_what_it_is_at(terminal):
+def test_each_stage_has_a_mark_for_its_state(terminal):
     with terminal.display as display:
         display(RunPreparing(STAGES))
         assert "loading packages and images" in " ".join(" ".join(terminal.lines).split())
@@ -101,7 +101,7 @@ def test_each_stage_has_a_mark_for_what_it_is_at(terminal):
         assert marked["train"] not in "✓·"
 
 
-def test_training_shows_its_losses_and_the_time_to_go(terminal, clock):
+def test_training_shows_its_losses_and_the_time_left(terminal, clock):
     with terminal.display as display:
         begin(display)
         clock.seconds += 3
@@ -112,7 +112,7 @@ def test_training_shows_its_losses_and_the_time_to_go(terminal, clock):
         assert "ETA 0:05 epoch 2/4 train 0.2500 validation 0.0625" in shown
 
 
-def test_a_resumed_training_counts_from_where_it_goes_on(terminal, clock):
+def test_resumed_training_counts_from_the_epoch_where_it_resumes(terminal, clock):
     with terminal.display as display:
         begin(display)
         display(TrainingStarted(**{**vars(TRAINING), "first_epoch": 2}))
@@ -139,7 +139,7 @@ def test_a_warning_is_written_above_the_stages(terminal):
     assert "warning: mind [this] gap" in terminal.written.getvalue()
 
 
-def test_what_was_never_begun_is_gone_at_the_end(terminal):
+def test_stages_that_never_started_disappear_at_the_end(terminal):
     with terminal.display as display:
         begin(display)
         display(StageSkipped("encode"))
@@ -149,7 +149,7 @@ def test_what_was_never_begun_is_gone_at_the_end(terminal):
     assert "report" not in words
 
 
-def test_a_log_has_a_line_an_epoch_and_a_line_a_stage(clock, capsys):
+def test_a_log_has_one_line_per_epoch_and_one_per_stage(clock, capsys):
     display = displays.PlainDisplay()
     begin(display)
     display(BatchFinished(1, 5, 10, 0.25))
@@ -166,7 +166,7 @@ def test_a_log_has_a_line_an_epoch_and_a_line_a_stage(clock, capsys):
     ]
 
 
-def test_a_log_says_where_a_long_stage_is_twice_a_minute(clock, capsys):
+def test_a_log_reports_the_progress_of_a_long_stage_twice_a_minute(clock, capsys):
     display = displays.PlainDisplay()
     for second in range(70):
         clock.seconds += 1
@@ -181,7 +181,7 @@ def test_quiet_prints_warnings_and_nothing_else(capsys):
     assert capsys.readouterr().err == "warning: look out\n"
 
 
-def test_python_gets_the_display_of_what_it_calls(monkeypatch, capsys):
+def test_python_gets_the_display_of_a_run_or_a_study(monkeypatch, capsys):
     shown = []
 
     def kind(name):

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.early, pytest.mark.usefixtures("blank_figures")]
 
 @pytest.fixture
 def vectors(latentkit, tmp_path):
-    """Return a file of 200 vectors in two classes, in the working folder."""
+    """Return a file with 200 vectors of two classes in the working folder."""
     labels = np.repeat([0, 1], 100)
     values = np.random.default_rng(0).normal(size=(200, 5)) + 2 * labels[:, None]
     path = tmp_path / "here" / "mine.npz"
@@ -19,7 +19,7 @@ def vectors(latentkit, tmp_path):
     return path
 
 
-def test_vectors_of_a_file_get_maps_in_a_folder_of_their_own(latentkit, vectors):
+def test_vectors_from_a_file_are_mapped_into_their_own_folder(latentkit, vectors):
     ended = latentkit("embed", "mine.npz", "--embed", "pca", "--embed", "isomap", "--json")
     assert ended.code == 0, ended.err
     found = json.loads(ended.out)
@@ -35,7 +35,7 @@ def test_vectors_of_a_file_get_maps_in_a_folder_of_their_own(latentkit, vectors)
     assert record["quality"]["knn_accuracy_map"]["value"] > 0.95
 
 
-def test_the_summary_names_quality_and_picture(latentkit, vectors):
+def test_the_summary_shows_the_quality_and_the_path_of_the_picture(latentkit, vectors):
     ended = latentkit("embed", "mine.npz", "--embed", "pca")
     assert "Map pca" in ended.out
     assert "trustworthiness" in ended.out
@@ -44,7 +44,7 @@ def test_the_summary_names_quality_and_picture(latentkit, vectors):
     assert "latentkit resume" not in ended.err
 
 
-def test_a_number_maps_so_many(latentkit, vectors):
+def test_a_number_maps_that_many_points_and_more_than_exist_are_refused(latentkit, vectors):
     ended = latentkit("embed", "mine.npz", "--embed", "pca", "--on", "50", "--json")
     assert json.loads(ended.out)["maps"]["pca"]["n_points"] == 50
     ended = latentkit("embed", "mine.npz", "--embed", "pca", "--on", "500")
@@ -84,13 +84,13 @@ def test_raw_pixels_are_mapped(latentkit):
         (["--dataset", "digits", "--embed", "pca", "--on", "tset"], "no split 'tset'"),
     ],
 )
-def test_what_cannot_be_mapped_is_told_in_one_line(latentkit, vectors, arguments, message):
+def test_input_that_cannot_be_mapped_is_refused_in_one_line(latentkit, vectors, arguments, message):
     ended = latentkit("embed", *arguments)
     assert ended.code in (2, 4), ended
     assert message in ended.error
 
 
-def test_other_latents_of_a_run_get_maps_of_their_own(latentkit, finished):
+def test_other_splits_of_a_run_get_their_own_maps(latentkit, finished):
     for on, count in (("train", 1150), ("all", 1797), ("300", 300)):
         ended = latentkit("embed", finished, "--embed", "pca", "--on", on)
         assert ended.code == 0, ended.err
@@ -103,13 +103,13 @@ def test_other_latents_of_a_run_get_maps_of_their_own(latentkit, finished):
     assert (finished / "figures" / "map-pca-all.png").exists()
 
 
-def test_more_points_than_there_are_are_refused(latentkit, finished):
+def test_more_points_than_a_run_has_are_refused(latentkit, finished):
     ended = latentkit("embed", finished, "--embed", "pca", "--on", "1798")
     assert ended.code == 2
     assert "a map of 1,798 points is not possible: there are only 1,797" in ended.error
 
 
-def test_a_map_is_laid_over_another_one(latentkit, finished):
+def test_a_map_is_aligned_to_another_one(latentkit, finished):
     before = lk.open(finished).coordinates("pca")
     ended = latentkit("embed", finished, "--embed", "isomap", "--align-to", "#pca")
     assert ended.code == 0, ended.err
@@ -123,7 +123,7 @@ def test_a_map_is_laid_over_another_one(latentkit, finished):
     assert record["aligned_to"]["disparity"] == pytest.approx(found.disparity)
 
 
-def test_a_map_of_other_images_is_laid_over_by_those_that_both_have(latentkit, finished):
+def test_maps_of_different_images_are_aligned_by_the_images_that_they_share(latentkit, finished):
     ended = latentkit("embed", finished, "--embed", "pca", "--on", "all", "--align-to", "#pca")
     assert ended.code == 0, ended.err
     record = json.loads((finished / "embeddings" / "pca-all.json").read_text())
@@ -131,7 +131,7 @@ def test_a_map_of_other_images_is_laid_over_by_those_that_both_have(latentkit, f
     assert record["aligned_to"]["map"].endswith("#pca")
 
 
-def test_a_map_that_is_not_there_cannot_be_laid_over(latentkit, finished):
+def test_aligning_to_a_map_that_does_not_exist_is_refused(latentkit, finished):
     ended = latentkit("embed", finished, "--embed", "isomap", "--align-to", "#tsne")
     assert ended.code == 2
     assert "there is no map 'tsne' to align it to" in ended.error

@@ -1,7 +1,8 @@
-"""Bad input ends with one line that says what to do, and an exit code of its own."""
+"""Bad input ends with one line that says what to do, and a specific exit code."""
 
 import errno
 import gzip
+import json
 import os
 import re
 import subprocess
@@ -41,6 +42,7 @@ GREEDY = """
         ("run --corrupt gausian-noise", "(did you mean 'gaussian-noise'?)"),
         ("run -o model.latent_dmi=3", "no option 'latent_dmi' (did you mean 'latent_dim'?)"),
         ("run -o isomap.n_neighbors=3", "this run has no part 'isomap'"),
+        ("run --embed pca -o pca.align_to=NOSUCH", "there is no run 'NOSUCH'"),
         ("run -o model.latent_dim", "is not PART.KEY=VALUE"),
         ("run -o model.latent_dim=three", "latent_dim = 'three' is not valid"),
         ("run -o model.latent_dim=0", "should be 1 or more"),
@@ -57,7 +59,7 @@ GREEDY = """
         ("tune --trials 0", "--trials 0: should be 1 or more"),
     ],
 )
-def test_what_the_user_got_wrong_is_one_line_and_exit_code_2(latentkit, arguments, message):
+def test_a_mistake_of_the_user_is_one_line_and_exit_code_2(latentkit, arguments, message):
     ended = latentkit(*arguments.split())
     assert ended.code == 2
     assert message in ended.error
@@ -66,21 +68,21 @@ def test_what_the_user_got_wrong_is_one_line_and_exit_code_2(latentkit, argument
     assert not Path("runs").exists()
 
 
-def test_debug_shows_where_it_came_from(latentkit):
+def test_debug_shows_the_traceback(latentkit):
     ended = latentkit("run", "--debug", "--model", "conv-a")
     assert ended.code == 2
     assert "Traceback" in ended.err
     assert "did you mean 'conv-ae'" in ended.error
 
 
-def test_a_key_that_does_not_exist_in_a_file(latentkit):
+def test_an_unknown_key_in_a_configuration_file_is_refused(latentkit):
     Path("run.toml").write_text("[traning]\nepochs = 3\n")
     ended = latentkit("run", "--config", "run.toml")
     assert ended.code == 2
     assert "no key 'traning' (did you mean 'training'?)" in ended.error
 
 
-def test_a_device_that_is_not_here_is_3(latentkit, small):
+def test_a_device_that_is_not_available_exits_with_3(latentkit, small):
     import torch
 
     if torch.backends.mps.is_available():
@@ -90,7 +92,7 @@ def test_a_device_that_is_not_here_is_3(latentkit, small):
     assert "there is no mps device here" in ended.error
 
 
-def test_a_corrupt_data_file_is_4(latentkit, tmp_path):
+def test_a_corrupt_data_file_exits_with_4(latentkit, tmp_path):
     raw = tmp_path / "data" / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
     (raw / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"nothing"))
@@ -101,14 +103,14 @@ def test_a_corrupt_data_file_is_4(latentkit, tmp_path):
 
 
 @pytest.mark.parametrize("place", ["runs", "file/below"])
-def test_a_folder_that_cannot_be_written_is_5(latentkit, place, small):
+def test_a_folder_that_cannot_be_written_exits_with_5(latentkit, place, small):
     Path(place.split("/")[0]).write_text("in the way")
     ended = latentkit("run", "--out", place, *small)
     assert ended.code == 5
     assert "--out" in ended.error
 
 
-def test_a_full_disk_is_5_and_what_was_committed_is_kept(latentkit, monkeypatch, small):
+def test_a_full_disk_exits_with_5_and_committed_files_are_kept(latentkit, monkeypatch, small):
     import numpy as np
 
     def refuse(*arguments, **arrays):
@@ -126,7 +128,7 @@ def test_a_full_disk_is_5_and_what_was_committed_is_kept(latentkit, monkeypatch,
     assert (run / "model.safetensors").read_bytes() == weights
 
 
-def test_no_network_is_6_and_names_the_four_files(latentkit, tmp_path):
+def test_no_network_exits_with_6_and_names_the_four_files(latentkit, tmp_path):
     ended = latentkit("run", "--dataset", "fashion-mnist", "--data-dir", tmp_path / "data", "-o",
                       "fashion-mnist.mirror=http://127.0.0.1:9")  # fmt: skip
     assert ended.code == 6
@@ -135,7 +137,7 @@ def test_no_network_is_6_and_names_the_four_files(latentkit, tmp_path):
     assert not Path("runs").exists()
 
 
-def test_a_run_that_another_process_writes_is_7(latentkit, finished):
+def test_a_run_that_another_process_writes_exits_with_7(latentkit, finished):
     code = (
         "import sys; from pathlib import Path; from latentkit.runs.folder import RunFolder\n"
         "with RunFolder.open(Path(sys.argv[1])).writing():\n"
@@ -154,7 +156,7 @@ def test_a_run_that_another_process_writes_is_7(latentkit, finished):
     assert str(other.pid) in ended.error
 
 
-def test_an_edited_artefact_is_8_and_deleting_it_mends_the_run(latentkit, finished):
+def test_an_edited_artefact_exits_with_8_and_deleting_it_repairs_the_run(latentkit, finished):
     path = finished / "latents/test.npz"
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -166,7 +168,7 @@ def test_an_edited_artefact_is_8_and_deleting_it_mends_the_run(latentkit, finish
     assert path.read_bytes() == content
 
 
-def test_an_edited_configuration_is_8_and_names_the_key(latentkit, finished):
+def test_an_edited_configuration_exits_with_8_and_names_the_key(latentkit, finished):
     config = finished / "config.toml"
     config.write_text(config.read_text().replace("latent_dim = 3", "latent_dim = 4"))
     ended = latentkit("resume", "last")
@@ -174,7 +176,7 @@ def test_an_edited_configuration_is_8_and_names_the_key(latentkit, finished):
     assert "model.latent_dim: 3 became 4" in ended.error
 
 
-def test_a_plugin_that_breaks_its_contract_is_9(latentkit, install_plugin, small):
+def test_a_plugin_that_breaks_its_contract_exits_with_9(latentkit, install_plugin, small):
     install_plugin(
         "odd_map",
         """
@@ -199,7 +201,75 @@ def test_a_plugin_that_breaks_its_contract_is_9(latentkit, install_plugin, small
     assert "to resume:  latentkit resume" in ended.err
 
 
-def test_too_little_memory_is_10(latentkit, finished, monkeypatch):
+LEAVING = """
+    import sys
+    from pathlib import Path
+    import torch
+    from pydantic import Field, field_validator
+    from latentkit.plugin import ModelSpec, Options, hookimpl
+
+    LATENTKIT_HOOKSPEC_VERSION = 1
+
+    class Own(Options):
+        where: str = Field("loss", description="Where it calls sys.exit.")
+
+        @field_validator("where")
+        @classmethod
+        def leave(cls, value):
+            return sys.exit(0) if value == "options" else value
+
+    @hookimpl
+    def latentkit_models():
+        yield ModelSpec(
+            name="leaving", summary="It exits", target="leaving:build", options="leaving:Own"
+        )
+
+    @hookimpl
+    def latentkit_run_finished(run, status, error):
+        Path("told.txt").write_text(f"{status}: {error}")
+
+    class Net(torch.nn.Module):
+        latent_dim = 2
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(64, 2))
+
+        def encode(self, images):
+            return images.flatten(1) @ self.weight
+
+        def decode(self, latents):
+            return (latents @ self.weight.T).reshape(-1, 1, 8, 8)
+
+        def loss(self, inputs, targets, *, step):
+            sys.exit(3)
+
+    def build(options, image_shape):
+        return Net()
+"""
+
+
+def test_a_model_that_exits_during_training_fails_the_run_with_9(latentkit, install_plugin):
+    install_plugin("leaving", LEAVING)
+    ended = latentkit("run", "--model", "leaving", "--epochs", "1", "-o", "threads=1")
+    assert ended.code == 9
+    assert "the model's loss failed: SystemExit: 3" in ended.error
+    (run,) = Path("runs").iterdir()
+    record = json.loads((run / "run.json").read_text())
+    assert record["status"] == "failed"
+    assert "SystemExit: 3" in record["error"]
+    assert Path("told.txt").read_text() == f"failed: {record['error']}"
+    assert f"latentkit resume {run}" in ended.err
+
+
+def test_a_plugin_that_exits_while_its_options_are_read_exits_with_9(latentkit, install_plugin):
+    install_plugin("leaving", LEAVING)
+    ended = latentkit("run", "--model", "leaving", "-o", "model.where=options")
+    assert ended.code == 9
+    assert "a plugin tried to end the command with sys.exit(0)" in ended.error
+
+
+def test_too_little_memory_exits_with_10(latentkit, finished, monkeypatch):
     monkeypatch.setattr("latentkit.maps.fitting.available_memory_bytes", lambda: 1000)
     ended = latentkit("embed", "last", "--embed", "isomap")
     assert ended.code == 10
@@ -221,7 +291,7 @@ def test_an_address_space_limit_refuses_a_map_with_a_number(finished, install_pl
     assert 0 < float(found[1]) < 5.9
 
 
-def test_training_that_diverges_is_11_and_names_step_and_term(latentkit, small):
+def test_training_that_diverges_exits_with_11_and_names_step_and_term(latentkit, small):
     ended = latentkit("run", *small, "-o", "training.learning_rate=1e30", "-o",
                       "training.schedule=constant", "-o", "model.norm=none")  # fmt: skip
     assert ended.code == 11
@@ -229,8 +299,8 @@ def test_training_that_diverges_is_11_and_names_step_and_term(latentkit, small):
     assert "lower training.learning_rate" in ended.error
 
 
-def test_a_bug_is_1_and_asks_for_a_report(latentkit, monkeypatch):
-    monkeypatch.setattr("latentkit.api.commands.configure", lambda *a, **k: 1 / 0)
+def test_a_bug_exits_with_1_and_asks_for_a_report(latentkit, monkeypatch):
+    monkeypatch.setattr("latentkit.api.inputs.configure", lambda *a, **k: 1 / 0)
     ended = latentkit("run")
     assert ended.code == 1
     assert "ZeroDivisionError" in ended.error

@@ -35,7 +35,7 @@ def test_a_view_is_drawn_into_the_figures_of_the_run(latentkit, finished, view):
     assert lk.open(finished).figures[f"explore-{view[0]}"] == paths[0]
 
 
-def test_the_same_view_is_the_same_bytes(latentkit, finished):
+def test_drawing_the_same_view_again_gives_the_same_bytes(latentkit, finished):
     drawn = []
     for name in ("a", "b"):
         ended = latentkit("explore", finished, "samples", "-n", 4, "--out", name)
@@ -46,7 +46,7 @@ def test_the_same_view_is_the_same_bytes(latentkit, finished):
     assert not (finished / "figures" / "explore-samples.png").exists()
 
 
-def test_a_file_is_written_as_its_suffix_says(latentkit, finished):
+def test_the_suffix_of_the_file_decides_its_format(latentkit, finished):
     ended = latentkit("explore", finished, "grid", "--steps", 2, "--out", "plane.svg")
     assert ended.out.split() == ["plane.svg"]
     ended = latentkit("explore", finished, "grid", "--steps", 2, "--out", "plane.pdf")
@@ -54,7 +54,7 @@ def test_a_file_is_written_as_its_suffix_says(latentkit, finished):
     assert "plane.pdf: a figure's file name must end in .png or .svg" in ended.error
 
 
-def test_several_runs_are_told_apart_by_their_options(latentkit, finished, small):
+def test_several_runs_are_labelled_by_the_options_that_differ(latentkit, finished, small):
     other = latentkit("run", *small, "--seed", 1, "--quiet").out.strip()
     ended = latentkit("explore", finished, "settings", other, "--out", "both.svg")
     assert ended.code == 0, ended.err
@@ -77,13 +77,15 @@ def test_several_runs_are_told_apart_by_their_options(latentkit, finished, small
         (["settings", "absent"], "there is no run 'absent'"),
     ],
 )
-def test_what_cannot_be_drawn_is_told_in_one_line(latentkit, finished, arguments, message):
+def test_a_view_that_cannot_be_drawn_is_refused_in_one_line(
+    latentkit, finished, arguments, message
+):
     ended = latentkit("explore", finished, *arguments)
     assert ended.code == 2, ended
     assert message in ended.error
 
 
-def test_one_latent_and_one_class_have_no_plane_and_no_arc(latentkit, tmp_path):
+def test_with_one_latent_dimension_there_is_no_grid_and_no_spherical_path(latentkit, tmp_path):
     own = tmp_path / "own.npz"
     np.savez(own, images=NOISE, labels=np.zeros(len(NOISE), int))
     options = ("-o", f"npz.path={own}", "-o", "model.latent_dim=1", "-o", "threads=1")

@@ -22,7 +22,7 @@ epochs = 1
 
 @pytest.fixture
 def piped():
-    """Return a function that puts a text into this process's stdin, and returns its path."""
+    """Return a function that sends a text to this process's stdin and returns the path of stdin."""
     if not os.path.exists("/dev/stdin"):  # noqa: PTH110
         pytest.skip("this system has no /dev/stdin")
     before = os.dup(0)

@@ -68,13 +68,13 @@ def test_defaults_are_shown_as_they_are_typed(latentkit):
         (["nope", "--kind", "model"], "there is no model 'nope': 'latentkit plugins list'"),
     ],
 )
-def test_a_part_that_is_not_there_is_said_with_where_all_are_named(latentkit, arguments, message):
+def test_an_unknown_part_is_refused_with_how_to_list_all_parts(latentkit, arguments, message):
     ended = latentkit("plugins", "show", *arguments)
     assert ended.code == 2
     assert re.search(message, ended.error)
 
 
-def test_broken_plugins_cost_a_line_each_and_nothing_else(latentkit, install_plugin):
+def test_each_broken_plugin_gives_one_line_and_changes_nothing_else(latentkit, install_plugin):
     install_plugin("import_fails", "1 / 0")
     install_plugin("hook_fails", RAISES)
     ended = latentkit("plugins", "list")
@@ -88,7 +88,7 @@ def test_broken_plugins_cost_a_line_each_and_nothing_else(latentkit, install_plu
     assert latentkit("run", "--print-config").code == 0
 
 
-def test_the_doctor_shows_the_traceback_and_the_remedy_and_exits_with_3(latentkit, install_plugin):
+def test_the_doctor_shows_the_traceback_and_the_fix_and_exits_with_3(latentkit, install_plugin):
     install_plugin("import_fails", "1 / 0")
     ended = latentkit("doctor")
     assert ended.code == 3
@@ -105,7 +105,7 @@ def test_the_doctor_finds_nothing_wrong_with_a_good_installation(latentkit):
     assert all(finding["state"] != "broken" for finding in topics.values())
 
 
-def test_strict_mode_stops_with_9(latentkit, install_plugin):
+def test_strict_mode_exits_with_9(latentkit, install_plugin):
     install_plugin("import_fails", "1 / 0")
     ended = latentkit("plugins", "list", "--strict-plugins")
     assert ended.code == 9
@@ -118,7 +118,7 @@ def test_no_plugins_leaves_third_parties_out(latentkit, install_plugin):
     assert (ended.code, ended.err) == (0, "")
 
 
-def test_two_of_one_name_are_listed_and_told_apart(latentkit, install_plugin):
+def test_two_parts_of_the_same_name_are_listed_with_their_distributions(latentkit, install_plugin):
     install_plugin("mine", good("pca"))
     listed = latentkit("plugins", "list").out
     assert "mine:pca" in listed
@@ -131,7 +131,7 @@ def test_two_of_one_name_are_listed_and_told_apart(latentkit, install_plugin):
     assert "offered more than once" in latentkit("doctor").out
 
 
-def test_what_a_part_needs_is_said_with_the_command_before_anything_starts(
+def test_a_missing_requirement_is_reported_with_the_install_command_before_the_run_starts(
     latentkit, install_plugin
 ):
     install_plugin("my_maps", good("my-map", ("no-such-package>=2",)))
@@ -153,7 +153,7 @@ def test_what_a_part_needs_is_said_with_the_command_before_anything_starts(
         "run --print-config --embed isomap -o isomap.n_neighbors=7",
     ],
 )
-def test_what_needs_no_work_imports_nothing_heavy(arguments):
+def test_commands_that_only_print_import_nothing_heavy(arguments):
     code = (
         "import sys; from latentkit.cli.main import main\n"
         f"sys.argv = ['latentkit', *{arguments.split()!r}]\n"
@@ -165,21 +165,21 @@ def test_what_needs_no_work_imports_nothing_heavy(arguments):
     assert shown.stderr.splitlines()[-1] == "[]"
 
 
-def test_it_also_runs_as_a_module():
+def test_the_command_also_runs_as_a_module():
     shown = subprocess.run(
         [sys.executable, "-m", "latentkit", "--version"], capture_output=True, text=True, check=True
     )
     assert shown.stdout.startswith("latentkit, version ")
 
 
-def test_an_interrupt_says_whom_it_waited_for(latentkit, install_plugin):
+def test_an_interrupt_names_the_plugin_that_was_loading(latentkit, install_plugin):
     install_plugin("hanging", "raise KeyboardInterrupt")
     ended = latentkit("plugins", "list")
     assert ended.code == 130
     assert ended.error.endswith("interrupted while plugin 'hanging' of hanging 1.0 was loaded")
 
 
-def test_what_options_print_when_they_are_imported_is_no_result(latentkit, install_plugin):
+def test_text_printed_while_options_are_imported_does_not_reach_stdout(latentkit, install_plugin):
     code = GOOD.replace("NAME", "my-map").replace("REQUIRES", "()")
     code = code.replace('target="json:dumps"', 'target="json:dumps", options="my_options:Mine"')
     site = install_plugin("my_maps", code)
@@ -191,7 +191,7 @@ def test_what_options_print_when_they_are_imported_is_no_result(latentkit, insta
     assert ended.err.splitlines() == ["hello"]
 
 
-def test_a_default_stays_where_a_plugin_offers_its_name(latentkit, install_plugin):
+def test_a_default_stays_built_in_if_a_plugin_offers_the_same_name(latentkit, install_plugin):
     install_plugin(
         "my_nets",
         """

@@ -1,4 +1,4 @@
-"""``latentkit plugins check`` on good parts, broken ones, and such as cannot be checked."""
+"""``latentkit plugins check`` on good parts, broken parts, and parts that cannot be checked."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_good_part_passes(latentkit, inverters):
     assert "checking corruption negative (1 of 1)" in ended.err
 
 
-def test_a_distribution_is_checked_whole_and_what_fails_is_named_and_ends_with_1(
+def test_a_distribution_is_checked_completely_and_a_failure_is_named_and_exits_with_1(
     latentkit, inverters
 ):
     ended = latentkit("plugins", "check", "inverters")
@@ -59,7 +59,7 @@ def test_a_distribution_is_checked_whole_and_what_fails_is_named_and_ends_with_1
     assert "would be downloaded" in line
 
 
-def test_the_same_as_json(latentkit, inverters):
+def test_the_result_is_also_available_as_json(latentkit, inverters):
     ended = latentkit("plugins", "check", "inverters", "--json", "--kind", "corruption")
     assert ended.code == 1
     lazy, negative = json.loads(ended.out)
@@ -83,7 +83,7 @@ def test_a_part_is_checked_with_the_options_that_are_given(latentkit):
         (("blur", "-o", "masking.share=0.5"), "write NAME.KEY=VALUE, with the name of a part"),
     ],
 )
-def test_what_cannot_be_checked_is_said_in_a_line(arguments, message, latentkit):
+def test_a_part_that_cannot_be_checked_is_reported_in_one_line(arguments, message, latentkit):
     ended = latentkit("plugins", "check", *arguments)
     assert ended.code == 2
     assert message in ended.error
@@ -97,7 +97,7 @@ def test_a_plugin_in_a_single_file_is_listed_and_checked(latentkit, tmp_path):
     assert latentkit("plugins", "check", "negative", "--plugin", file).code == 0
 
 
-def test_a_plugin_file_that_is_not_there_ends_with_2(latentkit):
+def test_a_missing_plugin_file_exits_with_2(latentkit):
     ended = latentkit("run", "--plugin", "none.py")
     assert ended.code == 2
     assert "none.py: No such file or directory" in ended.error
@@ -117,7 +117,7 @@ def test_a_plugin_that_does_not_load_fails_and_the_rest_is_checked(latentkit, in
     assert "ZeroDivisionError" in check["reason"]
 
 
-def test_a_distribution_that_is_broken_is_not_said_to_be_unknown(latentkit, install_plugin):
+def test_a_broken_distribution_is_not_reported_as_unknown(latentkit, install_plugin):
     install_plugin("import_fails", "1 / 0")
     ended = latentkit("plugins", "check", "import-fails")
     assert ended.code == 9

@@ -1,4 +1,4 @@
-"""A plugin that was just written works: its own tests, the list, the checks, and a run."""
+"""A newly generated plugin works: its own tests, the list, the checks, and a run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STUDY = (
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """Return a function that installs a written distribution as ``pip install -e`` would."""
+    """Return a function that installs a generated distribution as ``pip install -e`` would."""
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))
@@ -55,7 +55,7 @@ def install(tmp_path, monkeypatch):
 
 @pytest.fixture
 def written(latentkit, install, tmp_path):
-    """Return a function that writes and installs a plugin of a kind, and returns its folder."""
+    """Return a function that generates and installs a plugin of a kind and returns its folder."""
 
     def write(kind: str) -> Path:
         if kind == "tuner":
@@ -72,7 +72,7 @@ def written(latentkit, install, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_found_and_passes_its_own_tests(kind, latentkit, written):
+def test_a_written_plugin_is_found_and_passes_its_own_tests(kind, latentkit, written):
     root = written(kind)
     assert f"new-{kind}" in latentkit("plugins", "list", "--strict-plugins").out
     tested = subprocess.run(
@@ -86,7 +86,7 @@ def test_it_is_found_and_passes_its_own_tests(kind, latentkit, written):
     assert tested.returncode == 0, tested.stdout
 
 
-def test_one_of_each_kind_make_a_run(latentkit, written):
+def test_a_run_works_with_one_written_part_of_each_kind(latentkit, written):
     for kind in KINDS[:4]:
         written(kind)
     ended = latentkit(*ALL_TOGETHER.split())
@@ -99,13 +99,13 @@ def test_a_written_tuner_searches(latentkit, written):
     assert ended.code == 0, ended.err
 
 
-def test_a_name_that_cannot_be_one_is_refused_in_a_line(latentkit):
+def test_an_invalid_name_is_refused_in_one_line(latentkit):
     ended = latentkit("plugins", "new", "My Net", "--kind", "model")
     assert ended.code == 2
     assert "such as 'my-net'" in ended.error
 
 
-def test_a_kind_must_be_said(latentkit):
+def test_a_kind_is_required(latentkit):
     ended = latentkit("plugins", "new", "my-net")
     assert ended.code == 2
     assert "--kind" in ended.error

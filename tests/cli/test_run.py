@@ -1,4 +1,4 @@
-"""The commands that work on runs: what is printed where, and what is made."""
+"""The commands that work on runs: what they print, where, and which files they make."""
 
 import json
 import re
@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from latentkit.cli.shared_options import print_facts
+from latentkit.runs.folder import RunFolder
 
 pytestmark = [pytest.mark.early, pytest.mark.usefixtures("blank_figures")]
 
 
-def test_a_run_ends_with_where_it_is_how_good_it_is_and_what_to_type_next(latentkit, small):
+def test_a_run_ends_with_its_folder_its_quality_and_the_next_commands(latentkit, small):
     ended = latentkit("run", "--model", "conv-ae", "--embed", "isomap", *small)
     assert ended.code == 0
     (run,) = Path("runs").iterdir()
@@ -31,7 +32,7 @@ def test_a_run_ends_with_where_it_is_how_good_it_is_and_what_to_type_next(latent
     assert "\x1b" not in ended.err + ended.out
 
 
-def test_a_run_folder_holds_all_of_it(finished):
+def test_the_folder_of_a_run_holds_all_its_files(finished):
     files = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
     assert {
         "run.json", "config.toml", "events.jsonl", "data.json", "history.json",
@@ -51,13 +52,13 @@ def test_json_is_one_document_and_the_only_thing_on_stdout(latentkit, small):
     assert found["mse_of_corrupted"] > 0.01
 
 
-def test_quiet_prints_the_folder_only_and_warnings(latentkit, small):
+def test_quiet_prints_only_the_folder_and_warnings(latentkit, small):
     ended = latentkit("run", "-q", *small)
     assert all(line.startswith("warning: ") for line in ended.err.splitlines()), ended.err
     assert Path(ended.out.strip(), "run.json").is_file()
 
 
-def test_print_config_says_the_same_again_when_it_is_read_back(latentkit, small):
+def test_the_output_of_print_config_can_be_read_back(latentkit, small):
     flags = ("--embed", "pca", "--embed", "isomap", "--corrupt", "gaussian-noise", "--seed", "3")
     first = latentkit("run", "--print-config", *flags, *small)
     Path("run.toml").write_text(first.out)
@@ -70,13 +71,13 @@ def test_print_config_says_the_same_again_when_it_is_read_back(latentkit, small)
     assert not Path("runs").exists()
 
 
-def test_the_same_configuration_is_the_same_bytes(latentkit, finished):
+def test_the_same_configuration_gives_the_same_bytes(latentkit, finished):
     ended = latentkit("run", "-q", "--config", finished / "config.toml")
     for name in ("model.safetensors", "latents/test.npz", "embeddings/pca.npz", "config.toml"):
         assert Path(ended.out.strip(), name).read_bytes() == (finished / name).read_bytes(), name
 
 
-def test_embed_adds_a_map_and_does_nothing_twice(latentkit, finished):
+def test_embed_adds_a_map_without_repeating_finished_stages(latentkit, finished):
     before = (finished / "model.safetensors").stat().st_mtime_ns
     ended = latentkit("embed", "last", "--embed", "isomap", "-o", "isomap.n_neighbors=7")
     assert ended.code == 0
@@ -96,7 +97,7 @@ def test_resume_of_a_finished_run_does_nothing_and_shows_it(latentkit, finished)
     assert "done in" not in ended.err
 
 
-def test_resume_makes_again_what_was_deleted(latentkit, finished):
+def test_resume_restores_deleted_files(latentkit, finished):
     content = (finished / "latents/test.npz").read_bytes()
     (finished / "latents/test.npz").unlink()
     assert latentkit("resume", "last").code == 0
@@ -117,11 +118,11 @@ def test_a_damaged_run_is_listed_as_such(latentkit, finished):
     assert "run.json" in latentkit("runs").err
 
 
-def test_an_empty_folder_says_how_to_start(latentkit):
+def test_an_empty_folder_gives_a_hint_how_to_start(latentkit):
     assert "latentkit run --embed isomap" in latentkit("runs").out
 
 
-def test_tune_finds_the_best_of_its_trials_and_goes_on_later(latentkit, small):
+def test_tune_finds_the_best_trial_and_can_be_resumed(latentkit, small):
     arguments = ("tune", "--json", "-q", "--trials", "2", *small)
     first = json.loads(latentkit(*arguments).out)
     assert len(first["trials"]) == 2
@@ -131,13 +132,13 @@ def test_tune_finds_the_best_of_its_trials_and_goes_on_later(latentkit, small):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_is_a_script_for_the_shell(latentkit, shell):
+def test_completion_prints_a_script_for_the_shell(latentkit, shell):
     ended = latentkit("completion", shell)
     assert ended.code == 0
     assert "_LATENTKIT_COMPLETE" in ended.out
 
 
-def test_a_narrow_terminal_folds_names_and_cuts_no_figure(finished, capsys, monkeypatch):
+def test_a_narrow_terminal_wraps_names_and_truncates_no_number(finished, capsys, monkeypatch):
     from latentkit.cli import runs_command
 
     line = runs_command._line(RunFolder.open(finished))
@@ -151,7 +152,7 @@ def test_a_narrow_terminal_folds_names_and_cuts_no_figure(finished, capsys, monk
     assert all(len(row) <= 60 for row in shown.splitlines())
 
 
-def test_a_run_that_was_stopped_says_so_and_how_to_go_on(latentkit, finished):
+def test_an_interrupted_run_shows_its_status_and_how_to_resume(latentkit, finished):
     manifest = finished / "run.json"
     record = json.loads(manifest.read_text())
     record["status"] = "interrupted"
@@ -167,12 +168,12 @@ def test_a_run_that_was_stopped_says_so_and_how_to_go_on(latentkit, finished):
     assert "Time" not in shown
 
 
-def test_lines_in_a_pipe_end_with_their_text(latentkit, finished):
+def test_lines_in_a_pipe_have_no_trailing_spaces(latentkit, finished):
     for arguments in (("runs",), ("runs", "last"), ("plugins", "list"), ("evaluate", "last")):
         shown = latentkit(*arguments).out
         assert not [line for line in shown.splitlines() if line != line.rstrip()]
 
 
-def test_a_row_is_one_line_in_a_pipe_however_long(capsys):
+def test_a_long_row_stays_on_one_line_in_a_pipe(capsys):
     print_facts([("Map", "word " * 100), ("Time", "1 s")])
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["Map", "Time"]

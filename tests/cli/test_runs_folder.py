@@ -1,4 +1,4 @@
-"""One setting for the folder of runs: every command makes runs in it and finds them there."""
+"""The setting for the folder of runs: every command makes and finds runs there."""
 
 import json
 import tomllib
@@ -16,7 +16,7 @@ PROBE = ("--mode", "probe", "--epochs", "1", "--no-maps", "-o", "threads=1")
 
 @pytest.fixture
 def elsewhere(finished):
-    """Return a finished run in ./exp; there is no ./runs."""
+    """Return a finished run in ./exp; the folder ./runs does not exist."""
     finished.parent.rename("exp")
     return Path("exp") / finished.name
 
@@ -34,7 +34,7 @@ def elsewhere(finished):
         "export last",
     ],
 )
-def test_a_command_finds_the_last_run_in_the_folder_that_is_set(
+def test_a_command_finds_the_last_run_in_the_configured_folder(
     latentkit, elsewhere, arguments, monkeypatch
 ):
     monkeypatch.setattr("latentkit.api.files.export_onnx", lambda *work: [])
@@ -44,7 +44,7 @@ def test_a_command_finds_the_last_run_in_the_folder_that_is_set(
     assert latentkit(*arguments.split()).code == 0
 
 
-def test_an_exploration_takes_the_folder_before_the_view_too(latentkit, elsewhere):
+def test_explore_accepts_the_folder_before_the_view(latentkit, elsewhere):
     ended = latentkit("explore", "--runs", "exp", "last", "grid", "--steps", "2")
     assert [Path(line).parent.parent for line in ended.out.splitlines()] == [elsewhere] * 2
 
@@ -91,7 +91,7 @@ def test_a_map_is_aligned_to_the_last_run_of_the_folder_and_keeps_its_name(
     assert facts["aligned_to"]["map"] == f"{elsewhere.name}#pca"
 
 
-def test_last_never_means_the_named_run_itself(latentkit, elsewhere, small):
+def test_last_never_means_the_run_that_is_being_made(latentkit, elsewhere, small):
     embed = ("--embed", "pca", "-o", "pca.align_to=last", "--init-from", "last")
     for arguments in (
         ("run", *embed, *small, "--name", "again"),
@@ -126,7 +126,7 @@ def test_the_doctor_shows_the_folder(latentkit, elsewhere):
     assert found["runs"] == f"{Path('exp').absolute()} holds 1 run"
 
 
-def test_python_takes_the_folder_by_its_name_its_older_names_and_the_variable(
+def test_python_accepts_the_folder_by_its_new_and_old_argument_names_and_the_variable(
     elsewhere, monkeypatch
 ):
     root = elsewhere.parent

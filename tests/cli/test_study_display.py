@@ -1,4 +1,4 @@
-"""The table of trials on a terminal, as a recorded one shows it."""
+"""The table of trials, as shown on a recorded terminal."""
 
 import sys
 import time
@@ -26,7 +26,7 @@ PARAMS = {"model.activation": "leaky-relu", "training.learning_rate": 0.00123456
 
 
 class Terminal:
-    """A terminal of 80 columns and 24 lines, and the display that is drawn on it."""
+    """A terminal of 80 columns and 24 lines, and the display drawn on it."""
 
     def __init__(self):
         self.console = Console(file=StringIO(), force_terminal=True, width=80, height=24)
@@ -34,25 +34,25 @@ class Terminal:
 
     @property
     def written(self):
-        """All that was ever written."""
+        """Everything written so far."""
         return self.console.file.getvalue()
 
     @property
     def lines(self):
-        """What it shows now, without colours."""
+        """The lines that the terminal shows now, without colours."""
         paper = Console(file=StringIO(), width=self.console.width, height=24)
         paper.print(self.emit._draw())
         return [line.rstrip() for line in paper.file.getvalue().splitlines()]
 
     def row(self, number):
-        """Return the words of a trial's row."""
+        """Return the words in the row of a trial."""
         (found,) = [line.split() for line in self.lines if line.split()[:1] == [str(number)]]
         return found
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Return a clock that stands still until it is set forward."""
+    """Return a clock that only the test advances."""
     now = SimpleNamespace(seconds=time.monotonic())
     monkeypatch.setattr(study_display, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     return now
@@ -60,7 +60,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def afterwards(monkeypatch):
-    """Return what the display of a run is told, and whether it was closed."""
+    """Return the events that the display of a run receives, and whether it was closed."""
     run = SimpleNamespace(told=[], closed=False)
 
     @contextmanager
@@ -74,7 +74,7 @@ def afterwards(monkeypatch):
 
 @pytest.fixture
 def terminal(monkeypatch, clock, afterwards):
-    """Return a terminal on which a study is shown."""
+    """Return a terminal that shows a study."""
     shown = Terminal()
     monkeypatch.setattr(study_display, "is_live", lambda: True)
     monkeypatch.setattr(study_display, "Console", lambda **_: shown.console)
@@ -94,11 +94,11 @@ def run_trial(emit, number, value, state="complete", epochs=6, of=6, seconds=3.0
     emit(TrialFinished(number, state, values, epochs, of, seconds, **ended))
 
 
-def test_before_the_study_begins_it_says_what_it_waits_for(terminal):
+def test_before_the_study_starts_the_display_shows_what_it_waits_for(terminal):
     assert terminal.lines == ["loading packages and images"]
 
 
-def test_trials_are_counted_by_how_they_ended(terminal):
+def test_trials_are_counted_by_state(terminal):
     begin(terminal.emit, trials=6)
     run_trial(terminal.emit, 0, 0.5)
     run_trial(terminal.emit, 1, 0.7, "pruned", epochs=1)
@@ -136,7 +136,7 @@ def test_the_best_trial_is_marked(terminal, maximised, best):
     assert f"best {(0.5, 0.25, 0.75)[best]} (trial {best})" in terminal.lines[1]
 
 
-def test_the_best_trial_stays_when_there_is_no_room_for_all(terminal):
+def test_the_best_trial_stays_visible_when_not_all_fit(terminal):
     begin(terminal.emit, trials=40)
     for number in range(30):
         run_trial(terminal.emit, number, 0.1 if number == 4 else 0.5)
@@ -154,7 +154,7 @@ def test_epochs_saved_by_pruning_are_summed(terminal):
     assert "8 epochs saved by pruning" in terminal.lines[1]
 
 
-def test_time_to_go_is_guessed_from_the_trials_of_this_command(terminal, clock):
+def test_the_time_left_is_estimated_from_the_trials_of_this_command(terminal, clock):
     begin(terminal.emit, trials=4)
     run_trial(terminal.emit, 0, 0.5, earlier=True)
     clock.seconds += 30
@@ -167,7 +167,7 @@ def test_time_to_go_is_guessed_from_the_trials_of_this_command(terminal, clock):
 
 
 @pytest.mark.parametrize("objectives", [1, 3])
-def test_80_columns_hold_a_line_a_trial(terminal, objectives):
+def test_each_trial_fits_one_line_of_80_columns(terminal, objectives):
     labels = ("validation loss", "importance-weighted bound, nats", "10-NN accuracy")
     name = "conv-ae-fashion-mnist-of-tuesday"
     begin(terminal.emit, 120, name, labels[:objectives])
@@ -193,17 +193,17 @@ def test_80_columns_hold_a_line_a_trial(terminal, objectives):
     assert ("98765" in rows[first]) == (objectives == 3)
 
 
-def test_notices_stand_above_the_table(terminal):
+def test_notices_are_printed_above_the_table(terminal):
     begin(terminal.emit)
     terminal.emit(Notice("x", "the disk is [almost] full"))
     assert "warning: the disk is [almost] full" in terminal.written
 
 
-def test_the_run_that_is_made_whole_has_a_display_of_its_own(terminal, afterwards):
+def test_the_final_run_of_the_best_trial_has_its_own_display(terminal, afterwards):
     preparing, started = RunPreparing(("data", "train")), RunStarted("r", "runs/r", (), True)
     begin(terminal.emit, trials=1)
     terminal.emit(TrialStarted(0, PARAMS))
-    terminal.emit(preparing)  # that of the trial
+    terminal.emit(preparing)  # the event of the trial's run
     terminal.emit(StageStarted("train"))
     assert afterwards.told == []
     assert terminal.lines[-1] == "train"
@@ -219,7 +219,7 @@ def test_the_run_that_is_made_whole_has_a_display_of_its_own(terminal, afterward
     assert terminal.written == before
 
 
-def test_off_a_terminal_the_run_is_told_in_lines_too(monkeypatch, capsys):
+def test_without_a_terminal_the_final_run_is_reported_in_lines(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
     with study_display.study_display() as emit:
         begin(emit, trials=2)

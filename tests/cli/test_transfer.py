@@ -57,7 +57,7 @@ def test_a_transfer_is_a_run_that_names_its_parent(latentkit, finished):
     assert finished.name in page
 
 
-def test_the_other_commands_know_a_transfer(latentkit, finished):
+def test_the_other_commands_accept_a_transfer(latentkit, finished):
     run = transferred(latentkit, "last", "--mode", "probe", "--labels", "100")
     (line,) = [x for x in json.loads(latentkit("runs", "--json").out) if x["run"] == run.name]
     assert line["transfer"]["labels"]["n"] == 100
@@ -107,7 +107,7 @@ def test_all_modes_are_compared_over_labels_and_seeds(latentkit, finished):
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_the_configuration_of_a_transfer_repeats_it(latentkit, finished):
+def test_running_the_configuration_of_a_transfer_gives_the_same_bytes(latentkit, finished):
     run = transferred(latentkit, "last", "--labels", "20%")
     ended = latentkit("run", "-q", "--config", run / "config.toml")
     assert ended.code == 0, ended.err
@@ -116,7 +116,7 @@ def test_the_configuration_of_a_transfer_repeats_it(latentkit, finished):
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_classifier_of_its_own_is_trained_reloaded_and_trained_on(latentkit):
+def test_a_classifier_trained_from_scratch_can_be_trained_further(latentkit):
     first = transferred(latentkit, "--mode", "scratch", "-o", "model.channels=[4,8]")
     ended = latentkit("transfer", first, *FAST, "--seed", "1")
     assert re.search(
@@ -157,7 +157,7 @@ def test_a_transfer_takes_weights_from_elsewhere(latentkit, finished):
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_augmentation_rates_and_unfreezing_are_options(latentkit, finished):
+def test_augmentation_learning_rates_and_unfreezing_are_options(latentkit, finished):
     options = ("shift=1", "flip=true", "encoder_rate=0.1", "unfreeze_every=1", "hidden=[]")
     run = transferred(latentkit, "last", *(w for o in options for w in ("-o", f"transfer.{o}")))
     assert "shift = 1" in (run / "config.toml").read_text()
@@ -181,13 +181,13 @@ def test_augmentation_rates_and_unfreezing_are_options(latentkit, finished):
         ("transfer last --mode scratch --init-from last", "random weights: leave out --init-from"),
         ("transfer last --init-from no.pt", "there is no file and no run 'no.pt' to take"),
         ("transfer last --embed isomop", "no embedding 'isomop' (did you mean 'isomap'?)"),
+        ("transfer last --embed pca -o pca.on=train", "remove --on and --align-to"),
+        ("transfer last --embed pca -o pca.align_to=NOSUCH", "remove --on and --align-to"),
         ("run -o transfer.shift=1", "this run has no part 'transfer'"),
         ("run --init-from no.pt", "there is no file and no run 'no.pt' to take weights from"),
     ],
 )
-def test_what_the_user_got_wrong_is_one_line_and_exit_code_2(
-    latentkit, finished, arguments, message
-):
+def test_a_mistake_of_the_user_is_one_line_and_exit_code_2(latentkit, finished, arguments, message):
     ended = latentkit(*arguments.split())
     assert ended.code == 2
     assert message in ended.error
@@ -195,18 +195,20 @@ def test_what_the_user_got_wrong_is_one_line_and_exit_code_2(
     assert [path.name for path in Path("runs").iterdir()] == [finished.name]
 
 
-def test_images_without_labels_cannot_be_classified(latentkit, finished, own_images):
+def test_images_without_labels_are_refused(latentkit, finished, own_images):
     ended = latentkit("transfer", "last", *own_images(None))
     assert ended.code == 2
     assert "dataset 'npz' has no labels for its training images" in ended.error
 
 
-def test_images_of_one_class_cannot_be_told_apart(latentkit, finished, own_images):
+def test_images_of_a_single_class_are_refused(latentkit, finished, own_images):
     ended = latentkit("transfer", "last", *own_images(np.zeros(60, int)))
     assert "has one class only: choose one with two or more" in ended.error
 
 
-def test_images_of_another_shape_than_the_encoders(latentkit, finished, own_images, small):
+def test_images_of_another_shape_than_the_encoders_are_refused(
+    latentkit, finished, own_images, small
+):
     other = own_images(np.arange(60) % 2, (12, 8))
     for command in (("transfer", "last"), ("run", "--init-from", "last", *small)):
         ended = latentkit(*command, *other)
@@ -215,7 +217,7 @@ def test_images_of_another_shape_than_the_encoders(latentkit, finished, own_imag
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_another_number_of_classes_than_the_classifiers(latentkit, finished, own_images):
+def test_another_number_of_classes_than_the_classifiers_is_refused(latentkit, finished, own_images):
     classifier = transferred(latentkit, "last", "--labels", "5%")
     two = own_images(np.arange(60) % 2)
     ended = latentkit("transfer", classifier, *two)
@@ -228,7 +230,7 @@ def test_another_number_of_classes_than_the_classifiers(latentkit, finished, own
     ).error  # fmt: skip
 
 
-def test_weights_that_fit_nothing(latentkit, finished, small):
+def test_weights_that_fit_no_tensor_are_refused(latentkit, finished, small):
     save_file({"layer1.0.conv.weight": torch.ones(3)}, "other.safetensors")
     for command in (("transfer", "last"), ("run", *small)):
         ended = latentkit(*command, "--init-from", "other.safetensors")
@@ -237,7 +239,7 @@ def test_weights_that_fit_nothing(latentkit, finished, small):
         assert "'layer1.0.conv.weight'" in ended.error
 
 
-def test_weights_that_are_no_numbers_are_4(latentkit, finished):
+def test_weights_that_are_not_finite_exit_with_4(latentkit, finished):
     tensors = load_file(finished / "model.safetensors")
     tensors["encoder.bottleneck.1.weight"][0] = float("nan")
     save_file(tensors, "broken.safetensors")
@@ -247,7 +249,7 @@ def test_weights_that_are_no_numbers_are_4(latentkit, finished):
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_weights_that_were_changed_since_are_8(latentkit, finished):
+def test_weights_that_have_changed_exit_with_8(latentkit, finished):
     save_file(load_file(finished / "model.safetensors"), "w.safetensors")
     run = transferred(latentkit, "last", "--init-from", "w.safetensors")
     (run / "initial.safetensors").unlink()
@@ -257,7 +259,7 @@ def test_weights_that_were_changed_since_are_8(latentkit, finished):
     assert "is not the file that the run was prepared with" in ended.error
 
 
-def test_a_parent_that_is_not_trained_yet_is_8(latentkit, finished):
+def test_a_parent_that_is_not_trained_yet_exits_with_8(latentkit, finished):
     (finished / "model.safetensors").unlink()
     ended = latentkit("transfer", "last")
     assert ended.code == 8

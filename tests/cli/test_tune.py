@@ -15,13 +15,13 @@ GO_ON = "to resume:  latentkit tune --resume studies/conv-ae-digits"
 
 @pytest.fixture
 def no_page(monkeypatch):
-    """Leave the study's page out, which takes most of a short one's time."""
+    """Skip the study's page, because it takes most of the time of a short study."""
     monkeypatch.setattr("latentkit.api.tune.report_study", lambda search, result: None)
 
 
 @pytest.fixture
 def before_each_run(monkeypatch):
-    """Return a function that has something happen whenever a trial's run would begin."""
+    """Return a function that sets a callback to call before each trial's run starts."""
     start = trial.start_run
 
     def set_up(happens):
@@ -85,7 +85,7 @@ def lines_of_trials(ended):
         ("--resume nothing", "there is no study 'nothing', here or in studies"),
     ],
 )
-def test_what_the_user_got_wrong_is_one_line_and_leaves_no_folder(latentkit, arguments, message):
+def test_a_mistake_of_the_user_is_one_line_and_leaves_no_folder(latentkit, arguments, message):
     ended = latentkit("tune", *arguments.split())
     assert ended.code == 2
     assert message in ended.error
@@ -103,7 +103,7 @@ def test_an_objective_of_labels_needs_labels(latentkit, own_images, objective):
 
 
 @pytest.mark.parametrize("given", ["flag", "environment"])
-def test_a_storage_that_is_not_reached_is_5_and_its_password_is_not_told(
+def test_an_unreachable_storage_exits_with_5_and_its_password_is_not_printed(
     latentkit, monkeypatch, given
 ):
     pytest.importorskip("psycopg")
@@ -128,7 +128,9 @@ def test_a_storage_that_is_not_reached_is_5_and_its_password_is_not_told(
         ("--seed 0", "--seed"),
     ],
 )
-def test_a_study_that_goes_on_keeps_what_its_trials_are(latentkit, studied, arguments, flag):
+def test_a_resumed_study_refuses_to_change_the_settings_of_its_trials(
+    latentkit, studied, arguments, flag
+):
     before = (studied / "study.json").read_bytes()
     ended = latentkit("tune", "--resume", studied.name, *arguments.split())
     assert ended.code == 2
@@ -155,7 +157,7 @@ def test_the_name_of_another_study_is_refused(latentkit, studied, small, argumen
     assert (studied / "study.json").read_bytes() == before
 
 
-def test_a_study_is_looked_for_by_its_name(latentkit, studied):
+def test_a_study_is_found_by_its_name(latentkit, studied):
     for command in (("tune", "--resume"), ("studies",)):
         ended = latentkit(*command, "conv-ae-digit")
         assert ended.code == 2
@@ -163,7 +165,7 @@ def test_a_study_is_looked_for_by_its_name(latentkit, studied):
 
 
 @pytest.mark.usefixtures("no_page")
-def test_trial_after_trial_fails_and_the_study_stops_with_12(latentkit, small, before_each_run):
+def test_a_study_whose_trials_all_fail_exits_with_12(latentkit, small, before_each_run):
     def fail():
         raise RuntimeError("out of order")
 
@@ -182,7 +184,7 @@ def test_trial_after_trial_fails_and_the_study_stops_with_12(latentkit, small, b
 
 
 @pytest.mark.usefixtures("no_page")
-def test_a_line_a_trial_and_the_earlier_ones_are_not_told_again(latentkit, small, studied):
+def test_each_new_trial_is_one_line_and_earlier_ones_are_not_repeated(latentkit, small, studied):
     ended = latentkit("tune", "--trials", "4", "--no-finish", *small)
     assert ended.code == 0, ended.err
     assert "\x1b" not in ended.err
@@ -199,7 +201,7 @@ def test_a_line_a_trial_and_the_earlier_ones_are_not_told_again(latentkit, small
 
 
 @pytest.mark.usefixtures("no_page")
-def test_ctrl_c_says_how_to_go_on_and_the_study_then_ends_as_if_nothing_had_been(
+def test_ctrl_c_shows_how_to_resume_and_the_resumed_study_ends_like_an_uninterrupted_one(
     latentkit, small, studied_once, before_each_run, monkeypatch
 ):
     begun = []
@@ -245,7 +247,7 @@ def test_the_json_document_has_all_trials(latentkit, studied):
 
 
 @pytest.mark.usefixtures("no_page")
-def test_two_objectives_give_a_front_and_nothing_is_pruned(latentkit, small):
+def test_two_objectives_give_a_pareto_front_and_nothing_is_pruned(latentkit, small):
     objectives = ("--objective", "mse", "--objective", "knn")
     ended = latentkit("tune", "--trials", "3", "--no-finish", "--json", *objectives, *small)
     assert ended.code == 0, ended.err
@@ -266,7 +268,7 @@ def test_two_objectives_give_a_front_and_nothing_is_pruned(latentkit, small):
 
 
 @pytest.mark.usefixtures("no_page")
-def test_time_that_is_up_begins_no_trial(latentkit, small):
+def test_no_trial_starts_when_the_time_is_up(latentkit, small):
     ended = latentkit("tune", "--minutes", "1e-9", "--json", *small)
     assert ended.code == 0, ended.err
     found = json.loads(ended.out)
@@ -274,7 +276,7 @@ def test_time_that_is_up_begins_no_trial(latentkit, small):
 
 
 @pytest.mark.usefixtures("no_page")
-def test_the_same_command_keeps_number_and_storage_that_it_does_not_name(
+def test_repeating_the_command_keeps_the_number_of_trials_and_the_storage(
     latentkit, small, studied, monkeypatch
 ):
     monkeypatch.setenv("LATENTKIT_STORAGE", "sqlite:///elsewhere.db")
@@ -287,7 +289,7 @@ def test_the_same_command_keeps_number_and_storage_that_it_does_not_name(
 
 
 @pytest.mark.usefixtures("no_page")
-def test_a_run_that_an_earlier_study_left_is_not_taken_for_a_trials(latentkit, small, studied):
+def test_a_run_left_by_an_earlier_study_is_not_used_for_a_trial(latentkit, small, studied):
     for name in ("study.json", "study.db"):
         (studied / name).unlink()
     (found,) = trials_of(
@@ -336,6 +338,6 @@ def test_a_damaged_study_is_listed_as_such(latentkit, studied):
     assert latentkit("tune", "--resume", studied).code == 8
 
 
-def test_an_empty_folder_says_how_to_begin(latentkit):
+def test_an_empty_folder_gives_a_hint_how_to_start(latentkit):
     assert "latentkit tune --trials 10" in latentkit("studies").out
     assert json.loads(latentkit("studies", "--json").out) == []

@@ -12,7 +12,7 @@ import latentkit as lk
 pytestmark = [
     pytest.mark.early,
     pytest.mark.usefixtures("blank_figures"),
-    # The command line prints warnings; the tests' own filter would raise them.
+    # The command line prints warnings, but the filter of the tests would raise them.
     pytest.mark.filterwarnings("default::UserWarning"),
 ]
 
@@ -25,16 +25,15 @@ DAMAGES = {
 
 @pytest.fixture
 def among_damaged(finished):
-    """Put three damaged runs beside a finished one, all of which are older."""
+    """Put three older, damaged runs beside a finished one."""
     for name, (text, _) in DAMAGES.items():
         (finished.parent / name).mkdir()
-        path = finished.parent / name / "run.json"
-        path.write_text(text)
-        os.utime(path, (1, 1))
+        (finished.parent / name / "run.json").write_text(text)
+        os.utime(finished.parent / name, (1, 1))
     return finished
 
 
-def test_the_list_has_the_others_and_a_warning_for_each(latentkit, among_damaged):
+def test_the_list_shows_readable_runs_and_warns_about_each_damaged_one(latentkit, among_damaged):
     for arguments in (("runs",), ("runs", "--json")):
         ended = latentkit(*arguments)
         assert ended.code == 0
@@ -49,13 +48,13 @@ def test_the_list_has_the_others_and_a_warning_for_each(latentkit, among_damaged
     assert states == {among_damaged.name: "finished", **dict.fromkeys(DAMAGES, "damaged")}
 
 
-def test_the_last_run_is_the_last_that_can_be_read(latentkit, among_damaged):
+def test_last_is_the_last_readable_run(latentkit, among_damaged):
     ended = latentkit("runs", "last", "--json")
     assert json.loads(ended.out)["run"] == among_damaged.name
     assert ended.err == ""
 
 
-def test_a_warning_says_that_the_last_run_may_be_another(latentkit, finished):
+def test_a_warning_appears_if_an_unreadable_run_may_be_newer(latentkit, finished):
     shutil.copytree(finished, finished.parent / "newer")
     (finished.parent / "newer" / "run.json").write_text("{")
     ended = latentkit("resume", "last")
@@ -64,14 +63,14 @@ def test_a_warning_says_that_the_last_run_may_be_another(latentkit, finished):
     assert line.startswith(f"latentkit: warning: 'last' is {finished.name}, but a run that may be")
 
 
-def test_python_lists_the_others_and_warns(among_damaged):
+def test_python_lists_readable_runs_and_warns(among_damaged):
     with pytest.warns(UserWarning, match="left out a run that cannot be read: ") as warned:
         assert [run.id for run in lk.list_runs()] == [among_damaged.name]
     assert len(warned) == len(DAMAGES)
     assert {Path(one.filename) for one in warned} == {Path(__file__)}
 
 
-def test_studies_list_the_others_and_a_warning_for_each(latentkit, studied):
+def test_studies_lists_readable_studies_and_warns_about_each_damaged_one(latentkit, studied):
     for name, text in {"torn": "{", "later": '{"schema": 99}', "other": "[1]"}.items():
         (studied.parent / name).mkdir()
         (studied.parent / name / "study.json").write_text(text)

@@ -19,7 +19,7 @@ def test_evaluate_shows_the_whole_card(latentkit, finished):
     assert card == {**json.loads((finished / "evaluation.json").read_text()), "maps": card["maps"]}
 
 
-def test_compare_begins_with_what_was_set_differently(latentkit, finished, small):
+def test_compare_starts_with_the_options_that_differ(latentkit, finished, small):
     assert latentkit("run", *small, "--seed", "1", "-q").code == 0
     other = next(path.name for path in finished.parent.iterdir() if path != finished)
     done = latentkit("compare", finished.name, other)
@@ -31,13 +31,13 @@ def test_compare_begins_with_what_was_set_differently(latentkit, finished, small
     assert found["runs"] == [finished.name, other]
 
 
-def test_one_run_and_an_older_protocol_cannot_be_compared(latentkit, finished):
+def test_compare_needs_two_runs_that_exist(latentkit, finished):
     assert "at least two runs" in latentkit("compare", "last").error
     assert "there is no run 'nobody'" in latentkit("compare", "last", "nobody").error
 
 
 @pytest.mark.usefixtures("real_figures")
-def test_the_report_is_written_without_the_data_set_and_says_what_is_missing(
+def test_the_report_is_written_without_the_data_set_and_lists_what_is_missing(
     latentkit, tmp_path, small
 ):
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
@@ -56,7 +56,7 @@ def test_the_report_is_written_without_the_data_set_and_says_what_is_missing(
     assert 'id="figure-loss"' in page
 
 
-def test_a_card_is_kept_where_it_cannot_be_made_anew(latentkit, tmp_path, small):
+def test_an_evaluation_card_is_kept_if_it_cannot_be_measured_again(latentkit, tmp_path, small):
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
     np.savez(tmp_path / "mine.npz", images=images)
     path = f"npz.path={tmp_path / 'mine.npz'}"
@@ -68,7 +68,7 @@ def test_a_card_is_kept_where_it_cannot_be_made_anew(latentkit, tmp_path, small)
     assert "PCA of 3" in done.out
 
 
-def test_class_names_are_text_in_tables_and_page(latentkit, tmp_path, small):
+def test_class_names_are_escaped_in_tables_and_the_page(latentkit, tmp_path, small):
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
     labels = np.array(["<img src=x onerror=alert(1)>", "[red]$a_b$[/red]"])[np.arange(40) % 2]
     np.savez(tmp_path / "mine.npz", images=images, labels=labels)

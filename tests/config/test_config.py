@@ -1,4 +1,4 @@
-"""A configuration is validated before anything slow begins, and says what is wrong with it."""
+"""A configuration is validated before slow work starts, and errors say what is wrong."""
 
 import copy
 import subprocess
@@ -15,14 +15,14 @@ def build(document=None, **arguments):
     return build_config(document or {}, default_registry(), **arguments)
 
 
-def test_nothing_said_is_the_default_run():
+def test_an_empty_configuration_is_the_default_run():
     config = build()
     assert (config.model.name, config.dataset.name) == ("conv-ae", "digits")
     assert config.corruptions == config.embeddings == ()
     assert config.run.seed == 0
 
 
-def test_flags_lie_over_the_file_and_keep_its_options_where_the_name_stays():
+def test_flags_override_the_file_and_keep_its_options_if_the_name_is_the_same():
     document = {
         "model": {"name": "conv-ae", "latent_dim": 3},
         "embedding": [{"name": "isomap", "n_neighbors": 20}],
@@ -34,7 +34,7 @@ def test_flags_lie_over_the_file_and_keep_its_options_where_the_name_stays():
     assert build(document, overrides={"model.latent_dim": 5}).model.options.latent_dim == 5
 
 
-def test_a_part_is_replaced_with_its_options_where_the_name_changes():
+def test_a_part_with_another_name_drops_the_options_of_the_file():
     document = {
         "dataset": {"name": "fashion-mnist", "mirror": "http://mirror"},
         "corruption": [{"name": "gaussian-noise", "std": 0.1}],
@@ -45,13 +45,13 @@ def test_a_part_is_replaced_with_its_options_where_the_name_changes():
     assert build(document, corruptions=["gaussian-noise"]).corruptions[0].options.std == 0.1
 
 
-def test_the_last_override_wins_over_file_and_flags():
+def test_overrides_win_over_file_and_flags():
     document = {"seed": 1, "training": {"epochs": 2}, "model": {"latent_dim": 3}}
     config = build(document, overrides={"seed": 5, "training.epochs": 7, "conv-ae.latent_dim": 9})
     assert (config.run.seed, config.training.epochs, config.model.options.latent_dim) == (5, 7, 9)
 
 
-def test_overrides_leave_the_callers_document_alone():
+def test_overrides_do_not_change_the_callers_document():
     document = {"model": {"latent_dim": 3}, "embedding": [{"name": "isomap"}]}
     before = copy.deepcopy(document)
     build(document, overrides={"model.latent_dim": 5, "isomap.n_neighbors": 7})
@@ -122,7 +122,7 @@ def test_corruptions_keep_their_order_and_may_repeat():
     ],
     ids=str,
 )
-def test_a_wrong_document_is_explained_in_one_line(document, message):
+def test_an_invalid_document_is_explained_in_one_line(document, message):
     with pytest.raises(UserError, match=message) as raised:
         build(document)
     assert "\n" not in str(raised.value)
@@ -153,12 +153,12 @@ def test_a_wrong_document_is_explained_in_one_line(document, message):
         ({"sede": 3}, "did you mean 'seed'"),
     ],
 )
-def test_a_wrong_override_is_explained(override, message):
+def test_an_invalid_override_is_explained(override, message):
     with pytest.raises(UserError, match=message):
         build(overrides=override)
 
 
-def test_an_option_that_several_parts_have_is_said_with_each():
+def test_an_ambiguous_option_is_refused_with_the_full_names():
     with pytest.raises(UserError, match=r"'pca\.n_components' or 'isomap\.n_components'"):
         build(embeddings=["pca", "isomap"], overrides={"n_components": 3})
 
@@ -180,12 +180,12 @@ def test_values_of_overrides_are_toml_or_plain_text(text, expected):
 
 
 @pytest.mark.parametrize("text", ["model.latent_dim", "=3", " =3"])
-def test_an_override_without_key_or_value_shows_the_form(text):
+def test_an_override_without_key_or_value_shows_the_expected_form(text):
     with pytest.raises(UserError, match=r"not PART\.KEY=VALUE"):
         parse_override(text)
 
 
-def test_files_that_cannot_be_read_or_are_no_toml_are_named(tmp_path):
+def test_files_that_cannot_be_read_or_are_not_toml_are_named(tmp_path):
     with pytest.raises(UserError, match=r"cannot read configuration .*no\.toml: No such file"):
         read_config_file(tmp_path / "no.toml")
     bad = tmp_path / "bad.toml"
@@ -197,13 +197,13 @@ def test_files_that_cannot_be_read_or_are_no_toml_are_named(tmp_path):
         read_config_file(bad)
 
 
-def test_a_plugin_that_was_left_out_is_named_when_a_name_is_not_found(install_plugin):
+def test_the_error_about_an_unknown_part_names_broken_plugins(install_plugin):
     install_plugin("bad_plugin", "1 / 0")
     with pytest.raises(UserError, match="left out because they are broken: 'bad_plugin' of bad-"):
         build(model="some-net")
 
 
-def test_a_part_named_like_a_section_does_not_take_its_place(install_plugin):
+def test_a_part_with_the_name_of_a_section_does_not_shadow_it(install_plugin):
     code = """
         from latentkit.plugin import EmbeddingSpec, hookimpl
         LATENTKIT_HOOKSPEC_VERSION = 1

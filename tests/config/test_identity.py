@@ -1,4 +1,4 @@
-"""A configuration is written as TOML, reads back as itself, and is known by one hash."""
+"""A configuration is written as TOML, reads back unchanged, and is identified by one hash."""
 
 import tomllib
 
@@ -56,7 +56,7 @@ DOCUMENTS = st.fixed_dictionaries(
 
 
 def shuffled(value, random):
-    """Return a document with the keys of each table in another order; lists keep theirs."""
+    """Return a document with the keys of each table in another order; lists are unchanged."""
     if isinstance(value, list):
         return [shuffled(item, random) for item in value]
     if not isinstance(value, dict):
@@ -73,7 +73,7 @@ def test_the_order_of_keys_changes_neither_configuration_nor_hash(document, rand
 
 
 @given(DOCUMENTS)
-def test_what_is_written_reads_back_as_the_same_run(document):
+def test_a_written_configuration_reads_back_as_the_same_run(document):
     config = build(document)
     again = build(tomllib.loads(config.to_toml()))
     assert again == config
@@ -93,7 +93,7 @@ def test_the_hash_of_any_document_does_not_depend_on_the_order_of_keys(document,
     assert canonical_sha256(shuffled(document, random)) == canonical_sha256(document)
 
 
-def test_flags_and_overrides_are_written_too():
+def test_flags_and_overrides_are_written_to_the_configuration():
     config = build(
         {"seed": 3, "model": {"name": "conv-ae", "latent_dim": 3}},
         dataset="fashion-mnist",
@@ -129,15 +129,15 @@ def test_the_written_document_names_every_default():
     ],
     ids=str,
 )
-def test_whatever_makes_the_model_changes_the_identity(change):
+def test_every_setting_that_affects_the_model_changes_the_identity(change):
     assert build(**change).identity_sha256() != build().identity_sha256()
 
 
-def test_maps_are_no_part_of_the_identity():
+def test_maps_do_not_change_the_identity():
     assert build(embeddings=["pca"]).identity_sha256() == build().identity_sha256()
 
 
-def test_a_clashing_part_is_written_with_its_distribution(install_plugin):
+def test_a_part_with_an_ambiguous_name_is_written_with_its_distribution(install_plugin):
     code = """
         from latentkit.plugin import EmbeddingSpec, hookimpl
         LATENTKIT_HOOKSPEC_VERSION = 1

@@ -9,7 +9,7 @@ def built(**tables):
     return build_config(tables, default_registry())
 
 
-def test_a_run_has_neither_unless_it_is_asked_for():
+def test_a_run_has_no_transfer_and_no_initial_weights_by_default():
     config = built()
     assert config.transfer is None
     assert config.init is None
@@ -26,7 +26,7 @@ def test_a_transfer_is_written_and_read_back():
     assert again.identity_sha256() == config.identity_sha256()
 
 
-def test_a_transfer_has_an_encoder_or_starts_at_random():
+def test_finetuning_needs_an_encoder_and_scratch_accepts_none():
     with pytest.raises(UserError, match="mode finetune needs an encoder"):
         built(transfer={})
     with pytest.raises(UserError, match="mode scratch starts from random weights"):
@@ -34,6 +34,6 @@ def test_a_transfer_has_an_encoder_or_starts_at_random():
     assert built(transfer={"mode": "scratch"}).init is None
 
 
-def test_labels_that_are_none_are_refused_in_a_file_too():
+def test_a_file_that_asks_for_zero_labels_is_refused():
     with pytest.raises(UserError, match=r"transfer: labels = .* should be a share such as 10%"):
         built(transfer={"mode": "scratch", "labels": [0]})

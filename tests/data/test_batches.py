@@ -19,7 +19,7 @@ def images():
     return np.random.default_rng(0).integers(0, 256, (7, 3, 8, 9), dtype=np.uint8)
 
 
-def test_a_batch_is_float_between_0_and_1_in_the_order_asked_for(images):
+def test_a_batch_is_float_between_0_and_1_in_the_requested_order(images):
     batch = DeviceImages(images, CPU).batch(torch.tensor([3, 0]))
     assert batch.dtype == torch.float32
     assert batch.is_contiguous(memory_format=torch.channels_last)
@@ -31,7 +31,7 @@ def test_read_only_arrays_are_accepted(images):
     assert len(DeviceImages(images, CPU)) == 7
 
 
-def test_in_order_gives_every_image_once(images):
+def test_batches_in_order_give_every_image_once(images):
     parts = list(DeviceImages(images, CPU).in_order(3))
     assert [len(part) for part in parts] == [3, 3, 1]
     assert torch.equal(torch.cat(parts), torch.from_numpy(images).float() / 255)
@@ -39,7 +39,7 @@ def test_in_order_gives_every_image_once(images):
 
 @pytest.mark.parametrize("rows", [None, np.array([4, 1])])
 @pytest.mark.parametrize("on_disk", [False, True])
-def test_stored_rows_are_the_images_as_they_are(images, rows, on_disk, tmp_path):
+def test_stored_rows_are_the_unchanged_images(images, rows, on_disk, tmp_path):
     stored = images
     if on_disk:
         stored = np.memmap(tmp_path / "images", np.uint8, "w+", shape=images.shape)
@@ -51,7 +51,7 @@ def test_stored_rows_are_the_images_as_they_are(images, rows, on_disk, tmp_path)
     assert np.array_equal(found.stored_rows(), expected.reshape(len(expected), -1))
 
 
-def test_the_order_is_a_function_of_seed_and_epoch():
+def test_the_order_depends_only_on_seed_and_epoch():
     first = epoch_order(100, seed=0, epoch=1, device=CPU)
     assert torch.equal(first, epoch_order(100, seed=0, epoch=1, device=CPU))
     assert torch.equal(first.sort().values, torch.arange(100))
@@ -62,7 +62,7 @@ def test_the_order_is_a_function_of_seed_and_epoch():
 @pytest.mark.parametrize(
     ("n", "size", "lengths"), [(7, 3, [3, 3]), (8, 3, [3, 3, 2]), (1, 3, [1]), (2, 5, [2])]
 )
-def test_a_last_batch_of_one_is_left_out_where_there_are_others(n, size, lengths):
+def test_a_last_batch_of_one_image_is_dropped_if_there_are_others(n, size, lengths):
     assert [len(batch) for batch in full_batches(torch.arange(n), size)] == lengths
 
 

@@ -11,7 +11,9 @@ from latentkit.data.batches import split_train_validation
     share=st.floats(0.01, 0.99),
     seed=st.integers(0, 2**63 - 1),
 )
-def test_a_split_is_a_partition_with_each_class_within_one_of_its_share(labels, share, seed):
+def test_a_split_is_a_partition_and_each_class_is_within_one_image_of_its_share(
+    labels, share, seed
+):
     labels = np.array(labels)
     split = split_train_validation(len(labels), labels, share, seed)
     together = np.concatenate([split.train, split.validation])
@@ -24,7 +26,7 @@ def test_a_split_is_a_partition_with_each_class_within_one_of_its_share(labels, 
         assert abs((labels[split.validation] == label).sum() - taken * count) <= 1
 
 
-def test_the_reference_split_is_48000_and_12000_with_equal_classes():
+def test_the_reference_split_has_48000_and_12000_images_with_equal_classes():
     labels = np.repeat(np.arange(10), 6000)
     split = split_train_validation(60_000, labels, 0.2, seed=0)
     assert (len(split.train), len(split.validation)) == (48_000, 12_000)

@@ -1,4 +1,4 @@
-"""What the tests of the documents share."""
+"""Shared fixtures for the tests of the documentation."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 
 @pytest.fixture(scope="module")
 def one_cpu() -> Iterator[None]:
-    """Train on one CPU: threads that wait for each other make a busy machine many times slower.
+    """Train on one CPU, because competing threads make a busy machine many times slower.
 
-    Processes that a test starts inherit it. Each worker of pytest has a CPU of its own.
+    Child processes inherit the setting. Each worker of pytest uses its own CPU.
     """
     if not hasattr(os, "sched_setaffinity"):
         yield
@@ -32,8 +32,8 @@ def one_cpu() -> Iterator[None]:
 def python_with(tmp_path_factory) -> Callable[[dict[str, dict[str, str]]], Path]:
     """Return a function that makes a virtual environment and installs wheels in it, offline.
 
-    It takes, by distribution and by entry point, the code of the plugins, and returns the path of
-    the environment's Python.
+    The function takes the code of the plugins by distribution and entry point, and returns the
+    path of the environment's Python.
     """
     pytest.importorskip("pip")
 
@@ -41,7 +41,7 @@ def python_with(tmp_path_factory) -> Callable[[dict[str, dict[str, str]]], Path]
         folder = tmp_path_factory.mktemp("environment")
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
         (site,) = (folder / "venv").glob("lib/python*/site-packages")
-        # What this environment has, that one has too: nothing is downloaded.
+        # Share the packages of this environment, so that nothing is downloaded.
         sites = [path for path in sys.path if path and any(Path(path).glob("*.dist-info"))]
         lines = [f"import site; site.addsitedir({path!r})\n" for path in sites]
         (site / "this_environment.pth").write_text("".join(lines))

@@ -1,6 +1,6 @@
-"""What each fault of a plugin does to each command, in a real environment, and the table of it.
+"""The effect of each plugin fault on each command in a real environment, and the table of effects.
 
-All faulty distributions are installed at once; ``LATENTKIT_PLUGINS`` looks at one case alone.
+All faulty distributions are installed at once; ``LATENTKIT_PLUGINS`` selects single cases.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SECONDS = re.compile(r"took \d+\.\d s")
 
 
 class Environment:
-    """A virtual environment with every faulty plugin; each command is run there once."""
+    """A virtual environment with every faulty plugin, where each command runs once."""
 
     def __init__(self, python: Path, folder: Path) -> None:
         self.python, self.folder = python, folder
@@ -70,14 +70,14 @@ def environment(tmp_path_factory, python_with) -> Environment:
 
 
 def lines_of(ended: subprocess.CompletedProcess[str], distributions) -> list[tuple[str, str]]:
-    """Return who is named and what is said of each of ``distributions``; times are left out."""
+    """Return the named plugin and its message for each of ``distributions``, without times."""
     found = [LINE.fullmatch(line) for line in ended.stderr.splitlines()]
     return [
         (match[1], SECONDS.sub("took N s", match[3]))
         for match in found
         if match
         and match[2] in distributions
-        # A slow machine is no fault of a plugin.
+        # A slow machine is not a fault of a plugin.
         and (match[2] == "import-is-slow" or not SECONDS.search(match[3]))
     ]
 
@@ -105,17 +105,17 @@ def findings_of(environment: Environment, distributions) -> dict[str, dict[str, 
 
 @pytest.fixture(scope="module")
 def trained(environment):
-    """Return a run of built-in parts that are not named, with every faulty plugin installed."""
+    """Return the output of a run of default parts, with every faulty plugin installed."""
     return environment.run(f"run --json --epochs 2 {SMALL}")
 
 
-def test_the_help_asks_no_plugin(environment):
+def test_the_help_loads_no_plugin(environment):
     ended = environment.run("--help")
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_fault_costs_a_line_that_names_the_distribution_and_nothing_else(case, environment):
+def test_a_fault_gives_one_line_that_names_the_distribution_and_nothing_else(case, environment):
     ended = environment.alone(case, "plugins list --json")
     assert ended.returncode == 0
     assert "Traceback" not in ended.stderr
@@ -133,7 +133,7 @@ def test_no_plugins_leaves_all_of_them_out(environment):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_all_together_each_says_and_offers_what_it_does_alone(case, environment):
+def test_all_faulty_plugins_together_behave_as_each_does_alone(case, environment):
     together, alone = (
         environment.run("plugins list --json"),
         environment.alone(case, "plugins list --json"),
@@ -142,7 +142,7 @@ def test_all_together_each_says_and_offers_what_it_does_alone(case, environment)
     assert parts_of(together, CASES[case]) == parts_of(alone, CASES[case])
 
 
-def test_the_table_of_parts_is_printed_beside_all_of_them(environment):
+def test_the_table_of_parts_is_printed_despite_all_faulty_plugins(environment):
     ended = environment.run("plugins list")
     assert ended.returncode == 0
     assert "Traceback" not in ended.stderr
@@ -150,7 +150,7 @@ def test_the_table_of_parts_is_printed_beside_all_of_them(environment):
     assert "from a plugin" not in ended.stdout
 
 
-def test_a_run_with_other_parts_works_beside_all_of_them(environment, trained):
+def test_a_run_with_other_parts_works_despite_all_faulty_plugins(environment, trained):
     assert trained.returncode == 0, trained.stderr
     summary = json.loads(trained.stdout)
     assert "Traceback" not in trained.stderr
@@ -163,11 +163,11 @@ def test_a_run_with_other_parts_works_beside_all_of_them(environment, trained):
         assert lines_of(trained, distributions)[: len(before)] == before
 
 
-def test_a_hook_that_raises_at_every_epoch_is_named_once_a_run(trained):
+def test_a_hook_that_raises_at_every_epoch_is_reported_once_per_run(trained):
     said = lines_of(trained, {"watch-raises"})
     where = "plugin 'watcher' of watch-raises 1.0"
     assert said == [(where, ": latentkit_epoch_finished: RuntimeError: no tracker for epoch 1")]
-    assert "epoch 2\n" in trained.stderr  # it was called again, and what it printed is no result
+    assert "epoch 2\n" in trained.stderr  # it was called again; its print is not on stdout
 
 
 def test_the_doctor_names_each_fault_and_exits_with_3(environment):
@@ -181,7 +181,7 @@ def test_the_doctor_names_each_fault_and_exits_with_3(environment):
     assert re.search(r"took \d+\.\d s to load", slow["text"])
 
 
-def test_the_doctor_exits_with_0_where_no_plugin_is_left_out_and_knows_who_is_not_there(
+def test_the_doctor_exits_with_0_if_no_plugin_is_broken_and_names_unknown_ones(
     environment,
 ):
     ended = environment.run("doctor --json", ",".join([*HARMLESS, "hook-nine"]))
@@ -192,7 +192,7 @@ def test_the_doctor_exits_with_0_where_no_plugin_is_left_out_and_knows_who_is_no
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_strict_mode_stops_at_what_would_be_left_out(case, environment):
+def test_strict_mode_stops_at_a_plugin_that_would_be_skipped(case, environment):
     left_out = any("was left out" in line for _, line in said_of(environment, case))
     ended = environment.alone(case, "plugins list --json --strict-plugins")
     assert ended.returncode == (9 if left_out else 0)
@@ -205,7 +205,7 @@ def said_of(environment: Environment, case: str) -> list[tuple[str, str]]:
     return lines_of(environment.alone(case, "plugins list --json"), CASES[case])
 
 
-def test_the_page_has_the_table_of_what_was_seen(environment, trained):
+def test_the_page_has_the_table_of_observed_effects(environment, trained):
     head = ("what is wrong", "`plugins list`", "`run`", "`doctor`", "strict", "the line")
     body = [row(case, environment, trained) for case in CASES]
     lines = [f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *body)]

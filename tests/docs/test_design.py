@@ -36,7 +36,7 @@ def test_every_folder_is_in_the_table_with_one_sentence():
     assert sorted(listed) == sorted(folders)
 
 
-def test_the_arrows_are_those_of_the_import_rules():
+def test_the_arrows_match_the_import_rules():
     about = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (rule,) = [
         rule for rule in about["tool"]["importlinter"]["contracts"] if rule["type"] == "layers"
@@ -51,11 +51,11 @@ def test_the_arrows_are_those_of_the_import_rules():
 STOPS = re.findall(r"^\d+\. `([\w/]+\.py):([\w.]+)`", section("Two walks through the code"), re.M)
 
 
-def test_both_walks_have_all_their_stops():
+def test_both_tours_of_the_code_have_all_their_stops():
     numbered = re.findall(r"^\d+\. ", section("Two walks through the code"), re.M)
     assert len(STOPS) == len(numbered) > 30
 
 
 @pytest.mark.parametrize(("file", "function"), STOPS)
-def test_a_stop_of_a_walk_is_a_function_that_exists(file, function):
+def test_each_stop_of_a_tour_is_a_function_that_exists(file, function):
     assert function in functions(SOURCE / file)

@@ -1,4 +1,4 @@
-"""The examples run, and are what they say."""
+"""The examples run and match their descriptions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def network(reference: RunConfig) -> torch.nn.Module:
 
 
 @pytest.mark.usefixtures("one_cpu")
-def test_the_quickstart_prints_figures_and_pictures(tmp_path):
+def test_the_quickstart_prints_numbers_and_paths_of_pictures(tmp_path):
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "quickstart.py"), "2"],
         cwd=tmp_path,
@@ -48,7 +48,7 @@ def test_the_quickstart_prints_figures_and_pictures(tmp_path):
 
 
 @pytest.mark.usefixtures("one_cpu")
-def test_the_classifier_is_trained_reloaded_and_trained_on(tmp_path):
+def test_the_classifier_is_trained_reloaded_and_trained_further(tmp_path):
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "classifier.py"), "digits", "3"],
         cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""The source keeps its measures: size, imports, names, documentation, and plain words."""
+"""The source keeps its limits on size, imports, names, documentation and wording."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _measures() -> ModuleType:
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclass looks itself up
+    sys.modules[spec.name] = module  # its dataclass looks up its own module
     spec.loader.exec_module(module)
     return module
 
@@ -60,11 +60,11 @@ def test_no_file_is_long():
     assert long == {}
 
 
-def test_a_short_file_with_a_single_importer_has_a_reason():
+def test_a_short_file_with_a_single_importer_has_a_stated_reason():
     assert set(house.single_importers(FOUND)) == set(REASONS_TO_STAND_ALONE)
 
 
-def test_imports_are_a_small_share_of_the_lines():
+def test_imports_are_a_small_share_of_all_lines():
     assert house.import_share(FOUND) <= MOST_IMPORTS
 
 
@@ -73,11 +73,11 @@ def test_no_function_is_longer_than_a_screen():
     assert {name: size for name, size in sizes.items() if size > MOST_LINES_OF_A_FUNCTION} == {}
 
 
-def test_no_modules_import_each_other_in_a_circle():
+def test_there_are_no_circular_imports():
     assert house.circles({m.name: house.imports_at_start(m, NAMES) for m in FOUND}) == []
 
 
-def test_everything_public_is_documented():
+def test_every_public_name_is_documented():
     assert house.undocumented(FOUND) == []
 
 
@@ -85,7 +85,7 @@ def test_docstrings_describe_only_arguments_that_exist():
     assert house.described_but_missing(FOUND) == []
 
 
-def test_no_two_files_have_one_name():
+def test_no_two_files_have_the_same_name():
     places = defaultdict(list)
     for module in FOUND:
         places[module.path.name].append(module.name)
@@ -93,7 +93,7 @@ def test_no_two_files_have_one_name():
     assert twice == {}
 
 
-def test_no_file_has_a_name_that_says_nothing():
+def test_no_file_has_a_meaningless_name():
     assert [module.name for module in FOUND if module.path.stem in EMPTY_NAMES] == []
 
 
@@ -165,11 +165,11 @@ def test_dialect_is_found_as_whole_words(line, plain):
         ({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}, [["a", "b", "c"]]),
     ],
 )
-def test_circles_are_found(graph, expected):
+def test_circular_imports_are_found(graph, expected):
     assert house.circles(graph) == expected
 
 
-def test_a_long_function_and_an_import_for_types_alone_are_told_apart():
+def test_docstrings_do_not_count_as_length_and_type_imports_do_not_count_at_start():
     module = parsed(
         "own",
         "import typing\nif typing.TYPE_CHECKING:\n    import other\n"
@@ -181,7 +181,7 @@ def test_a_long_function_and_an_import_for_types_alone_are_told_apart():
     assert house.imports_anywhere(module, {"own", "other"}) == {"other"}
 
 
-def test_every_line_of_an_import_counts_also_in_a_function():
+def test_every_line_of_an_import_counts_even_inside_a_function():
     source = "from a import (\n    b,\n    c,\n)\n\n\ndef f():\n    import d\n    return d\n\n"
     assert house.import_lines(parsed("own", source)) == 5
     assert house.import_share([parsed("own", source)]) == pytest.approx(0.5)

@@ -34,7 +34,7 @@ def run_block(block: str, capsys) -> None:
     assert [line for line in expected if line not in lines] == []
 
 
-def test_a_model_that_lightning_trained_comes_back_as_a_run(tmp_path, monkeypatch, capsys):
+def test_a_model_trained_by_lightning_becomes_a_run(tmp_path, monkeypatch, capsys):
     pytest.importorskip("lightning", reason="lightning is not installed")
     monkeypatch.chdir(tmp_path)
     (block,) = blocks(section("Lightning"), "python")

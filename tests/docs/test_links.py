@@ -1,4 +1,4 @@
-"""Links, paths and dotted names in the documents lead to something that exists."""
+"""Links, paths and dotted names in the documents refer to something that exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Markers say which tests run every day, which first, and which need a browser or a database."""
+"""Markers select the daily tests, the first tests, and those that need a browser or database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The notebook of the examples runs from top to bottom, and shows what it speaks of."""
+"""The notebook of the examples runs from top to bottom and shows what its text describes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def executed(one_cpu, tmp_path_factory):
 
 
 def shown(notebook, ending: str) -> dict[str, str]:
-    """Return what the cell shows whose source ends so."""
+    """Return the output of the cell whose source has this ending."""
     (cell,) = (cell for cell in notebook.cells if cell.source.endswith(ending))
     (data,) = (output.data for output in cell.outputs if "data" in output)
     return data
@@ -39,17 +39,17 @@ def test_the_notebook_shows_the_figures_and_the_map_of_a_run(executed):
     assert "data:image/png;base64,iVBOR" in html
 
 
-def test_the_notebook_shows_trials_a_transfer_and_a_walk(executed):
+def test_the_notebook_shows_trials_a_transfer_and_an_interpolation(executed):
     assert "model.latent_dim" not in shown(executed, "study")["text/html"]
     assert shown(executed, "study")["text/html"].count("learning_rate=") == 3
     assert "ccuracy" in shown(executed, 'embed=["pca"])')["text/html"]
     assert "image/png" in shown(executed, "Resampling.NEAREST)")
 
 
-def test_no_cell_of_the_notebook_complains(executed):
+def test_no_cell_of_the_notebook_writes_to_stderr(executed):
     streams = [o for cell in executed.cells for o in cell.get("outputs", ()) if "name" in o]
     said = [stream.text for stream in streams if stream.name == "stderr"]
-    # tqdm, which Optuna and umap-learn import, asks for a package that latentkit has no use for.
+    # tqdm, which Optuna and umap-learn import, asks for a package that latentkit does not need.
     assert [text for text in said if "TqdmWarning: IProgress not found" not in text] == []
 
 

@@ -1,4 +1,4 @@
-"""What the guide promises: whatever escapes a part is reported as that part's fault."""
+"""As the guide promises, an error that escapes a part is reported as that part's fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guide for authors of plugins is followed to the letter: its files, its commands, its test."""
+"""The guide for plugin authors works exactly as written: its files, commands and tests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INSTALLS = {
     "pip install -e house": "house",
     "pip install -e latentkit-dice": "latentkit-dice",
 }
-# Figures take most of a short run, and other tests look at them.
+# Skip figures, because they take most of a short run and other tests cover them.
 UNDRAWN = """
 from latentkit.plugin import hookimpl
 
@@ -45,7 +45,7 @@ WRITES = [line for line in COMMANDS if line.startswith("latentkit plugins new ")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Return a folder with the guide's files, all projects installed in ``site``."""
+    """Return a folder with the guide's files, with all projects installed in ``site``."""
     folder = tmp_path_factory.mktemp("guide")
     for command in WRITES:
         output(folder, command)
@@ -61,14 +61,14 @@ def folder(tmp_path_factory) -> Path:
 
 
 def add_diary(about: Path) -> None:
-    """Add the line of which the guide says where it goes."""
+    """Add the entry point of the diary where the guide says."""
     (line,) = re.findall(r"^    (diary = .*)$", GUIDE, re.MULTILINE)
     text = about.read_text(encoding="utf-8")
     about.write_text(re.sub(r"^(parts = .*)$", rf"\1\n{line}", text, flags=re.M), encoding="utf-8")
 
 
 def install(project: Path, site: Path) -> None:
-    """Install as ``pip install -e`` would: links to the packages, and the entry points."""
+    """Install as ``pip install -e`` would, with links to the packages and the entry points."""
     site.mkdir(exist_ok=True)
     about = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
     for package in about["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
@@ -83,7 +83,7 @@ def install(project: Path, site: Path) -> None:
 
 
 def execute(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
-    """Run a line of shell as a user would; no other third party's plugins are loaded."""
+    """Run a shell command as a user would, without other third-party plugins."""
     scripts = str(Path(sys.executable).parent)
     return subprocess.run(
         command,
@@ -109,7 +109,7 @@ def output(folder: Path, command: str) -> str:
     return done.stdout
 
 
-def test_every_block_is_a_file_or_commands_or_of_a_file_that_was_written(folder):
+def test_every_block_is_a_file_or_commands_or_part_of_a_generated_file(folder):
     blocks = [block for language, block in BLOCK.findall(GUIDE) if language != "console"]
     (excerpt,) = [block for block in blocks if block not in FILES.values()]
     assert excerpt in (folder / "latentkit-curtain/pyproject.toml").read_text(encoding="utf-8")
@@ -126,7 +126,7 @@ def test_every_command_works(folder, command):
         assert re.fullmatch(r"(epoch \d: \d\.\d{4}\n)+finished\n", diary)
 
 
-def test_plugins_show_says_what_the_options_class_says(folder):
+def test_plugins_show_prints_what_the_options_class_declares(folder):
     shown = output(folder, "latentkit plugins show curtain")
     row = r"share +0\.25 +float, at least 0, at most 1 +0\.1\.\.0\.6 +Share of the rows"
     assert re.search(row, shown)
@@ -139,19 +139,19 @@ def test_plugins_show_says_what_the_options_class_says(folder):
         ("shore=0.4", "curtain has no option 'shore' (did you mean 'share'?)"),
     ],
 )
-def test_a_wrong_option_is_refused_in_a_line_that_says_what_would_do(folder, option, message):
+def test_an_invalid_option_is_refused_in_one_line_with_valid_values(folder, option, message):
     done = execute(folder, f"latentkit run --corrupt curtain -o curtain.{option} --print-config")
     assert done.returncode == 2
     assert message in done.stderr
 
 
-def test_every_kind_is_there_and_the_user_decides_what_is_loaded(folder):
+def test_every_kind_is_offered_and_the_user_decides_what_is_loaded(folder):
     names = {"curtain", "linear-ae", "bars", "random-plane", "dice"}
     assert names <= set(output(folder, "latentkit plugins list --strict-plugins").split())
     assert not names & set(output(folder, "latentkit plugins list --no-plugins").split())
 
 
-def test_the_declarations_and_options_are_light(folder):
+def test_declarations_and_options_do_not_import_torch_or_numpy(folder):
     modules = ["latentkit_house.plugin", "latentkit_house.diary", "latentkit_house.model_options"]
     modules += ["latentkit_curtain.plugin", "latentkit_curtain.options"]
     code = (

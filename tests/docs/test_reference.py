@@ -1,4 +1,4 @@
-"""The generated reference names everything there is, and is what the source says."""
+"""The generated reference is complete and agrees with the source."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def page(name: str) -> str:
 
 
 def section(text: str, heading: str) -> str:
-    """Return what stands below a heading, up to the next of its level."""
+    """Return the text below a heading, up to the next heading of its level."""
     found = re.search(rf"^## {re.escape(heading)}$(.*?)(?=^## |\Z)", text, re.M | re.S)
     assert found, f"there is no section {heading!r}"
     return found[1]
@@ -61,7 +61,7 @@ def generator(monkeypatch):
     return importlib.import_module("generate_reference")
 
 
-def test_no_generated_page_is_stale(generator):
+def test_every_generated_page_is_up_to_date(generator):
     assert generator.stale_pages(ROOT) == []
 
 
@@ -134,7 +134,7 @@ def test_every_variable_that_the_source_reads_is_on_the_page():
         assert f"`{variable}`" in page("cli.md")
 
 
-def test_the_pages_do_not_depend_on_the_terminal_or_the_policy(generator, monkeypatch):
+def test_the_pages_do_not_depend_on_the_terminal_or_on_plugin_settings(generator, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("LATENTKIT_PLUGINS", "")
     assert generator.stale_pages(ROOT) == []

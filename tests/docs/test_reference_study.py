@@ -1,4 +1,4 @@
-"""The reference study, killed twice on its way, ends with all of its pieces and one page."""
+"""The reference study ends with all its parts and one page, even if it is killed twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 STUDY = Path(__file__).parents[2] / "examples/fashion_mnist_study"
-LIMIT = 600  # seconds that a step may take on a slow machine
+LIMIT = 600  # most seconds of a step on a slow machine
 SMALL = {
     "size": "--epochs 1 -o training.batch_size=64 -o threads=1",
     "transfer_size": "--epochs 1 -o threads=1",
@@ -40,7 +40,7 @@ def one_thread() -> dict[str, str]:
 
 
 def killed_once_there_is(path: Path, out: Path) -> None:
-    """Begin the study, and kill it as soon as a file is there."""
+    """Start the study and kill it as soon as a file exists."""
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(command(out), stdout=quiet, stderr=quiet, env=one_thread())
     end = time.monotonic() + LIMIT
@@ -53,7 +53,7 @@ def killed_once_there_is(path: Path, out: Path) -> None:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """Return the folder of the study, what it printed, and what was committed before each kill."""
+    """Return the study's folder, its output, and the files committed before each kill."""
     out = tmp_path_factory.mktemp("study")
     committed = {}
     for point in ("default/run.json", "tuning/study.json"):
@@ -79,7 +79,7 @@ def report() -> dict:
     return tomllib.loads((STUDY / "story.toml").read_text(encoding="utf-8"))
 
 
-def test_what_was_committed_before_a_kill_is_not_done_again(study):
+def test_work_committed_before_a_kill_is_not_repeated(study):
     _, _, committed = study
     assert {path.parent.name for path in committed} == {"reference", "vae"}
     for path, written in committed.items():
@@ -100,7 +100,7 @@ def test_each_piece_is_an_ordinary_run_transfer_or_study(study):
     assert len(found.result.trials) == 2
 
 
-def test_the_seconds_of_every_chapter_are_kept_and_printed(study, report):
+def test_the_duration_of_every_chapter_is_stored_and_printed(study, report):
     out, printed, _ = study
     times = json.loads((out / "timings.json").read_text())
     titles = [chapter["title"] for chapter in report["chapter"]]
@@ -111,14 +111,14 @@ def test_the_seconds_of_every_chapter_are_kept_and_printed(study, report):
     assert rows[-2].startswith("Together")
 
 
-def test_the_page_tells_the_chapters_in_order(page, report):
+def test_the_page_shows_the_chapters_in_order(page, report):
     titles = [chapter["title"] for chapter in report["chapter"]]
     shown = re.findall(r"<h2>(.*?)</h2>", page)
     assert shown == [*titles, "Time", "Environment"]
 
 
-def test_every_figure_of_the_story_is_on_the_page(page, report):
-    """But those that it says may be lacking, such as the importance of what two trials tried."""
+def test_every_figure_of_the_study_is_on_the_page(page, report):
+    """Except for optional figures, such as parameter importance after only two trials."""
     ids = set(re.findall(r'<figure id="figure-(.*?)">', page))
     for reference in (name for chapter in report["chapter"] for name in chapter["figures"]):
         name = reference.removesuffix("?").replace("/", "-")
@@ -128,9 +128,9 @@ def test_every_figure_of_the_story_is_on_the_page(page, report):
     assert {"finetune-features-pca", "finetune-confusion-change", "tuning-history"} <= ids
 
 
-def test_the_page_states_every_command_as_it_was_carried_out(study, page):
+def test_the_page_shows_every_command_as_it_was_executed(study, page):
     out = study[0]
-    page = re.sub("</?span>", "", page)  # of words, so that a line breaks between them only
+    page = re.sub("</?span>", "", page)  # spans keep the words of a line whole
     commands = re.findall(r"<li><code>(latentkit .*?)</code></li>", page)
     assert len(commands) == 18
     assert not [one for one in commands if "$" in one]
@@ -140,7 +140,7 @@ def test_the_page_states_every_command_as_it_was_carried_out(study, page):
     assert f"--trials 2 --fix model.latent_dim --name tuning --out {out}" in page
 
 
-def test_the_page_loads_nothing_from_elsewhere(page):
+def test_the_page_loads_no_external_resource(page):
     assert "default-src 'none'" in unescape(page)
     assert {source[:22] for source in re.findall(r'\bsrc="(.*?)"', page)} == {
         "data:image/png;base64,"
@@ -148,7 +148,7 @@ def test_the_page_loads_nothing_from_elsewhere(page):
     assert "<script" not in page
 
 
-def test_a_finished_study_is_written_anew_without_doing_anything(study):
+def test_the_page_of_a_finished_study_is_rewritten_without_repeating_work(study):
     out = study[0]
     before = {path: path.stat().st_mtime_ns for path in out.glob("*/run.json")}
     done = subprocess.run(command(out), capture_output=True, text=True, check=True)

@@ -40,7 +40,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def execute(monkeypatch, capsys) -> Callable[[str], str]:
-    """Return a function that runs a line as the shell would, and returns what went to stdout."""
+    """Return a function that runs a line as the shell would and returns its stdout."""
 
     def run(line: str) -> str:
         command, _, file = line.partition(" > ")
@@ -57,7 +57,7 @@ def execute(monkeypatch, capsys) -> Callable[[str], str]:
 
 
 def quick(line: str) -> str:
-    """Return the command with few epochs, and without those on data that is not here."""
+    """Return the command with few epochs; with Fashion-MNIST it only prints the configuration."""
     if line.startswith("latentkit run "):
         line = line.replace("--epochs 5", "")
         command, redirected, _ = line.partition(" > ")
@@ -69,7 +69,7 @@ def quick(line: str) -> str:
 
 
 def printed_as_stated(block: str) -> list[str]:
-    """Return what a block's ``print(...)  # text`` lines say that they print."""
+    """Return the output stated in a block's ``print(...)  # text`` lines."""
     return re.findall(r"^print\(.*\)  # (.+)$", block, re.M)
 
 
@@ -87,7 +87,7 @@ def test_the_commands_of_the_tutorial_run_in_order(folder, execute, monkeypatch)
     assert tomllib.loads(shown[last])["model"]["latent_dim"] == 3
 
 
-def test_a_run_of_the_tutorial_holds_the_files_that_it_names(folder):
+def test_a_run_of_the_tutorial_has_the_files_that_the_page_names(folder):
     (run, *_) = sorted((folder / "runs").iterdir(), key=os.path.getmtime)
     table = TUTORIAL.split("| file | what it holds |")[1].split("\n\n")[0]
     first_cells = "\n".join(line.split("|")[1] for line in table.splitlines()[2:])
@@ -98,7 +98,7 @@ def test_a_run_of_the_tutorial_holds_the_files_that_it_names(folder):
     assert kept == {name.split("/")[0] for name in names}
 
 
-def test_the_python_of_the_tutorial_prints_what_it_says(folder, monkeypatch, capsys):
+def test_the_python_of_the_tutorial_prints_the_stated_output(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     script = "\n".join(block for block in PYTHON if "fashion-mnist" not in block)
     exec(compile(script, "tutorial.py", "exec"), {})
@@ -109,7 +109,7 @@ def test_the_python_of_the_tutorial_prints_what_it_says(folder, monkeypatch, cap
     assert lines[-1].startswith("there is no model 'conv-ea' (did you mean 'conv-ae'?); there is ")
 
 
-def test_the_fashion_mnist_of_the_tutorial_is_what_it_says(fashion_mnist_dir, monkeypatch, capsys):
+def test_fashion_mnist_is_as_the_tutorial_describes(fashion_mnist_dir, monkeypatch, capsys):
     monkeypatch.setenv("LATENTKIT_DATA", str(fashion_mnist_dir))
     (block,) = (block for block in PYTHON if "fashion-mnist" in block)
     exec(compile(block, "tutorial.py", "exec"), {"lk": lk})
@@ -126,7 +126,7 @@ def test_the_configuration_of_the_tutorial_is_valid():
     ]
 
 
-def test_the_tutorial_installs_as_the_readme_does():
+def test_the_tutorial_and_the_readme_install_the_same_way():
     (install, *_) = blocks(TUTORIAL, "sh")
     assert f"{install.splitlines()[0]} && .venv/bin/{COMMANDS[0]}" in README
 
@@ -149,7 +149,7 @@ def links(page: Path) -> list[str]:
     return [to for to in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text) if "://" not in to]
 
 
-def test_the_pictures_of_the_readme_are_there():
+def test_the_pictures_of_the_readme_exist():
     pictures = [to for to in links(ROOT / "README.md") if to.endswith(".png")]
     assert pictures
     assert [to for to in pictures if not (ROOT / to).read_bytes().startswith(b"\x89PNG")] == []

@@ -5,7 +5,7 @@ import scipy.stats
 from latentkit.evaluation.bootstrap import Bootstrap
 
 
-def test_a_means_interval_is_scipys():
+def test_the_interval_of_a_mean_equals_scipys():
     values = np.random.default_rng(1).exponential(size=400)
     found = Bootstrap(400, seed=0).of_mean(values)
     peer = scipy.stats.bootstrap(
@@ -17,7 +17,7 @@ def test_a_means_interval_is_scipys():
     assert found.high == pytest.approx(peer.confidence_interval.high, abs=0.015)
 
 
-def test_intervals_hold_the_truth_about_as_often_as_they_say():
+def test_intervals_cover_the_true_value_at_about_their_stated_rate():
     rng = np.random.default_rng(0)
     draws = Bootstrap(200, seed=0)
     found = [draws.of_mean(rng.normal(3, 1, 200)) for _ in range(400)]
@@ -25,7 +25,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
     assert 0.91 < held < 0.98
 
 
-def test_any_function_of_sums_has_an_interval():
+def test_a_function_of_column_sums_has_an_interval_too():
     rng = np.random.default_rng(0)
     hits = rng.random(500) < 0.3
     columns = np.column_stack([hits, np.ones(500)])
@@ -37,7 +37,7 @@ def test_any_function_of_sums_has_an_interval():
     assert ratio.standard_error == pytest.approx(mean.standard_error, rel=0.1)
 
 
-def test_one_seed_gives_one_interval_and_one_item_none():
+def test_a_seed_fixes_the_interval_and_a_single_item_has_zero_width():
     values = np.arange(50.0)
     assert Bootstrap(50, 3).of_mean(values) == Bootstrap(50, 3).of_mean(values)
     alone = Bootstrap(1, 0).of_mean(np.array([0.25]))

@@ -38,7 +38,7 @@ def plain(tmp_path_factory):
     return small_run(tmp_path_factory.mktemp("runs"))
 
 
-def test_the_card_has_every_figure_with_its_interval(plain):
+def test_the_card_gives_every_figure_with_an_interval(plain):
     card = plain.evaluation
     assert card["protocol"] == 2
     assert card["n_images"] == 360
@@ -53,7 +53,7 @@ def test_the_card_has_every_figure_with_its_interval(plain):
     assert weighted == pytest.approx(card["reconstruction"]["mse"]["value"])
 
 
-def test_latents_and_baselines_are_probed_alike(plain):
+def test_latents_and_baselines_get_the_same_probes(plain):
     found = plain.evaluation["representation"]
     assert list(found["spaces"]) == ["latents", "pca", "random_encoder", "raw_pixels"]
     assert found["n_classes"] == 10
@@ -79,7 +79,7 @@ def test_figures_of_each_image_are_kept(plain):
     assert all(len(arrays[name]) == 360 for name in arrays.files)
 
 
-def test_a_card_repeats_to_the_byte(plain, tmp_path):
+def test_a_repeated_run_gives_a_byte_identical_card(plain, tmp_path):
     copy = lk.open(shutil.copytree(plain.path, tmp_path / plain.id))
     before = (copy.path / "evaluation.json").read_bytes()
     measuring._kept.clear()
@@ -87,7 +87,7 @@ def test_a_card_repeats_to_the_byte(plain, tmp_path):
     assert (copy.path / "evaluation.json").read_bytes() == before
 
 
-def test_what_the_model_has_no_part_in_is_measured_once(plain, tmp_path, monkeypatch):
+def test_measurements_that_do_not_depend_on_the_model_are_made_once(plain, tmp_path, monkeypatch):
     asked = []
 
     def counting(train, labels, test):
@@ -98,7 +98,7 @@ def test_what_the_model_has_no_part_in_is_measured_once(plain, tmp_path, monkeyp
     options = {"model.latent_dim": 3, "model.hidden": [16], "threads": 1}
     other = lk.run(model="dense-ae", epochs=1, options=options, out=tmp_path / "other")
     spaces, before = (run.evaluation["representation"]["spaces"] for run in (other, plain))
-    assert asked == [3] * 6  # the latents' and the random encoder's, for three shares of labels
+    assert asked == [3] * 6  # latents and random encoder, for three shares of labels each
     assert spaces["raw_pixels"] == before["raw_pixels"]
     assert spaces["pca"] == before["pca"]
     assert other.evaluation["baselines"] == plain.evaluation["baselines"]
@@ -110,7 +110,7 @@ def test_what_the_model_has_no_part_in_is_measured_once(plain, tmp_path, monkeyp
     assert again.evaluation == plain.evaluation
 
 
-def test_a_denoising_run_has_a_curve_over_the_strength(tmp_path):
+def test_a_denoising_run_has_an_error_curve_over_noise_strength(tmp_path):
     run = small_run(
         tmp_path,
         {"salt-and-pepper.amount": 0.6},
@@ -121,7 +121,7 @@ def test_a_denoising_run_has_a_curve_over_the_strength(tmp_path):
     assert all(is_interval(card["reconstruction"][f"ssim_{x}_corrupted"]) for x in ("from", "of"))
     points = card["robustness"]["points"]
     values = [point["strengths"][0]["value"] for point in points]
-    assert values == pytest.approx([0, 0.3, 0.6, 0.9, 1.0])  # no more than the option may be
+    assert values == pytest.approx([0, 0.3, 0.6, 0.9, 1.0])  # clipped to the option's maximum
     of_corrupted = [point["mse_of_corrupted"]["value"] for point in points]
     assert of_corrupted[0] == 0
     assert of_corrupted == sorted(of_corrupted)
@@ -129,7 +129,7 @@ def test_a_denoising_run_has_a_curve_over_the_strength(tmp_path):
     assert (run.path / "figures/robustness.png").exists()
 
 
-def test_a_chain_of_corruptions_is_strengthened_together(tmp_path):
+def test_the_strengths_of_all_corruptions_of_a_chain_are_scaled_together(tmp_path):
     run = small_run(tmp_path, corrupt=["gaussian-noise", "blur"], epochs=1)
     last = run.evaluation["robustness"]["points"][-1]
     assert [(one["option"], one["value"]) for one in last["strengths"]] == [
@@ -161,7 +161,7 @@ def test_a_corruption_without_a_strength_is_named(tmp_path, install_plugin):
     ]
 
 
-def test_the_elbo_is_split_and_kl_is_told_by_dimension(tmp_path):
+def test_the_card_splits_the_elbo_and_gives_the_kl_of_each_dimension(tmp_path):
     found = small_run(tmp_path, model="conv-vae").evaluation["likelihood"]
     parts = found["log_likelihood_under_posterior"]["value"] - found["kl"]["value"]
     assert parts == pytest.approx(found["elbo"]["value"])
@@ -170,7 +170,7 @@ def test_the_elbo_is_split_and_kl_is_told_by_dimension(tmp_path):
     assert len(found["aggregate_posterior"]["variance"]) == 3
 
 
-def test_sprites_are_judged_by_their_factors(tmp_path):
+def test_sprites_are_measured_by_their_factors(tmp_path):
     run = small_run(
         tmp_path, {"sprites.n_train": 600, "sprites.n_test": 300}, dataset="sprites", epochs=2
     )
@@ -180,7 +180,7 @@ def test_sprites_are_judged_by_their_factors(tmp_path):
     assert all(len(one["importance"]) == 3 for one in found["factors"])
 
 
-def test_thirty_colour_images_without_labels_have_what_can_be_had(tmp_path):
+def test_unlabelled_colour_images_get_a_card_without_probes(tmp_path):
     run = npz_run(tmp_path, images=RNG.integers(0, 256, (30, 12, 9, 3), np.uint8))
     card = run.evaluation
     assert card["n_images"] == 6
@@ -191,21 +191,21 @@ def test_thirty_colour_images_without_labels_have_what_can_be_had(tmp_path):
     assert {"errors", "latents", "item", "map-pca", "map-pca-images"} <= set(run.figures)
 
 
-def test_one_class_is_no_ground_for_probes(tmp_path):
+def test_probes_are_left_out_if_all_images_are_of_one_class(tmp_path):
     images = RNG.integers(0, 256, (40, 8, 8), np.uint8)
     card = npz_run(tmp_path, images=images, labels=np.zeros(40, int)).evaluation
     assert card["left_out"] == [{"part": "representation", "why": "all images are of one class"}]
     assert len(card["classes"]) == 1
 
 
-def test_constant_images_are_no_error(tmp_path):
+def test_constant_images_do_not_fail(tmp_path):
     images = np.full((40, 8, 8), 51, np.uint8)
     card = npz_run(tmp_path, embed=[], images=images, labels=np.arange(40) % 2).evaluation
     assert card["baselines"]["pca"]["psnr"]["value"] == pytest.approx(100)
     assert card["representation"]["spaces"]["pca"]["knn"][-1]["accuracy"]["value"] == 0.5
 
 
-def test_more_latents_than_images_are_no_error(tmp_path):
+def test_more_latents_than_images_do_not_fail(tmp_path):
     images = RNG.integers(0, 256, (60, 8, 8), np.uint8)
     options = {"model.latent_dim": 512}
     card = npz_run(tmp_path, options, images=images, labels=np.arange(60) % 3).evaluation
@@ -213,7 +213,7 @@ def test_more_latents_than_images_are_no_error(tmp_path):
     assert card["baselines"]["pca"]["n_components"] < 64
 
 
-def test_tables_of_a_card_have_all_of_it(plain):
+def test_the_tables_of_a_card_show_all_of_it(plain):
     tables = {table.title: table for table in card_tables(plain.evaluation)}
     assert list(tables) == [
         "Reconstruction",
@@ -240,7 +240,7 @@ def test_runs_are_compared_image_by_image(plain, tmp_path):
     assert json.loads(json.dumps(found)) == found
 
 
-def test_runs_on_other_images_are_compared_with_wider_intervals(plain, tmp_path):
+def test_runs_on_different_images_are_compared_without_pairing(plain, tmp_path):
     other = npz_run(tmp_path, images=RNG.integers(0, 256, (50, 8, 8), np.uint8))
     found = lk.compare(plain.path, other.path)
     assert not found["paired"]
@@ -250,7 +250,7 @@ def test_runs_on_other_images_are_compared_with_wider_intervals(plain, tmp_path)
     assert "linear_accuracy" not in found["differences"]
 
 
-def test_kept_weights_are_drawn_and_are_those_of_their_epoch(plain, tmp_path):
+def test_kept_weights_are_drawn_and_match_their_epoch(plain, tmp_path):
     run = small_run(tmp_path, {"training.snapshots": [0, 1, 2, 9]}, epochs=2)
     kept = sorted(path.name for path in (run.path / "weights").iterdir())
     assert kept == [f"epoch-000{epoch}.safetensors" for epoch in (0, 1, 2)]

@@ -14,5 +14,5 @@ from latentkit.evaluation.card_tables import difference_text
         (-0.0003, 0.044, "+0.022 [-0.000, +0.044]"),
     ],
 )
-def test_a_starred_interval_shows_on_which_side_of_0_it_lies(low, high, text):
+def test_an_interval_that_excludes_0_is_starred(low, high, text):
     assert difference_text({"value": 0.022, "low": low, "high": high}, 3) == text

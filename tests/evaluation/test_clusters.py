@@ -19,7 +19,7 @@ def table(clusters, labels):
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=2, max_size=60))
-def test_the_figures_are_scikit_learns(pairs):
+def test_cluster_figures_equal_scikit_learns(pairs):
     clusters, labels = map(list, zip(*pairs, strict=True))
     counts = table(clusters, labels)
     nmi = normalized_mutual_info_score(labels, clusters)
@@ -28,7 +28,7 @@ def test_the_figures_are_scikit_learns(pairs):
     assert float(adjusted_rand_index(counts)) == pytest.approx(ari, abs=1e-9)
 
 
-def test_renamed_classes_are_found_again():
+def test_clusters_that_permute_the_classes_match_perfectly():
     labels = [0, 0, 1, 1, 2, 2]
     counts = table([2, 2, 0, 0, 1, 1], labels)
     for figure in (matched_accuracy, normalised_mutual_information, adjusted_rand_index):
@@ -36,12 +36,12 @@ def test_renamed_classes_are_found_again():
 
 
 def test_the_matching_gives_each_cluster_one_class():
-    # One cluster holds all of two classes: only one of them can be matched.
+    # One cluster holds two whole classes: it can be matched with only one of them.
     assert float(matched_accuracy(table([0] * 6, [0, 0, 0, 0, 1, 1]))) == pytest.approx(4 / 6)
     assert float(matched_accuracy(table([0, 0, 1, 2], [0, 0, 0, 1]))) == pytest.approx(3 / 4)
 
 
-def test_tables_are_judged_many_at_a_time():
+def test_many_tables_are_measured_at_once():
     counts = np.random.default_rng(0).integers(0, 9, (7, 3, 4)).astype(float)
     for figure in (matched_accuracy, normalised_mutual_information, adjusted_rand_index):
         assert np.allclose(figure(counts), [figure(one) for one in counts])
@@ -56,6 +56,6 @@ def test_k_means_finds_clumps_and_places_new_points():
     assert float(matched_accuracy(table(found.tolist(), labels[400:].tolist()))) == 1
 
 
-def test_fewer_different_points_than_clusters_are_no_error():
+def test_fewer_distinct_points_than_clusters_do_not_fail():
     points = np.zeros((30, 2), np.float32)
     assert k_means(points, points[:5], 10, 0).tolist() == [0] * 5

@@ -1,4 +1,4 @@
-"""Codes whose figures are known: the factors themselves, mixtures of them, noise."""
+"""Disentanglement of codes with known answers: the factors themselves, mixtures, and noise."""
 
 import numpy as np
 import pytest
@@ -28,13 +28,13 @@ def test_the_factors_themselves_are_a_perfect_code():
     assert found.disentanglement == pytest.approx(1, abs=0.02)
     assert found.completeness == pytest.approx(1, abs=0.02)
     assert found.informativeness == pytest.approx(np.ones(3), abs=0.01)
-    # What the second-best latent gets of the shape is chance, a third.
+    # For the shape, the second-best latent scores at chance level, a third.
     assert found.sap == pytest.approx((2 / 3 + 1 + 1) / 3, abs=0.05)
     assert np.allclose(found.importance.sum(0), 1)
     assert found.importance.argmax(0).tolist() == [0, 1, 2]
 
 
-def test_a_factor_that_two_latents_hold_alike_has_no_gap():
+def test_a_factor_that_two_latents_encode_equally_has_no_gap():
     found = measured(np.column_stack([FACTORS, FACTORS[:, 1]]))
     assert found.mig_by_factor[1] == pytest.approx(0, abs=1e-9)
     assert found.mig_by_factor[[0, 2]] == pytest.approx([1, 1], abs=0.08)
@@ -49,7 +49,7 @@ def test_rotated_factors_are_informative_but_entangled():
     assert found.disentanglement < 0.7
 
 
-def test_noise_is_worth_nothing():
+def test_noise_scores_near_zero():
     found = measured(np.random.default_rng(1).normal(size=(3000, 4)))
     assert found.mig < 0.02
     assert found.sap < 0.05
@@ -62,9 +62,9 @@ def test_noise_is_worth_nothing():
     [
         (np.eye(3), 1, 1),
         (np.full((3, 3), 1 / 3), 0, 0),
-        # Two latents share a factor: each serves one, the factor is served by two.
+        # Two latents share a factor: each latent encodes one factor, the factor needs two latents.
         (np.array([[0.5, 0], [0.5, 0], [0, 1]]), 1, (1 - np.log(2) / np.log(3) + 1) / 2),
-        # One latent serves both factors, the other none.
+        # One latent encodes both factors, the other none.
         (np.array([[1.0, 1], [0, 0]]), 0, 1),
     ],
 )
@@ -73,13 +73,13 @@ def test_dci_of_known_importances(importance, modular, compact):
     assert completeness(importance) == pytest.approx(compact)
 
 
-def test_one_latent_has_nobody_to_share_with():
+def test_with_a_single_latent_the_gap_is_its_own_information():
     gaps = mutual_information_gaps(FACTORS[:, :1], FACTORS)
     assert gaps[0] == pytest.approx(1)
     assert gaps[1] == pytest.approx(0, abs=0.02)
 
 
-def test_whole_numbers_are_kinds_and_constants_have_no_gap():
+def test_only_few_whole_numbers_count_as_kinds_and_constants_have_no_gap():
     assert has_kinds(np.array([0.0, 2, 1]))
     assert not has_kinds(np.array([0.0, 0.5, 1]))
     assert not has_kinds(np.arange(100.0))

@@ -11,7 +11,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 17, 23), (1, 11, 40)])
-def test_ssim_is_scikit_images(shape):
+def test_ssim_equals_scikit_images(shape):
     rng = np.random.default_rng(0)
     images = rng.random((4, *shape), np.float32)
     others = np.clip(images + rng.normal(0, [[[[0.0]]], [[[0.05]]], [[[0.2]]], [[[1.0]]]]), 0, 1)
@@ -28,25 +28,25 @@ def test_ssim_is_scikit_images(shape):
 
 
 @pytest.mark.parametrize("side", [8, 10])
-def test_images_below_the_window_have_an_ssim_too(side):
+def test_images_smaller_than_the_window_have_an_ssim_too(side):
     images = torch.rand(3, 1, side, side, generator=torch.Generator().manual_seed(0))
     assert ssim(images, images) == pytest.approx(np.ones(3), abs=1e-5)
     assert (ssim(images, 1 - images) < 0.9).all()
 
 
-def test_psnr_follows_from_the_error_and_ends_at_100_db():
+def test_psnr_follows_from_the_error_and_is_capped_at_100_db():
     found = Fidelity(np.array([0.01, 0.0, 1.0]), np.ones(3))
     assert found.psnr == pytest.approx([20, 100, 0])
 
 
-def test_constant_images_that_are_met_are_perfect():
+def test_an_exact_reconstruction_of_constant_images_is_perfect():
     images = DeviceImages(np.full((5, 1, 9, 9), 51, np.uint8), CPU)
     found = fidelity(images, lambda batch: torch.full_like(batch, 0.2))
     assert found.mse.max() < 1e-12
     assert found.ssim == pytest.approx(np.ones(5))
 
 
-def test_a_reconstruction_of_another_shape_is_the_models_fault():
+def test_a_reconstruction_of_another_shape_is_a_plugin_error():
     images = DeviceImages(np.zeros((5, 1, 9, 9), np.uint8), CPU)
     with pytest.raises(PluginError, match=r"gives \(5, 1, 9, 8\) for images \(5, 1, 9, 9\)"):
         fidelity(images, lambda batch: batch[..., 1:])

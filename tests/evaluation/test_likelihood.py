@@ -11,7 +11,7 @@ CPU = torch.device("cpu")
 
 
 class Known:
-    """A posterior that is N(brightness, 0.25) in one dimension, and the prior in the other."""
+    """Model whose posterior is N(brightness, 0.25) in one dimension and the prior in the other."""
 
     def eval(self):
         return self
@@ -33,7 +33,7 @@ def card():
     return pixels.ravel() / 255, likelihood_card(Known(), DeviceImages(images, CPU), 0)
 
 
-def test_the_divergence_is_split_by_dimension(card):
+def test_the_kl_is_split_by_dimension(card):
     mu, found = card
     expected = 0.5 * (mu**2 + 0.25 - 1 - math.log(0.25))
     assert found.kl == pytest.approx(expected, abs=1e-5)
@@ -41,13 +41,13 @@ def test_the_divergence_is_split_by_dimension(card):
     assert found.active.tolist() == [True, False]
 
 
-def test_bounds_are_of_all_images_and_of_the_first_thousand(card):
+def test_the_elbo_covers_all_images_and_the_tighter_bound_the_first_thousand(card):
     mu, found = card
     assert found.elbo == pytest.approx(-mu - 1, abs=1e-5)
     assert found.importance_weighted == pytest.approx(-mu[:1000] - 0.01, abs=1e-5)
 
 
-def test_the_aggregate_posterior_is_a_mixture(card):
+def test_the_aggregate_posterior_has_the_moments_of_the_mixture(card):
     mu, found = card
     assert found.aggregate_mean == pytest.approx([mu.mean(), 0], abs=1e-6)
     assert found.aggregate_variance == pytest.approx([mu.var() + 0.25, 1], abs=1e-6)
@@ -56,7 +56,7 @@ def test_the_aggregate_posterior_is_a_mixture(card):
     assert found.prior_gap == pytest.approx(gap, abs=1e-5)
 
 
-def test_the_prior_has_no_gap_and_a_known_gaussian_the_known_one():
+def test_the_gap_to_the_prior_is_0_for_the_prior_and_the_closed_form_for_a_gaussian():
     eye = torch.eye(3, dtype=torch.float64)
     assert gaussian_kl(torch.zeros(3, dtype=torch.float64), eye) == pytest.approx(0)
     shifted = torch.tensor([2.0, 0, 0], dtype=torch.float64)

@@ -23,7 +23,7 @@ def images():
     return lk.dataset("digits", "train").images[:1100], lk.dataset("digits", "test").images
 
 
-def test_the_pca_baseline_is_scikit_learns_clipped(images):
+def test_the_pca_baseline_equals_scikit_learns_clipped(images):
     train, test = (part.reshape(len(part), -1) / 255 for part in images)
     pca = PCA(5).fit(train)
     rebuilt = np.clip(pca.inverse_transform(pca.transform(test)), 0, 1)
@@ -34,7 +34,9 @@ def test_the_pca_baseline_is_scikit_learns_clipped(images):
 
 
 @pytest.mark.parametrize(("rows", "direct"), [(40, 4096), (1100, 63), (40, 20)])
-def test_pca_of_few_images_or_many_pixels_is_still_scikit_learns(images, monkeypatch, rows, direct):
+def test_pca_of_few_images_or_many_pixels_still_equals_scikit_learns(
+    images, monkeypatch, rows, direct
+):
     monkeypatch.setattr("latentkit.evaluation.baselines._DIRECT", direct)
     train, test = images[0][:rows], images[1]
     flat, other = (part.reshape(len(part), -1) / 255 for part in (train, test))
@@ -49,7 +51,7 @@ def test_pca_of_as_many_components_as_pixels_is_perfect(images):
     assert errors.max() < 1e-10
 
 
-def test_reconstruction_errors_are_one_a_image_in_eval_mode(images):
+def test_there_is_one_reconstruction_error_an_image_in_eval_mode(images):
     model = lk.model("conv-ae", (1, 8, 8)).train()
     test = DeviceImages(images[1], CPU)
     errors = fidelity(test, reconstruction(model)).mse
@@ -80,7 +82,7 @@ def test_a_denoised_image_is_compared_with_the_clean_one(images):
     assert np.allclose(fidelity(test, darken).mse, expected, atol=1e-6)
 
 
-def test_encode_and_decode_keep_order_and_tell_progress(images):
+def test_encode_and_decode_keep_the_order_and_report_progress(images):
     model, seen = lk.model("conv-ae", (1, 8, 8), latent_dim=3), []
     latents = encode(
         model, DeviceImages(images[0], CPU), lambda done, total: seen.append((done, total))
@@ -92,7 +94,7 @@ def test_encode_and_decode_keep_order_and_tell_progress(images):
     assert np.allclose(alone, latents[7:8], atol=1e-5)
 
 
-def test_a_model_whose_latents_have_another_shape_is_named(images):
+def test_latents_of_an_undeclared_shape_are_a_plugin_error(images):
     model = lk.model("conv-ae", (1, 8, 8), latent_dim=3)
     model.latent_dim = 4
     with pytest.raises(PluginError, match=r"gives \(360, 3\) for 360 images, expected \(360, 4\)"):

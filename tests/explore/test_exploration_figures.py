@@ -18,7 +18,7 @@ def test_a_traversal_names_its_sigmas():
 
 
 @pytest.mark.parametrize("labels", [np.arange(60) % 10, None], ids=["labels", "no labels"])
-def test_a_decoded_plane_has_high_rows_above_and_points_where_they_are(labels):
+def test_a_decoded_plane_is_drawn_with_high_values_at_the_top_beside_its_points(labels):
     x, y = np.linspace(0, 1, 4), np.linspace(-2, 2, 3)
     images = np.broadcast_to(np.linspace(0, 1, 3)[:, None, None, None, None], (3, 4, 1, 8, 8))
     points = GENERATOR.random((60, 2))
@@ -34,7 +34,7 @@ def test_a_decoded_plane_has_high_rows_above_and_points_where_they_are(labels):
     assert bool(figure.legends) == (labels is not None)
 
 
-def test_points_outside_the_plane_are_neither_drawn_nor_counted_and_tiles_stand_apart():
+def test_points_outside_the_plane_are_not_drawn_or_counted_and_tiles_have_gaps():
     x, y = np.linspace(0, 1, 4), np.linspace(-2, 2, 3)
     points = np.array([[0.5, 0.0], [0.1, 1.0], [0.5, 9.0], [-3.0, 0.0]])
     figure = manifold_figure(

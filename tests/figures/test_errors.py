@@ -15,7 +15,7 @@ def legend(axes):
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
-def test_errors_are_counted_with_best_and_worst_beside_their_reconstruction():
+def test_errors_are_a_histogram_with_best_and_worst_beside_their_reconstruction():
     errors, images = np.linspace(0, 1, 101), np.zeros((2, 1, 8, 8))
     ends = [images, images, errors[:2], images, images, errors[-2:]]
     figure = error_histogram(errors, *ends, "title")
@@ -56,7 +56,7 @@ def test_counts_and_names_are_written_where_there_is_room(classes, counts, names
     assert len(axes.get_xticks()) == names
 
 
-def test_classes_stand_beside_the_baseline_in_their_order():
+def test_class_bars_keep_their_order_and_show_the_baseline():
     figure = class_bars(VALUES, np.array([4.0, 5.0, 6.0]), ("a", "b"), "title", "nats", "raw")
     axes = figure.axes[0]
     assert [bar.get_width() for bar in axes.patches] == [1.0, 2.0, 3.0]

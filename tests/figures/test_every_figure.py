@@ -1,4 +1,4 @@
-"""What holds for every figure, with ordinary and with awkward arrays."""
+"""Properties of every figure, with ordinary and with awkward arrays."""
 
 import io
 import tempfile
@@ -67,7 +67,7 @@ def intervals(values: np.ndarray) -> np.ndarray:
 
 
 def ordinary(n: int = 30, channels: int = 1, names: tuple[str, ...] = NAMES):
-    """Return a function for each figure, that draws it of n items."""
+    """Return a function for each figure, which draws it with n items."""
     labels = np.arange(n) % len(names)
     images, errors = numbers(n, channels, 8, 8), numbers(n)
     ends = images[:3], images[:3], errors[:3]
@@ -120,7 +120,7 @@ def space(names: tuple[str, ...]):
 
 
 def trials(n: int, names: tuple[str, ...]) -> list[TrialRecord]:
-    """Return trials of which two thirds were pruned, and one failed."""
+    """Return n trials: two thirds were pruned, and one failed."""
     values = numbers(n, 2)
     return [
         TrialRecord(
@@ -141,7 +141,7 @@ def curve(shares: int, seeds: int) -> Curve:
 
 
 def awkward():
-    """Return figures of arrays as they are when something went wrong, or is very small or large."""
+    """Return figures of arrays with faulty, very small or very large contents."""
     one = np.zeros((1, 3, 9, 5), np.uint8)
     zero, many = np.zeros(1), tuple(f"the class number {number} of sixty" for number in range(60))
     same = np.zeros((30, 2))
@@ -233,7 +233,7 @@ def contents(figure: Figure, save) -> bytes:
 
 
 def texts(figure: Figure) -> set[str]:
-    """Return the texts that a reader of the figure sees."""
+    """Return the texts that are visible in the figure."""
     root = ElementTree.fromstring(contents(figure, save_svg))
     return {
         "".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")
@@ -249,7 +249,7 @@ def test_two_renderings_give_the_same_bytes_and_show_the_title(name):
 
 
 @pytest.mark.parametrize("name", WITH_NAMES)
-def test_names_are_neither_formulas_nor_hidden(name):
+def test_class_names_are_shown_literally_and_not_read_as_formulas(name):
     assert set(NAMES) <= texts(ordinary()[name]())
 
 

@@ -48,7 +48,7 @@ def test_a_map_is_drawn_in_two_and_three_dimensions(tmp_path, n_components, labe
     assert bool(figure.legends) == (labels is not None)
 
 
-def test_a_map_names_each_class_and_no_name_lies_over_another():
+def test_a_map_names_each_class_and_no_two_names_overlap():
     coordinates = GENERATOR.normal(size=(200, 2)) * 1e-3  # all medians nearly coincide
     figure = map_scatter(coordinates, LABELS, ("Ankle boot",) * 10, "title")
     figure.canvas.draw()
@@ -58,7 +58,7 @@ def test_a_map_names_each_class_and_no_name_lies_over_another():
     assert min(np.diff(heights)) > 0.8 * boxes[0].height
 
 
-def test_many_classes_are_cut_to_those_a_legend_can_hold():
+def test_the_legend_of_many_classes_is_shortened():
     labels = np.arange(200) % 47
     figure = map_scatter(GENERATOR.normal(size=(200, 2)), labels, (), "title")
     names = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -115,12 +115,12 @@ def test_a_sample_grid_has_a_row_for_each_class(tmp_path):
     drawn(figure, tmp_path)
 
 
-def test_unlabelled_and_few_images_are_drawn_too(tmp_path):
+def test_unlabelled_images_and_few_images_are_drawn_too(tmp_path):
     colour = GENERATOR.random((3, 3, 9, 11))
     drawn(sample_grid(colour, None, (), "title"), tmp_path)
 
 
-def test_reconstructions_carry_their_error():
+def test_reconstructions_show_their_error():
     images = GENERATOR.random((4, 1, 8, 8))
     rows = [("original", images), ("corrupted", images), ("reconstruction", images)]
     figure = reconstruction_rows(rows, np.array([0.1, 0.2, 0.3, 0.4]), "title")
@@ -128,7 +128,7 @@ def test_reconstructions_carry_their_error():
     assert [text.get_text() for text in axes.texts] == ["0.1000", "0.2000", "0.3000", "0.4000"]
 
 
-def test_each_setting_has_a_row_with_its_errors():
+def test_each_compared_model_has_a_row_with_its_errors():
     images = GENERATOR.random((2, 1, 8, 8))
     rows = [(f"{e} epochs", images, np.array([0.1, 0.2]) / e) for e in (1, 2)]
     figure = several_reconstructions(images, rows, "title")
@@ -138,7 +138,7 @@ def test_each_setting_has_a_row_with_its_errors():
     assert [text.get_text() for text in axes.texts] == ["0.1000", "0.2000", "0.0500", "0.1000"]
 
 
-def test_a_loss_that_falls_far_is_numbered_in_plain_figures():
+def test_the_axis_of_a_loss_that_falls_far_has_plain_numbers():
     history = [
         {"epoch": e, "train": {"loss": 10.0**-e}, "validation": {"loss": 2 * 10.0**-e}}
         for e in range(4)
@@ -153,7 +153,7 @@ def test_a_very_long_name_is_cut_in_its_middle():
     assert shown(("x" * 50 + "y" * 50,), 0) == "x" * 13 + "…" + "y" * 13
 
 
-def test_the_least_validation_loss_is_marked():
+def test_the_lowest_validation_loss_is_marked():
     history = [
         {"epoch": e, "train": {"loss": 1 / e}, "validation": {"loss": loss}}
         for e, loss in enumerate([3.0, 0.5, 0.7], 1)
@@ -163,7 +163,7 @@ def test_the_least_validation_loss_is_marked():
     assert "least validation loss: 0.5 (epoch 2)" in legend
 
 
-def test_a_figure_is_the_same_bytes_twice_and_leaves_the_settings_alone():
+def test_a_figure_is_drawn_twice_to_the_same_bytes_without_changing_settings():
     before = dict(mpl.rcParams)
     contents = []
     for _ in range(2):

@@ -16,7 +16,7 @@ def test_all_pairs_of_dimensions_are_drawn_and_three_also_in_space(dimensions, p
     assert [axes.name for axes in figure.axes].count("3d") == (dimensions == 3)
 
 
-def test_of_many_dimensions_those_of_largest_variance_are_drawn():
+def test_only_the_dimensions_of_largest_variance_are_drawn_if_there_are_many():
     latents = GENERATOR.normal(size=(60, 512)) * 0.1
     latents[:, [7, 300]] *= (50, 100)
     figure = latent_scatter(latents, None, (), "title")
@@ -51,14 +51,14 @@ def test_an_item_is_shown_with_its_code_and_error():
     assert len(left.images) == len(right.images) == 1
 
 
-def test_bytes_and_fractions_of_an_image_are_compared_on_one_scale():
+def test_an_image_in_bytes_and_its_reconstruction_in_fractions_share_a_scale():
     image = np.full((3, 8, 8), 255, np.uint8)
     figure = encoded_item(image, np.ones(2), None, np.ones((3, 8, 8), np.float32), "title")
     assert figure.axes[2].get_xlabel() == "MSE 0.0000"
     assert not figure.axes[1].collections
 
 
-def test_kl_is_sorted_and_dimensions_below_the_threshold_are_told_apart():
+def test_kl_is_sorted_and_inactive_dimensions_look_different():
     figure = kl_bars(np.array([0.5, 0.001, 2.0]), "title")
     axes = figure.axes[0]
     assert [bar.get_height() for bar in axes.patches] == [2.0, 0.5, 0.001]
@@ -67,7 +67,7 @@ def test_kl_is_sorted_and_dimensions_below_the_threshold_are_told_apart():
     assert set(legend) == {"above threshold: 2", "below threshold: 1", "threshold: 0.01 nats"}
 
 
-def test_the_error_of_a_corrupted_item_is_that_to_the_clean_image():
+def test_the_error_of_a_corrupted_item_is_measured_against_the_clean_image():
     clean = np.full((1, 8, 8), 0.5)
     figure = encoded_item(clean + 0.3, np.ones(2), None, clean + 0.1, "title", clean=clean)
     assert "MSE 0.0100" in [axes.get_xlabel() for axes in figure.axes]

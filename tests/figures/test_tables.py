@@ -25,7 +25,7 @@ def test_a_table_places_each_image_in_its_row_and_column(shape):
             assert np.allclose(canvas[int(y), int(x)], expected)
 
 
-def test_notes_stand_below_their_images():
+def test_notes_are_below_their_images():
     cells = GENERATOR.random((2, 2, 1, 8, 8))
     notes = [["", "0.1"], ["0.2", "0.3"]]
     (axes,) = image_table(cells, ["", ""], ["", ""], "title", notes=notes).axes
@@ -34,7 +34,7 @@ def test_notes_stand_below_their_images():
     assert places["0.2"][1] == places["0.3"][1] > places["0.1"][1]
 
 
-def test_an_svg_keeps_its_text_and_not_the_day(tmp_path):
+def test_an_svg_holds_text_and_no_date(tmp_path):
     figure = image_table(GENERATOR.random((1, 1, 1, 8, 8)), ["<row>"], [""], "title")
     contents = []
     for name in "ab":

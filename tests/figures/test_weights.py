@@ -12,7 +12,7 @@ def test_each_layer_has_its_histogram_with_count_and_spread():
     assert [sum(bar.get_height() for bar in axes.patches) for axes in shown] == [2, 3]
 
 
-def test_kernels_are_tiled_on_colours_symmetric_about_zero():
+def test_kernels_are_tiled_with_colours_symmetric_about_zero():
     kernels = np.arange(18.0).reshape(2, 1, 3, 3) - 4
     picture = kernel_grid(kernels, "title").axes[0].images[0]
     assert picture.get_clim() == (-13, 13)
@@ -39,7 +39,7 @@ def test_the_caption_says_how_many_kernels_are_drawn(shape, said):
     assert caption.replace("\n", " ") == said
 
 
-def test_kernels_over_epochs_are_a_row_for_each_network_and_a_column_for_each_epoch():
+def test_kernels_over_epochs_have_a_row_for_each_network_and_a_column_for_each_epoch():
     first, second = np.full((4, 1, 2, 2), 0.5), np.full((1, 6, 2, 2), -2.0)
     rows = [("one", {0: first, 3: first * 2}), ("two", {3: second})]
     figure = kernels_over_epochs(rows, "title")
@@ -62,6 +62,6 @@ def test_kernels_fill_the_figure_however_many_channels_they_have(count, channels
     assert canvas.count() == count * channels * 9
 
 
-def test_the_caption_says_what_the_inputs_are_where_that_is_known():
+def test_the_caption_says_what_the_inputs_are_if_that_is_known():
     figure = kernel_grid(np.ones((2, 4, 3, 3)), "title", "Pixels of a square.")
     assert figure.get_supxlabel().endswith("side by side. Pixels of a square.")

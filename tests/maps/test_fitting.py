@@ -1,4 +1,4 @@
-"""One embedding through the core's hands: progress, facts, what it needs, what it must not give."""
+"""How the core fits one embedding: progress, facts, estimated cost, and refused results."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ VECTORS = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
 
 
 class Map:
-    """Keeps the first two dimensions; tells whatever it is asked to."""
+    """Embedding that keeps the first two dimensions and reports whatever it is given."""
 
     def __init__(self, calls=(), facts=None, estimate=None, raises=None):
         self.on_progress = None
@@ -43,21 +43,21 @@ def test_progress_becomes_events_of_the_stage():
     assert events == [StageProgress("embed:m", 0, 2, "a")]
 
 
-def test_a_thousand_steps_at_once_are_few_events_with_the_first_and_the_last():
+def test_a_thousand_quick_steps_give_few_events_including_the_first_and_last():
     told = told_of([(step, 1000, "step") for step in range(1001)])
     assert told[0] == (0, 1000, "step")
     assert told[-1] == (1000, 1000, "step")
     assert len(told) < 100
 
 
-def test_what_begins_is_always_told_and_told_once():
+def test_the_start_of_each_phase_is_reported_exactly_once():
     assert told_of([(0, 0, "compiling")] * 3 + [(0, 5, "fitting")] * 3) == [
         (0, 0, "compiling"),
         (0, 5, "fitting"),
     ]
 
 
-def test_progress_is_told_again_after_a_tenth_of_a_second(monkeypatch):
+def test_progress_is_reported_every_tenth_of_a_second(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(fitting.time, "monotonic", lambda: now[0])
     events = []
@@ -76,7 +76,7 @@ def test_facts_come_back_as_json_values():
 
 
 @pytest.mark.parametrize("facts", [{"x": np.float32(1)}, {"x": float("nan")}, 3])
-def test_facts_that_are_no_json_are_the_plugins_fault(facts):
+def test_facts_that_are_not_json_are_a_plugin_error(facts):
     with pytest.raises(PluginError, match="'m' gave facts that are not a JSON object"):
         fit_embedding(Map(facts=facts), "m", VECTORS)
 
@@ -89,20 +89,20 @@ def test_facts_that_are_no_json_are_the_plugins_fault(facts):
         (ResourceEstimate(10, 600), "m of 50 points: about 1 MiB, 10 min"),
     ],
 )
-def test_what_a_map_needs_is_told_before_it_begins(estimate, line, monkeypatch):
+def test_the_estimated_cost_is_reported_before_the_fit(estimate, line, monkeypatch):
     monkeypatch.setattr(fitting, "available_memory_bytes", lambda: 2**30)
     events = []
     fit_embedding(Map([(0, 1, "")], estimate=estimate), "m", VECTORS, emit=events.append)
     assert events[0] == Notice("embedding-estimate", line, "info")
 
 
-def test_what_cannot_fit_is_refused_before_it_begins(monkeypatch):
+def test_a_map_that_needs_too_much_memory_is_refused_before_the_fit(monkeypatch):
     monkeypatch.setattr(fitting, "available_memory_bytes", lambda: 2**30)
     greedy = Map(estimate=ResourceEstimate(2**33, 1), raises=AssertionError("begun"))
     with pytest.raises(ResourceError, match=r"8\.0 GiB of memory, but only 1\.0 GiB are free"):
         fit_embedding(greedy, "m", VECTORS)
 
 
-def test_memory_that_runs_out_all_the_same_is_no_fault_of_the_plugin():
+def test_running_out_of_memory_is_not_a_plugin_error():
     with pytest.raises(ResourceError, match="'m' ran out of memory on 50 points: map fewer"):
         fit_embedding(Map(raises=MemoryError()), "m", VECTORS)

@@ -8,7 +8,7 @@ LABELS = np.arange(50) % 3
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_each_panel_shows_all_its_points_between_title_and_note(count):
+def test_each_panel_shows_all_its_points_with_title_and_note(count):
     panels = [Panel(f"trial {n}", f"note {n}", POINTS + n, LABELS) for n in range(count)]
     figure = map_grid(panels, "abc", "title", "a caption.")
     shown = [axes for axes in figure.axes if axes.get_visible()]

@@ -39,7 +39,7 @@ def distance_matrix(points):
 
 
 def rank_matrix(points):
-    """Ranks from 1 of the others as seen from each point, ties by index; its own is the last."""
+    """Return each point's ranks of the others from 1, ties by index; the point itself is last."""
     distances = distance_matrix(points)
     np.fill_diagonal(distances, np.inf)
     order = np.argsort(distances, axis=1, kind="stable")
@@ -47,7 +47,7 @@ def rank_matrix(points):
 
 
 def r_nx_curve(high, low):
-    """Q_NX and R_NX at every k from 1 to n - 2, by counting."""
+    """Return k, Q_NX and R_NX for every k from 1 to n - 2, by counting."""
     n = len(high)
     far, near = rank_matrix(high), rank_matrix(low)
     k = np.arange(1, n - 1)
@@ -56,7 +56,7 @@ def r_nx_curve(high, low):
 
 
 def trust_by_counting(high, low, k):
-    """Each point's trustworthiness, after Venna and Kaski."""
+    """Return each point's trustworthiness, after Venna and Kaski."""
     n = len(high)
     far, near = rank_matrix(high), rank_matrix(low)
     excess = np.where(near <= k, np.maximum(far - k, 0), 0).sum(axis=1)
@@ -67,7 +67,7 @@ def finite_numbers(document):
     return json.loads(json.dumps(document, allow_nan=False))
 
 
-def test_trustworthiness_and_continuity_are_scikit_learns(clouds):
+def test_trustworthiness_and_continuity_equal_scikit_learns(clouds):
     vectors, coordinates, labels = clouds
     found = map_quality(vectors, coordinates, labels, n_neighbors=7)
     expected = trustworthiness(vectors, coordinates, n_neighbors=7)
@@ -77,7 +77,7 @@ def test_trustworthiness_and_continuity_are_scikit_learns(clouds):
     assert found.trustworthiness.standard_error == 0
 
 
-def test_each_points_trustworthiness_is_kept(clouds):
+def test_the_trustworthiness_of_each_point_is_kept(clouds):
     vectors, coordinates, _ = clouds
     found = map_quality(vectors, coordinates, None, n_neighbors=7)
     expected = trust_by_counting(vectors, coordinates, 7)
@@ -85,7 +85,7 @@ def test_each_points_trustworthiness_is_kept(clouds):
     assert "point_trustworthiness" not in found.as_dict()
 
 
-def test_only_anchors_have_a_trustworthiness_where_points_are_sampled(clouds, sampling):
+def test_only_sampled_points_have_a_trustworthiness_of_their_own(clouds, sampling):
     vectors, coordinates, _ = clouds
     points = map_quality(vectors, coordinates, None, n_neighbors=7).point_trustworthiness
     seen = np.isfinite(points)
@@ -94,7 +94,7 @@ def test_only_anchors_have_a_trustworthiness_where_points_are_sampled(clouds, sa
     assert points[seen] == pytest.approx(expected[seen], abs=1e-6)
 
 
-def test_neighbourhood_preservation_is_what_counting_gives(clouds):
+def test_neighbourhood_preservation_equals_counting(clouds):
     vectors, coordinates, _ = clouds
     _, q, r = r_nx_curve(vectors, coordinates)
     found = map_quality(vectors, coordinates, None).neighbourhood_preservation
@@ -104,14 +104,14 @@ def test_neighbourhood_preservation_is_what_counting_gives(clouds):
         assert row.r_nx.value == pytest.approx(r[row.k - 1], abs=1e-12)
 
 
-def test_the_area_is_that_of_every_k_weighted_by_its_inverse(clouds):
+def test_the_area_averages_r_nx_over_every_k_weighted_by_1_over_k(clouds):
     vectors, coordinates, _ = clouds
     k, _, r = r_nx_curve(vectors, coordinates)
     found = map_quality(vectors, coordinates, None).auc_r_nx
     assert found.value == pytest.approx((r / k).sum() / (1 / k).sum(), abs=1e-12)
 
 
-def test_distance_correlation_is_spearmans_over_all_pairs(clouds):
+def test_distance_correlation_is_spearmans_rank_correlation_of_all_pairs(clouds):
     vectors, coordinates, _ = clouds
     upper = np.triu_indices(len(vectors), 1)
     expected = spearmanr(distance_matrix(vectors)[upper], distance_matrix(coordinates)[upper])
@@ -129,7 +129,7 @@ def test_tied_distances_share_their_mean_rank():
     assert found.value == pytest.approx(expected.statistic, abs=1e-9)
 
 
-def test_stress_is_that_at_the_scale_that_makes_it_least(clouds):
+def test_stress_is_taken_at_the_scale_that_minimises_it(clouds):
     vectors, coordinates = (points[:40] for points in clouds[:2])
     upper = np.triu_indices(40, 1)
     x, y = distance_matrix(vectors)[upper], distance_matrix(coordinates)[upper]
@@ -139,7 +139,7 @@ def test_stress_is_that_at_the_scale_that_makes_it_least(clouds):
     assert found.value == pytest.approx(tried.min(), abs=1e-5)
 
 
-def test_neighbour_accuracy_leaves_the_point_itself_out(clouds):
+def test_neighbour_accuracy_excludes_the_point_itself(clouds):
     vectors, coordinates, labels = clouds
     found = map_quality(vectors, coordinates, 10 - labels, n_neighbors=5)
     for space, estimate in (
@@ -171,7 +171,7 @@ def test_a_perfect_map_is_perfect_and_a_random_one_is_not(clouds, dimensions):
 
 
 @pytest.mark.parametrize("name", [*MEANS, *OF_PAIRS])
-def test_sampled_figures_lie_around_the_exact_ones(name, monkeypatch):
+def test_sampled_figures_scatter_around_the_exact_ones(name, monkeypatch):
     clouds = cloud(600)
     exact = getattr(map_quality(*clouds), name).value
     for limit, value in (("EXACT_LIMIT", 100), ("EXACT_PAIRS_LIMIT", 100), ("ANCHORS", 150)):
@@ -182,7 +182,7 @@ def test_sampled_figures_lie_around_the_exact_ones(name, monkeypatch):
     error = np.mean([estimate.standard_error for estimate in found])
     assert np.abs(values - exact).max() < 4.5 * error
     assert abs(values.mean() - exact) < 4 * error / np.sqrt(40)
-    # The spread of 40 draws is within a third of the truth but once in hundreds of times.
+    # The spread of 40 draws is off by more than a third only once in hundreds of times.
     assert 0.67 < values.std(ddof=1) / error < 1.4
 
 
@@ -206,7 +206,7 @@ def test_the_same_seed_gives_the_same_figures_with_any_number_of_threads(clouds,
     assert map_quality(*clouds, seed=4) != one
 
 
-def test_duplicates_are_neighbours_in_the_order_of_their_rows():
+def test_duplicate_points_rank_in_the_order_of_their_rows():
     generator = np.random.default_rng(0)
     vectors = generator.integers(0, 3, size=(80, 4)).astype(np.float32)
     coordinates = generator.integers(0, 4, size=(80, 2)).astype(np.float64)
@@ -217,7 +217,7 @@ def test_duplicates_are_neighbours_in_the_order_of_their_rows():
     assert found.auc_r_nx.value == pytest.approx((r / k).sum() / (1 / k).sum(), abs=1e-12)
 
 
-def test_a_perfect_map_of_duplicates_is_perfect():
+def test_an_exact_map_of_duplicate_points_is_perfect():
     vectors = np.repeat(np.random.default_rng(0).normal(size=(20, 3)), 4, axis=0)
     found = map_quality(vectors, vectors, None)
     assert found.trustworthiness.value == found.continuity.value == 1
@@ -235,7 +235,7 @@ def test_a_map_of_one_point_has_full_stress_and_no_correlation(clouds):
 
 
 @pytest.mark.parametrize("sampled", [False, True])
-def test_latents_that_are_all_equal_have_no_distances_to_keep(sampled, request):
+def test_identical_latents_have_no_stress_and_no_correlation(sampled, request):
     if sampled:
         request.getfixturevalue("sampling")
     coordinates = np.random.default_rng(0).normal(size=(150, 2))
@@ -245,7 +245,7 @@ def test_latents_that_are_all_equal_have_no_distances_to_keep(sampled, request):
     finite_numbers(found.as_dict())
 
 
-def test_a_map_that_is_one_point_but_for_one_has_finite_errors(clouds, sampling):
+def test_a_map_with_a_single_outlier_has_finite_errors(clouds, sampling):
     vectors, _, labels = clouds
     coordinates = np.zeros((210, 2))
     coordinates[7] = 1
@@ -260,7 +260,7 @@ def test_the_scale_of_a_map_does_not_matter(clouds, scale):
     assert there.scale_normalised_stress.value == pytest.approx(here.scale_normalised_stress.value)
 
 
-def test_single_precision_and_views_are_measured_alike(clouds):
+def test_single_precision_and_views_give_the_same_figures(clouds):
     vectors, coordinates, labels = clouds
     double = map_quality(vectors.astype(np.float64), coordinates, labels)
     assert map_quality(np.asfortranarray(vectors), coordinates[:, ::-1], labels) == double
@@ -277,7 +277,7 @@ def test_few_points_get_a_smaller_neighbourhood_and_too_few_are_refused():
         map_quality(points[:4], points[:4], None)
 
 
-def test_numbers_that_are_not_finite_are_refused():
+def test_coordinates_that_are_not_finite_are_refused():
     points = np.random.default_rng(0).normal(size=(9, 2))
     for wrong in (np.nan, np.inf):
         broken = points.copy()

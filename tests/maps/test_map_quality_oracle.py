@@ -1,4 +1,4 @@
-"""The quality card beside zadu's (pip install --no-deps zadu hdbscan), where that is installed."""
+"""The quality card against zadu's (pip install --no-deps zadu hdbscan), if it is installed."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def card(pair):
     return map_quality(*pair, None, n_neighbors=10)
 
 
-def test_trustworthiness_and_continuity_are_zadus(pair, card):
+def test_trustworthiness_and_continuity_equal_zadus(pair, card):
     from zadu.measures.trustworthiness_continuity import measure
 
     expected, local = measure(*pair, k=10, return_local=True)
@@ -30,7 +30,7 @@ def test_trustworthiness_and_continuity_are_zadus(pair, card):
     assert card.point_trustworthiness == pytest.approx(local["local_trustworthiness"], abs=1e-6)
 
 
-def test_neighbourhood_preservation_is_zadus_local_continuity(pair, card):
+def test_neighbourhood_preservation_equals_zadus_local_continuity(pair, card):
     from zadu.measures.local_continuity_meta_criteria import measure
 
     for row in card.neighbourhood_preservation:
@@ -39,7 +39,7 @@ def test_neighbourhood_preservation_is_zadus_local_continuity(pair, card):
         assert row.r_nx.value == pytest.approx(expected * 299 / (299 - row.k), abs=1e-9)
 
 
-def test_correlation_and_stress_of_distances_are_zadus(pair, card):
+def test_correlation_and_stress_of_distances_equal_zadus(pair, card):
     from zadu.measures import scale_normalized_stress, spearman_rho
 
     rho = spearman_rho.measure(*pair)["spearman_rho"]

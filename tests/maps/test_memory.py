@@ -1,4 +1,4 @@
-"""How much memory may still be taken, under each kind of limit."""
+"""How much memory is still available under each kind of limit."""
 
 import psutil
 import pytest
@@ -11,7 +11,7 @@ GIB = 2**30
 
 @pytest.fixture
 def groups(tmp_path, monkeypatch):
-    """Return a function that makes this process a member of forged control groups."""
+    """Return a function that makes this process a member of fake control groups."""
     monkeypatch.setattr(fitting, "_CGROUPS", tmp_path)
     monkeypatch.setattr(fitting, "_MEMBERSHIP", tmp_path / "membership")
 
@@ -31,12 +31,12 @@ def second(limit, used, inactive=0):
     return {"fitting.max": f"{limit}\n", "fitting.current": f"{used}\n", "fitting.stat": stat}
 
 
-def test_a_containers_limit_counts_less_what_it_uses_and_can_give_back(groups):
+def test_a_containers_free_memory_is_its_limit_less_use_that_cannot_be_reclaimed(groups):
     groups("0::/box", box=second(GIB, GIB // 2, GIB // 8))
     assert available_memory_bytes() == GIB // 2 + GIB // 8
 
 
-def test_the_narrowest_group_above_counts(groups):
+def test_the_tightest_limit_of_the_enclosing_groups_counts(groups):
     groups("0::/outer/box", outer=second(GIB // 4, 0), outer__box=second("max", 0))
     assert available_memory_bytes() == GIB // 4
 
@@ -58,17 +58,17 @@ def test_a_container_that_sees_itself_as_the_root_is_found(groups, tmp_path):
     assert available_memory_bytes() == GIB
 
 
-def test_nothing_less_than_nothing_is_left(groups):
+def test_available_memory_is_never_negative(groups):
     groups("0::/box", box=second(GIB, 2 * GIB))
     assert available_memory_bytes() == 0
 
 
-def test_without_limits_it_is_what_the_system_has(groups):
+def test_without_limits_the_systems_memory_counts(groups):
     groups("0::/box", box=second("max", 0))
     assert available_memory_bytes() == pytest.approx(psutil.virtual_memory().available, rel=0.2)
 
 
-def test_an_address_space_limit_counts_less_what_is_in_use(groups):
+def test_an_address_space_limit_counts_less_its_use(groups):
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_AS)
     used = psutil.Process().memory_info().vms

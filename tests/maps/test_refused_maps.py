@@ -1,4 +1,4 @@
-"""What is asked of a map in vain leaves the run as it was."""
+"""A map that is refused or fails leaves the run unchanged."""
 
 import json
 import shutil
@@ -38,7 +38,7 @@ def config_of(run):
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused_before_anything_is_written(run, asked, said):
+def test_impossible_maps_are_refused_before_anything_is_written(run, asked, said):
     before = config_of(run)
     told = []
     with pytest.raises(UserError, match=said):
@@ -49,7 +49,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(run, asked, said):
     assert lk.embed(run.path, ["pca"]).maps == ["pca"]
 
 
-def test_a_map_that_fails_is_taken_back_and_the_others_stay(run, monkeypatch):
+def test_a_map_that_fails_is_removed_and_the_others_stay(run, monkeypatch):
     fit = make.fit_embedding
 
     def faulty(estimator, name, *arguments, **options):
@@ -69,7 +69,7 @@ def test_a_map_that_fails_is_taken_back_and_the_others_stay(run, monkeypatch):
     assert lk.resume(run.path).maps == ["pca"]
 
 
-def test_a_map_that_cannot_be_made_anew_keeps_what_it_had(run, monkeypatch):
+def test_a_map_that_cannot_be_remade_keeps_its_old_coordinates(run, monkeypatch):
     run = lk.embed(run.path, ["pca"])
     before, points = config_of(run), run.coordinates("pca")
 
@@ -85,14 +85,14 @@ def test_a_map_that_cannot_be_made_anew_keeps_what_it_had(run, monkeypatch):
     assert (same.coordinates("pca") == points).all()
 
 
-def test_a_new_run_is_refused_a_map_of_more_points_than_it_has(tmp_path):
+def test_a_new_run_refuses_a_map_of_more_points_than_it_has(tmp_path):
     config = {"embedding": [{"name": "pca", "on": 99_999}]}
     with pytest.raises(UserError, match="there are only 1,797"):
         lk.run(config=config, epochs=1, options=SMALL, out=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_plugin_file_of_a_map_that_failed_is_not_asked_for_ever_after(run, monkeypatch):
+def test_the_plugin_file_of_a_failed_map_is_not_required_later(run, monkeypatch):
     monkeypatch.setattr(
         "latentkit.runs.lifecycle.plugin_files", lambda registry: {"gone.py": "0" * 64}
     )
@@ -102,7 +102,7 @@ def test_a_plugin_file_of_a_map_that_failed_is_not_asked_for_ever_after(run, mon
     assert lk.embed(run.path, ["pca"]).maps == ["pca"]
 
 
-def test_training_that_failed_on_the_way_to_a_map_is_not_called_finished(run, monkeypatch):
+def test_a_run_whose_training_failed_before_a_map_is_not_finished(run, monkeypatch):
     manifest = run.path / "run.json"
     record = json.loads(manifest.read_text())
     record["status"] = "interrupted"

@@ -15,7 +15,7 @@ def frames(figure):
     return [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
 
 
-def test_no_thumbnail_lies_over_another_and_each_at_its_own_point():
+def test_thumbnails_do_not_overlap_and_each_is_at_its_point():
     coordinates = GENERATOR.normal(size=(300, 2))
     figure = map_thumbnails(coordinates, IMAGES, LABELS, "abc", "title")
     boxes = np.array([[*f.get_xy(), f.get_width(), f.get_height()] for f in frames(figure)])
@@ -25,7 +25,7 @@ def test_no_thumbnail_lies_over_another_and_each_at_its_own_point():
     assert (apart.any(axis=2) | np.eye(len(boxes), dtype=bool)).all()
     centres = corners + sides / 2
     assert np.abs(centres[:, None] - coordinates[None]).sum(2).min(1).max() < 1e-9
-    assert sides[1] == pytest.approx(2 * sides[0])  # as the images
+    assert sides[1] == pytest.approx(2 * sides[0])  # as in the images
 
 
 def test_frames_have_the_colour_of_the_class():
@@ -36,7 +36,7 @@ def test_frames_have_the_colour_of_the_class():
     assert {to_hex(f.get_edgecolor()) for f in plain} == {PALETTE[0]}
 
 
-def test_every_image_of_few_is_shown_and_counted():
+def test_if_there_are_few_images_all_are_shown_and_counted():
     coordinates = np.arange(5)[:, None] * np.ones(2)
     figure = map_thumbnails(coordinates, IMAGES[:5], None, (), "title", "quality 0.9.")
     assert len(frames(figure)) == 5
@@ -45,7 +45,7 @@ def test_every_image_of_few_is_shown_and_counted():
     )
 
 
-def test_thumbnails_lie_within_the_axes():
+def test_thumbnails_are_within_the_axes():
     coordinates = GENERATOR.normal(size=(50, 2))
     figure = map_thumbnails(coordinates, IMAGES[:50], None, (), "title")
     figure.canvas.draw()

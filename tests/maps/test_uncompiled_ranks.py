@@ -1,4 +1,4 @@
-"""Few points are ranked without compiled code, and the figures are the same to the last bit."""
+"""Ranks of few points are computed without compiled code; the figures are bit-identical."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,9 @@ def cloud(kind, n, d):
 
 @pytest.mark.parametrize("kind", ["normal", "ties"])
 @pytest.mark.parametrize(("n", "d"), [(40, 2), (150, 20)])
-def test_the_quality_of_a_map_of_few_points_is_that_of_the_compiled_code(kind, n, d, monkeypatch):
+def test_the_quality_of_a_map_of_few_points_equals_that_of_the_compiled_code(
+    kind, n, d, monkeypatch
+):
     points, labels = cloud(kind, n, d), np.arange(n) % 4
     coordinates = points[:, :2].astype(np.float64) ** 3
     few = map_quality(points, coordinates, labels, seed=0)

@@ -13,7 +13,7 @@ def saved(path, **arrays):
     return path
 
 
-def test_a_npy_holds_the_vectors_alone(tmp_path):
+def test_a_npy_file_holds_only_the_vectors(tmp_path):
     path = tmp_path / "z.npy"
     np.save(path, VALUES)
     vectors = read_vectors(path)
@@ -39,7 +39,7 @@ def test_the_only_wide_array_needs_no_name(tmp_path):
     assert vectors.class_names == ["a", "b"]
 
 
-def test_two_wide_arrays_are_refused_with_what_there_is(tmp_path):
+def test_two_wide_arrays_are_refused_with_a_list_of_them(tmp_path):
     path = saved(tmp_path / "own.npz", one=VALUES, two=VALUES)
     with pytest.raises(DataError, match=r"one \(6, 4\), two \(6, 4\): call the array .* 'vectors'"):
         read_vectors(path)
@@ -51,7 +51,7 @@ def test_images_are_flattened_and_bytes_become_0_to_1(tmp_path):
     assert read_vectors(path).values.tolist() == [[1.0] * 4] * 3
 
 
-def test_the_pixels_of_a_data_set_are_vectors():
+def test_the_pixels_of_a_data_set_are_read_as_vectors():
     images = ImageData(np.zeros((2, 1, 8, 8), np.uint8), np.array([0, 1]), ("a", "b"))
     vectors = pixels(images, {"images": "two"})
     assert vectors.values.shape == (2, 64)
@@ -75,7 +75,7 @@ def test_labels_of_another_length_are_refused(tmp_path):
         read_vectors(path)
 
 
-def test_labels_may_lie_in_a_file_of_their_own(tmp_path):
+def test_labels_may_be_in_a_separate_file(tmp_path):
     np.save(tmp_path / "y.npy", [1, 2])
     assert read_labels(tmp_path / "y.npy").tolist() == [1, 2]
     assert read_labels(saved(tmp_path / "y.npz", targets=[3])).tolist() == [3]
@@ -91,13 +91,13 @@ def test_labels_may_lie_in_a_file_of_their_own(tmp_path):
         (np.array([["a", "b"]]), r"holds <U1 \(1, 2\)"),
     ],
 )
-def test_what_is_no_table_of_numbers_is_refused(tmp_path, content, message):
+def test_an_array_that_is_not_a_table_of_numbers_is_refused(tmp_path, content, message):
     np.save(tmp_path / "z.npy", content)
     with pytest.raises(DataError, match=message):
         read_vectors(tmp_path / "z.npy")
 
 
-def test_a_damaged_a_missing_and_a_pickled_file_are_refused(tmp_path):
+def test_damaged_missing_and_pickled_files_are_refused(tmp_path):
     (tmp_path / "z.npy").write_bytes(b"nothing of the kind")
     with pytest.raises(DataError, match="not a file of plain NumPy arrays"):
         read_vectors(tmp_path / "z.npy")

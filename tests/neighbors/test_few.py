@@ -1,4 +1,4 @@
-"""Few points are compared without compiled code; what is found is what the search finds."""
+"""Few points are compared without compiled code, with the same results as the compiled search."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ def cloud(n, d, seed=0):
 
 @pytest.fixture
 def none_are_few(monkeypatch):
-    """Return a function after which everything is compiled."""
+    """Return a function that turns off the path for few points, so that compiled code is used."""
 
     def compile_all():
         monkeypatch.setattr(index, "MOST_WORK", 0)
@@ -30,7 +30,7 @@ def none_are_few(monkeypatch):
 
 
 @pytest.mark.parametrize("d", [1, 5, 16, 40])
-def test_few_points_have_the_neighbours_of_the_compiled_search(d, none_are_few):
+def test_few_points_get_the_same_neighbours_as_from_the_compiled_search(d, none_are_few):
     points, others = cloud(500, d), cloud(90, d, seed=1)
     found = [NeighborIndex(points).neighbors(9), NeighborIndex(points).query(others, 9)]
     none_are_few()
@@ -41,12 +41,12 @@ def test_few_points_have_the_neighbours_of_the_compiled_search(d, none_are_few):
         assert ours.recall == theirs.recall == 1
 
 
-def test_of_few_points_that_are_equally_far_the_lower_number_comes_first():
+def test_points_at_equal_distance_are_sorted_by_index():
     found = NeighborIndex(np.array([[0.0], [1], [-1], [1]])).neighbors(3)
     assert found.indices[0].tolist() == [1, 2, 3]
 
 
-def test_an_isomap_of_few_points_is_that_of_the_compiled_code(none_are_few):
+def test_an_isomap_of_few_points_equals_that_of_the_compiled_code(none_are_few):
     points, others = cloud(300, 4), cloud(30, 4, seed=1)
     ours = LandmarkIsomap().fit(points)
     placed = ours.transform(others)
@@ -56,7 +56,7 @@ def test_an_isomap_of_few_points_is_that_of_the_compiled_code(none_are_few):
     assert np.allclose(placed, theirs.transform(others), atol=1e-4)
 
 
-def test_paths_of_few_points_are_those_of_the_compiled_code(none_are_few):
+def test_paths_of_few_points_equal_those_of_the_compiled_code(none_are_few):
     found = NeighborIndex(cloud(300, 3)).neighbors(4)
     graph = symmetric_graph(found.indices, found.distances)
     sources = np.arange(0, 300, 7)
@@ -66,7 +66,7 @@ def test_paths_of_few_points_are_those_of_the_compiled_code(none_are_few):
     assert ours.tobytes() == theirs.tobytes()
 
 
-def test_copies_among_few_points_are_no_gap_in_the_graph():
+def test_duplicates_among_few_points_leave_the_graph_connected():
     points = cloud(60, 2)
     points[30:35] = points[0]
     estimator = LandmarkIsomap(n_neighbors=8).fit(points)

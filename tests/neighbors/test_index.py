@@ -16,7 +16,7 @@ pytestmark = pytest.mark.early
 
 @pytest.fixture(autouse=True, scope="module")
 def no_points_are_few():
-    """Search by the compiled code, whatever there is; test_few.py is about the other way."""
+    """Always search with the compiled code; test_few.py covers the code for few points."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(index, "MOST_WORK", 0)
         patched.setattr(index, "MOST_POINTS", 0)
@@ -37,7 +37,7 @@ def cloud(n, d, seed=0):
 
 
 @pytest.mark.parametrize("d", [1, 2, 3, 8, 16, 17, 40])
-def test_neighbours_are_those_of_brute_force(d):
+def test_neighbours_equal_those_of_brute_force(d):
     points = cloud(700, d)
     found = NeighborIndex(points).neighbors(12)
     indices, distances = brute_force(points, points, 12, leave_out_self=True)
@@ -48,7 +48,7 @@ def test_neighbours_are_those_of_brute_force(d):
 
 
 @pytest.mark.parametrize("d", [3, 30])
-def test_newcomers_find_the_nearest_of_the_set(d):
+def test_new_points_find_their_nearest_neighbours_in_the_set(d):
     points, others = cloud(900, d), cloud(300, d, seed=1) + 0.5
     found = NeighborIndex(points).query(others, 7)
     indices, distances = brute_force(points, others, 7, leave_out_self=False)
@@ -63,7 +63,7 @@ def test_newcomers_find_the_nearest_of_the_set(d):
     seed=st.integers(0, 2**31),
 )
 @settings(max_examples=30)
-def test_distances_are_right_among_many_duplicates_and_ties(n, d, grid, seed):
+def test_distances_are_exact_among_many_duplicates_and_ties(n, d, grid, seed):
     points = np.random.default_rng(seed).integers(0, grid, (n, d)).astype(np.float32)
     k = min(9, n - 1)
     found = NeighborIndex(points).neighbors(k)
@@ -81,7 +81,7 @@ def test_a_thousand_copies_of_one_point_are_neighbours_at_distance_zero():
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e30])
-def test_squares_that_float32_cannot_hold_do_no_harm(size):
+def test_squares_out_of_range_of_float32_do_not_change_the_result(size):
     points = cloud(300, 4)
     small, large = NeighborIndex(points), NeighborIndex(points * np.float32(size))
     assert np.array_equal(small.neighbors(5).indices, large.neighbors(5).indices)
@@ -89,7 +89,7 @@ def test_squares_that_float32_cannot_hold_do_no_harm(size):
     assert np.allclose(large.neighbors(5).distances, expected, rtol=1e-4, atol=0)
 
 
-def test_the_input_may_be_anything_that_makes_a_matrix_and_is_left_alone():
+def test_any_array_like_matrix_is_accepted_and_not_modified():
     points = cloud(200, 6)
     expected = NeighborIndex(points).neighbors(4)
     fortran = np.asfortranarray(points.astype(np.float64))
@@ -117,7 +117,7 @@ def test_the_number_of_threads_changes_nothing(d):
     assert found[0].distances.tobytes() == found[1].distances.tobytes()
 
 
-def test_a_search_that_gives_up_early_reports_its_true_recall():
+def test_an_approximate_search_reports_its_true_recall():
     points = np.random.default_rng(0).standard_normal((6_000, 12)).astype(np.float32)
     exact = NeighborIndex(points).neighbors(10)
     index = NeighborIndex(points, exact_work=1, min_recall=0.8)
@@ -134,14 +134,14 @@ def test_a_search_that_gives_up_early_reports_its_true_recall():
 @pytest.mark.parametrize(
     ("value", "word"), [(np.nan, "NaN"), (np.inf, "infinity"), (1e39, "infinity")]
 )
-def test_a_value_that_is_no_finite_number_is_refused_naming_its_row(value, word):
+def test_a_value_that_is_not_finite_is_refused_with_its_row(value, word):
     points = cloud(50, 3).astype(np.float64)
     points[31, 1] = value
     with np.errstate(over="ignore"), pytest.raises(VectorsError, match=rf"row 31 .* {word}"):
         NeighborIndex(points)
 
 
-def test_a_set_without_so_many_neighbours_says_how_many_it_has():
+def test_asking_for_too_many_neighbours_says_how_many_there_are():
     index = NeighborIndex(cloud(10, 2))
     with pytest.raises(UserError, match="ask for 9 or fewer"):
         index.neighbors(10)
@@ -153,7 +153,7 @@ def test_a_set_without_so_many_neighbours_says_how_many_it_has():
 
 @pytest.mark.parametrize("count", [3, 12, 60], ids=lambda count: f"{900 // count} a group")
 @pytest.mark.parametrize("spread", [0.05, 1, 10])
-def test_each_smaller_group_finds_its_shortest_way_out(count, spread):
+def test_each_smaller_group_finds_its_shortest_bridge(count, spread):
     rng = np.random.default_rng(0)
     centers = rng.uniform(-20, 20, (count, 3))
     groups = rng.integers(0, count, 900)

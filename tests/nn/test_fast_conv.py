@@ -33,7 +33,7 @@ def check_alike(plain, fast, x):
 @pytest.mark.parametrize(("padding", "extra"), [(1, 1), (1, 0), (0, 0), ((0, 1), (1, 0))])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_results_and_gradients_are_those_of_torch(
+def test_results_and_gradients_equal_torchs(
     channels_in, channels_out, height, width, padding, extra, bias, layout
 ):
     if (height, width, extra) == (1, 1, 0) and padding == 1:
@@ -44,7 +44,7 @@ def test_results_and_gradients_are_those_of_torch(
 
 
 @pytest.mark.parametrize("held", [(), ("weight",), ("bias",), ("weight", "bias")])
-def test_only_what_learns_is_given_a_gradient(held):
+def test_only_parameters_that_require_a_gradient_get_one(held):
     plain, fast = both(2, 3)
     x = torch.randn(4, 2, 9, 8, dtype=torch.float64)
     for layer in (plain, fast):
@@ -60,7 +60,7 @@ def test_only_what_learns_is_given_a_gradient(held):
 
 
 @pytest.mark.parametrize("padding", [0, 1])
-def test_what_follows_may_change_the_result_in_place(padding):
+def test_a_following_layer_may_modify_the_result_in_place(padding):
     plain, fast = both(2, 3, padding=padding, output_padding=padding)
     check_alike(
         nn.Sequential(plain, nn.ReLU(inplace=True)),
@@ -70,7 +70,7 @@ def test_what_follows_may_change_the_result_in_place(padding):
 
 
 @pytest.mark.parametrize("check", [torch.autograd.gradcheck, torch.autograd.gradgradcheck])
-def test_gradients_and_their_gradients_are_those_of_finite_differences(check):
+def test_first_and_second_gradients_equal_finite_differences(check):
     _, fast = both(2, 2)
     x = torch.randn(1, 2, 2, 3, dtype=torch.float64, requires_grad=True)
     weight, bias = fast.weight, fast.bias
@@ -81,7 +81,7 @@ def test_gradients_and_their_gradients_are_those_of_finite_differences(check):
     assert check(enlarge, (x, weight, bias))
 
 
-def test_evaluation_is_torch_to_the_bit():
+def test_evaluation_equals_torch_to_the_bit():
     plain, fast = both(3, 2, torch.float32)
     x = torch.randn(2, 3, 4, 4)
     assert torch.equal(plain(x), fast.eval()(x))
@@ -121,7 +121,7 @@ def test_other_inputs_are_left_to_torch(shape, dtype):
 
 
 @pytest.mark.parametrize("wrong", ["channels", "dtype", "bias"])
-def test_what_torch_refuses_is_refused_in_training_too(wrong):
+def test_input_that_torch_refuses_is_refused_in_training_too(wrong):
     plain, fast = both(3, 2, torch.float32)
     x = torch.randn(2, 1 if wrong == "channels" else 3, 4, 4)
     for layer in (plain, fast):
@@ -142,7 +142,7 @@ def test_autocast_is_left_to_torch():
 @pytest.mark.parametrize(
     ("channels_in", "channels_out", "side"), [(32, 16, 3), (16, 8, 7), (8, 1, 14)]
 )
-def test_float32_results_are_those_of_torch_and_repeat_to_the_bit(channels_in, channels_out, side):
+def test_float32_results_equal_torchs_and_repeat_to_the_bit(channels_in, channels_out, side):
     plain, fast = both(channels_in, channels_out, torch.float32)
     x = torch.randn(32, channels_in, side, side)
     assert torch.allclose(fast(x), plain(x), rtol=1e-4, atol=1e-5)
@@ -156,20 +156,20 @@ def indices():
     )
 
 
-def test_a_layer_keeps_few_tables_of_indices_and_takes_them_along_when_it_goes():
+def test_a_layer_keeps_few_index_tables_and_frees_them_when_it_is_deleted():
     before = indices()
     _, fast = both(3, 2, torch.float32)
     for batch in range(1, 9):
         fast(torch.randn(batch, 3, 5, 5))
     copied = copy.deepcopy(fast)
-    assert before < indices() <= before + 4  # two tables for each of two sizes of batches
+    assert before < indices() <= before + 4  # two tables for each of two batch sizes
     assert set(fast.state_dict()) == set(copied.state_dict()) == {"weight", "bias"}
     del fast, copied
     assert indices() == before
 
 
 @pytest.mark.parametrize("padding_mode", ["reflect", "replicate", "circular"])
-def test_the_deprecated_convolution_pads_as_it_is_asked_to(padding_mode):
+def test_the_deprecated_convolution_uses_the_given_padding_mode(padding_mode):
     plain = nn.Conv2d(2, 3, 3, 2, 1, padding_mode=padding_mode)
     deprecated = FastConvolution(2, 3, 3, 2, 1, padding_mode=padding_mode)
     deprecated.load_state_dict(plain.state_dict())
@@ -177,6 +177,6 @@ def test_the_deprecated_convolution_pads_as_it_is_asked_to(padding_mode):
     assert torch.equal(plain(images), deprecated(images))
 
 
-def test_the_deprecated_convolution_refuses_images_of_other_channels():
+def test_the_deprecated_convolution_refuses_another_number_of_channels():
     with pytest.raises(RuntimeError, match="channels"):
         FastConvolution(3, 4, 3, 2, 1)(torch.rand(2, 1, 8, 8))

@@ -24,7 +24,7 @@ from latentkit.nn.likelihoods import (
 LOGITS = [-30.0, -8.0, -1.0, -0.02, -1e-4, 0.0, 1e-4, 0.009, 0.011, 0.5, 3.0, 30.0]
 
 
-def test_kl_is_that_of_two_gaussians():
+def test_kl_equals_that_of_two_gaussians():
     mu, log_var = torch.randn(7, 3), torch.randn(7, 3)
     expected = kl_divergence(Normal(mu, (0.5 * log_var).exp()), Normal(0.0, 1.0))
     assert torch.allclose(kl_to_standard_normal(mu, log_var), expected, atol=1e-5)
@@ -36,14 +36,14 @@ def test_kl_of_a_hand_computed_case():
     assert value.item() == pytest.approx((4 + 4 - 1 - math.log(4)) / 2, rel=1e-6)
 
 
-def test_log_density_is_that_of_scipy():
+def test_the_log_density_equals_scipys():
     value = log_normal(torch.tensor([[0.3, -1.0]]), torch.tensor([[0.1, 0.5]]),
                        torch.tensor([[0.4, -0.2]]))  # fmt: skip
     expected = stats.norm.logpdf([0.3, -1.0], [0.1, 0.5], np.exp(0.5 * np.array([0.4, -0.2])))
     assert value.item() == pytest.approx(expected.sum(), rel=1e-5)
 
 
-def test_log_variances_are_clamped_and_in_float32():
+def test_log_variances_are_clamped_and_computed_in_float32():
     mu, log_var = split_posterior(torch.tensor([[1.0, -1e4], [2.0, 1e4]], dtype=torch.bfloat16))
     assert mu.tolist() == [[1.0], [2.0]]
     assert log_var.flatten().tolist() == list(LOG_VAR_RANGE)
@@ -76,7 +76,7 @@ def test_the_continuous_bernoulli_is_a_density(logit):
 
 
 @pytest.mark.parametrize("logit", LOGITS)
-def test_its_mean_is_the_integral_and_within_the_unit_interval(logit):
+def test_the_mean_of_the_continuous_bernoulli_equals_its_integral(logit):
     mean = ContinuousBernoulli().mean(torch.full((1, 1, 1, 1), logit)).item()
     rate = np.float64(logit)
 
@@ -104,13 +104,13 @@ def test_bernoulli_is_the_negative_cross_entropy():
     assert torch.allclose(Bernoulli().log_prob(logits, images), expected, atol=1e-5)
 
 
-def test_gaussian_is_the_density_of_scipy_with_its_half():
+def test_the_gaussian_log_density_equals_scipys():
     logits, images = torch.randn(2, 1, 2, 2), torch.rand(2, 1, 2, 2)
     expected = stats.norm.logpdf(images, logits.sigmoid(), 0.2).sum((1, 2, 3))
     assert Gaussian(0.2).log_prob(logits, images).numpy() == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_learned_sigma_finds_the_error():
+def test_a_learned_sigma_converges_to_the_error():
     torch.manual_seed(0)
     likelihood = Gaussian(1.0, learned=True)
     logits = torch.zeros(500, 1, 4, 4)

@@ -14,7 +14,7 @@ def pair(shape, *, shortcut):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_a_network_with_shortcuts_starts_as_the_one_without(shape):
+def test_a_network_with_shortcuts_starts_equal_to_one_without(shape):
     images, latents = torch.rand(3, *shape), torch.randn(3, 5)
     with torch.no_grad():
         for plain, cut, given in zip(

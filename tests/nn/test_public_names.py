@@ -1,4 +1,4 @@
-"""Where plugins import the building blocks of models from."""
+"""The public names of `latentkit.nn`, from which plugins import building blocks of models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOVED = {
 
 
 def defined_in(path: Path) -> set[str]:
-    """Return the public names that a module defines, not those that it imports."""
+    """Return the public names that a module itself defines, without those it imports."""
     names = set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -45,7 +45,7 @@ def test_the_package_imports_torch_only_when_a_name_is_used():
 
 
 @pytest.mark.parametrize("module", MOVED)
-def test_a_plugin_that_imports_from_a_former_module_still_works(module, monkeypatch):
+def test_a_plugin_that_imports_from_a_module_of_an_earlier_version_still_works(module, monkeypatch):
     path = f"latentkit.nn.{module}"
     monkeypatch.delitem(sys.modules, path, raising=False)
     with pytest.warns(DeprecationWarning, match=f"{path} is deprecated: import from latentkit.nn"):

@@ -15,12 +15,12 @@ def test_28_pixels_shrink_as_in_the_tutorials():
 
 
 @given(st.integers(1, 500), st.sampled_from(["up", "down"]))
-def test_halving_rounds_as_it_says(size, rule):
+def test_halving_rounds_by_the_given_rule(size, rule):
     expected = -(-size // 2) if rule == "up" or size < 3 else size // 2
     assert halved(size, rule) == expected
 
 
-def test_too_many_halvings_are_refused_with_how_many_fit():
+def test_too_many_halvings_are_refused_with_the_number_that_fits():
     with pytest.raises(
         ValueError, match="8x8 cannot be halved 5 times: give at most 3 entries in channels"
     ):
@@ -44,7 +44,7 @@ def test_the_decoder_mirrors_the_encoder_at_any_size(upsampling, shape, rule, le
         assert decoder(latents).shape == (2, *shape)
 
 
-def test_pixel_shuffle_starts_without_a_checkerboard():
+def test_pixel_shuffle_starts_without_a_checkerboard_pattern():
     torch.manual_seed(0)
     layer = Doubling(3, 2, (4, 4), (8, 8), "pixel-shuffle")
     enlarged = layer(torch.rand(1, 3, 4, 4))

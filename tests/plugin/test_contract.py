@@ -1,4 +1,4 @@
-"""What plugins may import: the page says it, the import rules hold it, our own plugins keep it."""
+"""What plugins may import: the page, the import rules and our own plugins agree."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FENCED = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
 
 
 def allowed_by_import_rules() -> set[str]:
-    """Return the packages that the rule for built-in plugins leaves."""
+    """Return the packages that the rule for built-in plugins does not forbid."""
     about = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (rule,) = [
         rule
@@ -35,7 +35,7 @@ def allowed_by_import_rules() -> set[str]:
 
 
 def sources() -> Iterator[tuple[str, str]]:
-    """Yield all code that plugins consist of, or that authors are shown, and where it is."""
+    """Yield the path and text of the code of all plugins and of all examples for authors."""
     folders = [SOURCE / "builtins", *(ROOT / "plugins").glob("*/src")]
     paths = [path for folder in folders for path in folder.rglob("*.py")]
     for path in paths:
@@ -50,7 +50,7 @@ def sources() -> Iterator[tuple[str, str]]:
 
 
 def imported_from_latentkit(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each module of latentkit that a source imports from, and the name that it imports."""
+    """Yield each module of latentkit that a source imports from, with the imported name."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom) and re.match(r"latentkit\b", node.module or ""):
             yield from ((node.module or "", alias.name) for alias in node.names)

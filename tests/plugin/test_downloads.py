@@ -1,4 +1,4 @@
-"""`VerifiedFiles`, as a plugin uses it: files of a server of our own, whole or not at all."""
+"""`VerifiedFiles` as a plugin uses it, with a local server: a file arrives whole or not at all."""
 
 import functools
 import hashlib
@@ -25,7 +25,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def address(tmp_path):
-    """Serve ``images.bin``; returns the address of its folder."""
+    """Serve ``images.bin``, and yield the address of its folder."""
     served = tmp_path / "served"
     served.mkdir()
     (served / "images.bin").write_bytes(CONTENT)
@@ -44,20 +44,20 @@ def files(tmp_path, *mirrors, md5=MD5):
 
 
 @pytest.mark.parametrize("form", ["{}", "{}/", "{}/{{name}}?download=1"])
-def test_a_mirror_is_a_folder_or_says_where_the_name_stands(tmp_path, address, form):
+def test_a_mirror_is_a_folder_or_a_pattern_with_the_file_name(tmp_path, address, form):
     wanted = files(tmp_path, NOWHERE, form.format(address))
     assert wanted.content("images.bin") == CONTENT
     assert [path.name for path in wanted.folder.iterdir()] == ["images.bin"]
 
 
-def test_a_large_file_is_downloaded_and_checked_without_being_read_whole(tmp_path, address):
+def test_a_large_file_is_downloaded_and_checked_without_loading_it_into_memory(tmp_path, address):
     path = files(tmp_path, address).path("images.bin")
     assert path == tmp_path / "cache" / "Mine" / "raw" / "images.bin"
     assert path.read_bytes() == CONTENT
     assert files(tmp_path, NOWHERE).path("images.bin") == path
 
 
-def test_nothing_has_the_name_of_the_file_before_it_is_whole(tmp_path, address, monkeypatch):
+def test_the_file_gets_its_name_only_once_it_is_complete(tmp_path, address, monkeypatch):
     wanted, seen = files(tmp_path, address), []
 
     def fetch(url, path):
@@ -73,7 +73,7 @@ def test_nothing_has_the_name_of_the_file_before_it_is_whole(tmp_path, address, 
 
 
 @pytest.mark.parametrize("ask", ["content", "path"])
-def test_a_damaged_file_is_named_with_its_sum(tmp_path, ask):
+def test_a_damaged_file_is_named_with_its_expected_md5(tmp_path, ask):
     wanted = files(tmp_path, NOWHERE)
     wanted.folder.mkdir(parents=True)
     (wanted.folder / "images.bin").write_bytes(CONTENT[:-1])
@@ -89,7 +89,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, ask):
         getattr(wanted, ask)("images.bin")
 
 
-def test_files_that_have_their_sum_are_counted_once_while_somebody_asks(tmp_path):
+def test_each_file_that_was_verified_is_listed_once_while_files_are_recorded(tmp_path):
     wanted = files(tmp_path, NOWHERE)
     wanted.folder.mkdir(parents=True)
     path = wanted.folder / "images.bin"
@@ -107,7 +107,7 @@ def test_files_that_have_their_sum_are_counted_once_while_somebody_asks(tmp_path
     assert compared == [path]
 
 
-def test_what_has_another_sum_is_not_kept(tmp_path, address):
+def test_a_download_with_another_md5_is_not_kept(tmp_path, address):
     wanted = files(tmp_path, address, md5="0" * 32)
     with pytest.raises(NetworkError, match="Mine could not be downloaded") as raised:
         wanted.content("images.bin")

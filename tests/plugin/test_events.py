@@ -1,4 +1,4 @@
-"""What a run reports is data: it can be told to many, kept, and read back."""
+"""A run reports events as data: several listeners get them, and they can be saved and read."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ SAMPLES = {
 
 
 def example(kind):
-    """Return an event of a kind, with its defaults where it has them."""
+    """Return an event of a kind, with its default values if it has any."""
     fields = dataclasses.fields(kind)
     bare = [f for f in fields if f.default is f.default_factory is dataclasses.MISSING]
     return kind(**{field.name: SAMPLES[field.type] for field in bare})
@@ -36,19 +36,19 @@ def test_every_event_is_a_strict_json_object_that_names_its_type(kind):
 
 
 @pytest.mark.parametrize("kind", Event.__subclasses__(), ids=lambda kind: kind.__name__)
-def test_no_event_changes_after_it_is_told(kind):
+def test_events_are_immutable(kind):
     event = example(kind)
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(event, dataclasses.fields(kind)[0].name, None)
 
 
-def test_epochs_are_kept_and_batches_are_for_display_only():
+def test_epochs_are_saved_and_batches_are_for_display_only():
     assert not example(EpochFinished).transient
     assert example(BatchFinished).transient
     assert "transient" not in example(BatchFinished).as_dict()
 
 
-def test_events_are_told_to_all_in_order():
+def test_every_listener_gets_all_events_in_order():
     heard = []
     emit = fan_out(
         lambda e: heard.append(("first", e)), ignore, lambda e: heard.append(("last", e))

@@ -1,11 +1,11 @@
-"""Flat tables: every option and every figure has one name."""
+"""Flat tables: every option and every figure has one flat name."""
 
 from latentkit.config import build_config
 from latentkit.plugin import flat_figures, flat_options
 from latentkit.registry.catalogue import default_registry
 
 
-def test_every_option_of_a_configuration_has_one_name():
+def test_every_option_of_a_configuration_has_one_flat_name():
     config = build_config(
         {"embedding": [{"name": "pca"}, {"name": "pca", "on": "train"}]},
         default_registry(),
@@ -24,7 +24,7 @@ def estimate(value):
     return {"value": value, "standard_error": 0.1, "low": 0.0, "high": 1.0}
 
 
-def test_figures_are_known_by_their_labels_and_counts_are_left_out():
+def test_figures_are_named_by_their_labels_and_count_tables_are_left_out():
     summary = {
         "run": "a-run",
         "epochs": 3,

@@ -1,4 +1,4 @@
-"""The hooks are those of the contract, and the example of each one works as it stands."""
+"""The hooks are those of the contract, and the example in each docstring works."""
 
 import inspect
 from textwrap import dedent
@@ -36,7 +36,7 @@ def declared(code, name="latentkit_example"):
     return module
 
 
-def test_there_is_a_hook_for_each_kind_and_five_that_watch():
+def test_there_is_a_hook_for_each_kind_and_there_are_five_that_watch_runs():
     watching = {
         "latentkit_run_started",
         "latentkit_epoch_finished",

@@ -1,4 +1,4 @@
-"""ImageData holds what it promises or is not made."""
+"""ImageData is valid or cannot be created."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_arrays_of_the_wrong_shape_type_or_range_are_refused(fields, message):
         ImageData(**fields)
 
 
-def test_a_subset_keeps_names_and_takes_rows_of_everything():
+def test_a_subset_keeps_names_and_takes_the_rows_of_every_array():
     data = ImageData(
         images=np.arange(4, dtype=np.uint8)[:, None, None, None] + IMAGES,
         labels=LABELS,
@@ -44,7 +44,7 @@ def test_a_subset_keeps_names_and_takes_rows_of_everything():
     assert (part.class_names, part.licence) == (("cat", "dog"), "MIT")
 
 
-def test_the_digest_follows_content_and_shape_and_labels():
+def test_the_digest_depends_on_content_shape_and_labels():
     whole = ImageData(images=IMAGES, labels=LABELS, class_names=("a", "b"))
     digests = {
         whole.digest(),

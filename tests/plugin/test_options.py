@@ -1,4 +1,4 @@
-"""Options are strict, and carry where to search."""
+"""Options are strict, and their fields carry search ranges."""
 
 from typing import Annotated, Literal
 
@@ -30,7 +30,7 @@ def test_an_unknown_key_and_nan_are_refused():
 
 
 class Kinds(Options):
-    """One option of each kind that may or may not be true."""
+    """One option of each kind that could be given ``True``."""
 
     whole: int = 1
     real: float = 1.0
@@ -47,11 +47,11 @@ def test_true_is_not_taken_for_the_number_one(field):
 
 
 @pytest.mark.parametrize("field", ["flag", "perhaps", "choice"])
-def test_true_is_taken_where_it_is_meant(field):
+def test_true_is_accepted_by_options_that_allow_it(field):
     assert getattr(Kinds(**{field: True}), field) is True
 
 
-def test_a_default_of_the_wrong_type_does_not_pass():
+def test_a_default_of_the_wrong_type_is_refused():
     class Wrong(Options):
         width: int = "wide"
 
@@ -59,12 +59,12 @@ def test_a_default_of_the_wrong_type_does_not_pass():
         Wrong()
 
 
-def test_options_do_not_change():
+def test_options_are_immutable():
     with pytest.raises(ValidationError, match="frozen"):
         Net().width = 3
 
 
-def test_search_domains_are_those_that_are_marked():
+def test_only_marked_options_have_search_domains():
     found = {name: domain for name, domain, _ in search_domains(Net)}
     assert found == {
         "width": SearchRange(8, 64, log=True),
@@ -74,12 +74,12 @@ def test_search_domains_are_those_that_are_marked():
 
 
 @pytest.mark.parametrize("arguments", [(2, 1), (1, 1), (0, 1, True), (1, 2, True, 0.5)], ids=str)
-def test_an_empty_or_contradicting_range_is_refused(arguments):
+def test_an_empty_or_contradictory_range_is_refused(arguments):
     with pytest.raises(ValueError, match="range"):
         SearchRange(*arguments)
 
 
-def test_a_mark_that_fits_no_choice_is_passed_over():
+def test_a_search_mark_on_an_option_without_choices_is_ignored():
     class Plain(Options):
         depth: Annotated[int, search_all] = 1
         width: int = Field(1, ge=1)

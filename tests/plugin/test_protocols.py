@@ -1,4 +1,4 @@
-"""What an object provides is seen wherever it has it from."""
+"""`provides` recognises methods, whether they come from a class, a layer or an attribute."""
 
 import ast
 from pathlib import Path
@@ -13,7 +13,7 @@ from latentkit.plugin.protocols import provides
 
 
 class OfLayers(nn.Module):
-    """Its methods are layers, which a module gives by ``__getattr__``."""
+    """Model whose methods are layers, which a module returns from ``__getattr__``."""
 
     def __init__(self):
         super().__init__()
@@ -30,7 +30,7 @@ def test_layers_count_as_methods():
     assert not provides(OfLayers(), HasFeatures)
 
 
-def test_a_model_provides_what_it_says_and_no_more():
+def test_a_model_provides_exactly_the_protocols_it_implements():
     plain, generative = (lk.model(name, (1, 8, 8)) for name in ("conv-ae", "conv-vae"))
     for model in (plain, generative):
         assert provides(model, Autoencoder)
@@ -39,13 +39,13 @@ def test_a_model_provides_what_it_says_and_no_more():
     assert not provides(plain, Generative)
 
 
-def test_a_method_that_is_none_is_none():
+def test_a_method_that_is_set_to_none_does_not_count():
     model = lk.model("conv-ae", (1, 8, 8))
     model.features = None
     assert not provides(model, HasFeatures)
 
 
-def test_an_attribute_counts_once_it_is_there():
+def test_an_attribute_counts_once_it_is_set():
     class Estimator:
         pass
 
@@ -80,7 +80,7 @@ def names(node):
 
 
 def asked_of(tree, protocols):
-    """Return the lines on which an object is checked against one of ``protocols`` by its class."""
+    """Return the lines that check an object against one of ``protocols`` by its class."""
     other_names = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
@@ -114,12 +114,12 @@ def asked_of(tree, protocols):
         "match model:\n    case Generative():\n        pass",
     ],
 )
-def test_each_way_to_check_for_a_protocol_by_class_is_found(code):
+def test_every_check_for_a_protocol_by_class_is_found(code):
     assert asked_of(ast.parse(code), {"Generative"})
     assert not asked_of(ast.parse(code), {"Autoencoder"})
 
 
-def test_nothing_asks_isinstance_of_a_protocol_where_layers_would_be_missed():
+def test_no_code_checks_a_protocol_with_isinstance_because_it_misses_layers():
     texts = {
         path: path.read_text("utf-8")
         for folder in ("src", "plugins", "examples", "docs", "tests")

@@ -1,4 +1,4 @@
-"""Random streams are told apart by name and do not depend on each other."""
+"""Random streams differ by name and do not depend on each other."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,12 +16,12 @@ def test_a_stream_is_repeatable_and_in_range(seed, name):
     assert 0 <= short_stream_seed(seed, *name) < 2**32
 
 
-def test_epochs_purposes_and_seeds_have_streams_of_their_own():
+def test_each_epoch_purpose_and_seed_has_its_own_stream():
     streams = {stream_seed(seed, use, n) for seed in (0, 1) for use in "ab" for n in range(50)}
     assert len(streams) == 200
 
 
 def test_the_streams_of_a_seed_are_the_same_in_every_version():
-    # Runs that are repeated years later must draw the same numbers.
+    # A run that is repeated years later must draw the same numbers.
     assert stream_seed(0, "shuffle", 3) == SHUFFLE_3
     assert short_stream_seed(0, "shuffle", 3) == SHUFFLE_3 % 2**32

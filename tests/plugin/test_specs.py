@@ -1,4 +1,4 @@
-"""A spec refuses at once what would only fail later."""
+"""A spec refuses faulty fields when it is created, before they fail in use."""
 
 import pytest
 
@@ -41,12 +41,12 @@ def test_a_field_of_the_wrong_form_is_refused_by_name(field, value):
         ("megabytes", "30"),
     ],
 )
-def test_files_of_a_data_set_lie_below_the_folder_of_data_sets(field, value):
+def test_files_of_a_data_set_are_below_the_folder_of_data_sets(field, value):
     with pytest.raises(ValueError, match=field):
         DatasetSpec(**GOOD, **{field: value})
 
 
-def test_a_spec_is_a_frozen_record_with_collections_made_immutable():
+def test_a_spec_is_frozen_and_its_collections_are_immutable():
     spec = EmbeddingSpec(**GOOD, tags={"inverse"}, requires=["umap-learn>=0.5"])
     assert spec.tags == frozenset({"inverse"})
     assert spec.requires == ("umap-learn>=0.5",)

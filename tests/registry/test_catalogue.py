@@ -1,4 +1,4 @@
-"""A name means one part or says why not, in whatever order plugins were found."""
+"""A name means one part or gives an error, in whatever order plugins were found."""
 
 import random
 
@@ -32,7 +32,7 @@ def two(install_plugin):
     install_plugin("second_maps", offer("second"))
 
 
-def test_every_order_of_finding_gives_the_same_registry(two, install_plugin):
+def test_the_order_in_which_plugins_are_found_does_not_matter(two, install_plugin):
     install_plugin("a_broken_one", "1 / 0")
     install_plugin("z_broken_one", "1 / 0")
     found = find_plugins()
@@ -47,7 +47,7 @@ def test_every_order_of_finding_gives_the_same_registry(two, install_plugin):
     assert len(shown) == 1
 
 
-def test_a_clash_leaves_every_other_name_of_both_plugins_alone(two):
+def test_a_name_clash_does_not_affect_other_names_of_both_plugins(two):
     registry = default_registry()
     with pytest.raises(UserError, match="choose first-maps:shared or second-maps:shared"):
         registry.get("embedding", "shared")
@@ -78,12 +78,12 @@ def test_parts_are_sorted_by_kind_name_and_distribution(two):
     assert {part.spec.kind for part in parts} == set(KINDS)
 
 
-def test_an_installation_without_a_kind_sends_to_the_doctor():
+def test_an_installation_without_any_part_of_a_kind_suggests_latentkit_doctor():
     with pytest.raises(UserError, match=r"no plugin offers any tuner.*'latentkit doctor'"):
         Registry([]).get("tuner", "optuna")
 
 
-def test_the_installed_plugins_are_loaded_once_and_anew_under_another_policy(two, monkeypatch):
+def test_installed_plugins_are_loaded_once_and_again_if_the_policy_changes(two, monkeypatch):
     registry = default_registry()
     assert default_registry() is registry
     monkeypatch.setenv("LATENTKIT_PLUGINS", "first-maps")
@@ -92,7 +92,7 @@ def test_the_installed_plugins_are_loaded_once_and_anew_under_another_policy(two
     assert "second-maps" in {found.distribution for found in allowed.skipped}
 
 
-def test_strict_mode_does_not_mind_what_may_not_load():
+def test_strict_mode_ignores_plugins_that_are_not_allowed_to_load():
     broken = FoundPlugin("broken", "broken", "no_such_module", "1.0")
     registry = Registry([broken], PluginPolicy(frozenset(), strict=True))
     assert (registry.skipped, registry.problems) == ([broken], [])
@@ -100,7 +100,7 @@ def test_strict_mode_does_not_mind_what_may_not_load():
         Registry([broken], PluginPolicy(strict=True))
 
 
-def test_what_a_part_requires_is_checked_before_it_is_imported(install_plugin):
+def test_the_requirements_of_a_part_are_checked_before_it_is_imported(install_plugin):
     fields = "target='no_such_module:x', requires=('no-such-package>=2',)"
     install_plugin("needy_maps", offer("needy", fields))
     part = default_registry().get("embedding", "needy-maps:shared")
@@ -111,7 +111,7 @@ def test_what_a_part_requires_is_checked_before_it_is_imported(install_plugin):
         part.target()
 
 
-def test_a_part_brings_its_target_and_its_options(two):
+def test_a_part_gives_its_target_and_its_options(two):
     part = default_registry().get("embedding", "first-maps:shared")
     assert str(part) == "embedding 'shared'"
     assert part.target()([1]) == "[1]"

@@ -1,4 +1,4 @@
-"""Options are described in words that a user can type back."""
+"""Options are described in the form in which a user types them."""
 
 from typing import Annotated, Literal
 
@@ -45,18 +45,18 @@ FACTS = {fact["name"]: fact for fact in describe_options(Everything)}
         ("channels", [16, 32], "list of int", ""),
     ],
 )
-def test_type_bounds_default_and_search_range_are_said(name, default, values, search):
+def test_type_bounds_default_and_search_range_are_described(name, default, values, search):
     fact = FACTS[name]
     assert (fact["default"], fact["values"], fact["search"]) == (default, values, search)
 
 
-def test_options_stand_in_the_order_in_which_they_are_declared():
+def test_options_are_listed_in_the_order_of_their_declaration():
     assert list(FACTS) == list(Everything.model_fields)
     assert FACTS["width"]["description"] == "Width."
     assert FACTS["label"]["description"] == ""
 
 
-def test_options_whose_defaults_are_not_valid_are_the_plugins_fault():
+def test_invalid_default_options_are_a_plugin_error():
     class NoDefault(Options):
         path: str
 

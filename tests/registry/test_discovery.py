@@ -1,4 +1,4 @@
-"""Plugins are found by what is installed, without importing any of it."""
+"""Plugins are found by the metadata of installed distributions, without importing them."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ def install_distribution(site, folder, metadata=None, entries=None):
             (info / name).write_bytes(content)
 
 
-def test_what_is_found_is_a_record_and_nothing_is_imported(install_plugin):
+def test_discovery_returns_records_and_imports_nothing(install_plugin):
     install_plugin("my_maps", CODE, distribution="My.Own_Maps", version="3.1", entry="maps")
     assert third_parties("my-own-maps") == [FoundPlugin("my-own-maps", "maps", "my_maps", "3.1")]
     assert "my_maps" not in sys.modules
@@ -42,13 +42,13 @@ def test_an_installed_plugin_is_found_by_other_processes_too(install_plugin):
     assert repr(third_parties("my-maps")[0]) in shown.stdout.splitlines()
 
 
-def test_the_built_in_parts_come_in_by_the_same_door():
+def test_built_in_parts_are_found_in_the_same_way():
     built_in = {found.name for found in find_plugins() if found.built_in}
     assert built_in == {"models", "datasets", "corruptions", "embeddings", "tuners"}
 
 
 @pytest.mark.parametrize("written", ["My.Maps", "my__maps", "MY-maps", "my-._maps"])
-def test_spellings_that_pip_takes_for_one_distribution_are_one(
+def test_spellings_that_pip_treats_as_one_distribution_are_one(
     install_plugin, monkeypatch, written
 ):
     install_plugin("my_maps", CODE, distribution=written)
@@ -57,7 +57,7 @@ def test_spellings_that_pip_takes_for_one_distribution_are_one(
     assert policy_from_environment().allows(found)
 
 
-def test_a_distribution_that_another_one_shadows_is_not_found(
+def test_a_distribution_later_on_the_path_is_hidden_by_one_of_the_same_name(
     install_plugin, tmp_path, monkeypatch
 ):
     site = install_plugin("my_maps", CODE, version="2.0")
@@ -84,7 +84,7 @@ def test_a_distribution_that_another_one_shadows_is_not_found(
     ],
     ids=["empty folder", "no name", "bad metadata", "bad entry", "bad text"],
 )
-def test_a_damaged_distribution_hides_no_other(install_plugin, metadata, entries):
+def test_a_damaged_distribution_does_not_hide_others(install_plugin, metadata, entries):
     site = install_plugin("my_maps", CODE)
     install_distribution(site, "damaged-1.0", metadata, entries)
     assert len(third_parties("my-maps")) == 1

@@ -42,7 +42,7 @@ def file(tmp_path):
     return path
 
 
-def test_it_offers_its_parts_under_its_own_name(file):
+def test_a_plugin_file_offers_its_parts_under_its_file_name(file):
     registry = default_registry([file])
     part = registry.get("corruption", "shift")
     assert part.qualified_name == "my shift.py:shift"
@@ -53,14 +53,14 @@ def test_it_offers_its_parts_under_its_own_name(file):
         default_registry().get("corruption", "shift")
 
 
-def test_who_names_a_file_wants_it_whatever_is_allowed(file, monkeypatch):
+def test_a_file_that_is_named_is_loaded_despite_the_allow_list(file, monkeypatch):
     monkeypatch.setenv("LATENTKIT_PLUGINS", "")
     assert default_registry([file]).get("corruption", "shift")
 
 
-def test_after_a_change_the_new_content_is_loaded_and_the_old_still_works(file):
+def test_a_changed_file_is_loaded_again_and_its_earlier_parts_still_work(file):
     before = default_registry([file]).get("corruption", "shift")
-    # As long as before, and as old: a time stamp would not tell them apart.
+    # The new content has the size and time stamp of the old, so only its hash shows the change.
     stamp = file.stat().st_mtime_ns
     file.write_text(PLUGIN.replace("0.1,", "0.2,"))
     os.utime(file, ns=(stamp, stamp))
@@ -87,14 +87,14 @@ def test_the_environment_names_files_too(file, monkeypatch):
         (PLUGIN.replace("@hookimpl", ""), "is not decorated with @hookimpl"),
     ],
 )
-def test_a_broken_file_is_an_error_for_it_was_asked_for(code, message, file):
+def test_a_broken_file_is_an_error_because_the_user_named_it(code, message, file):
     file.write_text(code)
     for _ in range(2):
         with pytest.raises(PluginError, match=f"plugin file .*my shift.py .*{message}"):
             default_registry([file])
 
 
-def test_what_cannot_be_read_is_said(file, tmp_path):
+def test_a_file_that_cannot_be_read_is_an_error(file, tmp_path):
     with pytest.raises(UserError, match=r"cannot read plugin file .*none.py: No such file"):
         read_plugin_files([tmp_path / "none.py"])
     with pytest.raises(UserError, match=r"not a .py file"):

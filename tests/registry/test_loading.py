@@ -1,4 +1,4 @@
-"""Found is not loaded, loaded is not trusted: one bad plugin costs itself only."""
+"""Loading of plugins: a bad plugin is set aside and does not affect the others."""
 
 import shutil
 
@@ -118,7 +118,7 @@ def test_strict_mode_stops_at_a_broken_plugin(install_plugin, monkeypatch):
         default_registry()
 
 
-def test_the_allow_list_names_distributions_and_never_shuts_out_built_ins(
+def test_the_allow_list_names_distributions_and_never_excludes_built_ins(
     install_plugin, monkeypatch
 ):
     install_plugin("one_plugin", good("one"), distribution="One.Plugin")
@@ -135,7 +135,7 @@ def test_the_allow_list_names_distributions_and_never_shuts_out_built_ins(
     assert default_registry().get("embedding", "pca")
 
 
-def test_two_of_one_name_make_only_the_bare_name_ambiguous(install_plugin):
+def test_two_parts_of_one_name_make_only_the_bare_name_ambiguous(install_plugin):
     install_plugin("mine", good("pca"))
     registry = default_registry()
     with pytest.raises(UserError, match="choose latentkit:pca or mine:pca"):
@@ -164,7 +164,7 @@ def test_one_module_offered_by_two_distributions_is_loaded_once(install_plugin):
     assert registry.notify("latentkit_run_started", run="the run") == {}
 
 
-def test_a_plugin_that_watches_and_raises_disturbs_nobody(install_plugin):
+def test_a_plugin_that_raises_while_watching_does_not_disturb_the_run(install_plugin):
     watcher = """
         from latentkit.plugin import hookimpl
         LATENTKIT_HOOKSPEC_VERSION = 1
@@ -206,14 +206,14 @@ def test_a_plugin_may_be_an_object_of_a_module(install_plugin):
     assert default_registry().get("model", "of-an-object").plugin.module == "my_nets:plugin"
 
 
-def test_a_hook_may_give_nothing_for_now(install_plugin):
+def test_a_hook_may_return_none(install_plugin):
     install_plugin("empty_plugin", HEAD + "        return None")
     registry = default_registry()
     assert problems_of(registry, "empty-plugin") == []
     assert not [part for part in registry.parts() if part.plugin.distribution == "empty-plugin"]
 
 
-def test_two_plugins_of_a_distribution_with_one_name_are_both_set_aside(install_plugin):
+def test_plugins_of_one_distribution_with_duplicate_names_are_both_set_aside(install_plugin):
     site = install_plugin("first", good("one"), distribution="doubled")
     (site / "second.py").write_text((site / "first.py").read_text())
     (entries,) = site.glob("*/entry_points.txt")
@@ -226,13 +226,13 @@ def test_two_plugins_of_a_distribution_with_one_name_are_both_set_aside(install_
         default_registry().get("embedding", "doubled:one")
 
 
-def test_a_default_is_the_built_in_part_whoever_offers_its_name(install_plugin):
+def test_a_default_is_the_built_in_part_even_if_another_plugin_uses_its_name(install_plugin):
     assert default_registry().default_name("embedding", "pca") == "pca"
     install_plugin("mine", good("pca"))
     assert default_registry().default_name("embedding", "pca") == "latentkit:pca"
 
 
-def test_what_a_plugin_prints_goes_to_stderr_and_is_remarked_on(install_plugin, capsys):
+def test_output_that_a_plugin_prints_goes_to_stderr_with_a_remark(install_plugin, capsys):
     install_plugin("chatty", good("one") + "    print('hello')")
     (remark,) = [line for line in default_registry().remarks() if "chatty" in line]
     assert remark.startswith("plugin 'chatty' of chatty 1.0 wrote to stdout")
@@ -249,7 +249,7 @@ def test_a_plugin_that_takes_long_is_named_with_its_time(install_plugin, monkeyp
     assert not any("of latentkit 0" in line for line in remarks)
 
 
-def test_who_interrupts_a_plugin_that_hangs_learns_its_name(install_plugin):
+def test_interrupting_a_plugin_that_hangs_names_it(install_plugin):
     install_plugin("hanging", "raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt) as stopped:
         default_registry()

@@ -1,4 +1,4 @@
-"""What a spec names is imported when it is used, and its options are checked."""
+"""The target of a spec is imported when it is used, and its options are checked."""
 
 from typing import Literal
 
@@ -34,13 +34,13 @@ def spec(**fields):
 
 
 @pytest.mark.parametrize("target", ["no_such_module:x", "json:no_such_name"])
-def test_a_target_that_is_not_there_is_the_plugins_fault(target):
+def test_a_missing_target_is_a_plugin_error(target):
     with pytest.raises(PluginError, match=f"model 'net' names '{target}', which cannot"):
         resolve_target(target, "model 'net'")
 
 
 @pytest.mark.parametrize("code", ["raise SystemExit(0)", "1 / 0", "def (:"])
-def test_a_target_that_fails_on_import_does_not_end_the_tool(code, tmp_path, monkeypatch):
+def test_a_target_that_fails_on_import_does_not_crash_the_tool(code, tmp_path, monkeypatch):
     (tmp_path / "failing_target.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(PluginError, match="model 'net' names 'failing_target:x', which cannot"):
@@ -55,7 +55,7 @@ def test_an_error_for_the_user_passes_through_a_target(tmp_path, monkeypatch):
         resolve_target("needy_target:x", "model 'net'")
 
 
-def test_what_is_required_and_missing_is_said_with_the_command():
+def test_a_missing_requirement_is_named_with_the_command_that_installs_it():
     needy = spec(requires=("no-such-package>=2", "torch>=1", "numpy>=99", "x; python_version<'3'"))
     assert missing_requirements(needy) == ["no-such-package>=2", "numpy>=99"]
     with pytest.raises(
@@ -65,7 +65,7 @@ def test_what_is_required_and_missing_is_said_with_the_command():
     check_requirements(spec(requires=("NumPy>=1", "pytest")))
 
 
-def test_options_that_are_no_options_are_the_plugins_fault():
+def test_options_that_are_not_a_subclass_of_options_are_a_plugin_error():
     with pytest.raises(PluginError, match="not a subclass of Options"):
         options_type(spec(options="json:JSONDecoder"))
     assert not options_type(spec()).model_fields
@@ -85,13 +85,13 @@ def test_options_that_are_no_options_are_the_plugins_fault():
         ({"width": 0, "colour": 1}, "has no option 'colour'"),
     ],
 )
-def test_a_wrong_option_is_explained_in_one_line(values, message):
+def test_an_invalid_option_is_explained_in_one_line(values, message):
     with pytest.raises(UserError, match=message) as raised:
         validate(Net, values, "model net")
     assert "\n" not in str(raised.value)
 
 
-def test_an_option_without_a_default_is_asked_for_by_name():
+def test_a_missing_required_option_is_named():
     class Folder(Options):
         path: str
 
@@ -100,7 +100,7 @@ def test_an_option_without_a_default_is_asked_for_by_name():
 
 
 @pytest.mark.parametrize("part", BUILT_IN, ids=str)
-def test_every_built_in_part_describes_each_option_and_has_good_defaults(part):
+def test_every_built_in_part_describes_each_option_and_has_valid_defaults(part):
     assert part.options({})
     for fact in describe_options(part.options_type()):
         assert fact["description"].endswith("."), fact["name"]

@@ -46,7 +46,7 @@ os.execv(program[0], program)
 
 
 class Browser:
-    """One page of a headless Chromium; every event since `opened` is kept."""
+    """One page of a headless Chromium, which keeps every event since the page was opened."""
 
     def __init__(self, profile: Path) -> None:
         commands, self._write = os.pipe()
@@ -87,7 +87,7 @@ class Browser:
             self.events.append(answer)
 
     def open(self, url: str, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
-        """Show a page, in a window of a size and with a preferred colour scheme."""
+        """Show a page in a window of the given size with a preferred colour scheme."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -105,7 +105,7 @@ class Browser:
         self.value("Promise.all([...document.images].map(i => i.decode().catch(() => 0)))")
 
     def value(self, expression: str) -> Any:
-        """Return what a JavaScript expression gives in the page."""
+        """Return the value of a JavaScript expression in the page."""
         answer = self.call(
             "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
         )
@@ -125,13 +125,13 @@ class Browser:
         return base64.b64decode(self.call("Page.printToPDF", printBackground=False)["data"])
 
     def requested(self) -> list[str]:
-        """Return the URLs that the page asked for, but for embedded data."""
+        """Return the URLs that the page requested, without embedded data."""
         sent = (e for e in self.events if e["method"] == "Network.requestWillBeSent")
         urls = (event["params"]["request"]["url"] for event in sent)
         return [url for url in urls if not url.startswith("data:")]
 
     def complaints(self) -> list[str]:
-        """Return errors, warnings and violated policies, and whatever a script wrote."""
+        """Return errors, warnings, policy violations, and everything a script logged."""
         spoken = (
             "Log.entryAdded",
             "Runtime.consoleAPICalled",
@@ -200,7 +200,7 @@ def hostile() -> tuple[str, ...]:
 
 @pytest.fixture(scope="session")
 def png() -> bytes:
-    """Return a picture of 900 x 500 pixels, 160 an inch."""
+    """Return a PNG of 900 x 500 pixels at 160 dots an inch."""
     return png_bytes()
 
 

@@ -14,7 +14,7 @@ def url(tmp_path_factory, hostile_page):
     return path.as_uri()
 
 
-def test_the_browser_tells_of_scripts_and_requests(browser, tmp_path):
+def test_the_browser_reports_scripts_and_requests(browser, tmp_path):
     path = tmp_path / "bad.html"
     path.write_text("<img src=http://127.0.0.1:1/leak><script>console.log('ran')</script>")
     browser.open(path.as_uri())
@@ -24,7 +24,7 @@ def test_the_browser_tells_of_scripts_and_requests(browser, tmp_path):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
-def test_a_hostile_page_asks_for_nothing_and_is_readable(browser, url, width, scheme):
+def test_a_hostile_page_requests_nothing_and_is_readable(browser, url, width, scheme):
     browser.open(url, width, 844, scheme)
     pixels = browser.screenshot()
     assert browser.complaints() == []
@@ -50,7 +50,7 @@ def test_a_wide_table_scrolls_and_pictures_shrink_on_a_phone(browser, url):
         assert height == pytest.approx(500, abs=5)
 
 
-def test_a_picture_is_not_empty_on_the_page(browser, url):
+def test_a_picture_is_visible_on_the_page(browser, url):
     browser.open(url, DESKTOP)
     browser.value("document.querySelector('figure img').scrollIntoView()")
     box = browser.value(
@@ -60,14 +60,14 @@ def test_a_picture_is_not_empty_on_the_page(browser, url):
     assert browser.screenshot()[y : y + height, x : x + width].std() > 50
 
 
-def test_the_contents_lead_to_their_sections(browser, url):
+def test_the_contents_link_to_their_sections(browser, url):
     browser.open(url, PHONE)
     browser.value("document.querySelector('nav a[href=\"#section-configuration\"]').click()")
     assert browser.value("location.hash") == "#section-configuration"
     assert browser.value("scrollY") > 1000
 
 
-def test_a_printed_page_holds_its_pictures_and_no_contents(browser, url):
+def test_a_printed_page_has_its_pictures_but_no_contents(browser, url):
     browser.open(url, DESKTOP, scheme="dark")
     document = browser.printed()
     assert document.startswith(b"%PDF-")

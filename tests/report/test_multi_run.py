@@ -1,4 +1,4 @@
-"""A story's page holds what it names of its sources, and loads nothing."""
+"""The page of a multi-run report holds what it names of its sources, and loads nothing."""
 
 import json
 import re
@@ -16,7 +16,7 @@ SMALL = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3, 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Return a folder with two runs, of which one has a map."""
+    """Return a folder with two runs; only the first has a map."""
     root = tmp_path_factory.mktemp("root")
     for name, maps in (("first", ["pca"]), ("second", [])):
         lk.run(epochs=1, options=SMALL, embed=maps, out=root, name=name)
@@ -39,19 +39,19 @@ def test_figures_come_with_their_titles_and_captions(root):
     assert "Train: mean over an epoch" in source
 
 
-def test_titles_name_the_run_where_a_chapter_has_several(root):
+def test_titles_name_the_run_if_a_chapter_has_several(root):
     source = page(root, figures=["first/loss", "second/loss"])
     assert "<h3>first: loss over epochs</h3>" in source
     assert "<h3>second: loss over epochs</h3>" in source
 
 
-def test_what_is_explored_later_can_be_shown(root):
+def test_figures_of_a_later_exploration_can_be_shown(root):
     done = CliRunner().invoke(cli, ["explore", str(root / "second"), "traversal", "--steps", "3"])
     assert done.exit_code == 0
     assert "<h3>Along each dimension</h3>" in page(root, figures=["second/explore-traversal"])
 
 
-def test_tables_are_those_of_the_report_and_numbers_have_their_intervals(root):
+def test_tables_are_those_of_the_runs_report_and_numbers_have_intervals(root):
     source = page(root, tables=["first/Reconstruction", "first/Maps", "second/Summary"])
     captions = re.findall(r"<caption>(.*?)</caption>", source)
     assert captions == ["first: Reconstruction", "first: Maps", "second: Summary"]
@@ -65,7 +65,7 @@ def test_a_comparison_names_its_runs_instead_of_numbering_them(root):
     assert "[1]" not in source
 
 
-def test_commands_texts_and_rows_stand_as_they_are(root):
+def test_commands_texts_and_rows_are_shown_literally(root):
     source = page(
         root,
         text="One & <two>.\n\nThree.",
@@ -79,7 +79,7 @@ def test_commands_texts_and_rows_stand_as_they_are(root):
     assert '<td class="number">1.5</td>' in source
 
 
-def test_the_page_loads_and_runs_nothing(root):
+def test_the_page_loads_nothing_and_runs_no_script(root):
     source = page(root, figures=["first/loss"])
     assert "default-src 'none'" in unescape(source)
     assert set(re.findall(r'\bsrc="([a-z]+:[a-z]+)', source)) == {"data:image"}
@@ -98,21 +98,21 @@ def test_the_page_loads_and_runs_nothing(root):
         ({"compare": ["first"]}, "needs at least two runs"),
     ],
 )
-def test_what_is_wrong_is_named_with_what_is_nearest(root, chapter, message):
+def test_a_wrong_name_is_reported_with_the_nearest_one(root, chapter, message):
     with pytest.raises(UserError, match=message):
         page(root, **chapter)
 
 
-def test_what_may_lack_is_left_out(root):
+def test_optional_figures_and_tables_that_are_missing_are_left_out(root):
     assert "<figure" not in page(root, figures=["second/map-*?"], tables=["second/Maps?"])
 
 
-def test_a_story_without_chapters_is_refused(root):
+def test_a_multi_run_report_without_chapters_is_refused(root):
     with pytest.raises(UserError, match=r"no \[\[chapter\]\]"):
         lk.write_page({"title": "Nothing"}, root=root)
 
 
-def test_a_changed_picture_is_noticed(root):
+def test_a_changed_picture_is_refused(root):
     path = root / "second/figures/samples.png"
     before = path.read_bytes()
     path.write_bytes(before[:-1])

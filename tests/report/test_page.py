@@ -13,7 +13,7 @@ VOID = {"img", "link", "meta"}
 
 
 class Page(HTMLParser):
-    """The elements of a page with their attributes, its texts, and whether it nests well."""
+    """Elements of a page with their attributes, its texts, and whether its tags nest correctly."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ def policy(page: Page) -> dict[str, str]:
     return dict(part.strip().split(" ", 1) for part in content.split(";"))
 
 
-def test_the_policy_forbids_everything_but_embedded_pictures_and_this_style():
+def test_the_policy_forbids_everything_except_embedded_pictures_and_the_pages_style():
     page = rendered()
     allowed = policy(page)
     (style,) = page.texts["style"]
@@ -62,7 +62,7 @@ def test_the_policy_forbids_everything_but_embedded_pictures_and_this_style():
     assert not page.all("script")
 
 
-def test_the_page_names_no_address(hostile_page, png):
+def test_the_page_contains_no_address(hostile_page, png):
     page = rendered(Section("Maps", pictures=[Picture("map", "", png)]))
     assert "http:" not in str(page.elements)
     assert "http:" not in str(page.texts)
@@ -72,7 +72,7 @@ def test_the_page_names_no_address(hostile_page, png):
         assert not {name for name in attributes if name.startswith("on") or name == "style"}
 
 
-def test_hostile_texts_are_shown_as_they_are(hostile_page, hostile):
+def test_hostile_texts_are_shown_literally(hostile_page, hostile):
     page = Page(hostile_page)
     for name in hostile:
         assert name in page.texts["h2"]
@@ -87,7 +87,7 @@ def test_hostile_texts_are_shown_as_they_are(hostile_page, hostile):
     assert len(page.all("link")) == len(page.all("style")) == 1
 
 
-def test_every_section_and_figure_has_an_id_of_its_own_that_the_contents_link_to(hostile_page):
+def test_every_section_and_figure_has_a_unique_id_that_the_contents_link_to(hostile_page):
     page = Page(hostile_page)
     ids = [a["id"] for _, a in page.elements if "id" in a]
     links = [a["href"][1:] for a in page.all("a")]
@@ -96,7 +96,7 @@ def test_every_section_and_figure_has_an_id_of_its_own_that_the_contents_link_to
     assert {one for one in ids if one.startswith("section-")} <= set(links)
 
 
-def test_ids_follow_keys_and_titles_and_repeated_ones_are_numbered(png):
+def test_ids_come_from_keys_and_titles_and_repeated_ones_are_numbered(png):
     pictures = [Picture("A map", "", png, key="map-isomap"), Picture("A map", "", png)]
     page = rendered(
         Section("Maps of latents", pictures=pictures),
@@ -116,7 +116,7 @@ def test_ids_follow_keys_and_titles_and_repeated_ones_are_numbered(png):
     assert [f["id"] for f in page.all("figure")] == ["figure-map-isomap", "figure-a-map"]
 
 
-def test_a_picture_is_embedded_at_the_size_of_its_resolution(png):
+def test_a_picture_is_embedded_at_the_size_given_by_its_resolution(png):
     (image,) = rendered(Section("s", pictures=[Picture("p", "", png)])).all("img")
     assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) == png
     assert (image["width"], image["height"]) == ("540", "300")
@@ -124,7 +124,7 @@ def test_a_picture_is_embedded_at_the_size_of_its_resolution(png):
 
 
 def drawing(side: int = 1200, dots: int = 2000) -> bytes:
-    """Return a PNG of small dots of many colours on white, as a map is."""
+    """Return a PNG of small dots of many colours on white, like a map."""
     pixels = np.full((side, side, 3), 255, np.uint8)
     generator = np.random.default_rng(0)
     for row, column in generator.integers(0, side - 3, (dots, 2)):
@@ -134,14 +134,14 @@ def drawing(side: int = 1200, dots: int = 2000) -> bytes:
     return buffer.getvalue()
 
 
-def test_pictures_are_made_smaller_where_the_page_would_be_large(png, monkeypatch):
+def test_pictures_are_compressed_if_the_page_would_be_large(png, monkeypatch):
     pictures = [Picture("a map", "", drawing()), Picture("noise", "", png)]
     as_it_is = rendered(Section("s", pictures=pictures)).all("img")
     monkeypatch.setattr("latentkit.report.page._ROOM", 10_000)
     smaller = rendered(Section("s", pictures=pictures)).all("img")
     assert len(smaller[0]["src"]) < 0.8 * len(as_it_is[0]["src"])
     assert smaller[0]["width"] == as_it_is[0]["width"]
-    assert smaller[1] == as_it_is[1]  # 256 colours would be seen
+    assert smaller[1] == as_it_is[1]  # 256 colours would be visible
     before, after = (np.asarray(decoded(image), int) for image in (as_it_is[0], smaller[0]))
     assert np.abs(before - after).mean() < 0.5
 
@@ -164,7 +164,7 @@ def decoded(image: dict[str, str]) -> Image.Image:
         (["3.12.3 on Linux"], False),
     ],
 )
-def test_numbers_stand_to_the_right(cells, number):
+def test_numbers_are_aligned_to_the_right(cells, number):
     table = Table("t", ("name", "value"), [("row", cell) for cell in cells])
     assert table.is_number(1) is number
     assert not table.is_number(0)

@@ -1,4 +1,4 @@
-"""A run's folder with nothing done yet."""
+"""Fixtures that make folders of runs in which no stage is done yet."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def new_run() -> Callable[..., RunFolder]:
 
 @pytest.fixture
 def folder(tmp_path: Path, new_run: Callable[..., RunFolder]) -> RunFolder:
-    """Return a run that has just begun, in ``tmp_path/runs``."""
+    """Return the folder of a new run, in ``tmp_path/runs``."""
     return new_run(tmp_path / "runs")

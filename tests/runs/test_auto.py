@@ -1,4 +1,4 @@
-"""What ``auto`` becomes."""
+"""The values that ``auto`` is replaced with."""
 
 import pytest
 
@@ -24,20 +24,20 @@ def test_small_sets_get_small_batches_and_more_epochs():
         (1.6e-2, 256, 1.6e-2),
         (1.6e-2, 1024, 1.6e-2),
         (1.6e-2, 128, 1.6e-2 / 2**0.5),
-        (1.6e-2, 32, 8e-3),  # no less than what suits most
+        (1.6e-2, 32, 8e-3),  # not below the common default
         (8e-3, 32, 8e-3),
         (2e-3, 32, 2e-3),
     ],
 )
-def test_the_learning_rate_is_the_models_and_less_for_small_batches(rate, batch, expected):
+def test_the_learning_rate_is_the_models_and_lower_for_small_batches(rate, batch, expected):
     assert counted(48_000, rate, batch_size=batch).learning_rate == pytest.approx(expected)
 
 
-def test_a_rate_that_is_given_stays():
+def test_a_given_learning_rate_is_kept():
     assert counted(1_000, 1.6e-2, learning_rate=0.5).learning_rate == 0.5
 
 
-def test_a_models_declaration_states_its_rate():
+def test_a_models_declaration_states_its_learning_rate():
     registry = default_registry()
     rates = {
         name: suited_learning_rate(build_config({}, registry, model=name))

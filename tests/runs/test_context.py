@@ -4,7 +4,7 @@ from latentkit.runs import context
 from latentkit.runs.context import ImageCache
 
 
-def test_the_image_cache_keeps_the_images_used_last(tmp_path, monkeypatch):
+def test_the_image_cache_keeps_the_most_recently_used_images(tmp_path, monkeypatch):
     loaded = []
 
     def load(part, split, data_dir):
@@ -22,7 +22,7 @@ def test_the_image_cache_keeps_the_images_used_last(tmp_path, monkeypatch):
         for split in ("train", "test"):
             assert take(folder, split) == (folder, split)
     assert len(loaded) == 4
-    take("c", "train")  # in the place of the training images of a
+    take("c", "train")  # replaces the training images of a
     take("a", "test")
     assert len(loaded) == 5
     take("a", "train")

@@ -1,4 +1,4 @@
-"""What a user calls a run, and which folder that means."""
+"""How a user refers to a run, and which folder is found."""
 
 import json
 import os
@@ -7,14 +7,8 @@ import time
 import pytest
 
 from latentkit.errors import IntegrityError, UserError
-from latentkit.runs.folder import (
-    NAME,
-    SCHEMA,
-    check_folder_name,
-    find_run,
-    readable_runs,
-    run_folders,
-)
+from latentkit.runs.folder import check_folder_name, find_run, readable_runs, run_folders
+from latentkit.runs.manifest import NAME, SCHEMA
 
 
 @pytest.fixture
@@ -22,7 +16,7 @@ def root(tmp_path):
     return tmp_path / "runs"
 
 
-def test_a_run_is_found_by_path_id_start_end_and_as_the_last(folder, root, monkeypatch):
+def test_a_run_is_found_by_path_name_start_end_of_the_name_or_last(folder, root, monkeypatch):
     name = folder.path.name
     for reference in (str(folder.path), f"{folder.path}/", name, name[:-2], name[-4:], "last"):
         assert find_run(reference, root).name == name
@@ -30,13 +24,13 @@ def test_a_run_is_found_by_path_id_start_end_and_as_the_last(folder, root, monke
     assert find_run(name, root / "elsewhere").resolve() == folder.path
 
 
-def test_the_last_run_is_the_one_made_last_even_within_a_second(root, new_run):
+def test_the_last_run_is_the_newest_even_within_a_second(root, new_run):
     for number in range(5):
         made = new_run(root, f"net-{number}")
         assert find_run("last", root) == made.path
 
 
-def test_a_whole_name_is_not_the_start_of_another(folder, root, new_run):
+def test_a_complete_name_is_not_taken_as_the_start_of_another(folder, root, new_run):
     folder.path.rename(root / "base")
     new_run(root).path.rename(root / "base-2")
     assert find_run("base", root) == root / "base"
@@ -51,7 +45,7 @@ def test_an_ambiguous_start_or_end_lists_the_runs(folder, root, new_run):
 
 
 @pytest.mark.parametrize("reference", ["nonsense", "last"])
-def test_where_there_is_no_run_yet_none_is_said_to_be_listed(reference, root):
+def test_if_there_is_no_run_yet_the_message_suggests_no_list_of_runs(reference, root):
     with pytest.raises(UserError, match=rf"'{reference}' here, and none below .*/ yet") as said:
         find_run(reference, root)
     assert "'latentkit run' makes one" in str(said.value)
@@ -59,7 +53,7 @@ def test_where_there_is_no_run_yet_none_is_said_to_be_listed(reference, root):
 
 
 @pytest.mark.parametrize("reference", ["nonsense", "images"])
-def test_an_unknown_run_is_said_with_where_it_was_looked_for(reference, root, new_run):
+def test_the_message_for_an_unknown_run_says_where_it_was_searched(reference, root, new_run):
     new_run(root)
     with pytest.raises(UserError, match=rf"no run '{reference}', here or in .*'latentkit runs'"):
         find_run(reference, root)
@@ -87,7 +81,7 @@ def nested(text):
 
 
 def harm(folder, how, written):
-    """Make a run unreadable; ``written`` is when its folder was last written, in seconds."""
+    """Make a run unreadable, and set its time of modification to ``written`` (in seconds)."""
     path = folder.path / NAME
     path.write_text(how(path.read_text()))
     os.utime(folder.path, (written, written))
@@ -101,7 +95,7 @@ def test_an_older_run_that_cannot_be_read_does_not_hide_the_last(folder, root, n
 
 
 @pytest.mark.parametrize("how", [later_schema, half_copied, nested])
-def test_a_newer_run_that_cannot_be_read_is_passed_over_and_reported(folder, root, new_run, how):
+def test_a_newer_run_that_cannot_be_read_is_skipped_and_reported(folder, root, new_run, how):
     newer = new_run(root)
     harm(newer, how, written=time.time() + 1)
     with pytest.warns(UserWarning, match=rf"a run .* newer cannot be read: .*{newer.path.name}/"):
@@ -111,7 +105,7 @@ def test_a_newer_run_that_cannot_be_read_is_passed_over_and_reported(folder, roo
     assert [(notice.code, notice.level) for notice in told] == [("unreadable-run", "warning")]
 
 
-def test_the_last_of_runs_none_of_which_can_be_read_says_what_is_wrong(folder, root, new_run):
+def test_if_no_run_can_be_read_asking_for_the_last_says_why(folder, root, new_run):
     harm(folder, half_copied, written=0)
     with pytest.raises(IntegrityError, match=rf"no run .*{folder.path.name}/run\.json is damaged"):
         find_run("last", root)
@@ -120,7 +114,7 @@ def test_the_last_of_runs_none_of_which_can_be_read_says_what_is_wrong(folder, r
         find_run("last", root)
 
 
-def test_runs_are_listed_beside_one_line_for_each_that_cannot_be_read(folder, root, new_run):
+def test_a_list_of_runs_has_one_line_for_each_that_cannot_be_read(folder, root, new_run):
     damaged, later, fine = (new_run(root, label) for label in ("a", "b", "c"))
     harm(damaged, half_copied, written=0)
     harm(later, later_schema, written=0)
@@ -135,7 +129,7 @@ def test_runs_are_listed_beside_one_line_for_each_that_cannot_be_read(folder, ro
 
 @pytest.fixture
 def closed(public_dir, new_run):
-    """Return the folder of a run that may not be entered, beside another run."""
+    """Return the folder of a run without permission to enter it, beside another run."""
     if not hasattr(os, "geteuid"):
         pytest.skip("needs POSIX permissions")
     public_dir.chmod(0o755)
@@ -150,7 +144,7 @@ def closed(public_dir, new_run):
     closed.chmod(0o755)
 
 
-def test_a_run_whose_folder_may_not_be_entered_does_not_hide_the_others(closed):
+def test_a_run_without_permission_to_enter_its_folder_does_not_hide_the_others(closed):
     runs, faults = readable_runs(closed.parent)
     assert ["-open-" in run.path.name for run in runs] == [True]
     assert faults == {closed: f"cannot read {closed}/run.json: Permission denied"}
@@ -167,7 +161,7 @@ def test_a_reference_that_is_too_long_for_a_path_is_an_unknown_run(root, new_run
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "/a"])
-def test_a_path_is_no_name_of_a_folder(name):
+def test_a_path_is_refused_as_the_name_of_a_folder(name):
     with pytest.raises(UserError, match="should be the name of a folder; --out sets where"):
         check_folder_name(name)
     check_folder_name("a b-1.x")

@@ -1,4 +1,4 @@
-"""A run's folder: hashes on every load, one writer, names that find it."""
+"""The run's folder: hashes are checked on every load, and there is only one writer."""
 
 import hashlib
 import json
@@ -14,7 +14,8 @@ import pytest
 
 from latentkit.atomic import TEMPORARY_PREFIX
 from latentkit.errors import IntegrityError, LockedError, UserError
-from latentkit.runs.folder import CONFIG, EVENTS, RunFolder, StageRecord
+from latentkit.runs.folder import CONFIG, EVENTS, RunFolder
+from latentkit.runs.manifest import StageRecord
 
 
 def commit(folder, name="latents/test.npz", stage="encode"):
@@ -22,14 +23,14 @@ def commit(folder, name="latents/test.npz", stage="encode"):
     folder.finish_stage(stage, StageRecord())
 
 
-def test_what_is_committed_reads_back_from_a_fresh_look(folder):
+def test_committed_artefacts_can_be_read_after_opening_the_run_again(folder):
     commit(folder)
     again = RunFolder.open(folder.path)
     assert again.arrays("latents/test.npz")["latents"].tolist() == [[0, 1], [2, 3], [4, 5]]
     assert list(again.manifest.stages) == ["encode"]
 
 
-def test_a_new_run_is_named_after_its_day_and_holds_its_configuration(folder):
+def test_a_new_run_is_named_by_its_date_and_holds_its_configuration(folder):
     assert re.fullmatch(r"\d{4}-\d\d-\d\d-net-images-[0-9a-f]{4}", folder.path.name)
     assert folder.manifest.id == folder.path.name
     assert folder.config_toml() == "seed = 0\n"
@@ -38,7 +39,7 @@ def test_a_new_run_is_named_after_its_day_and_holds_its_configuration(folder):
         folder.config_toml()
 
 
-def test_runs_of_one_moment_get_names_of_their_own(folder, new_run, monkeypatch):
+def test_runs_created_at_the_same_moment_get_different_names(folder, new_run, monkeypatch):
     taken = folder.path.name[-4:]
     draws = iter([taken, taken, "beef"])
     monkeypatch.setattr("latentkit.runs.folder.secrets.token_hex", lambda n: next(draws))
@@ -57,7 +58,7 @@ def test_a_committed_file_is_listed_with_size_hash_and_stage(folder):
     assert again.manifest.stages["evaluate"].inputs == {"latents": "abc"}
 
 
-def test_what_is_committed_twice_is_what_was_committed_last(folder):
+def test_a_second_commit_replaces_the_first(folder):
     folder.commit_json("a.json", "evaluate", {"x": 1})
     folder.commit_json("a.json", "evaluate", {"x": 2})
     folder.finish_stage("evaluate", StageRecord())
@@ -74,13 +75,13 @@ def test_status_and_reason_are_kept_and_events_are_appended(folder):
     assert [json.loads(line) for line in lines] == [{"event": "é"}, {}]
 
 
-def test_equal_arrays_are_equal_bytes(folder):
+def test_equal_arrays_give_equal_bytes(folder):
     commit(folder, "a.npz")
     commit(folder, "b.npz")
     assert (folder.path / "a.npz").read_bytes() == (folder.path / "b.npz").read_bytes()
 
 
-def test_an_artefact_of_a_stage_that_did_not_finish_is_not_there(folder):
+def test_an_artefact_of_an_unfinished_stage_does_not_count(folder):
     folder.commit_json("half.json", "evaluate", {})
     again = RunFolder.open(folder.path)
     assert "half.json" not in again.manifest.artefacts
@@ -114,14 +115,14 @@ def test_arrays_of_objects_are_never_read(folder):
         (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\1"), "its SHA-256 differs"),
     ],
 )
-def test_a_harmed_artefact_is_refused_on_load(folder, harm, message):
+def test_a_damaged_artefact_is_refused_on_load(folder, harm, message):
     commit(folder)
     harm(folder.path / "latents/test.npz")
     with pytest.raises(IntegrityError, match=message):
         RunFolder.open(folder.path).arrays("latents/test.npz")
 
 
-def test_a_harmed_json_artefact_is_refused_too(folder):
+def test_a_damaged_json_artefact_is_refused_too(folder):
     folder.commit_json("card.json", "evaluate", {"mse": 0.1})
     path = folder.path / "card.json"
     path.write_text(path.read_text().replace("0.1", "0.0"))
@@ -129,7 +130,7 @@ def test_a_harmed_json_artefact_is_refused_too(folder):
         folder.json("card.json")
 
 
-def test_a_forgotten_stage_takes_its_artefacts_out_of_the_manifest(folder):
+def test_forgetting_a_stage_removes_its_artefacts_from_the_manifest(folder):
     commit(folder)
     commit(folder, "embeddings/pca.npz", "embed pca")
     folder.forget_stage("encode")
@@ -139,7 +140,7 @@ def test_a_forgotten_stage_takes_its_artefacts_out_of_the_manifest(folder):
     assert (folder.path / "run.json").read_bytes() == before
 
 
-def test_a_second_writer_is_refused_also_in_another_process(folder):
+def test_a_second_writer_in_another_process_is_refused(folder):
     code = (
         "import sys; from pathlib import Path; from latentkit.runs.folder import RunFolder\n"
         "with RunFolder.open(Path(sys.argv[1])).writing():\n"
@@ -184,7 +185,7 @@ def test_a_killed_writer_leaves_no_lock(folder):
         assert folder.manifest.writer["pid"] == os.getpid()
 
 
-def test_a_writer_of_a_run_whose_manifest_is_damaged_is_named_too(folder, monkeypatch):
+def test_the_writer_of_a_run_with_a_damaged_manifest_is_named_too(folder, monkeypatch):
     monkeypatch.setattr("latentkit.runs.lock._LONGER_THAN_LOOKS", 0.1)
     with folder.writing():
         (folder.path / "run.json").write_text("{")
@@ -225,7 +226,7 @@ def creating_process(path, seed, *paused):
         process.communicate()
 
 
-def test_of_two_processes_that_create_a_run_of_one_name_only_one_does(tmp_path):
+def test_only_one_of_two_processes_creates_a_run_of_the_same_name(tmp_path):
     path = tmp_path / "runs" / "named"
     with creating_process(path, 1) as one, creating_process(path, 2) as two:
         said = {process: process.stdout.readline() for process in (one, two)}
@@ -244,7 +245,7 @@ def test_of_two_processes_that_create_a_run_of_one_name_only_one_does(tmp_path):
     assert RunFolder.open(path).config_toml() == f"seed = {seed}"
 
 
-def test_a_process_that_creates_a_run_is_named_before_the_run_has_a_manifest(tmp_path):
+def test_the_process_that_creates_a_run_is_named_before_there_is_a_manifest(tmp_path):
     path = tmp_path / "named"
     facts = {"config": {}, "config_sha256": "", "seed": 0, "data_dir": ""}
     with creating_process(path, 1, "paused") as creator:
@@ -267,7 +268,7 @@ def test_a_run_that_is_being_created_is_locked_and_complete(tmp_path):
     assert {path.name for path in folder.path.iterdir()} == {"run.json", CONFIG, ".lock"}
 
 
-def test_a_folder_in_which_a_killed_process_left_no_manifest_is_used_again(tmp_path, new_run):
+def test_a_folder_without_a_manifest_from_a_killed_process_is_reused(tmp_path, new_run):
     facts = {"config": {}, "config_sha256": "", "seed": 0, "data_dir": ""}
     path = tmp_path / "named"
     path.mkdir()
@@ -291,7 +292,7 @@ def test_a_reader_sees_what_another_process_has_committed_since(folder):
     assert not reader.refresh()
 
 
-def test_a_writer_keeps_what_it_has_not_committed_yet(folder):
+def test_a_writer_keeps_its_uncommitted_changes(folder):
     with folder.writing():
         folder.commit_json("card.json", "evaluate", {"mse": 0.1})
         (folder.path / "run.json").touch()
@@ -301,7 +302,7 @@ def test_a_writer_keeps_what_it_has_not_committed_yet(folder):
     assert "card.json" not in folder.manifest.artefacts
 
 
-def test_a_reader_is_told_that_the_run_is_gone_or_damaged_since(folder):
+def test_a_reader_gets_an_error_if_the_run_was_deleted_or_damaged_meanwhile(folder):
     (folder.path / "run.json").write_text("{")
     with pytest.raises(IntegrityError, match="is damaged"):
         folder.refresh()
@@ -310,7 +311,7 @@ def test_a_reader_is_told_that_the_run_is_gone_or_damaged_since(folder):
         folder.status()
 
 
-def test_a_run_that_no_process_writes_is_stopped_until_it_has_ended(folder):
+def test_a_run_without_a_writer_is_stopped_unless_it_has_ended(folder):
     reader = RunFolder.open(folder.path)
     assert reader.status() == "stopped"
     with folder.writing():
@@ -319,7 +320,7 @@ def test_a_run_that_no_process_writes_is_stopped_until_it_has_ended(folder):
     assert (reader.status(), reader.manifest.error) == ("failed", "no memory")
 
 
-def test_a_run_that_ends_or_is_resumed_while_a_reader_looks_is_not_stopped(folder, monkeypatch):
+def test_a_run_that_ends_or_resumes_during_the_check_is_not_stopped(folder, monkeypatch):
     def ends():
         with writer.writing():
             writer.set_status("finished")
@@ -337,22 +338,24 @@ def test_a_run_that_ends_or_is_resumed_while_a_reader_looks_is_not_stopped(folde
         assert reader.status() == status
 
 
-def test_two_readers_do_not_take_each_other_for_a_writer(folder):
+def test_two_readers_do_not_mistake_each_other_for_a_writer(folder):
     fcntl = pytest.importorskip("fcntl")
     with folder.writing():
         pass
     with (folder.path / ".lock").open() as other:
-        fcntl.flock(other, fcntl.LOCK_SH)  # what another reader holds for a moment
+        fcntl.flock(other, fcntl.LOCK_SH)  # another reader holds this lock for a moment
         assert not folder.is_being_written()
 
 
-def test_a_reader_who_may_not_write_sees_that_a_run_is_written(public_dir, read_only, new_run):
+def test_a_reader_without_write_permission_sees_that_a_run_is_being_written(
+    public_dir, read_only, new_run
+):
     folder = new_run(public_dir)
     with folder.writing(), read_only(public_dir):
         assert RunFolder.open(folder.path).status() == "running"
 
 
-def test_those_who_look_whether_it_is_written_keep_no_writer_out(folder):
+def test_readers_that_check_for_a_writer_do_not_block_writers(folder):
     with folder.writing():
         pass
     over = threading.Event()
@@ -374,13 +377,13 @@ def test_those_who_look_whether_it_is_written_keep_no_writer_out(folder):
             reader.join()
 
 
-def test_an_error_in_the_work_frees_the_lock(folder):
+def test_an_error_while_writing_releases_the_lock(folder):
     with pytest.raises(ZeroDivisionError), folder.writing():
         1 / 0  # noqa: B018
     assert not folder.is_being_written()
 
 
-def test_a_writer_sweeps_what_a_killed_one_left_behind(folder):
+def test_a_writer_deletes_temporary_files_of_a_killed_one(folder):
     left = folder.path / "latents" / f"{TEMPORARY_PREFIX}abc.npz"
     left.parent.mkdir()
     left.write_bytes(b"half")

@@ -1,4 +1,4 @@
-"""A process that is killed at any moment loses nothing that was committed."""
+"""A process that is killed at any moment keeps everything that was committed."""
 
 import hashlib
 import multiprocessing
@@ -62,7 +62,10 @@ def sha256(path):
 
 @pytest.fixture(scope="module")
 def forks():
-    """Processes that start in milliseconds: forked from one that has imported everything."""
+    """Return a context whose processes start in milliseconds.
+
+    They are forked from a server that has already imported everything.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     return context
@@ -75,9 +78,9 @@ def committed(folder):
 
 
 def in_a_fork(forks, folder, stages=None, seconds=None):
-    """Begin or go on in ``folder``; returns whether it was killed.
+    """Start or resume a run in ``folder``, and return whether it was killed.
 
-    That happens ``seconds`` after as many ``stages`` were committed.
+    It is killed ``seconds`` after it has committed ``stages`` stages.
     """
     runs = list((folder / "runs").glob("*/run.json"))
     if runs:
@@ -100,7 +103,7 @@ def bytes_of(folder: Path):
     return {name: sha256(path / name) for name in names}
 
 
-def test_killed_at_random_moments_and_resumed_is_the_same_to_the_byte(forks, tmp_path, capsys):
+def test_a_run_killed_at_random_moments_and_resumed_gives_the_same_bytes(forks, tmp_path, capsys):
     folder = tmp_path / "never"
     assert not in_a_fork(forks, folder)  # the server of forks is up now
     whole = bytes_of(folder)
@@ -109,10 +112,10 @@ def test_killed_at_random_moments_and_resumed_is_the_same_to_the_byte(forks, tmp
     seconds = time.monotonic() - started
     last = committed(folder)
     chance, kills, finished, reached = random.Random(0), 0, 0, set()
-    sure = iter([(1, 0.0), (3, 0.0)])  # an early and a late one, however few and slow the kills
+    sure = iter([(1, 0.0), (3, 0.0)])  # ensure an early and a late kill
 
     def moment():
-        # Most stages are short: a delay is more often short than long.
+        # Most stages are short, so short delays are more likely than long ones.
         return next(sure, (chance.randint(-1, last), seconds * chance.random() ** 3))
 
     while kills < KILLS:
@@ -128,20 +131,20 @@ def test_killed_at_random_moments_and_resumed_is_the_same_to_the_byte(forks, tmp
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_a_scheduler_are_told_how_to_go_on_with_exit_code_130(tmp_path, sent):
+def test_ctrl_c_and_sigterm_end_with_exit_code_130_and_the_resume_command(tmp_path, sent):
     process = subprocess.Popen(
         [sys.executable, "-m", "latentkit", *ARGUMENTS, "--epochs", "2000"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell starts what is in the background with the signal ignored, and tests may be.
+        # A shell starts background jobs with SIGINT ignored, and the tests may be such a job.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert wait_for(lambda: list(tmp_path.glob("runs/*/checkpoints/*.json")), process)
-    for _ in range(5):  # one that comes while Python runs a finaliser is lost: press again
+    for _ in range(5):  # a signal during a finaliser of Python is lost, so send it again
         process.send_signal(sent)
-        if sent == signal.SIGTERM:  # as `timeout` does
+        if sent == signal.SIGTERM:  # like `timeout`
             process.send_signal(sent)
         with suppress(subprocess.TimeoutExpired):
             out, err = process.communicate(timeout=15)

@@ -1,4 +1,4 @@
-"""Every kind of run plans the stages whose names it announces."""
+"""Every kind of run announces the names of exactly the stages that it plans."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A finished run can be trained for longer; nothing else of it can be changed."""
+"""A finished run can be trained for more epochs; its other options cannot be changed."""
 
 import hashlib
 import tomllib
@@ -27,7 +27,7 @@ def sha256(run, name="model.safetensors"):
     return hashlib.sha256((run.path / name).read_bytes()).hexdigest()
 
 
-def test_longer_training_is_that_of_a_run_which_was_longer_from_the_start(tmp_path):
+def test_longer_training_equals_a_run_that_was_longer_from_the_start(tmp_path):
     events = []
     short = start(tmp_path / "a", 2)
     longer = lk.resume(short.path, epochs=4, listener=events.append)
@@ -35,7 +35,7 @@ def test_longer_training_is_that_of_a_run_which_was_longer_from_the_start(tmp_pa
     assert sha256(longer) == sha256(whole)
     assert sha256(longer, "embeddings/pca.npz") == sha256(whole, "embeddings/pca.npz")
     assert [record["epoch"] for record in longer.history] == [1, 2, 3, 4]
-    trained = sum(record["seconds"] for record in longer.history)  # not of the last start alone
+    trained = sum(record["seconds"] for record in longer.history)  # of all starts, not the last one
     assert longer.summary["seconds"]["train"] >= round(trained, 3)
     (notice,) = [e for e in events if getattr(e, "code", "") == "extended"]
     assert "from 2 to 4 epochs" in notice.message
@@ -61,9 +61,7 @@ def test_a_kill_between_configuration_and_manifest_loses_nothing(tmp_path):
         ({"options": {"model.latent": 4}}, "did you mean 'latent_dim'"),
     ],
 )
-def test_what_contradicts_the_run_is_refused_by_name_and_changes_nothing(
-    tmp_path, arguments, message
-):
+def test_options_that_contradict_the_run_are_named_and_change_nothing(tmp_path, arguments, message):
     run = start(tmp_path, 2)
     before = {
         p: p.read_bytes() for p in run.path.rglob("*") if p.suffix in (".toml", ".safetensors")
@@ -73,12 +71,12 @@ def test_what_contradicts_the_run_is_refused_by_name_and_changes_nothing(
     assert before == {p: p.read_bytes() for p in before}
 
 
-def test_what_agrees_with_the_run_is_accepted(tmp_path):
+def test_options_that_agree_with_the_run_are_accepted(tmp_path):
     run = start(tmp_path, 2)
     assert lk.resume(run.path, epochs=2, options={"model.latent_dim": 3}).status == "finished"
 
 
-def test_fewer_epochs_by_hand_are_an_edited_configuration(tmp_path):
+def test_reducing_the_epochs_in_the_file_is_refused_as_an_edited_configuration(tmp_path):
     run = start(tmp_path, 2)
     config = run.path / "config.toml"
     config.write_text(config.read_text().replace("epochs = 2", "epochs = 1"))

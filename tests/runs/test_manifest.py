@@ -1,4 +1,4 @@
-"""run.json is strict JSON, written whole, and explained where it cannot be read."""
+"""run.json is strict JSON, is written whole, and gives a clear error if it cannot be read."""
 
 import json
 import math
@@ -6,7 +6,7 @@ import math
 import pytest
 
 from latentkit.errors import IntegrityError, UserError
-from latentkit.runs.folder import SCHEMA, Artefact, Manifest, StageRecord, read_manifest
+from latentkit.runs.manifest import SCHEMA, Artefact, Manifest, StageRecord, read_manifest
 
 
 def manifest(**fields):
@@ -27,7 +27,7 @@ def change(folder, **fields):
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
 
 
-def test_what_is_written_reads_back(tmp_path):
+def test_a_written_manifest_can_be_read(tmp_path):
     written = manifest(
         stages={"train": StageRecord(inputs={"a": "b"}, seconds=1.5, settings="c")},
         artefacts={"x.npz": Artefact(path="x.npz", size=3, sha256="d", stage="train")},
@@ -52,14 +52,14 @@ def test_what_is_written_reads_back(tmp_path):
         (b'{"latentkit_run": 1}', "is damaged: id: Field required"),
     ],
 )
-def test_a_file_that_is_no_manifest_is_said_to_be_damaged(tmp_path, content, message):
+def test_a_file_that_is_not_a_manifest_is_reported_as_damaged(tmp_path, content, message):
     (tmp_path / "run.json").write_bytes(content)
     with pytest.raises(IntegrityError, match=message):
         read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
-def test_a_manifest_that_was_cut_short_is_said_to_be_damaged(tmp_path, share):
+def test_a_truncated_manifest_is_reported_as_damaged(tmp_path, share):
     manifest().write(tmp_path)
     path = tmp_path / "run.json"
     whole = path.read_bytes()
@@ -87,19 +87,19 @@ def test_a_field_of_the_wrong_type_is_named(tmp_path, fields, where):
         read_manifest(tmp_path)
 
 
-def test_a_manifest_of_a_later_schema_asks_to_upgrade(tmp_path):
+def test_a_manifest_of_a_later_schema_asks_for_an_upgrade(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps({"latentkit_run": SCHEMA + 1, "all": "new"}))
     with pytest.raises(IntegrityError, match=rf"later latentkit \(schema {SCHEMA + 1}\): upgrade"):
         read_manifest(tmp_path)
 
 
-def test_fields_that_a_later_minor_version_adds_are_passed_over(tmp_path):
+def test_fields_added_by_a_later_minor_version_are_ignored(tmp_path):
     manifest(stages={"train": StageRecord()}).write(tmp_path)
     change(tmp_path, mood="good", stages={"train": {"mood": "good"}})
     assert read_manifest(tmp_path) == manifest(stages={"train": StageRecord()})
 
 
-def test_what_is_written_is_strict_json_even_of_a_value_that_is_no_number(tmp_path):
+def test_a_written_manifest_is_strict_json_even_for_values_that_are_nan(tmp_path):
     def refuse(constant):
         raise AssertionError(f"{constant} is not JSON")
 
@@ -108,7 +108,7 @@ def test_what_is_written_is_strict_json_even_of_a_value_that_is_no_number(tmp_pa
     assert json.loads(text, parse_constant=refuse)["hardware"] == {"load": None}
 
 
-def test_a_folder_that_is_no_run_says_so(tmp_path):
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"is not a run: it has no run\.json"):
         read_manifest(tmp_path)
     with pytest.raises(UserError, match="is not a run"):

@@ -1,4 +1,4 @@
-"""A run of 0 epochs takes weights that were trained elsewhere, and does all the rest."""
+"""A run of 0 epochs uses weights that were trained elsewhere, and runs all other stages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPTIONS = {f"model.{key}": value for key, value in SMALL.items()}
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
-    """Return weights of another program's training, which puts a prefix before their names."""
+    """Return weights trained by another program, which adds a prefix to their names."""
     torch.manual_seed(7)
     model = lk.model("dense-ae", image_shape=(1, 8, 8), **SMALL)
     path = tmp_path_factory.mktemp("elsewhere") / "weights.safetensors"
@@ -40,7 +40,7 @@ def run(elsewhere, tmp_path_factory):
     )
 
 
-def test_its_latents_are_those_of_the_weights(run, elsewhere):
+def test_the_latents_are_those_of_the_given_weights(run, elsewhere):
     model, _ = elsewhere
     images = torch.from_numpy(lk.dataset("digits", "test").images) / 255
     with torch.no_grad():
@@ -52,7 +52,7 @@ def test_its_latents_are_those_of_the_weights(run, elsewhere):
     )
 
 
-def test_it_has_a_map_a_card_and_a_report_without_losses(run):
+def test_a_run_of_0_epochs_has_a_map_a_card_and_a_report_without_losses(run):
     assert run.status == "finished"
     assert run.coordinates("pca").shape == (360, 2)
     assert run.evaluation["reconstruction"]["mse"]["value"] > 0
@@ -64,7 +64,7 @@ def test_it_has_a_map_a_card_and_a_report_without_losses(run):
     assert run.id in run._repr_html_()
 
 
-def test_it_can_be_trained_further(run, tmp_path):
+def test_a_run_of_0_epochs_can_be_trained_further(run, tmp_path):
     init = run.path / "model.safetensors"
     more = lk.run(model="dense-ae", options=OPTIONS, init_from=init, epochs=0, out=tmp_path)
     longer = lk.resume(more.path, epochs=1)
@@ -72,7 +72,7 @@ def test_it_can_be_trained_further(run, tmp_path):
     assert "validation" in longer.summary
 
 
-def test_weights_that_are_not_all_there_are_refused(elsewhere, tmp_path):
+def test_incomplete_weights_are_refused(elsewhere, tmp_path):
     options = {**OPTIONS, "model.hidden": [16, 8]}
     with pytest.raises(UserError, match=r"lacks .* and \d+ more of model 'dense-ae', and without"):
         lk.run(
@@ -88,7 +88,7 @@ def test_a_study_and_a_transfer_need_an_epoch(tmp_path, run):
         lk.transfer(run.path, epochs=0, out=tmp_path)
 
 
-def test_fewer_epochs_than_none_are_refused():
+def test_a_negative_number_of_epochs_is_refused():
     with pytest.raises(UserError, match=r"epochs = -1 is not valid: .*should be 0 or more"):
         build_config({}, default_registry(), overrides={"training.epochs": -1})
     with pytest.raises(UserError, match=r"batch_size = 0 is not valid: .*should be 1 or more"):

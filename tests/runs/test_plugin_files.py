@@ -1,4 +1,4 @@
-"""A run made with a plugin in a single file knows the file, and is finished with no other."""
+"""A run made with a single-file plugin records the file, and is only resumed with the same one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import latentkit as lk
 from latentkit.errors import IntegrityError
 from latentkit.registry.catalogue import default_registry
-from latentkit.runs.folder import Manifest
+from latentkit.runs.manifest import Manifest
 from latentkit.runs.saved_config import check_plugin_files, registry_of
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
@@ -71,7 +71,7 @@ def model_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(model_file, tmp_path_factory):
-    """Return a run of a model out of a file, to be extended only."""
+    """Return a run of a model from a plugin file; tests may only add to it."""
     out = tmp_path_factory.mktemp("runs")
     options = {"threads": 1}
     return lk.run(model="flat-ae", plugins=[model_file], epochs=1, options=options, out=out)
@@ -86,13 +86,13 @@ def map_file(tmp_path):
 
 @pytest.fixture
 def manifest(map_file):
-    """Return the manifest of a run that was made with the map's file."""
+    """Return the manifest of a run that was made with the plugin file of the map."""
     known = {str(map_file): hashlib.sha256(MAP.encode()).hexdigest()}
     facts = {"config": {}, "config_sha256": "", "seed": 0, "data_dir": "", "created": ""}
     return Manifest(id="my-run", status="finished", plugin_files=known, **facts)
 
 
-def test_the_manifest_holds_path_and_sha256(run, model_file):
+def test_the_manifest_holds_the_path_and_sha256_of_the_file(run, model_file):
     document = json.loads((run.path / "run.json").read_text())
     sha256 = hashlib.sha256(MODEL.encode()).hexdigest()
     assert document["plugin_files"] == {str(model_file): sha256}
@@ -104,7 +104,7 @@ def test_the_run_is_opened_and_resumed_without_naming_the_file_again(run):
     assert len(lk.resume(run.path, epochs=2).history) == 2
 
 
-def test_a_transfer_knows_the_file_of_its_run(run, model_file, tmp_path, undrawn):
+def test_a_transfer_uses_the_plugin_file_of_its_parent_run(run, model_file, tmp_path, undrawn):
     done = lk.transfer(
         run.path, labels=50, epochs=1, embed=[], options={"threads": 1}, out=tmp_path
     )
@@ -113,7 +113,7 @@ def test_a_transfer_knows_the_file_of_its_run(run, model_file, tmp_path, undrawn
     ]
 
 
-def test_a_map_out_of_another_file_is_remembered_too(run, model_file, map_file, monkeypatch):
+def test_the_plugin_file_of_an_added_map_is_recorded_too(run, model_file, map_file, monkeypatch):
     monkeypatch.setenv("LATENTKIT_PLUGIN_FILES", str(map_file))
     mapped = lk.embed(run.path, ["first-two"])
     assert np.array_equal(mapped.coordinates("first-two"), mapped.latents("test")[:, :2])
@@ -127,19 +127,19 @@ def test_the_files_of_a_manifest_are_loaded(manifest):
     assert registry_of(manifest).get("embedding", "first-two")
 
 
-def test_a_run_is_not_gone_on_with_without_its_file(manifest, map_file):
+def test_a_run_is_not_resumed_without_its_plugin_file(manifest, map_file):
     with pytest.raises(IntegrityError, match=r"was made with plugin file .*: add  --plugin"):
         check_plugin_files(manifest, default_registry())
     check_plugin_files(manifest, default_registry([map_file]))
 
 
-def test_a_file_that_changed_is_refused(manifest, map_file):
+def test_a_changed_plugin_file_is_refused(manifest, map_file):
     map_file.write_text(MAP + "# other\n")
     with pytest.raises(IntegrityError, match=r"run my-run .*first\.py, which has changed since"):
         registry_of(manifest)
 
 
-def test_a_file_that_is_gone_is_refused_and_one_that_was_moved_is_found(
+def test_a_deleted_plugin_file_is_refused_and_a_moved_one_is_found(
     manifest, map_file, tmp_path, monkeypatch
 ):
     moved = map_file.rename(tmp_path / "other_name.py")
@@ -149,7 +149,7 @@ def test_a_file_that_is_gone_is_refused_and_one_that_was_moved_is_found(
     assert registry_of(manifest).get("embedding", "first-two")
 
 
-def test_what_needs_no_code_of_a_plugin_works_without_its_file(run, model_file):
+def test_operations_that_need_no_plugin_code_work_without_the_file(run, model_file):
     content = model_file.read_text()
     model_file.unlink()
     try:

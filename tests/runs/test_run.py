@@ -1,14 +1,24 @@
 import json
 import shutil
 import tomllib
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import latentkit as lk
+from latentkit.atomic import sha256_of
 from latentkit.errors import DataError, IntegrityError, PluginError, ResourceError, UserError
-from latentkit.plugin.events import EpochFinished, Notice, RunFinished, StageSkipped, StageStarted
+from latentkit.plugin.events import (
+    EpochFinished,
+    Notice,
+    RunFinished,
+    StageFinished,
+    StageSkipped,
+    StageStarted,
+)
+from latentkit.runs import folder
 from latentkit.runs.saved_config import extended_config
 
 pytestmark = [pytest.mark.early, pytest.mark.usefixtures("blank_figures")]
@@ -42,7 +52,29 @@ def stages(listener):
     return started, skipped
 
 
-def test_a_run_holds_what_the_design_lists(original):
+def test_a_stage_reads_and_hashes_each_artefact_once(run, monkeypatch):
+    hashed, stage = Counter(), ["before"]
+
+    def listen(event):
+        if isinstance(event, StageStarted):
+            stage[0] = event.stage
+        elif isinstance(event, StageFinished):
+            stage[0] = f"after {event.stage}"
+
+    def count(path):
+        hashed[stage[0], path.relative_to(run.path).as_posix()] += 1
+        return sha256_of(path)
+
+    monkeypatch.setattr(folder, "sha256_of", count)
+    for name in ("embeddings/isomap.npz", "evaluation.json", "report.html"):
+        (run.path / name).unlink()
+    lk.resume(run.path, listener=listen)
+    inside = {key: n for key, n in hashed.items() if not key[0].startswith(("before", "after"))}
+    assert {("evaluate", "latents/test.npz"), ("report", "evaluation.json")} <= inside.keys()
+    assert {key: n for key, n in inside.items() if n > 1} == {}
+
+
+def test_a_run_holds_the_files_that_the_design_lists(original):
     manifest = json.loads((original.path / "run.json").read_text())
     assert manifest["status"] == "finished"
     assert set(manifest["artefacts"]) >= {
@@ -67,7 +99,7 @@ def test_a_run_holds_what_the_design_lists(original):
     assert manifest["plugins"]["latentkit"] == lk.__version__
 
 
-def test_events_are_one_json_object_a_line(original):
+def test_events_are_written_as_one_json_object_a_line(original):
     lines = [json.loads(line) for line in (original.path / "events.jsonl").open()]
     kinds = [line["event"] for line in lines]
     assert kinds[0] == "RunStarted"
@@ -78,7 +110,7 @@ def test_events_are_one_json_object_a_line(original):
     assert all(line["peak_rss_bytes"] > 1e7 for line in lines if line["event"] == "StageFinished")
 
 
-def test_the_written_configuration_repeats_the_run_to_the_same_bytes(original, tmp_path):
+def test_the_saved_configuration_repeats_the_run_with_the_same_bytes(original, tmp_path):
     again = lk.run(config=original.path / "config.toml", out=tmp_path)
     assert contents(again) == contents(original)
 
@@ -105,11 +137,11 @@ def test_a_finished_run_has_nothing_left_to_do(run):
         ("model.safetensors", ["train"]),
     ],
 )
-def test_a_lost_file_is_made_again_to_the_same_bytes(original, run, lost, redone):
+def test_a_lost_file_is_made_again_with_the_same_bytes(original, run, lost, redone):
     (run.path / lost).unlink()
     events = []
     lk.resume(run.path, listener=events.append)
-    # embedding facts hold seconds, so a map that is made again has its report made again too.
+    # The facts of an embedding include seconds, so a map that is remade needs a new report too.
     assert stages(events)[0] == redone
     assert contents(run) == contents(original)
 
@@ -124,14 +156,14 @@ def test_an_edited_file_is_refused_and_not_overwritten(run, name):
     assert path.read_bytes() == edited
 
 
-def test_an_edited_configuration_is_refused_by_name(run):
+def test_an_edited_configuration_is_refused_with_the_changed_option(run):
     path = run.path / "config.toml"
     path.write_text(path.read_text().replace("latent_dim = 3", "latent_dim = 4"))
     with pytest.raises(IntegrityError, match=r"model.latent_dim: 3 became 4"):
         lk.resume(run.path)
 
 
-def test_maps_can_be_added_and_made_anew(run):
+def test_maps_can_be_added_and_remade(run):
     before = contents(run)
     events = []
     lk.embed(run.path, ["pca"], listener=events.append)
@@ -147,7 +179,7 @@ def test_maps_can_be_added_and_made_anew(run):
     assert lk.open(run.path).coordinates("pca").shape == (360, 3)
 
 
-def test_a_run_that_was_begun_on_another_device_goes_on_on_what_is_here(run, monkeypatch):
+def test_a_run_started_on_another_device_resumes_on_what_is_available(run, monkeypatch):
     def elsewhere(*arguments):
         config = extended_config(*arguments)
         return replace(config, run=config.run.model_copy(update={"device": "mps"}))
@@ -168,7 +200,7 @@ def test_only_embeddings_can_be_changed_on_a_run(run):
     assert lk.open(run.path).maps == ["isomap"]
 
 
-def test_an_interrupted_run_goes_on_where_it_was(original, tmp_path, monkeypatch):
+def test_an_interrupted_run_resumes_where_it_stopped(original, tmp_path, monkeypatch):
     monkeypatch.setattr("latentkit.training.loop._SECONDS_BETWEEN_CHECKPOINTS", 0)
     monkeypatch.setattr("latentkit.training.loop._PAUSE_OVER_SAVING", 0)
 
@@ -189,7 +221,7 @@ def test_an_interrupted_run_goes_on_where_it_was(original, tmp_path, monkeypatch
     assert contents(resumed) == contents(original)
 
 
-def test_a_failed_run_keeps_what_was_done_and_says_why(tmp_path, monkeypatch):
+def test_a_failed_run_keeps_its_finished_stages_and_records_the_reason(tmp_path, monkeypatch):
     monkeypatch.setattr("latentkit.maps.fitting.available_memory_bytes", lambda: 1000)
     events = []
     with pytest.raises(ResourceError, match=r"'isomap' of 360 points needs about .* GiB"):
@@ -203,13 +235,13 @@ def test_a_failed_run_keeps_what_was_done_and_says_why(tmp_path, monkeypatch):
     assert lk.resume(path).status == "finished"
 
 
-def test_nothing_is_left_behind_when_a_run_cannot_begin(tmp_path):
+def test_a_run_that_cannot_start_leaves_no_files(tmp_path):
     with pytest.raises(UserError, match="cannot be halved"):
         small_run(tmp_path, options={"model.channels": [2] * 6})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_data_set_that_changed_is_noticed(run, monkeypatch):
+def test_a_changed_data_set_is_refused(run, monkeypatch):
     (run.path / "evaluation.json").unlink()
     monkeypatch.setattr("latentkit.plugin.images.ImageData.digest", lambda self: "other")
     with pytest.raises(DataError, match=r"images of 'digits' .* are not those that run"):
@@ -217,7 +249,7 @@ def test_a_data_set_that_changed_is_noticed(run, monkeypatch):
 
 
 @pytest.mark.usefixtures("real_figures")
-def test_the_report_of_a_run_whose_images_are_gone_says_what_it_lacks(run, monkeypatch):
+def test_the_report_of_a_run_without_its_images_says_what_is_left_out(run, monkeypatch):
     (run.path / "report.html").unlink()
     monkeypatch.setattr("latentkit.plugin.images.ImageData.digest", lambda self: "other")
     events = []
@@ -230,7 +262,7 @@ def test_the_report_of_a_run_whose_images_are_gone_says_what_it_lacks(run, monke
     assert 'alt="Loss over epochs"' in page
 
 
-def test_an_edited_file_of_the_run_is_no_reason_to_leave_a_figure_out(run):
+def test_an_edited_file_of_the_run_is_an_error_and_not_a_left_out_figure(run):
     (run.path / "report.html").unlink()
     with (run.path / "latents/test.npz").open("ab") as file:
         file.write(b"edited")
@@ -252,7 +284,7 @@ def test_denoising_compares_with_the_clean_image(tmp_path):
 
 
 @pytest.mark.usefixtures("real_figures")
-def test_a_generative_model_shows_draws_from_its_prior_and_its_likelihood(tmp_path, original):
+def test_a_generative_model_shows_samples_of_its_prior_and_its_likelihood(tmp_path, original):
     run = small_run(tmp_path, model="conv-vae", embed=[])
     drawn = (run.path / "figures/prior.png").read_bytes()
     assert "Samples from the prior" in (run.path / "report.html").read_text()
@@ -269,13 +301,13 @@ def told_of_pca(**arguments):
     return notice.message
 
 
-def test_a_model_that_does_worse_than_pca_is_told_to_learn_longer(tmp_path):
+def test_a_model_worse_than_pca_gets_the_advice_to_train_longer(tmp_path):
     assert told_of_pca(out=tmp_path, epochs=1).endswith(
         "train for more epochs, or raise the learning rate"
     )
 
 
-def test_a_model_that_knows_few_images_by_heart_is_told_to_learn_from_more(tmp_path):
+def test_a_model_that_memorised_few_images_gets_the_advice_to_use_more(tmp_path):
     images, labels = lk.dataset("digits", split="train").images, np.arange(40) % 2
     np.savez(tmp_path / "few.npz", images=images[:40], labels=labels)
     message = told_of_pca(
@@ -293,7 +325,7 @@ def test_small_sets_get_small_batches_and_many_epochs(original):
     assert original.config.training.epochs == 2
 
 
-def test_an_embedding_that_gives_nonsense_is_named(original):
+def test_an_embedding_that_returns_invalid_coordinates_is_named(original):
     from latentkit.maps.fitting import fit_embedding
 
     class Nonsense:

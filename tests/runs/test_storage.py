@@ -1,4 +1,4 @@
-"""A folder that cannot be written or a disk that is full costs what was not yet committed."""
+"""A read-only folder or a full disk loses only what was not yet committed."""
 
 import errno
 import os
@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from latentkit.errors import StorageError
-from latentkit.runs.folder import RunFolder, StageRecord, find_run
+from latentkit.runs.folder import RunFolder, find_run
+from latentkit.runs.manifest import StageRecord
 
 LATENTS = "latents/test.npz"
 
@@ -33,7 +34,7 @@ def full_disk(*_arguments, **_options):
 
 
 @pytest.mark.parametrize("call", ["os.fsync", "os.open", "pathlib.Path.replace"])
-def test_wherever_the_disk_fills_up_what_was_committed_stays(committed, monkeypatch, call):
+def test_a_full_disk_at_any_step_keeps_committed_files(committed, monkeypatch, call):
     before = contents(committed)
     monkeypatch.setattr(call, full_disk)
     with pytest.raises(
@@ -47,7 +48,7 @@ def test_wherever_the_disk_fills_up_what_was_committed_stays(committed, monkeypa
     assert RunFolder.open(committed.path).arrays(LATENTS)["latents"].tolist() == list(range(6))
 
 
-def test_a_disk_that_fills_up_in_the_middle_of_a_file_leaves_no_part_of_it(committed):
+def test_a_disk_that_fills_up_during_a_write_leaves_no_partial_file(committed):
     before = contents(committed)
 
     def write(path: Path) -> None:
@@ -96,7 +97,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, before)  # for whoever measures covera
 """
 
 
-def test_every_kind_of_file_that_the_system_cuts_off_is_a_storage_error(committed):
+def test_a_file_size_limit_is_a_storage_error_for_every_kind_of_file(committed):
     pytest.importorskip("resource")
     before = contents(committed)
     arguments = [sys.executable, "-c", LIMITED, str(committed.path)]
@@ -128,9 +129,7 @@ def test_a_read_only_run_can_be_read_but_not_written(public_dir, read_only, new_
     assert contents(folder) == before
 
 
-def test_a_read_only_run_with_a_lock_left_in_it_is_not_being_written(
-    public_dir, read_only, new_run
-):
+def test_a_read_only_run_with_a_leftover_lock_is_not_being_written(public_dir, read_only, new_run):
     folder = new_run(public_dir)
     with folder.writing():
         pass
@@ -140,7 +139,7 @@ def test_a_read_only_run_with_a_lock_left_in_it_is_not_being_written(
             pass
 
 
-def test_runs_cannot_be_made_where_a_file_is(tmp_path, new_run):
+def test_runs_cannot_be_created_in_place_of_a_file(tmp_path, new_run):
     (tmp_path / "runs").write_text("")
     with pytest.raises(StorageError, match="choose another"):
         new_run(tmp_path / "runs")

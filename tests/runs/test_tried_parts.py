@@ -1,4 +1,4 @@
-"""What is faulty in a part is found on a few images, before a run has a folder."""
+"""Faults of a part are found by trying it on a few images, before the run's folder exists."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def nothing(options):
     ],
     ids=str,
 )
-def test_a_faulty_part_costs_no_training(tmp_path, asked, said):
+def test_a_faulty_part_fails_before_training(tmp_path, asked, said):
     path = tmp_path / "faulty.py"
     path.write_text(MODEL, encoding="utf-8")
     with pytest.raises(PluginError, match=said):
@@ -70,7 +70,7 @@ def test_a_faulty_part_costs_no_training(tmp_path, asked, said):
     assert not (tmp_path / "runs").exists()
 
 
-def test_each_corruption_is_tried_on_what_the_one_before_gives():
+def test_each_corruption_is_tried_on_the_output_of_the_previous_one():
     halve = ("halve", lambda images, generator: images / 2)
     double = ("double", lambda images, generator: images * 2)
     images, generator = torch.ones(2, 1, 8, 8), torch.Generator()
@@ -79,7 +79,7 @@ def test_each_corruption_is_tried_on_what_the_one_before_gives():
         CorruptionChain([double, halve]).try_out(images, generator)
 
 
-def test_what_is_not_a_number_is_not_in_range():
+def test_nan_values_of_a_corruption_are_out_of_range():
     broken = ("broken", lambda images, generator: images * float("nan"))
     with pytest.raises(PluginError, match="'broken' gives values from nan to nan"):
         CorruptionChain([broken]).try_out(torch.ones(2, 1, 8, 8), torch.Generator())

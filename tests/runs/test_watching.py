@@ -1,4 +1,4 @@
-"""Plugins that watch are told whose trial a run is, and how runs and studies end."""
+"""Plugins that watch learn which study a trial belongs to, and how runs and studies end."""
 
 import json
 
@@ -38,7 +38,7 @@ SPACE = {"training.learning_rate": "1e-3..1e-2:log"}
 
 @pytest.fixture
 def told(install_plugin):
-    """Return what a plugin that watches is told, in order."""
+    """Return the calls that a watching plugin gets, in order."""
     install_plugin("watcher", WATCHER)
     default_registry()
     import watcher
@@ -61,7 +61,7 @@ def small_study(tmp_path, **arguments):
     return lk.tune(**{**defaults, **arguments})
 
 
-def test_trials_know_their_study_and_the_study_its_best(told, tmp_path):
+def test_trials_name_their_study_and_the_study_names_its_best_trial(told, tmp_path):
     study = small_study(tmp_path, trials=2, finish=False)
     lk.resume(study.best_run.path)
     names = [entry[0] for entry in told]
@@ -91,7 +91,7 @@ def test_trials_know_their_study_and_the_study_its_best(told, tmp_path):
     assert first[2]["objective"] == {"loss": study.result.trials[0].values[0]}
 
 
-def test_a_run_on_its_own_is_no_trial_and_says_what_it_was_made_with(told, tmp_path):
+def test_a_run_outside_a_study_has_no_trial_and_reports_its_versions(told, tmp_path):
     run = lk.run(options=SMALL, epochs=1, out=tmp_path / "runs")
     (_, info), (_, same, summary, error) = told
     assert info == same
@@ -103,7 +103,7 @@ def test_a_run_on_its_own_is_no_trial_and_says_what_it_was_made_with(told, tmp_p
     assert error == ""
 
 
-def test_why_a_run_and_a_study_failed_is_told(told, tmp_path, monkeypatch):
+def test_watchers_get_the_reason_why_a_run_or_a_study_failed(told, tmp_path, monkeypatch):
     def fail(*arguments):
         raise PluginError("the network\nis torn")
 
@@ -120,7 +120,7 @@ def test_why_a_run_and_a_study_failed_is_told(told, tmp_path, monkeypatch):
     assert "trials in a row failed; the last one: the network is torn" in told[-1][3]
 
 
-def test_an_interrupted_study_is_told_of(told, tmp_path, monkeypatch):
+def test_watchers_are_notified_of_an_interrupted_study(told, tmp_path, monkeypatch):
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
@@ -131,7 +131,7 @@ def test_an_interrupted_study_is_told_of(told, tmp_path, monkeypatch):
     assert told[-1][2:] == ({}, "")
 
 
-def test_a_watcher_of_studies_that_raises_costs_a_notice(install_plugin, tmp_path):
+def test_a_watcher_that_raises_only_causes_a_notice(install_plugin, tmp_path):
     install_plugin(
         "clumsy",
         """

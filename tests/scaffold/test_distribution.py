@@ -1,4 +1,4 @@
-"""What is written for a new plugin, before it is installed."""
+"""The files that are written for a new plugin, before it is installed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_files_name_the_part_and_its_distribution(kind, tmp_path):
 
 @pytest.mark.skipif(not find_spec("ruff"), reason="needs ruff")
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_linter_finds_nothing(kind, tmp_path):
+def test_a_linter_finds_no_fault_in_the_files(kind, tmp_path):
     root = new_distribution("two-words", kind, tmp_path)[0].parent
     ignored = "--extend-per-file-ignores=tests/*:D,src/*:D107"
     for command in (["check", f"--select={RULES}", ignored], ["format", "--check"]):
@@ -44,7 +44,7 @@ def test_a_linter_finds_nothing(kind, tmp_path):
         assert done.returncode == 0, done.stdout
 
 
-def test_the_prefix_of_the_distribution_is_not_said_twice(tmp_path):
+def test_the_prefix_of_the_distribution_is_not_repeated(tmp_path):
     root = new_distribution("latentkit-net", "model", tmp_path)[0].parent
     assert root == tmp_path / "latentkit-net"
 
@@ -61,7 +61,7 @@ def test_the_prefix_of_the_distribution_is_not_said_twice(tmp_path):
         ("ö", "choose another"),
     ],
 )
-def test_a_name_that_cannot_be_one_is_refused_with_one_that_can(name, hint, tmp_path):
+def test_an_invalid_name_is_refused_with_a_valid_suggestion(name, hint, tmp_path):
     with pytest.raises(UserError, match="must be lower-case words joined by hyphens") as refused:
         new_distribution(name, "model", tmp_path)
     assert str(refused.value).endswith(hint)
@@ -73,7 +73,7 @@ def test_an_unknown_kind_is_refused(tmp_path):
         new_distribution("net", "modle", tmp_path)
 
 
-def test_what_is_there_is_left_alone(tmp_path):
+def test_existing_files_are_not_overwritten(tmp_path):
     (project, *_) = new_distribution("net", "model", tmp_path)
     project.write_text("mine")
     with pytest.raises(UserError, match="latentkit-net already exists: choose another name"):
@@ -81,7 +81,7 @@ def test_what_is_there_is_left_alone(tmp_path):
     assert project.read_text() == "mine"
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="choose another folder with --out"):
         new_distribution("net", "model", tmp_path / "file")

@@ -1,4 +1,4 @@
-"""Parts made for one test, good ones and such as break their contract in one point."""
+"""Fixtures that make parts for one test: correct ones, and ones that break one rule."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from latentkit.testing.conformance import check_part
 
 @pytest.fixture
 def made_part(install_plugin) -> Callable[..., Part]:
-    """Return a function that makes a part out of the code of a module."""
+    """Return a function that makes a part from the source code of a module."""
 
     def make(kind: str, code: str, options: str | None = None, tags: tuple[str, ...] = ()) -> Part:
         install_plugin("made", dedent(code))
@@ -29,7 +29,7 @@ def made_part(install_plugin) -> Callable[..., Part]:
 
 
 def faults(part: Part) -> dict[str, str]:
-    """Return the checks that a part fails, with the reasons; that it is light is not asked."""
+    """Return the checks that a part fails, with reasons; the check for light imports is skipped."""
     results = check_part(part)
     failed = {result.check: result.reason for result in results if result.outcome == "failed"}
     failed.pop("check_declaration_is_light", None)

@@ -1,4 +1,4 @@
-"""A tuner that keeps the contract, in the plainest way, and others that break it in one point."""
+"""A simple tuner that keeps the contract, and variants that each break one rule of it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ class LedgerTrial:
 
 
 class LedgerTuner:
-    """Keeps all studies of a file as one Python literal; draws parameters by the number."""
+    """Tuner that stores all studies in a file as one Python literal.
+
+    The parameters of a trial are drawn from its number.
+    """
 
     def optimize(self, objective, task, budget):
         end = time.monotonic() + (math.inf if budget.seconds is None else budget.seconds)
@@ -66,7 +69,7 @@ class LedgerTuner:
 
     @contextmanager
     def ledger(self, task):
-        """Give the study, and store what becomes of it; other processes wait."""
+        """Yield the study and store its changes afterwards; other processes wait meanwhile."""
         path = Path(task.storage.removeprefix("sqlite:///"))
         with FileLock(f"{path}.lock"):
             studies = ast.literal_eval(path.read_text()) if path.exists() else {}
@@ -80,7 +83,7 @@ class LedgerTuner:
             raise UserError(f"study {task.name!r} is another")
 
     def claim(self, trials, task, wanted):
-        """Take the number that is to be run, or None; trials are dictionaries of a record."""
+        """Return the number of the trial to run, or None; trials are records as dictionaries."""
         states = [trial["state"] for trial in trials]
         if sum(state != "waiting" for state in states) >= wanted:
             return None
@@ -194,7 +197,7 @@ class Unseeded(LedgerTuner):
 
 
 class RepeatsAfterAPause(LedgerTuner):
-    """Seeds a generator at each call, as if nothing had been drawn before."""
+    """Draws by the count of its own calls, so a new tuner object repeats the first draws."""
 
     def __init__(self):
         self.calls = itertools.count()
@@ -233,7 +236,7 @@ class OneTooManyWhenGoneOnWith(LedgerTuner):
 
 
 class CountsCompletedOnly(LedgerTuner):
-    """Until it holds ten, lest it never end."""
+    """Counts only completed trials, but starts at most ten, so that the study ends."""
 
     def claim(self, trials, task, wanted):
         failed = sum(trial["state"] == "failed" for trial in trials)
@@ -349,7 +352,7 @@ class AlwaysMinimises(LedgerTuner):
 
 
 class RunsWhatOthersRun(LedgerTuner):
-    """Takes a trial of another worker for one that waits."""
+    """Treats a trial that another worker is running as one that waits."""
 
     def claim(self, trials, task, wanted):
         for trial in trials:

@@ -1,4 +1,4 @@
-"""Every built-in part passes the checks that an author's part is given."""
+"""Every built-in part passes the checks that plugin authors run on their parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How checks are chosen, run and reported."""
+"""How conformance checks are chosen, run and reported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def names(part):
     return {name_of(check) for check in checks_of(part)}
 
 
-def test_tags_choose_checks():
+def test_the_tags_of_a_part_choose_its_checks():
     assert "check_encode_is_the_posterior_mean" in names(get("model", "conv-vae"))
     assert "check_encode_is_the_posterior_mean" not in names(get("model", "conv-ae"))
     assert {"check_inverse_gives_vectors", "check_map_is_linear"} <= names(get("embedding", "pca"))
@@ -41,7 +41,7 @@ def test_a_part_that_raises_is_reported_with_what_it_raised(made_part):
     assert results["check_target_is_found"].outcome == "passed"
 
 
-def test_an_interrupt_is_no_fault(made_part):
+def test_an_interrupt_is_not_reported_as_a_fault(made_part):
     part = made_part("corruption", "def build(options): raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
         check_part(part)
@@ -54,7 +54,7 @@ def test_an_expected_failure_is_reported_with_its_reason(made_part):
     assert results[LEFT].reason == "it does nothing"
 
 
-def test_an_expected_failure_that_passes_is_reported(made_part):
+def test_a_check_that_passes_despite_an_expected_failure_is_reported(made_part):
     part = made_part("corruption", BLANK)
     results = {r.check: r for r in check_part(part, expected={"check_generator_decides": "why"})}
     found = results["check_generator_decides"]
@@ -74,7 +74,7 @@ def test_an_expectation_needs_a_check_and_a_reason(expected, message, made_part)
         check_part(made_part("corruption", BLANK), expected=expected)
 
 
-def test_what_cannot_be_checked_here_is_left_out_with_the_reason(tmp_path):
+def test_parts_that_cannot_be_checked_here_are_left_out_with_the_reason(tmp_path):
     assert why_left_out(get("dataset", "fashion-mnist")).startswith("would be downloaded")
     assert why_left_out(get("dataset", "fashion-mnist"), data=tmp_path) == ""
     assert why_left_out(get("dataset", "npz"), data=tmp_path).startswith("reads files of the user")

@@ -1,4 +1,4 @@
-"""Each check of corruptions finds the fault that it is there for."""
+"""Each check of corruptions finds the fault that it looks for."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_good_corruption_passes(faults_of):
     assert faults_of("corruption", NOISE, "NoiseOptions") == {}
 
 
-def test_one_without_randomness_and_strength_passes(faults_of):
+def test_a_corruption_without_randomness_and_strength_passes(faults_of):
     code = "def build(options): return lambda images, generator: 1 - images"
     assert faults_of("corruption", code) == {}
 

@@ -1,4 +1,4 @@
-"""Each check of data sets finds the fault that it is there for."""
+"""Each check of data sets finds the fault that it looks for."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_good_data_set_passes(faults_of):
     assert faults_of("dataset", IMAGES) == {}
 
 
-def test_one_without_labels_passes(faults_of):
+def test_a_data_set_without_labels_passes(faults_of):
     code = IMAGES.replace('labels=labels, class_names=("a", "b")', "")
     assert faults_of("dataset", code) == {}
 

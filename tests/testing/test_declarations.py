@@ -1,4 +1,4 @@
-"""Each check of declarations and options finds the fault that it is there for."""
+"""Each check of declarations and options finds the fault that it looks for."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_fault_is_found(fault, faults_of):
         ("lost_one", "import no_such_one", "lost_one cannot be imported: ModuleNotFoundError"),
     ],
 )
-def test_a_declaration_that_imports_much_is_found_in_a_fresh_interpreter(
+def test_a_declaration_with_heavy_imports_is_found_in_a_new_interpreter(
     module, line, reason, install_plugin
 ):
     install_plugin(module, line)

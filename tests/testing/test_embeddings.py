@@ -1,4 +1,4 @@
-"""Each check of embeddings finds the fault that it is there for."""
+"""Each check of embeddings finds the fault that it looks for."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_good_embedding_passes(faults_of):
     assert faults_of("embedding", PLANE, tags=TAGS) == {}
 
 
-def test_one_that_offers_the_least_passes(faults_of):
+def test_a_minimal_embedding_passes(faults_of):
     code = PLANE.replace("def transform(", "def _project(").replace(
         "self.transform(", "self._project("
     )
@@ -91,7 +91,7 @@ def test_the_fault_is_found(fault, faults_of):
     assert check in faults_of("embedding", code, tags=TAGS)
 
 
-def test_transform_contradicts_the_tag(faults_of):
+def test_a_transform_that_contradicts_the_tags_is_found(faults_of):
     assert list(faults_of("embedding", PLANE, tags=("transductive",))) == [
         "check_tags_of_new_points"
     ]

@@ -1,4 +1,4 @@
-"""Each check of models finds the fault that it is there for, and no other check minds it."""
+"""Each check of models finds the fault that it looks for, and the other checks pass."""
 
 from __future__ import annotations
 
@@ -139,20 +139,20 @@ def test_the_fault_is_found(fault, faults_of):
     assert check in faults_of("model", code, tags=("generative",))
 
 
-def test_what_is_not_tagged_generative_needs_no_samples(faults_of):
+def test_a_model_without_the_generative_tag_needs_no_samples(faults_of):
     assert faults_of("model", MODEL.replace("def sample", "def draw")) == {}
 
 
-def test_what_is_tagged_generative_needs_samples(faults_of):
+def test_a_model_with_the_generative_tag_needs_samples(faults_of):
     lacking = faults_of("model", MODEL.replace("def sample", "def draw"), tags=("generative",))
     assert "tagged generative, but lacks" in lacking["check_model_has_its_methods"]
 
 
-def test_what_is_tagged_vectors_takes_rows_of_any_length(faults_of):
+def test_a_model_with_the_vectors_tag_takes_rows_of_any_length(faults_of):
     assert faults_of("model", MODEL, tags=("vectors",)) == {}
 
 
-def test_what_takes_images_only_is_not_to_be_tagged_vectors(faults_of):
+def test_a_model_for_images_only_must_not_have_the_vectors_tag(faults_of):
     images_only = MODEL.replace(
         "pixels = image_shape", "assert image_shape[1] > 7; pixels = image_shape", 1
     )
@@ -161,14 +161,14 @@ def test_what_takes_images_only_is_not_to_be_tagged_vectors(faults_of):
     ]
 
 
-def test_a_warm_up_that_raises_the_loss_is_left_behind(faults_of):
+def test_the_loss_may_rise_during_a_declared_warm_up(faults_of):
     code = MODEL.replace("BETWEEN = None", "warm_up_steps = 500").replace(
         ".mean()}", ".mean() * min(1, (step + 1) / 500)}"
     )
     assert faults_of("model", code) == {}
 
 
-def test_weights_that_are_tied_survive(faults_of):
+def test_a_model_with_tied_weights_passes(faults_of):
     code = MODEL.replace(
         "self.decoder = nn.Linear(3, pixels)",
         "self.decoder = nn.Linear(3, pixels); self.second = self.decoder",

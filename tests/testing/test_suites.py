@@ -1,4 +1,4 @@
-"""The suite as an author's tests have it."""
+"""The conformance suite as the tests of a plugin author use it."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def test_an_expected_failure_that_passes_fails(install_plugin):
         case()
 
 
-def test_a_name_is_a_part_or_a_distribution_and_a_kind_narrows_it():
+def test_a_name_selects_a_part_or_a_distribution_and_a_kind_narrows_it():
     assert {case.subject.spec.name for case in part_cases("pca", "blur")} == {"pca", "blur"}
     models = part_cases("latentkit", kind="model")
     assert {case.subject.spec.kind for case in models} == {"model"}
 
 
-def test_a_data_set_of_the_users_files_is_checked_where_its_options_name_some(tmp_path):
+def test_a_data_set_of_user_files_is_checked_if_its_options_name_files(tmp_path):
     path = tmp_path / "images.npz"
     images = np.random.default_rng(0).integers(0, 256, (50, 8, 8), dtype=np.uint8)
     np.savez(path, images=images)
@@ -92,6 +92,6 @@ def test_a_data_set_of_the_users_files_is_checked_where_its_options_name_some(tm
         (("fashion-mnist",), {}, "none of the parts selected by fashion-mnist can be checked"),
     ],
 )
-def test_a_name_that_means_nothing_is_refused(names, keywords, message):
+def test_an_unknown_name_or_check_is_refused(names, keywords, message):
     with pytest.raises(UserError, match=message):
         part_cases(*names, **keywords)

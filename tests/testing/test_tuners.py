@@ -1,4 +1,4 @@
-"""The checks let a tuner pass that keeps the contract, and name what others break."""
+"""The checks pass a tuner that keeps the contract, and name the rule that another one breaks."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ BROKEN = {
 
 @pytest.fixture
 def ledger(monkeypatch):
-    """Return the module of the tuners, which the processes of two workers import too."""
+    """Return the module of the tuners, which both worker processes can import too."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     import ledger
 
@@ -87,7 +87,7 @@ def ledger(monkeypatch):
 
 
 def failing(make, checks, folder) -> set[str]:
-    """Return the checks that a tuner does not pass and that say why, by what they state."""
+    """Return the names, without ``check_``, of the checks that a tuner fails with a message."""
     found = set()
     for check in checks:
         try:
@@ -121,7 +121,7 @@ def test_the_checks_find_what_is_broken_and_nothing_else(name, ledger, tmp_path)
     assert failing(getattr(ledger, name), checks, tmp_path) == BROKEN[name]
 
 
-def test_a_tuner_that_ends_with_a_failing_trial_raises_in_the_check(ledger, tmp_path):
+def test_a_tuner_that_stops_at_a_failing_trial_raises_in_the_check(ledger, tmp_path):
     check = tuner_trials.check_a_failing_trial_is_recorded_and_the_study_goes_on
     with pytest.raises(RuntimeError, match="a trial failed"):
         check(ledger.EndsWithAFailure, f"sqlite:///{tmp_path / 'study.db'}")
@@ -136,6 +136,8 @@ def test_two_workers_that_share_badly_are_found(name, message, ledger, tmp_path)
         getattr(tuner_trials, WORKERS)(getattr(ledger, name), f"sqlite:///{tmp_path / 'study.db'}")
 
 
-def test_a_function_that_no_other_process_can_call_is_refused_in_words(ledger, tmp_path):
+def test_a_function_that_other_processes_cannot_call_is_refused(ledger, tmp_path):
     with pytest.raises(AssertionError, match=r"functools\.partial"):
-        getattr(tuner_trials, WORKERS)(lambda: ledger.LedgerTuner(), f"sqlite:///{tmp_path}/study.db")
+        getattr(tuner_trials, WORKERS)(
+            lambda: ledger.LedgerTuner(), f"sqlite:///{tmp_path}/study.db"
+        )

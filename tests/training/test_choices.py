@@ -1,4 +1,4 @@
-"""Which weights are kept, when training stops, and how gradients and weights are tamed."""
+"""Which weights are kept, when training stops, gradient clipping, and averaged weights."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 class Scripted(nn.Module):
-    """A model whose validation loss follows a script, and whose weight counts the epochs."""
+    """Model with a scripted validation loss, whose weight counts the epochs."""
 
     latent_dim = 1
 
@@ -78,7 +78,7 @@ def test_the_weights_are_those_of_the_best_epoch_or_of_the_last(keep, epoch):
     assert steps_taken(result) == epoch
 
 
-def test_training_stops_when_the_loss_has_not_fallen_for_long_enough():
+def test_training_stops_if_the_loss_has_not_fallen_within_the_patience():
     events = []
     _, result = run([3.0, 1.0, 2.0, 1.5, 0.5], patience=2, emit=events.append)
     assert len(result.history) == 4
@@ -88,14 +88,14 @@ def test_training_stops_when_the_loss_has_not_fallen_for_long_enough():
     assert "has not fallen since epoch 2" in notice.message
 
 
-def test_epochs_of_a_warm_up_are_neither_best_nor_a_reason_to_stop():
+def test_epochs_of_a_warm_up_are_never_best_and_never_stop_training():
     job, result = run([0.1, 0.2, 0.3, 0.9, 0.8], warm_up_steps=4, patience=2)
     assert len(result.history) == 5
     assert result.weights_epoch == 5
     assert best_epoch(job, result.history[:3]) == 3
 
 
-def test_more_epochs_go_on_from_the_last_checkpoint(tmp_path):
+def test_training_for_more_epochs_resumes_from_the_last_checkpoint(tmp_path):
     store = CheckpointStore(tmp_path)
     run([3.0, 2.0], store=store, keep="last")
     _, longer = run([3.0, 2.0, 1.0, 0.5], store=store, keep="last")
@@ -104,7 +104,7 @@ def test_more_epochs_go_on_from_the_last_checkpoint(tmp_path):
     assert torch.equal(longer.weights["weight"], whole.weights["weight"])
 
 
-def test_gradients_are_clipped_to_their_norm(monkeypatch):
+def test_gradients_are_clipped_to_the_given_norm(monkeypatch):
     asked = []
     monkeypatch.setattr(
         "torch.nn.utils.clip_grad_norm_", lambda parameters, norm: asked.append(norm)
@@ -115,7 +115,7 @@ def test_gradients_are_clipped_to_their_norm(monkeypatch):
     assert asked == [0.5, 0.5]
 
 
-def test_the_average_follows_its_formula_and_leaves_the_weights_alone():
+def test_averaged_weights_follow_the_formula_and_do_not_change_the_weights():
     model = nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         model.weight.fill_(0.0)

@@ -16,16 +16,16 @@ from latentkit.training.device import (
 )
 
 
-def test_the_cpu_is_always_there():
+def test_the_cpu_is_always_available():
     assert resolve_device("cpu") == torch.device("cpu")
 
 
-def test_auto_takes_a_device_that_is_there():
+def test_auto_chooses_an_available_device():
     assert resolve_device("auto").type in ("cpu", "cuda", "mps")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
-def test_a_device_that_is_not_there_is_refused_with_what_is_there():
+def test_a_missing_device_is_refused_with_a_list_of_available_ones():
     with pytest.raises(
         BrokenEnvironmentError, match=r"there is no cuda device.*cpu.*--device auto"
     ):
@@ -33,7 +33,7 @@ def test_a_device_that_is_not_there_is_refused_with_what_is_there():
 
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is an MPS device here")
-def test_what_was_begun_on_a_device_that_is_not_there_goes_on_on_one_that_is():
+def test_a_missing_device_is_replaced_by_an_available_one_on_resume():
     assert device_at_hand("mps") == resolve_device("auto")
     assert device_at_hand("cpu") == CPU
 
@@ -49,20 +49,20 @@ def test_precision_can_be_forced(network):
 
 
 @pytest.mark.parametrize("has", ["_is_amx_tile_supported", "_is_avx512_bf16_supported"])
-def test_auto_takes_bfloat16_for_wide_networks_where_the_cpu_multiplies_it(monkeypatch, has):
+def test_auto_chooses_bfloat16_for_wide_networks_if_the_cpu_multiplies_it(monkeypatch, has):
     for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda name=name: name == has, raising=False)
     assert resolve_precision("auto", CPU, WIDE) == "bfloat16"
     assert resolve_precision("auto", CPU, NARROW) == "float32"
 
 
-def test_auto_takes_float32_where_the_cpu_has_no_bfloat16_or_torch_cannot_tell(monkeypatch):
+def test_auto_chooses_float32_if_bfloat16_is_missing_or_torch_cannot_tell(monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
     monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
     assert resolve_precision("auto", CPU, WIDE) == "float32"
 
 
-def test_threads_are_all_that_may_be_used_unless_said(monkeypatch):
+def test_all_allowed_threads_are_used_unless_a_number_is_given(monkeypatch):
     assert resolve_threads(3) == 3
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert resolve_threads(0) == usable_cpus() >= 1
@@ -73,7 +73,7 @@ def test_threads_are_all_that_may_be_used_unless_said(monkeypatch):
     assert resolve_threads(0) == usable_cpus()
 
 
-def test_repeatable_puts_back_what_was_set():
+def test_repeatable_restores_the_earlier_settings():
     torch.manual_seed(5)
     before = torch.get_num_threads(), torch.get_rng_state().clone()
     with repeatable(torch.device("cpu"), threads=1):
@@ -105,8 +105,8 @@ print(first, faults())
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators, other rules")
-def test_memory_of_a_step_is_not_asked_for_anew_in_the_next():
-    # A fresh process: what this one has freed before would have raised the limits already.
+def test_a_training_step_reuses_the_memory_of_the_previous_one():
+    # Use a new process, because memory that this one has freed may have raised the limits already.
     shown = subprocess.run([sys.executable, "-c", _FAULTS], capture_output=True, text=True)
     before, after = map(int, shown.stdout.split())
     assert after < before / 10, shown.stderr

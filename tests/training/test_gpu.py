@@ -1,6 +1,6 @@
-"""The same loop on whatever GPU is here: repeatable, restartable, and near what a CPU computes.
+"""Training on an available GPU: repeatable, resumable, and close to the results of a CPU.
 
-On CUDA steps are replayed as a graph, which must be the steps that they stand for, to the byte.
+On CUDA, steps are replayed as a graph, which must give the same bytes as the single steps.
 """
 
 import hashlib
@@ -81,7 +81,7 @@ def noise(batch, generator):
 
 
 def noise_at_times(batch, generator):
-    """Give other images or the same tensor, by chance."""
+    """Return noisy images or the same tensor, at random."""
     chosen = torch.rand(1, generator=generator, device=batch.device) < 0.5
     return noise(batch, generator) if chosen else batch
 
@@ -97,7 +97,7 @@ def stop_after_two(event):
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("model", MODELS)
-def test_two_trainings_of_one_seed_end_in_the_same_bytes(model, precision):
+def test_two_trainings_with_one_seed_give_the_same_bytes(model, precision):
     first, second = (trained(model=model, precision=precision) for _ in range(2))
     assert digest(first.weights) == digest(second.weights)
     assert [r["validation"] for r in first.history] == [r["validation"] for r in second.history]
@@ -115,7 +115,7 @@ def test_two_trainings_of_one_seed_end_in_the_same_bytes(model, precision):
     ],
     ids=["float32", "bfloat16", "vae", "vae in bfloat16", "denoising", "averaged"],
 )
-def test_training_that_is_stopped_and_resumed_ends_in_the_same_bytes(
+def test_training_that_is_stopped_and_resumed_gives_the_same_bytes(
     tmp_path, monkeypatch, arguments
 ):
     monkeypatch.setattr("latentkit.training.loop._SECONDS_BETWEEN_CHECKPOINTS", 0)
@@ -151,7 +151,7 @@ def graphs(monkeypatch):
 
 @pytest.fixture
 def one_by_one(monkeypatch):
-    """Train without graphs: give a way to do so."""
+    """Return a function that trains without graphs."""
 
     def trained_without(**arguments):
         with monkeypatch.context() as without:
@@ -173,11 +173,9 @@ def one_by_one(monkeypatch):
     ],
     ids=[*MODELS, "denoising", "at times", "averaged"],
 )
-def test_replayed_steps_are_the_steps_one_by_one(
-    graphs, one_by_one, arguments, replayed, precision
-):
+def test_replayed_steps_equal_single_steps(graphs, one_by_one, arguments, replayed, precision):
     whole = trained(precision=precision, **arguments)
-    # Four epochs of nine full batches and one of twelve images, which is no part of the graph.
+    # Four epochs of nine full batches and one of twelve images, which the graph does not include.
     assert graphs == {"captured": 1, "replayed": replayed}
     apart = one_by_one(precision=precision, **arguments)
     assert graphs["replayed"] == replayed
@@ -194,7 +192,7 @@ def test_a_warm_up_of_the_kl_is_not_part_of_a_graph(graphs, one_by_one, options)
         return build("conv-vae", warm_up=15, free_bits=0.05, **options)
 
     whole = trained(model=model())
-    # 40 steps, of them 15 of warm-up, 3 before the capture, and 3 smaller ones after the warm-up.
+    # Of 40 steps, 15 are warm-up, 3 come before the capture, and 3 smaller ones after the warm-up.
     assert graphs == {"captured": 1, "replayed": 19}
     assert digest(whole.weights) == digest(one_by_one(model=model()).weights)
 
@@ -216,7 +214,7 @@ def test_a_classifier_is_captured_for_each_choice_of_layers(graphs, one_by_one, 
 
 
 class WaitsForTheGpu(DeterministicAutoencoder):
-    """Says that it is capturable and reads a number from the GPU."""
+    """Model that claims to be capturable but reads a number from the GPU."""
 
     capturable = True
 
@@ -228,7 +226,7 @@ class WaitsForTheGpu(DeterministicAutoencoder):
 
 
 @ON_CUDA
-def test_a_step_that_cannot_be_captured_is_taken_one_by_one(one_by_one):
+def test_steps_that_cannot_be_captured_run_one_by_one(one_by_one):
     def model():
         plain = build("conv-ae")
         return WaitsForTheGpu(plain.encoder, plain.decoder, plain.latent_dim)
@@ -243,7 +241,7 @@ def test_a_step_that_cannot_be_captured_is_taken_one_by_one(one_by_one):
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 17, 23), (3, 64, 64)])
 @pytest.mark.parametrize("model", MODELS)
-def test_a_gpu_computes_what_a_cpu_computes(model, shape):
+def test_a_gpu_gives_the_results_of_a_cpu(model, shape):
     torch.manual_seed(0)
     network = lk.model(model, shape, latent_dim=3).to(memory_format=torch.channels_last).eval()
     batch = torch.from_numpy(images(16, shape=shape)).float() / 255
@@ -256,7 +254,7 @@ def test_a_gpu_computes_what_a_cpu_computes(model, shape):
 
 
 @pytest.mark.parametrize("name", ["gaussian-noise", "salt-and-pepper", "masking", "blur"])
-def test_corruptions_repeat_by_seed_and_leave_their_input_alone(name):
+def test_corruptions_repeat_with_a_seed_and_do_not_modify_their_input(name):
     part = default_registry().get("corruption", name)
     corrupt = part.target()(part.options({}))
     batch = torch.from_numpy(images(8)).to(DEVICE).float() / 255
@@ -271,7 +269,7 @@ def test_corruptions_repeat_by_seed_and_leave_their_input_alone(name):
     assert 0 <= corrupted(3).min() <= corrupted(3).max() <= 1
 
 
-def test_images_are_kept_on_the_device_or_streamed_to_it_where_they_do_not_fit(monkeypatch):
+def test_images_are_kept_on_the_device_or_streamed_if_they_do_not_fit(monkeypatch):
     if DEVICE.type != "cuda":
         pytest.skip("only CUDA tells how much memory is free")
     here = DeviceImages(images(100), DEVICE)
@@ -283,13 +281,13 @@ def test_images_are_kept_on_the_device_or_streamed_to_it_where_they_do_not_fit(m
     assert streamed.batch(index).device.type == "cuda"
 
 
-def test_bytes_become_the_floats_that_numpy_makes_of_them():
+def test_bytes_become_the_same_floats_as_in_numpy():
     every = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
     batch = DeviceImages(every, DEVICE).batch(torch.tensor([0], device=DEVICE))
     assert np.array_equal(batch.cpu().numpy(), every.astype(np.float32) / np.float32(255))
 
 
-def test_auto_follows_what_the_gpu_multiplies():
+def test_auto_chooses_the_precision_that_the_gpu_multiplies_fast():
     network = torch.nn.Linear(400, 300)
     fast = DEVICE.type == "cuda" and torch.cuda.get_device_capability()[0] >= 8
     assert resolve_precision("auto", DEVICE, network) == ("bfloat16" if fast else "float32")

@@ -1,4 +1,4 @@
-"""Which models are captured; what replaying them gives is in test_gpu.py."""
+"""Which models are captured as graphs; test_gpu.py covers the results of replaying them."""
 
 import pytest
 import torch
@@ -17,14 +17,14 @@ def test_the_built_in_models_are_capturable_and_so_are_classifiers_on_them(name)
     assert is_capturable(Classifier(model, (1, 8, 8), 3))
 
 
-def test_a_model_that_does_not_say_so_is_not():
+def test_a_model_that_does_not_declare_it_is_not_capturable():
     assert not is_capturable(nn.Linear(2, 2))
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
     network.encode = network.forward
     assert not is_capturable(Classifier(network, (1, 8, 8), 3))
 
 
-def test_it_is_not_inherited_for_the_loss_may_be_another_one():
+def test_capturable_is_not_inherited_by_a_class_with_another_loss():
     class Annealed(VariationalAutoencoder):
         def loss(self, inputs, targets, *, step):
             terms = super().loss(inputs, targets, step=step)

@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 
 def stripes(n, seed=0):
-    """Images that a small network can learn: vertical bars at random columns."""
+    """Return images that a small network can learn: vertical bars at random columns."""
     generator = np.random.default_rng(seed)
     images = np.zeros((n, 1, 8, 8), np.uint8)
     images[np.arange(n), 0, :, generator.integers(0, 8, n)] = 255
@@ -96,7 +96,7 @@ def stop_after(epoch):
     ],
     ids=["plain", "denoising", "averaged", "stopping early"],
 )
-def test_training_that_is_stopped_and_resumed_ends_in_the_same_bytes(
+def test_training_that_is_stopped_and_resumed_gives_the_same_bytes(
     tmp_path, monkeypatch, epoch, options
 ):
     monkeypatch.setattr("latentkit.training.loop._SECONDS_BETWEEN_CHECKPOINTS", 0)
@@ -116,7 +116,7 @@ def test_training_that_is_stopped_and_resumed_ends_in_the_same_bytes(
     assert losses[0] == losses[1]
 
 
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(tmp_path, monkeypatch):
+def test_a_damaged_checkpoint_is_named_and_the_previous_one_is_used(tmp_path, monkeypatch):
     monkeypatch.setattr("latentkit.training.loop._SECONDS_BETWEEN_CHECKPOINTS", 0)
     monkeypatch.setattr("latentkit.training.loop._PAUSE_OVER_SAVING", 0)
     _, whole = trained(epochs=4)
@@ -144,7 +144,7 @@ def test_only_the_last_two_checkpoints_are_kept(tmp_path, monkeypatch):
     ]
 
 
-def test_noise_is_fresh_each_epoch_and_the_same_in_validation():
+def test_noise_is_new_in_each_epoch_and_fixed_in_validation():
     seen = {"train": [], "validation": []}
 
     def record(images, generator):
@@ -236,7 +236,7 @@ def test_each_batch_is_copied_once_however_often_the_means_are_reported(monkeypa
     for _ in range(50):
         meter.add({"loss": torch.ones(())}, 8)
         meter.means()
-    assert sum(copied) == 100  # one term of each batch, and then its row
+    assert sum(copied) == 100  # one term of each batch, then its row
 
 
 def test_divergence_names_the_step_also_after_a_report():
@@ -249,13 +249,13 @@ def test_divergence_names_the_step_also_after_a_report():
         meter.means()
 
 
-def test_a_single_left_over_image_is_not_a_batch():
+def test_a_single_remaining_image_does_not_form_a_batch():
     job = make_job(epochs=1, batch_size=199)
     assert job.steps_per_epoch == 1
     train(job, None, ignore)
 
 
-def test_progress_is_told_within_an_epoch(monkeypatch):
+def test_progress_is_reported_within_an_epoch(monkeypatch):
     monkeypatch.setattr("latentkit.training.loop._SECONDS_BETWEEN_REPORTS", 0)
     events = []
     trained(emit=events.append, epochs=1)

@@ -13,11 +13,11 @@ def rates(schedule):
     return [learning_rate(options, step, STEPS) for step in range(STEPS)]
 
 
-def test_a_constant_schedule_stays_at_its_peak():
+def test_a_constant_schedule_stays_at_the_peak_rate():
     assert set(rates("constant")) == {0.1}
 
 
-def test_cosine_falls_from_the_peak_to_nearly_nothing():
+def test_cosine_falls_from_the_peak_to_nearly_zero():
     found = rates("cosine")
     assert found[0] == pytest.approx(0.1)
     assert found == sorted(found, reverse=True)
@@ -55,7 +55,7 @@ def test_the_optimiser_skips_frozen_parameters(name):
     assert len(optimizer.param_groups[0]["params"]) == 2
 
 
-def test_rates_that_are_tensors_are_written_to_and_stay_tensors_when_state_is_loaded():
+def test_tensor_learning_rates_are_updated_in_place_and_stay_tensors_after_loading():
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     optimizer = make_optimizer(model, TrainingOptions(learning_rate=0.1), torch.device("cpu"))
     (group,) = optimizer.param_groups

@@ -1,4 +1,4 @@
-"""A training in eager mode does not import torch's compiler."""
+"""Training in eager mode does not import torch's compiler."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ def test_a_run_imports_neither_the_compiler_nor_torchvision(tmp_path):
     assert found.stdout.strip() == "[]"
 
 
-def test_a_step_is_what_the_optimiser_itself_does():
+def test_a_step_equals_the_optimisers_own_step():
     layers = [torch.nn.Linear(4, 3) for _ in range(2)]
     layers[1].load_state_dict(layers[0].state_dict())
     ours, theirs = (torch.optim.AdamW(layer.parameters(), 0.1, fused=True) for layer in layers)
@@ -39,7 +39,7 @@ def test_a_step_is_what_the_optimiser_itself_does():
         assert torch.equal(mine, other)
 
 
-def test_what_is_marked_is_unmarked_at_the_end():
+def test_the_marks_on_the_optimisers_methods_are_removed_at_the_end():
     before = _marks()
     with without_compiler():
         pass

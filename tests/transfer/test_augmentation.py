@@ -11,13 +11,13 @@ def stream(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def test_nothing_is_asked_for_and_nothing_is_done():
+def test_without_augmentation_options_images_are_unchanged():
     nothing = Augmentation()
     assert not nothing
     assert torch.equal(nothing(images(), stream()), images())
 
 
-def test_about_half_of_the_images_are_mirrored_each_as_a_whole():
+def test_about_half_of_the_images_are_mirrored():
     before = images()
     after = Augmentation(flip=True)(before, stream())
     mirrored = [torch.equal(a, b.flip(-1)) for a, b in zip(after, before, strict=True)]
@@ -26,7 +26,7 @@ def test_about_half_of_the_images_are_mirrored_each_as_a_whole():
     assert 16 < sum(mirrored) < 48
 
 
-def test_each_image_is_moved_by_its_own_whole_pixels():
+def test_each_image_is_shifted_by_its_own_number_of_whole_pixels():
     before = torch.zeros(200, 1, 9, 9)
     before[:, :, 4, 4] = 1
     after = Augmentation(shift=2)(before, stream())
@@ -37,12 +37,12 @@ def test_each_image_is_moved_by_its_own_whole_pixels():
     assert len(set(zip(rows.tolist(), columns.tolist(), strict=True))) > 20
 
 
-def test_the_edge_is_repeated():
+def test_a_shift_repeats_the_edge_pixels():
     ones = torch.ones(20, 1, 5, 5)
     assert torch.equal(Augmentation(shift=3)(ones, stream()), ones)
 
 
-def test_the_same_stream_gives_the_same_images_and_another_does_not():
+def test_the_same_stream_gives_the_same_images_and_another_gives_others():
     both = Augmentation(shift=2, flip=True)
     first = both(images(), stream(1))
     assert torch.equal(first, both(images(), stream(1)))

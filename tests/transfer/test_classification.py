@@ -28,7 +28,7 @@ def card(items):
     return classification(*items, NAMES, Bootstrap(N, 0))
 
 
-def test_figures_are_those_of_scikit_learn(items, card):
+def test_figures_equal_scikit_learns(items, card):
     truth, probabilities = items
     given = probabilities.argmax(1)
     assert card["accuracy"]["value"] == pytest.approx(metrics.accuracy_score(truth, given))
@@ -46,7 +46,7 @@ def test_figures_are_those_of_scikit_learn(items, card):
         assert 0 <= one["recall"]["low"] <= one["recall"]["value"] <= one["recall"]["high"] <= 1
 
 
-def test_calibration_error_is_that_of_its_definition(items, card):
+def test_the_calibration_error_follows_its_definition(items, card):
     truth, probabilities = items
     confidence, hits = probabilities.max(1), probabilities.argmax(1) == truth
     error = 0.0
@@ -59,7 +59,7 @@ def test_calibration_error_is_that_of_its_definition(items, card):
     assert sum(one["share"] for one in card["calibration"]) == pytest.approx(1)
 
 
-def test_a_classifier_that_is_always_right_and_sure_is_calibrated():
+def test_a_classifier_that_is_always_right_and_certain_is_calibrated():
     truth = np.arange(40) % K
     found = classification(truth, np.eye(K)[truth], NAMES, Bootstrap(40, 0))
     assert found["accuracy"]["value"] == found["balanced_accuracy"]["value"] == 1
@@ -67,7 +67,7 @@ def test_a_classifier_that_is_always_right_and_sure_is_calibrated():
     assert confused_pairs(np.array(found["confusion"]), 5) == []
 
 
-def test_a_class_that_is_never_given_has_no_precision():
+def test_a_class_that_is_never_predicted_has_no_precision():
     truth = np.arange(40) % 2
     found = classification(truth, np.tile([0.9, 0.1, 0.0], (40, 1)), NAMES[:3], Bootstrap(40, 0))
     assert found["classes"][1]["precision"] is None
@@ -76,7 +76,7 @@ def test_a_class_that_is_never_given_has_no_precision():
     assert found["balanced_accuracy"]["value"] == 0.5
 
 
-def test_pairs_are_those_of_the_largest_shares():
+def test_confused_pairs_are_those_of_the_largest_shares():
     counts = np.array([[90, 10, 0], [0, 100, 0], [3, 2, 5]])
     assert confused_pairs(counts, 2) == [(2, 0), (2, 1)]
     assert confused_pairs(counts, 9) == [(2, 0), (2, 1), (0, 1)]
@@ -87,7 +87,7 @@ def test_balanced_accuracy_gives_each_class_the_same_weight():
     assert balanced_accuracy(truth, np.array([True, True, True, False])) == 0.5
 
 
-def test_means_over_seeds_have_students_interval():
+def test_means_over_seeds_have_students_t_interval():
     found = replicated([0.8, 0.9, 1.0])
     assert found.value == pytest.approx(0.9)
     assert found.high - found.value == pytest.approx(4.302653 * 0.1 / np.sqrt(3), rel=1e-5)

@@ -27,7 +27,7 @@ SHAPE = (1, 8, 8)
 
 
 def stripes(n, seed=0):
-    """Vertical bars at random columns, and which half of the image each is in."""
+    """Return vertical bars at random columns, and the half of the image that each is in."""
     columns = np.random.default_rng(seed).integers(0, 8, n)
     images = np.zeros((n, *SHAPE), np.uint8)
     images[np.arange(n), 0, :, columns] = 255
@@ -74,7 +74,7 @@ def digest(weights):
 
 
 @pytest.mark.parametrize("name", ["conv-ae", "dense-ae", "conv-vae", "dense-vae"])
-def test_every_model_gives_the_layer_before_its_latents(name):
+def test_every_model_offers_the_layer_before_its_latents(name):
     model = network(name)
     assert feature_source(model) == "features"
     made = Classifier(model, SHAPE, 2)
@@ -82,7 +82,7 @@ def test_every_model_gives_the_layer_before_its_latents(name):
     assert made(torch.rand(3, *SHAPE)).shape == (3, 2)
 
 
-def test_the_decoder_is_taken_out_and_the_last_layer_held():
+def test_the_decoder_is_removed_and_the_last_layer_is_frozen():
     model = network()
     assert reduce_to_encoder(model, torch.zeros(2, *SHAPE))
     assert model.decoder is None
@@ -91,7 +91,7 @@ def test_the_decoder_is_taken_out_and_the_last_layer_held():
 
 
 class Plain(nn.Module):
-    """What a plugin may offer: no features, and one child that holds everything."""
+    """Model that a plugin might offer: no ``features``, and one child that holds all layers."""
 
     latent_dim = 2
 
@@ -104,7 +104,7 @@ class Plain(nn.Module):
 
 
 class Asking(Plain):
-    """Needs its decoder for something that has no gradient."""
+    """Model whose encoder uses the decoder in a way that has no gradient."""
 
     def __init__(self):
         super().__init__()
@@ -119,31 +119,31 @@ class Detached(Plain):
         return super().encode(images).detach()
 
 
-def test_a_model_without_features_is_taken_by_its_latents():
+def test_a_model_without_features_is_classified_by_its_latents():
     made = Classifier(Plain(), SHAPE, 2)
     assert feature_source(made.network) == "encode"
     assert made.n_features == 2
     assert not made.network.parts["up"].weight.requires_grad
 
 
-def test_what_a_model_asks_for_stays():
+def test_a_decoder_that_the_encoder_uses_is_kept():
     made = Classifier(Asking(), SHAPE, 2)
     assert isinstance(made.network.decoder, nn.Linear)
 
 
-def test_an_encoder_without_a_gradient_can_only_be_probed():
+def test_an_encoder_without_gradients_can_only_be_probed():
     with pytest.raises(UserError, match=r"Detached have no gradient: only mode 'probe'"):
         Classifier(Detached(), SHAPE, 2)
     assert Classifier(Detached(), SHAPE, 2, trains_encoder=False).n_features == 2
 
 
-def test_it_learns_and_says_how_often_it_is_right():
+def test_a_classifier_learns_and_reports_its_accuracy():
     result = fitted(classifier(), epochs=15)
     assert result.history[-1]["validation"]["accuracy"] > 0.9
     assert result.history[-1]["validation"]["loss"] < result.history[0]["validation"]["loss"]
 
 
-def test_a_probe_leaves_the_encoder_as_it_is_with_its_statistics():
+def test_a_probe_changes_neither_weights_nor_statistics_of_the_encoder():
     model = classifier(trains_encoder=False)
     before = {k: v.clone() for k, v in model.network.state_dict().items()}
     events = []
@@ -153,7 +153,7 @@ def test_a_probe_leaves_the_encoder_as_it_is_with_its_statistics():
     assert started.parameters == sum(p.numel() for p in model.head.parameters())
 
 
-def test_layers_are_those_with_weights_and_their_normalisation():
+def test_a_layer_is_a_module_with_weights_and_its_normalisation():
     made = Classifier(network(), SHAPE, 2)
     kinds = [[type(m).__name__ for m in layer.modules] for layer in encoder_layers(made.network)]
     assert kinds == [
@@ -163,7 +163,7 @@ def test_layers_are_those_with_weights_and_their_normalisation():
     ]
 
 
-def test_layers_are_freed_one_by_one_the_last_first():
+def test_layers_are_unfrozen_one_by_one_from_the_last():
     made = classifier(unfreeze_every=2)
     layers = encoder_layers(made.network)
     free = []
@@ -176,7 +176,7 @@ def test_layers_are_freed_one_by_one_the_last_first():
     assert free[2] == [False, False, True]
 
 
-def test_the_encoder_learns_at_its_own_rate():
+def test_the_encoder_has_its_own_learning_rate():
     slow, fast = classifier(encoder_rate=0.01), classifier(encoder_rate=1.0)
     start = {k: v.detach().clone() for k, v in slow.network.named_parameters()}
     moved = []
@@ -200,9 +200,7 @@ class Stop(Exception):
     [{}, {"unfreeze_every": 1, "encoder_rate": 0.3, "dropout": 0.5}, {"trains_encoder": False}],
     ids=["finetune", "unfreezing", "probe"],
 )
-def test_training_that_is_stopped_and_resumed_ends_in_the_same_bytes(
-    tmp_path, monkeypatch, options
-):
+def test_training_that_is_stopped_and_resumed_gives_the_same_bytes(tmp_path, monkeypatch, options):
     monkeypatch.setattr("latentkit.training.loop._SECONDS_BETWEEN_CHECKPOINTS", 0)
     monkeypatch.setattr("latentkit.training.loop._PAUSE_OVER_SAVING", 0)
     moves = Augmentation(shift=1, flip=True)
@@ -219,7 +217,7 @@ def test_training_that_is_stopped_and_resumed_ends_in_the_same_bytes(
     assert digest(resumed.weights) == digest(whole.weights)
 
 
-def test_predictions_are_features_and_probabilities_in_order():
+def test_predictions_give_features_and_probabilities_in_order():
     made = classifier()
     images, labels = stripes(30)
     found = predict(made, LabelledImages(images, labels, CPU))

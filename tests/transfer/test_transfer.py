@@ -1,4 +1,4 @@
-"""Networks that start from saved weights, and a transfer that is killed."""
+"""Networks that start from saved weights, and a transfer that is killed and resumed."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ OPTIONS = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3
 
 
 class TrainingOnly(AutoencoderKind):
-    """An autoencoder's run that ends after training, which is all that a transfer needs."""
+    """Autoencoder run that ends after training, because a transfer needs only the weights."""
 
     def plan(self, config, *, svg=False):
         names = ("data", "start", "train")
@@ -50,7 +50,7 @@ def tensors(parent):
 
 
 @pytest.mark.parametrize("form", ["safetensors", "torch", "encoder alone", "transfer"])
-def test_a_model_starts_from_what_fits(parent, tensors, tmp_path, form):
+def test_a_model_starts_from_the_weights_that_fit(parent, tensors, tmp_path, form):
     path = tmp_path / ("w.pt" if form == "torch" else "w.safetensors")
     own = {k: v for k, v in tensors.items() if k.startswith("encoder.")}
     if form == "torch":
@@ -84,7 +84,7 @@ def sha256(path):
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_killed_in_fine_tuning_and_resumed_is_the_same_to_the_byte(parent, tmp_path):
+def test_a_transfer_killed_in_fine_tuning_and_resumed_gives_the_same_bytes(parent, tmp_path):
     arguments = {
         "mode": "finetune",
         "labels": "50%",
@@ -112,7 +112,7 @@ def test_killed_in_fine_tuning_and_resumed_is_the_same_to_the_byte(parent, tmp_p
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_plugins_model_is_taken_by_its_latents(install_plugin, tmp_path):
+def test_a_model_of_a_plugin_is_classified_by_its_latents(install_plugin, tmp_path):
     install_plugin(
         "flat_net",
         """
@@ -162,7 +162,7 @@ def test_a_plugins_model_is_taken_by_its_latents(install_plugin, tmp_path):
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_tenth_of_the_labels_of_fashion_mnist_is_a_start(fashion_mnist_dir, tmp_path):
+def test_a_tenth_of_the_labels_of_fashion_mnist_gives_a_fair_accuracy(fashion_mnist_dir, tmp_path):
     run = lk.transfer(
         mode="scratch",
         dataset="fashion-mnist",
@@ -178,7 +178,7 @@ def test_a_tenth_of_the_labels_of_fashion_mnist_is_a_start(fashion_mnist_dir, tm
 
 
 @pytest.mark.usefixtures("real_figures")
-def test_a_held_encoder_has_one_map_and_one_set_of_numbers(parent, tmp_path):
+def test_a_frozen_encoder_has_one_map_with_one_set_of_figures(parent, tmp_path):
     run = lk.transfer(parent, mode="probe", epochs=1, embed=["pca"], out=tmp_path)
     page = json.loads((run.path / "report.json").read_text())
     figures = {one["name"]: one for section in page["sections"] for one in section["figures"]}

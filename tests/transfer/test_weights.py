@@ -1,4 +1,4 @@
-"""Saved weights: which are read, which are refused, and where they go."""
+"""Saved weights: which are read, which are refused, and which parameters get them."""
 
 import pickle
 
@@ -16,7 +16,7 @@ def names(*shapes, **named):
     return {name.replace("__", "."): torch.zeros(shape) for name, shape in named.items()}
 
 
-def test_the_same_name_goes_first_and_other_shapes_go_nowhere():
+def test_equal_names_are_matched_and_other_shapes_are_not_used():
     source = names(a__weight=(2, 3), b__weight=(4,), c=(1,))
     found = match(source, names(a__weight=(2, 3), b__weight=(5,), d=(1,)))
     assert found.sources == {"a.weight": "a.weight"}
@@ -27,33 +27,33 @@ def test_the_same_name_goes_first_and_other_shapes_go_nowhere():
 
 
 @pytest.mark.parametrize("prefix", ["", "encoder.", "module.", "model.encoder.", "_orig_mod."])
-def test_prefixes_are_taken_off_both_names(prefix):
+def test_prefixes_are_removed_from_both_names(prefix):
     found = match(names(**{f"{prefix}0.weight": (2,)}), names(network__encoder__0__weight=(2,)))
     assert found.sources == {"network.encoder.0.weight": f"{prefix}0.weight"}
     assert found.by_name == 0
 
 
-def test_a_name_that_two_share_goes_nowhere():
+def test_an_ambiguous_name_is_not_matched():
     found = match(names(encoder__0=(2,), model__0=(2,)), names(network__0=(2,)))
     assert not found.sources
     assert not found.finds_weights
     assert match(names(encoder__0=(2,), decoder__0=(2,)), names(network__0=(2,))).finds_weights
 
 
-def test_a_counter_alone_is_no_match():
+def test_a_counter_alone_does_not_count_as_a_match():
     both = names(norm__num_batches_tracked=())
     assert not match(both, both).finds_weights
     assert bare_name("module.module.encoder.x.encoder.y") == "x.encoder.y"
 
 
 @pytest.mark.parametrize("nested", [None, "state_dict", "model_state_dict", "model"])
-def test_checkpoints_of_torch_are_read_weights_only(tmp_path, nested):
+def test_torch_checkpoints_are_read_with_weights_only(tmp_path, nested):
     path = tmp_path / "weights.pt"
     torch.save(TENSORS if nested is None else {nested: TENSORS, "epoch": 3}, path)
     assert set(read_weights(path).tensors) == set(TENSORS)
 
 
-def test_a_pickle_is_not_read(tmp_path):
+def test_a_pickle_is_refused(tmp_path):
     class Harmful:
         def __reduce__(self):
             return (open, (str(tmp_path / "harm"), "w"))
@@ -68,7 +68,7 @@ def test_a_pickle_is_not_read(tmp_path):
     assert not (tmp_path / "harm").exists()
 
 
-def test_a_torch_that_cannot_be_trusted_reads_none(tmp_path, monkeypatch):
+def test_a_torch_version_with_unsafe_loading_reads_no_checkpoint(tmp_path, monkeypatch):
     torch.save(TENSORS, tmp_path / "weights.pt")
     monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
     with pytest.raises(BrokenEnvironmentError, match=r"pip install 'torch>=2.10'"):
@@ -76,25 +76,25 @@ def test_a_torch_that_cannot_be_trusted_reads_none(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("document", [[1, 2], {"epoch": 3}, {"state_dict": {}}, torch.ones(3)])
-def test_what_holds_no_state_dict_is_refused(tmp_path, document):
+def test_a_file_without_a_state_dict_is_refused(tmp_path, document):
     torch.save(document, tmp_path / "weights.pt")
     with pytest.raises(UserError, match="holds no state dict"):
         read_weights(tmp_path / "weights.pt")
 
 
-def test_a_file_that_is_no_safetensors(tmp_path):
+def test_a_file_that_is_not_safetensors_is_refused(tmp_path):
     (tmp_path / "weights.safetensors").write_bytes(b"nothing")
     with pytest.raises(UserError, match="is not a safetensors file"):
         read_weights(tmp_path / "weights.safetensors")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_named(tmp_path, value):
+def test_weights_that_are_not_finite_are_named(tmp_path, value):
     save_file({**TENSORS, "b": torch.tensor([1.0, value])}, tmp_path / "w.safetensors")
     with pytest.raises(DataError, match=r"w\.safetensors: b holds NaN or infinity"):
         read_weights(tmp_path / "w.safetensors")
 
 
-def test_what_is_neither_a_file_nor_a_run(tmp_path):
+def test_a_name_that_is_neither_a_file_nor_a_run_is_refused(tmp_path):
     with pytest.raises(UserError, match="there is no file and no run 'nobody'"):
         find_weights("nobody", tmp_path)

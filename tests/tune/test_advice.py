@@ -37,5 +37,5 @@ def codes(space, objectives=("mse",), schedule="one-cycle", corruption=(), tuner
         ),
     ],
 )
-def test_what_a_user_may_not_expect_is_said(asked, said):
+def test_notices_warn_of_what_a_user_may_not_expect(asked, said):
     assert codes(**asked) == said

@@ -13,11 +13,11 @@ from latentkit.tune.parameter_figures import parameter_name, shares, spread_choi
         (SearchChoice(("a", "b")), ["b", "a"], [0.75, 0.25]),
     ],
 )
-def test_a_value_has_its_place_between_the_ends_of_its_domain(domain, values, places):
+def test_a_value_is_placed_between_the_ends_of_its_domain(domain, values, places):
     assert shares(domain, values) == pytest.approx(places, nan_ok=True)
 
 
-def test_choices_are_numbered_and_equal_ones_spread_about_their_number():
+def test_choices_are_numbered_and_equal_ones_are_spread_around_their_number():
     domain = SearchChoice(("a", "b"))
     places = spread_choices(domain, ["b", "a", "b", "c"])
     assert places[[1, 0, 2]] == pytest.approx([0, 0.75, 1.25])
@@ -42,6 +42,6 @@ def test_ticks_are_few_and_round(domain, texts):
     assert [text for _, text in ticks_of(domain)] == texts
 
 
-def test_a_long_name_is_cut_in_both_of_its_lines():
+def test_a_long_name_is_shortened_in_both_of_its_lines():
     name = parameter_name("a_plugin_of_a_long_name.an_option_of_a_long_name")
     assert [len(line) for line in name.split("\n")] == [16, 15]

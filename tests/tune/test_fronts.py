@@ -34,14 +34,14 @@ def test_the_edge_of_the_front_has_no_trial_beyond_it(x, y):
     xs, ys = edge.get_data()
     post = edge.get_drawstyle() == "steps-post"
     for px, py in rest:
-        right = int(np.searchsorted(xs, px))  # the edge above or below a point, if there is one
+        right = int(np.searchsorted(xs, px))  # the edge above or below a point, if any
         place = right - 1 if post else right
         if 0 <= place < len(xs):
             assert (py >= ys[place]) if y == "minimize" else (py <= ys[place])
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("objective 0", "objective 1")
 
 
-def test_trials_of_the_front_have_their_numbers_and_none_hides_another():
+def test_trials_of_the_front_are_numbered_and_no_number_hides_another():
     result = study("minimize", "minimize", n=200)
     figure = figure_of(result)
     texts = figure.axes[0].texts
@@ -63,7 +63,7 @@ def test_three_objectives_are_drawn_by_pairs_without_an_edge():
     assert "objective 1: higher is better" in caption
 
 
-def test_one_point_is_a_front():
+def test_a_single_point_is_a_front():
     trials = (TrialRecord(0, "complete", {}, (1.0, 1.0)), TrialRecord(1, "pruned", {}))
     figure = figure_of(StudyResult("study", ("minimize", "minimize"), trials))
     assert [text.get_text() for text in figure.axes[0].texts] == ["0"]

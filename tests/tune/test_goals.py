@@ -4,7 +4,7 @@ from latentkit.errors import UserError
 from latentkit.tune.goals import GOALS, choose_goals
 
 
-def test_the_validation_loss_is_made_small_unless_something_is_asked_for():
+def test_the_default_goal_minimises_the_validation_loss():
     (goal,) = choose_goals([])
     assert (goal.name, goal.direction, goal.term) == ("loss", "minimize", "loss")
 
@@ -14,7 +14,7 @@ def test_goals_know_which_way_is_better():
     assert better == {"mse": "minimize", "knn": "maximize", "kl": "minimize"}
 
 
-def test_any_term_of_the_loss_is_a_goal():
+def test_any_term_of_the_loss_can_be_a_goal():
     (goal,) = choose_goals(["validation.nll"])
     assert (goal.term, goal.direction) == ("nll", "minimize")
 
@@ -26,7 +26,7 @@ def test_unknown_and_repeated_goals_are_refused():
         choose_goals(["mse", "reconstruction"])
 
 
-def test_what_is_measured_has_a_measure():
+def test_every_measured_goal_has_a_measure():
     from latentkit.tune.trial import _MEASURES
 
     assert set(GOALS) - {"loss"} == set(_MEASURES)

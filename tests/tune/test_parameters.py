@@ -31,7 +31,7 @@ TRIALS = (
 
 
 def lines(figure):
-    """Return the faint lines, those of completed trials and that of the best."""
+    """Return the faint lines, the lines of completed trials, and the line of the best trial."""
     return figure.axes[0].collections
 
 
@@ -41,16 +41,16 @@ def lines(figure):
 def test_each_trial_is_a_line_through_its_parameters_to_its_value(direction, best, order):
     goal = Goal("accuracy", direction)
     faint, done, chosen = lines(parallel_coordinates(TRIALS, SPACE, goal, "title"))
-    assert [len(line) for line in faint.get_segments()] == [3, 3]  # they end before the objective
+    assert [len(line) for line in faint.get_segments()] == [3, 3]  # these end before the objective
     assert to_hex(faint.get_color()[0]) == FAINT
     ends = [line[-1].tolist() for line in done.get_segments()]
-    assert ends == [[3, pytest.approx(end)] for end in order]  # the better above the worse
+    assert ends == [[3, pytest.approx(end)] for end in order]  # better values are higher
     (line,) = chosen.get_segments()
     assert line[-1].tolist() == [3, best]
     assert to_hex(chosen.get_color()[0]) == BEST
 
 
-def test_places_follow_the_scale_of_the_search():
+def test_positions_follow_the_scale_of_the_search():
     (line,) = lines(parallel_coordinates(TRIALS, SPACE, LOSS, "title"))[2].get_segments()
     assert line[:, 1] == pytest.approx([0.5, 0.5, 5 / 6, 0.0])  # 8 is halfway from 2 to 32
 

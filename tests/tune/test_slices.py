@@ -41,14 +41,14 @@ def test_a_panel_for_each_parameter_shows_completed_trials(direction, star):
     assert [axes.get_xscale() for axes in (rate, dropout)] == ["log", "linear"]
     assert [text.get_text() for text in activation.get_xticklabels()] == ["relu", "gelu"]
     assert rate.get_ylabel() == "loss"
-    assert rate.get_yscale() == "log"  # the values differ by more than ten
+    assert rate.get_yscale() == "log"  # values span more than a factor of ten
     for axes in (rate, dropout, activation):
         assert axes.collections[0].get_array().tolist() == [0, 7]  # colours: trial numbers
         assert axes.lines[0].get_ydata() == [star]
     assert figure.get_supxlabel().startswith("2 completed trials")
 
 
-def test_trials_can_be_compared_after_an_epoch_that_all_reached():
+def test_trials_can_be_compared_after_an_epoch_that_all_of_them_reached():
     trials = [
         TrialRecord(0, "complete", TRIALS[0].params, (0.1,), reports={1: 0.5, 2: 0.1}),
         TrialRecord(1, "pruned", TRIALS[1].params, reports={1: 0.4}),
@@ -57,7 +57,7 @@ def test_trials_can_be_compared_after_an_epoch_that_all_reached():
     figure = parameter_slices(trials, SPACE, Goal("loss after epoch 1", epoch=1), "title")
     axes = panels(figure)["training.learning_rate"]
     assert axes.collections[0].get_offsets().tolist() == [[1e-3, 0.5], [1e-4, 0.4]]
-    assert axes.lines[0].get_ydata() == [0.5]  # what ended best, and not what began best
+    assert axes.lines[0].get_ydata() == [0.5]  # of the trial that ended best, not started best
     assert figure.get_supxlabel().startswith("2 trials after epoch 1;")
 
 

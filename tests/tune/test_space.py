@@ -28,7 +28,7 @@ def config(registry):
         ("training.batch_size=64,128", SearchChoice((64, 128))),
     ],
 )
-def test_a_range_or_a_list_is_read(text, domain):
+def test_a_range_or_a_list_is_parsed(text, domain):
     assert parse_search(text) == (text.partition("=")[0].strip(), domain)
 
 
@@ -44,12 +44,12 @@ def test_a_range_or_a_list_is_read(text, domain):
         ("model.norm=batch", "fewer than two values"),
     ],
 )
-def test_what_is_no_range_is_refused(text, said):
+def test_text_that_is_not_a_range_is_refused(text, said):
     with pytest.raises(UserError, match=said):
         parse_search(text)
 
 
-def test_what_options_carry_is_searched_unless_it_is_fixed(config, registry):
+def test_options_with_a_search_range_are_searched_unless_fixed(config, registry):
     space = search_space(config, registry, fixed=["conv-ae.latent_dim"])
     assert set(space) == {"model.activation", "training.learning_rate"} | {
         key for key in space if key.startswith("gaussian-noise.")
@@ -57,9 +57,7 @@ def test_what_options_carry_is_searched_unless_it_is_fixed(config, registry):
     assert space["model.activation"].values[0] == "relu"
 
 
-def test_a_given_range_takes_the_place_of_the_carried_one_and_has_the_options_type(
-    config, registry
-):
+def test_a_given_range_replaces_the_options_own_and_gets_its_type(config, registry):
     given = {"conv-ae.latent_dim": SearchRange(2, 8), "gaussian-noise.std": SearchRange(0, 1)}
     space = search_space(config, registry, given)
     assert space["model.latent_dim"] == SearchRange(2, 8)
@@ -78,18 +76,18 @@ def test_a_given_range_takes_the_place_of_the_carried_one_and_has_the_options_ty
         ({"model.activation": SearchChoice(("relu", "rleu"))}, "'rleu' is not valid"),
     ],
 )
-def test_a_range_that_the_option_does_not_take_is_refused(config, registry, searched, said):
+def test_a_range_with_values_that_the_option_refuses_is_refused(config, registry, searched, said):
     with pytest.raises(UserError, match=said):
         search_space(config, registry, searched)
 
 
 @pytest.mark.parametrize("key", ["seed", "split.validation", "digits.nothing", "dataset.path"])
-def test_what_changes_the_images_of_the_judgement_is_not_searched(config, registry, key):
+def test_options_that_change_the_validation_images_cannot_be_searched(config, registry, key):
     with pytest.raises(UserError, match="could not be compared"):
         search_space(config, registry, {key: SearchRange(0, 1)})
 
 
-def test_what_lies_in_a_space_is_found():
+def test_only_values_within_the_space_are_kept():
     space = {
         "n": SearchRange(2, 64, log=True),
         "x": SearchRange(0.0, 1.0, step=0.25),
@@ -101,7 +99,7 @@ def test_what_lies_in_a_space_is_found():
     assert within(space, {"n": "auto"}) == {}
 
 
-def test_contradictions_are_refused(config, registry):
+def test_contradictory_searches_are_refused(config, registry):
     with pytest.raises(UserError, match=r"model\.latent_dim is both searched and fixed"):
         search_space(
             config, registry, {"model.latent_dim": SearchRange(2, 4)}, ["model.latent_dim"]
@@ -113,7 +111,7 @@ def test_contradictions_are_refused(config, registry):
         search_space(config, registry, fixed=everything)
 
 
-def test_a_space_survives_json():
+def test_a_space_is_unchanged_by_a_round_trip_through_json():
     space = {
         "a": SearchRange(1, 8, log=True),
         "b": SearchRange(0.0, 1.0, step=0.25),

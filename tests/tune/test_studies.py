@@ -41,7 +41,7 @@ def points(line):
     return list(zip(*line.get_data(), strict=True))
 
 
-def test_each_kind_of_trial_has_marks_of_its_own_at_its_value_or_last_report():
+def test_each_state_of_trial_has_its_own_marker_at_its_value_or_last_report():
     lines = labelled(optimisation_history(TRIALS, LOSS, "title"))
     assert points(lines["completed (3)"]) == [(0, 0.5), (1, 0.7), (3, 0.3)]
     assert points(lines["pruned (1)"]) == [(2, 0.85)]
@@ -50,7 +50,7 @@ def test_each_kind_of_trial_has_marks_of_its_own_at_its_value_or_last_report():
     assert len({lines[name].get_marker() for name in kinds}) == 4
 
 
-def test_a_trial_without_any_value_stands_on_the_lower_axis():
+def test_a_trial_without_a_value_is_marked_on_the_lower_axis():
     figure = optimisation_history(TRIALS, LOSS, "title")
     (bare,) = (line for line in figure.axes[0].lines if line.get_label().startswith("_"))
     assert points(bare) == [(4, 0)]
@@ -65,7 +65,9 @@ def test_a_trial_without_any_value_stands_on_the_lower_axis():
         (ACCURACY, [0.5, 0.7, 0.7, 0.7], "best: 0.7 (trial 1)"),
     ],
 )
-def test_the_best_so_far_goes_the_way_of_the_objective_to_the_last_trial(goal, steps, star):
+def test_the_best_so_far_follows_the_direction_of_the_objective_to_the_last_trial(
+    goal, steps, star
+):
     figure = optimisation_history(TRIALS, goal, "title")
     lines = labelled(figure)
     assert points(lines["best so far"]) == list(zip([0, 1, 3, 5], steps, strict=True))
@@ -88,7 +90,7 @@ def test_values_of_more_than_a_decade_are_on_a_logarithmic_axis(last, scale):
     assert optimisation_history(trials, LOSS, "title").axes[0].get_yscale() == scale
 
 
-def test_a_curve_for_each_trial_that_reported_and_an_end_for_the_pruned():
+def test_each_trial_that_reported_has_a_curve_and_pruned_ones_have_an_end_mark():
     figure = intermediate_curves(TRIALS, LOSS, "title")
     curves = [line for line in figure.axes[0].lines if line.get_marker() in ("None", "o")]
     assert [points(line) for line in curves] == [
@@ -118,14 +120,14 @@ def test_the_legend_of_curves_counts_them():
     assert caption.endswith("Of 6 trials, 5 reported a value.")
 
 
-def test_the_legend_shows_completed_curves_in_a_colour_that_one_of_them_has():
+def test_the_legend_shows_completed_curves_in_the_colour_of_one_of_them():
     figure = intermediate_curves(TRIALS[:4], LOSS, "title")
     shown = next(line for line in figure.legends[0].get_lines() if "completed" in line.get_label())
     drawn = {to_hex(line.get_color()) for line in figure.axes[0].lines}
     assert to_hex(shown.get_color()) in drawn - {BEST, FAINT}
 
 
-def test_curves_without_a_completed_trial_emphasise_none():
+def test_without_a_completed_trial_no_curve_is_emphasised():
     (legend,) = intermediate_curves(TRIALS[2:3], ACCURACY, "title").legends
     assert [text.get_text() for text in legend.get_texts()] == ["pruned (1)"]
 

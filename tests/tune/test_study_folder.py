@@ -27,14 +27,14 @@ def plan():
     )
 
 
-def test_a_study_is_read_back_as_it_was_begun(tmp_path, plan):
+def test_a_study_is_read_back_as_it_was_created(tmp_path, plan):
     folder = StudyFolder.begin(tmp_path / "s", plan)
     assert StudyFolder.open(folder.path).plan == plan
     assert study_folders(tmp_path) == [folder.path]
     assert find_study("s", tmp_path) == folder.path
 
 
-def test_more_trials_and_another_storage_go_on_and_another_search_is_refused(tmp_path, plan):
+def test_a_study_resumes_with_more_trials_or_another_storage_but_not_another_search(tmp_path, plan):
     StudyFolder.begin(tmp_path / "s", plan)
     more = replace(plan, trials=30, storage="postgresql://host/db")
     assert StudyFolder.begin(tmp_path / "s", more).plan.trials == 30
@@ -47,7 +47,7 @@ def test_more_trials_and_another_storage_go_on_and_another_search_is_refused(tmp
     assert StudyFolder.open(tmp_path / "s").plan == more
 
 
-def test_the_task_is_the_plans(tmp_path, plan):
+def test_the_task_of_a_tuner_follows_the_plan(tmp_path, plan):
     task = plan.task(tmp_path)
     assert task.storage == f"sqlite:///{tmp_path}/study.db"
     assert task.directions == ("minimize", "maximize")
@@ -56,13 +56,13 @@ def test_the_task_is_the_plans(tmp_path, plan):
     assert replace(plan, config={**plan.config, "seed": 4}).task(tmp_path).seed != task.seed
 
 
-def test_a_folder_that_no_url_can_name_is_refused(tmp_path, plan):
+def test_a_folder_that_a_url_cannot_name_is_refused(tmp_path, plan):
     with pytest.raises(UserError, match=r"contains '\?'"):
         plan.task(tmp_path / "what?")
     assert plan.task(tmp_path / "what?", "sqlite:///other.db").storage == "sqlite:///other.db"
 
 
-def test_what_is_no_study_or_a_damaged_one_is_said(tmp_path, plan):
+def test_a_folder_without_a_study_or_with_a_damaged_one_is_refused(tmp_path, plan):
     with pytest.raises(UserError, match="there is no study in"):
         StudyFolder.open(tmp_path)
     folder = StudyFolder.begin(tmp_path / "fine", plan)

@@ -1,6 +1,6 @@
-"""Workers that are killed at random moments: no trial is lost, double, or left running.
+"""Workers that are killed at random moments: no trial is lost, run twice, or left running.
 
-``LATENTKIT_KILLS`` says how many; 200 take some minutes.
+``LATENTKIT_KILLS`` sets the number of kills; 200 take a few minutes.
 """
 
 import multiprocessing
@@ -78,7 +78,7 @@ def forks():
 
 
 def kill_at_random(forks, path, workers, kills, seed):
-    """Work with ``workers`` processes until the study is over; kill one every now and then."""
+    """Work with ``workers`` processes until the study is over, and kill one at random times."""
     rng = random.Random(seed)
     crew = []
     killed = 0
@@ -109,7 +109,7 @@ def told(trial):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_every_trial_is_finished_once(workers, forks, tmp_path):
+def test_every_trial_is_finished_exactly_once(workers, forks, tmp_path):
     kills = -(-KILLS // 2)
     trials = max(4, kills)
     study = begin(tmp_path / "s", tmp_path / "data", trials)
@@ -119,7 +119,7 @@ def test_every_trial_is_finished_once(workers, forks, tmp_path):
     assert {trial.state for trial in found} <= {"complete", "pruned"}
     for trial in found:
         assert list(trial.reports) == list(range(1, len(trial.reports) + 1))
-        if trial.state == "pruned":  # as asha does after 1 and 3 epochs
+        if trial.state == "pruned":  # asha prunes after 1 and 3 epochs
             assert len(trial.reports) in {1, 3}
             continue
         run = RunFolder.open(study.run_of(trial.number))
@@ -129,7 +129,7 @@ def test_every_trial_is_finished_once(workers, forks, tmp_path):
         losses = [record["validation"]["loss"] for record in history]
         assert list(trial.reports.values()) == losses
         assert trial.values == (min(losses),)
-    if workers == 1:  # and what was killed equals what was not
+    if workers == 1:  # a study with kills equals one without
         whole = begin(tmp_path / "whole", tmp_path / "data", trials)
         work(whole.path)
         expected = result_of(whole.path).trials

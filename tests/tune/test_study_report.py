@@ -39,7 +39,7 @@ MIN = StudyResult("study", ("minimize",), trials((0.5,), (0.25,)))
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Return the folders of two runs, of two latents and of five."""
+    """Return the folders of two runs, with two latents and with five."""
     out = tmp_path_factory.mktemp("runs")
     return [
         lk.run(model="conv-ae", epochs=1, out=out, options={**SMALL, "model.latent_dim": n}).path
@@ -55,7 +55,7 @@ def contexts(runs, tmp_path) -> list[StageContext]:
 
 
 def report(folder: Path, result=MIN, *, objectives=("validation loss",), **arguments) -> str:
-    """Write a study's page and return it, without the style and the bytes of pictures."""
+    """Write the page of a study, and return it without its style and the bytes of pictures."""
     defaults = {"name": "study", "space": SPACE, "best": {}, "facts": []}
     defaults |= {"importances": {}, "early_importances": {}}
     path = write_study_report(
@@ -84,7 +84,7 @@ def left_out(page: str) -> dict[str, str]:
     return dict(rows_of(page[page.index("<h2>Left out") :])[1:]) if "<h2>Left out" in page else {}
 
 
-def test_the_page_begins_with_the_facts_and_every_trial(tmp_path):
+def test_the_page_starts_with_the_facts_and_all_trials(tmp_path):
     page = report(tmp_path, facts=[("Model", "conv-ae"), ("Tuner", "<optuna>")])
     rows = rows_of(page)
     assert rows[1:5] == [
@@ -108,7 +108,7 @@ def test_the_page_begins_with_the_facts_and_every_trial(tmp_path):
     assert "2 completed, 1 pruned, 1 failed; least validation loss 0.25 (trial 1)" in page
 
 
-def test_figures_follow_in_order_and_lie_beside_the_page(tmp_path):
+def test_figures_are_in_order_and_are_written_beside_the_page(tmp_path):
     page = report(tmp_path, importances={"model.latent_dim": 1.0}, svg=True)
     names = ["history", "curves", "parallel", "slices", "importance"]
     assert figures_of(page) == names
@@ -118,7 +118,7 @@ def test_figures_follow_in_order_and_lie_beside_the_page(tmp_path):
     assert page.count('src="PNG"') == len(names)
 
 
-def test_where_most_are_pruned_trials_are_compared_after_an_epoch_that_all_reached(tmp_path):
+def test_if_most_trials_are_pruned_they_are_compared_after_a_common_epoch(tmp_path):
     pruned = [
         TrialRecord(number, "pruned", params(64, 0.5, "relu"), reports={1: 0.9 + number, 2: 0.8})
         for number in (4, 5)
@@ -131,14 +131,14 @@ def test_where_most_are_pruned_trials_are_compared_after_an_epoch_that_all_reach
     assert "All parameters of all trials, after epoch 1" in page
 
 
-def test_a_greater_value_is_better_where_the_study_says_so(tmp_path):
+def test_a_greater_value_is_better_if_the_study_maximises(tmp_path):
     result = StudyResult("study", ("maximize",), MIN.trials)
     rows = rows_of(report(tmp_path, result, objectives=("accuracy",)))
     assert ["Greatest accuracy", "0.5 (trial 0)"] in rows
     assert any(row[0] == "0 (best)" for row in rows)
 
 
-def test_several_objectives_have_their_figures_each_and_a_front(tmp_path):
+def test_each_of_several_objectives_has_its_figures_and_there_is_a_front(tmp_path):
     result = StudyResult(
         "study", ("minimize", "maximize"), trials((0.5, 0.75), (0.25, 0.625))[:2] + MIN.trials[3:]
     )
@@ -155,15 +155,13 @@ def test_several_objectives_have_their_figures_each_and_a_front(tmp_path):
     assert "several objectives report no values" in left_out(page)["Value over epochs"]
 
 
-def test_the_best_runs_are_shown_by_their_latents_and_their_weights(tmp_path, contexts):
+def test_the_page_shows_latents_and_weights_of_the_best_runs(tmp_path, contexts):
     page = report(tmp_path, best={1: contexts[1], 0: contexts[0]})
     assert figures_of(page)[-2:] == ["latents", "weights"]
     assert left_out(page).keys() == {"Importance of parameters"}
 
 
-def test_maps_are_of_validation_latents_with_the_value_of_the_trial(
-    tmp_path, contexts, monkeypatch
-):
+def test_maps_show_validation_latents_and_the_value_of_the_trial(tmp_path, contexts, monkeypatch):
     seen = {}
 
     def spy(panels, names, title, caption):
@@ -212,7 +210,7 @@ def test_a_run_that_cannot_be_read_is_left_out_with_the_reason(tmp_path, context
     assert "Latent space of trial 0" not in why
 
 
-def test_a_run_that_kept_no_weights_is_left_out_of_the_weights(tmp_path, contexts):
+def test_a_run_without_kept_weights_is_left_out_of_the_weights_figure(tmp_path, contexts):
     for name in list(contexts[0].folder.manifest.artefacts):
         if name.startswith("weights/"):
             del contexts[0].folder.manifest.artefacts[name]
@@ -243,21 +241,23 @@ def test_a_run_that_kept_no_weights_is_left_out_of_the_weights(tmp_path, context
     ],
     ids=["none completed", "one trial", "all failed", "no trial"],
 )
-def test_what_trials_do_not_allow_is_left_out_with_a_reason(tmp_path, kept, figures, why):
+def test_figures_that_the_trials_do_not_allow_are_left_out_with_a_reason(
+    tmp_path, kept, figures, why
+):
     page = report(tmp_path, StudyResult("study", ("minimize",), kept))
     assert figures_of(page) == figures
     assert why.items() <= left_out(page).items()
     assert sum(row[:2] == ["3", "failed"] for row in rows_of(page)) == (MIN.trials[3] in kept)
 
 
-def test_names_stay_whole_where_two_parts_have_an_option_of_one_name(tmp_path):
+def test_options_of_the_same_name_in_two_parts_keep_their_full_names(tmp_path):
     space = {"model.width": SearchRange(1, 2), "tuner.width": SearchRange(1, 2)}
     rows = rows_of(report(tmp_path, space=space))
     assert ["model.width", "tuner.width"] in [row[-2:] for row in rows]
-    assert ["–", "–"] in [row[-2:] for row in rows]  # no trial has a value of them
+    assert ["–", "–"] in [row[-2:] for row in rows]  # no trial has values of these
 
 
-def test_two_latents_are_their_own_coordinates_and_more_are_projected():
+def test_two_latents_are_used_as_coordinates_and_more_are_projected():
     latents = np.random.default_rng(0).normal(size=(50, 5)).astype(np.float32) * [1, 9, 1, 4, 1]
     flat, note = in_two_dimensions(latents[:, :2].astype(np.float32))
     assert np.array_equal(flat, latents[:, :2].astype(np.float32))
@@ -266,7 +266,7 @@ def test_two_latents_are_their_own_coordinates_and_more_are_projected():
     centred = latents - latents.mean(0)
     singular = np.linalg.svd(centred, compute_uv=False)
     assert np.linalg.norm(coordinates, axis=0) == pytest.approx(singular[:2], rel=1e-4)
-    assert np.corrcoef(coordinates[:, 0], latents[:, 1])[0, 1] > 0.9  # the sign is settled
+    assert np.corrcoef(coordinates[:, 0], latents[:, 1])[0, 1] > 0.9  # the sign is fixed
     share = (singular[:2] ** 2).sum() / (singular**2).sum()
     assert note == f"PCA of 5 latents, {share:.0%} of their variance"
 

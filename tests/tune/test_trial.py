@@ -1,4 +1,4 @@
-"""Trials are runs: they go on where they were broken off, and a failing one is one of many."""
+"""Trials are runs: they resume where they stopped, and a failing one does not end the study."""
 
 import json
 
@@ -7,13 +7,15 @@ import torch
 
 from latentkit.builtins.models import vae
 from latentkit.config import build_config, choose_part
-from latentkit.errors import StorageError, StudyError, UserError
+from latentkit.errors import RunExistsError, StorageError, StudyError, UserError
 from latentkit.plugin import SearchChoice, SearchRange
 from latentkit.plugin.events import EpochFinished, TrialFinished, TrialReported, ignore
 from latentkit.registry.catalogue import default_registry
 from latentkit.runs import run_files
 from latentkit.runs.context import ImageCache
 from latentkit.runs.folder import RunFolder
+from latentkit.runs.lifecycle import start_run
+from latentkit.tune import trial as trial_module
 from latentkit.tune.space import search_space
 from latentkit.tune.study import Search, prepared
 from latentkit.tune.study_folder import StudyFolder, StudyPlan
@@ -62,7 +64,7 @@ def values_of(result):
     return [(trial.state, dict(trial.params), trial.values) for trial in result.trials]
 
 
-def test_a_trial_is_an_ordinary_run_with_its_options_and_its_worth(begin):
+def test_a_trial_is_an_ordinary_run_with_its_options_and_its_value(begin):
     search = begin()
     result = search.work()
     assert [trial.state for trial in result.trials] == ["complete"] * 3
@@ -79,10 +81,10 @@ def test_a_trial_is_an_ordinary_run_with_its_options_and_its_worth(begin):
         assert (trial.notes["epochs"], trial.notes["of_epochs"]) == (3, 3)
 
 
-def test_the_first_trial_is_what_a_run_without_a_study_would_be(begin):
+def test_the_first_trial_has_the_options_of_a_run_outside_a_study(begin):
     search = begin(trials=1)
     (trial,) = search.work().trials
-    assert trial.params == {"training.learning_rate": 8e-3}  # in batches of 32
+    assert trial.params == {"training.learning_rate": 8e-3}  # the default for batches of 32
 
 
 def test_a_study_that_was_interrupted_equals_one_that_was_not(begin):
@@ -103,12 +105,12 @@ def test_a_study_that_was_interrupted_equals_one_that_was_not(begin):
     assert [trial.reports for trial in broken.trials] == [trial.reports for trial in whole.trials]
 
 
-def test_more_trials_equal_a_study_that_had_them_from_the_beginning(begin):
+def test_adding_trials_gives_the_study_that_had_them_from_the_start(begin):
     begin("more", trials=2).work()
     assert values_of(begin("more", trials=4).work()) == values_of(begin("at-once", trials=4).work())
 
 
-def test_a_pruned_trial_is_marked_and_the_epochs_it_saved_are_told(begin):
+def test_a_pruned_trial_is_marked_and_its_saved_epochs_are_reported(begin):
     told = []
     search = begin(emit=told.append, trials=6, tuner={"pruner": "asha"})
     result = search.work()
@@ -119,6 +121,18 @@ def test_a_pruned_trial_is_marked_and_the_epochs_it_saved_are_told(begin):
     ends = {event.number: event for event in told if isinstance(event, TrialFinished)}
     assert all(ends[t.number].epochs < ends[t.number].of_epochs == 3 for t in pruned)
     assert all(ends[t.number].values == t.values for t in result.trials)
+
+
+def test_a_trial_whose_run_another_process_creates_at_the_same_moment_resumes_it(
+    begin, monkeypatch
+):
+    def start_second(*arguments):
+        start_run(*arguments)  # the other process
+        raise RunExistsError("there already")
+
+    monkeypatch.setattr(trial_module, "start_run", start_second)
+    (trial,) = begin(trials=1).work().trials
+    assert trial.state == "complete"
 
 
 def test_a_failing_trial_is_recorded_with_its_reason(begin):
@@ -154,7 +168,7 @@ def test_several_objectives_are_measured_on_the_validation_images(begin):
     assert result.front
 
 
-def test_a_goal_of_generative_models(begin):
+def test_a_goal_that_only_generative_models_have(begin):
     options = {"model.hidden": [16], "model.latent_dim": 2, "training.epochs": 1, "threads": 1}
     goals = ("elbo", "active-dimensions")
     search = begin(objectives=goals, trials=1, model="dense-vae", options=options)
@@ -191,7 +205,7 @@ def test_a_model_is_generative_if_its_posterior_is_a_layer(begin, monkeypatch):
     assert trial.state == "complete", trial.error
 
 
-def test_a_run_that_another_study_left_is_no_trials_run(begin):
+def test_a_run_left_by_another_study_is_not_used_for_a_trial(begin):
     begin(trials=1).work()
     other = begin("other", trials=1, options={**OPTIONS, "model.hidden": [8]})
     other.study.runs.mkdir()
@@ -202,7 +216,7 @@ def test_a_run_that_another_study_left_is_no_trials_run(begin):
     assert "another study, whose options of model differ" in trial.error
 
 
-def test_a_full_disk_ends_the_study_and_its_trial_goes_on_later(begin):
+def test_a_full_disk_stops_the_study_and_its_trial_resumes_later(begin):
     def fill(event):
         if isinstance(event, EpochFinished):
             raise StorageError("the disk is full")
@@ -213,7 +227,7 @@ def test_a_full_disk_ends_the_study_and_its_trial_goes_on_later(begin):
     assert values_of(begin("full").work()) == values_of(begin("whole").work())
 
 
-def test_a_trial_that_comes_further_may_be_begun_as_often_as_it_takes(begin):
+def test_a_trial_that_makes_progress_may_be_started_any_number_of_times(begin):
     def interrupt(event):
         if isinstance(event, EpochFinished):
             raise KeyboardInterrupt
@@ -227,7 +241,7 @@ def test_a_trial_that_comes_further_may_be_begun_as_often_as_it_takes(begin):
     assert begin(trials=1).work().trials[0].state == "complete"
 
 
-def test_a_trial_that_never_ends_is_given_up(begin):
+def test_a_trial_that_never_ends_fails_after_many_starts(begin):
     search = begin(trials=1)
     result = search.work()
     log = search.study.run_of(0) / "events.jsonl"

@@ -1,4 +1,4 @@
-"""Processes of a study: none is left behind, and no death passes unseen."""
+"""Processes of a study: none is left running, and every death is noticed."""
 
 import signal
 import subprocess
@@ -14,7 +14,7 @@ from latentkit.tune.workers import _crew
 
 
 class Process:
-    """Stands for a process; ``code`` is what it ended with."""
+    """Fake process; ``code`` is its exit code."""
 
     def __init__(self):
         self.code = None
@@ -32,7 +32,7 @@ class Process:
 
 @pytest.fixture
 def started(monkeypatch):
-    """Return the processes that were started."""
+    """Return the list of the fake processes that were started."""
     processes = []
 
     def start(command, **places):
@@ -51,7 +51,7 @@ def search(tmp_path):
     )
 
 
-def test_a_killed_process_is_started_anew_and_one_that_is_done_is_not(search, started):
+def test_a_killed_process_is_restarted_and_a_finished_one_is_not(search, started):
     with _crew(search, 2, None) as crew:
         assert crew.is_at_work(finished=0)
         started[0].code, started[1].code = 0, -signal.SIGKILL
@@ -70,7 +70,7 @@ def test_an_error_of_the_last_process_is_raised(search, started, tmp_path):
             crew.is_at_work(finished=0)
 
 
-def test_processes_that_only_die_end_the_study(search, started):
+def test_processes_that_keep_dying_end_the_study(search, started):
     with _crew(search, 1, None) as crew:
         for _ in range(5):
             started[-1].code = -signal.SIGKILL
@@ -80,7 +80,7 @@ def test_processes_that_only_die_end_the_study(search, started):
             crew.is_at_work(finished=0)
 
 
-def test_a_process_that_cannot_be_started_leaves_no_other_behind(search, started, monkeypatch):
+def test_if_a_process_cannot_be_started_the_others_are_ended(search, started, monkeypatch):
     start = subprocess.Popen
 
     def fail_at_the_second(command, **places):
@@ -95,7 +95,7 @@ def test_a_process_that_cannot_be_started_leaves_no_other_behind(search, started
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_a_worker_ends_with_the_process_that_started_it():
+def test_a_worker_ends_when_the_process_that_started_it_ends():
     code = "from latentkit.tune import worker; worker._end_at_eof()"
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
     process.stdin.close()

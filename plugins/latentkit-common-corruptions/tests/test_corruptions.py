@@ -1,4 +1,4 @@
-"""Each corruption keeps the contract and does what its formula says, held against other code."""
+"""Each corruption keeps the contract and follows its formula, compared with other code."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RANDOM = {"shot-noise", "speckle-noise", "motion-blur", "fog", "lines"}
 
 
 @pytest.mark.parametrize("case", part_cases("latentkit-common-corruptions", registry=REGISTRY))
-def test_the_contract(case):
+def test_each_corruption_keeps_the_contract(case):
     case()
 
 
@@ -40,7 +40,7 @@ def corrupt(name, images, seed=0, **options):
 
 
 def photographs(n=4, channels=3, height=24, width=31):
-    """Return images (n, C, H, W) that are smooth with some texture."""
+    """Return smooth images (n, C, H, W) with some texture."""
     generator = torch.Generator().manual_seed(5)
     coarse = torch.rand(n, channels, 5, 6, generator=generator)
     smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
@@ -50,7 +50,7 @@ def photographs(n=4, channels=3, height=24, width=31):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_order_of_the_memory_changes_nothing(name):
+def test_the_memory_format_does_not_change_the_result(name):
     images = photographs()
     folded = images.contiguous(memory_format=torch.channels_last)
     if name in ("shot-noise", "speckle-noise"):
@@ -63,7 +63,7 @@ def test_the_order_of_the_memory_changes_nothing(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_only_what_is_random_draws_and_each_image_draws_for_itself(name):
+def test_only_random_corruptions_use_the_generator_and_each_image_has_its_own_draw(name):
     images = photographs(1).expand(6, -1, -1, -1).contiguous()
     corrupted = corrupt(name, images)
     assert torch.equal(corrupted[0], corrupted[1]) == (name not in RANDOM)
@@ -88,11 +88,11 @@ def test_speckle_noise_is_in_proportion_to_the_pixel():
 
 
 @pytest.mark.parametrize("radius", [0, 0.3, 1, 1.5, 4.2])
-def test_the_disk_has_weight_1_and_the_second_moment_of_a_disk(radius):
+def test_the_disk_kernel_has_weight_1_and_the_second_moment_of_a_disk(radius):
     kernel = disk(radius).double()
     at = torch.arange(len(kernel)) - len(kernel) // 2
     spread = (kernel.sum(0) * at**2).sum().item()
-    # Of a disk r^2/4; between the pixels a and b at x, what is shared has (x - a)(b - x) more.
+    # A disk has r^2/4. A point x shared between the pixels at a and b adds (x - a)(b - x).
     points = torch.linspace(-1, 1, 20_001, dtype=torch.float64) * radius
     rows = (1 - torch.linspace(-1, 1, 20_001, dtype=torch.float64) ** 2).clamp(min=0).sqrt()
     shared = (points - points.floor()) * (points.floor() + 1 - points)
@@ -102,13 +102,13 @@ def test_the_disk_has_weight_1_and_the_second_moment_of_a_disk(radius):
     assert spread == pytest.approx(expected.item(), rel=0.02, abs=1e-9)
 
 
-def test_blurs_leave_a_plain_image_as_it_is():
+def test_blurs_do_not_change_a_uniform_image():
     plain = torch.full((3, 3, 12, 15), 0.37)
     for name in ("defocus-blur", "motion-blur"):
         assert torch.allclose(corrupt(name, plain), plain, atol=1e-6)
 
 
-def test_a_level_trail_runs_to_one_side_with_the_weights_of_half_a_gaussian():
+def test_horizontal_motion_blur_is_one_sided_with_half_gaussian_weights():
     images = torch.zeros(1, 1, 9, 31)
     images[0, 0, 4, 25] = 1
     blurred = corrupt("motion-blur", images, sigma=3.0, radius=4, max_angle=0)[0, 0]
@@ -117,7 +117,7 @@ def test_a_level_trail_runs_to_one_side_with_the_weights_of_half_a_gaussian():
     assert blurred.sum().item() == pytest.approx(1, abs=1e-5)
 
 
-def test_trails_of_other_images_have_other_directions_within_the_angle():
+def test_each_image_has_its_own_blur_direction_within_the_angle():
     images = torch.zeros(64, 1, 41, 41)
     images[:, 0, 20, 30] = 1
     blurred = corrupt("motion-blur", images, sigma=4.0, max_angle=30)[:, 0]
@@ -131,7 +131,7 @@ def test_trails_of_other_images_have_other_directions_within_the_angle():
 
 
 @pytest.mark.parametrize("amount", [0.1, 0.3])
-def test_brightness_is_what_scikit_image_makes_in_hsv(amount):
+def test_brightness_equals_scikit_images_in_hsv(amount):
     color = pytest.importorskip("skimage.color")
     images = photographs()
     images[0, :, :5] = 0
@@ -148,7 +148,7 @@ def test_contrast_keeps_the_mean_of_each_channel_and_shrinks_its_spread():
     assert torch.allclose(flat.std((2, 3)), 0.3 * images.std((2, 3)), rtol=1e-3)
 
 
-def test_clouds_reach_from_0_to_1_and_are_smoother_with_more_decay():
+def test_clouds_span_0_to_1_and_are_smoother_with_more_decay():
     generator = torch.Generator().manual_seed(0)
     rough, smooth = (plasma(200, 32, decay, generator) for decay in (1.2, 3.0))
     for clouds in (rough, smooth):
@@ -158,14 +158,14 @@ def test_clouds_reach_from_0_to_1_and_are_smoother_with_more_decay():
     assert steps[0] > 3 * steps[1]
 
 
-def test_a_cloud_has_no_seam_where_the_torus_closes():
+def test_a_cloud_continues_without_a_seam_across_its_edges():
     clouds = plasma(400, 16, 2.0, torch.Generator().manual_seed(0))
     inside = clouds.diff(dim=2).abs().mean()
     seam = (clouds[:, :, 0] - clouds[:, :, -1]).abs().mean()
     assert seam < 1.5 * inside
 
 
-def test_fog_is_grey_keeps_the_brightest_pixel_in_range_and_leaves_black_images_black():
+def test_fog_is_grey_keeps_the_brightest_pixel_in_range_and_black_images_black():
     images = photographs()
     images[1] = 0
     foggy = corrupt("fog", images, amount=2.0)
@@ -178,7 +178,7 @@ def test_fog_is_grey_keeps_the_brightest_pixel_in_range_and_leaves_black_images_
 
 @pytest.mark.parametrize("share", [0.95, 0.6, 0.5, 0.3, 0.25])
 @pytest.mark.parametrize("side", [28, 32, 224])
-def test_pixels_are_those_of_pillows_box_filter(share, side):
+def test_pixelation_equals_pillows_box_filter(share, side):
     images = photographs(2, 1, side, side)
     fewer = int(side * share)
     for image, ours in zip(images, corrupt("pixelate", images, amount=1 - share), strict=True):
@@ -187,14 +187,14 @@ def test_pixels_are_those_of_pillows_box_filter(share, side):
         assert np.allclose(ours[0].numpy(), again, atol=1e-5)
 
 
-def test_an_image_of_one_pixel_is_its_mean():
+def test_pixelation_to_one_pixel_gives_the_mean():
     images = photographs()
     plain = corrupt("pixelate", images, amount=1.0)
     assert torch.allclose(plain, images.mean((2, 3), keepdim=True).expand_as(plain), atol=1e-5)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_jpeg_is_what_a_file_of_that_quality_holds(channels):
+def test_jpeg_equals_an_encoded_file_of_that_quality(channels):
     images = photographs(2, channels)
     ours = corrupt("jpeg-compression", images, amount=0.75)
     for image, found in zip(images, ours, strict=True):
@@ -205,20 +205,20 @@ def test_jpeg_is_what_a_file_of_that_quality_holds(channels):
         assert np.allclose(found.permute(1, 2, 0).numpy(), expected, atol=1e-6)
 
 
-def test_lines_hide_the_area_of_their_width_in_their_shade():
+def test_lines_cover_an_area_by_their_width_in_their_shade():
     images = torch.full((300, 3, 40, 40), 0.25)
     crossed = corrupt("lines", images, width=2.0, count=1, shade=0.75)
     assert crossed.max().item() == pytest.approx(0.75)
     assert crossed.min().item() == pytest.approx(0.25)
     assert torch.equal(crossed[:, 0], crossed[:, 2])
-    # A line through the square is between 0 and 40 sqrt(2) long; those through its points 34.6.
+    # A line through the square is 0 to 40 sqrt(2) long; through a random point, 34.6 on average.
     hidden = (crossed[:, 0] - 0.25).sum((1, 2)) / 0.5 / 2.0
     assert hidden.max() < 40 * 2**0.5 + 2
     assert 30 < hidden.mean() < 40
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_more_strength_takes_more_of_the_image(name):
+def test_more_strength_changes_the_image_more(name):
     from latentkit.plugin import strength_option
 
     images = photographs(8)

@@ -1,4 +1,4 @@
-"""The published severities are valid options, grow, and stand in the README."""
+"""The published severities are valid options, increase, and are listed in the README."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_each_severity_is_an_option_of_an_installed_part_and_damages_an_image(ta
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_severities_grow(table):
+def test_severities_increase(table):
     for name, levels in TABLES[table].items():
         option, _ = strength_option(REGISTRY.get("corruption", name).options_type())
         values = [level[option] for level in levels]
@@ -48,7 +48,7 @@ def test_severities_grow(table):
 
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("name", IMAGENET_C)
-def test_the_readme_says_the_same(table, name):
+def test_the_readme_lists_the_same_severities(table, name):
     rows = re.search(rf"^### {table}.*?$(.*?)(?=^#|\Z)", README, re.M | re.S)[1]
     row = re.search(rf"^\| `{name}` \| (.*?) \| (.*) \|$", rows, re.M)
     options = re.findall(r"`(\w+)`", row[1])
@@ -58,7 +58,7 @@ def test_the_readme_says_the_same(table, name):
         assert set(options) == set(level)
 
 
-def test_a_run_learns_to_undo_them_and_is_judged_at_other_strengths(tmp_path):
+def test_a_run_learns_to_remove_them_and_is_measured_at_other_strengths(tmp_path):
     run = lk.run(
         dataset="sprites",
         corrupt=["shot-noise", "pixelate", "lines"],

@@ -1,4 +1,4 @@
-"""The grid's values, their order, and its end."""
+"""The values of the grid, their order, and the end of the study."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def points(grid):
     ],
     ids=str,
 )
-def test_a_range_is_cut_evenly_and_no_value_is_there_twice(domain, values):
+def test_a_range_is_divided_evenly_without_repeated_values(domain, values):
     found = grid_values(domain, 4)
     assert found == values
     if isinstance(domain, SearchRange):
         assert {type(value) for value in found} == {type(domain.low)}
 
 
-def test_both_ends_are_exact_also_in_the_logarithm():
+def test_both_ends_are_exact_on_a_logarithmic_scale_too():
     values = grid_values(SearchRange(1e-5, 0.3, log=True), 7)
     assert (values[0], values[-1], len(values)) == (1e-5, 0.3, 7)
 
@@ -55,7 +55,7 @@ def test_the_last_name_varies_fastest():
     assert points(Grid(SPACE, GridOptions(), seed=0)) == expected
 
 
-def test_a_shuffled_grid_has_the_same_points_in_an_order_of_the_seed():
+def test_a_shuffled_grid_has_the_same_points_in_an_order_set_by_the_seed():
     options = GridOptions(shuffle=True)
     one, again, other = (points(Grid(SPACE, options, seed)) for seed in (1, 1, 2))
     plain = points(Grid(SPACE, GridOptions(), seed=1))
@@ -70,27 +70,27 @@ def test_a_shuffle_is_a_permutation(size):
     assert sorted(shuffled(size, random.Random(3))) == list(range(size))
 
 
-def test_every_order_is_as_likely_as_any_other():
+def test_every_order_is_equally_likely():
     generator = random.Random(0)
     orders = [tuple(shuffled(3, generator)) for _ in range(6000)]
     assert all(850 < orders.count(order) < 1150 for order in set(orders))
     assert len(set(orders)) == 6
 
 
-def test_a_shuffle_of_a_vast_grid_costs_what_is_taken_of_it():
+def test_the_cost_of_shuffling_a_vast_grid_depends_only_on_the_points_used():
     space = {str(number): SearchRange(0.0, 1.0) for number in range(30)}
     grid = Grid(space, GridOptions(shuffle=True), seed=0)
     assert grid.size == 4**30
     assert len({tuple(grid.params(number).values()) for number in range(100)}) == 100
 
 
-def test_a_grid_that_cannot_be_numbered_is_refused():
+def test_a_grid_without_a_finite_number_of_points_is_refused():
     space = {str(number): SearchRange(0.0, 1.0) for number in range(40)}
     with pytest.raises(UserError, match=r"1\.2e\+24 points: lower grid\.points from 4"):
         Grid(space, GridOptions(), seed=0)
 
 
-def test_the_study_ends_with_the_grid(tmp_path):
+def test_the_study_ends_when_the_grid_is_exhausted(tmp_path):
     task = StudyTask("s", f"sqlite:///{tmp_path}/s.db", SPACE, ("minimize",), seed=0)
     for _ in range(2):
         result = build_grid(GridOptions()).optimize(

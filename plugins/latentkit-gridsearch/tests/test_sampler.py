@@ -1,4 +1,4 @@
-"""Draws: each follows from seed and number, and they spread as the range says."""
+"""Random draws: seed and trial number determine each, and they are spread over the range."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def draws(domain, n=2000):
     return [sampler.params(number)["x"] for number in range(n)]
 
 
-def test_a_draw_follows_from_the_seed_and_its_number_only():
+def test_the_seed_and_the_number_alone_determine_a_draw():
     space = {"x": SearchRange(0.0, 1.0), "y": SearchChoice(("a", "b", "c"))}
     one, other = Sampler(space, seed=5), Sampler(space, seed=5)
     forth = [one.params(number) for number in range(20)]
@@ -51,7 +51,7 @@ def test_half_of_the_draws_are_below_the_middle(domain, middle):
     [SearchRange(0, 3), SearchRange(0, 9, step=3), SearchChoice((True, False, 1, "1"))],
     ids=str,
 )
-def test_every_value_is_drawn_as_often(domain):
+def test_every_value_is_drawn_equally_often(domain):
     counts = Counter(map(repr, draws(domain)))
     assert len(counts) == 4
     assert all(400 < count < 600 for count in counts.values())

@@ -1,4 +1,4 @@
-"""Where records are kept, and what is said where they cannot be."""
+"""Where records are stored, and the errors if they cannot be stored."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def run(storage, trials=2, objective=lambda trial: (0.0,), name="s"):
         "sqlite://me:hunter2@host/a.db",
     ],
 )
-def test_another_storage_is_refused_and_no_password_is_printed(url, tmp_path, monkeypatch):
+def test_an_unsupported_storage_is_refused_without_printing_its_password(
+    url, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     for work in (run, lambda url: build_random(RandomOptions()).load(task(url))):
         with pytest.raises(UserError, match="sqlite:///FILE") as refused:
@@ -56,23 +58,23 @@ def test_another_storage_is_refused_and_no_password_is_printed(url, tmp_path, mo
     assert not list(tmp_path.iterdir())
 
 
-def test_a_relative_path_is_taken_from_the_working_folder(tmp_path, monkeypatch):
+def test_a_relative_path_is_relative_to_the_working_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run("sqlite:///a study #1%.db")
     assert [path.name for path in tmp_path.iterdir()] == ["a study #1%.db"]
 
 
-def test_loading_makes_no_file(tmp_path):
+def test_loading_creates_no_file(tmp_path):
     assert build_random(RandomOptions()).load(task(f"sqlite:///{tmp_path}/s.db")) is None
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_not_there_is_a_storage_error(tmp_path):
+def test_a_missing_folder_is_a_storage_error(tmp_path):
     with pytest.raises(StorageError, match=r"nowhere/s\.db .* it cannot be opened"):
         run(f"sqlite:///{tmp_path}/nowhere/s.db")
 
 
-def test_another_file_is_a_storage_error(tmp_path):
+def test_a_file_that_is_not_a_database_is_a_storage_error(tmp_path):
     (tmp_path / "notes.txt").write_text("no database " * 100)
     storage = f"sqlite:///{tmp_path}/notes.txt"
     for work in (run, lambda url: build_random(RandomOptions()).load(task(url))):
@@ -80,7 +82,7 @@ def test_another_file_is_a_storage_error(tmp_path):
             work(storage)
 
 
-def test_a_full_disk_is_a_storage_error_and_the_trial_waits(tmp_path):
+def test_a_full_disk_is_a_storage_error_and_the_trial_stays_waiting(tmp_path):
     storage = f"sqlite:///{tmp_path}/s.db"
     _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
@@ -99,14 +101,14 @@ def test_a_full_disk_is_a_storage_error_and_the_trial_waits(tmp_path):
     assert [trial.state for trial in run(storage).trials] == ["complete"] * 2
 
 
-def test_a_file_of_something_else_is_shared(tmp_path):
+def test_a_database_of_another_program_can_be_shared(tmp_path):
     with sqlite3.connect(tmp_path / "s.db") as other:
         other.execute("CREATE TABLE studies (study_id INTEGER)")
     assert build_random(RandomOptions()).load(task(f"sqlite:///{tmp_path}/s.db")) is None
     assert len(run(f"sqlite:///{tmp_path}/s.db").trials) == 2
 
 
-def test_a_locked_file_is_waited_for(tmp_path):
+def test_a_locked_file_is_used_once_it_is_free(tmp_path):
     storage = f"sqlite:///{tmp_path}/s.db"
     run(storage, trials=1)
     context = multiprocessing.get_context("spawn")
@@ -130,7 +132,7 @@ def hold(path, held, freed):
     connection.close()
 
 
-def test_a_study_keeps_its_plan(tmp_path):
+def test_a_study_refuses_a_changed_plan(tmp_path):
     storage = f"sqlite:///{tmp_path}/s.db"
     run(storage)
     with pytest.raises(UserError, match="study 's' was started with random parameters, not with a"):

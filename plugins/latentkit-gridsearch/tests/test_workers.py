@@ -1,4 +1,4 @@
-"""Workers that die: their trials are run again, and nobody else's is."""
+"""Workers that die: only their own trials are run again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TRIALS, KILLS = 120, 15
 
 @pytest.fixture
 def workers(monkeypatch):
-    """Return the module of the workers, which their processes import too."""
+    """Return the module of the workers, which the worker processes can import too."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     import workers
 
@@ -35,7 +35,7 @@ def workers(monkeypatch):
 @pytest.mark.parametrize("name", ["grid", "random"])
 def test_killed_workers_lose_no_trial_and_run_none_twice(name, workers, tmp_path):
     path, released, generator = tmp_path / "s.db", tmp_path / "released", random.Random(0)
-    # Started processes share one that has imported everything already: most kills hit a trial.
+    # Forked processes have everything imported already, so most kills hit a running trial.
     context = multiprocessing.get_context("fork")
 
     def start():
@@ -97,7 +97,7 @@ def test_a_worker_waits_for_the_last_trial_of_another_and_takes_it_over(workers,
     other.join()
 
 
-def test_time_runs_out_while_another_works(workers, tmp_path):
+def test_a_worker_stops_when_its_time_is_over_while_another_works(workers, tmp_path):
     path = tmp_path / "s.db"
 
     def outer(trial):
@@ -112,7 +112,9 @@ def test_time_runs_out_while_another_works(workers, tmp_path):
 
 
 @pytest.mark.parametrize(("silence", "state"), [(10, "running"), (1000, "waiting")])
-def test_a_worker_of_another_machine_lives_while_it_is_heard(silence, state, workers, tmp_path):
+def test_a_worker_of_another_machine_counts_as_alive_while_its_heartbeat_is_recent(
+    silence, state, workers, tmp_path
+):
     path = tmp_path / "s.db"
     workers.work("random", path, 1)
     with sqlite3.connect(path) as connection:
@@ -125,7 +127,7 @@ def test_a_worker_of_another_machine_lives_while_it_is_heard(silence, state, wor
     assert trial.state == state
 
 
-def test_a_worker_that_runs_for_long_is_heard(workers, tmp_path):
+def test_a_worker_sends_heartbeats_during_a_long_trial(workers, tmp_path):
     path = tmp_path / "s.db"
     from latentkit_gridsearch.options import RandomOptions
     from latentkit_gridsearch.tuner import build_random
@@ -149,7 +151,7 @@ def test_a_worker_that_runs_for_long_is_heard(workers, tmp_path):
     assert [trial.error for trial in result.trials] == [""]
 
 
-def test_an_owner_is_known_by_process_and_token():
+def test_process_and_token_identify_the_owner_of_a_trial():
     owner = Owner()
     assert not owner.alive(silence=0, grace=100)
     owner.begin()

@@ -1,4 +1,4 @@
-"""What the killed workers run; a module of its own, for other processes import it."""
+"""Code of the killed workers, in a separate module because other processes import it."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def objective(trial):
 
 
 def work(name, path, trials, released=None):
-    """Run a worker that keeps a diary of number and process, a line a trial.
+    """Run a worker that writes a diary: a line a trial, with its number and the process id.
 
-    The last trial goes on until there is a file ``released``, if one is named.
+    If ``released`` is given, the last trial runs until that file exists.
     """
 
     def told(trial):

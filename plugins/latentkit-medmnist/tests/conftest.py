@@ -1,4 +1,4 @@
-"""Small files in the layout of MedMNIST, known as genuine, and a server that offers them."""
+"""Small files in the layout of MedMNIST that pass the checksums, and a server for them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COUNTS = {"train": 12, "val": 4, "test": 6}
 
 
 def arrays(described, size=28, seed=0):
-    """Return the arrays of a set's file, with few images of noise."""
+    """Return the arrays of the file of a set, with a few images of noise."""
     generator = np.random.default_rng(seed)
     channels = () if described.channels == 1 else (described.channels,)
     classes = len(described.classes)
@@ -43,7 +43,7 @@ def packed(made):
 
 @pytest.fixture
 def known_as_genuine(monkeypatch):
-    """Return a function that makes the file of a set in a folder, and its MD5 the published one."""
+    """Return a function that writes the file of a set and makes its MD5 count as published."""
 
     def make(folder, name, size=28, made=None):
         described = SETS[name]
@@ -63,7 +63,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def served(tmp_path):
-    """Serve a folder; returns it and its address."""
+    """Serve a folder, and yield it with its address."""
     folder = tmp_path / "served"
     folder.mkdir()
     handler = functools.partial(_Quiet, directory=str(folder))

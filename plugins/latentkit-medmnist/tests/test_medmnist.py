@@ -1,4 +1,4 @@
-"""All sets, by the real code from a server of our own: contract, splits, labels, faults."""
+"""All sets, loaded by the real code from a local server: contract, splits, labels, faults."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ CASES = part_cases("latentkit-medmnist", data=CACHE, registry=Registry(find_plug
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_contract(case, known_as_genuine):
+def test_each_data_set_keeps_the_contract(case, known_as_genuine):
     known_as_genuine(CACHE / "MedMNIST", case.subject.spec.name)
     case()
 
 
 @pytest.fixture
 def load(served, known_as_genuine, tmp_path):
-    """Return a function that loads a set out of a fresh folder of data sets, from the server."""
+    """Return a function that downloads a set from the local server and loads it."""
     folder, address = served
 
     def get(name, split="train", size=28, made=None, **options):
@@ -44,7 +44,7 @@ def load(served, known_as_genuine, tmp_path):
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_every_set_is_downloaded_once_and_is_what_its_file_holds(name, load, tmp_path):
+def test_every_set_is_downloaded_once_and_equals_the_contents_of_its_file(name, load, tmp_path):
     described, expected = SETS[name], arrays(SETS[name])
     for split in ("train", "test"):
         data = load(name, split)
@@ -61,13 +61,13 @@ def test_every_set_is_downloaded_once_and_is_what_its_file_holds(name, load, tmp
 
 
 @pytest.mark.parametrize("size", [64, 128, 224])
-def test_larger_images_have_files_of_their_own(size, load, tmp_path):
+def test_larger_images_have_separate_files(size, load, tmp_path):
     data = load("bloodmnist", size=size)
     assert data.image_shape == (3, size, size)
     assert (tmp_path / "cache" / "MedMNIST" / f"bloodmnist_{size}.npz").exists()
 
 
-def test_validation_images_are_left_out_or_joined_and_never_tested(load):
+def test_validation_images_are_left_out_or_joined_to_training_and_never_in_test(load):
     expected = arrays(SETS["breastmnist"])
     left_out = load("breastmnist")
     joined = load("breastmnist", validation="join")
@@ -79,7 +79,7 @@ def test_validation_images_are_left_out_or_joined_and_never_tested(load):
         assert len(load("breastmnist", "test", validation=rule)) == COUNTS["test"]
 
 
-def test_an_x_ray_of_several_findings_has_a_class_of_its_own(load):
+def test_x_rays_with_several_findings_form_a_separate_class(load):
     made = arrays(SETS["chestmnist"])
     made["train_labels"][:] = 0
     made["train_labels"][1, 3] = 1
@@ -129,7 +129,7 @@ def grey(made):
         (too_few_labels, r"labels are \(11, 1\), expected \(12, 1\)"),
     ],
 )
-def test_a_file_that_holds_something_else_is_refused_in_a_line(load, harm, reason):
+def test_a_file_with_unexpected_arrays_is_refused_in_one_line(load, harm, reason):
     made = arrays(SETS["bloodmnist"])
     harm(made)
     with pytest.raises(DataError, match=rf"bloodmnist\.npz .*{reason}") as raised:
@@ -137,7 +137,7 @@ def test_a_file_that_holds_something_else_is_refused_in_a_line(load, harm, reaso
     assert "\n" not in str(raised.value)
 
 
-def test_a_file_that_is_not_the_published_one_is_not_kept(served, tmp_path):
+def test_a_download_that_differs_from_the_published_file_is_not_kept(served, tmp_path):
     folder, address = served
     (folder / "pathmnist.npz").write_bytes(b"something else")
     with pytest.raises(NetworkError, match=r"pathmnist.npz \(MD5 a8b06965200029087d5bd730944a56c1"):
@@ -153,7 +153,7 @@ def test_a_damaged_file_is_named(tmp_path):
         lk.dataset("octmnist", data=tmp_path, mirror=NOWHERE)
 
 
-def test_without_a_network_the_file_its_sum_and_its_place_are_named(tmp_path):
+def test_without_a_network_the_message_names_the_file_its_md5_and_its_folder(tmp_path):
     with pytest.raises(NetworkError) as raised:
         lk.dataset("dermamnist", data=tmp_path, mirror=NOWHERE, size=64)
     place = tmp_path / "MedMNIST"
@@ -166,14 +166,14 @@ def test_a_size_that_is_not_published_is_refused(tmp_path):
         lk.dataset("pathmnist", data=tmp_path, size=32)
 
 
-def test_no_two_files_have_the_same_sum():
+def test_all_files_have_different_md5s():
     files = [described.file(size) for described in SETS.values() for size in (28, 64, 128, 224)]
     assert len(files) == 48
     assert len({md5 for _, md5 in files}) == len({name for name, _ in files}) == 48
     assert all(re.fullmatch(r"[0-9a-f]{32}", md5) for _, md5 in files)
 
 
-def test_the_facts_are_those_of_the_package_medmnist():
+def test_the_facts_equal_those_of_the_medmnist_package():
     info = pytest.importorskip("medmnist.info", reason="pip install --no-deps medmnist to compare")
     for name, described in SETS.items():
         stated = info.INFO[name]

@@ -1,4 +1,4 @@
-"""Runs and studies are read back from MLflow's SQLite store, with MLflow's own client."""
+"""Logged runs and studies, read back from MLflow's SQLite store with MLflow's own client."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ SUMMARY = {"epochs": 3, "reconstruction": {"mse": {"value": 0.25, "standard_erro
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
-    """Return the database of a first run, and what was said while it was made: seconds pass."""
+    """Return the database of a first run, and its output on stderr.
+
+    Creating the database takes seconds, so it is done once.
+    """
     folder = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as monkeypatch, redirect_stderr(StringIO()) as said:
         monkeypatch.setenv("LATENTKIT_MLFLOW", "on")
@@ -47,9 +50,9 @@ def first(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def client(first, tmp_path, monkeypatch):
-    """Return a client of a store of this test's own, which is the one that is used."""
+    """Return a client of a store for this test only, which the plugin uses too."""
     uri = f"sqlite:///{shutil.copyfile(first[0], tmp_path / 'mlflow.db')}"
-    monkeypatch.chdir(tmp_path)  # where artefacts are put
+    monkeypatch.chdir(tmp_path)  # artefacts are written here
     for name in ("LATENTKIT_MLFLOW", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LATENTKIT_PLUGINS", "latentkit-mlflow")
@@ -110,7 +113,7 @@ def test_a_run_has_options_curves_card_and_tags(client, run):
 @pytest.mark.parametrize(
     ("status", "word"), [("failed", "FAILED"), ("interrupted", "KILLED"), ("pruned", "KILLED")]
 )
-def test_how_a_run_ended_is_its_status(status, word, client, run):
+def test_the_end_of_a_run_sets_its_status(status, word, client, run):
     follow(run, [1], status, {}, "DataError: gone")
     (found,) = runs_of(client)
     assert found.info.status == word
@@ -118,11 +121,11 @@ def test_how_a_run_ended_is_its_status(status, word, client, run):
     assert found.data.tags["latentkit.error"] == "DataError: gone"
 
 
-def test_a_resumed_run_goes_on_in_the_same_one_and_no_epoch_is_there_twice(client, run):
+def test_a_resumed_run_continues_the_same_mlflow_run_without_repeated_epochs(client, run):
     plugin.latentkit_run_started(run)
     for number in (1, 2):
         plugin.latentkit_epoch_finished(run, epoch(number))
-    assert runs_of(client)[0].info.status == "RUNNING"  # here it is killed
+    assert runs_of(client)[0].info.status == "RUNNING"  # the run is killed here
     longer = {**CONFIG, "training": {"epochs": 4}}
     follow(replace(run, config=longer, resumed=True), [2, 3, 4])
     (found,) = runs_of(client)
@@ -132,14 +135,14 @@ def test_a_resumed_run_goes_on_in_the_same_one_and_no_epoch_is_there_twice(clien
     assert found.data.tags["changed.training.epochs"] == "4"
 
 
-def test_a_run_whose_record_is_of_another_store_begins_anew(client, run):
+def test_a_run_that_was_logged_to_another_store_gets_a_new_mlflow_run(client, run):
     (run.path / "mlflow.json").write_text('{"run_id": "0123456789abcdef0123456789abcdef"}')
     follow(replace(run, resumed=True), [1])
     (found,) = runs_of(client)
     assert steps(client, found.info.run_id) == [1]
 
 
-def test_artefacts_are_copied_where_they_are_asked_for(client, run, monkeypatch):
+def test_artefacts_are_copied_on_request(client, run, monkeypatch):
     monkeypatch.setenv("LATENTKIT_MLFLOW_ARTEFACTS", "report, figures")
     (run.path / "figures").mkdir()
     (run.path / "figures/map-pca.png").write_bytes(b"png")
@@ -151,20 +154,20 @@ def test_artefacts_are_copied_where_they_are_asked_for(client, run, monkeypatch)
     assert figure.path == "figures/map-pca.png"
 
 
-def test_the_experiment_is_that_of_mlflows_own_variable(client, run, monkeypatch):
+def test_the_experiment_comes_from_mlflows_own_variable(client, run, monkeypatch):
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
     follow(run, [1])
     assert len(runs_of(client, "mine")) == 1
     assert client.get_experiment_by_name("latentkit") is None
 
 
-def test_it_can_be_switched_off(client, run, monkeypatch):
+def test_logging_can_be_switched_off(client, run, monkeypatch):
     monkeypatch.setenv("LATENTKIT_MLFLOW", "off")
     follow(run, [1])
     assert client.get_experiment_by_name("latentkit") is None
 
 
-def test_a_study_is_one_run_and_its_trials_are_nested_in_it(client, tmp_path, monkeypatch):
+def test_a_study_is_one_mlflow_run_with_its_trials_nested_in_it(client, tmp_path, monkeypatch):
     monkeypatch.setattr("latentkit.api.tune.report_study", lambda *study: None)  # its drawings
     study = lk.tune(
         name="s",
@@ -201,9 +204,7 @@ def info_of_study(path, storage=""):
     )
 
 
-def test_machines_that_share_a_storage_share_the_parent_and_folders_of_one_name_do_not(
-    client, tmp_path
-):
+def test_studies_share_a_parent_by_storage_and_not_by_folder_name(client, tmp_path):
     for machine in ("a", "b"):
         plugin.latentkit_study_started(info_of_study(tmp_path / machine, "postgresql://db"))
     assert len(runs_of(client)) == 1
@@ -212,7 +213,7 @@ def test_machines_that_share_a_storage_share_the_parent_and_folders_of_one_name_
     assert len(runs_of(client)) == 3
 
 
-def test_a_trial_that_goes_on_alone_leaves_its_parent_as_it_was(client, run, tmp_path):
+def test_a_trial_resumed_alone_does_not_change_its_parent(client, run, tmp_path):
     study = info_of_study(tmp_path / "s")
     plugin.latentkit_study_started(study)
     plugin.latentkit_study_finished(study, "interrupted", {}, "")
@@ -223,8 +224,8 @@ def test_a_trial_that_goes_on_alone_leaves_its_parent_as_it_was(client, run, tmp
 
 
 @pytest.mark.parametrize("uri", ["http://user:secret@127.0.0.1:9", "sqlite:///r/blocked/x.db"])
-def test_a_server_that_is_gone_costs_one_warning_of_a_run(uri, run, monkeypatch):
-    (run.path / "blocked").touch()  # no folder
+def test_an_unreachable_server_causes_one_warning_a_run(uri, run, monkeypatch):
+    (run.path / "blocked").touch()  # a file instead of a folder
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("LATENTKIT_MLFLOW_TIMEOUT", "0.5")
     registry = default_registry()
@@ -236,7 +237,7 @@ def test_a_server_that_is_gone_costs_one_warning_of_a_run(uri, run, monkeypatch)
     assert registry.notify("latentkit_run_finished", run=run, **ended) == {}
 
 
-def test_a_study_without_a_server_warns_once_for_all_its_trials(run, tmp_path, monkeypatch):
+def test_a_study_without_a_server_warns_only_once_for_all_its_trials(run, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "folders").as_uri())
     study, registry = info_of_study(tmp_path / "s"), default_registry()
     (line,) = registry.notify("latentkit_study_started", study=study).values()
@@ -249,7 +250,7 @@ def test_a_study_without_a_server_warns_once_for_all_its_trials(run, tmp_path, m
     assert registry.notify("latentkit_study_finished", study=study, **ended) == {}
 
 
-def test_the_store_without_a_setting_is_sqlite_and_nothing_is_said(first, run, capfd):
+def test_the_default_store_is_sqlite_and_nothing_is_printed(first, run, capfd):
     path, said = first
     assert path.read_bytes().startswith(b"SQLite format 3")
     assert said == ""
@@ -259,7 +260,7 @@ def test_the_store_without_a_setting_is_sqlite_and_nothing_is_said(first, run, c
     assert logging.getLogger("mlflow").level == before
 
 
-def test_its_declaration_imports_nothing_heavy():
+def test_the_declaration_has_no_heavy_imports():
     code = (
         "import sys, latentkit_mlflow.plugin\n"
         "print(sorted({'mlflow', 'sqlalchemy', 'numpy', 'torch'} & set(sys.modules)))"

@@ -1,4 +1,4 @@
-"""The plugin as it is installed: found over its entry point, and good maps."""
+"""The installed plugin: it is found by its entry point and makes good maps."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def cases():
 
 
 @pytest.mark.parametrize("case", cases())
-def test_the_contract(case):
+def test_each_embedding_keeps_the_contract(case):
     case()
 
 
@@ -59,13 +59,13 @@ def knn_accuracy(fitted, labels, asked, expected):
 
 
 @pytest.mark.parametrize("name", ["pacmap", "localmap"])
-def test_it_is_found_over_its_entry_point(name):
+def test_the_plugin_is_found_by_its_entry_point(name):
     part = default_registry().get("embedding", name)
     assert part.plugin.distribution == "latentkit-pacmap"
     assert not part.plugin.built_in
 
 
-def test_its_declaration_and_options_import_nothing_heavy():
+def test_declaration_and_options_have_no_heavy_imports():
     code = (
         "import sys, latentkit_pacmap.plugin, latentkit_pacmap.options\n"
         "print(sorted({'pacmap', 'numba', 'faiss', 'sklearn', 'torch'} & set(sys.modules)))"
@@ -75,7 +75,7 @@ def test_its_declaration_and_options_import_nothing_heavy():
 
 
 @pytest.mark.parametrize("name", ["pacmap", "localmap"])
-def test_classes_stay_together_and_new_points_land_among_their_own(name, digits):
+def test_classes_stay_together_and_new_points_are_placed_in_their_class(name, digits):
     vectors, labels = digits
     estimator = lk.embedding(name)
     coordinates = estimator.fit_transform(vectors[:500])
@@ -97,7 +97,7 @@ def test_the_seed_decides_the_map(name, digits):
 
 
 @pytest.mark.parametrize("name", ["pacmap", "localmap"])
-def test_the_number_of_threads_does_not(name, digits):
+def test_the_number_of_threads_does_not_change_the_map(name, digits):
     before = numba.get_num_threads()
     maps = []
     try:
@@ -110,31 +110,31 @@ def test_the_number_of_threads_does_not(name, digits):
     assert np.array_equal(maps[0], maps[-1])
 
 
-def test_every_seed_that_a_run_may_give_is_taken(digits):
+def test_every_seed_of_a_run_is_accepted(digits):
     assert lk.embedding("pacmap", random_state=2**32 - 1).fit(digits[0][:100])
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "manhattan", "angular"])
-def test_a_map_of_three_dimensions_by_each_distance(distance, digits):
+def test_each_distance_gives_a_map_in_three_dimensions(distance, digits):
     estimator = lk.embedding("pacmap", n_components=3, distance=distance)
     coordinates = estimator.fit_transform(digits[0][:100])
     assert coordinates.shape == (100, 3)
     assert np.isfinite(coordinates).all()
 
 
-def test_equal_vectors_beside_others_do_no_harm(digits):
+def test_duplicate_vectors_among_others_give_a_valid_map(digits):
     vectors = np.vstack([np.repeat(digits[0][:1], 80, axis=0), digits[0][:40]])
     assert np.isfinite(lk.embedding("pacmap").fit_transform(vectors)).all()
 
 
-def test_each_new_point_is_placed_on_its_own(digits):
+def test_new_points_are_placed_independently_of_each_other(digits):
     estimator = lk.embedding("pacmap").fit(digits[0][:100])
     placed = estimator.transform(digits[0][100:110])
     np.testing.assert_allclose(estimator.transform(digits[0][100:101]), placed[:1], rtol=1e-4)
     assert estimator.transform(digits[0][:0]).shape == (0, 2)
 
 
-def test_nothing_is_logged_and_log_levels_of_others_are_left_alone(digits, caplog):
+def test_nothing_is_logged_and_log_levels_of_other_packages_are_unchanged(digits, caplog):
     before = logging.getLogger("pacmap").level
     lk.embedding("pacmap").fit(digits[0][:100])
     assert caplog.records == []

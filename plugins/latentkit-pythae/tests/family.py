@@ -22,12 +22,12 @@ needs_the_plugin = pytest.mark.skipif(
 
 @cache
 def registry():
-    """Return what is installed, whatever plugins the developer has switched off."""
+    """Return the registry of all installed plugins, even those the developer has switched off."""
     return Registry(find_plugins())
 
 
 def specs():
-    """Return the specs of the family."""
+    """Return the specs of all models of the plugin."""
     parts = registry().parts("model")
     return [p.spec for p in parts if p.plugin.distribution == "latentkit-pythae"]
 

@@ -1,4 +1,4 @@
-"""Two players under one optimiser: each parameter has the gradient of its own loss alone."""
+"""Adversarial models with one optimiser: each parameter has the gradient of only its own loss."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def players(model):
 
 
 @pytest.mark.parametrize("name", ["pythae-aae", "pythae-factor-vae"])
-def test_each_player_has_the_gradient_of_its_own_loss_of_pythae(name):
+def test_each_player_has_the_gradient_of_its_own_loss_in_pythae(name):
     model, output = of_pythae(name)
     autoencoder, discriminator = players(model)
     expected = {}
@@ -53,7 +53,7 @@ def test_each_player_has_the_gradient_of_its_own_loss_of_pythae(name):
         torch.testing.assert_close(found[key], value, rtol=1e-4, atol=1e-5)
 
 
-def test_the_adversarial_autoencoder_has_the_gradients_of_pythaes_trainer():
+def test_the_adversarial_autoencoder_has_the_same_gradients_as_pythaes_trainer():
     model, output = of_pythae("pythae-aae")
     output["autoencoder_loss"].backward(retain_graph=True)
     for parameter in model.model.discriminator.parameters():

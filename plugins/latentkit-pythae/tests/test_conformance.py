@@ -1,4 +1,4 @@
-"""Each model keeps the contract, and the declaration stays light."""
+"""Each model keeps the contract, and the declaration has no heavy imports."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def cases():
 
 
 @pytest.mark.parametrize("case", cases())
-def test_the_contract(case):
+def test_each_model_keeps_the_contract(case):
     case()
 
 
-def test_declaration_and_options_import_nothing_heavy():
+def test_declaration_and_options_have_no_heavy_imports():
     code = (
         "import sys, latentkit_pythae.plugin, latentkit_pythae.options\n"
         "print(sorted({'pythae', 'sklearn', 'scipy', 'torch'} & set(sys.modules)))"
@@ -45,12 +45,12 @@ def test_declaration_and_options_import_nothing_heavy():
         ("pythae-lin-nf", {"flows": ["Spline"]}, "flows"),
     ],
 )
-def test_options_that_pythae_would_fail_on_are_refused(name, options, message):
+def test_options_that_would_fail_in_pythae_are_refused(name, options, message):
     with pytest.raises(UserError, match=message):
         registry().get("model", name).options(options)
 
 
-def test_a_network_too_deep_for_the_images_is_refused_in_a_line():
+def test_a_network_too_deep_for_the_images_is_refused_in_one_line():
     part = registry().get("model", "pythae-vae")
     with pytest.raises(UserError, match="cannot be halved"):
         part.target()(part.options({"channels": [4] * 6}), (1, 8, 8))

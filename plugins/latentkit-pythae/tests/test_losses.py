@@ -1,4 +1,4 @@
-"""Losses beside pythae's own ``forward`` of the same weights and seed, and what is seen of what."""
+"""Losses against pythae's ``forward`` with equal weights and seed; what sees corrupted inputs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def of_pythae(model, images, seed=5):
 
 @pytest.mark.parametrize("options", [{}, None], ids=["defaults", "others"])
 @pytest.mark.parametrize("name", NAMES)
-def test_the_terms_are_those_of_pythae(name, options):
+def test_the_terms_equal_pythaes(name, options):
     if options is None:
         options = WARM.get(name)
         if options is None:
@@ -59,7 +59,7 @@ def test_the_terms_are_those_of_pythae(name, options):
 
 
 @pytest.mark.parametrize("name", DENOISING)
-def test_corrupted_inputs_reach_the_encoder_alone(name):
+def test_only_the_encoder_sees_corrupted_inputs(name):
     images, noisy = pictures(), pictures(seed=1)
     model = made(name)
     before = loss(made(name), images, images)["loss"]
@@ -69,7 +69,7 @@ def test_corrupted_inputs_reach_the_encoder_alone(name):
     last = last or blind.model.encoder.network.bottleneck[-1]
     torch.nn.init.zeros_(last.weight)
     seen = loss(blind, noisy, images)
-    if name == "pythae-rae-gp":  # whose penalty is zero where nothing is seen
+    if name == "pythae-rae-gp":  # its penalty is zero if the encoder ignores its input
         assert seen["gen_reg_loss"] == 0
     fresh = loss(blind, images, images)
     torch.testing.assert_close(seen["loss"], fresh["loss"], rtol=1e-4, atol=1e-4)
@@ -84,7 +84,7 @@ def test_the_reconstruction_of_corrupted_inputs_is_measured_against_the_targets(
     torch.testing.assert_close(found["mse"], (error / 120).detach())
 
 
-def test_the_gradient_penalty_is_by_what_the_network_saw():
+def test_the_gradient_penalty_is_taken_at_the_corrupted_inputs():
     noisy, images = pictures(seed=1), pictures()
     found = made("pythae-rae-gp", norm="none").loss(noisy, images, step=0)["gen_reg_loss"]
     model = made("pythae-rae-gp", norm="none")
@@ -99,7 +99,7 @@ def test_the_hamiltonian_vae_refuses_corrupted_inputs():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_validation_takes_no_gradients_and_any_number_of_images(name):
+def test_validation_works_without_gradients_for_any_number_of_images(name):
     model = made(name).eval()
     with torch.no_grad():
         for n in (1, 2, 3):
@@ -109,7 +109,7 @@ def test_validation_takes_no_gradients_and_any_number_of_images(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_mixed_precision_leaves_the_losses_in_float32(name):
+def test_losses_stay_in_float32_with_mixed_precision(name):
     images = pictures()
     with torch.autocast("cpu", torch.bfloat16):
         terms = loss(made(name), images, images)
@@ -117,7 +117,7 @@ def test_mixed_precision_leaves_the_losses_in_float32(name):
     terms["loss"].backward()
 
 
-def test_a_capacity_rises_over_the_warm_up():
+def test_the_capacity_rises_over_the_warm_up():
     images = pictures()
     model = made("pythae-disentangled-beta-vae", warm_up=10).eval()
     seen = []
@@ -128,7 +128,7 @@ def test_a_capacity_rises_over_the_warm_up():
     assert model.warm_up_steps == 10
 
 
-def test_the_number_of_training_images_enters_the_total_correlation():
+def test_the_total_correlation_depends_on_the_number_of_training_images():
     images = pictures()
     found = [
         loss(made("pythae-beta-tc-vae", dataset_size=n).eval(), images, images)["loss"].item()

@@ -1,4 +1,4 @@
-"""What models are besides the contract: priors, spheres, balls, codes, and files."""
+"""Properties of models beyond the contract: priors, spheres, balls, codes, and saved states."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WITH_A_PRIOR = [n for n in NAMES if not n.endswith(("-ae", "-rae-l2", "-rae-gp",
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "pythae-ae"])
-def test_a_trained_state_goes_through_its_state_dict(name):
+def test_a_state_dict_restores_a_trained_model(name):
     model = made(name).train()
     optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     for step in range(2):
@@ -39,7 +39,7 @@ def test_a_trained_state_goes_through_its_state_dict(name):
 
 
 @pytest.mark.parametrize("name", [*WITH_A_PRIOR, "pythae-aae"])
-def test_samples_of_the_prior_follow_the_generator(name):
+def test_the_generator_decides_the_samples_of_the_prior(name):
     model = made(name).eval()
     draws = [model.sample(4, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
     assert draws[0].shape == (4, 1, 12, 10)
@@ -48,9 +48,9 @@ def test_samples_of_the_prior_follow_the_generator(name):
 
 
 @pytest.mark.parametrize("name", GENERATIVE)
-def test_the_bound_of_many_samples_is_above_the_elbo(name):
+def test_the_importance_weighted_bound_is_above_the_elbo(name):
     model, images = made(name).eval(), pictures(16)
-    with torch.no_grad():  # far from the prior, so that the two bounds are apart
+    with torch.no_grad():  # far from the prior, so that the bounds differ
         model.model.encoder.network.bottleneck[-1].bias[:4] += 2
     torch.manual_seed(0)
     elbo = torch.stack([model.log_likelihood(images, 1) for _ in range(20)]).mean()
@@ -58,7 +58,7 @@ def test_the_bound_of_many_samples_is_above_the_elbo(name):
 
 
 @pytest.mark.parametrize("likelihood", ["mse", "bce"])
-def test_the_elbo_is_the_negative_loss_of_the_vae_up_to_its_constant(likelihood):
+def test_the_elbo_is_the_negative_loss_of_the_vae_up_to_a_constant(likelihood):
     model, images = made("pythae-vae", reconstruction_loss=likelihood).eval(), pictures(4)
     torch.manual_seed(0)
     losses = [model.loss(images, images, step=0)["loss"].item() for _ in range(400)]
@@ -68,7 +68,7 @@ def test_the_elbo_is_the_negative_loss_of_the_vae_up_to_its_constant(likelihood)
     assert sum(bounds) / 400 == pytest.approx(-mean, abs=0.5)
 
 
-def test_latents_of_the_spherical_vae_lie_on_the_sphere_and_all_others_decode_from_it():
+def test_latents_of_the_spherical_vae_are_on_the_sphere_and_others_are_projected_to_it():
     model = made("pythae-svae").eval()
     latents = model.encode(pictures())
     torch.testing.assert_close(latents.norm(dim=1), torch.ones(8))
@@ -76,7 +76,7 @@ def test_latents_of_the_spherical_vae_lie_on_the_sphere_and_all_others_decode_fr
 
 
 @pytest.mark.parametrize("curvature", [0.25, 1.0, 4.0])
-def test_latents_of_the_poincare_vae_lie_in_its_ball(curvature):
+def test_latents_of_the_poincare_vae_are_within_its_ball(curvature):
     model = made("pythae-poincare-vae", curvature=curvature).eval()
     with torch.no_grad():
         model.model.encoder.network.bottleneck[-1].weight.mul_(1000)
@@ -97,7 +97,7 @@ def test_latents_of_the_vqvae_are_codes_and_decode_to_pythaes_reconstruction(use
     torch.testing.assert_close(model.decode(latents), expected["recon_x"])
 
 
-def test_only_training_moves_the_codes_of_a_moving_mean():
+def test_codes_updated_by_a_moving_mean_change_only_in_training():
     model, images = made("pythae-vqvae", use_ema=True), pictures()
     before = model._codebook().clone()
     model.eval().loss(images, images, step=0)
@@ -109,7 +109,7 @@ def test_only_training_moves_the_codes_of_a_moving_mean():
 
 
 @pytest.mark.parametrize("name", ["pythae-beta-tc-vae", "pythae-vqvae"])
-def test_a_run_on_digits_is_trained_measured_and_opened_again(name, tmp_path):
+def test_a_run_on_digits_is_trained_evaluated_and_reopened(name, tmp_path):
     options = {f"model.{key}": value for key, value in small(name).items()}
     command = [sys.executable, "-W", "error:::pythae", "-m", "latentkit", "run", "--model", name]
     command += ["--epochs", "1", "-o", "threads=1", "--json"]

@@ -1,4 +1,4 @@
-"""The plugin as it is installed: its contract, what its maps keep, and what it refuses."""
+"""The installed plugin: its contract, what its maps preserve, and what it refuses."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def cases():
 
 
 @pytest.mark.parametrize("case", cases())
-def test_the_contract(case):
+def test_each_embedding_keeps_the_contract(case):
     case()
 
 
@@ -55,7 +55,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def roll():
-    """Return 400 points of a rolled-up strip (400, 3), and how far along it each lies."""
+    """Return 400 points of a rolled-up strip (400, 3), and the position of each along it."""
     generator = np.random.default_rng(0)
     along = 1.5 * np.pi * (1 + 2 * generator.random(400))
     points = np.stack([along * np.cos(along), 20 * generator.random(400), along * np.sin(along)], 1)
@@ -70,7 +70,7 @@ def explained(coordinates, along):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_digits_of_a_class_lie_together(name, digits):
+def test_digits_of_a_class_are_close_together(name, digits):
     from sklearn.neighbors import KNeighborsClassifier
 
     vectors, labels = digits
@@ -98,7 +98,7 @@ def test_spectral_unrolls_a_strip_and_counts_the_pieces_of_its_graph(roll):
     assert estimator.facts_ == {"graph_pieces": 2}
 
 
-def test_scaling_gives_a_plane_back():
+def test_scaling_recovers_a_plane():
     from scipy.spatial.distance import pdist
 
     plane = np.random.default_rng(0).normal(size=(60, 2))
@@ -121,13 +121,13 @@ def test_mds_keeps_distances_better_than_principal_components(digits):
 
 
 @pytest.mark.parametrize("options", [{"metric": False}, {"init": "random", "n_init": 2}], ids=str)
-def test_mds_starts_and_measures_as_it_is_told(options, digits):
+def test_mds_accepts_its_options_for_start_and_metric(options, digits):
     estimator = lk.embedding("mds", max_iter=20, **options)
     assert np.isfinite(estimator.fit_transform(digits[0][:60])).all()
     assert 0 < estimator.facts_["steps"] <= 20
 
 
-def test_factors_of_latents_with_signs_are_shifted_forth_and_back(digits):
+def test_factorisation_shifts_negative_latents_and_shifts_back_in_the_inverse(digits):
     latents = digits[0] - 0.5
     estimator = lk.embedding("nmf", n_components=3)
     coordinates = estimator.fit_transform(latents)
@@ -137,7 +137,7 @@ def test_factors_of_latents_with_signs_are_shifted_forth_and_back(digits):
     assert np.isfinite(estimator.transform(latents - 1)).all()
 
 
-def test_independent_sources_are_found_where_the_first_dimension_is_constant():
+def test_independent_sources_are_found_if_the_first_dimension_is_constant():
     sources = np.random.default_rng(0).uniform(-1, 1, (500, 2))
     mixed = np.c_[np.zeros(500), sources @ [[1.0, 0.5, 0.2], [0.3, -1.0, 0.7]]]
     estimator = lk.embedding("fast-ica")
@@ -197,7 +197,7 @@ def test_new_points_need_a_fitted_map_and_equal_dimensions(name, digits):
 
 
 @pytest.mark.parametrize("name", ["mds", "classical-mds"])
-def test_all_pairs_of_many_vectors_are_refused_before_they_fill_the_memory(name):
+def test_pairwise_distances_that_would_exceed_memory_are_refused(name):
     from latentkit.maps.fitting import fit_embedding
 
     vectors = np.broadcast_to(np.float32(1), (1_000_000, 16))
@@ -205,7 +205,7 @@ def test_all_pairs_of_many_vectors_are_refused_before_they_fill_the_memory(name)
         fit_embedding(lk.embedding(name), name, vectors)
 
 
-def test_its_declaration_and_options_import_nothing_heavy():
+def test_declaration_and_options_have_no_heavy_imports():
     code = (
         "import sys, latentkit_sklearn_embeddings.plugin, latentkit_sklearn_embeddings.options\n"
         "print(sorted({'sklearn', 'scipy', 'numpy', 'torch'} & set(sys.modules)))"

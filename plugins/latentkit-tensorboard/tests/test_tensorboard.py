@@ -1,4 +1,4 @@
-"""Event files are read back with TensorBoard's own reader."""
+"""Logged event files, read back with TensorBoard's own reader."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def epoch(number):
 
 
 def told(path):
-    """Return what the event files of a run say."""
+    """Return the contents of the event files of a run."""
     found = EventAccumulator(str(path / "tensorboard"), size_guidance={"tensors": 0, "images": 0})
     found.Reload()
     return found
@@ -76,7 +76,7 @@ def test_every_epoch_is_a_point_of_each_curve(tmp_path):
     assert scalars(tmp_path, "learning_rate")[0] == (1, pytest.approx(1e-3))
 
 
-def test_the_card_is_text_and_the_figures_beside_the_options(tmp_path):
+def test_the_evaluation_card_is_logged_as_text_and_its_figures_with_the_options(tmp_path):
     follow(RunInfo("r", tmp_path, CONFIG), [3])
     assert scalars(tmp_path, "card/reconstruction/mse") == [(3, 0.25)]
     found = told(tmp_path)
@@ -96,7 +96,7 @@ def test_the_card_is_text_and_the_figures_beside_the_options(tmp_path):
     assert names == {"card/reconstruction/mse", "card/maps/pca/trustworthiness"}
 
 
-def test_maps_are_pictures_with_the_bytes_of_their_files(tmp_path):
+def test_maps_are_logged_as_pictures_with_the_bytes_of_their_files(tmp_path):
     (tmp_path / "figures").mkdir()
     pixels = np.zeros((6, 8, 4), np.uint8)
     for name in ("map-pca.png", "loss.png"):
@@ -109,14 +109,14 @@ def test_maps_are_pictures_with_the_bytes_of_their_files(tmp_path):
     assert image.encoded_image_string == (tmp_path / "figures/map-pca.png").read_bytes()
 
 
-def test_a_resumed_run_has_one_curve_without_what_is_trained_again(tmp_path):
+def test_a_resumed_run_has_one_curve_without_repeated_epochs(tmp_path):
     killed = RunInfo("r", tmp_path, CONFIG)
     plugin.latentkit_run_started(killed)
     for number in (1, 2):
         plugin.latentkit_epoch_finished(killed, epoch(number))
     follow(RunInfo("r", tmp_path, CONFIG, resumed=True), [2, 3])
     assert [step for step, _ in scalars(tmp_path, "train/loss")] == [1, 2, 3]
-    follow(RunInfo("r", tmp_path, CONFIG, resumed=True), [])  # one more map
+    follow(RunInfo("r", tmp_path, CONFIG, resumed=True), [])  # an added map
     assert [step for step, _ in scalars(tmp_path, "train/loss")] == [1, 2, 3]
 
 
@@ -126,13 +126,13 @@ def test_a_failed_run_says_why(tmp_path):
     assert status.tensor_proto.string_val[0].decode() == "failed: DataError: gone"
 
 
-def test_it_can_be_switched_off(tmp_path, monkeypatch):
+def test_logging_can_be_switched_off(tmp_path, monkeypatch):
     monkeypatch.setenv("LATENTKIT_TENSORBOARD", "off")
     follow(RunInfo("r", tmp_path, CONFIG), [1])
     assert not (tmp_path / "tensorboard").exists()
 
 
-def test_a_full_disk_costs_one_warning_of_a_run(tmp_path, monkeypatch):
+def test_a_full_disk_causes_one_warning_a_run(tmp_path, monkeypatch):
     def full(self, data):
         raise OSError(28, "No space left on device")
 
@@ -150,11 +150,11 @@ def test_a_full_disk_costs_one_warning_of_a_run(tmp_path, monkeypatch):
     assert [step for step, _ in scalars(tmp_path, "train/loss")] == [1]
 
 
-def test_a_study_is_followed_trial_by_trial_and_a_fault_harms_none(tmp_path, monkeypatch):
+def test_each_trial_of_a_study_is_logged_and_a_fault_does_not_stop_it(tmp_path, monkeypatch):
     monkeypatch.setattr("latentkit.api.tune.report_study", lambda *study: None)  # its drawings
     heard = []
     (tmp_path / "studies/s/runs/trial-0001").mkdir(parents=True)
-    (tmp_path / "studies/s/runs/trial-0001/tensorboard").touch()  # where its folder should be
+    (tmp_path / "studies/s/runs/trial-0001/tensorboard").touch()  # a file in place of the folder
     study = lk.tune(
         name="s",
         trials=2,
@@ -173,7 +173,7 @@ def test_a_study_is_followed_trial_by_trial_and_a_fault_harms_none(tmp_path, mon
     assert "trial-0001/tensorboard cannot be written" in notice.message
 
 
-def test_its_declaration_imports_nothing_heavy():
+def test_the_declaration_has_no_heavy_imports():
     code = (
         "import sys, latentkit_tensorboard.plugin\n"
         "print(sorted({'tensorboard', 'torch', 'numpy'} & set(sys.modules)))"

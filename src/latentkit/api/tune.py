@@ -17,8 +17,9 @@ from latentkit.plugin.options import SearchDomain
 from latentkit.plugin.studies import StudyResult, TrialRecord
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs.context import ImageCache
-from latentkit.runs.folder import NAME, RunFolder
+from latentkit.runs.folder import RunFolder, check_folder_name
 from latentkit.runs.initial_weights import find_weights
+from latentkit.runs.manifest import NAME
 from latentkit.tune.advice import advice
 from latentkit.tune.finish import (
     best_run,
@@ -38,7 +39,6 @@ from latentkit.tune.study_folder import (
     StudyFolder,
     StudyPlan,
     absolute_url,
-    check_study_name,
     find_study,
     public_url,
 )
@@ -340,7 +340,7 @@ def _begun(
 
     No folder is created before the storage has answered.
     """
-    check_study_name(asked.name)
+    check_folder_name(asked.name)
     path = out / asked.name
     known = StudyFolder.open(path).plan if (path / STUDY).exists() else None
     url = storage_url(storage, known)

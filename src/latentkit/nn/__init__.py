@@ -7,51 +7,11 @@ from typing import TYPE_CHECKING
 
 from latentkit._lazy import lazy_attributes
 
-if TYPE_CHECKING:
-    from latentkit.nn.fast_conv import FastConvolution, FastTransposed
-    from latentkit.nn.layers import (
-        KERNEL,
-        STRIDE,
-        Activation,
-        Doubling,
-        FlattenMaps,
-        Norm,
-        OddSizes,
-        UnflattenMaps,
-        Upsampling,
-        activation,
-        halved,
-        halving_padding,
-        norm_1d,
-        norm_2d,
-        size_pyramid,
-    )
-    from latentkit.nn.likelihoods import (
-        LOG_VAR_RANGE,
-        Bernoulli,
-        ContinuousBernoulli,
-        Gaussian,
-        Likelihood,
-        LikelihoodName,
-        kl_to_standard_normal,
-        log_constant,
-        log_normal,
-        make_likelihood,
-        reparameterise,
-        split_posterior,
-    )
-    from latentkit.nn.networks import (
-        ConvDecoder,
-        ConvEncoder,
-        DenseDecoder,
-        DenseEncoder,
-        all_but_last,
-        dense_layers,
-        fold,
-        folded_shape,
-        latents_to_pixels,
-        pixels_to_features,
-    )
+if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
+    from latentkit.nn.fast_conv import *
+    from latentkit.nn.layers import *
+    from latentkit.nn.likelihoods import *
+    from latentkit.nn.networks import *
 
 __all__ = [
     "KERNEL",

@@ -2,22 +2,6 @@
 
 from warnings import warn
 
-from latentkit.nn.networks import (
-    ConvDecoder,
-    ConvEncoder,
-    fold,
-    folded_shape,
-    latents_to_pixels,
-    pixels_to_features,
-)
-
-__all__ = [
-    "ConvDecoder",
-    "ConvEncoder",
-    "fold",
-    "folded_shape",
-    "latents_to_pixels",
-    "pixels_to_features",
-]
+from latentkit.nn.networks import *  # noqa: F403
 
 warn(f"{__name__} is deprecated: import from latentkit.nn", DeprecationWarning, stacklevel=2)

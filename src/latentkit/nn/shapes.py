@@ -2,15 +2,6 @@
 
 from warnings import warn
 
-from latentkit.nn.layers import KERNEL, STRIDE, OddSizes, halved, halving_padding, size_pyramid
-
-__all__ = [
-    "KERNEL",
-    "STRIDE",
-    "OddSizes",
-    "halved",
-    "halving_padding",
-    "size_pyramid",
-]
+from latentkit.nn.layers import *  # noqa: F403
 
 warn(f"{__name__} is deprecated: import from latentkit.nn", DeprecationWarning, stacklevel=2)

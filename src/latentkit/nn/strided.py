@@ -2,11 +2,6 @@
 
 from warnings import warn
 
-from latentkit.nn.fast_conv import FastConvolution, FastTransposed
-
-__all__ = [
-    "FastConvolution",
-    "FastTransposed",
-]
+from latentkit.nn.fast_conv import *  # noqa: F403
 
 warn(f"{__name__} is deprecated: import from latentkit.nn", DeprecationWarning, stacklevel=2)

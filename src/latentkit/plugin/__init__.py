@@ -12,75 +12,16 @@ from typing import TYPE_CHECKING
 
 from latentkit._lazy import lazy_attributes
 
-if TYPE_CHECKING:
-    from latentkit.plugin.downloads import (
-        VerifiedFiles,
-        read_bytes,
-        torchvision_datasets,
-    )
-    from latentkit.plugin.events import (
-        EpochFinished,
-        Event,
-        RunInfo,
-        StudyInfo,
-        TrialInfo,
-        flat_figures,
-        flat_options,
-    )
-    from latentkit.plugin.hookspecs import (
-        HOOKSPEC_VERSION,
-        hookimpl,
-    )
-    from latentkit.plugin.images import (
-        ImageData,
-        to_uint8,
-    )
-    from latentkit.plugin.options import (
-        NoOptions,
-        Options,
-        SearchChoice,
-        SearchDomain,
-        SearchRange,
-        search_all,
-        strength,
-        strength_option,
-    )
-    from latentkit.plugin.protocols import (
-        Autoencoder,
-        Corruption,
-        Embedding,
-        Generative,
-        HasFacts,
-        HasFeatures,
-        Progress,
-        ReportsProgress,
-        ResourceEstimate,
-        Split,
-    )
-    from latentkit.plugin.seeds import (
-        short_stream_seed,
-    )
-    from latentkit.plugin.specs import (
-        CorruptionSpec,
-        DatasetSpec,
-        EmbeddingSpec,
-        ModelSpec,
-        TunerSpec,
-    )
-    from latentkit.plugin.studies import (
-        Budget,
-        Direction,
-        HasImportances,
-        Objective,
-        StudyResult,
-        StudyStopped,
-        StudyTask,
-        Trial,
-        TrialPruned,
-        TrialRecord,
-        TrialState,
-        Tuner,
-    )
+if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
+    from latentkit.plugin.downloads import *
+    from latentkit.plugin.events import *
+    from latentkit.plugin.hookspecs import *
+    from latentkit.plugin.images import *
+    from latentkit.plugin.options import *
+    from latentkit.plugin.protocols import *
+    from latentkit.plugin.seeds import *
+    from latentkit.plugin.specs import *
+    from latentkit.plugin.studies import *
 
 __all__ = [
     "HOOKSPEC_VERSION",

@@ -1,1 +1,1 @@
-"""The HTML report of a run."""
+"""HTML reports of one run, and pages on several."""

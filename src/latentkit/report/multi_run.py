@@ -28,8 +28,9 @@ from latentkit.report.page import (
     recorded_tables,
     render_page,
 )
-from latentkit.runs.folder import NAME, RunFolder
+from latentkit.runs.folder import RunFolder
 from latentkit.runs.kind import KindOf
+from latentkit.runs.manifest import NAME
 from latentkit.tune.study_folder import STUDY
 
 

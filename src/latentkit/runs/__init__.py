@@ -1,1 +1,1 @@
-"""The run's folder: manifest, atomic commits, lock, verification."""
+"""Runs of every kind: folder, context, stages and life cycle; and autoencoder runs."""

@@ -1,9 +1,8 @@
-"""The run's folder: its manifest, its lock, and artefacts that are verified on each load."""
+"""The run's folder: open it to read, lock it to write, commit artefacts, verify each load."""
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +13,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from latentkit.atomic import (
     TEMPORARY_PREFIX,
@@ -29,117 +27,21 @@ from latentkit.errors import (
     RunExistsError,
     StorageError,
     UserError,
-    describe_os_error,
 )
 from latentkit.folders import contains, folders_with, open_each
 from latentkit.plugin.events import Event, Listener, Notice
 from latentkit.runs.lock import hold_lock, is_locked, this_process
-
-SCHEMA = 1
-NAME = "run.json"
-
-Status = Literal["running", "finished", "interrupted", "failed", "pruned"]
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
-
-
-class Artefact(_Record):
-    """A committed file: relative POSIX path, size in bytes, SHA-256, and the stage that made it."""
-
-    path: str
-    size: int
-    sha256: str
-    stage: str
-
-
-class StageRecord(_Record):
-    """A committed stage.
-
-    ``inputs`` holds the SHA-256 of each artefact that the stage read, ``settings`` that of the
-    options that it used. If one of these hashes has changed since, the stage is out of date.
-    """
-
-    inputs: dict[str, str] = Field(default_factory=dict)
-    seconds: float = 0.0
-    settings: str = ""
-
-
-class Manifest(_Record):
-    """The content of ``run.json``.
-
-    ``config`` is the resolved configuration without its embeddings, because embeddings may be added
-    later. ``config_sha256`` is its hash. ``plugins`` maps each distribution to its version,
-    ``plugin_files`` maps each absolute path to its SHA-256. Times are in UTC.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=False, allow_inf_nan=False)
-
-    latentkit_run: int = SCHEMA
-    id: str
-    status: Status
-    created: str
-    config: dict[str, Any]
-    config_sha256: str
-    seed: int
-    data_dir: str
-    versions: dict[str, str] = Field(default_factory=dict)
-    hardware: dict[str, Any] = Field(default_factory=dict)
-    plugins: dict[str, str] = Field(default_factory=dict)
-    plugin_files: dict[str, str] = Field(default_factory=dict)
-    writer: dict[str, Any] = Field(default_factory=dict)
-    error: str = ""
-    stages: dict[str, StageRecord] = Field(default_factory=dict)
-    artefacts: dict[str, Artefact] = Field(default_factory=dict)
-
-    def write(self, folder: Path) -> None:
-        """Write the manifest to ``folder`` atomically."""
-        write_json(folder / NAME, self.model_dump(mode="json"))
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Read and check ``run.json``.
-
-    Raises:
-        UserError: ``folder`` is not a run.
-        IntegrityError: the file is not a manifest, or has a later schema.
-    """
-    return _read_manifest(folder)[0]
-
-
-_Stamp = tuple[int, int, int]
-"""Time of modification in ns, inode and size of a file, which change when it is replaced."""
-
-
-def _stamp(found: os.stat_result) -> _Stamp:
-    return found.st_mtime_ns, found.st_ino, found.st_size
-
-
-def _read_manifest(folder: Path) -> tuple[Manifest, _Stamp]:
-    path = folder / NAME
-    try:
-        with path.open("rb") as file:
-            stamp = _stamp(os.fstat(file.fileno()))
-            document = json.loads(file.read().decode("utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{folder} is not a run: it has no {NAME}") from None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {describe_os_error(error)}") from error
-    except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"{path} is damaged: {error}") from error
-    schema = document.get("latentkit_run") if isinstance(document, Mapping) else None
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise IntegrityError(
-            f"{path} was written by a later latentkit (schema {schema}): upgrade to read it"
-        )
-    try:
-        return Manifest.model_validate(document), stamp
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise IntegrityError(f"{path} is damaged: {where}: {first['msg']}") from error
-
+from latentkit.runs.manifest import (
+    NAME,
+    Artefact,
+    Manifest,
+    StageRecord,
+    Stamp,
+    Status,
+    read_manifest,
+    read_with_stamp,
+    stamp_of,
+)
 
 CONFIG = "config.toml"
 EVENTS = "events.jsonl"
@@ -154,16 +56,17 @@ class RunFolder:
     `commit`, which records the size and SHA-256 of every file.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, stamp: _Stamp | None = None) -> None:
+    def __init__(self, path: Path, manifest: Manifest, stamp: Stamp | None = None) -> None:
         self.path = path
         self.manifest = manifest
         self._stamp = stamp
         self._holds_lock = False
+        self._read: dict[str, Any] | None = None  # what a stage has read; see `reading_once`
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
         """Open an existing run; raises what `read_manifest` raises."""
-        return cls(path, *_read_manifest(path))
+        return cls(path, *read_with_stamp(path))
 
     @classmethod
     @contextmanager
@@ -245,10 +148,10 @@ class RunFolder:
         """
         if self._holds_lock:
             return False
-        with suppress(OSError):  # `_read_manifest` explains what is wrong
-            if self._stamp == _stamp((self.path / NAME).stat()):
+        with suppress(OSError):  # `read_with_stamp` explains what is wrong
+            if self._stamp == stamp_of((self.path / NAME).stat()):
                 return False
-        self.manifest, self._stamp = _read_manifest(self.path)
+        self.manifest, self._stamp = read_with_stamp(self.path)
         return True
 
     def status(self) -> Status | Literal["stopped"]:
@@ -290,6 +193,8 @@ class RunFolder:
                 self.forget_stage(stage)
 
         write_atomically(path, write_and_strike)
+        if self._read is not None:
+            self._read.pop(relative, None)
         self.manifest.artefacts[relative] = Artefact(
             path=relative, size=path.stat().st_size, sha256=sha256_of(path), stage=stage
         )
@@ -352,15 +257,33 @@ class RunFolder:
             )
         return path
 
+    @contextmanager
+    def reading_once(self) -> Iterator[None]:
+        """Read and hash each artefact at most once in the block, which is one stage.
+
+        Arrays that are read again in the block are the same objects: they must not be changed.
+        """
+        self._read = {}
+        try:
+            yield
+        finally:
+            self._read = None
+
     def arrays(self, relative: str) -> dict[str, NDArray[Any]]:
         """Load a verified .npz; object arrays are refused."""
-        path = self.verified(relative)
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        return dict(self._loaded(relative, _load_arrays))
 
     def json(self, relative: str) -> Any:
         """Load a verified JSON artefact."""
-        return json.loads(self.verified(relative).read_text(encoding="utf-8"))
+        return json.loads(self._loaded(relative, _load_text))
+
+    def _loaded(self, relative: str, load: Callable[[Path], Any]) -> Any:
+        if self._read is not None and relative in self._read:
+            return self._read[relative]
+        found = load(self.verified(relative))
+        if self._read is not None:
+            self._read[relative] = found
+        return found
 
     def config_toml(self) -> str:
         """Return the text of ``config.toml``.
@@ -385,6 +308,15 @@ class RunFolder:
         """Remove temporary files that a killed writer left."""
         for leftover in self.path.rglob(f"{TEMPORARY_PREFIX}*"):
             leftover.unlink(missing_ok=True)
+
+
+def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _load_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def check_folder_name(name: str) -> None:

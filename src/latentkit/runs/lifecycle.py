@@ -28,16 +28,10 @@ from latentkit.plugin.studies import TrialPruned
 from latentkit.registry.catalogue import Registry
 from latentkit.runs import run_files
 from latentkit.runs.context import ImageCache, RunContext, StageContext
-from latentkit.runs.folder import (
-    CONFIG,
-    NAME,
-    Manifest,
-    RunFolder,
-    check_folder_name,
-    new_folder,
-)
+from latentkit.runs.folder import CONFIG, RunFolder, check_folder_name, new_folder
 from latentkit.runs.initial_weights import resolve_init
 from latentkit.runs.kind import MapImages, RunKind
+from latentkit.runs.manifest import NAME, Manifest
 from latentkit.runs.prepare import check_parts, prepare, with_found_runs
 from latentkit.runs.saved_config import (
     check_plugin_files,

@@ -14,8 +14,9 @@ from latentkit.errors import IntegrityError, UserError, describe_os_error
 from latentkit.plugin.events import Listener, Notice
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.registry.discovery import PluginFile
-from latentkit.runs.folder import CONFIG, Manifest, RunFolder
+from latentkit.runs.folder import CONFIG, RunFolder
 from latentkit.runs.kind import RunKind
+from latentkit.runs.manifest import Manifest
 
 
 def stored_config(folder: RunFolder, registry: Registry) -> RunConfig:

@@ -20,7 +20,8 @@ from latentkit.errors import IntegrityError
 from latentkit.plugin.events import Listener, Notice, StageFinished, StageSkipped, StageStarted
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.context import StageContext
-from latentkit.runs.folder import RunFolder, StageRecord
+from latentkit.runs.folder import RunFolder
+from latentkit.runs.manifest import StageRecord
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "safetensors")
 
@@ -110,7 +111,7 @@ def run_stages(stages: Iterable[Stage], context: StageContext, force: Collection
             context.folder.forget_stage(stage.name)
         context.emit(StageStarted(stage.name))
         started = time.perf_counter()
-        with warnings_told(context.emit):
+        with warnings_told(context.emit), context.folder.reading_once():
             stage.work(context)
         seconds = time.perf_counter() - started
         inputs = {path: context.folder.manifest.artefacts[path].sha256 for path in stage.reads}

@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from latentkit.errors import IntegrityError
 from latentkit.evaluation.card_tables import quality_line
 from latentkit.runs import run_files
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.kind import RunKind
+from latentkit.runs.manifest import NAME
 
 
 def summarise(folder: RunFolder, kind: RunKind) -> dict[str, Any]:
-    """Return the figures of a run as a JSON object, without those that are not committed yet."""
+    """Return the figures of a run as a JSON object, without those that are not committed yet.
+
+    Raises:
+        IntegrityError: the manifest's configuration is incomplete, or a committed file was changed.
+    """
     manifest = folder.manifest
-    config = manifest.config
     summary: dict[str, Any] = {
         "run": manifest.id,
         "path": str(folder.path),
         "status": manifest.status,
-        "model": config["model"]["name"],
-        "dataset": config["dataset"]["name"],
-        "corruptions": [part["name"] for part in config.get("corruption", [])],
-        "device": config["device"],
+        **_chosen(folder),
         "seconds": {name: round(stage.seconds, 3) for name, stage in manifest.stages.items()},
     }
     there = manifest.artefacts
@@ -52,6 +54,19 @@ def summarise(folder: RunFolder, kind: RunKind) -> dict[str, Any]:
     if run_files.REPORT in there:
         summary["report"] = str(folder.path / run_files.REPORT)
     return summary
+
+
+def _chosen(folder: RunFolder) -> dict[str, Any]:
+    config = folder.manifest.config
+    try:
+        return {
+            "model": config["model"]["name"],
+            "dataset": config["dataset"]["name"],
+            "corruptions": [part["name"] for part in config.get("corruption", [])],
+            "device": config["device"],
+        }
+    except (KeyError, TypeError) as error:
+        raise IntegrityError(f"{folder.path / NAME} is damaged: config is incomplete") from error
 
 
 def map_facts(folder: RunFolder) -> list[Mapping[str, Any]]:

@@ -19,8 +19,9 @@ from latentkit.plugin.protocols import provides
 from latentkit.plugin.studies import HasImportances, StudyResult, TrialRecord
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.context import ImageCache, StageContext
-from latentkit.runs.folder import NAME, RunFolder
+from latentkit.runs.folder import RunFolder
 from latentkit.runs.lifecycle import Place, notifier, resume_run, start_run
+from latentkit.runs.manifest import NAME
 from latentkit.runs.saved_config import stored_config
 from latentkit.tune.study import Search
 from latentkit.tune.study_folder import BEST_CONFIG, StudyFolder, study_info, trial_name

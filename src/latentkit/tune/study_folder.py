@@ -23,7 +23,6 @@ from latentkit.plugin.events import StudyInfo, TrialInfo
 from latentkit.plugin.options import SearchDomain
 from latentkit.plugin.seeds import short_stream_seed
 from latentkit.plugin.studies import StudyTask
-from latentkit.runs.folder import check_folder_name
 from latentkit.tune.goals import Goal, choose_goals
 from latentkit.tune.space import space_as_json, space_from_json, within
 
@@ -213,9 +212,6 @@ class StudyFolder:
 
     def _write(self) -> None:
         write_json(self.path / STUDY, self.plan.as_dict())
-
-
-check_study_name = check_folder_name
 
 
 def trial_name(number: int) -> str:

@@ -9,6 +9,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit.config import RunConfig, build_config
-from latentkit.errors import LockedError, StorageError, UserError, describe_error
+from latentkit.errors import (
+    LockedError,
+    RunExistsError,
+    StorageError,
+    UserError,
+    describe_error,
+)
 from latentkit.evaluation.disentanglement import Disentanglement, measure_disentanglement
 from latentkit.evaluation.inference import encode, reconstruction
 from latentkit.evaluation.likelihood import LikelihoodCard, likelihood_card
@@ -52,8 +59,9 @@ from latentkit.registry.catalogue import Registry
 from latentkit.runs import run_files
 from latentkit.runs.autoencoder_kind import AutoencoderKind
 from latentkit.runs.context import ImageCache, RunContext, StageContext
-from latentkit.runs.folder import EVENTS, NAME, RunFolder
+from latentkit.runs.folder import EVENTS, RunFolder
 from latentkit.runs.lifecycle import Place, resume_run, start_run
+from latentkit.runs.manifest import NAME
 from latentkit.runs.saved_config import stored_config
 from latentkit.runs.stages import Stage
 from latentkit.training.checkpoint import CheckpointStore
@@ -330,7 +338,9 @@ class TrialRunner:
         path = self._study.run_of(number)
         if not (path / NAME).is_file():
             place = Place(self._study.runs, data, trial_name(number), self._image_cache)
-            return start_run(config, self._registry, place, emit, kind)
+            # If another process creates the run at the same moment, this one resumes it.
+            with suppress(RunExistsError):
+                return start_run(config, self._registry, place, emit, kind)
         starts = _vain_starts(path)
         if starts >= _MOST_STARTS:
             raise RuntimeError(f"it was started {starts} times without completing a new epoch")

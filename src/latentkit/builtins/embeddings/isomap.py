@@ -110,11 +110,11 @@ class LandmarkIsomap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self._report(0, 1, "nearest neighbours")
         net = connected_graph(rows, self.n_neighbors, self.disconnected, self.random_state)
         n = len(net.nodes)
-        count = min(n, self._landmark_count(n))
-        vectors = net.index.rows[net.index.order]
         chosen = np.arange(n)
-        if count < n:
-            chosen = choose_landmarks(vectors, count, self.landmark_choice, self.random_state)
+        if (most := self._landmark_count(n)) < n:
+            vectors = net.index.rows[net.index.order]
+            chosen = choose_landmarks(vectors, most, self.landmark_choice, self.random_state)
+        count = len(chosen)  # copies of a landmark are no landmarks
         distances = shortest_paths(
             net.graph, chosen, lambda done: self._report(done, count, "distances along the graph")
         )

@@ -219,7 +219,9 @@ def choose_landmarks(
     n = len(vectors)
     rng = np.random.default_rng(seed)
     if choice == "random":
-        return rng.permutation(n)[:count]
+        order = rng.permutation(n)
+        different = np.unique(vectors[order], axis=0, return_index=True)[1]
+        return order[np.sort(different)[:count]]
     chosen = np.empty(count, np.int64)
     chosen[0] = rng.integers(n)
     squares = np.full(n, np.inf, np.float32)

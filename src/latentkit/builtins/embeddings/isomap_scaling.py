@@ -152,15 +152,19 @@ def residual_variance(
 
 
 def _leading(matrix: Doubles, count: int, seed: int) -> tuple[Doubles, Doubles]:
-    """Return the largest eigenvalues, in descending order, and their eigenvectors as columns."""
+    """Return the largest eigenvalues, in descending order, and their eigenvectors as columns.
+
+    If the matrix has fewer than ``count``, the others are 0.
+    """
     n = len(matrix)
+    missing = max(0, count - n)
     if n <= _DENSE:
-        values, vectors = eigh(matrix, subset_by_index=[n - count, n - 1])
+        values, vectors = eigh(matrix, subset_by_index=[n - count + missing, n - 1])
     else:
         start = np.random.default_rng(seed).standard_normal(n)
         values, vectors = eigsh(matrix, count, which="LA", v0=start)
     order = np.argsort(values)[::-1]
-    return values[order], vectors[:, order]
+    return np.pad(values[order], (0, missing)), np.pad(vectors[:, order], ((0, 0), (0, missing)))
 
 
 @compiled(parallel=True)

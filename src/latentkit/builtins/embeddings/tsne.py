@@ -82,14 +82,14 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         points = checked_vectors(X, "tsne", n_components=self.n_components, least=_LEAST_VECTORS)
         perplexity = min(float(self.perplexity), (len(points) - 1) / 3)
         fit = self._fit_opentsne if method == "opentsne" else self._fit_sklearn
-        coordinates, divergence = fit(points, perplexity)
+        coordinates, divergence, steps = fit(points, perplexity)
         self._vectors, self.embedding_ = points, coordinates
         self.n_features_in_ = points.shape[1]
         self.facts_ = {
             "method": method,
             "perplexity": perplexity,
             "affinities": self.affinities,
-            "iterations": _EARLY_STEPS + self.n_iter,
+            "iterations": steps,
             "kl_divergence": divergence,
         }
         return coordinates
@@ -126,26 +126,27 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return _estimate(n, d, self._chosen_method(), self.n_iter, self._neighbors(self.perplexity))
 
     def _chosen_method(self) -> str:
-        if self.method == "auto":
-            return "opentsne" if self.n_components == 2 else "scikit-learn"
-        if self.method == "opentsne" and self.n_components != 2:
+        method = self.method
+        if method == "auto":
+            method = "opentsne" if self.n_components == 2 else "scikit-learn"
+        if method == "opentsne" and self.n_components != 2:
             raise UserError(
                 "embedding 'tsne': openTSNE has no fast gradient for maps of 3 dimensions: set "
                 "tsne.method=scikit-learn, or tsne.n_components=2"
             )
-        if self.method == "scikit-learn" and self.affinities != "perplexity":
+        if method == "scikit-learn" and self.affinities != "perplexity":
             raise UserError(
-                "embedding 'tsne': scikit-learn has no uniform affinities: set "
-                "tsne.affinities=perplexity"
+                "embedding 'tsne': scikit-learn, which makes all maps of 3 dimensions, has no "
+                "uniform affinities: set tsne.affinities=perplexity"
             )
-        return self.method
+        return method
 
     def _neighbors(self, perplexity: float) -> int:
         return max(1, int(perplexity / 2 if self.affinities == "uniform" else 3 * perplexity))
 
     def _fit_opentsne(
         self, points: NDArray[np.floating[Any]], perplexity: float
-    ) -> tuple[NDArray[np.float64], float]:
+    ) -> tuple[NDArray[np.float64], float, int]:
         steps = _EARLY_STEPS + self.n_iter
         self._emit(0, 0, "finding neighbours")
         index = PrecomputedNeighbors(*nearest(points, self._neighbors(perplexity)))
@@ -164,11 +165,11 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         )
         embedding.optimize(_EARLY_STEPS, exaggeration=_EXAGGERATION, inplace=True)
         embedding.optimize(self.n_iter, inplace=True)
-        return np.array(embedding), float(embedding.kl_divergence)
+        return np.array(embedding), float(embedding.kl_divergence), steps
 
     def _fit_sklearn(
         self, points: NDArray[np.floating[Any]], perplexity: float
-    ) -> tuple[NDArray[np.float64], float]:
+    ) -> tuple[NDArray[np.float64], float, int]:
         self._emit(0, 0, "scikit-learn is optimising")
         tsne = TSNE(
             n_components=self.n_components,
@@ -179,7 +180,9 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             random_state=self.random_state,
             n_jobs=-1,
         )
-        return tsne.fit_transform(points).astype(np.float64), float(tsne.kl_divergence_)
+        coordinates = tsne.fit_transform(points).astype(np.float64)
+        # It may stop early. It counts steps from 0.
+        return coordinates, float(tsne.kl_divergence_), int(tsne.n_iter_) + 1
 
     def _start(self, points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         pca = PCA(self.n_components, svd_solver="covariance_eigh")

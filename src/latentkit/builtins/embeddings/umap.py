@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from latentkit.builtins.embeddings.checks import checked_new, checked_vectors, nearest
+from latentkit.builtins.embeddings.checks import checked_new, checked_vectors
 from latentkit.builtins.embeddings.options import UmapOptions
+from latentkit.neighbors import NeighborIndex
 from latentkit.plugin import Embedding, Progress, ResourceEstimate
 
 _LEAST_VECTORS = 5
@@ -72,7 +73,7 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             from umap import UMAP
         self._emit("finding neighbours")
         search = _Search(points)
-        precomputed = (*search.around_themselves(k), search)
+        indices, distances, recall = search.around_themselves(k)
         self._emit("compiling umap and optimising")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -82,7 +83,7 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 min_dist=self.min_dist,
                 n_epochs=self.n_epochs,
                 init=self._start(points),
-                precomputed_knn=precomputed,
+                precomputed_knn=(indices, distances, search),
                 random_state=None if self.parallel else self.random_state,
                 transform_seed=self.random_state,
                 n_jobs=-1 if self.parallel else 1,
@@ -93,7 +94,8 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         texts = {" ".join(str(warning.message).split()) for warning in caught}
         self.facts_ = {
             "n_neighbors": k,
-            "neighbours": "exact",
+            "neighbours": "exact" if recall == 1 else "approximate",
+            "graph_recall": recall,
             "repeatable": not self.parallel,
             "warnings": sorted(text for text in texts if _EXPECTED not in text),
         }
@@ -132,28 +134,32 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 class _Search:
-    """An exact search with the interface that umap-learn expects of a pynndescent index."""
+    """A search with the interface that umap-learn expects of a pynndescent index."""
 
     _angular_trees = False
 
-    def __init__(self, vectors: NDArray[np.float32]) -> None:
-        self._vectors = vectors
+    def __init__(self, vectors: NDArray[np.floating[Any]]) -> None:
+        self._index = NeighborIndex(vectors)
 
-    def around_themselves(self, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return the ``k`` nearest of each vector. The first is the vector itself."""
-        indices, distances = nearest(self._vectors, k - 1)
-        itself = np.arange(len(indices), dtype=np.int32)[:, None]
+    def around_themselves(self, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32], float]:
+        """Return the ``k`` nearest of each vector, its distances, and the recall of the search.
+
+        The first neighbour of a vector is the vector itself.
+        """
+        found = self._index.neighbors(k - 1)
+        itself = np.arange(len(found.indices), dtype=np.int32)[:, None]
         return (
-            np.hstack([itself, indices]),
-            np.hstack([np.zeros_like(itself), distances]).astype(np.float32),
+            np.hstack([itself, found.indices]),
+            np.hstack([np.zeros_like(itself), found.distances]).astype(np.float32),
+            found.recall,
         )
 
     def query(
         self, queries: NDArray[np.float32], k: int, epsilon: float
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return the ``k`` nearest of each query; ``epsilon`` is ignored, the search is exact."""
-        indices, distances = nearest(self._vectors, k, queries)
-        return indices, distances.astype(np.float32)
+        """Return the ``k`` nearest of each query; ``epsilon`` is ignored."""
+        found = self._index.query(queries, k)
+        return found.indices, found.distances
 
 
 def build(options: UmapOptions, random_state: int) -> Embedding:
