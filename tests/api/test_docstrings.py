@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import latentkit as lk
+from latentkit.runs.autoencoder_kind import AutoencoderKind
 
 pytestmark = pytest.mark.early
 
@@ -58,7 +59,7 @@ def beside_a_run_and_a_study(made, tmp_path, monkeypatch, undrawn, request) -> N
     A report takes most of the time, so only the example about reports draws one.
     """
     if "write_report" not in request.node.name:
-        monkeypatch.setattr("latentkit.runs.autoencoder_kind.report", lambda context, svg: None)
+        monkeypatch.setattr(AutoencoderKind, "_report", lambda kind, context, svg: None)
     for kind in MADE_BY:
         shutil.copytree(made / kind, tmp_path / kind)
     monkeypatch.chdir(tmp_path)

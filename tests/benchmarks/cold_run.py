@@ -1,10 +1,10 @@
-"""Where the seconds of a first run go: a fresh process, with and without compiled code on disk.
+"""Time of each part of a first run, in a new process with and without compiled code on disk.
 
 python tests/benchmarks/cold_run.py [--epochs 50] [--repeats 3]
 
-Runs ``latentkit run --model conv-ae --embed isomap`` on the bundled digits. Cold, a process has an
-empty folder of compiled code; warm, it has what the process before it left there. Beside the clock
-stands the processor's time, in which a busy machine shows less.
+Runs ``latentkit run --model conv-ae --embed isomap`` on the bundled digits. A cold process has an
+empty folder of compiled code; a warm one uses the code that the process before it compiled. The
+table also gives processor time, because a busy machine affects it less than wall-clock time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Seconds = dict[str, tuple[float, float]]
 
 
 def measured(epochs: int, cache: Path) -> Seconds:
-    """Return what each part of a run takes in a process of its own."""
+    """Return the seconds of each part of a run in a separate process."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM, str(epochs)],
@@ -57,7 +57,7 @@ def measured(epochs: int, cache: Path) -> Seconds:
 
 
 def main() -> None:
-    """Alternate cold and warm, and print the median of each part."""
+    """Alternate cold and warm processes, and print the median of each part."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=3)

@@ -1,8 +1,8 @@
-"""Errors on noisy test images: of the images, of a denoising run, and of one that saw no noise.
+"""Errors on noisy test images: of the images, a denoising run, and a run without noise.
 
 python tests/benchmarks/denoising.py --data DIR PLAIN_RUN DENOISING_RUN
 
-Both runs are of one model and data set; the noise is that of the denoising run's evaluation.
+Both runs use the same model and data set. The noise is that of the denoising run's evaluation.
 """
 
 from __future__ import annotations

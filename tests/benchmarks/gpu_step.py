@@ -1,10 +1,11 @@
-"""What bounds a training step on a GPU: its kernels, or the launching of them.
+"""What limits a training step on a GPU: the kernels or launching them.
 
 python tests/benchmarks/gpu_step.py [--batches 256 1024 4096]
 
-For each network and batch size: milliseconds of a step in latentkit's loop, its kernels launched
-one by one; how many kernels that are and how long the GPU works on them (torch.profiler); and
-milliseconds of a step as latentkit takes it, replayed as one CUDA graph. The images are random.
+For each network and batch size, the table gives the milliseconds of a step in latentkit's loop with
+kernels launched one by one; the number of these kernels and the time the GPU works on them
+(torch.profiler); and the milliseconds of a normal latentkit step, replayed as one CUDA graph. The
+images are random.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def main() -> None:
 
 
 def row(case: Case, precision: Precision, batch: int) -> str:
-    """Measure one network; returns the cells of its row."""
+    """Measure one network, and return its row of the table."""
     with patch("latentkit.training.step.is_capturable", lambda model: False):
         launched = [epoch(case, precision, batch) / STEPS for _ in range(TURNS)]
         with profile(activities=[ProfilerActivity.CUDA]) as profiler:
@@ -71,7 +72,7 @@ def row(case: Case, precision: Precision, batch: int) -> str:
 
 
 def epoch(case: Case, precision: Precision, batch: int) -> float:
-    """Train a new network for `STEPS` steps; returns the seconds."""
+    """Train a new network for `STEPS` steps, and return the seconds."""
     name, shape, options = case
     registry = default_registry()
     overrides = {

@@ -1,4 +1,4 @@
-"""How long ``latentkit --help`` takes, beside the bare import of the packages it stands on.
+"""Seconds of ``latentkit --help``, compared with only importing the packages that it needs.
 
 python tests/benchmarks/help_time.py [--repeats 15]
 """

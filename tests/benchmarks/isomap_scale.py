@@ -1,10 +1,10 @@
-"""Isomap with landmarks beside scikit-learn's: seconds, memory, and how alike the maps are.
+"""Isomap with landmarks against scikit-learn's: seconds, memory, and similarity of the maps.
 
 python tests/benchmarks/isomap_scale.py --latents latents.npy [--sizes 10000 70000] [--repeats 3]
 
-First both map 10,000 points in turn, in one process. Then each size is mapped in a fresh process
-that finds its compiled code on disk. Where there are fewer latents than points asked for, they
-are drawn again with noise of ``--noise`` standard deviations.
+First both map 10,000 points in turn, in one process. Then each size is mapped in a new process
+that finds its compiled code on disk. If there are fewer latents than requested points, latents
+are drawn repeatedly, with noise of ``--noise`` standard deviations.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def points_of(path: str, n: int, noise: float) -> np.ndarray:
 
 
 def seconds_of(estimator, points: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return how long a map takes, and the map."""
+    """Return the seconds that a map takes, and the map."""
     start = time.perf_counter()
     coordinates = estimator.fit_transform(points)
     return time.perf_counter() - start, coordinates
 
 
 def side_by_side(points: np.ndarray, repeats: int) -> float:
-    """Print how both do in turn, and return scikit-learn's median."""
+    """Print the results of both, measured in turn, and return scikit-learn's median seconds."""
     seconds_of(lk.embedding("isomap"), points)
     ours, theirs = [], []
     for _ in range(repeats):
@@ -68,7 +68,7 @@ def alone(path: str, n: int, noise: float) -> None:
     estimator = lk.embedding("isomap")
     expected = estimator.estimate(*points.shape)
     seconds, _ = seconds_of(estimator, points)
-    # getrusage would count the parent's peak too.
+    # Read the peak from /proc, because getrusage would include the parent's peak.
     status = Path("/proc/self/status").read_text(encoding="ascii")
     peak = 1024 * int(re.search(r"VmHWM:\s+(\d+)", status)[1])
     facts = {key: value for key, value in estimator.facts_.items() if key != "landmark_rows"}
@@ -76,7 +76,7 @@ def alone(path: str, n: int, noise: float) -> None:
 
 
 def in_fresh_processes(path: str, sizes: list[int], noise: float, peer: float) -> None:
-    """Print what each size takes, starting and importing included."""
+    """Print the cost of each size, including the start of Python and imports."""
     print("\nFresh processes, compiled code on disk; the first has none\n")
     print("| points | process, s | map, s | process / scikit-learn's 10,000 | peak RSS, GB "
           "| recall | components | landmarks |")  # fmt: skip

@@ -1,13 +1,13 @@
-"""Errors by number of latent dimensions, of training and of test images, as one table.
+"""Table of training and test errors by number of latent dimensions.
 
 python tests/benchmarks/latent_dimensions.py --data DIR --out errors.jsonl [--dims 2 3 8 16 32 64]
     [--seeds 3] [--epochs 10] [--recipe NAME=FILE.toml ...]
 python tests/benchmarks/latent_dimensions.py --out errors.jsonl --seeds 0
 
-``default`` is ``conv-ae`` as it comes, each further recipe a configuration file; the number of
-latents, of epochs and the seed are this script's. A model is trained as ``latentkit run`` does and
-then only its errors are measured. They are kept in --out, and what is there is not trained again;
-the second line above only prints.
+``default`` is ``conv-ae`` with its default options; each further recipe is a configuration file.
+This script sets the number of latents, the number of epochs and the seed. A model is trained as by
+``latentkit run``, and then only its errors are measured. Errors are saved in --out, and a model
+whose errors are saved is not trained again. The second command above only prints the table.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ def main() -> None:
 
 
 def kept(path: Path) -> list[dict[str, Any]]:
-    """Return the cells that were measured before."""
+    """Return the cells that were measured earlier."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def measured(
     source: Any, dim: int, seed: int, chosen: argparse.Namespace, image_cache: ImageCache
 ) -> dict[str, float]:
-    """Return the mean squared errors of one model, or of PCA where there is no source."""
+    """Return the mean squared errors of one model, or of PCA if there is no source."""
     registry = default_registry()
     options = {"model.latent_dim": dim, "training.epochs": chosen.epochs}
     named = {"dataset": "fashion-mnist", "seed": seed, "options": options}

@@ -1,9 +1,9 @@
-"""How the cost of each map and of its quality card grows with the points: a table and a figure.
+"""Cost of each map and of a quality card by number of points, as a table and a figure.
 
 python tests/benchmarks/map_growth.py VECTORS.npy [--out map-growth.png] [--repeats 3]
 
-Each measurement is a process of its own that finds its compiled code on disk; the maps take
-turns. Seconds are those of the map, without starting Python.
+Each measurement runs in a separate process that finds its compiled code on disk; the maps take
+turns. Seconds cover the map, without the start of Python.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ def main() -> None:
 
 
 def in_a_process(what: str, vectors: str, n: int) -> dict[str, float]:
-    """Measure in a fresh process; return seconds, and the peak of its memory in GB."""
+    """Measure in a new process, and return seconds and peak memory in GB."""
     command = [sys.executable, __file__, vectors, "--child", what, "--sizes", str(n)]
     ended = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(ended.stdout.splitlines()[-1])
 
 
 def measure(what: str, vectors: str, n: int) -> dict[str, float]:
-    """Return the cost of one map, or of the card of PCA's."""
+    """Return the cost of one map, or of the quality card of the PCA map."""
     rows = np.load(vectors, mmap_mode="r")
     points = rows[np.sort(np.random.default_rng(0).choice(len(rows), n, replace=False))]
     if what == CARD:
@@ -81,7 +81,7 @@ def measure(what: str, vectors: str, n: int) -> dict[str, float]:
 
 
 def draw(sizes: list[int], seconds: dict[str, list[float]], path: Path) -> None:
-    """Draw seconds over points, both logarithmic, each line named at its end."""
+    """Draw seconds over points on logarithmic axes, with each line labelled at its end."""
     from matplotlib.figure import Figure
 
     from latentkit.figures.style import class_style, house_style, save_png

@@ -1,4 +1,4 @@
-"""What the benchmarks of maps share: vectors, seconds, and how good a map is."""
+"""Helpers shared by the benchmarks of maps: vectors, seconds, and quality measures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def load(vectors: str, labels: str, n: int) -> tuple[NDArray[np.float32], NDArra
 
 
 def timed(make: Callable[[], Any]) -> tuple[Any, float, float]:
-    """Return what ``make`` gives, its seconds, and those of the processor."""
+    """Return the result of ``make``, its wall-clock seconds, and its processor seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
     made = make()
     return made, time.perf_counter() - wall, time.process_time() - cpu
@@ -55,7 +55,7 @@ def sampled_trustworthiness(vectors: NDArray[np.float32], coordinates: NDArray[A
 
 def _without_self(coordinates: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.int64]:
     near = cKDTree(coordinates).query(coordinates[rows], K + 1, workers=-1)[1]
-    # Among equal places a point need not be its own first neighbour.
+    # A point need not be its own first neighbour if other points have the same coordinates.
     own = near == rows[:, None]
     own[~own.any(1), -1] = True
     return near[~own].reshape(len(rows), K)

@@ -1,9 +1,9 @@
-"""Seconds and peak memory of a map's quality card, beside scikit-learn's Isomap at 10,000.
+"""Seconds and peak memory of a map's quality card, against scikit-learn's Isomap at 10,000 points.
 
 python tests/benchmarks/map_quality.py [--repeats 3] [--threads 2] [--vectors FILE.npy]
 
-Each measurement is a process of its own; the sizes and the yardstick take turns. The first
-process compiles, or finds what an earlier one compiled; its time is printed apart.
+Each measurement runs in a separate process; the sizes and scikit-learn's Isomap take turns. The
+first process compiles, or uses what an earlier one compiled; its time is printed separately.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import numpy as np
 
 SIZES = (5_000, 10_000, 20_000, 40_000, 70_000)
 DIMENSIONS = 16
-YARDSTICK = 0  # in place of a size
+YARDSTICK = 0  # stands for scikit-learn's Isomap in place of a size
 
 
 def vectors(file: str | None, n: int, dimensions: int) -> np.ndarray:
-    """Return n vectors of a file, or of ten clusters on curved sheets."""
+    """Return n vectors from a file, or from ten clusters on curved sheets."""
     generator = np.random.default_rng(0)
     if file is not None:
         rows = np.load(file, mmap_mode="r")
@@ -46,7 +46,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def measure(n: int, file: str | None, threads: int) -> float:
-    """Return the seconds of one card, imports included, or of the yardstick's fit."""
+    """Return the seconds of one card including imports, or of fitting scikit-learn's Isomap."""
     if n == YARDSTICK:
         from sklearn.manifold import Isomap
 
@@ -65,7 +65,7 @@ def measure(n: int, file: str | None, threads: int) -> float:
 
 
 def in_a_process(n: int, chosen: argparse.Namespace) -> dict[str, Any]:
-    """Measure in a fresh process; return its seconds and the peak of its memory in MB."""
+    """Measure in a new process, and return its seconds and peak memory in MB."""
     command = [sys.executable, __file__, "--child", str(n), "--threads", str(chosen.threads)]
     if chosen.vectors:
         command += ["--vectors", chosen.vectors]
@@ -73,7 +73,7 @@ def in_a_process(n: int, chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Take turns, and print the table."""
+    """Measure all sizes in turn, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())

@@ -1,10 +1,10 @@
-"""10-NN accuracy of a run's test latents, by which images are the neighbours.
+"""10-NN accuracy of a run's test latents, for two choices of the images that are neighbours.
 
 python tests/benchmarks/neighbors.py RUN [RUN ...]
 
-An evaluation card looks for neighbours among the images that the model was trained on. This looks
-among the validation images too, which no weight was fitted to: all images that are not test images.
-The last row is of raw pixels, with the split of the last run.
+An evaluation card searches for neighbours among the images that the model was trained on. This
+script also searches among the validation images, to which no weight was fitted, and so among all
+images outside the test set. The last row is for raw pixels, with the split of the last run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Vectors = Callable[[str], NDArray[np.float32]]
 
 
 def main() -> None:
-    """Print a row for each run, one of their means, and one of raw pixels."""
+    """Print a row for each run, one for their means, and one for raw pixels."""
     print("| run | test MSE | among the training images | and the validation images |")
     print("| --- | --- | --- | --- |")
     rows = []
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def pixels_of(run: lk.Run) -> Vectors:
-    """Return what gives the pixels (N, C H W) of a split, in the order of the latents."""
+    """Return a function that gives the pixels (N, C H W) of a split, in latent order."""
 
     def pixels(split: str) -> NDArray[np.float32]:
         source = "test" if split == "test" else "train"
@@ -50,7 +50,7 @@ def pixels_of(run: lk.Run) -> Vectors:
 
 
 def accuracies(run: lk.Run, vectors: Vectors) -> tuple[float, float]:
-    """Return the accuracy among the training images, and among those and the validation images."""
+    """Return the accuracies with training images alone, and with validation images added."""
     test, truth = vectors("test"), run.labels("test")
     given, labels = vectors("train"), run.labels("train")
     among = (knn_probe(given, labels, test) == truth).mean()

@@ -1,4 +1,4 @@
-"""The networks and losses of notebook_study.py, in layers of ``torch.nn`` alone."""
+"""The networks and losses of notebook_study.py, written only with layers of ``torch.nn``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ Loss = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Autoencoder(nn.Module):
-    """Three convolutions of stride 2 and back: 28 -> 14 -> 7 -> 3 pixels, 288 -> 64 -> latents."""
+    """Three convolutions of stride 2 and a mirrored decoder.
+
+    The sizes are 28 -> 14 -> 7 -> 3 pixels, then 288 -> 64 -> latents.
+    """
 
     def __init__(
         self, latent_dim: int = 3, width: int = 8, activation: type[nn.Module] = nn.ReLU
@@ -26,7 +29,7 @@ class Autoencoder(nn.Module):
             *(nn.Conv2d(b, c, 3, 2, 0), act(), nn.Flatten(), nn.Linear(9 * c, 64), act()),
         )
         self.bottleneck = nn.Linear(64, latent_dim)
-        self.log_var = nn.Linear(64, latent_dim)  # of the variational one alone
+        self.log_var = nn.Linear(64, latent_dim)  # used only by the variational autoencoder
         self.decoder = nn.Sequential(
             *(nn.Linear(latent_dim, 64), act(), nn.Linear(64, 9 * c), act()),
             *(nn.Unflatten(1, (c, 3, 3)), nn.ConvTranspose2d(c, b, 3, 2, 0), act()),
@@ -44,7 +47,7 @@ class Autoencoder(nn.Module):
 
 
 class Classifier(nn.Module):
-    """A head on the encoder's 64 features."""
+    """Classifier head on the encoder's 64 features."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
@@ -59,18 +62,18 @@ class Classifier(nn.Module):
 
 
 def squared(model: Any, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean squared error of the reconstruction."""
+    """Return the mean squared error of the reconstruction."""
     return functional.mse_loss(model(images), images)
 
 
 def denoised(model: Any, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The same from noisy images, to the clean ones."""
+    """Return the mean squared error of reconstructions of noisy images to the clean ones."""
     noisy = (images + 0.4 * torch.randn_like(images)).clamp(0, 1)
     return functional.mse_loss(model(noisy), images)
 
 
 def variational(model: Any, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Squared error and KL, summed over pixels and latents, a mean over the batch."""
+    """Return squared error plus KL, summed over pixels and latents and averaged over the batch."""
     hidden = model.convolutions(images)
     mu, log_var = model.bottleneck(hidden), model.log_var(hidden)
     latents = mu + torch.randn_like(mu) * (0.5 * log_var).exp()
@@ -80,7 +83,7 @@ def variational(model: Any, images: torch.Tensor, labels: torch.Tensor) -> torch
 
 
 def classified(model: Any, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy."""
+    """Return the cross-entropy."""
     return functional.cross_entropy(model(images), labels)
 
 

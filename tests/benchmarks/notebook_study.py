@@ -1,11 +1,11 @@
-"""The steps of examples/fashion_mnist_study as one writes them in a notebook, and their seconds.
+"""The steps of examples/fashion_mnist_study as in a typical notebook, with their seconds.
 
 python tests/benchmarks/notebook_study.py --data DIR [--epochs 10] [--trials 30] [--images 60000]
     [--points 10000] [--threads N] [--out FOLDER]
 
-torchvision's transform and DataLoader, a plain loop of Adam, scikit-learn's PCA, t-SNE and Isomap,
-Optuna without pruning. Nothing of latentkit is imported. Fewer trials are said to be fewer, with
-what 30 would take at their pace.
+It uses torchvision's transform and DataLoader, a plain training loop with Adam, scikit-learn's PCA,
+t-SNE and Isomap, and Optuna without pruning. It imports nothing from latentkit. If there are fewer
+than 30 trials, the output says so and gives the time that 30 would take at the same pace.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Notebook:
         self.test = DataLoader(Subset(test, range(min(asked.points, len(test)))), batch_size=256)
 
     def fit(self, model: nn.Module, loss_of: Loss, rate: float = 5e-4) -> float:
-        """Train a model, looking at the validation images after each epoch; returns their loss."""
+        """Train a model with validation after each epoch, and return the last validation loss."""
         optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=rate)
         curves = []
         for _ in range(self.epochs):
@@ -96,13 +96,13 @@ class Notebook:
 
     @torch.no_grad()
     def of_test(self, function: Callable[[torch.Tensor], torch.Tensor]) -> tuple[Any, Any]:
-        """Return what a function gives of the test images, and their labels."""
+        """Return the results of a function for the test images, and their labels."""
         found = [(function(images).numpy(), labels.numpy()) for images, labels in self.test]
         first, second = zip(*found, strict=True)
         return np.concatenate(first), np.concatenate(second)
 
     def maps(self, model: Autoencoder) -> Iterator[tuple[str, Callable[[], None]]]:
-        """Yield each map's name, and what makes and draws it."""
+        """Yield the name of each map, and a function that makes and draws it."""
         latents, labels = self.of_test(model.eval().encode)
 
         def draw(name: str, method: Any) -> None:
@@ -116,7 +116,7 @@ class Notebook:
         yield "Isomap", lambda: draw("isomap", Isomap(n_neighbors=10, n_components=2))
 
     def classifier(self, encoder: nn.Module, *, held: bool) -> None:
-        """Train a classifier, and draw what it confuses before and after."""
+        """Train a classifier, and draw its confusion matrices before and after."""
         encoder.requires_grad_(not held)
         model = Classifier(encoder)
         figure, axes = plt.subplots(1, 2)
@@ -158,12 +158,12 @@ class Notebook:
         self.keep("images")
 
     def keep(self, name: str) -> None:
-        """Write the figure at hand."""
+        """Write the current figure."""
         plt.savefig(self.out / f"{name}.png")
         plt.close("all")
 
     def tune(self, trials: int) -> dict[str, Any]:
-        """Search learning rate and activation; returns the best."""
+        """Search learning rate and activation, and return the best."""
 
         def ask(trial: optuna.Trial) -> float:
             trial.suggest_float("rate", 1e-4, 1e-2, log=True)
@@ -199,7 +199,7 @@ def main() -> None:
 
 
 def carry_out(folder: Path, asked: argparse.Namespace, seconds: dict[str, float]) -> None:
-    """Run the cells in order, noting how long each takes."""
+    """Run the cells in order, and store the seconds of each."""
 
     @contextmanager
     def cell(name: str) -> Iterator[None]:
@@ -245,7 +245,7 @@ def carry_out(folder: Path, asked: argparse.Namespace, seconds: dict[str, float]
 
 
 def unpack(source: Path, target: Path) -> None:
-    """Lay the four files where torchvision looks for them, unpacked."""
+    """Unpack the four files to where torchvision looks for them."""
     raw = target / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
     for packed in sorted((source / "FashionMNIST" / "raw").glob("*.gz")):

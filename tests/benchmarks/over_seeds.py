@@ -1,4 +1,4 @@
-"""How the benchmarks write a mean over seeds."""
+"""Text of a mean over seeds, as the benchmarks print it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from latentkit.evaluation.bootstrap import replicated
 
 
 def over_seeds(values: ArrayLike, style: str) -> str:
-    """Return the mean ± half of Student's 95 % interval; of one value, the value.
+    """Return the mean ± half of Student's 95 % interval, or the value itself if there is only one.
 
     Args:
-        values: one of each seed.
-        style: how the mean is written, such as ``"+.3f"``.
+        values: one value for each seed.
+        style: number format of the mean, such as ``"+.3f"``.
     """
     found = replicated(values)
     if found.high is None:

@@ -1,9 +1,9 @@
-"""The reference network, trained by latentkit and by others: one epoch at a time.
+"""The reference network, trained by latentkit and by other libraries, one epoch at a time.
 
-The same network (28 -> 14 -> 7 -> 3 pixels, 288 -> 64 -> 3) from the same initial weights, the same
-48,000 images, Adam 5e-4, batches of 256, mean squared error, float32. The others train the network
-as one writes it in ``torch.nn``; latentkit trains its own. Every peer is timed over its own epoch
-alone: no validation, no checkpoint.
+All use the same network (28 -> 14 -> 7 -> 3 pixels, 288 -> 64 -> 3), the same 48,000 images, Adam
+5e-4, batches of 256, mean squared error and float32, and start from the same initial weights. The
+others train the network as it is usually written in ``torch.nn``; latentkit trains its own version.
+The measured time of every peer covers only training, without validation and checkpoints.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ BATCH, RATE = 256, 5e-4
 
 
 class Peer(Protocol):
-    """Somebody who trains the reference network."""
+    """A library or loop that trains the reference network."""
 
     name: str
     model: nn.Module
 
     def epoch(self) -> float:
-        """Train for one epoch; returns its seconds."""
+        """Train for one epoch, and return its seconds."""
         ...
 
 
@@ -57,7 +57,7 @@ class Images:
 
     Args:
         folder: the folder of data sets.
-        device: where the peers train.
+        device: the device on which the peers train.
     """
 
     def __init__(self, folder: str, device: str = "cpu") -> None:
@@ -74,8 +74,8 @@ class Images:
         self.test = lk.dataset("fashion-mnist", "test", data=folder).images.copy()
 
     def test_mse(self, model: nn.Module) -> float:
-        """Return the mean squared error a pixel of a model's reconstruction of the test set."""
-        model.to(self.device).eval()  # Lightning takes it off the GPU
+        """Return the mean squared error a pixel of a model's reconstructions of the test set."""
+        model.to(self.device).eval()  # Lightning moves it off the GPU
         batches = torch.from_numpy(self.test).float().div(255).split(1000)
         with torch.no_grad():
             on_device = (x.to(self.device) for x in batches)
@@ -89,7 +89,7 @@ def reference_network() -> Any:
 
 
 class PlainNetwork(nn.Module):
-    """The same network as a notebook writes it, in layers of ``torch.nn`` alone."""
+    """The same network as in a typical notebook, only with layers of ``torch.nn``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class PlainNetwork(nn.Module):
 
 
 class Latentkit:
-    """latentkit's loop."""
+    """latentkit's training loop."""
 
     name = "latentkit"
 
@@ -134,7 +134,7 @@ class Latentkit:
         self._done = 0
 
     def epoch(self) -> float:
-        """Go on from the last checkpoint for one epoch."""
+        """Resume from the last checkpoint for one epoch."""
         self._done += 1
         device = self._images.device
         job = TrainingJob(
@@ -187,7 +187,7 @@ class Notebook:
             loss = functional.mse_loss(self.model(images), images)
             loss.backward()
             self._optimizer.step()
-        loss.item()  # a GPU may still be at work
+        loss.item()  # wait until the GPU has finished
         return time.perf_counter() - started
 
 
@@ -218,7 +218,7 @@ class Lightning:
                 self.started = time.perf_counter()
 
             def on_train_epoch_end(self) -> None:
-                next(network.parameters()).sum().item()  # a GPU may still be at work
+                next(network.parameters()).sum().item()  # wait until the GPU has finished
                 self.seconds = time.perf_counter() - self.started
 
         self._module = Module()
@@ -234,7 +234,7 @@ class Lightning:
         )
 
     def epoch(self) -> float:
-        """Fit for one epoch; set-up is not counted."""
+        """Fit for one epoch; the time for set-up is not included."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._new_trainer().fit(self._module, self._loader)
@@ -295,7 +295,7 @@ class Pythae:
         self._done += 1
         started = time.perf_counter()
         self._trainer.train_step(self._done)
-        next(self.model.parameters()).sum().item()  # a GPU may still be at work
+        next(self.model.parameters()).sum().item()  # wait until the GPU has finished
         return time.perf_counter() - started
 
 

@@ -2,8 +2,8 @@
 
 python tests/benchmarks/precision.py [--threads 1] [--repeats 4] [--device cuda]
 
-The images are random: what a step costs does not depend on them. Turn by turn; medians without
-the first turn.
+The images are random, because the cost of a step does not depend on them. The cases take turns,
+and the table gives medians without the first turn.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def step(case: Case, precision: Precision, device: torch.device) -> tuple[Any, float]:
-    """Train a new network for an epoch of so many steps; returns it, and the seconds of a step."""
+    """Train a new network for one epoch; return the network and the seconds of a step."""
     steps = STEPS if device.type == "cpu" else STEPS_ON_A_GPU
     name, shape, options = case
     registry = default_registry()

@@ -1,9 +1,10 @@
-"""The quality card of one map beside zadu's, scikit-learn's and plain counting.
+"""The quality card of one map against zadu's, scikit-learn's and plain counting.
 
-pip install --target ORACLE --no-deps zadu hdbscan        # what is missing is left out
+pip install --target ORACLE --no-deps zadu hdbscan        # missing packages are left out
 PYTHONPATH=ORACLE python tests/benchmarks/quality_oracle.py
 
-The vectors are 16 principal components of scikit-learn's digits, the map is its Isomap of these.
+The vectors are 16 principal components of scikit-learn's digits, and the map is scikit-learn's
+Isomap of these vectors.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Figures = dict[str, float]
 
 
 def latentkits(card: MapQuality) -> Figures:
-    """Return our figures by name."""
+    """Return latentkit's figures by name."""
     rows = {row.k: row for row in card.neighbourhood_preservation}
     return {
         "trustworthiness": card.trustworthiness.value,
@@ -42,7 +43,7 @@ def latentkits(card: MapQuality) -> Figures:
 
 
 def zadus(vectors: np.ndarray, flat: np.ndarray) -> Figures:
-    """Return zadu's figures, none where it is not installed."""
+    """Return zadu's figures, or none if it is not installed."""
     try:
         kinds = {
             name: importlib.import_module(f"zadu.measures.{name}").measure
@@ -68,7 +69,7 @@ def zadus(vectors: np.ndarray, flat: np.ndarray) -> Figures:
 
 
 def others(vectors: np.ndarray, flat: np.ndarray, labels: np.ndarray) -> Figures:
-    """Return what scikit-learn and SciPy give, and the area by counting at every k."""
+    """Return the figures of scikit-learn and SciPy, and the area by counting at every k."""
     far, near = (squareform(pdist(points)) for points in (vectors, flat))
     ranks = []
     for distances in (far, near):
@@ -89,7 +90,7 @@ def others(vectors: np.ndarray, flat: np.ndarray, labels: np.ndarray) -> Figures
 
 
 def accuracy(points: np.ndarray, labels: np.ndarray) -> float:
-    """Return the share of points whose label scikit-learn finds from their neighbours."""
+    """Return the share of points whose label scikit-learn predicts from their neighbours."""
     neighbors = NearestNeighbors(n_neighbors=K).fit(points).kneighbors(return_distance=False)
     classes = KNeighborsClassifier(K).fit(points, labels).classes_
     votes = (labels[neighbors][:, :, None] == classes).sum(axis=1)

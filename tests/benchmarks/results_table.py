@@ -1,13 +1,13 @@
-"""What each model reaches at each number of latent dimensions, as one table.
+"""Table of the results of each model at each number of latent dimensions.
 
 python tests/benchmarks/results_table.py --data DIR --out RUNS [--models conv-ae conv-vae]
     [--dims 2 3 8 16 32 64] [--seeds 3] [--epochs 10] [--labels 100%] [--config NAME=FILE.toml]
 
 Every cell comes from the evaluation cards of ordinary runs in RUNS, one for each model, dimension
-and seed; those that are there already are not made again, so the script may be stopped at any
-time. Figures are means over the seeds with Student's 95 % interval of the mean. PCA and the random
-encoder have as many dimensions as the model; they and raw pixels are of the last model's runs.
---labels says with what share of the training labels the probes were fitted.
+and seed. Existing runs are not repeated, so the script may be stopped at any time. Figures are
+means over the seeds with Student's 95 % interval of the mean. PCA and the random encoder have as
+many dimensions as the model; their figures and those of raw pixels come from the runs of the last
+model. --labels sets the share of the training labels with which the probes were fitted.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ import latentkit as lk
 
 MODELS = ("conv-ae", "dense-ae", "conv-vae", "dense-vae")
 DIMS = (2, 3, 8, 16, 32, 64)
-SHARES = ("1%", "10%", "100%")  # in the order of the card
-_DIGITS = {"test MSE": 4, "ELBO, nats": 1, "active": 1, "training, s": 0}  # of others three
+SHARES = ("1%", "10%", "100%")  # the order in the evaluation card
+_DIGITS = {"test MSE": 4, "ELBO, nats": 1, "active": 1, "training, s": 0}  # 3 for others
 Figure = Callable[[lk.Run], float | None]
 
 
 def main() -> None:
-    """Make the runs that are missing and print the table."""
+    """Start the missing runs, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default=os.environ.get("LATENTKIT_DATA"))
     parser.add_argument("--out", type=Path, required=True)
@@ -66,7 +66,7 @@ def main() -> None:
 def _run(
     chosen: argparse.Namespace, name: str, recipe: dict[str, Any], dim: int, seed: int
 ) -> lk.Run:
-    """Return the run of this cell; it is made, or finished, where it has not been."""
+    """Return the run of this cell; start it if it does not exist, and resume it otherwise."""
     folder = chosen.out / f"{name}-{dim}-seed{seed}"
     begun = [path.parent for path in folder.glob("*/run.json")]
     if begun:
@@ -84,7 +84,7 @@ def _run(
 
 
 def _figures(maps: Sequence[str], share: int) -> dict[str, Figure]:
-    """Return what stands in the table, by heading."""
+    """Return the figures of the table by heading, as functions of a run."""
     found: dict[str, Figure] = {
         "test MSE": lambda run: run.evaluation["reconstruction"]["mse"]["value"],
         "ELBO, nats": lambda run: _likelihood(run, "elbo"),
@@ -118,7 +118,7 @@ def _of_space(space: str, share: int) -> dict[str, Figure]:
 
 
 def _of_baseline(space: str, headings: Iterable[str], share: int) -> dict[str, Figure]:
-    """Return the figures of a baseline under the same headings; others stay empty."""
+    """Return the figures of a baseline under the same headings; the other cells stay empty."""
     known = _of_space(space, share)
     if space == "pca":
         known["test MSE"] = lambda run: run.evaluation["baselines"]["pca"]["mse"]["value"]
@@ -139,7 +139,7 @@ def _print_row(dim: int, name: str, figures: dict[str, Figure], runs: Sequence[l
 
 
 def _cell(values: Sequence[float | None], digits: int) -> str:
-    """Return mean ± half the width of Student's 95 % interval; of one value, the value."""
+    """Return the mean ± half of Student's 95 % interval, or the value itself if there is one."""
     given = np.array([value for value in values if value is not None], float)
     return over_seeds(given, f".{digits}f") if len(given) else ""
 

@@ -1,8 +1,8 @@
-"""Memory and processor time of the maps of latentkit-sklearn-embeddings, beside their estimates.
+"""Memory and processor time of the maps of latentkit-sklearn-embeddings, with their estimates.
 
     python tests/benchmarks/sklearn_maps.py [--points 4000]
 
-Each map is fitted in a process of its own, on one thread, to clusters in 16 dimensions.
+Each map is fitted in a separate process, on one thread, to clusters in 16 dimensions.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""What a study of 30 trials costs beside one full run of the default model, and what it gains.
+"""Cost and gain of a study of 30 trials, compared with one full run of the default model.
 
 python tests/benchmarks/study_cost.py --data DIR [--trials 30] [--epochs 10] [--latent-dim 16]
     [--workers 1] [--seeds 1]
 
-Both are commands in fresh processes, the study with all it does at the end. ``--seeds`` says with
-how many seeds default and best options are compared on the test images; each takes two more runs.
+Both are commands in new processes; the time of the study includes all work after its last trial.
+``--seeds`` sets the number of seeds for comparing default and best options on the test images; each
+further seed takes two more runs.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def compare(asked: argparse.Namespace, folder: Path) -> None:
 
 
 def print_trials(study: Any, asked: argparse.Namespace) -> None:
-    """Print what became of the trials, and where their seconds went."""
+    """Print the states, epochs and seconds of the trials."""
     trials = study.result.trials
     epochs = sum(int(trial.notes["epochs"]) for trial in trials)
     states = [trial.state for trial in trials]
@@ -86,12 +87,12 @@ def print_trials(study: Any, asked: argparse.Namespace) -> None:
 
 
 def events(run: Path) -> list[dict[str, Any]]:
-    """Return what a run told."""
+    """Return the events of a run."""
     return [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
 
 
 def timed(arguments: list[str]) -> tuple[float, dict[str, Any]]:
-    """Run a command; return its seconds and what it printed."""
+    """Run a command, and return its seconds and its output."""
     start = time.perf_counter()
     ended = subprocess.run(
         [sys.executable, "-m", "latentkit", *arguments], check=True, capture_output=True, text=True

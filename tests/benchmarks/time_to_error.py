@@ -1,10 +1,10 @@
-"""How long the default conv-ae needs for the error that the notebook's ten epochs end with.
+"""Time that the default conv-ae needs to reach the error of the notebook loop after ten epochs.
 
 python tests/benchmarks/time_to_error.py --data DIR [--threads 2]
 
 The notebook loop trains the reference network for ten epochs. ``conv-ae`` then trains with its
-defaults and 3 latents, for one epoch, for two, ... until its test error is as small. Seconds are
-those of training alone, on both sides.
+defaults and 3 latents, for one epoch, for two, and so on, until its test error is as small. On
+both sides, seconds cover only training.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Seconds an epoch of the reference network, beside other libraries, in alternation.
+"""Seconds an epoch of the reference network in latentkit and other libraries, in turn.
 
-pip install 'pythae==0.1.2' lightning        # what is missing is left out
+pip install 'pythae==0.1.2' lightning        # missing packages are left out
 python tests/benchmarks/training_speed.py --data DIR [--epochs 10] [--threads 2] [--device cuda]
 
-Each trains in a process of its own, for what one sets (allocator, threads) would serve the others
-too; only one works at a time.
+Each library trains in a separate process, because its settings (allocator, threads) would also
+affect the others. Only one works at a time.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> None:
 
 @contextmanager
 def peers(data: str, threads: int, device: str) -> Iterator[dict[str, Connection]]:
-    """Start a process for each peer whose package is installed; give what it is asked through."""
+    """Start a process for each peer whose package is installed, and yield the connections."""
     context = get_context("spawn")
     there: dict[str, Connection] = {}
     processes = []
@@ -71,14 +71,14 @@ def peers(data: str, threads: int, device: str) -> Iterator[dict[str, Connection
 
 
 def asked(peer: Connection, question: str) -> float:
-    """Return what a peer answers."""
+    """Send a question to a peer, and return its answer."""
     peer.send(question)
     answer: float = peer.recv()
     return answer
 
 
 def answer(name: str, data: str, threads: int, device: str, asker: Connection) -> None:
-    """Be a peer: say its name, then train an epoch or tell the error, as often as is asked."""
+    """Run a peer: send its name, then train an epoch or send the test error on each request."""
     for logger in ("lightning", "lightning.pytorch", "pythae"):
         logging.getLogger(logger).setLevel(logging.ERROR)
     torch.set_num_threads(threads)

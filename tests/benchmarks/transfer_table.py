@@ -1,4 +1,4 @@
-"""Transfers of --mode all beside each other, several runs a column, as one table.
+"""Table that compares transfers of --mode all, with several runs a column.
 
 for SEED in 0 1 2; do
     latentkit run --dataset fashion-mnist --epochs 10 --seed $SEED --name plain-$SEED
@@ -12,9 +12,9 @@ for SEED in 0 1 2; do
 done
 python tests/benchmarks/transfer_table.py plain: runs/all-plain-* noise: runs/all-noise-*
 
-Each NAME: takes runs in order; the n-th runs of all names belong together, as of one seed. A cell
-is the mean accuracy over a name's runs ± half of Student's 95 % interval; the last columns are the
-differences from the first name, pair by pair.
+Each NAME: is followed by its runs in order; the n-th runs of all names form a pair, for example
+with one seed. A cell is the mean accuracy over the runs of a name ± half of Student's 95 %
+interval. The last columns are the paired differences from the first name.
 """
 
 from __future__ import annotations

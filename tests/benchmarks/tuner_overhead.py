@@ -1,4 +1,4 @@
-"""What a tuner itself costs a trial: its proposals, its storage, its pruning.
+"""Cost of the tuner itself for each trial: proposals, storage and pruning.
 
 python tests/benchmarks/tuner_overhead.py [--trials 100] [--epochs 10]
 
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def measure(tuner: object, folder: Path, trials: int, epochs: int) -> list[float]:
-    """Return the seconds from the beginning of each trial to that of the next."""
+    """Return the seconds from the start of each trial to the start of the next."""
     begun: list[float] = []
 
     def objective(trial: Trial) -> Sequence[float]:

@@ -1,8 +1,9 @@
-"""UMAP by latentkit and by umap-learn called directly: the first fit of a process, and the second.
+"""UMAP in latentkit and in umap-learn called directly: the first and second fit of a process.
 
 python tests/benchmarks/umap_speed.py VECTORS.npy LABELS.npy [--points 10000] [--rounds 3]
 
-Each fit runs in a process of its own, for the first pays for compilation; they take turns.
+Each pair of fits runs in a separate process, because the first fit includes compilation. The two
+libraries take turns.
 """
 
 from __future__ import annotations

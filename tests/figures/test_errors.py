@@ -50,7 +50,7 @@ def test_a_confusion_matrix_shows_shares_of_the_true_class_and_counts():
 
 
 @pytest.mark.parametrize(("classes", "counts", "names"), [(20, 400, 20), (60, 0, 60), (200, 0, 50)])
-def test_counts_and_names_are_written_where_there_is_room(classes, counts, names):
+def test_counts_and_names_are_written_if_there_is_room(classes, counts, names):
     axes = confusion_matrix(np.eye(classes, dtype=int), (), "title").axes[0]
     assert len(axes.texts) == counts
     assert len(axes.get_xticks()) == names

@@ -85,7 +85,7 @@ def test_the_trustworthiness_of_each_point_is_kept(clouds):
     assert "point_trustworthiness" not in found.as_dict()
 
 
-def test_only_sampled_points_have_a_trustworthiness_of_their_own(clouds, sampling):
+def test_only_sampled_points_have_a_trustworthiness(clouds, sampling):
     vectors, coordinates, _ = clouds
     points = map_quality(vectors, coordinates, None, n_neighbors=7).point_trustworthiness
     seen = np.isfinite(points)

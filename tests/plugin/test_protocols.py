@@ -59,7 +59,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def protocol_names(trees):
-    """Return the names of all classes that inherit from ``Protocol`` directly."""
+    """Return the names of all classes that inherit directly from ``Protocol``."""
     return {
         node.name
         for tree in trees

@@ -23,5 +23,5 @@ TUNERS = {
 
 @pytest.mark.parametrize("check", TUNER_CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", TUNERS)
-def test_each_tuner_keeps_the_contract(name, check, tmp_path):
+def test_it_keeps_the_contract(name, check, tmp_path):
     check(TUNERS[name], f"sqlite:///{tmp_path / 'study.db'}")

@@ -84,7 +84,7 @@ def test_the_cost_of_shuffling_a_vast_grid_depends_only_on_the_points_used():
     assert len({tuple(grid.params(number).values()) for number in range(100)}) == 100
 
 
-def test_a_grid_without_a_finite_number_of_points_is_refused():
+def test_a_grid_with_too_many_points_is_refused():
     space = {str(number): SearchRange(0.0, 1.0) for number in range(40)}
     with pytest.raises(UserError, match=r"1\.2e\+24 points: lower grid\.points from 4"):
         Grid(space, GridOptions(), seed=0)

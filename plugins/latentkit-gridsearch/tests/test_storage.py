@@ -132,7 +132,7 @@ def hold(path, held, freed):
     connection.close()
 
 
-def test_a_study_refuses_a_changed_plan(tmp_path):
+def test_a_study_is_not_resumed_by_another_tuner(tmp_path):
     storage = f"sqlite:///{tmp_path}/s.db"
     run(storage)
     with pytest.raises(UserError, match="study 's' was started with random parameters, not with a"):

@@ -25,7 +25,7 @@ CASES = part_cases("latentkit-medmnist", data=CACHE, registry=Registry(find_plug
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_each_data_set_keeps_the_contract(case, known_as_genuine):
+def test_the_contract(case, known_as_genuine):
     known_as_genuine(CACHE / "MedMNIST", case.subject.spec.name)
     case()
 
@@ -129,7 +129,7 @@ def grey(made):
         (too_few_labels, r"labels are \(11, 1\), expected \(12, 1\)"),
     ],
 )
-def test_a_file_with_unexpected_arrays_is_refused_in_one_line(load, harm, reason):
+def test_a_file_with_missing_or_invalid_arrays_is_refused_in_one_line(load, harm, reason):
     made = arrays(SETS["bloodmnist"])
     harm(made)
     with pytest.raises(DataError, match=rf"bloodmnist\.npz .*{reason}") as raised:

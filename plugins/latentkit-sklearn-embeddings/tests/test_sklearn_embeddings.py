@@ -36,7 +36,7 @@ def cases():
 
 
 @pytest.mark.parametrize("case", cases())
-def test_each_embedding_keeps_the_contract(case):
+def test_the_contract(case):
     case()
 
 
