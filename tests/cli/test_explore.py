@@ -68,7 +68,7 @@ def test_several_runs_are_labelled_by_the_options_that_differ(latentkit, finishe
         ([], "say which view to draw: traversal, grid, interpolate"),
         (["travers"], "no view 'travers' (did you mean 'traversal'?)"),
         (["traversal", "--item", 360], "no test item 360: give a number from 0 to 359"),
-        (["traversal", "--dimension", 3], "no latent dimension 3: the latents have 0 to 2"),
+        (["traversal", "--dimension", 3], "no latent dimension 3: choose from 0 to 2"),
         (["grid", "--dimensions", "0"], "should be two numbers, such as 0,1"),
         (["interpolate", "0", "class:x"], "no class 'x'; known classes: 0, 1, 2"),
         (["samples", "--from", "prior"], "model 'conv-ae' has no prior to draw from"),
@@ -100,7 +100,7 @@ def test_with_one_latent_dimension_there_is_no_grid_and_no_spherical_path(latent
     assert ended.code == 0, ended.err
     assert "the spherical path is left out: the two latents lie on opposite sides" in ended.err
     assert latentkit("explore", run, "interpolate", left, right, "--way", "spherical").code == 2
-    assert "two latent dimensions and there is one" in latentkit("explore", run, "grid").error
+    assert "two latent dimensions, but there is one" in latentkit("explore", run, "grid").error
     own.unlink()
     assert latentkit("explore", run, "traversal", "--item", "class:0").code == 0
     assert f"cannot read {own}" in latentkit("explore", run, "neighbours", 0).error

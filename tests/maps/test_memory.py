@@ -28,7 +28,7 @@ def groups(tmp_path, monkeypatch):
 
 def second(limit, used, inactive=0):
     stat = f"anon 5\ninactive_file {inactive}\n"
-    return {"fitting.max": f"{limit}\n", "fitting.current": f"{used}\n", "fitting.stat": stat}
+    return {"memory.max": f"{limit}\n", "memory.current": f"{used}\n", "memory.stat": stat}
 
 
 def test_a_containers_free_memory_is_its_limit_less_use_that_cannot_be_reclaimed(groups):
@@ -43,9 +43,9 @@ def test_the_tightest_limit_of_the_enclosing_groups_counts(groups):
 
 def test_groups_of_the_first_version_count_too(groups):
     files = {
-        "fitting.limit_in_bytes": f"{GIB}\n",
-        "fitting.usage_in_bytes": f"{GIB - 100}\n",
-        "fitting.stat": "inactive_file 7\ntotal_inactive_file 20\n",
+        "memory.limit_in_bytes": f"{GIB}\n",
+        "memory.usage_in_bytes": f"{GIB - 100}\n",
+        "memory.stat": "inactive_file 7\ntotal_inactive_file 20\n",
     }
     groups("4:memory:/box", memory__box=files)
     assert available_memory_bytes() == 120

@@ -6,10 +6,12 @@
     found = index.neighbors(10)              # found.indices, found.distances: (n, 10)
     found = index.query(new_vectors, 10)     # the nearest of ``vectors`` to each
 
-The search partitions the points into blocks (`latentkit.neighbors.search`). It skips the blocks
+The search (`latentkit.neighbors.search`) partitions the points into blocks. It skips the blocks
 that the triangle inequality rules out, and compares a query with all points of each other block at
-once (`latentkit.neighbors.search`). Vectors of many dimensions are first compared by their
-leading principal components (`latentkit.neighbors.search`).
+once. Vectors of many dimensions are first compared by their leading principal components.
+
+`compiled` is the decorator that compiles the functions of this package with numba. Embeddings that
+loop over neighbours may use it too.
 """
 
 from typing import TYPE_CHECKING
@@ -18,7 +20,9 @@ from latentkit._lazy import lazy_attributes
 
 if TYPE_CHECKING:
     from latentkit.neighbors.index import NeighborIndex, Neighbors, VectorsError, as_vectors
+    from latentkit.neighbors.search import compiled
 
-__all__ = ["NeighborIndex", "Neighbors", "VectorsError", "as_vectors"]
+__all__ = ["NeighborIndex", "Neighbors", "VectorsError", "as_vectors", "compiled"]
 
-__getattr__, __dir__ = lazy_attributes(__name__, dict.fromkeys(__all__, f"{__name__}.index"))
+_HOMES = {**dict.fromkeys(__all__, f"{__name__}.index"), "compiled": f"{__name__}.search"}
+__getattr__, __dir__ = lazy_attributes(__name__, _HOMES)

@@ -264,7 +264,7 @@ class Queries(NamedTuple):
     """Query points, in batches of nearby points.
 
     Args:
-        shadows: (m, p), the queries as the blocks hold points: projected, or in full.
+        projections: (m, p), the queries as the blocks hold points: projected, or in full.
         rows: (m, d), the queries in full; (m, 0) if the blocks hold the points in full.
         own: (m,), the index of the point that a query must not find, or -1.
         starts: (batches + 1,), where each batch begins.
@@ -337,7 +337,7 @@ def _search_batch(
     last = squares.shape[1] - 1
     as_columns = np.empty((p, m), np.float32)
     gaps = np.empty(len(blocks.radii), np.float32)
-    order = np.empty(len(blocks.radii), np.int64)
+    order = np.arange(len(blocks.radii))
     to_center = np.empty(m, np.float32)
     found = np.empty(blocks.columns.shape[2], np.float32)
     # All queries of the batch are within ``radius`` of the centre of the home block.
@@ -351,7 +351,6 @@ def _search_batch(
             indices[i, place] = -1
     for block in range(len(gaps)):
         gaps[block] = np.sqrt(_squared_distance(home, blocks.centers[block]))
-        order[block] = block
     # Visit near blocks first: a short reach, found early, rules out the blocks that follow.
     _sort(order, gaps)
     reach = np.float32(np.inf)
@@ -380,9 +379,7 @@ def _search_batch(
             work += found.size * p + compared * rows.shape[1]
         if visited:
             visits += 1
-            reach = np.float32(0)
-            for i in range(m):
-                reach = max(reach, np.sqrt(squares[i, last]))
+            reach = np.sqrt(squares[:, last].max())
     return work
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Size = tuple[int, int]
+_Size = tuple[int, int]
 _MOST_PRODUCTS = 2**21  # 8 MB in float32; with more, PyTorch's own layer is as fast or faster
 _MOST_TABLES = 2  # of a layer: one for full batches, and one for the last batch of an epoch
 
@@ -93,15 +93,16 @@ def _enlarge(x: Tensor, weight: Tensor, bias: Tensor | None, layer: FastTranspos
     return whole.set_(maps.untyped_storage(), 0, shape, maps.permute(0, 3, 1, 2).stride())
 
 
-Tables = tuple[Tensor, Tensor, Size]
-_TABLES: WeakKeyDictionary[FastTransposed, dict[tuple[object, ...], Tables]] = WeakKeyDictionary()
+_Tables = tuple[Tensor, Tensor, _Size]
+_TABLES: WeakKeyDictionary[FastTransposed, dict[tuple[object, ...], _Tables]] = WeakKeyDictionary()
 """The last tables of each layer; they are freed with the layer, and are no part of its state."""
 
 
-def _tables(layer: FastTransposed, maps: tuple[int, int, int]) -> Tables:
+def _tables(layer: FastTransposed, maps: tuple[int, int, int]) -> _Tables:
     """Return the tables for ``layer`` and maps of (B, H, W), from the layer's cache if possible."""
     kept = _TABLES.setdefault(layer, {})
-    padding, extra = layer.padding, layer.output_padding
+    padding: Any = layer.padding  # in PyTorch's types, it may also be a string
+    extra = layer.output_padding
     key = (maps, padding, extra)
     tables = kept.pop(key, None)
     if tables is None:
@@ -117,7 +118,7 @@ def _tables(layer: FastTransposed, maps: tuple[int, int, int]) -> Tables:
     return tables
 
 
-def _meeting(maps: tuple[int, int, int], padding: Size, size: Size) -> tuple[Tensor, Tensor]:
+def _meeting(maps: tuple[int, int, int], padding: _Size, size: _Size) -> tuple[Tensor, Tensor]:
     """Return which products are summed for each pixel of the enlarged maps.
 
     The product of input pixel i and kernel place k is added to output pixel 2 i + k - padding.

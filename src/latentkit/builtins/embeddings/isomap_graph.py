@@ -13,8 +13,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from latentkit.errors import UserError
-from latentkit.neighbors import NeighborIndex, VectorsError
-from latentkit.neighbors.search import compiled
+from latentkit.neighbors import NeighborIndex, VectorsError, compiled
 
 Indices = NDArray[np.int32]
 Floats = NDArray[np.float32]

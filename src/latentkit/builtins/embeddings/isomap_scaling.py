@@ -13,7 +13,7 @@ from scipy.sparse.linalg import eigsh
 from threadpoolctl import threadpool_limits
 
 from latentkit.builtins.embeddings.isomap_graph import Floats, Indices
-from latentkit.neighbors.search import compiled
+from latentkit.neighbors import compiled
 
 Doubles = NDArray[np.float64]
 _DENSE = 400  # up to this size of a matrix, the dense eigensolver is used
