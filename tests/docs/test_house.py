@@ -15,7 +15,7 @@ import pytest
 
 MOST_LINES_OF_A_FILE = 500
 MOST_LINES_OF_A_FUNCTION = 60
-MOST_IMPORTS = 0.060
+MOST_IMPORTS = 0.070  # imports on one line each would be 6.0 % of all lines
 """Share of all lines of src that are import statements, lazy ones included."""
 
 REASONS_TO_STAND_ALONE: dict[str, str] = {}

@@ -184,7 +184,7 @@ def test_a_run_started_on_another_device_resumes_on_what_is_available(run, monke
         config = extended_config(*arguments)
         return replace(config, run=config.run.model_copy(update={"device": "mps"}))
 
-    monkeypatch.setattr("latentkit.runs.lifecycle.extended_config", elsewhere)
+    monkeypatch.setattr("latentkit.runs.saved_config.extended_config", elsewhere)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     before, told = contents(run), []
     lk.embed(run.path, ["pca"], listener=told.append)

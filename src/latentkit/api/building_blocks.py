@@ -13,19 +13,10 @@ from numpy.typing import NDArray
 from latentkit.api.inputs import MAPS, data_dir
 from latentkit.config import build_config, choose_part
 from latentkit.errors import UserError
+from latentkit.maps import vector_maps
 from latentkit.maps.make import draw_rows
-from latentkit.maps.vector_maps import (
-    VectorMaps,
-    Vectors,
-    as_vectors,
-    map_vectors,
-    pixels,
-    read_labels,
-    read_vectors,
-)
+from latentkit.plugin import ImageData, Split
 from latentkit.plugin.events import Listener, ignore
-from latentkit.plugin.images import ImageData
-from latentkit.plugin.protocols import Split
 from latentkit.registry.catalogue import default_registry
 from latentkit.runs.context import build_model, load_images
 
@@ -131,7 +122,7 @@ def embed_vectors(
     out: Path_ = MAPS,
     name: str = "",
     listener: Listener = ignore,
-) -> VectorMaps:
+) -> vector_maps.VectorMaps:
     """Map vectors from any source, and measure the quality of the maps.
 
     Args:
@@ -175,7 +166,7 @@ def embed_vectors(
     if on is not None:
         vectors = vectors.rows(draw_rows(len(vectors.values), on, seed))
     is_file = isinstance(source, str | os.PathLike)
-    return map_vectors(
+    return vector_maps.map_vectors(
         vectors,
         config.embeddings,
         name=name or (Path(source).stem if is_file else "vectors"),  # type: ignore[arg-type]
@@ -187,18 +178,20 @@ def embed_vectors(
 
 def _vectors(
     source: NDArray[Any] | ImageData | Path_, labels: NDArray[Any] | Path_ | None
-) -> Vectors:
+) -> vector_maps.Vectors:
     if isinstance(source, ImageData):
-        vectors = pixels(source, {"images": repr(source), "checksum": source.checksum})
+        vectors = vector_maps.pixels(source, {"images": repr(source), "checksum": source.checksum})
     elif isinstance(source, str | os.PathLike):
-        vectors = read_vectors(Path(source))
+        vectors = vector_maps.read_vectors(Path(source))
     else:
         array = np.asarray(source)
-        vectors = Vectors(as_vectors(array, "the array"), source={"array": list(array.shape)})
+        vectors = vector_maps.Vectors(
+            vector_maps.as_vectors(array, "the array"), source={"array": list(array.shape)}
+        )
     if labels is None:
         return vectors
     if isinstance(labels, str | os.PathLike):
-        return vectors.with_labels(read_labels(Path(labels)), str(labels))
+        return vectors.with_labels(vector_maps.read_labels(Path(labels)), str(labels))
     return vectors.with_labels(np.asarray(labels), "the array of labels")
 
 

@@ -8,14 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from latentkit.api.inputs import (
-    Path_,
-    configure,
-    data_dir,
-    given_data_dir,
-    read_document,
-    runs_dir,
-)
+from latentkit.api import inputs
 from latentkit.api.kinds import kind_of, kind_of_config
 from latentkit.api.run_handle import Run
 from latentkit.config import DEFAULT_DATASET, RunConfig
@@ -37,13 +30,13 @@ def run(
     epochs: int | None = None,
     seed: int | None = None,
     device: str | None = None,
-    init_from: Path_ | None = None,
-    config: Path_ | Mapping[str, Any] | None = None,
+    init_from: inputs.Path_ | None = None,
+    config: inputs.Path_ | Mapping[str, Any] | None = None,
     name: str = "",
-    runs: Path_ | None = None,
-    out: Path_ | None = None,
-    data: Path_ | None = None,
-    plugins: Iterable[Path_] = (),
+    runs: inputs.Path_ | None = None,
+    out: inputs.Path_ | None = None,
+    data: inputs.Path_ | None = None,
+    plugins: Iterable[inputs.Path_] = (),
     listener: Listener = ignore,
 ) -> Run:
     """Train a model, encode the images, map the latents, measure both, and write a report.
@@ -88,10 +81,10 @@ def run(
         Traceback (most recent call last):
         latentkit.errors.UserError: ...
     """
-    folder = runs_dir(runs, out)
+    folder = inputs.runs_dir(runs, out)
     registry = default_registry(plugins)
-    document = read_document(config)
-    resolved = configure(
+    document = inputs.read_document(config)
+    resolved = inputs.configure(
         registry,
         config=document,
         model=model,
@@ -113,7 +106,7 @@ def start(
     registry: Registry,
     name: str,
     runs: Path,
-    data: Path_ | None,
+    data: inputs.Path_ | None,
     listener: Listener,
     *,
     default_dataset: bool = False,
@@ -131,18 +124,18 @@ def start(
     """
     if default_dataset:
         listener(_default_dataset_notice(registry))
-    place = Place(runs=runs, data=data_dir(data), name=name)
+    place = Place(runs=runs, data=inputs.data_dir(data), name=name)
     kind = kind_of_config(config)
     return Run(start_named_run(config, registry, place, listener, kind), registry)
 
 
 def resume(
-    path: Path_,
+    path: inputs.Path_,
     *,
     epochs: int | None = None,
     options: Mapping[str, Any] | None = None,
-    runs: Path_ | None = None,
-    data: Path_ | None = None,
+    runs: inputs.Path_ | None = None,
+    data: inputs.Path_ | None = None,
     listener: Listener = ignore,
 ) -> Run:
     """Complete a run; the result is the same as that of a run that was never stopped.
@@ -168,20 +161,20 @@ def resume(
         >>> [record["epoch"] for record in run.history]
         [1, 2]
     """
-    found = find_run(os.fspath(path), runs_dir(runs))
+    found = find_run(os.fspath(path), inputs.runs_dir(runs))
     overrides = {**({} if epochs is None else {"training.epochs": epochs}), **(options or {})}
     return _resumed(found, data, listener, overrides=overrides)
 
 
 def embed(
-    path: Path_,
+    path: inputs.Path_,
     names: Iterable[str],
     *,
     on: str | int | None = None,
     align_to: str | None = None,
     options: Mapping[str, Any] | None = None,
-    runs: Path_ | None = None,
-    data: Path_ | None = None,
+    runs: inputs.Path_ | None = None,
+    data: inputs.Path_ | None = None,
     listener: Listener = ignore,
 ) -> Run:
     """Add maps to a run.
@@ -211,7 +204,7 @@ def embed(
         >>> run.maps, run.coordinates("isomap").shape
         (['isomap', 'pca'], (360, 2))
     """
-    found = find_run(os.fspath(path), runs_dir(runs))
+    found = find_run(os.fspath(path), inputs.runs_dir(runs))
     known = RunFolder.open(found)
     registry = registry_of(known.manifest)
     folder = add_embeddings(
@@ -221,7 +214,7 @@ def embed(
         registry,
         listener,
         kind_of(known),
-        given_data_dir(data),
+        inputs.given_data_dir(data),
         {
             key: value
             for key, value in {"on": on, "align_to": align_to}.items()
@@ -232,11 +225,11 @@ def embed(
 
 
 def evaluate(
-    path: Path_,
+    path: inputs.Path_,
     *,
     again: bool = False,
-    runs: Path_ | None = None,
-    data: Path_ | None = None,
+    runs: inputs.Path_ | None = None,
+    data: inputs.Path_ | None = None,
     listener: Listener = ignore,
 ) -> Run:
     """Compute a run's evaluation card if it is missing or of an older protocol.
@@ -260,16 +253,16 @@ def evaluate(
         >>> sorted(card["reconstruction"])  # MSE per pixel in [0, 1], PSNR in dB, SSIM up to 1
         ['mse', 'psnr', 'ssim']
     """
-    found = find_run(os.fspath(path), runs_dir(runs))
+    found = find_run(os.fspath(path), inputs.runs_dir(runs))
     return _resumed(found, data, listener, force=("evaluate",) if again else ())
 
 
 def write_report(
-    path: Path_,
+    path: inputs.Path_,
     *,
     svg: bool = False,
-    runs: Path_ | None = None,
-    data: Path_ | None = None,
+    runs: inputs.Path_ | None = None,
+    data: inputs.Path_ | None = None,
     listener: Listener = ignore,
 ) -> Run:
     """Draw a run's figures and write its ``report.html`` again.
@@ -295,14 +288,16 @@ def write_report(
         >>> (run.path / "report.html").stat().st_size > 100_000  # bytes, including all pictures
         True
     """
-    found = find_run(os.fspath(path), runs_dir(runs))
+    found = find_run(os.fspath(path), inputs.runs_dir(runs))
     return _resumed(found, data, listener, force=("report",), svg=svg)
 
 
-def _resumed(found: Path, data: Path_ | None, listener: Listener, **what: Any) -> Run:
+def _resumed(found: Path, data: inputs.Path_ | None, listener: Listener, **what: Any) -> Run:
     known = RunFolder.open(found)
     registry = registry_of(known.manifest)
-    folder = resume_run(found, registry, listener, kind_of(known), given_data_dir(data), **what)
+    folder = resume_run(
+        found, registry, listener, kind_of(known), inputs.given_data_dir(data), **what
+    )
     return Run(folder, registry)
 
 
@@ -317,7 +312,9 @@ def _default_dataset_notice(registry: Registry) -> Notice:
     )
 
 
-def open_run(path: Path_, runs: Path_ | None = None, *, root: Path_ | None = None) -> Run:
+def open_run(
+    path: inputs.Path_, runs: inputs.Path_ | None = None, *, root: inputs.Path_ | None = None
+) -> Run:
     """Open a run.
 
     Args:
@@ -340,10 +337,10 @@ def open_run(path: Path_, runs: Path_ | None = None, *, root: Path_ | None = Non
         Traceback (most recent call last):
         latentkit.errors.UserError: there is no run 'first'...
     """
-    return Run(RunFolder.open(find_run(os.fspath(path), runs_dir(runs, root))))
+    return Run(RunFolder.open(find_run(os.fspath(path), inputs.runs_dir(runs, root))))
 
 
-def list_runs(runs: Path_ | None = None, *, root: Path_ | None = None) -> list[Run]:
+def list_runs(runs: inputs.Path_ | None = None, *, root: inputs.Path_ | None = None) -> list[Run]:
     """Return the runs in a folder, sorted by name.
 
     Args:
@@ -364,13 +361,13 @@ def list_runs(runs: Path_ | None = None, *, root: Path_ | None = None) -> list[R
         >>> lk.list_runs("nowhere")
         []
     """
-    found, faults = readable_runs(runs_dir(runs, root))
+    found, faults = readable_runs(inputs.runs_dir(runs, root))
     for fault in faults.values():
         warnings.warn(f"left out a run that cannot be read: {fault}", UserWarning, stacklevel=2)
     return [Run(folder) for folder in found]
 
 
-def compare(*paths: Path_, runs: Path_ | None = None) -> dict[str, Any]:
+def compare(*paths: inputs.Path_, runs: inputs.Path_ | None = None) -> dict[str, Any]:
     """Compare runs: configurations, figures, and differences from the first run.
 
     Args:
@@ -394,6 +391,6 @@ def compare(*paths: Path_, runs: Path_ | None = None) -> dict[str, Any]:
         >>> found["differences"]["mse"][0]
         {'value': 0.0, 'standard_error': 0.0, 'low': 0.0, 'high': 0.0}
     """
-    folder = runs_dir(runs)
+    folder = inputs.runs_dir(runs)
     found = [RunFolder.open(find_run(os.fspath(path), folder)) for path in paths]
     return compare_runs(found, kind_of)

@@ -17,17 +17,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentkit._version import __version__
-from latentkit.api.encoder_files import (
-    ImageLayout,
-    InputError,
-    Inputs,
-    ScaledVectors,
-    dimensions,
-    image_batch,
-    inputs_from,
-    read_encoder,
-    write_encoder,
-)
+from latentkit.api import encoder_files
 from latentkit.config import (
     DEFAULT_MODEL,
     DEFAULT_VECTOR_MODEL,
@@ -65,7 +55,7 @@ def choose_model(registry: Registry, name: str, *, vectors: bool) -> str:
         return DEFAULT_VECTOR_MODEL if vectors else DEFAULT_MODEL
     if vectors and _TAKES_VECTORS not in registry.get("model", name).spec.tags:
         found = [p.spec.name for p in registry.parts("model") if _TAKES_VECTORS in p.spec.tags]
-        raise InputError(
+        raise encoder_files.InputError(
             f"model {name!r} takes images, but X has rows of features: reshape X to (N, H, W) if "
             f"they are pixels, or choose a model that takes vectors ({', '.join(found)})"
         )
@@ -108,7 +98,7 @@ def train_network(
     share, seed = config.split.validation, config.run.seed
     split = split_train_validation(len(images), None, share, stream_seed(seed, "split"))
     if len(split.train) < 2:
-        raise InputError(
+        raise encoder_files.InputError(
             f"validation={share:g} leaves 1 of {len(images)} samples to train on: lower it"
         )
     device = resolve_device(config.run.device)
@@ -159,7 +149,7 @@ def rebuilt_network(
         network.load_state_dict(tensors)
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
-        raise InputError(
+        raise encoder_files.InputError(
             f"the weights do not fit the installed version of model {part.name!r}: {first}"
         ) from error
     return network.eval()
@@ -283,7 +273,11 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         seed = seed_of(self.random_state)
         others = {"seed": seed, "device": self.device, "split.validation": self.validation}
         config = encoder_config(registry, plain(options), plain(training), plain(others))
-        inputs: Inputs = ScaledVectors.fitted(values) if vectors else ImageLayout.fitted(values)
+        inputs: encoder_files.Inputs = (
+            encoder_files.ScaledVectors.fitted(values)
+            if vectors
+            else encoder_files.ImageLayout.fitted(values)
+        )
         emit = print_epochs if self.verbose else ignore
         network, history = train_network(config, inputs.to_images(values), emit)
         self.model_ = network
@@ -317,7 +311,7 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         check_is_fitted(self)
         latents = check_array(X, dtype=np.float32, estimator=self, input_name="X")
         if latents.shape[1] != self._n_features_out:
-            raise InputError(
+            raise encoder_files.InputError(
                 f"X has {latents.shape[1]} latent dimensions, but LatentEncoder has "
                 f"{self._n_features_out}"
             )
@@ -358,7 +352,7 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             "n_features_in": self.n_features_in_,
             "feature_names_in": list(getattr(self, "feature_names_in_", ())),
         }
-        write_encoder(Path(path), facts, self.model_.state_dict())
+        encoder_files.write_encoder(Path(path), facts, self.model_.state_dict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -369,9 +363,9 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 is not installed.
             latentkit.errors.IntegrityError: the file was changed after it was saved.
         """
-        facts, weights = read_encoder(Path(path))
+        facts, weights = encoder_files.read_encoder(Path(path))
         encoder = cls(**facts["parameters"])
-        encoder._inputs = inputs_from(facts["inputs"])
+        encoder._inputs = encoder_files.inputs_from(facts["inputs"])
         encoder.model_config_ = facts["model"]
         encoder.history_ = tuple(facts["history"])
         encoder.image_shape_ = encoder._inputs.image_shape
@@ -431,10 +425,10 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def _checked(self, X: ArrayLike, *, fitting: bool) -> NDArray[Any]:  # noqa: N803
         """Return X as a finite array with enough rows and the number of features seen in `fit`."""
-        images = dimensions(X) > 2
-        if not fitting and images != isinstance(self._inputs, ImageLayout):
+        images = encoder_files.dimensions(X) > 2
+        if not fitting and images != isinstance(self._inputs, encoder_files.ImageLayout):
             was, has = ("vectors", "images") if images else ("images", "vectors")
-            raise InputError(f"X holds {has}, but LatentEncoder was fitted to {was}")
+            raise encoder_files.InputError(f"X holds {has}, but LatentEncoder was fitted to {was}")
         rows = {"ensure_min_samples": LEAST_SAMPLES if fitting else 1}
         if not images:
             dtypes = [np.float64, np.float32]
@@ -442,7 +436,7 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         anything = {"dtype": None, "ensure_2d": False, "allow_nd": True, "input_name": "X"}
         checked = np.asarray(check_array(X, estimator=self, **anything, **rows))
         if fitting:
-            self.n_features_in_ = int(np.prod(image_batch(checked[:1]).shape[1:]))
+            self.n_features_in_ = int(np.prod(encoder_files.image_batch(checked[:1]).shape[1:]))
             self.__dict__.pop("feature_names_in_", None)
         # Torch can share a writable uint8 memory map, so its images stay on disk.
         streamed = isinstance(X, np.memmap) and X.dtype == np.uint8 and X.flags.writeable

@@ -12,14 +12,14 @@ from typing import Any
 from latentkit.api.inputs import STUDIES, Path_, configure, data_dir, runs_dir
 from latentkit.api.run_handle import Run, table, title
 from latentkit.config import DEFAULT_TUNER, RunConfig, choose_part
+from latentkit.plugin import SearchDomain, StudyResult, TrialRecord
 from latentkit.plugin.events import Listener, StudyStarted, ignore
-from latentkit.plugin.options import SearchDomain
-from latentkit.plugin.studies import StudyResult, TrialRecord
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs.context import ImageCache
 from latentkit.runs.folder import RunFolder, check_folder_name
 from latentkit.runs.initial_weights import find_weights
 from latentkit.runs.manifest import NAME
+from latentkit.tune import study_folder
 from latentkit.tune.advice import advice
 from latentkit.tune.finish import (
     best_run,
@@ -32,16 +32,6 @@ from latentkit.tune.finish import (
 from latentkit.tune.goals import choose_goals
 from latentkit.tune.space import parse_search, search_space
 from latentkit.tune.study import Search, prepared
-from latentkit.tune.study_folder import (
-    BEST_CONFIG,
-    REPORT,
-    STUDY,
-    StudyFolder,
-    StudyPlan,
-    absolute_url,
-    find_study,
-    public_url,
-)
 from latentkit.tune.workers import Follower, work_together
 
 STORAGE_VARIABLE = "LATENTKIT_STORAGE"
@@ -72,7 +62,9 @@ class Study:
         'best.toml'
     """
 
-    def __init__(self, folder: StudyFolder, registry: Registry, storage: str | None = None) -> None:
+    def __init__(
+        self, folder: study_folder.StudyFolder, registry: Registry, storage: str | None = None
+    ) -> None:
         self._folder = folder
         self._registry = registry
         self._search = Search(folder, registry, ignore, storage)
@@ -88,7 +80,7 @@ class Study:
         return self._folder.path
 
     @property
-    def plan(self) -> StudyPlan:
+    def plan(self) -> study_folder.StudyPlan:
         """The search space, the objectives, the tuner and the base configuration."""
         return self._folder.plan
 
@@ -116,12 +108,12 @@ class Study:
     @property
     def best_config(self) -> Path:
         """A TOML file for `latentkit.run` that repeats the best trial."""
-        return self.path / BEST_CONFIG
+        return self.path / study_folder.BEST_CONFIG
 
     @property
     def report(self) -> Path:
         """The study's HTML report."""
-        return self.path / REPORT
+        return self.path / study_folder.REPORT
 
     def run(self, number: int) -> Run:
         """Return the run of a trial.
@@ -182,11 +174,11 @@ def open_study(path: Path_, *, out: Path_ = STUDIES, storage: str | None = None)
         Traceback (most recent call last):
         latentkit.errors.UserError: there is no study 'conv-ae-digit'...
     """
-    folder = StudyFolder.open(find_study(os.fspath(path), Path(out)))
+    folder = study_folder.StudyFolder.open(study_folder.find_study(os.fspath(path), Path(out)))
     return Study(folder, default_registry(), storage_url(storage, folder.plan))
 
 
-def storage_url(given: str | None, known: StudyPlan | None) -> str | None:
+def storage_url(given: str | None, known: study_folder.StudyPlan | None) -> str | None:
     """Return the URL of the trials' storage, or None to use the storage in the study's plan.
 
     ``LATENTKIT_STORAGE`` is ignored for a study whose trials are stored in its own folder.
@@ -194,7 +186,7 @@ def storage_url(given: str | None, known: StudyPlan | None) -> str | None:
     url = given
     if not url and (known is None or known.storage):
         url = os.environ.get(STORAGE_VARIABLE)
-    return absolute_url(url) if url else None
+    return study_folder.absolute_url(url) if url else None
 
 
 _TRIALS = 10
@@ -297,7 +289,7 @@ def tune(
         base = _with_found_weights(base, runs_dir(runs))
         searcher = tuner or registry.default_name("tuner", DEFAULT_TUNER)
         part = choose_part(registry, "tuner", {"name": searcher, **(tuner_options or {})})
-        plan = StudyPlan(
+        plan = study_folder.StudyPlan(
             name=f"{base.model.slug}-{base.dataset.slug}" if name is None else name,
             config=replace(base, embeddings=()).as_dict(),
             space=search_space(base, registry, _domains(search or {}), [*fix, *(options or {})]),
@@ -329,42 +321,44 @@ def _with_found_weights(base: RunConfig, runs: Path) -> RunConfig:
 
 
 def _begun(
-    asked: StudyPlan,
+    asked: study_folder.StudyPlan,
     out: Path,
     trials: int | None,
     storage: str | None,
     registry: Registry,
     image_cache: ImageCache,
-) -> tuple[StudyFolder, str | None]:
+) -> tuple[study_folder.StudyFolder, str | None]:
     """Create a study or resume the one of the same name; return it and its storage's URL.
 
     No folder is created before the storage has answered.
     """
     check_folder_name(asked.name)
     path = out / asked.name
-    known = StudyFolder.open(path).plan if (path / STUDY).exists() else None
+    known = (
+        study_folder.StudyFolder.open(path).plan if (path / study_folder.STUDY).exists() else None
+    )
     url = storage_url(storage, known)
     places = replace(
         asked,
-        storage=public_url(url) or (known.storage if known else ""),
+        storage=study_folder.public_url(url) or (known.storage if known else ""),
         trials=trials or (known.trials if known else _TRIALS),
     )
     plan = prepared(places, registry, image_cache)
-    Search(StudyFolder(path, plan), registry, ignore, url).result()
-    return StudyFolder.begin(path, plan), url
+    Search(study_folder.StudyFolder(path, plan), registry, ignore, url).result()
+    return study_folder.StudyFolder.begin(path, plan), url
 
 
 def _gone_on_with(
     reference: str, out: Path, trials: int | None, storage: str | None, data: Path_ | None
-) -> tuple[StudyFolder, str | None]:
+) -> tuple[study_folder.StudyFolder, str | None]:
     """Return an existing study, with the given changes to its plan, and its storage's URL."""
-    folder = StudyFolder.open(find_study(reference, out))
+    folder = study_folder.StudyFolder.open(study_folder.find_study(reference, out))
     plan = folder.plan
     url = storage_url(storage, plan)
     changed = replace(
         plan,
         trials=trials or plan.trials,
-        storage=public_url(url) if url else plan.storage,
+        storage=study_folder.public_url(url) if url else plan.storage,
         data_dir=str(data_dir(data)) if data else plan.data_dir,
     )
     return folder.continued(changed), url

@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from latentkit.cli import shared_options
 from latentkit.cli.outcome import data_option
-from latentkit.cli.shared_options import (
-    common_options,
-    load_registry,
-    parse_options,
-    part_completion,
-    print_json,
-    print_rows,
-    settings_option,
-    work_of_parts,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +33,8 @@ def data_command() -> None:
 def _one_data_set(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the argument and options that choose a data set."""
     for option in (
-        settings_option("Set an option, e.g. -o image-folder.path=photos."),
-        click.argument("name", shell_complete=part_completion("dataset")),
+        shared_options.settings_option("Set an option, e.g. -o image-folder.path=photos."),
+        click.argument("name", shell_complete=shared_options.part_completion("dataset")),
     ):
         function = option(function)
     return data_option(function)
@@ -52,7 +43,7 @@ def _one_data_set(function: Callable[..., Any]) -> Callable[..., Any]:
 @data_command.command("list")
 @data_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@common_options
+@shared_options.common_options
 def list_data(data_dir: str | None, as_json: bool) -> None:
     """List the data sets, and whether their files are on this machine."""
     from latentkit.api.inputs import data_dir as folder_of_data
@@ -63,13 +54,13 @@ def list_data(data_dir: str | None, as_json: bool) -> None:
             **_listed(cast("DatasetSpec", part.spec), folder),
             "distribution": part.plugin.distribution,
         }
-        for part in load_registry().parts("dataset")
+        for part in shared_options.load_registry().parts("dataset")
     ]
     if as_json:
-        print_json(facts)
+        shared_options.print_json(facts)
         return
     rows = ((f["name"], f["summary"], _whereabouts(f)) for f in facts)
-    print_rows(("name", "what it does", "images"), rows)
+    shared_options.print_rows(("name", "what it does", "images"), rows)
 
 
 def _listed(spec: DatasetSpec, folder: Path) -> dict[str, Any]:
@@ -99,7 +90,7 @@ def _whereabouts(facts: dict[str, Any]) -> str:
 @_one_data_set
 @click.option("--split", type=click.Choice(("train", "test")), default="train", show_default=True)
 @click.option("--out", metavar="FILE", help="File for the picture.  [default: NAME-SPLIT.png]")
-@common_options
+@shared_options.common_options
 def preview(
     name: str, options: tuple[str, ...], data_dir: str | None, split: str, out: str | None
 ) -> None:
@@ -120,7 +111,7 @@ def preview(
 @data_command.command("verify")
 @_one_data_set
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@common_options
+@shared_options.common_options
 def verify(name: str, options: tuple[str, ...], data_dir: str | None, as_json: bool) -> None:
     """Load a whole data set, compare published checksums, and print its SHA-256."""
     spec, chosen = _choose(name, options)
@@ -130,7 +121,9 @@ def verify(name: str, options: tuple[str, ...], data_dir: str | None, as_json: b
         facts = {split: _facts(_load(chosen, split, data_dir)) for split in ("train", "test")}
     verdict = _verdict(spec, len(compared))
     if as_json:
-        print_json({"dataset": name, "verdict": verdict, "md5": list(map(str, compared)), **facts})
+        shared_options.print_json(
+            {"dataset": name, "verdict": verdict, "md5": list(map(str, compared)), **facts}
+        )
         return
     click.echo(f"{name}: {verdict}")
     for split, found in facts.items():
@@ -159,17 +152,19 @@ def _verdict(spec: DatasetSpec, compared: int) -> str:
 
 
 def _choose(name: str, options: tuple[str, ...]) -> tuple[DatasetSpec, PartConfig]:
-    registry = load_registry()
+    registry = shared_options.load_registry()
     from latentkit.api.inputs import configure
 
-    chosen = configure(registry, dataset=name, options=parse_options(options)).dataset
+    chosen = configure(
+        registry, dataset=name, options=shared_options.parse_options(options)
+    ).dataset
     return cast("DatasetSpec", chosen.part.spec), chosen
 
 
 def _load(chosen: PartConfig, split: str, data_dir: str | None) -> ImageData:
     from latentkit.api.building_blocks import dataset
 
-    with work_of_parts():
+    with shared_options.work_of_parts():
         return dataset(
             chosen.name,
             "train" if split == "train" else "test",

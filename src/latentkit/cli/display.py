@@ -26,20 +26,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from latentkit.plugin.events import (
-    BatchFinished,
-    EpochFinished,
-    Event,
-    Listener,
-    Notice,
-    RunPreparing,
-    RunStarted,
-    StageFinished,
-    StageProgress,
-    StageSkipped,
-    StageStarted,
-    TrainingStarted,
-)
+from latentkit.plugin import events
 
 _SECONDS_BETWEEN_LINES = 30
 
@@ -53,49 +40,49 @@ class PlainDisplay:
     def __init__(self) -> None:
         self._shown = time.monotonic()
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Print the line of an event, if it has one."""
         now = time.monotonic()
-        if isinstance(event, StageProgress) and now - self._shown < _SECONDS_BETWEEN_LINES:
+        if isinstance(event, events.StageProgress) and now - self._shown < _SECONDS_BETWEEN_LINES:
             return
         if line := _plain_line(event):
             self._shown = now
             print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _plain_line(event: Event) -> str | None:
+def _plain_line(event: events.Event) -> str | None:
     """Return an event's line in a log, or None."""
     match event:
-        case EpochFinished():
+        case events.EpochFinished():
             shown = losses(event)
             return f"epoch {event.epoch}/{event.epochs}  {shown}  {event.seconds:.1f} s"
-        case RunStarted():
+        case events.RunStarted():
             return f"{'resuming' if event.resumed else 'run'} {event.path}"
-        case TrainingStarted():
+        case events.TrainingStarted():
             return training_line(event)
-        case StageProgress():
+        case events.StageProgress():
             return f"{event.stage} {event.done}/{event.total or '?'}  {event.detail}".rstrip()
-        case StageFinished():
+        case events.StageFinished():
             return f"{event.stage} done in {event.seconds:.1f} s"
-        case StageSkipped():
+        case events.StageSkipped():
             return f"{event.stage} is already there"
-        case Notice():
+        case events.Notice():
             return notice_line(event)
     return None
 
 
-def warnings_only(event: Event) -> None:
+def warnings_only(event: events.Event) -> None:
     """Print warnings and nothing else."""
-    if isinstance(event, Notice) and event.level == "warning":
+    if isinstance(event, events.Notice) and event.level == "warning":
         print(notice_line(event), file=sys.stderr, flush=True)  # noqa: T201
 
 
-def losses(event: EpochFinished) -> str:
+def losses(event: events.EpochFinished) -> str:
     """Return the losses of an epoch as text."""
     return f"train {event.train['loss']:.4f}  validation {event.validation['loss']:.4f}"
 
 
-def training_line(event: TrainingStarted) -> str:
+def training_line(event: events.TrainingStarted) -> str:
     """Return a line with model size, length of training, precision and device."""
     epochs = "1 epoch" if event.epochs == 1 else f"{event.epochs} epochs"
     return (
@@ -104,7 +91,7 @@ def training_line(event: TrainingStarted) -> str:
     )
 
 
-def notice_line(event: Notice) -> str:
+def notice_line(event: events.Notice) -> str:
     """Return a notice as a line of text."""
     return f"warning: {event.message}" if event.level == "warning" else event.message
 
@@ -133,17 +120,17 @@ class LiveDisplay:
         )
         self._tasks: dict[str, TaskID] = {}
         self._training = _TrainingClock()
-        self._handlers: dict[type[Event], Callable[..., None]] = {
-            RunPreparing: self._prepare,
-            RunStarted: self._run_started,
-            StageStarted: self._stage_started,
-            StageSkipped: self._stage_skipped,
-            StageProgress: self._stage_progress,
-            StageFinished: self._stage_finished,
-            TrainingStarted: self._training_started,
-            BatchFinished: self._batch,
-            EpochFinished: self._epoch,
-            Notice: self._notice,
+        self._handlers: dict[type[events.Event], Callable[..., None]] = {
+            events.RunPreparing: self._prepare,
+            events.RunStarted: self._run_started,
+            events.StageStarted: self._stage_started,
+            events.StageSkipped: self._stage_skipped,
+            events.StageProgress: self._stage_progress,
+            events.StageFinished: self._stage_finished,
+            events.TrainingStarted: self._training_started,
+            events.BatchFinished: self._batch,
+            events.EpochFinished: self._epoch,
+            events.Notice: self._notice,
         }
 
     def __enter__(self) -> LiveDisplay:
@@ -157,12 +144,12 @@ class LiveDisplay:
                 self._progress.stop_task(task.id)
         self._progress.stop()
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Update the display for an event, if it concerns the display."""
         if handler := self._handlers.get(type(event)):
             handler(event)
 
-    def _prepare(self, event: RunPreparing) -> None:
+    def _prepare(self, event: events.RunPreparing) -> None:
         for task in self._tasks.values():
             self._progress.remove_task(task)
         self._tasks = {
@@ -174,10 +161,10 @@ class LiveDisplay:
         if event.stages:
             self._begin(event.stages[0], "loading packages and images")
 
-    def _run_started(self, event: RunStarted) -> None:
+    def _run_started(self, event: events.RunStarted) -> None:
         self._console.print(f"{'resuming' if event.resumed else 'run'} {event.path}", style="dim")
 
-    def _stage_started(self, event: StageStarted) -> None:
+    def _stage_started(self, event: events.StageStarted) -> None:
         self._begin(event.stage, "")
 
     def _begin(self, stage: str, detail: str) -> None:
@@ -186,12 +173,12 @@ class LiveDisplay:
             self._progress.start_task(task)
         self._progress.update(task, detail=detail)
 
-    def _stage_skipped(self, event: StageSkipped) -> None:
+    def _stage_skipped(self, event: events.StageSkipped) -> None:
         task = self._task(event.stage)
         self._progress.start_task(task)
         self._progress.update(task, total=1, completed=1, detail="already there")
 
-    def _stage_progress(self, event: StageProgress) -> None:
+    def _stage_progress(self, event: events.StageProgress) -> None:
         self._progress.update(
             self._task(event.stage),
             total=event.total or None,
@@ -199,14 +186,14 @@ class LiveDisplay:
             detail=event.detail,
         )
 
-    def _stage_finished(self, event: StageFinished) -> None:
+    def _stage_finished(self, event: events.StageFinished) -> None:
         task = self._task(event.stage)
         if event.stage == "train":
             self._progress.update(task, total=1, completed=1)
         else:
             self._progress.update(task, total=1, completed=1, detail="")
 
-    def _training_started(self, event: TrainingStarted) -> None:
+    def _training_started(self, event: events.TrainingStarted) -> None:
         self._training.start(event)
         self._progress.update(
             self._task("train"),
@@ -216,7 +203,7 @@ class LiveDisplay:
             clock=self._training,
         )
 
-    def _batch(self, event: BatchFinished) -> None:
+    def _batch(self, event: events.BatchFinished) -> None:
         done = (event.epoch - 1) * event.steps + event.step
         self._training.done = done
         detail = f"epoch {event.epoch}/{self._training.epochs}  train {event.loss:.4f}"
@@ -224,7 +211,7 @@ class LiveDisplay:
             detail += f"  validation {self._training.validation:.4f}"
         self._progress.update(self._task("train"), completed=done, detail=detail)
 
-    def _epoch(self, event: EpochFinished) -> None:
+    def _epoch(self, event: events.EpochFinished) -> None:
         self._training.validation = event.validation["loss"]
         self._training.done = event.epoch * self._training.steps
         self._progress.update(
@@ -233,7 +220,7 @@ class LiveDisplay:
             detail=f"epoch {event.epoch}/{event.epochs}  {losses(event)}",
         )
 
-    def _notice(self, event: Notice) -> None:
+    def _notice(self, event: events.Notice) -> None:
         style = "yellow" if event.level == "warning" else "cyan"
         self._console.print(notice_line(event), style=style, markup=False, highlight=False)
 
@@ -277,7 +264,7 @@ class _TrainingClock:
         self.validation: float | None = None
         self._since = 0.0
 
-    def start(self, event: TrainingStarted) -> None:
+    def start(self, event: events.TrainingStarted) -> None:
         """Start the clock at the first step that is left to do."""
         self.epochs, self.steps = event.epochs, event.steps_per_epoch
         self.done = self._first = event.first_epoch * event.steps_per_epoch
@@ -315,7 +302,7 @@ class _EtaColumn(ProgressColumn):
 
 
 @contextmanager
-def progress_display(quiet: bool = False) -> Iterator[Listener]:
+def progress_display(quiet: bool = False) -> Iterator[events.Listener]:
     """Show the progress of a run until the block ends.
 
     Args:

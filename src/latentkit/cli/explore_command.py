@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from latentkit.cli.shared_options import (
-    RUNS_HELP,
-    common_options,
-    load_registry,
-    print_json,
-    runs_option,
-)
+from latentkit.cli import shared_options
 from latentkit.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -54,7 +48,7 @@ def _keep_runs(ctx: click.Context, param: click.Parameter, value: str | None) ->
 
 
 _runs_option = click.option(
-    "--runs", metavar="DIR", expose_value=False, callback=_keep_runs, help=RUNS_HELP
+    "--runs", metavar="DIR", expose_value=False, callback=_keep_runs, help=shared_options.RUNS_HELP
 )
 
 
@@ -77,7 +71,7 @@ def explore_command(ctx: click.Context, run: str) -> None:
 
 def view(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that all views accept, and pass the run as first argument."""
-    function = _runs_option(common_options(function))
+    function = _runs_option(shared_options.common_options(function))
     function = click.option(
         "--out",
         metavar="FILE",
@@ -320,7 +314,7 @@ def settings(run: str, others: tuple[str, ...], items: tuple[str, ...], out: str
 def _open(run: str) -> Run:
     from latentkit.api.commands import open_run
 
-    load_registry()
+    shared_options.load_registry()
     return open_run(run, click.get_current_context().meta.get(_RUNS))
 
 
@@ -365,9 +359,9 @@ def _write(run: Run, name: str, figure: Figure, out: str | None) -> None:
     show_default=True,
     help="Version of ONNX's operator set.",
 )
-@runs_option
+@shared_options.runs_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@common_options
+@shared_options.common_options
 def export_command(
     run: str, format_: str, out: str | None, opset: int, runs_dir: str | None, as_json: bool
 ) -> None:
@@ -376,12 +370,12 @@ def export_command(
     RUN is the run's folder, its name in the folder of runs, an unambiguous start or end of that
     name, or 'last'. Needs the packages of  pip install 'latentkit[onnx]'.
     """
-    load_registry()
+    shared_options.load_registry()
     from latentkit.api.files import export
 
     files = export(run, "onnx", out=out, opset=opset, runs=runs_dir)
     if as_json:
-        print_json([{**asdict(file), "path": str(file.path)} for file in files])
+        shared_options.print_json([{**asdict(file), "path": str(file.path)} for file in files])
         return
     for file in files:
         size = f"{file.path.stat().st_size / 1e6:.1f} MB"

@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from latentkit.cli.shared_options import (
-    KINDS,
-    common_options,
-    load_registry,
-    parse_options,
-    print_json,
-    print_rows,
-    settings_option,
-    work_of_parts,
-)
+from latentkit.cli import shared_options
 from latentkit.errors import LatentkitError, UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -47,17 +38,17 @@ class _Checked:
 @click.argument("name", required=False)
 @click.option(
     "--kind",
-    type=click.Choice(KINDS),
+    type=click.Choice(shared_options.KINDS),
     help="Only parts of this kind.",
 )
-@settings_option("Check a part with this option instead of its default.")
+@shared_options.settings_option("Check a part with this option instead of its default.")
 @click.option(
     "--data-dir",
     metavar="DIR",
     help="Also check data sets that need downloads, and keep their files in this folder.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@common_options
+@shared_options.common_options
 def check_parts(
     name: str | None,
     kind: str | None,
@@ -72,19 +63,19 @@ def check_parts(
     """
     from latentkit.testing.suites import find_parts
 
-    registry = load_registry()
+    registry = shared_options.load_registry()
     parts = find_parts(registry, *([name] if name else []), kind=kind)
     names = [registry.short_name(part) for part in parts]
     values = _values_by_part(options, parts)
     data = Path(data_dir) if data_dir else None
-    with work_of_parts():
+    with shared_options.work_of_parts():
         checked = list(_check(list(zip(parts, names, strict=True)), values, data))
     if kind is None:
         checked += _not_loaded(registry, name)
     if as_json:
-        print_json([_facts(one) for one in checked])
+        shared_options.print_json([_facts(one) for one in checked])
     else:
-        print_rows(
+        shared_options.print_rows(
             ("kind", "name", "result", "meaning"), (r for one in checked for r in _rows(one))
         )
     _end(checked)
@@ -124,7 +115,7 @@ def _values_by_part(texts: tuple[str, ...], parts: list[Part]) -> dict[str, dict
         UserError: an option belongs to no part that is checked, or is not valid.
     """
     found: dict[str, dict[str, Any]] = {}
-    for key, value in parse_options(texts).items():
+    for key, value in shared_options.parse_options(texts).items():
         name, dot, option = key.rpartition(".")
         meant = [part for part in parts if name in (part.spec.name, part.qualified_name)]
         if not (dot and meant):
@@ -171,7 +162,7 @@ def _end(checked: Iterable[_Checked]) -> None:
 @click.argument("name")
 @click.option(
     "--kind",
-    type=click.Choice(KINDS),
+    type=click.Choice(shared_options.KINDS),
     required=True,
     help="What the plugin offers.",
 )
@@ -181,7 +172,7 @@ def _end(checked: Iterable[_Checked]) -> None:
     default=".",
     help="Folder in which the plugin's folder is created.  [default: here]",
 )
-@common_options
+@shared_options.common_options
 def new_plugin(name: str, kind: str, out: str) -> None:
     """Create a working plugin NAME, with options and tests.
 
@@ -209,17 +200,17 @@ plugins_command.add_command(new_plugin)
 
 
 @plugins_command.command("list")
-@click.option("--kind", type=click.Choice(KINDS), help="Only parts of this kind.")
+@click.option("--kind", type=click.Choice(shared_options.KINDS), help="Only parts of this kind.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@common_options
+@shared_options.common_options
 def list_parts(kind: str | None, as_json: bool) -> None:
     """List every model, data set, corruption, embedding and tuner."""
-    registry = load_registry()
+    registry = shared_options.load_registry()
     parts = registry.parts(kind)
     if as_json:
-        print_json([_part_facts(part, registry) for part in parts])
+        shared_options.print_json([_part_facts(part, registry) for part in parts])
         return
-    print_rows(
+    shared_options.print_rows(
         ("kind", "name", "what it does", "from"),
         (
             (
@@ -236,17 +227,19 @@ def list_parts(kind: str | None, as_json: bool) -> None:
 @plugins_command.command("show")
 @click.argument("name")
 @click.option(
-    "--kind", type=click.Choice(KINDS), help="Kind of the part, if several kinds share the name."
+    "--kind",
+    type=click.Choice(shared_options.KINDS),
+    help="Kind of the part, if several kinds share the name.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@common_options
+@shared_options.common_options
 def show_part(name: str, kind: str | None, as_json: bool) -> None:
     """Show what NAME does, where it comes from, and every option it takes."""
-    registry = load_registry()
+    registry = shared_options.load_registry()
     part = _find(registry, name, kind)
     facts = {**_part_facts(part, registry), "options": option_facts(part)}
     if as_json:
-        print_json(facts)
+        shared_options.print_json(facts)
         return
     spec = part.spec
     click.echo(f"{spec.kind} {registry.short_name(part)}: {spec.summary}")
@@ -261,7 +254,7 @@ def show_part(name: str, kind: str | None, as_json: bool) -> None:
         click.echo("It has no options.")
         return
     click.echo()
-    print_rows(
+    shared_options.print_rows(
         ("option", "default", "values", "search", "meaning"),
         (
             (f["name"], _shown(f["default"]), f["values"], f["search"], f["description"])

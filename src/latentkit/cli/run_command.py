@@ -8,20 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from latentkit.cli import shared_options
 from latentkit.cli.outcome import data_option, run_options, show_maps, show_outcome, working_on_run
-from latentkit.cli.shared_options import (
-    check_not_negative,
-    check_positive,
-    common_options,
-    device_and_config_options,
-    load_registry,
-    out_option,
-    parse_options,
-    part_completion,
-    part_option,
-    runs_option,
-    settings_option,
-)
 from latentkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,23 +18,25 @@ if TYPE_CHECKING:
 
 
 @click.command("run")
-@part_option("--model", "model", "Model.  [default: conv-ae]")
-@part_option("--dataset", "dataset", "Data set.  [default: digits]")
-@part_option(
+@shared_options.part_option("--model", "model", "Model.  [default: conv-ae]")
+@shared_options.part_option("--dataset", "dataset", "Data set.  [default: digits]")
+@shared_options.part_option(
     "--corrupt",
     "corruption",
     "Corrupt the input, and learn to restore the clean image; repeatable, applied in order.",
     several=True,
 )
-@part_option("--embed", "embedding", "Map the test latents; repeatable.", several=True)
-@settings_option(
+@shared_options.part_option(
+    "--embed", "embedding", "Map the test latents; repeatable.", several=True
+)
+@shared_options.settings_option(
     "Set an option, e.g. -o model.latent_dim=3; 'latentkit plugins show NAME' lists them."
 )
 @click.option(
     "--epochs",
     type=int,
     metavar="N",
-    callback=check_not_negative,
+    callback=shared_options.check_not_negative,
     help="Passes over the training images; 0 uses the weights of --init-from unchanged. Short for "
     "-o training.epochs=N.",
 )
@@ -56,7 +46,7 @@ if TYPE_CHECKING:
     metavar="PATH",
     help="Start from saved weights: a run, a .safetensors file, or a torch checkpoint.",
 )
-@device_and_config_options
+@shared_options.device_and_config_options
 @click.option(
     "--name",
     metavar="NAME",
@@ -64,11 +54,11 @@ if TYPE_CHECKING:
     help="Name of the run's folder. If it already exists, the run is resumed.  "
     "[default: made of the date]",
 )
-@out_option
+@shared_options.out_option
 @data_option
 @click.option("--print-config", is_flag=True, help="Print the resulting configuration, and stop.")
 @run_options
-@common_options
+@shared_options.common_options
 def run_command(
     model: str | None,
     dataset: str | None,
@@ -96,7 +86,7 @@ def run_command(
     latentkit run --corrupt gaussian-noise -o gaussian-noise.std=0.4
     latentkit run --config runs/.../config.toml --seed 1
     """  # noqa: D301  # Click takes a real backspace
-    registry = load_registry()
+    registry = shared_options.load_registry()
     from latentkit.api.inputs import configure, read_document
     from latentkit.api.inputs import runs_dir as find_runs_dir
 
@@ -110,7 +100,7 @@ def run_command(
         dataset=dataset,
         corrupt=corrupt,
         embed=embed,
-        options=parse_options(options),
+        options=shared_options.parse_options(options),
         epochs=epochs,
         seed=seed,
         device=device,
@@ -140,14 +130,14 @@ def run_command(
     "--epochs",
     type=int,
     metavar="N",
-    callback=check_positive,
+    callback=shared_options.check_positive,
     help="Train for N epochs in total, more than the run has so far.",
 )
-@settings_option("Check that the run has this option; it cannot be changed.")
-@runs_option
+@shared_options.settings_option("Check that the run has this option; it cannot be changed.")
+@shared_options.runs_option
 @data_option
 @run_options
-@common_options
+@shared_options.common_options
 def resume_command(
     run: str,
     epochs: int | None,
@@ -162,14 +152,14 @@ def resume_command(
     RUN is the run's folder, its name in the folder of runs, an unambiguous start or end of that
     name, or 'last'. The result is byte for byte that of a run that was never stopped.
     """
-    load_registry()
+    shared_options.load_registry()
     from latentkit.api import commands
 
     with working_on_run(quiet) as listener:
         finished = commands.resume(
             run,
             epochs=epochs,
-            options=parse_options(options),
+            options=shared_options.parse_options(options),
             runs=runs_dir,
             data=data_dir,
             listener=listener,
@@ -187,7 +177,7 @@ _SUFFIXES = (".npy", ".npz")
     metavar="NAME",
     multiple=True,
     required=True,
-    shell_complete=part_completion("embedding"),
+    shell_complete=shared_options.part_completion("embedding"),
     help="Embedding to use; repeatable.",
 )
 @click.option(
@@ -200,7 +190,9 @@ _SUFFIXES = (".npy", ".npz")
     metavar="RUN[#MAP]",
     help="Align the maps to those of another run, or to another map (#MAP) of this run.",
 )
-@part_option("--dataset", "dataset", "Map the raw pixels of a data set instead of a SOURCE.")
+@shared_options.part_option(
+    "--dataset", "dataset", "Map the raw pixels of a data set instead of a SOURCE."
+)
 @click.option("--labels", metavar="FILE", help="Labels of a file's vectors: .npy or .npz.")
 @click.option(
     "--seed",
@@ -214,11 +206,11 @@ _SUFFIXES = (".npy", ".npz")
     default="maps",
     help="Folder for maps of vectors and pixels.  [default: maps]",
 )
-@settings_option("Set an option of an embedding, e.g. -o isomap.n_neighbors=20.")
-@runs_option
+@shared_options.settings_option("Set an option of an embedding, e.g. -o isomap.n_neighbors=20.")
+@shared_options.runs_option
 @data_option
 @run_options
-@common_options
+@shared_options.common_options
 def embed_command(
     source: str | None,
     embed: tuple[str, ...],
@@ -243,8 +235,8 @@ def embed_command(
     """
     if (source is None) == (dataset is None):
         raise UserError("say what to map: a run, a .npy or .npz file, or --dataset NAME")
-    load_registry()
-    chosen = parse_options(options)
+    shared_options.load_registry()
+    chosen = shared_options.parse_options(options)
     if dataset is None and source is not None and not _is_file(source):
         from latentkit.api import commands
 

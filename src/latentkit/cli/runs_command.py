@@ -7,21 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from latentkit.cli.outcome import (
-    data_option,
-    print_tables,
-    run_options,
-    show_outcome,
-    working_on_run,
-)
-from latentkit.cli.shared_options import (
-    common_options,
-    load_registry,
-    out_option,
-    print_json,
-    runs_option,
-    stdout_console,
-)
+from latentkit.cli import outcome, shared_options
 from latentkit.errors import LatentkitError
 
 if TYPE_CHECKING:
@@ -30,9 +16,9 @@ if TYPE_CHECKING:
 
 @click.command("runs")
 @click.argument("run", required=False)
-@out_option
+@shared_options.out_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@common_options
+@shared_options.common_options
 def runs_command(run: str | None, runs_dir: str | None, out: str | None, as_json: bool) -> None:
     """List the runs in the folder of runs; with RUN, show the summary of one."""
     from latentkit.api.inputs import runs_dir as find_runs_dir
@@ -40,13 +26,12 @@ def runs_command(run: str | None, runs_dir: str | None, out: str | None, as_json
     folder = find_runs_dir(runs_dir, out)
     if run is not None:
         from latentkit.api.commands import open_run
-        from latentkit.cli.outcome import show_outcome
 
-        show_outcome(open_run(run, folder), as_json=as_json, quiet=False)
+        outcome.show_outcome(open_run(run, folder), as_json=as_json, quiet=False)
         return
     lines = _lines(folder)
     if as_json:
-        print_json(lines)
+        shared_options.print_json(lines)
     elif lines:
         _print_table(lines)
     else:
@@ -93,7 +78,7 @@ def _print_table(lines: list[dict[str, Any]]) -> None:
         table.add_column(headings[place], no_wrap=not folds, overflow="fold")
     for row in rows:
         table.add_row(*(row[place] for place in shown))
-    stdout_console().print(table)
+    shared_options.stdout_console().print(table)
 
 
 def _cells(line: dict[str, Any]) -> list[str]:
@@ -115,10 +100,10 @@ def _cells(line: dict[str, Any]) -> list[str]:
 @click.command("evaluate")
 @click.argument("run")
 @click.option("--again", is_flag=True, help="Evaluate again, even if it was done before.")
-@runs_option
-@data_option
-@run_options
-@common_options
+@shared_options.runs_option
+@outcome.data_option
+@outcome.run_options
+@shared_options.common_options
 def evaluate_command(
     run: str,
     again: bool,
@@ -132,29 +117,29 @@ def evaluate_command(
     RUN is the run's folder, its name in the folder of runs, an unambiguous start or end of that
     name, or 'last'. Every figure is shown with its baselines and its 95 % interval.
     """
-    load_registry()
+    shared_options.load_registry()
     from latentkit.api import commands
 
-    with working_on_run(quiet) as listener:
+    with outcome.working_on_run(quiet) as listener:
         finished = commands.evaluate(
             run, again=again, runs=runs_dir, data=data_dir, listener=listener
         )
     card = finished.evaluation
     if as_json:
-        print_json(card)
+        shared_options.print_json(card)
     elif quiet:
         click.echo(finished.path / "evaluation.json")
     else:
         from latentkit.evaluation.card_tables import card_note
 
-        print_tables(finished.kind.tables(card), card_note(card))
+        outcome.print_tables(finished.kind.tables(card), card_note(card))
 
 
 @click.command("compare")
 @click.argument("runs", nargs=-1, metavar="RUN RUN...")
-@runs_option
+@shared_options.runs_option
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as one JSON document.")
-@common_options
+@shared_options.common_options
 def compare_command(runs: tuple[str, ...], runs_dir: str | None, as_json: bool) -> None:
     """Compare runs: the options that differ, the figures, and their differences.
 
@@ -162,25 +147,25 @@ def compare_command(runs: tuple[str, ...], runs_dir: str | None, as_json: bool) 
     name, or 'last'. Differences are from the first run, with 95 % intervals. If the test images are
     the same, differences are computed image by image.
     """
-    load_registry()
+    shared_options.load_registry()
     from latentkit.api.commands import compare
 
     found = compare(*runs, runs=runs_dir)
     if as_json:
-        print_json(found)
+        shared_options.print_json(found)
     else:
         from latentkit.evaluation.compare_runs import comparison_tables
 
-        print_tables(comparison_tables(found))
+        outcome.print_tables(comparison_tables(found))
 
 
 @click.command("report")
 @click.argument("run")
 @click.option("--svg", is_flag=True, help="Draw each figure as SVG too.")
-@runs_option
-@data_option
-@run_options
-@common_options
+@shared_options.runs_option
+@outcome.data_option
+@outcome.run_options
+@shared_options.common_options
 def report_command(
     run: str, svg: bool, runs_dir: str | None, data_dir: str | None, as_json: bool, quiet: bool
 ) -> None:
@@ -191,14 +176,14 @@ def report_command(
     name, or 'last'. If the data set is missing, the report leaves out what needs its images, and
     says so.
     """
-    load_registry()
+    shared_options.load_registry()
     from latentkit.api import commands
 
-    with working_on_run(quiet) as listener:
+    with outcome.working_on_run(quiet) as listener:
         finished = commands.write_report(
             run, svg=svg, runs=runs_dir, data=data_dir, listener=listener
         )
-    show_outcome(finished, as_json=as_json, quiet=quiet)
+    outcome.show_outcome(finished, as_json=as_json, quiet=quiet)
 
 
 @click.command("page")
@@ -215,7 +200,7 @@ def report_command(
     metavar="FILE",
     help="File for the page.  [default: REPORT's name with .html, in --root]",
 )
-@common_options
+@shared_options.common_options
 def page_command(report: str, root: str, out: str | None) -> None:
     """Write one page on several runs, transfers and studies.
 

@@ -15,14 +15,8 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
+from latentkit import errors
 from latentkit.config import DEVICES
-from latentkit.errors import (
-    INTERRUPTED_EXIT_CODE,
-    LatentkitError,
-    PluginError,
-    UserError,
-    did_you_mean,
-)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +37,7 @@ def run_guarded(command: click.Command) -> int:
     try:
         command.main(standalone_mode=False, prog_name="latentkit")
     except click.exceptions.NoSuchOption as error:
-        near = did_you_mean(error.option_name, error.possibilities or ())
+        near = errors.did_you_mean(error.option_name, error.possibilities or ())
         return _fail(f"there is no option {error.option_name}{near}; see --help", 2)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help())
@@ -54,8 +48,8 @@ def run_guarded(command: click.Command) -> int:
         notes = getattr(
             stop.__cause__ or stop, "__notes__", ()
         )  # Click raises Abort from Python's KeyboardInterrupt
-        return _fail(" ".join(["interrupted", *notes]), INTERRUPTED_EXIT_CODE)
-    except LatentkitError as error:
+        return _fail(" ".join(["interrupted", *notes]), errors.INTERRUPTED_EXIT_CODE)
+    except errors.LatentkitError as error:
         return _fail(str(error), error.exit_code)
     except BrokenPipeError:  # e.g. piped into head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -64,7 +58,7 @@ def run_guarded(command: click.Command) -> int:
         if _is_from_click(end):
             raise
         text = f"a plugin tried to end the command with sys.exit({end.code!r}): --debug shows where"
-        return _fail(text, PluginError.exit_code)
+        return _fail(text, errors.PluginError.exit_code)
     except Exception as error:
         return _fail(f"{type(error).__name__}: {error} ({_ISSUES_HINT})", 1)
     return 0
@@ -226,14 +220,14 @@ class _WithoutTrailingBlanks:
 def check_positive(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
     """Refuse numbers below 1, with an error message in latentkit's style."""
     if value is not None and value < 1:
-        raise UserError(f"{param.opts[0]} {value}: should be 1 or more")
+        raise errors.UserError(f"{param.opts[0]} {value}: should be 1 or more")
     return value
 
 
 def check_not_negative(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
     """Refuse numbers below 0, with an error message in latentkit's style."""
     if value is not None and value < 0:
-        raise UserError(f"{param.opts[0]} {value}: should be 0 or more")
+        raise errors.UserError(f"{param.opts[0]} {value}: should be 0 or more")
     return value
 
 

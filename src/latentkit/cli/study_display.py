@@ -23,18 +23,7 @@ from latentkit.cli.display import (
     warnings_only,
     with_room_for_interrupt,
 )
-from latentkit.plugin.events import (
-    BatchFinished,
-    Event,
-    Listener,
-    Notice,
-    RunPreparing,
-    StageStarted,
-    StudyStarted,
-    TrialFinished,
-    TrialReported,
-    TrialStarted,
-)
+from latentkit.plugin import events
 from latentkit.plugin.options import option_text
 
 
@@ -79,25 +68,25 @@ class StudyTally:
     """The trials of a study, collected from its events."""
 
     def __init__(self) -> None:
-        self.study: StudyStarted | None = None
+        self.study: events.StudyStarted | None = None
         self.rows: dict[int, TrialRow] = {}
         self._began = time.monotonic()
         self._ended_here = 0
 
-    def take(self, event: Event) -> TrialRow | None:
+    def take(self, event: events.Event) -> TrialRow | None:
         """Process an event, and return its trial, if any."""
         match event:
-            case StudyStarted():
+            case events.StudyStarted():
                 self.study = event
-            case TrialStarted():
+            case events.TrialStarted():
                 self.rows[event.number] = TrialRow(event.number, event.params)
                 return self.rows[event.number]
-            case TrialReported():
+            case events.TrialReported():
                 row = self.rows[event.number]
                 row.epoch, row.values = event.epoch, (event.value,)
                 row.epochs = event.epochs or row.epochs
                 return row
-            case TrialFinished():
+            case events.TrialFinished():
                 row = self.rows[event.number]
                 row.state, row.error, row.seconds = event.state, event.error, event.seconds
                 row.epoch, row.epochs = event.epochs, event.of_epochs
@@ -171,7 +160,7 @@ _STYLES = {"complete": "green", "pruned": "dim", "failed": "red", "running": "bo
 
 
 @contextmanager
-def study_display(quiet: bool = False) -> Iterator[Listener]:
+def study_display(quiet: bool = False) -> Iterator[events.Listener]:
     """Show the progress of a study until the block ends.
 
     Args:
@@ -191,22 +180,22 @@ class _PlainStudy:
 
     def __init__(self) -> None:
         self._tally = StudyTally()
-        self._emit_after: Listener | None = None
+        self._emit_after: events.Listener | None = None
 
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, RunPreparing) and self._tally.is_over:
+    def __call__(self, event: events.Event) -> None:
+        if isinstance(event, events.RunPreparing) and self._tally.is_over:
             self._emit_after = PlainDisplay()
         if self._emit_after is not None:
             self._emit_after(event)
             return
         row = self._tally.take(event)
         match event:
-            case StudyStarted():
+            case events.StudyStarted():
                 trials = "1 trial" if event.trials == 1 else f"{event.trials} trials"
                 _say(f"study {event.path}: {trials} for {', '.join(event.objectives)}")
-            case Notice():
+            case events.Notice():
                 _say(notice_line(event))
-            case TrialFinished(earlier=False) if row is not None:
+            case events.TrialFinished(earlier=False) if row is not None:
                 _say(self._line(row))
 
     def _line(self, row: TrialRow) -> str:
@@ -236,7 +225,7 @@ class _LiveStudy:
             transient=False,
         )
         self._after: Any = None
-        self._emit_after: Listener | None = None
+        self._emit_after: events.Listener | None = None
 
     def __enter__(self) -> _LiveStudy:
         self._live.start()
@@ -248,28 +237,28 @@ class _LiveStudy:
         if self._after is not None:
             self._after.__exit__(*exc_info)
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         if self._emit_after is not None:
             self._emit_after(event)
             return
         row = self._tally.take(event)
         match event:
-            case Notice():
+            case events.Notice():
                 self._say(notice_line(event), "yellow" if event.level == "warning" else "cyan")
-            case StageStarted() if self._tally.count("running"):
+            case events.StageStarted() if self._tally.count("running"):
                 self._doing = event.stage
-            case BatchFinished():
+            case events.BatchFinished():
                 self._doing = f"epoch {event.epoch}, step {event.step}/{event.steps}"
-            case RunPreparing() if self._tally.is_over:
+            case events.RunPreparing() if self._tally.is_over:
                 self._hand_over(event)
-        if isinstance(event, TrialFinished) and row is not None and row.state == "failed":
+        if isinstance(event, events.TrialFinished) and row is not None and row.state == "failed":
             self._say(f"trial {row.number} failed: {row.error}", "red")
 
     def _say(self, line: str, style: str) -> None:
         """Print a line above the table."""
         self._console.print(line, style=style, markup=False, highlight=False)
 
-    def _hand_over(self, event: Event) -> None:
+    def _hand_over(self, event: events.Event) -> None:
         """Freeze the table, and show the run that follows it."""
         self._doing = ""
         self._live.stop()
@@ -286,7 +275,7 @@ class _LiveStudy:
             parts.append(Text(self._doing, style="dim"))
         return Group(*parts) if tally.rows else Group(parts[0])
 
-    def _head(self, study: StudyStarted) -> RenderableType:
+    def _head(self, study: events.StudyStarted) -> RenderableType:
         tally = self._tally
         counts = f"{tally.finished}/{study.trials}  {tally.summary()}"
         room = self._console.width - len(counts) - 2 * _GAP
@@ -351,11 +340,11 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-Display = Callable[[], AbstractContextManager[Listener]]
+Display = Callable[[], AbstractContextManager[events.Listener]]
 
 
 @contextmanager
-def progress(*, quiet: bool = False) -> Iterator[Listener]:
+def progress(*, quiet: bool = False) -> Iterator[events.Listener]:
     """Show the progress of `run`, `embed`, `transfer`, `tune` etc. on stderr, as the commands do.
 
     On a terminal, a live display shows stages, bars, losses and the time left, or for a study the
@@ -387,18 +376,20 @@ class _Chooser:
 
     def __init__(self, displays: ExitStack) -> None:
         self._displays = displays
-        self._early: list[Event] = []
-        self._show: Listener | None = None
+        self._early: list[events.Event] = []
+        self._show: events.Listener | None = None
         displays.callback(self._emit_rest)
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Show an event; early notices wait until a run or a study starts."""
         if self._show is not None:
             self._show(event)
             return
         self._early.append(event)
-        if not isinstance(event, Notice):
-            self._open(study_display if isinstance(event, StudyStarted) else progress_display)
+        if not isinstance(event, events.Notice):
+            self._open(
+                study_display if isinstance(event, events.StudyStarted) else progress_display
+            )
 
     def _open(self, display: Display) -> None:
         self._show = self._displays.enter_context(display())

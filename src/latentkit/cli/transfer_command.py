@@ -6,17 +6,8 @@ from typing import Any
 
 import click
 
+from latentkit.cli import shared_options
 from latentkit.cli.outcome import data_option, run_options, show_outcome, working_on_run
-from latentkit.cli.shared_options import (
-    check_positive,
-    common_options,
-    device_and_config_options,
-    load_registry,
-    out_option,
-    parse_options,
-    part_option,
-    settings_option,
-)
 from latentkit.config import MODES
 
 
@@ -39,33 +30,35 @@ from latentkit.config import MODES
     "--seeds",
     type=int,
     metavar="N",
-    callback=check_positive,
+    callback=shared_options.check_positive,
     help="Number of seeds with --mode all.  [default: 3]",
 )
-@part_option("--model", "model", "Model, if no RUN is given.  [default: conv-ae]")
-@part_option("--dataset", "dataset", "Data set.  [default: that of RUN, or digits]")
+@shared_options.part_option("--model", "model", "Model, if no RUN is given.  [default: conv-ae]")
+@shared_options.part_option("--dataset", "dataset", "Data set.  [default: that of RUN, or digits]")
 @click.option(
     "--init-from",
     metavar="PATH",
     help="Start from saved weights: a run, a .safetensors file, or a torch checkpoint.",
 )
-@part_option(
+@shared_options.part_option(
     "--embed",
     "embedding",
     "Map the features before and after training; repeatable.  [default: pca, tsne, isomap]",
     several=True,
 )
 @click.option("--no-maps", is_flag=True, help="Draw no maps.")
-@settings_option("Set an option, e.g. -o transfer.encoder_rate=0.1 or -o transfer.shift=2.")
+@shared_options.settings_option(
+    "Set an option, e.g. -o transfer.encoder_rate=0.1 or -o transfer.shift=2."
+)
 @click.option(
     "--epochs",
     type=int,
     metavar="N",
-    callback=check_positive,
+    callback=shared_options.check_positive,
     help="Passes over the labelled images; short for -o training.epochs=N.",
 )
 @click.option("--seed", type=int, metavar="N", help="Seed of everything random.  [default: RUN's]")
-@device_and_config_options
+@shared_options.device_and_config_options
 @click.option(
     "--name",
     metavar="NAME",
@@ -73,10 +66,10 @@ from latentkit.config import MODES
     help="Name of the transfer's folder. If it already exists, the transfer is resumed.  "
     "[default: made of the date]",
 )
-@out_option
+@shared_options.out_option
 @data_option
 @run_options
-@common_options
+@shared_options.common_options
 def transfer_command(
     run: str | None,
     mode: str | None,
@@ -111,7 +104,7 @@ def transfer_command(
     latentkit transfer RUN --mode all --labels 1% --labels 10% --seeds 5
     latentkit transfer --mode scratch --dataset fashion-mnist
     """  # noqa: D301  # Click takes a real backspace
-    load_registry()
+    shared_options.load_registry()
     chosen: dict[str, Any] = {
         "mode": mode,
         "labels": labels or None,
@@ -120,7 +113,7 @@ def transfer_command(
         "dataset": dataset,
         "init_from": init_from,
         "embed": () if no_maps else embed or None,
-        "options": parse_options(options),
+        "options": shared_options.parse_options(options),
         "epochs": epochs,
         "seed": seed,
         "device": device,

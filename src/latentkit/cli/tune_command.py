@@ -9,22 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from latentkit.cli import shared_options
 from latentkit.cli.outcome import data_option
-from latentkit.cli.shared_options import (
-    check_positive,
-    common_options,
-    device_and_config_options,
-    load_registry,
-    parse_options,
-    part_option,
-    print_facts,
-    print_json,
-    print_rows,
-    runs_option,
-    settings_option,
-    stdout_console,
-    work_of_parts,
-)
 from latentkit.cli.study_display import study_display
 from latentkit.errors import LatentkitError, UserError
 from latentkit.plugin.events import Event, Listener, StudyStarted, fan_out
@@ -83,7 +69,7 @@ def print_study(study: Study) -> None:
     for trial in result.trials:
         style = "bold" if trial.number in marked else ""
         table.add_row(*_cells(trial, len(result.directions)), style=style)
-    stdout_console().print(table)
+    shared_options.stdout_console().print(table)
     _print_next(study)
 
 
@@ -109,7 +95,7 @@ def _print_next(study: Study) -> None:
         ("Report", str(study.report)),
         ("Next", f"latentkit run --config {study.best_config} --seed 1"),
     ]
-    print_facts(rows)
+    shared_options.print_facts(rows)
 
 
 def _figures(run: Run) -> list[tuple[str, str]]:
@@ -128,14 +114,14 @@ _SECONDS_A_MINUTE = 60
 
 
 @click.command("tune")
-@part_option("--model", "model", "Model.  [default: conv-ae]")
-@part_option("--dataset", "dataset", "Data set.  [default: digits]")
-@part_option("--corrupt", "corruption", "Corrupt the input.", several=True)
+@shared_options.part_option("--model", "model", "Model.  [default: conv-ae]")
+@shared_options.part_option("--dataset", "dataset", "Data set.  [default: digits]")
+@shared_options.part_option("--corrupt", "corruption", "Corrupt the input.", several=True)
 @click.option(
     "--trials",
     type=int,
     metavar="N",
-    callback=check_positive,
+    callback=shared_options.check_positive,
     help="Number of finished trials that ends the study.  [default: 10]",
 )
 @click.option("--minutes", type=float, metavar="M", help="Start no trial after M minutes.")
@@ -160,11 +146,17 @@ _SECONDS_A_MINUTE = 60
     multiple=True,
     help="Do not search this option, although it has a search range.",
 )
-@settings_option("Set an option, which is then not searched.")
-@click.option("--epochs", type=int, metavar="N", callback=check_positive, help="Epochs per trial.")
+@shared_options.settings_option("Set an option, which is then not searched.")
+@click.option(
+    "--epochs",
+    type=int,
+    metavar="N",
+    callback=shared_options.check_positive,
+    help="Epochs per trial.",
+)
 @click.option("--seed", type=int, metavar="N", help="Seed of trials and search.  [default: 0]")
-@device_and_config_options
-@part_option("--tuner", "tuner", "Tuner that chooses options.  [default: optuna]")
+@shared_options.device_and_config_options
+@shared_options.part_option("--tuner", "tuner", "Tuner that chooses options.  [default: optuna]")
 @click.option(
     "--tuner-option",
     "tuner_options",
@@ -183,7 +175,7 @@ _SECONDS_A_MINUTE = 60
     metavar="N",
     default=1,
     show_default=True,
-    callback=check_positive,
+    callback=shared_options.check_positive,
     help="Processes on this machine that run trials.",
 )
 @click.option(
@@ -203,11 +195,11 @@ _SECONDS_A_MINUTE = 60
 @click.option(
     "--out", metavar="DIR", default="studies", show_default=True, help="Folder of studies."
 )
-@runs_option
+@shared_options.runs_option
 @data_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
-@common_options
+@shared_options.common_options
 @click.pass_context
 def tune_command(context: click.Context, /, as_json: bool, quiet: bool, **asked: Any) -> None:
     """Search for better options; each trial is a run, and the best run is completed.
@@ -217,14 +209,14 @@ def tune_command(context: click.Context, /, as_json: bool, quiet: bool, **asked:
     latentkit tune --search model.latent_dim=2..64:log --search model.activation=relu,silu \\
         --objective mse --objective knn
     """  # noqa: D301  # Click takes a real backspace
-    load_registry()
+    shared_options.load_registry()
     arguments = _arguments(context, asked)
     from latentkit.api.tune import tune
 
     with _working(quiet) as listener:
         study = tune(listener=listener, **arguments)
     if as_json:
-        print_json(study_facts(study))
+        shared_options.print_json(study_facts(study))
     else:
         print_study(study)
 
@@ -254,7 +246,7 @@ def _arguments(context: click.Context, asked: dict[str, Any]) -> dict[str, Any]:
         "objective": asked["objectives"],
         "search": _searches(asked["searches"]),
         "fix": fixed,
-        "options": {**options, **parse_options(asked["options"])},
+        "options": {**options, **shared_options.parse_options(asked["options"])},
         "tuner_options": _tuner_options(asked["tuner_options"]),
     }
 
@@ -289,12 +281,12 @@ def _tuner_options(texts: tuple[str, ...]) -> dict[str, Any]:
     for text in texts:
         if "=" not in text:
             raise UserError(f"--tuner-option {text!r}: write KEY=VALUE, such as sampler=random")
-    return parse_options(texts)
+    return shared_options.parse_options(texts)
 
 
 def _fixes(texts: tuple[str, ...]) -> tuple[list[str], dict[str, Any]]:
     """Return the keys that keep their values, and the values given for others."""
-    with_value = parse_options(tuple(text for text in texts if "=" in text))
+    with_value = shared_options.parse_options(tuple(text for text in texts if "=" in text))
     return [text for text in texts if "=" not in text], with_value
 
 
@@ -308,7 +300,7 @@ def _working(quiet: bool) -> Iterator[Listener]:
             path[:] = [event.path]
 
     try:
-        with work_of_parts(), study_display(quiet) as display:
+        with shared_options.work_of_parts(), study_display(quiet) as display:
             yield fan_out(remember, display)
     except BaseException:
         if path:
@@ -329,7 +321,7 @@ def _working(quiet: bool) -> Iterator[Listener]:
     help="The study's database, with its password.  [env: LATENTKIT_STORAGE]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@common_options
+@shared_options.common_options
 def studies_command(study: str | None, out: str, storage: str | None, as_json: bool) -> None:
     """List the studies in a folder; with STUDY, show the trials of one."""
     from latentkit.api.tune import open_study
@@ -337,7 +329,7 @@ def studies_command(study: str | None, out: str, storage: str | None, as_json: b
     if study is not None:
         found = open_study(study, out=out, storage=storage)
         if as_json:
-            print_json(study_facts(found))
+            shared_options.print_json(study_facts(found))
         else:
             print_study(found)
         return
@@ -345,10 +337,10 @@ def studies_command(study: str | None, out: str, storage: str | None, as_json: b
 
     lines = [_line(path, storage) for path in study_folders(Path(out))]
     if as_json:
-        print_json(lines)
+        shared_options.print_json(lines)
     elif lines:
         header = ("study", "trials", "complete", "pruned", "failed", "best", "objective")
-        print_rows(header, [_study_cells(line) for line in lines])
+        shared_options.print_rows(header, [_study_cells(line) for line in lines])
     else:
         click.echo(f"There are no studies in {out}. Start one:  latentkit tune --trials 10")
     for line in lines:

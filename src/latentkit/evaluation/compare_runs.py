@@ -10,13 +10,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from latentkit.errors import UserError
+from latentkit.evaluation import card_tables
 from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap, Interval
-from latentkit.evaluation.card_tables import (
-    MAP_FIGURES,
-    difference_text,
-    interval_text,
-    percent_text,
-)
 from latentkit.report.page import Table
 from latentkit.runs import run_files
 from latentkit.runs.folder import RunFolder
@@ -108,7 +103,8 @@ def comparison_tables(found: Json) -> list[Table]:
         [(key, *map(_text, values)) for key, values in found["config"].items()],
     )
     figures = Table(
-        f"Figures of the test images, with {percent_text(found['confidence'])} intervals",
+        "Figures of the test images, with "
+        f"{card_tables.percent_text(found['confidence'])} intervals",
         ("", *short),
         [
             (_FIGURES[key][0], *(_interval(one, _FIGURES[key][3]) for one in values))
@@ -116,7 +112,7 @@ def comparison_tables(found: Json) -> list[Table]:
         ]
         + [
             (
-                f"map {name}: {MAP_FIGURES[key]}",
+                f"map {name}: {card_tables.MAP_FIGURES[key]}",
                 *(_MISSING if v is None else f"{v:.3f}" for v in values),
             )
             for name, by_key in found["maps"].items()
@@ -203,8 +199,8 @@ def _text(value: Any) -> str:
 
 
 def _interval(figure: Json | None, digits: int) -> str:
-    return _MISSING if figure is None else interval_text(figure, digits)
+    return _MISSING if figure is None else card_tables.interval_text(figure, digits)
 
 
 def _difference(figure: Json | None, digits: int) -> str:
-    return _MISSING if figure is None else difference_text(figure, digits)
+    return _MISSING if figure is None else card_tables.difference_text(figure, digits)

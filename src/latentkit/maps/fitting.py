@@ -14,14 +14,8 @@ import psutil
 from numpy.typing import NDArray
 
 from latentkit.errors import PluginError, ResourceError
+from latentkit.plugin import protocols
 from latentkit.plugin.events import Listener, Notice, StageProgress, ignore
-from latentkit.plugin.protocols import (
-    HasFacts,
-    ReportsProgress,
-    ResourceEstimate,
-    SupportsEstimate,
-    provides,
-)
 from latentkit.registry.options import fault_of
 
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -115,12 +109,12 @@ def fit_embedding(
         PluginError: the embedding fails, or does not return finite coordinates.
     """
     n, d = vectors.shape
-    if provides(estimator, SupportsEstimate):
+    if protocols.provides(estimator, protocols.SupportsEstimate):
         with fault_of(f"embedding {name!r} cannot estimate what {n:,} points need"):
             estimate = estimator.estimate(n, d)
         _check_memory(name, n, estimate.bytes)
         emit(Notice("embedding-estimate", _estimate_line(name, n, estimate), level="info"))
-    if provides(estimator, ReportsProgress):
+    if protocols.provides(estimator, protocols.ReportsProgress):
         estimator.on_progress = ProgressEmitter(stage, emit)
     with fault_of(f"embedding {name!r} failed on {n:,} points of {d} dimensions"), _memory(name, n):
         coordinates = np.asarray(estimator.fit_transform(vectors), dtype=np.float64)
@@ -184,7 +178,7 @@ def _memory(name: str, n: int) -> Iterator[None]:
         ) from error
 
 
-def _estimate_line(name: str, n: int, estimate: ResourceEstimate) -> str:
+def _estimate_line(name: str, n: int, estimate: protocols.ResourceEstimate) -> str:
     mebibytes = estimate.bytes / 2**20
     memory = f"{mebibytes / 1024:.1f} GiB" if mebibytes >= 100 else f"{max(1, mebibytes):.0f} MiB"
     seconds = estimate.seconds
@@ -197,7 +191,7 @@ def _estimate_line(name: str, n: int, estimate: ResourceEstimate) -> str:
 
 def _facts(estimator: Any, name: str) -> Mapping[str, Any]:
     """Return a fitted embedding's facts as JSON values."""
-    if not provides(estimator, HasFacts):
+    if not protocols.provides(estimator, protocols.HasFacts):
         return {}
     with fault_of(f"embedding {name!r} gave facts that are not a JSON object"):
         facts = json.loads(json.dumps(dict(estimator.facts_), allow_nan=False))

@@ -17,23 +17,8 @@ from numpy.typing import NDArray
 
 from latentkit.config import MapConfig
 from latentkit.evaluation.card_tables import quality_line
-from latentkit.figures.class_points import (
-    MOST_CLASSES,
-    class_groups,
-    class_legend,
-    marker_width,
-    scatter_classes,
-)
+from latentkit.figures import class_points, style
 from latentkit.figures.image_grids import pixels
-from latentkit.figures.style import (
-    PALETTE,
-    class_style,
-    describe,
-    edge_colour,
-    empty_figure,
-    house_style,
-    shown,
-)
 from latentkit.maps.make import map_points, points_text
 from latentkit.report.drawing import Drawing, Drawn
 from latentkit.runs import run_files
@@ -61,18 +46,18 @@ def map_scatter(
         axis_name: label of each axis; the axis number is appended.
     """
     flat = coordinates.shape[1] == 2
-    with house_style():
-        figure = empty_figure(8.0, 6.0)
+    with style.house_style():
+        figure = style.empty_figure(8.0, 6.0)
         axes: Any = figure.add_subplot(projection=None if flat else "3d")
         size = float(np.clip(2e4 / len(coordinates), 4, 28))
-        groups = class_groups(labels, class_names, len(coordinates))
-        scatter_classes(axes, coordinates, groups, size)
+        groups = class_points.class_groups(labels, class_names, len(coordinates))
+        class_points.scatter_classes(axes, coordinates, groups, size)
         dress_map(axes, axis_name, flat)
         if flat and labels is not None:
             _name_classes(axes, coordinates, labels, class_names)
-        describe(figure, title, caption)
+        style.describe(figure, title, caption)
         if labels is not None:
-            class_legend(figure, groups)
+            class_points.class_legend(figure, groups)
     return figure
 
 
@@ -84,9 +69,9 @@ def _name_classes(
 ) -> None:
     """Write each class's name near its median point, without overlaps."""
     classes = np.unique(labels)
-    if len(classes) > MOST_CLASSES:
+    if len(classes) > class_points.MOST_CLASSES:
         return
-    names = [shown(class_names, int(label)) for label in classes]
+    names = [style.shown(class_names, int(label)) for label in classes]
     medians = np.array([np.median(coordinates[labels == label], axis=0) for label in classes])
     for name, (x, y) in zip(names, _spread(axes, names, medians), strict=True):
         axes.text(
@@ -169,24 +154,26 @@ def map_grid(
     """
     columns = min(_COLUMNS, max(2, len(panels)))  # one column would be narrower than the title
     lines = -(-len(panels) // columns)
-    with house_style():
+    with style.house_style():
         width = columns * _PANEL + (_LEGEND if panels[0].labels is not None else 0.2)
-        figure = empty_figure(width, lines * (_PANEL + 0.2) + 0.6)
+        figure = style.empty_figure(width, lines * (_PANEL + 0.2) + 0.6)
         grid = figure.subplots(lines, columns, squeeze=False).ravel()
         for axes, panel in zip(grid, panels, strict=False):
             count = len(panel.coordinates)
-            groups = class_groups(panel.labels, class_names, count)
+            groups = class_points.class_groups(panel.labels, class_names, count)
             size = float(np.clip(6e3 / count, 1.5, 14))
-            scatter_classes(axes, panel.coordinates, groups, size, layers=4)
+            class_points.scatter_classes(axes, panel.coordinates, groups, size, layers=4)
             axes.set_title(panel.title, fontsize=9)
             axes.set_xlabel(panel.note, fontsize=8, color="#555555")
             axes.set(xticks=[], yticks=[])
             axes.set_aspect("equal", adjustable="datalim")
         for axes in grid[len(panels) :]:
             axes.set_visible(False)
-        describe(figure, title, caption)
+        style.describe(figure, title, caption)
         if panels[0].labels is not None:
-            class_legend(figure, class_groups(panels[0].labels, class_names, count))
+            class_points.class_legend(
+                figure, class_points.class_groups(panels[0].labels, class_names, count)
+            )
     return figure
 
 
@@ -217,25 +204,25 @@ def map_pair(
         axis_name: label of each axis; the axis number is appended.
     """
     flat = [np.asarray(points)[:, :2] for points in (before, after)]
-    with house_style():
-        figure = empty_figure(13.5, 5.0)
+    with style.house_style():
+        figure = style.empty_figure(13.5, 5.0)
         panels = figure.subplots(1, 3)
-        groups = class_groups(labels, class_names, len(labels))
+        groups = class_points.class_groups(labels, class_names, len(labels))
         size = float(np.clip(1e4 / len(labels), 3, 20))
         for axes, points, name in zip(panels, flat, ("before", "after"), strict=False):
-            scatter_classes(axes, points, groups, size)
+            class_points.scatter_classes(axes, points, groups, size)
             axes.set_title(name, fontsize=10)
         panels[2].set_title("class medians, from before to after", fontsize=10)
         for points in flat:
-            scatter_classes(panels[2], points, groups, size, layers=1, alpha=_PALE)
+            class_points.scatter_classes(panels[2], points, groups, size, layers=1, alpha=_PALE)
         _arrows(panels[2], flat[0], flat[1], labels)
         low, high = np.concatenate(flat).min(0), np.concatenate(flat).max(0)
         for axes in panels:  # panels of equal size with equal data limits show the same region
             axes.update_datalim([low, high])
             axes.autoscale_view()
             dress_map(axes, axis_name, flat=True)
-        describe(figure, title, caption)
-        class_legend(figure, groups)
+        style.describe(figure, title, caption)
+        class_points.class_legend(figure, groups)
     return figure
 
 
@@ -246,11 +233,11 @@ def _arrows(
     labels: NDArray[np.integer[Any]],
 ) -> None:
     classes = np.unique(labels)
-    if len(classes) > MOST_CLASSES:
+    if len(classes) > class_points.MOST_CLASSES:
         return
     for label in classes:
         start, end = (np.median(points[labels == label], axis=0) for points in (before, after))
-        colour, marker = class_style(int(label))
+        colour, marker = style.class_style(int(label))
         axes.annotate(
             "",
             xy=end,
@@ -264,9 +251,9 @@ def _arrows(
             },
         )
         look: Any = {"marker": marker, "ls": "none"}
-        edge = edge_colour(colour)
-        axes.plot(*start, ms=marker_width(marker, 5), mfc="white", mec=edge, **look)
-        axes.plot(*end, ms=marker_width(marker, 8), mfc=colour, mec="#1d2430", **look)
+        edge = style.edge_colour(colour)
+        axes.plot(*start, ms=class_points.marker_width(marker, 5), mfc="white", mec=edge, **look)
+        axes.plot(*end, ms=class_points.marker_width(marker, 8), mfc=colour, mec="#1d2430", **look)
 
 
 _SIZE = 11.5, 9.0  # inches
@@ -299,20 +286,20 @@ def map_thumbnails(
     unit = float((high - low).max()) / _PLOT or 1.0  # map units per inch
     sides = np.array(images.shape[:1:-1]) / max(images.shape[2:]) * _THUMBNAIL * unit
     chosen = _side_by_side(coordinates, sides * _GAP)
-    with house_style():
-        figure = empty_figure(*_SIZE)
+    with style.house_style():
+        figure = style.empty_figure(*_SIZE)
         axes = figure.subplots()
-        groups = class_groups(labels, class_names, len(coordinates))
-        scatter_classes(axes, coordinates, groups, 5, alpha=0.5)
+        groups = class_points.class_groups(labels, class_names, len(coordinates))
+        class_points.scatter_classes(axes, coordinates, groups, 5, alpha=0.5)
         for row in chosen:
-            colour = PALETTE[0] if labels is None else class_style(int(labels[row]))[0]
+            colour = style.PALETTE[0] if labels is None else style.class_style(int(labels[row]))[0]
             _lay(axes, coordinates[row], images[row], sides, colour)
         axes.autoscale_view()
         dress_map(axes, axis_name, flat=True)
         said = f"{len(chosen):,} of {len(coordinates):,} images are shown, each at its own point."
-        describe(figure, title, f"{caption.rstrip('. ')}. {said}" if caption else said)
+        style.describe(figure, title, f"{caption.rstrip('. ')}. {said}" if caption else said)
         if labels is not None:
-            class_legend(figure, groups)
+            class_points.class_legend(figure, groups)
     return figure
 
 

@@ -26,13 +26,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from latentkit.errors import (
-    BrokenEnvironmentError,
-    DataError,
-    NetworkError,
-    StorageError,
-    describe_os_error,
-)
+from latentkit import errors
 
 _compared: ContextVar[list[Path] | None] = ContextVar("compared", default=None)
 _NOT_WRITTEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
@@ -96,7 +90,7 @@ class VerifiedFiles:
 
     def _check(self, name: str, md5: str) -> None:
         if md5 != self.md5[name]:
-            raise DataError(
+            raise errors.DataError(
                 f"{self.folder / name} is damaged: its MD5 is not {self.md5[name]}; delete it to "
                 f"download it again"
             )
@@ -120,7 +114,7 @@ class VerifiedFiles:
                     raise self._storage_error(error) from error
                 reason = getattr(error, "reason", None) or error
                 reasons.append(f"{address}: {reason}")
-        raise NetworkError(self._how_to_place_files(reasons))
+        raise errors.NetworkError(self._how_to_place_files(reasons))
 
     def _fetch(self, url: str, name: str) -> None:
         utilities = torchvision_datasets().utils
@@ -128,10 +122,10 @@ class VerifiedFiles:
             utilities.download_url(url, folder, filename=name, md5=self.md5[name])
             Path(folder, name).replace(self.folder / name)
 
-    def _storage_error(self, error: OSError) -> StorageError:
-        return StorageError(
-            f"cannot write {self.folder}: {describe_os_error(error)}; choose another place with "
-            f"--data-dir"
+    def _storage_error(self, error: OSError) -> errors.StorageError:
+        return errors.StorageError(
+            f"cannot write {self.folder}: {errors.describe_os_error(error)}; choose another place "
+            f"with --data-dir"
         )
 
     def _how_to_place_files(self, reasons: Sequence[str]) -> str:
@@ -179,7 +173,7 @@ def torchvision_datasets() -> Any:
     except Exception as error:
         import torch
 
-        raise BrokenEnvironmentError(
+        raise errors.BrokenEnvironmentError(
             f"torchvision cannot be imported with torch {torch.__version__} ({error}): their "
             f"versions must match; run  pip install --force-reinstall torch torchvision"
         ) from error
@@ -192,5 +186,5 @@ def _address(mirror: str, name: str) -> str:
     return f"{mirror.rstrip('/')}/{name}"
 
 
-def _cannot_read(path: Path, error: OSError) -> DataError:
-    return DataError(f"cannot read {path}: {describe_os_error(error)}")
+def _cannot_read(path: Path, error: OSError) -> errors.DataError:
+    return errors.DataError(f"cannot read {path}: {errors.describe_os_error(error)}")

@@ -12,17 +12,7 @@ from typing import Any
 from latentkit.errors import PluginError, UserError, did_you_mean
 from latentkit.plugin.options import Options
 from latentkit.plugin.specs import SPEC_TYPES, Spec
-from latentkit.registry.discovery import (
-    HOME,
-    FoundPlugin,
-    PluginFile,
-    PluginPolicy,
-    find_plugins,
-    found_file,
-    paths_from_environment,
-    policy_from_environment,
-    read_plugin_files,
-)
+from latentkit.registry import discovery
 from latentkit.registry.loading import (
     LoadedPlugin,
     PluginLoader,
@@ -41,7 +31,7 @@ class Part:
     """One part: its spec and the plugin that offers it."""
 
     spec: Spec
-    plugin: FoundPlugin
+    plugin: discovery.FoundPlugin
 
     @property
     def qualified_name(self) -> str:
@@ -89,15 +79,15 @@ class Registry:
 
     def __init__(
         self,
-        found: Iterable[FoundPlugin],
-        policy: PluginPolicy | None = None,
-        files: Iterable[PluginFile] = (),
+        found: Iterable[discovery.FoundPlugin],
+        policy: discovery.PluginPolicy | None = None,
+        files: Iterable[discovery.PluginFile] = (),
     ) -> None:
-        policy = self.policy = policy or PluginPolicy()
+        policy = self.policy = policy or discovery.PluginPolicy()
         self._loader = PluginLoader()
         self.plugins: list[LoadedPlugin] = []
         self.problems: list[Problem] = []
-        self.skipped: list[FoundPlugin] = []
+        self.skipped: list[discovery.FoundPlugin] = []
         for plugin in sorted(found):
             if not policy.allows(plugin):
                 self.skipped.append(plugin)
@@ -111,12 +101,12 @@ class Registry:
             self._set_aside(duplicate, policy)
         self.files = tuple(files)
         for file in self.files:
-            loaded = self._loader.load(found_file(file))
+            loaded = self._loader.load(discovery.found_file(file))
             if not isinstance(loaded, LoadedPlugin):
                 raise PluginError(f"plugin file {file.path} is {loaded.status}: {loaded.message}")
             self.plugins.append(loaded)
 
-    def _set_aside(self, problem: Problem, policy: PluginPolicy) -> None:
+    def _set_aside(self, problem: Problem, policy: discovery.PluginPolicy) -> None:
         if policy.strict:
             raise PluginError(str(problem))
         self._loader.forget(problem.plugin)
@@ -180,7 +170,7 @@ class Registry:
         it. A default still means the built-in part.
         """
         same = [part for part in self.parts(kind) if part.spec.name == name]
-        return name if len(same) < 2 else f"{HOME}:{name}"
+        return name if len(same) < 2 else f"{discovery.HOME}:{name}"
 
     def notify(self, hook: str, **arguments: Any) -> dict[str, str]:
         """Call a lifecycle hook of every plugin, one by one; their output goes to stderr.
@@ -212,10 +202,12 @@ def default_registry(files: Iterable[str | os.PathLike[str]] = ()) -> Registry:
     return _load(
         os.environ.get("LATENTKIT_PLUGINS"),
         os.environ.get("LATENTKIT_STRICT"),
-        read_plugin_files([*paths_from_environment(), *files]),
+        discovery.read_plugin_files([*discovery.paths_from_environment(), *files]),
     )
 
 
 @functools.cache
-def _load(plugins: str | None, strict: str | None, files: tuple[PluginFile, ...]) -> Registry:
-    return Registry(find_plugins(), policy_from_environment(), files)
+def _load(
+    plugins: str | None, strict: str | None, files: tuple[discovery.PluginFile, ...]
+) -> Registry:
+    return Registry(discovery.find_plugins(), discovery.policy_from_environment(), files)

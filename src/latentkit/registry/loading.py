@@ -15,8 +15,7 @@ import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
 
 from latentkit.errors import did_you_mean
-from latentkit.plugin import hookspecs
-from latentkit.plugin.hookspecs import HOOKSPEC_VERSION
+from latentkit.plugin import HOOKSPEC_VERSION, hookspecs
 from latentkit.plugin.specs import SPEC_TYPES, Spec
 from latentkit.registry.discovery import GROUP, FoundPlugin
 

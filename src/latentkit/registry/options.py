@@ -16,13 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from latentkit.errors import (
-    BrokenEnvironmentError,
-    LatentkitError,
-    PluginError,
-    UserError,
-    did_you_mean,
-)
+from latentkit import errors
 from latentkit.plugin.options import NoOptions, Options, SearchDomain, SearchRange, search_domains
 from latentkit.plugin.specs import Spec
 from latentkit.registry.loading import observed
@@ -85,7 +79,7 @@ def _number(bound: Any) -> str:
 
 def _nearest(value: Any, expected: str) -> str:
     known = re.findall(r"'([^']*)'", expected)
-    return did_you_mean(value, known) if isinstance(value, str) and len(known) > 1 else ""
+    return errors.did_you_mean(value, known) if isinstance(value, str) and len(known) > 1 else ""
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -105,11 +99,11 @@ def resolve_target(target: str, owner: str) -> Any:
     try:
         with observed():
             return getattr(import_module(module), attribute)
-    except LatentkitError:
+    except errors.LatentkitError:
         raise
     # Catch SystemExit too: a module that is also a script must not stop latentkit.
     except (Exception, SystemExit) as error:
-        raise PluginError(
+        raise errors.PluginError(
             f"{owner} names {target!r}, which cannot be imported: {type(error).__name__}: {error}"
         ) from error
 
@@ -128,10 +122,10 @@ def fault_of(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except LatentkitError:
+    except errors.LatentkitError:
         raise
     except (Exception, SystemExit) as error:
-        raise PluginError(f"{what}: {type(error).__name__}: {error}") from error
+        raise errors.PluginError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 def check_requirements(spec: Spec) -> None:
@@ -143,7 +137,7 @@ def check_requirements(spec: Spec) -> None:
     """
     if missing := missing_requirements(spec):
         quoted = " ".join(f"'{item}'" for item in missing)
-        raise BrokenEnvironmentError(
+        raise errors.BrokenEnvironmentError(
             f"{spec.kind} {spec.name!r} needs {', '.join(missing)}: run  pip install {quoted}"
         )
 
@@ -173,7 +167,9 @@ def options_type(spec: Spec) -> type[Options]:
         return NoOptions
     found = resolve_target(spec.options, f"{spec.kind} {spec.name!r}")
     if not (isinstance(found, type) and issubclass(found, Options)):
-        raise PluginError(f"{spec.kind} {spec.name!r}: {spec.options} is not a subclass of Options")
+        raise errors.PluginError(
+            f"{spec.kind} {spec.name!r}: {spec.options} is not a subclass of Options"
+        )
     return found
 
 
@@ -191,7 +187,7 @@ def validate(model: type[M], values: Mapping[str, Any], where: str) -> M:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise UserError(_explain(error, model, values, where)) from error
+        raise errors.UserError(_explain(error, model, values, where)) from error
 
 
 def _explain(
@@ -204,7 +200,7 @@ def _explain(
     if first["type"] == "extra_forbidden":
         known = list(model.model_fields)
         listed = f"; it has {', '.join(known)}" if known else "; it has none"
-        return f"{where} has no option {key!r}{did_you_mean(key, known)}{listed}"
+        return f"{where} has no option {key!r}{errors.did_you_mean(key, known)}{listed}"
     if first["type"] == "missing":
         return f"{where} needs the option {key!r}, which has no default"
     # pydantic reports one fault for each member of a union; the message combines them.
@@ -248,7 +244,7 @@ def _defaults(options: type[BaseModel]) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise PluginError(
+        raise errors.PluginError(
             f"{options.__module__}:{options.__name__} is not valid with its defaults: "
             f"{where}: {requirement([first])}"
         ) from error

@@ -10,12 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from latentkit.figures.error_figures import (
-    class_bars,
-    confusion_matrix,
-    error_histogram,
-    robustness_curve,
-)
+from latentkit.figures import error_figures
 from latentkit.figures.image_grids import reconstruction_rows, sample_grid, several_reconstructions
 from latentkit.figures.latent_figures import encoded_item, kl_bars, latent_scatter
 from latentkit.figures.training_figures import kernel_grid, loss_curves, weight_histograms
@@ -125,7 +120,7 @@ def _errors(context: StageContext) -> Drawn:
     best, worst = order[:shown], order[::-1][:shown]
     clean, _, rebuilt = rebuild(context, np.concatenate([best, worst]), corrupted=False)
     images, made = as_array(clean), as_array(rebuilt)
-    figure = error_histogram(
+    figure = error_figures.error_histogram(
         errors,
         images[:shown],
         made[:shown],
@@ -140,7 +135,7 @@ def _errors(context: StageContext) -> Drawn:
 
 def _classes(context: StageContext) -> Drawn:
     classes = context.folder.json(run_files.EVALUATION)["classes"]
-    figure = class_bars(
+    figure = error_figures.class_bars(
         np.array([[one["mse"][key] for key in ("value", "low", "high")] for one in classes]),
         np.array([one["pca_mse"]["value"] for one in classes]),
         [one["class"] for one in classes],
@@ -163,7 +158,7 @@ def _robustness(context: StageContext) -> Drawn:
         return float(point["strengths"][0]["value"] if alone else point["factor"])
 
     trained = next(strength(point) for point in points if point["factor"] == 1.0)
-    figure = robustness_curve(
+    figure = error_figures.robustness_curve(
         np.array([strength(point) for point in points]),
         figures("mse"),
         figures("mse_of_corrupted"),
@@ -243,7 +238,7 @@ def _confusion(context: StageContext) -> Drawn:
     found = context.folder.json(run_files.EVALUATION)["representation"]
     own = found["spaces"]["latents"]
     accuracy = own["linear"][-1]["accuracy"]["value"]
-    figure = confusion_matrix(
+    figure = error_figures.confusion_matrix(
         np.array(own["confusion"]["counts"]),
         context.folder.json(run_files.DATA)["class_names"],
         f"{_name(context)}: linear probe of the latents, accuracy {accuracy:.3f}",

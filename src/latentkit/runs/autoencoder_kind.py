@@ -20,14 +20,9 @@ from latentkit.explore.exploration_figures import exploration_figures
 from latentkit.maps.make import check_maps, embed, latents_read, reads_of_same_run
 from latentkit.maps.map_figures import map_figures
 from latentkit.plugin.events import StageProgress
+from latentkit.report import sections
 from latentkit.report.assemble import Outline, write_report
 from latentkit.report.page import Table
-from latentkit.report.sections import (
-    data_figures,
-    latent_figures,
-    reconstruction_figures,
-    training_figures,
-)
 from latentkit.runs import run_files
 from latentkit.runs.context import RunContext, StageContext, load_weights
 from latentkit.runs.folder import RunFolder
@@ -66,10 +61,10 @@ def record_images(context: StageContext) -> None:
 
 
 _OUTLINE: Outline = (
-    ("Images", data_figures),
-    ("Training", training_figures),
-    ("Reconstructions", reconstruction_figures),
-    ("Latents", latent_figures),
+    ("Images", sections.data_figures),
+    ("Training", sections.training_figures),
+    ("Reconstructions", sections.reconstruction_figures),
+    ("Latents", sections.latent_figures),
     ("Maps", map_figures),
     ("Exploration", exploration_figures),
 )

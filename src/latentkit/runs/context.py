@@ -9,18 +9,11 @@ from typing import Any
 import torch
 
 from latentkit.config import PartConfig, RunConfig, canonical_sha256
-from latentkit.data.batches import (
-    CorruptionChain,
-    DeviceImages,
-    TrainValidationSplit,
-    noise_generator,
-    split_train_validation,
-)
+from latentkit.data import batches
 from latentkit.errors import DataError, IntegrityError, PluginError
 from latentkit.evaluation.inference import Corrupt
+from latentkit.plugin import ImageData, Split
 from latentkit.plugin.events import Listener
-from latentkit.plugin.images import ImageData
-from latentkit.plugin.protocols import Split
 from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.catalogue import Registry
 from latentkit.runs import run_files
@@ -95,26 +88,26 @@ class RunContext:
         return self.images("train").image_shape
 
     @cached_property
-    def split(self) -> TrainValidationSplit:
+    def split(self) -> batches.TrainValidationSplit:
         """Training and validation rows of the training set."""
         images = self.images("train")
         seed = stream_seed(self.seed, "split")
         try:
-            return split_train_validation(
+            return batches.split_train_validation(
                 len(images), images.labels, self.config.split.validation, seed
             )
         except ValueError as error:
             raise DataError(f"dataset {self.config.dataset.name!r}: {error}") from error
 
-    def device_images(self, split: str) -> DeviceImages:
+    def device_images(self, split: str) -> batches.DeviceImages:
         """Return the images of ``train``, ``validation`` or ``test`` on the device."""
         if split == "test":
-            return DeviceImages(self.images("test").images, self.device)
+            return batches.DeviceImages(self.images("test").images, self.device)
         rows = self.split.train if split == "train" else self.split.validation
-        return DeviceImages(self.images("train").images, self.device, rows)
+        return batches.DeviceImages(self.images("train").images, self.device, rows)
 
     @cached_property
-    def corruption(self) -> CorruptionChain:
+    def corruption(self) -> batches.CorruptionChain:
         """The run's corruptions, in order."""
         chosen = []
         for part in self.config.corruptions:
@@ -125,14 +118,14 @@ class RunContext:
                     f"function of images and generator"
                 )
             chosen.append((part.name, corrupt))
-        return CorruptionChain(chosen)
+        return batches.CorruptionChain(chosen)
 
     def evaluation_noise(self) -> Corrupt:
         """Return the run's corruption with noise that is the same in every evaluation.
 
         Each call restarts the noise. Apply the result to the batches of one split in order.
         """
-        generator = noise_generator(self.device, self.seed, "evaluation")
+        generator = batches.noise_generator(self.device, self.seed, "evaluation")
         return lambda images: self.corruption(images, generator)
 
     def new_model(self) -> Any:

@@ -14,20 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from latentkit.atomic import (
-    TEMPORARY_PREFIX,
-    sha256_of,
-    storage_error,
-    write_atomically,
-    write_bytes,
-    write_json,
-)
-from latentkit.errors import (
-    IntegrityError,
-    RunExistsError,
-    StorageError,
-    UserError,
-)
+from latentkit import atomic, errors
 from latentkit.folders import contains, folders_with, open_each
 from latentkit.plugin.events import Event, Listener, Notice
 from latentkit.runs.lock import hold_lock, is_locked, this_process
@@ -90,18 +77,18 @@ class RunFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise storage_error(path, error) from error
+            raise atomic.storage_error(path, error) from error
         folder = cls(
             path,
             Manifest(id=path.name, status="running", created=now, writer=this_process(), **facts),
         )
         with folder._locked():
             if (path / NAME).exists():
-                raise RunExistsError(
+                raise errors.RunExistsError(
                     f"{path} already contains a run: 'latentkit resume {path}' finishes it, or "
                     f"choose another --name"
                 )
-            write_bytes(path / CONFIG, config_toml.encode())
+            atomic.write_bytes(path / CONFIG, config_toml.encode())
             folder.manifest.write(path)
             folder._sweep()
             yield folder
@@ -192,16 +179,16 @@ class RunFolder:
             if stage in self.manifest.stages:
                 self.forget_stage(stage)
 
-        write_atomically(path, write_and_strike)
+        atomic.write_atomically(path, write_and_strike)
         if self._read is not None:
             self._read.pop(relative, None)
         self.manifest.artefacts[relative] = Artefact(
-            path=relative, size=path.stat().st_size, sha256=sha256_of(path), stage=stage
+            path=relative, size=path.stat().st_size, sha256=atomic.sha256_of(path), stage=stage
         )
 
     def commit_json(self, relative: str, stage: str, document: Mapping[str, Any]) -> None:
         """Commit a JSON artefact."""
-        self.commit(relative, stage, lambda path: write_json(path, document))
+        self.commit(relative, stage, lambda path: atomic.write_json(path, document))
 
     def commit_arrays(self, relative: str, stage: str, **arrays: NDArray[Any]) -> None:
         """Commit an uncompressed .npz; the same arrays give the same bytes.
@@ -239,19 +226,19 @@ class RunFolder:
         """
         artefact = self.manifest.artefacts.get(relative)
         if artefact is None:
-            raise IntegrityError(
+            raise errors.IntegrityError(
                 f"run {self.manifest.id} has no {relative} yet: "
                 f"'latentkit resume {self.path}' finishes it"
             )
         path = self.path / relative
         try:
-            intact = sha256_of(path) == artefact.sha256
+            intact = atomic.sha256_of(path) == artefact.sha256
         except OSError as error:
-            raise IntegrityError(
+            raise errors.IntegrityError(
                 f"{path} is missing: 'latentkit resume {self.path}' makes it again"
             ) from error
         if not intact:
-            raise IntegrityError(
+            raise errors.IntegrityError(
                 f"{path} is not what was committed (its SHA-256 differs): put the original back, "
                 f"or delete it and 'latentkit resume {self.path}' makes it again"
             )
@@ -294,7 +281,7 @@ class RunFolder:
         try:
             return (self.path / CONFIG).read_text(encoding="utf-8")
         except OSError as error:
-            raise IntegrityError(f"{self.path / CONFIG} cannot be read: {error}") from error
+            raise errors.IntegrityError(f"{self.path / CONFIG} cannot be read: {error}") from error
 
     def append_event(self, line: str) -> None:
         """Append one line to the event log, which is not an artefact and has no hash."""
@@ -302,11 +289,11 @@ class RunFolder:
             with (self.path / EVENTS).open("a", encoding="utf-8") as file:
                 file.write(f"{line}\n")
         except OSError as error:
-            raise storage_error(self.path / EVENTS, error) from error
+            raise atomic.storage_error(self.path / EVENTS, error) from error
 
     def _sweep(self) -> None:
         """Remove temporary files that a killed writer left."""
-        for leftover in self.path.rglob(f"{TEMPORARY_PREFIX}*"):
+        for leftover in self.path.rglob(f"{atomic.TEMPORARY_PREFIX}*"):
             leftover.unlink(missing_ok=True)
 
 
@@ -326,7 +313,7 @@ def check_folder_name(name: str) -> None:
         UserError: the name is a path.
     """
     if name in ("", ".", "..") or "/" in name or "\\" in name:
-        raise UserError(f"--name {name!r}: should be the name of a folder; --out sets where")
+        raise errors.UserError(f"--name {name!r}: should be the name of a folder; --out sets where")
 
 
 def new_folder(root: Path, label: str) -> Path:
@@ -342,12 +329,14 @@ def new_folder(root: Path, label: str) -> Path:
             path.mkdir(parents=True)
         except FileExistsError:
             if not root.is_dir():
-                raise StorageError(f"{root} is not a folder: choose another with --out") from None
+                raise errors.StorageError(
+                    f"{root} is not a folder: choose another with --out"
+                ) from None
         except OSError as error:
-            raise storage_error(path, error) from error
+            raise atomic.storage_error(path, error) from error
         else:
             return path
-    raise StorageError(f"no free name {stem}-xxxx in {root}")
+    raise errors.StorageError(f"no free name {stem}-xxxx in {root}")
 
 
 def _warn(event: Event) -> None:
@@ -380,13 +369,13 @@ def find_run(reference: str, root: Path, emit: Listener = _warn) -> Path:
         return found[0]
     if found:
         names = ", ".join(path.name for path in found)
-        raise UserError(f"{reference!r} is the start or end of several runs: {names}")
+        raise errors.UserError(f"{reference!r} is the start or end of several runs: {names}")
     if not runs:
-        raise UserError(
+        raise errors.UserError(
             f"there is no run {reference!r} here, and none below {root}/ yet: 'latentkit run' "
             f"makes one"
         )
-    raise UserError(
+    raise errors.UserError(
         f"there is no run {reference!r}, here or in {root}: 'latentkit runs' lists them"
     )
 
@@ -396,7 +385,7 @@ def _last_run(paths: Sequence[Path], emit: Listener) -> Path:
     if not runs:
         first, *others = faults.values()
         more = f" ('latentkit runs' lists {len(others)} more)" if others else ""
-        raise IntegrityError(f"no run in {paths[0].parent} can be read: {first}{more}")
+        raise errors.IntegrityError(f"no run in {paths[0].parent} can be read: {first}{more}")
     last = max(runs, key=lambda run: run.manifest.created)
     for path, fault in faults.items():
         with suppress(FileNotFoundError):  # deleted by now

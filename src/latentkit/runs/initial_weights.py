@@ -23,15 +23,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from latentkit import errors
 from latentkit.atomic import sha256_of
 from latentkit.config import RunConfig
-from latentkit.errors import (
-    BrokenEnvironmentError,
-    DataError,
-    IntegrityError,
-    UserError,
-    describe_os_error,
-)
 from latentkit.plugin.events import Notice
 from latentkit.runs import run_files
 from latentkit.runs.context import RunContext, StageContext
@@ -151,8 +145,8 @@ def find_weights(reference: str, runs: Path) -> Path:
         return path
     try:
         run = find_run(reference, runs)
-    except UserError:
-        raise UserError(
+    except errors.UserError:
+        raise errors.UserError(
             f"there is no file and no run {reference!r} to take weights from: give a run, a "
             f".safetensors file, or a torch checkpoint"
         ) from None
@@ -171,9 +165,11 @@ def read_weights(path: Path) -> SavedWeights:
         sha256 = sha256_of(path)
         tensors = load_file(path) if path.suffix == ".safetensors" else _checkpoint(path)
     except OSError as error:
-        raise UserError(f"cannot read weights {path}: {describe_os_error(error)}") from error
+        raise errors.UserError(
+            f"cannot read weights {path}: {errors.describe_os_error(error)}"
+        ) from error
     except SafetensorError as error:
-        raise UserError(f"{path} is not a safetensors file: {error}") from error
+        raise errors.UserError(f"{path} is not a safetensors file: {error}") from error
     check_finite(tensors, str(path))
     return SavedWeights(tensors, path, sha256)
 
@@ -186,7 +182,7 @@ def check_finite(tensors: Mapping[str, Tensor], where: str) -> None:
     """
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise DataError(
+            raise errors.DataError(
                 f"{where}: {name} holds NaN or infinity, because training diverged: use the "
                 f"weights of an earlier epoch"
             )
@@ -194,7 +190,7 @@ def check_finite(tensors: Mapping[str, Tensor], where: str) -> None:
 
 def _checkpoint(path: Path) -> Mapping[str, Tensor]:
     if Version(torch.__version__).release < _SAFE_SINCE.release:
-        raise BrokenEnvironmentError(
+        raise errors.BrokenEnvironmentError(
             f"torch {torch.__version__} does not read checkpoints safely: run  pip install "
             f"'torch>={_SAFE_SINCE}', or {_WAY_OUT}"
         )
@@ -205,7 +201,7 @@ def _checkpoint(path: Path) -> Mapping[str, Tensor]:
     except OSError:
         raise
     except Exception as error:  # a file of another kind can fail anywhere in the reader
-        raise UserError(
+        raise errors.UserError(
             f"{path} cannot be read weights-only, and other files are refused because they could "
             f"run code: {_WAY_OUT}"
         ) from error
@@ -221,7 +217,7 @@ def _named_tensors(document: Any, path: Path) -> Mapping[str, Tensor]:
         tensors = {k: v for k, v in found.items() if isinstance(k, str) and isinstance(v, Tensor)}
         if tensors:
             return tensors
-    raise UserError(f"{path} holds no state dict (tensors by name): {_WAY_OUT}")
+    raise errors.UserError(f"{path} holds no state dict (tensors by name): {_WAY_OUT}")
 
 
 INITIAL = "initial.safetensors"
@@ -257,7 +253,7 @@ def saved_weights(config: RunConfig) -> SavedWeights:
     assert config.init is not None  # noqa: S101  # only called for runs with saved weights
     saved = read_weights(Path(config.init.path))
     if config.init.sha256 and saved.sha256 != config.init.sha256:
-        raise IntegrityError(
+        raise errors.IntegrityError(
             f"{saved.path} is not the file that the run was prepared with (its SHA-256 differs): "
             f"restore the original, or start a new run"
         )
@@ -279,7 +275,7 @@ def load_start(network: nn.Module, saved: SavedWeights, leave: str = "") -> Matc
     found = match(saved.tensors, state)
     if not found.finds_weights:
         here, there = next(iter(state)), next(iter(saved.tensors), "nothing")
-        raise UserError(
+        raise errors.UserError(
             f"no weight in {saved.path} fits the network: the file has names such as {there!r}, "
             f"the network has names such as {here!r}, and names and shapes must match"
         )
@@ -301,7 +297,7 @@ def check_image_shape(context: RunContext, saved: SavedWeights) -> None:
     run = RunFolder.open(folder)
     shape = tuple(run.json(run_files.DATA)["image_shape"])
     if shape != context.image_shape:
-        raise UserError(
+        raise errors.UserError(
             f"the encoder of run {run.manifest.id} takes images {shape}, and dataset "
             f"{context.config.dataset.name!r} has {context.image_shape}: choose a dataset with "
             f"the encoder's shape, or another run"
@@ -368,7 +364,7 @@ def check_start(context: RunContext) -> None:
     found = load_start(context.new_model(), saved)
     missing = [name for name in found.missing if not name.endswith(COUNTER)]
     if missing and context.config.training.epochs == 0:
-        raise UserError(
+        raise errors.UserError(
             f"{saved.path} lacks {_listed(missing)} of model {context.config.model.name!r}, and "
             f"without training they would stay random: set the options that the weights were "
             f"trained with, or set training.epochs to 1 or more"

@@ -13,33 +13,16 @@ from typing import Any
 from latentkit.atomic import write_bytes
 from latentkit.config import RunConfig, build_config, canonical_sha256, choose_map
 from latentkit.errors import RunExistsError, UserError
-from latentkit.plugin.events import (
-    EpochFinished,
-    Event,
-    Listener,
-    Notice,
-    RunFinished,
-    RunInfo,
-    RunPreparing,
-    RunStarted,
-    fan_out,
-)
+from latentkit.plugin import events
 from latentkit.plugin.studies import TrialPruned
 from latentkit.registry.catalogue import Registry
-from latentkit.runs import run_files
+from latentkit.runs import run_files, saved_config
 from latentkit.runs.context import ImageCache, RunContext, StageContext
 from latentkit.runs.folder import CONFIG, RunFolder, check_folder_name, new_folder
 from latentkit.runs.initial_weights import resolve_init
 from latentkit.runs.kind import MapImages, RunKind
 from latentkit.runs.manifest import NAME, Manifest
 from latentkit.runs.prepare import check_parts, prepare, with_found_runs
-from latentkit.runs.saved_config import (
-    check_plugin_files,
-    differing,
-    extended_config,
-    plugin_files,
-    stored_config,
-)
 from latentkit.runs.stages import hardware, package_versions, plugin_versions, run_stages
 from latentkit.runs.summary import summarise
 from latentkit.training.device import device_at_hand, repeatable
@@ -48,7 +31,7 @@ from latentkit.training.device import device_at_hand, repeatable
 def execute(
     folder: RunFolder,
     context: RunContext,
-    emit: Listener,
+    emit: events.Listener,
     kind: RunKind,
     *,
     resumed: bool,
@@ -73,14 +56,14 @@ def execute(
     """
     config, registry = context.config, context.registry
     info = _info(folder, config, kind, resumed)
-    emit = fan_out(_log(folder), emit)
+    emit = events.fan_out(_log(folder), emit)
     notify = notifier(registry, emit)
-    emit = fan_out(emit, _lifecycle(info, notify))
+    emit = events.fan_out(emit, _lifecycle(info, notify))
     started = time.perf_counter()
     planned = kind.plan(config, svg=svg)
     names = tuple(stage.name for stage in planned)
     notify("latentkit_run_started", run=info)
-    emit(RunStarted(folder.manifest.id, str(folder.path), names, resumed))
+    emit(events.RunStarted(folder.manifest.id, str(folder.path), names, resumed))
     status, summary = "failed", {}
     try:
         context = StageContext(
@@ -106,11 +89,11 @@ def execute(
         why = " ".join(folder.manifest.error.split())
         ended = {"status": status, "summary": summary, "error": why}
         notify("latentkit_run_finished", run=info, **ended)
-        emit(RunFinished(info.id, status, time.perf_counter() - started, summary))
+        emit(events.RunFinished(info.id, status, time.perf_counter() - started, summary))
 
 
-def _info(folder: RunFolder, config: RunConfig, kind: RunKind, resumed: bool) -> RunInfo:
-    return RunInfo(
+def _info(folder: RunFolder, config: RunConfig, kind: RunKind, resumed: bool) -> events.RunInfo:
+    return events.RunInfo(
         folder.manifest.id,
         folder.path,
         config.as_dict(),
@@ -121,8 +104,8 @@ def _info(folder: RunFolder, config: RunConfig, kind: RunKind, resumed: bool) ->
     )
 
 
-def _log(folder: RunFolder) -> Listener:
-    def write(event: Event) -> None:
+def _log(folder: RunFolder) -> events.Listener:
+    def write(event: events.Event) -> None:
         if not event.transient:
             record = {"time": time.time(), **event.as_dict()}
             folder.append_event(json.dumps(record, allow_nan=False, default=str))
@@ -130,15 +113,15 @@ def _log(folder: RunFolder) -> Listener:
     return write
 
 
-def _lifecycle(info: RunInfo, notify: Callable[..., None]) -> Listener:
-    def forward(event: Event) -> None:
-        if isinstance(event, EpochFinished):
+def _lifecycle(info: events.RunInfo, notify: Callable[..., None]) -> events.Listener:
+    def forward(event: events.Event) -> None:
+        if isinstance(event, events.EpochFinished):
             notify("latentkit_epoch_finished", run=info, epoch=event)
 
     return forward
 
 
-def notifier(registry: Registry, emit: Listener) -> Callable[..., None]:
+def notifier(registry: Registry, emit: events.Listener) -> Callable[..., None]:
     """Return a function that calls a lifecycle hook of every plugin.
 
     The first time that a plugin's hook fails, a notice reports it; later failures are silent.
@@ -149,7 +132,7 @@ def notifier(registry: Registry, emit: Listener) -> Callable[..., None]:
         for where, fault in registry.notify(hook, **arguments).items():
             if where not in told:  # once, and not after every epoch
                 told.add(where)
-                emit(Notice("plugin-failed", f"{where}: {fault}"))
+                emit(events.Notice("plugin-failed", f"{where}: {fault}"))
 
     return notify
 
@@ -172,7 +155,7 @@ class Place:
 
 
 def start_run(
-    config: RunConfig, registry: Registry, place: Place, emit: Listener, kind: RunKind
+    config: RunConfig, registry: Registry, place: Place, emit: events.Listener, kind: RunKind
 ) -> RunFolder:
     """Create a run's folder and execute its stages.
 
@@ -183,7 +166,7 @@ def start_run(
         LatentkitError: the run failed; a folder that was created keeps what was committed.
         KeyboardInterrupt: the run is marked as interrupted and can be resumed.
     """
-    emit(RunPreparing(kind.stage_names(config)))
+    emit(events.RunPreparing(kind.stage_names(config)))
     context = prepare(
         config, registry, place.data, kind, runs=place.runs, image_cache=place.image_cache
     )
@@ -196,7 +179,7 @@ def start_run(
         "versions": package_versions(),
         "hardware": hardware(config.run.device, config.run.threads),
         "plugins": plugin_versions(registry),
-        "plugin_files": plugin_files(registry),
+        "plugin_files": saved_config.plugin_files(registry),
     }
     path = place.runs / place.name if place.name else new_folder(place.runs, kind.label(config))
     with RunFolder.creating(path, config.to_toml(), **facts) as folder:
@@ -207,7 +190,7 @@ def start_run(
 def resume_run(
     path: Path,
     registry: Registry,
-    emit: Listener,
+    emit: events.Listener,
     kind: RunKind,
     data_dir: Path | None = None,
     *,
@@ -234,10 +217,10 @@ def resume_run(
         LatentkitError: as `start_run`; an `IntegrityError` if files of the run were changed.
     """
     folder = RunFolder.open(path)
-    check_plugin_files(folder.manifest, registry)
+    saved_config.check_plugin_files(folder.manifest, registry)
     with folder.writing():
-        stored = stored_config(folder, registry)
-        config = extended_config(folder, stored, registry, overrides or {}, emit, kind)
+        stored = saved_config.stored_config(folder, registry)
+        config = saved_config.extended_config(folder, stored, registry, overrides or {}, emit, kind)
         context = _resumed_context(folder, config, registry, data_dir, image_cache)
         _continue(folder, context, emit, kind, force=force, svg=svg)
     return folder
@@ -259,14 +242,14 @@ def _resumed_context(
 def _continue(
     folder: RunFolder,
     context: RunContext,
-    emit: Listener,
+    emit: events.Listener,
     kind: RunKind,
     *,
     force: Collection[str] = (),
     svg: bool = False,
 ) -> None:
     """Execute what is missing of a run whose lock is held."""
-    emit(RunPreparing(kind.stage_names(context.config)))
+    emit(events.RunPreparing(kind.stage_names(context.config)))
     _notice_other_versions(folder, emit)
     _notice_other_device(context.config, context.device.type, emit)
     folder.set_status("running")
@@ -278,7 +261,7 @@ def add_embeddings(
     names: Iterable[str],
     overrides: Mapping[str, Any],
     registry: Registry,
-    emit: Listener,
+    emit: events.Listener,
     kind: RunKind,
     data_dir: Path | None = None,
     chosen: Mapping[str, Any] | None = None,
@@ -303,7 +286,9 @@ def add_embeddings(
     chosen = chosen or {}
     folder = RunFolder.open(path)
     with folder.writing():
-        before = extended_config(folder, stored_config(folder, registry), registry, {}, emit, kind)
+        before = saved_config.extended_config(
+            folder, saved_config.stored_config(folder, registry), registry, {}, emit, kind
+        )
         old = {part.label: part for part in before.embeddings}
         tables = []
         for name in dict.fromkeys(names):
@@ -326,7 +311,7 @@ def _add_maps(
     before: RunConfig,
     asked: RunConfig,
     registry: Registry,
-    emit: Listener,
+    emit: events.Listener,
     kind: RunKind,
     data_dir: Path | None,
     image_cache: ImageCache | None = None,
@@ -338,7 +323,7 @@ def _add_maps(
     context = _resumed_context(folder, config, registry, data_dir, image_cache)
     recorded = run_files.DATA in folder.manifest.artefacts
     kind.check_maps(config, MapImages.of_run(folder) if recorded else MapImages.of_context(context))
-    folder.manifest.plugin_files |= plugin_files(registry)
+    folder.manifest.plugin_files |= saved_config.plugin_files(registry)
     folder.manifest.write(folder.path)
     write_bytes(folder.path / CONFIG, config.to_toml().encode())
     try:
@@ -375,11 +360,11 @@ def _without_failed_maps(
         folder.manifest.write(folder.path)
 
 
-def _notice_other_device(config: RunConfig, now: str, emit: Listener) -> None:
+def _notice_other_device(config: RunConfig, now: str, emit: events.Listener) -> None:
     """Report that a run resumes on another device, such as a server's run on a laptop."""
     if config.run.device != now:
         emit(
-            Notice(
+            events.Notice(
                 "other-device",
                 f"the run was started on {config.run.device}, which is not available: it resumes "
                 f"on {now}, unfinished training stays in {config.training.precision}, and new "
@@ -388,13 +373,13 @@ def _notice_other_device(config: RunConfig, now: str, emit: Listener) -> None:
         )
 
 
-def _notice_other_versions(folder: RunFolder, emit: Listener) -> None:
+def _notice_other_versions(folder: RunFolder, emit: events.Listener) -> None:
     """Report packages whose versions differ, because results are only exact on equal versions."""
     then, now = folder.manifest.versions, package_versions()
     changed = [f"{k} {then[k]} -> {now[k]}" for k in then if k in now and then[k] != now[k]]
     if changed:
         emit(
-            Notice(
+            events.Notice(
                 "other-versions",
                 f"versions changed since the run was started ({', '.join(changed)}): new results "
                 f"may differ in the last digits from those of an uninterrupted run",
@@ -414,7 +399,7 @@ _LATER: Mapping[str, Any] = {
 
 
 def start_named_run(
-    config: RunConfig, registry: Registry, place: Place, emit: Listener, kind: RunKind
+    config: RunConfig, registry: Registry, place: Place, emit: events.Listener, kind: RunKind
 ) -> RunFolder:
     """Start a run, or resume it if a run of that name exists.
 
@@ -434,9 +419,11 @@ def start_named_run(
             return start_run(config, registry, place, emit, kind)
     folder = RunFolder.open(path)
     config = with_found_runs(config, place.runs, place.name)
-    check_plugin_files(folder.manifest, registry)
+    saved_config.check_plugin_files(folder.manifest, registry)
     with folder.writing():
-        stored = extended_config(folder, stored_config(folder, registry), registry, {}, emit, kind)
+        stored = saved_config.extended_config(
+            folder, saved_config.stored_config(folder, registry), registry, {}, emit, kind
+        )
         _check_same(folder, stored, resolve_init(config, place.runs))
         if all(part in stored.embeddings for part in config.embeddings):
             context = _resumed_context(folder, stored, registry, place.data, place.image_cache)
@@ -461,7 +448,8 @@ def _check_same(folder: RunFolder, stored: RunConfig, asked: RunConfig) -> None:
     if known != wanted:
         raise UserError(
             f"run {folder.manifest.id!r} in {folder.path.parent} was started with other options "
-            f"({differing(known, wanted)}): choose another --name, or delete its folder"
+            f"({saved_config.differing(known, wanted)}): choose another --name, or delete its "
+            f"folder"
         )
 
 

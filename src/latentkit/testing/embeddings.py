@@ -12,13 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentkit.plugin.protocols import (
-    HasFacts,
-    ReportsProgress,
-    ResourceEstimate,
-    SupportsEstimate,
-    provides,
-)
+from latentkit.plugin import protocols
 from latentkit.testing.checked_parts import Check, Subject, claim, claim_refused, global_seed
 
 _POINTS, _DIMENSIONS, _CLUSTERS = 120, 8, 3
@@ -87,11 +81,11 @@ def check_what_cannot_be_mapped_is_refused(subject: Subject) -> None:
 def check_estimate_grows(subject: Subject) -> None:
     """Check that an ``estimate``, if there is one, is positive and grows with the vectors."""
     estimator = subject.build(0)
-    if not provides(estimator, SupportsEstimate):
+    if not protocols.provides(estimator, protocols.SupportsEstimate):
         return
     few, many = (estimator.estimate(n, 16) for n in (1_000, 100_000))
     claim(
-        isinstance(few, ResourceEstimate),
+        isinstance(few, protocols.ResourceEstimate),
         f"estimate returns a {type(few).__name__}, not a ResourceEstimate",
     )
     for what in ("bytes", "seconds"):
@@ -106,13 +100,13 @@ def check_progress_and_facts(subject: Subject) -> None:
     """Check the optional ``on_progress``, None until it is set, and that facts are JSON."""
     estimator = subject.build(0)
     told: list[tuple[int, int, str]] = []
-    if provides(estimator, ReportsProgress):
+    if protocols.provides(estimator, protocols.ReportsProgress):
         claim(estimator.on_progress is None, "on_progress is not None before it is set")
         estimator.on_progress = lambda *call: told.append(call)
     estimator.fit_transform(clusters())
     for done, total, doing in told:
         claim(total == 0 or 0 <= done <= total, f"progress is {done} of {total} ({doing})")
-    if provides(estimator, HasFacts):
+    if protocols.provides(estimator, protocols.HasFacts):
         json.dumps(dict(estimator.facts_), allow_nan=False)
 
 

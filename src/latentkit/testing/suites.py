@@ -17,14 +17,8 @@ from typing import Any
 
 from latentkit.errors import PluginError, UserError, did_you_mean
 from latentkit.registry.catalogue import Part, Registry, default_registry
+from latentkit.testing import conformance
 from latentkit.testing.checked_parts import Check, Subject
-from latentkit.testing.conformance import (
-    check_expectations,
-    checks_of,
-    name_of,
-    run_check,
-    why_left_out,
-)
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ class Case:
     @property
     def __name__(self) -> str:
         """The case's name in pytest."""
-        return f"{self.subject.spec.name}-{name_of(self.check)}"
+        return f"{self.subject.spec.name}-{conformance.name_of(self.check)}"
 
     def __call__(self) -> None:
         """Run the check; an expected failure ends the test as ``xfailed``.
@@ -55,7 +49,7 @@ class Case:
         if self.expected is None:
             self.check(self.subject)  # not through run_check, so that pytest shows the traceback
             return
-        result = run_check(self.check, self.subject, self.expected)
+        result = conformance.run_check(self.check, self.subject, self.expected)
         if result.outcome == "failed":
             raise AssertionError(result.reason)
         import pytest
@@ -91,12 +85,12 @@ def part_cases(
     cases = []
     for part in parts:
         name = part.spec.name
-        if why_left_out(part, options.get(name), data):
+        if conformance.why_left_out(part, options.get(name), data):
             continue
-        checks, reasons = checks_of(part), expected.get(name, {})
-        check_expectations(reasons, checks)
+        checks, reasons = conformance.checks_of(part), expected.get(name, {})
+        conformance.check_expectations(reasons, checks)
         subject = Subject(part, options.get(name, {}), data)
-        cases += [Case(check, subject, reasons.get(name_of(check))) for check in checks]
+        cases += [Case(check, subject, reasons.get(conformance.name_of(check))) for check in checks]
     _refuse_strangers({*options, *expected}, parts)
     if not cases:
         raise UserError(f"none of the parts selected by {', '.join(names) or 'all'} can be checked")

@@ -6,21 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from latentkit.errors import UserError
-from latentkit.plugin import SearchChoice, SearchRange, StudyTask, Trial
-from latentkit.plugin.options import SearchDomain
-from latentkit.plugin.studies import Direction
-from latentkit.testing.tuner_study import (
-    Make,
-    Seen,
-    alike,
-    cost,
-    interrupted,
-    loaded,
-    optimized,
-    record_of,
-    require,
-    task,
-)
+from latentkit.plugin import Direction, SearchChoice, SearchDomain, SearchRange, StudyTask, Trial
+from latentkit.testing import tuner_study
 
 _NOTES = {
     "folder": "runs/1",
@@ -30,72 +17,84 @@ _NOTES = {
 }
 
 
-def check_nothing_stored_loads_as_none(make: Make, storage: str) -> None:
+def check_nothing_stored_loads_as_none(make: tuner_study.Make, storage: str) -> None:
     """Check that ``load`` returns None for a study that the storage does not have."""
-    require(make().load(task(storage)) is None, "load returned a study from an empty storage")
-    optimized(make, task(storage), 1)
-    other = make().load(task(storage, name="other"))
-    require(other is None, "load returned a study whose name is not stored")
+    tuner_study.require(
+        make().load(tuner_study.task(storage)) is None,
+        "load returned a study from an empty storage",
+    )
+    tuner_study.optimized(make, tuner_study.task(storage), 1)
+    other = make().load(tuner_study.task(storage, name="other"))
+    tuner_study.require(other is None, "load returned a study whose name is not stored")
 
 
-def check_what_is_loaded_is_what_was_given(make: Make, storage: str) -> None:
+def check_what_is_loaded_is_what_was_given(make: tuner_study.Make, storage: str) -> None:
     """Check that ``load`` returns the same study as ``optimize``."""
 
     def act(trial: Trial) -> Sequence[float]:
         trial.note("number", trial.number)
         if trial.number == 1:
             raise ValueError("no good")
-        return (cost(trial.params),)
+        return (tuner_study.cost(trial.params),)
 
-    asked = task(storage)
-    given = optimized(make, asked, 4, act)
-    stored = loaded(make, asked)
-    require(stored.name == given.name == asked.name, f"the study is called {stored.name!r}")
-    require(
-        alike(given, stored), f"optimize returned {given.trials}, but load returned {stored.trials}"
+    asked = tuner_study.task(storage)
+    given = tuner_study.optimized(make, asked, 4, act)
+    stored = tuner_study.loaded(make, asked)
+    tuner_study.require(
+        stored.name == given.name == asked.name, f"the study is called {stored.name!r}"
+    )
+    tuner_study.require(
+        tuner_study.alike(given, stored),
+        f"optimize returned {given.trials}, but load returned {stored.trials}",
     )
     values = [trial.values for trial in stored.trials if trial.state == "complete"]
-    expected = [(cost(trial.params),) for trial in stored.trials if trial.state == "complete"]
-    require(values == expected, f"objectives returned {expected}, but {values} are stored")
+    expected = [
+        (tuner_study.cost(trial.params),) for trial in stored.trials if trial.state == "complete"
+    ]
+    tuner_study.require(
+        values == expected, f"objectives returned {expected}, but {values} are stored"
+    )
 
 
-def check_a_trial_is_stored_as_it_begins(make: Make, storage: str) -> None:
+def check_a_trial_is_stored_as_it_begins(make: tuner_study.Make, storage: str) -> None:
     """Check that ``load`` returns a trial that runs as running, with its parameters."""
-    asked = task(storage)
+    asked = tuner_study.task(storage)
 
     def act(trial: Trial) -> Sequence[float]:
-        record = record_of(loaded(make, asked), trial.number)
+        record = tuner_study.record_of(tuner_study.loaded(make, asked), trial.number)
         states.append(record.state)
-        require(
+        tuner_study.require(
             dict(record.params) == dict(trial.params),
             "the parameters of a running trial are not stored yet",
         )
-        return (cost(trial.params),)
+        return (tuner_study.cost(trial.params),)
 
     states: list[str] = []
-    result = optimized(make, asked, 2, act)
+    result = tuner_study.optimized(make, asked, 2, act)
     errors = [trial.error for trial in result.trials if trial.error]
-    require(not errors, f"a running trial cannot be loaded: {errors}")
-    require(set(states) == {"running"}, f"running trials are stored as {states}")
+    tuner_study.require(not errors, f"a running trial cannot be loaded: {errors}")
+    tuner_study.require(set(states) == {"running"}, f"running trials are stored as {states}")
 
 
-def check_reports_are_stored(make: Make, storage: str) -> None:
+def check_reports_are_stored(make: tuner_study.Make, storage: str) -> None:
     """Check that ``load`` returns the reported values by epoch."""
     told = {1: 0.5, 2: 0.25, 3: 0.125}
-    reports = _reports(make, task(storage), list(told.items()))
-    require(reports == told, f"{told} was reported, but {reports} is stored")
+    reports = _reports(make, tuner_study.task(storage), list(told.items()))
+    tuner_study.require(reports == told, f"{told} was reported, but {reports} is stored")
 
 
-def check_an_epoch_may_be_told_again(make: Make, storage: str) -> None:
+def check_an_epoch_may_be_told_again(make: tuner_study.Make, storage: str) -> None:
     """Check that epochs may be reported again, as a resumed trial does, without any change."""
-    reports = _reports(make, task(storage), [(1, 0.5), (2, 0.25), (2, 0.25), (1, 0.5), (3, 0.125)])
-    require(
+    reports = _reports(
+        make, tuner_study.task(storage), [(1, 0.5), (2, 0.25), (2, 0.25), (1, 0.5), (3, 0.125)]
+    )
+    tuner_study.require(
         reports == {1: 0.5, 2: 0.25, 3: 0.125},
         f"epochs that were reported again are stored as {reports}",
     )
 
 
-def check_notes_are_stored(make: Make, storage: str) -> None:
+def check_notes_are_stored(make: tuner_study.Make, storage: str) -> None:
     """Check that ``load`` returns the last note of each key, also of a trial that fails."""
 
     def act(trial: Trial) -> Sequence[float]:
@@ -106,38 +105,49 @@ def check_notes_are_stored(make: Make, storage: str) -> None:
             raise ValueError("no good")
         return (0.0,)
 
-    asked = task(storage)
-    optimized(make, asked, 2, act)
-    for trial in loaded(make, asked).trials:
-        require(
+    asked = tuner_study.task(storage)
+    tuner_study.optimized(make, asked, 2, act)
+    for trial in tuner_study.loaded(make, asked).trials:
+        tuner_study.require(
             dict(trial.notes) == _NOTES, f"{_NOTES} was noted, but {dict(trial.notes)} is stored"
         )
 
 
-def check_another_identity_is_refused(make: Make, storage: str) -> None:
+def check_another_identity_is_refused(make: tuner_study.Make, storage: str) -> None:
     """Check that a stored study with another identity is refused with an error that names it."""
-    optimized(make, task(storage), 1)
-    seen = Seen()
+    tuner_study.optimized(make, tuner_study.task(storage), 1)
+    seen = tuner_study.Seen()
     try:
-        optimized(make, task(storage, identity="other"), 2, seen)
+        tuner_study.optimized(make, tuner_study.task(storage, identity="other"), 2, seen)
     except UserError as error:
-        require("check" in str(error), f"the error does not name the study 'check': {error}")
+        tuner_study.require(
+            "check" in str(error), f"the error does not name the study 'check': {error}"
+        )
     else:
         raise AssertionError("a stored study with another identity was continued")
-    require(not seen.handed, "a trial was started in a study with another identity")
+    tuner_study.require(not seen.handed, "a trial was started in a study with another identity")
 
 
-def check_studies_of_one_storage_are_apart(make: Make, storage: str) -> None:
+def check_studies_of_one_storage_are_apart(make: tuner_study.Make, storage: str) -> None:
     """Check that two names in one storage are two independent studies."""
-    before, seen = optimized(make, task(storage, name="one"), 3), Seen()
-    optimized(make, task(storage, name="other"), 2, seen)
+    before, seen = (
+        tuner_study.optimized(make, tuner_study.task(storage, name="one"), 3),
+        tuner_study.Seen(),
+    )
+    tuner_study.optimized(make, tuner_study.task(storage, name="other"), 2, seen)
     numbers = [number for number, _ in seen.handed]
-    require(numbers[:2] == [0, 1], f"a second study in the same storage started trials {numbers}")
-    after = loaded(make, task(storage, name="one"))
-    require(alike(before, after), "a second study in the same storage changed the first")
+    tuner_study.require(
+        numbers[:2] == [0, 1], f"a second study in the same storage started trials {numbers}"
+    )
+    after = tuner_study.loaded(make, tuner_study.task(storage, name="one"))
+    tuner_study.require(
+        tuner_study.alike(before, after), "a second study in the same storage changed the first"
+    )
 
 
-def _reports(make: Make, asked: StudyTask, told: list[tuple[int, float]]) -> dict[int, float]:
+def _reports(
+    make: tuner_study.Make, asked: StudyTask, told: list[tuple[int, float]]
+) -> dict[int, float]:
     """Run the first trial, which no tuner prunes, and return its stored reports."""
 
     def act(trial: Trial) -> Sequence[float]:
@@ -145,9 +155,11 @@ def _reports(make: Make, asked: StudyTask, told: list[tuple[int, float]]) -> dic
             trial.report(epoch, value)
         return (told[-1][1],)
 
-    optimized(make, asked, 1, act)
-    record = record_of(loaded(make, asked), 0)
-    require(record.state == "complete", f"a trial that reports is {record.state}: {record.error}")
+    tuner_study.optimized(make, asked, 1, act)
+    record = tuner_study.record_of(tuner_study.loaded(make, asked), 0)
+    tuner_study.require(
+        record.state == "complete", f"a trial that reports is {record.state}: {record.error}"
+    )
     return dict(record.reports)
 
 
@@ -157,41 +169,45 @@ _FRONT = [0, 1, 3]
 """The Pareto front of `_PAIRS` if the first value is minimised and the second maximised."""
 
 
-def check_the_least_is_best_when_minimised(make: Make, storage: str) -> None:
+def check_the_least_is_best_when_minimised(make: tuner_study.Make, storage: str) -> None:
     """Check that the best trial has the least value if the objective is minimised."""
     _require_best(make, storage, "minimize", number=1)
 
 
-def check_the_greatest_is_best_when_maximised(make: Make, storage: str) -> None:
+def check_the_greatest_is_best_when_maximised(make: tuner_study.Make, storage: str) -> None:
     """Check that the best trial has the greatest value if the objective is maximised."""
     _require_best(make, storage, "maximize", number=2)
 
 
-def check_two_objectives_make_a_front(make: Make, storage: str) -> None:
+def check_two_objectives_make_a_front(make: tuner_study.Make, storage: str) -> None:
     """Check that records have one value per direction, and that the front is not dominated."""
 
     def act(trial: Trial) -> Sequence[float]:
         return _PAIRS[trial.number % len(_PAIRS)]
 
-    asked = task(storage, directions=("minimize", "maximize"))
-    given = optimized(make, asked, len(_PAIRS), act)
-    for result in (given, loaded(make, asked)):
+    asked = tuner_study.task(storage, directions=("minimize", "maximize"))
+    given = tuner_study.optimized(make, asked, len(_PAIRS), act)
+    for result in (given, tuner_study.loaded(make, asked)):
         values = [tuple(trial.values) for trial in result.trials[: len(_PAIRS)]]
-        require(values == list(_PAIRS), f"objectives returned {_PAIRS}, but {values} are recorded")
-        require(result.directions == asked.directions, f"the directions are {result.directions}")
+        tuner_study.require(
+            values == list(_PAIRS), f"objectives returned {_PAIRS}, but {values} are recorded"
+        )
+        tuner_study.require(
+            result.directions == asked.directions, f"the directions are {result.directions}"
+        )
         front = [trial.number for trial in result.front if trial.number < len(_PAIRS)]
-        require(front == _FRONT, f"the front of {_PAIRS} is {front}, not {_FRONT}")
+        tuner_study.require(front == _FRONT, f"the front of {_PAIRS} is {front}, not {_FRONT}")
 
 
-def _require_best(make: Make, storage: str, direction: Direction, number: int) -> None:
+def _require_best(make: tuner_study.Make, storage: str, direction: Direction, number: int) -> None:
     def act(trial: Trial) -> Sequence[float]:
         return (_VALUES[trial.number % len(_VALUES)],)
 
-    asked = task(storage, directions=(direction,))
-    given = optimized(make, asked, len(_VALUES), act)
-    for result in (given, loaded(make, asked)):
+    asked = tuner_study.task(storage, directions=(direction,))
+    given = tuner_study.optimized(make, asked, len(_VALUES), act)
+    for result in (given, tuner_study.loaded(make, asked)):
         best = result.best
-        require(
+        tuner_study.require(
             best is not None and best.number == number,
             f"for the values {_VALUES} and direction {direction!r}, the best trial is {best}",
         )
@@ -220,26 +236,32 @@ _CHOICES: Mapping[str, SearchChoice] = {
 }
 
 
-def check_numbers_lie_in_their_ranges(make: Make, storage: str) -> None:
+def check_numbers_lie_in_their_ranges(make: tuner_study.Make, storage: str) -> None:
     """Check that numbers are within their ranges and, for a range with a step, on its steps."""
     ranges = {**_FLOATS, **_INTEGERS}
     for params in _handed(make, storage, ranges):
         for name, domain in ranges.items():
-            require(_inside(params[name], domain), f"{params[name]!r} is not in {domain}")
+            tuner_study.require(
+                _inside(params[name], domain), f"{params[name]!r} is not in {domain}"
+            )
 
 
-def check_numbers_have_the_type_of_their_range(make: Make, storage: str) -> None:
+def check_numbers_have_the_type_of_their_range(make: tuner_study.Make, storage: str) -> None:
     """Check that a range between integers gives Python integers, and any other range floats."""
     for params in _handed(make, storage, {**_FLOATS, **_INTEGERS}):
         for name in _INTEGERS:
             whole = type(params[name]) is int
-            require(whole, f"{_INTEGERS[name]} gave {params[name]!r}, which is not an int")
+            tuner_study.require(
+                whole, f"{_INTEGERS[name]} gave {params[name]!r}, which is not an int"
+            )
         for name in _FLOATS:
             given = isinstance(params[name], float)
-            require(given, f"{_FLOATS[name]} gave {params[name]!r}, which is not a float")
+            tuner_study.require(
+                given, f"{_FLOATS[name]} gave {params[name]!r}, which is not a float"
+            )
 
 
-def check_choices_come_back_as_they_were_given(make: Make, storage: str) -> None:
+def check_choices_come_back_as_they_were_given(make: tuner_study.Make, storage: str) -> None:
     """Check that a choice equals one of the values and has its type, also tuples and booleans."""
     for params in _handed(make, storage, _CHOICES):
         for name, domain in _CHOICES.items():
@@ -247,55 +269,59 @@ def check_choices_come_back_as_they_were_given(make: Make, storage: str) -> None
                 type(params[name]) is type(value) and params[name] == value
                 for value in domain.values
             )
-            require(known, f"{params[name]!r} is not one of {domain.values}")
+            tuner_study.require(known, f"{params[name]!r} is not one of {domain.values}")
 
 
-def check_the_seed_decides_the_parameters(make: Make, storage: str) -> None:
+def check_the_seed_decides_the_parameters(make: tuner_study.Make, storage: str) -> None:
     """Check that two studies with the same seed have the same parameters, trial by trial."""
-    one, other = Seen(), Seen()
-    optimized(make, task(storage, name="one"), 8, one)
-    optimized(make, task(storage, name="other"), 8, other)
-    require(one.handed == other.handed, "two studies with the same seed have different parameters")
+    one, other = tuner_study.Seen(), tuner_study.Seen()
+    tuner_study.optimized(make, tuner_study.task(storage, name="one"), 8, one)
+    tuner_study.optimized(make, tuner_study.task(storage, name="other"), 8, other)
+    tuner_study.require(
+        one.handed == other.handed, "two studies with the same seed have different parameters"
+    )
 
 
-def check_an_interruption_changes_no_parameters(make: Make, storage: str) -> None:
+def check_an_interruption_changes_no_parameters(make: tuner_study.Make, storage: str) -> None:
     """Check that an interrupted and resumed study has the parameters of an uninterrupted one."""
-    whole = optimized(make, task(storage, name="whole"), 8)
+    whole = tuner_study.optimized(make, tuner_study.task(storage, name="whole"), 8)
     for at in (0, 3, 7):
-        asked = task(storage, name=f"interrupted at {at}")
-        interrupted(make, asked, trials=8, at=at)
-        params = [dict(trial.params) for trial in optimized(make, asked, 8).trials]
-        require(
+        asked = tuner_study.task(storage, name=f"interrupted at {at}")
+        tuner_study.interrupted(make, asked, trials=8, at=at)
+        params = [dict(trial.params) for trial in tuner_study.optimized(make, asked, 8).trials]
+        tuner_study.require(
             params == [dict(trial.params) for trial in whole.trials],
             f"a study interrupted at trial {at} and resumed has different parameters",
         )
 
 
-def check_a_pause_changes_no_parameters(make: Make, storage: str) -> None:
+def check_a_pause_changes_no_parameters(make: tuner_study.Make, storage: str) -> None:
     """Check that a study run in two calls has the parameters of one run in a single call."""
-    whole = optimized(make, task(storage, name="whole"), 8)
-    asked = task(storage, name="paused")
-    optimized(make, asked, 3)
-    params = [dict(trial.params) for trial in optimized(make, asked, 8).trials]
-    require(
+    whole = tuner_study.optimized(make, tuner_study.task(storage, name="whole"), 8)
+    asked = tuner_study.task(storage, name="paused")
+    tuner_study.optimized(make, asked, 3)
+    params = [dict(trial.params) for trial in tuner_study.optimized(make, asked, 8).trials]
+    tuner_study.require(
         params == [dict(trial.params) for trial in whole.trials],
         "a study run in two calls has different parameters than one run in a single call",
     )
 
 
-def _handed(make: Make, storage: str, space: Mapping[str, SearchDomain]) -> list[Mapping[str, Any]]:
+def _handed(
+    make: tuner_study.Make, storage: str, space: Mapping[str, SearchDomain]
+) -> list[Mapping[str, Any]]:
     """Return the parameters of trials: as given to the objective, as returned, and as loaded."""
 
     def act(trial: Trial) -> Sequence[float]:
         return (float(trial.number % 5),)
 
-    seen, asked = Seen(act), task(storage, space=space)
-    result = optimized(make, asked, _TRIALS, seen)
-    require(bool(seen.handed), "no trial was started")
+    seen, asked = tuner_study.Seen(act), tuner_study.task(storage, space=space)
+    result = tuner_study.optimized(make, asked, _TRIALS, seen)
+    tuner_study.require(bool(seen.handed), "no trial was started")
     handed: list[Mapping[str, Any]] = [params for _, params in seen.handed]
-    stored = [trial.params for trial in (*result.trials, *loaded(make, asked).trials)]
+    stored = [trial.params for trial in (*result.trials, *tuner_study.loaded(make, asked).trials)]
     for params in (*handed, *stored):
-        require(
+        tuner_study.require(
             set(params) == set(space),
             f"a trial has the parameters {sorted(params)}, expected {sorted(space)}",
         )

@@ -10,8 +10,10 @@ from typing import Any
 
 from latentkit.plugin import (
     Budget,
+    Direction,
     Objective,
     SearchChoice,
+    SearchDomain,
     SearchRange,
     StudyResult,
     StudyTask,
@@ -19,8 +21,6 @@ from latentkit.plugin import (
     TrialRecord,
     Tuner,
 )
-from latentkit.plugin.options import SearchDomain
-from latentkit.plugin.studies import Direction
 
 Make = Callable[[], Tuner]
 

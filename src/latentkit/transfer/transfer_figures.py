@@ -15,19 +15,9 @@ from numpy.typing import NDArray
 
 from latentkit.config import FITS, MapConfig
 from latentkit.evaluation.card_tables import quality_line
+from latentkit.figures import style
 from latentkit.figures.error_figures import class_bars, name_axes
 from latentkit.figures.image_grids import image_rows
-from latentkit.figures.style import (
-    DIVERGING,
-    MARKERS,
-    PALETTE,
-    SEQUENTIAL,
-    cut,
-    describe,
-    empty_figure,
-    house_style,
-    shown,
-)
 from latentkit.figures.training_figures import loss_curves
 from latentkit.maps.map_figures import map_pair, map_scatter
 from latentkit.report.assemble import Outline, write_report
@@ -61,17 +51,19 @@ def confusion_change(
         caption: text below the figure.
     """
     shares = [matrix / np.maximum(matrix.sum(1, keepdims=True), 1) for matrix in (before, after)]
-    names = [shown(class_names, label) for label in range(len(before))]
+    names = [style.shown(class_names, label) for label in range(len(before))]
     side = float(np.clip(0.36 * len(before), 2.4, 7.0))
-    with house_style():
-        figure = empty_figure(3 * side + 3.6, side + 1.5)
+    with style.house_style():
+        figure = style.empty_figure(3 * side + 3.6, side + 1.5)
         left, middle, right = figure.subplots(1, 3)
         for axes, matrix, share, when in (
             (left, before, shares[0], "before"),
             (middle, after, shares[1], "after"),
         ):
             accuracy = np.trace(matrix) / max(int(matrix.sum()), 1)
-            picture = axes.imshow(share, cmap=SEQUENTIAL, vmin=0, vmax=1, interpolation="nearest")
+            picture = axes.imshow(
+                share, cmap=style.SEQUENTIAL, vmin=0, vmax=1, interpolation="nearest"
+            )
             axes.set_title(f"{when}: accuracy {accuracy:.4f}", fontsize=9)
             _write(axes, share, share > 0.5)
             name_axes(axes, names)
@@ -79,7 +71,7 @@ def confusion_change(
         change = shares[1] - shares[0]
         most = max(float(np.abs(change).max()), 0.01)
         picture = right.imshow(
-            change, cmap=DIVERGING, vmin=-most, vmax=most, interpolation="nearest"
+            change, cmap=style.DIVERGING, vmin=-most, vmax=most, interpolation="nearest"
         )
         right.set_title("after minus before", fontsize=9)
         _write(right, change, np.abs(change) < 0.6 * most, signed=True)
@@ -87,7 +79,7 @@ def confusion_change(
         figure.colorbar(picture, ax=right, label="change in share", shrink=0.7)
         for axes in (middle, right):
             axes.set_ylabel("")
-        describe(figure, title, caption)
+        style.describe(figure, title, caption)
     return figure
 
 
@@ -116,7 +108,7 @@ def confused_examples(pairs: Sequence[tuple[str, NDArray[Any]]], title: str) -> 
         pairs: the label of each pair, and its images (N, C, H, W).
         title: figure title.
     """
-    return image_rows([(cut(name, 60), images) for name, images in pairs], title)
+    return image_rows([(style.cut(name, 60), images) for name, images in pairs], title)
 
 
 def reliability(
@@ -136,11 +128,11 @@ def reliability(
         title: figure title.
         caption: text below the figure.
     """
-    with house_style():
-        figure = empty_figure(5.6, 5.2)
+    with style.house_style():
+        figure = style.empty_figure(5.6, 5.2)
         upper, lower = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
         upper.plot([0, 1], [0, 1], ":", color=_INK, lw=1, label="perfect calibration")
-        for (name, bins), colour, marker in zip(curves, PALETTE[1::-1], "so", strict=False):
+        for (name, bins), colour, marker in zip(curves, style.PALETTE[1::-1], "so", strict=False):
             confidence, accuracy, share = bins.T
             look: Any = {"ms": 4, "color": colour}
             few = too_few(bins, n_images)
@@ -154,7 +146,7 @@ def reliability(
         for axes in (upper, lower):
             axes.grid(alpha=0.25)
         upper.legend()
-        describe(figure, title, caption)
+        style.describe(figure, title, caption)
     return figure
 
 
@@ -198,11 +190,11 @@ def label_efficiency(
         title: figure title.
         caption: text below the figure.
     """
-    with house_style():
-        figure = empty_figure(7.4, 4.4)
+    with style.house_style():
+        figure = style.empty_figure(7.4, 4.4)
         axes = figure.subplots()
         for place, curve in enumerate(curves):
-            colour, marker = PALETTE[place], MARKERS[place]
+            colour, marker = style.PALETTE[place], style.MARKERS[place]
             # Shift the curves sideways so that overlapping intervals stay distinguishable.
             across = n_labels * 1.06 ** (place - (len(curves) - 1) / 2)
             reach = np.nan_to_num([curve.values - curve.low, curve.high - curve.values])
@@ -229,7 +221,7 @@ def label_efficiency(
         low, high = axes.get_ylim()
         axes.set_ylim(max(low, -_EDGE), min(high, 1 + _EDGE))  # intervals may exceed [0, 1]
         figure.legend(loc="outside right upper")
-        describe(figure, title, caption)
+        style.describe(figure, title, caption)
     return figure
 
 

@@ -16,21 +16,11 @@ from latentkit.runs.initial_weights import INITIAL, INITIAL_FACTS, START
 from latentkit.runs.kind import Facts, MapImages, Row, RunKind
 from latentkit.runs.prepare import with_counts
 from latentkit.runs.stages import Stage
+from latentkit.transfer import transfer_stages
 from latentkit.transfer.fit import series_of, trained_classifier, transfer_of
 from latentkit.transfer.transfer_card import PROTOCOL, evaluate_transfer
 from latentkit.transfer.transfer_figures import report_transfer
 from latentkit.transfer.transfer_prepare import prepare_transfer
-from latentkit.transfer.transfer_stages import (
-    FEATURES,
-    check_feature_map,
-    features,
-    fit_series,
-    fit_stage,
-    map_features,
-    series_path,
-    start,
-    train_featured,
-)
 from latentkit.transfer.transfer_tables import transfer_rows, transfer_tables
 
 
@@ -58,7 +48,7 @@ class TransferKind(RunKind):
 
     def stage_names(self, config: RunConfig) -> tuple[str, ...]:
         """Return the stages, with one for each comparison of mode ``all`` and each map."""
-        fits = (fit_stage(one) for one in series_of(config))
+        fits = (transfer_stages.fit_stage(one) for one in series_of(config))
         maps = (f"embed:{part.slug}" for part in config.embeddings)
         return ("data", START, "train", "features", *fits, "evaluate", *maps, "report")
 
@@ -69,8 +59,8 @@ class TransferKind(RunKind):
         embeds = [
             Stage(
                 f"embed:{part.slug}",
-                partial(map_features, part=part),
-                reads=(FEATURES,),
+                partial(transfer_stages.map_features, part=part),
+                reads=(transfer_stages.FEATURES,),
                 settings=canonical_sha256(part.as_dict()),
             )
             for part in config.embeddings
@@ -79,20 +69,23 @@ class TransferKind(RunKind):
         series = series_of(config)
         fits = [
             Stage(
-                fit_stage(one), partial(fit_series, series=one), (*begun, run_files.MODEL), epochs
+                transfer_stages.fit_stage(one),
+                partial(transfer_stages.fit_series, series=one),
+                (*begun, run_files.MODEL),
+                epochs,
             )
             for one in series
         ]
         return [
             Stage("data", record_images),
-            Stage(START, start, reads=(run_files.DATA,)),
-            Stage("train", train_featured, reads=begun, settings=epochs),
-            Stage("features", features, reads=(*begun, run_files.MODEL)),
+            Stage(START, transfer_stages.start, reads=(run_files.DATA,)),
+            Stage("train", transfer_stages.train_featured, reads=begun, settings=epochs),
+            Stage("features", transfer_stages.features, reads=(*begun, run_files.MODEL)),
             *fits,
             Stage(
                 "evaluate",
                 evaluate_transfer,
-                reads=(FEATURES, *map(series_path, series)),
+                reads=(transfer_stages.FEATURES, *map(transfer_stages.series_path, series)),
                 settings=f"protocol={PROTOCOL}",
             ),
             *embeds,
@@ -102,7 +95,7 @@ class TransferKind(RunKind):
                 reads=(
                     run_files.DATA,
                     run_files.HISTORY,
-                    FEATURES,
+                    transfer_stages.FEATURES,
                     run_files.EVALUATION,
                     run_files.FIGURES_OF_IMAGES,
                     *maps,
@@ -117,7 +110,7 @@ class TransferKind(RunKind):
             UserError: a map has ``on`` or ``align_to``.
         """
         for part in config.embeddings:
-            check_feature_map(part)
+            transfer_stages.check_feature_map(part)
 
     def check_more_epochs(self, config: RunConfig, run: str) -> None:
         """Refuse more epochs for a comparison, whose classifiers must have equal epochs.

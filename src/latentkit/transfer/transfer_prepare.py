@@ -10,14 +10,8 @@ import numpy as np
 
 from latentkit.config import RunConfig, TransferOptions
 from latentkit.errors import UserError
+from latentkit.runs import initial_weights
 from latentkit.runs.context import RunContext
-from latentkit.runs.initial_weights import (
-    COUNTER,
-    Match,
-    check_image_shape,
-    load_start,
-    saved_weights,
-)
 from latentkit.transfer.classifier import Classifier
 from latentkit.transfer.fit import (
     HEAD,
@@ -57,20 +51,20 @@ def prepare_transfer(context: RunContext, with_counts: WithCounts) -> RunConfig:
         _check_given(context, fit)
     classifier = new_classifier(context, featured(resolved), _classes(context))
     if resolved.init is not None:
-        saved = saved_weights(resolved)
-        check_image_shape(context, saved)
+        saved = initial_weights.saved_weights(resolved)
+        initial_weights.check_image_shape(context, saved)
         start_classifier(context, classifier)
     return resolved
 
 
-def start_classifier(context: RunContext, classifier: Classifier) -> Match:
+def start_classifier(context: RunContext, classifier: Classifier) -> initial_weights.Match:
     """Load the weights that a transfer starts from into its classifier; return what matches.
 
     Raises:
         UserError: no weight fits, or a weight that must fit does not.
     """
-    options, saved = transfer_of(context.config), saved_weights(context.config)
-    found = load_start(classifier, saved, leave=HEAD if options.new_head else "")
+    options, saved = transfer_of(context.config), initial_weights.saved_weights(context.config)
+    found = initial_weights.load_start(classifier, saved, leave=HEAD if options.new_head else "")
     if not options.new_head:
         _check_head(found, saved.path, len(classifier.head), context.config.dataset.name)
     own = _is_parents(options, saved.path)
@@ -83,7 +77,7 @@ def start_classifier(context: RunContext, classifier: Classifier) -> Match:
     return found
 
 
-def whole_encoder_text(config: RunConfig, found: Match) -> str:
+def whole_encoder_text(config: RunConfig, found: initial_weights.Match) -> str:
     """Return a sentence that says which weights a transfer takes from its own parent.
 
     Returns:
@@ -92,7 +86,7 @@ def whole_encoder_text(config: RunConfig, found: Match) -> str:
     options = transfer_of(config)
     if config.init is None or not _is_parents(options, Path(config.init.path)):
         return ""
-    missing = [name for name in found.missing if not name.endswith(COUNTER)]
+    missing = [name for name in found.missing if not name.endswith(initial_weights.COUNTER)]
     head = [name for name in found.sources if name.startswith(HEAD)]
     if not head and all(name.startswith(HEAD) for name in missing):
         taken, rest = "the encoder's", "; the head starts at random"
@@ -109,7 +103,7 @@ def _is_parents(options: TransferOptions, weights: Path) -> bool:
     return options.parent != "" and options.parent == weights.parent.name
 
 
-def _check_head(found: Match, path: Path, layers: int, dataset: str) -> None:
+def _check_head(found: initial_weights.Match, path: Path, layers: int, dataset: str) -> None:
     """Refuse a saved head that fits only in part."""
     shapes = {name: (here, there) for name, here, there in found.other_shape}
     last = f"{HEAD}{layers - 1}.weight"

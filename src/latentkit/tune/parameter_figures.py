@@ -17,16 +17,7 @@ from numpy.typing import NDArray
 from latentkit.figures.style import PALETTE, SEQUENTIAL, cut, describe, empty_figure, house_style
 from latentkit.plugin.options import SearchChoice, SearchDomain, SearchRange, option_text
 from latentkit.plugin.studies import TrialRecord
-from latentkit.tune.study_figures import (
-    BEST,
-    FAINT,
-    Goal,
-    fit_scale,
-    merits,
-    shade,
-    shades,
-    spans_decades,
-)
+from latentkit.tune import study_figures
 
 NAME_LENGTH = 16  # most characters in the name of a choice or an option
 _TICKS = 5
@@ -120,7 +111,10 @@ _STRIP = 0.05  # width of the colour bar, as a share of the distance between two
 
 
 def parallel_coordinates(
-    trials: Sequence[TrialRecord], space: Mapping[str, SearchDomain], goal: Goal, title: str
+    trials: Sequence[TrialRecord],
+    space: Mapping[str, SearchDomain],
+    goal: study_figures.Goal,
+    title: str,
 ) -> Figure:
     """Draw each trial as a line through its parameters to its value.
 
@@ -143,7 +137,7 @@ def parallel_coordinates(
         faint = [
             line for trial, line in zip(trials, places, strict=True) if not goal.has_value(trial)
         ]
-        _draw_lines(axes, faint, FAINT, 0.6)
+        _draw_lines(axes, faint, study_figures.FAINT, 0.6)
         _draw_completed(axes, trials, places, goal, objective)
         for x, (name, domain) in enumerate(space.items()):
             _draw_axis(axes, x, parameter_name(name), domain)
@@ -179,7 +173,7 @@ def _range_of(values: NDArray[np.float64]) -> SearchRange:
     if low == high:
         room = abs(low) / 2 or 1.0
         return SearchRange(low - room, high + room)
-    return SearchRange(low, high, log=spans_decades(values))
+    return SearchRange(low, high, log=study_figures.spans_decades(values))
 
 
 def _draw_lines(
@@ -193,20 +187,20 @@ def _draw_completed(
     axes: Axes,
     trials: Sequence[TrialRecord],
     places: Sequence[NDArray[np.float64]],
-    goal: Goal,
+    goal: study_figures.Goal,
     objective: SearchRange,
 ) -> None:
     """Draw trials that have a value, with better ones on top."""
     best = goal.best(trials)
     done = [(t, line) for t, line in zip(trials, places, strict=True) if goal.has_value(t)]
     values = np.array([goal.value(trial) for trial, _ in done])
-    ends, colours = shares(objective, values), shades(values, goal.direction)
+    ends, colours = shares(objective, values), study_figures.shades(values, goal.direction)
     lines = [np.append(line, end) for (_, line), end in zip(done, ends, strict=True)]
-    order = np.argsort(-merits(values, goal.direction), kind="stable").tolist()
+    order = np.argsort(-study_figures.merits(values, goal.direction), kind="stable").tolist()
     rest = [place for place in order if done[place][0] is not best]
     _draw_lines(axes, [lines[place] for place in rest], colours[rest], 1.1)
     chosen = [line for line, (trial, _) in zip(lines, done, strict=True) if trial is best]
-    _draw_lines(axes, chosen, BEST, 2.4)
+    _draw_lines(axes, chosen, study_figures.BEST, 2.4)
 
 
 def _draw_axis(axes: Axes, x: float, name: str, domain: SearchDomain, beside: float = 0.04) -> None:
@@ -220,14 +214,18 @@ def _draw_axis(axes: Axes, x: float, name: str, domain: SearchDomain, beside: fl
 
 
 def _draw_objective(
-    axes: Axes, x: float, goal: Goal, objective: SearchRange, values: NDArray[np.float64]
+    axes: Axes,
+    x: float,
+    goal: study_figures.Goal,
+    objective: SearchRange,
+    values: NDArray[np.float64],
 ) -> None:
     """Draw the objective's axis with a colour bar beside it."""
     name = textwrap.fill(goal.name, NAME_LENGTH)
     _draw_axis(axes, x, name, objective, beside=_STRIP + 0.05)
     if values.min() < values.max():
         ramp = np.linspace(0, 1, 128)
-        colours = shade(ramp if goal.direction == "minimize" else 1 - ramp)
+        colours = study_figures.shade(ramp if goal.direction == "minimize" else 1 - ramp)
         axes.imshow(
             colours[:, None],
             extent=(x + 0.01, x + 0.01 + _STRIP, 0, 1),
@@ -252,7 +250,10 @@ _BAR = 0.32
 
 
 def parameter_slices(
-    trials: Sequence[TrialRecord], space: Mapping[str, SearchDomain], goal: Goal, title: str
+    trials: Sequence[TrialRecord],
+    space: Mapping[str, SearchDomain],
+    goal: study_figures.Goal,
+    title: str,
 ) -> Figure:
     """Draw the objective over each parameter.
 
@@ -274,7 +275,7 @@ def parameter_slices(
             points = _draw_slice(axes, done, name, domain, goal)
         for axes in grid.ravel()[len(space) :]:
             axes.set_visible(False)
-        fit_scale(grid[0, 0].yaxis, [goal.value(trial) for trial in done])
+        study_figures.fit_scale(grid[0, 0].yaxis, [goal.value(trial) for trial in done])
         for axes in grid[:, 0]:
             axes.set_ylabel(textwrap.fill(goal.name, 24), fontsize=9)
         bar = figure.colorbar(points, ax=grid, label="trial", aspect=12 * lines, pad=0.015)
@@ -286,7 +287,11 @@ def parameter_slices(
 
 
 def _draw_slice(
-    axes: Axes, done: Sequence[TrialRecord], name: str, domain: SearchDomain, goal: Goal
+    axes: Axes,
+    done: Sequence[TrialRecord],
+    name: str,
+    domain: SearchDomain,
+    goal: study_figures.Goal,
 ) -> Any:
     """Draw one panel and return its points."""
     having = [trial for trial in done if name in trial.params]
@@ -307,7 +312,9 @@ def _draw_slice(
     )
     for place, trial in enumerate(having):
         if trial is goal.best(done):
-            axes.plot(across[place], heights[place], "*", ms=13, color=BEST, mec="white")
+            axes.plot(
+                across[place], heights[place], "*", ms=13, color=study_figures.BEST, mec="white"
+            )
     _dress_slice(axes, name, domain)
     axes.tick_params(axis="x", rotation=35 if chosen else 0)
     if chosen:

@@ -9,20 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from latentkit import errors
 from latentkit.atomic import storage_error, write_json
 from latentkit.config import canonical_sha256
-from latentkit.errors import (
-    IntegrityError,
-    LatentkitError,
-    UserError,
-    describe_os_error,
-    did_you_mean,
-)
 from latentkit.folders import contains, folders_with, open_each
-from latentkit.plugin.events import StudyInfo, TrialInfo
-from latentkit.plugin.options import SearchDomain
-from latentkit.plugin.seeds import short_stream_seed
-from latentkit.plugin.studies import StudyTask
+from latentkit.plugin import SearchDomain, StudyInfo, StudyTask, TrialInfo, short_stream_seed
 from latentkit.tune.goals import Goal, choose_goals
 from latentkit.tune.space import space_as_json, space_from_json, within
 
@@ -103,7 +94,7 @@ class StudyPlan:
             UserError: the database should be in the folder, whose path cannot be in a URL.
         """
         if not (storage or self.storage) and "?" in str(folder.absolute()):
-            raise UserError(
+            raise errors.UserError(
                 f"{folder.absolute()} contains '?', which a storage's URL cannot have in a path: "
                 f"choose another folder"
             )
@@ -156,14 +147,14 @@ class StudyFolder:
             document = json.loads((path / STUDY).read_text(encoding="utf-8"))
             return cls(path, _plan(document))
         except FileNotFoundError:
-            raise UserError(
+            raise errors.UserError(
                 f"there is no study in {path}: 'latentkit studies' lists them"
             ) from None
         except OSError as error:
-            reason = describe_os_error(error)
-            raise IntegrityError(f"{path / STUDY} cannot be read: {reason}") from error
+            reason = errors.describe_os_error(error)
+            raise errors.IntegrityError(f"{path / STUDY} cannot be read: {reason}") from error
         except (ValueError, TypeError, RecursionError) as error:
-            raise IntegrityError(f"{path / STUDY} cannot be read: {error}") from error
+            raise errors.IntegrityError(f"{path / STUDY} cannot be read: {error}") from error
 
     @classmethod
     def begin(cls, path: Path, plan: StudyPlan) -> StudyFolder:
@@ -193,7 +184,7 @@ class StudyFolder:
         """
         differs = _difference(self.plan.identity(), plan.identity())
         if differs:
-            raise UserError(
+            raise errors.UserError(
                 f"study {self.plan.name!r} in {self.path} searches something else ({differs}): "
                 f"choose another --name, or resume it: latentkit tune --resume {self.path}"
             )
@@ -229,9 +220,9 @@ def find_study(reference: str, root: Path) -> Path:
         if contains(path, STUDY):
             return path
     known = [path.name for path in study_folders(root)]
-    raise UserError(
-        f"there is no study {reference!r}{did_you_mean(reference, known)}, here or in {root}: "
-        f"'latentkit studies' lists them"
+    raise errors.UserError(
+        f"there is no study {reference!r}{errors.did_you_mean(reference, known)}, here or in "
+        f"{root}: 'latentkit studies' lists them"
     )
 
 
@@ -372,6 +363,9 @@ def trial_of(run: Path, value: Callable[[str], Any]) -> TrialInfo | None:
     try:
         study = StudyFolder.open(home)
         params = {key: value(key) for key in study.plan.space}
-    except (LatentkitError, KeyError):  # the study is damaged or another: treat the run as no trial
+    except (
+        errors.LatentkitError,
+        KeyError,
+    ):  # the study is damaged or another: treat the run as no trial
         return None
     return TrialInfo(study_info(study), int(named[1]), params)

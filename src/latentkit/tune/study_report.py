@@ -25,14 +25,8 @@ from latentkit.report.page import RECORD, Section, Table, page_record, render_pa
 from latentkit.report.sections import first_kernels
 from latentkit.runs import run_files
 from latentkit.runs.context import StageContext
+from latentkit.tune import study_figures
 from latentkit.tune.parameter_figures import importance_bars, parallel_coordinates, parameter_slices
-from latentkit.tune.study_figures import (
-    Goal,
-    intermediate_curves,
-    optimisation_history,
-    pareto_front,
-    reports_of,
-)
 
 _FEWEST = 2  # completed trials that a comparison needs
 _OVER_PARAMETERS: tuple[tuple[str, str, Callable[..., Figure]], ...] = (
@@ -59,19 +53,19 @@ class SearchedStudy:
     name: str
     result: StudyResult
     space: Mapping[str, SearchDomain]
-    goals: tuple[Goal, ...]
+    goals: tuple[study_figures.Goal, ...]
 
     @property
     def title(self) -> str:
         """The heading of every figure."""
         return f"Study {self.name}, {len(self.result.trials):,} trials"
 
-    def of(self, text: str, goal: Goal) -> str:
+    def of(self, text: str, goal: study_figures.Goal) -> str:
         """Return a title, which names the objective if there are several."""
         return text if len(self.goals) == 1 else f"{text}: {goal.name}"
 
     @property
-    def early_goal(self) -> Goal | None:
+    def early_goal(self) -> study_figures.Goal | None:
         """The first objective after the last epoch that all trials reached, if most were pruned."""
         epoch = self.result.early_epoch
         if epoch is None:
@@ -91,23 +85,25 @@ def search_figures(study: SearchedStudy, missing: Missing) -> list[Drawing]:
     """Return the figures of the search: values over trials, and reports over epochs."""
     trials = study.result.trials
     title = "Value over trials"
-    if not any(trial.state == "complete" or len(reports_of(trial)[0]) for trial in trials):
+    if not any(
+        trial.state == "complete" or len(study_figures.reports_of(trial)[0]) for trial in trials
+    ):
         missing[title] = "no trial has a value"
         return []
     found = [
         _drawing(
             *(f"history{_suffix(study, goal)}", study.of(title, goal)),
-            partial(optimisation_history, trials, goal, study.title),
+            partial(study_figures.optimisation_history, trials, goal, study.title),
         )
         for goal in study.goals
     ]
     title = "Value over epochs"
     if len(study.goals) > 1:
         missing[title] = "trials with several objectives report no values after epochs"
-    elif not any(len(reports_of(trial)[0]) for trial in trials):
+    elif not any(len(study_figures.reports_of(trial)[0]) for trial in trials):
         missing[title] = "no trial reported a value after an epoch"
     else:
-        draw = partial(intermediate_curves, trials, study.goals[0], study.title)
+        draw = partial(study_figures.intermediate_curves, trials, study.goals[0], study.title)
         found.append(_drawing("curves", title, draw))
     return found
 
@@ -152,7 +148,11 @@ def early_figures(study: SearchedStudy, importances: Mapping[str, float]) -> lis
 
 
 def _importance(
-    study: SearchedStudy, goal: Goal, importances: Mapping[str, float], name: str, title: str
+    study: SearchedStudy,
+    goal: study_figures.Goal,
+    importances: Mapping[str, float],
+    name: str,
+    title: str,
 ) -> Drawing:
     caption = f"Share of each parameter in the spread of the {goal.name}."
     return _drawing(name, title, partial(importance_bars, importances, study.title, caption))
@@ -164,11 +164,11 @@ def front_figures(study: SearchedStudy, missing: Missing) -> list[Drawing]:
     if len(study.goals) == 1 or not study.enough(title, missing):
         return []
     front = [trial.number for trial in study.result.front]
-    draw = partial(pareto_front, study.result.trials, front, study.goals, study.title)
+    draw = partial(study_figures.pareto_front, study.result.trials, front, study.goals, study.title)
     return [_drawing("front", title, draw)]
 
 
-def _suffix(study: SearchedStudy, goal: Goal) -> str:
+def _suffix(study: SearchedStudy, goal: study_figures.Goal) -> str:
     return "" if len(study.goals) == 1 else f"-{goal.place + 1}"
 
 
@@ -426,7 +426,7 @@ def write_study_report(
         StorageError: the folder cannot be written.
     """
     goals = tuple(
-        Goal(label, direction, place)
+        study_figures.Goal(label, direction, place)
         for place, (label, direction) in enumerate(zip(objectives, result.directions, strict=True))
     )
     study = SearchedStudy(name, result, space, goals)

@@ -17,41 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latentkit import errors
 from latentkit.config import RunConfig, build_config
-from latentkit.errors import (
-    LockedError,
-    RunExistsError,
-    StorageError,
-    UserError,
-    describe_error,
-)
+from latentkit.evaluation import representation
 from latentkit.evaluation.disentanglement import Disentanglement, measure_disentanglement
 from latentkit.evaluation.inference import encode, reconstruction
 from latentkit.evaluation.likelihood import LikelihoodCard, likelihood_card
 from latentkit.evaluation.reconstruction import Fidelity, fidelity
-from latentkit.evaluation.representation import (
-    adjusted_rand_index,
-    indicators,
-    k_means,
-    knn_probe,
-    linear_probe,
-    matched_accuracy,
-    normalised_mutual_information,
-)
-from latentkit.plugin.events import (
-    EpochFinished,
-    Event,
-    Listener,
-    Notice,
-    RunStarted,
-    StageSkipped,
-    TrainingStarted,
-    TrialFinished,
-    TrialInfo,
-    TrialReported,
-    TrialStarted,
-    fan_out,
-)
+from latentkit.plugin import events
 from latentkit.plugin.protocols import Generative, provides
 from latentkit.plugin.seeds import stream_seed
 from latentkit.plugin.studies import StudyStopped, Trial, TrialPruned
@@ -97,7 +70,7 @@ def check_goals(goals: Sequence[Goal], context: RunContext) -> None:
         UserError: names the goal and what is missing; or trials have no epochs.
     """
     if context.config.training.epochs == 0:
-        raise UserError("a study compares trained models: set --epochs to 1 or more")
+        raise errors.UserError("a study compares trained models: set --epochs to 1 or more")
     images = context.images("train")
     has = {
         "": True,
@@ -110,7 +83,7 @@ def check_goals(goals: Sequence[Goal], context: RunContext) -> None:
             whose = "model" if goal.needs == "generative" else "data set"
             part = context.config.model if whose == "model" else context.config.dataset
             what = {"generative": "is not generative"}.get(goal.needs, f"has no {goal.needs}")
-            raise UserError(
+            raise errors.UserError(
                 f"objective {goal.name!r} cannot be measured: {whose} {part.name!r} {what}; choose "
                 f"another, such as --objective mse"
             )
@@ -120,7 +93,7 @@ def _value(goal: Goal, terms: Mapping[str, float], figures: _Figures) -> float:
     if goal.term and goal.term in terms:
         return float(terms[goal.term])
     if goal.name not in _MEASURES:
-        raise UserError(
+        raise errors.UserError(
             f"objective {goal.name!r} is no term of the model's loss, which has {', '.join(terms)}"
         )
     return float(_MEASURES[goal.name](figures))
@@ -160,9 +133,9 @@ class _Figures:
         train, validation = self.latents
         _, truth = self.labels
         classes = len(np.unique(truth))
-        found = k_means(train, validation, classes, self._seed("k-means"))
+        found = representation.k_means(train, validation, classes, self._seed("k-means"))
         shape = (int(found.max()) + 1, int(truth.max()) + 1)
-        counts: NDArray[np.float64] = indicators(found, truth).sum(0).reshape(shape)
+        counts: NDArray[np.float64] = representation.indicators(found, truth).sum(0).reshape(shape)
         return counts
 
     @cached_property
@@ -190,11 +163,11 @@ _MEASURES: dict[str, Callable[[_Figures], Any]] = {
     "mse": lambda figures: figures.fidelity.mse.mean(),
     "psnr": lambda figures: figures.fidelity.psnr.mean(),
     "ssim": lambda figures: figures.fidelity.ssim.mean(),
-    "knn": lambda figures: figures.accuracy(knn_probe),
-    "linear": lambda figures: figures.accuracy(linear_probe),
-    "kmeans": lambda figures: matched_accuracy(figures.clusters),
-    "nmi": lambda figures: normalised_mutual_information(figures.clusters),
-    "ari": lambda figures: adjusted_rand_index(figures.clusters),
+    "knn": lambda figures: figures.accuracy(representation.knn_probe),
+    "linear": lambda figures: figures.accuracy(representation.linear_probe),
+    "kmeans": lambda figures: representation.matched_accuracy(figures.clusters),
+    "nmi": lambda figures: representation.normalised_mutual_information(figures.clusters),
+    "ari": lambda figures: representation.adjusted_rand_index(figures.clusters),
     "elbo": lambda figures: figures.likelihood.elbo.mean(),
     "importance-weighted": lambda figures: figures.likelihood.importance_weighted.mean(),
     "kl": lambda figures: figures.likelihood.kl.mean(),
@@ -235,7 +208,7 @@ class TrialKind(AutoencoderKind):
         names = self.stage_names(config)
         return [*(one for one in stages if one.name in names), objective_stage(self._goals)]
 
-    def trial(self, folder: RunFolder, config: RunConfig) -> TrialInfo | None:
+    def trial(self, folder: RunFolder, config: RunConfig) -> events.TrialInfo | None:
         """Return the number and options of the trial, and its study."""
         return trial_of(folder.path, partial(option_of, config))
 
@@ -262,7 +235,7 @@ class TrialRunner:
         base: RunConfig,
         registry: Registry,
         image_cache: ImageCache,
-        emit: Listener,
+        emit: events.Listener,
     ) -> None:
         self._study = study
         self._goals = study.plan.goals
@@ -282,7 +255,7 @@ class TrialRunner:
             Exception: the error that made the trial fail.
         """
         began = time.perf_counter()
-        self._emit(TrialStarted(trial.number, dict(trial.params)))
+        self._emit(events.TrialStarted(trial.number, dict(trial.params)))
         watch = _Watch(trial, self._goals, self._emit)
 
         def finished(state: str, values: Sequence[float] = (), error: str = "") -> None:
@@ -292,7 +265,9 @@ class TrialRunner:
             trial.note("of_epochs", of)
             trial.note("machine", platform.node())
             self._emit(
-                TrialFinished(trial.number, state, tuple(values), watch.epoch, of, seconds, error)
+                events.TrialFinished(
+                    trial.number, state, tuple(values), watch.epoch, of, seconds, error
+                )
             )
 
         try:
@@ -301,10 +276,10 @@ class TrialRunner:
             self._failed_in_a_row = 0
             finished("pruned")
             raise
-        except StorageError:
+        except errors.StorageError:
             raise
         except Exception as error:
-            reason = describe_error(error)
+            reason = errors.describe_error(error)
             finished("failed", error=reason)
             self._failed_in_a_row += 1
             if self._failed_in_a_row >= self._study.plan.failures:
@@ -316,30 +291,30 @@ class TrialRunner:
 
     def _run(self, trial: Trial, watch: _Watch) -> list[float]:
         config = build_config(self._base.as_dict(), self._registry, overrides=trial.params)
-        folder = self._in_turn(trial.number, config, fan_out(self._emit, watch))
+        folder = self._in_turn(trial.number, config, events.fan_out(self._emit, watch))
         values: Mapping[str, float] = folder.json(run_files.OBJECTIVE)["values"]
         return [values[goal.name] for goal in self._goals]
 
-    def _in_turn(self, number: int, config: RunConfig, emit: Listener) -> RunFolder:
+    def _in_turn(self, number: int, config: RunConfig, emit: events.Listener) -> RunFolder:
         """Start or resume a trial's run; wait while another process works on it."""
         waits = False
         while True:
             try:
                 return self._begin_or_go_on(number, config, emit)
-            except LockedError as error:
+            except errors.LockedError as error:
                 if not waits:
-                    self._emit(Notice("locked", f"trial {number}: {error}", "info"))
+                    self._emit(events.Notice("locked", f"trial {number}: {error}", "info"))
             waits = True
             time.sleep(_SECONDS_BETWEEN_TRIES)
 
-    def _begin_or_go_on(self, number: int, config: RunConfig, emit: Listener) -> RunFolder:
+    def _begin_or_go_on(self, number: int, config: RunConfig, emit: events.Listener) -> RunFolder:
         kind = TrialKind(self._goals)
         data = Path(self._study.plan.data_dir)
         path = self._study.run_of(number)
         if not (path / NAME).is_file():
             place = Place(self._study.runs, data, trial_name(number), self._image_cache)
             # If another process creates the run at the same moment, this one resumes it.
-            with suppress(RunExistsError):
+            with suppress(errors.RunExistsError):
                 return start_run(config, self._registry, place, emit, kind)
         starts = _vain_starts(path)
         if starts >= _MOST_STARTS:
@@ -351,7 +326,7 @@ class TrialRunner:
 class _Watch:
     """Reports a trial's value after each epoch to the tuner, starting with earlier processes'."""
 
-    def __init__(self, trial: Trial, goals: Sequence[Goal], emit: Listener) -> None:
+    def __init__(self, trial: Trial, goals: Sequence[Goal], emit: events.Listener) -> None:
         self.epoch = 0
         self.epochs = 0
         self._warm_up_epochs = 0.0
@@ -361,21 +336,21 @@ class _Watch:
         self._emit = emit
         self._path = Path()
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         match event:
-            case RunStarted():
+            case events.RunStarted():
                 self._path = Path(event.path)
-            case TrainingStarted():
+            case events.TrainingStarted():
                 self.epochs = event.epochs
                 self._warm_up_epochs = event.warm_up_steps / event.steps_per_epoch
                 if event.first_epoch:
                     store = CheckpointStore(self._path / run_files.CHECKPOINTS)
                     self._report_again(store.history(event.first_epoch))
-            case StageSkipped(stage="train"):
+            case events.StageSkipped(stage="train"):
                 records = RunFolder.open(self._path).json(run_files.HISTORY)["epochs"]
                 self.epochs = len(records)
                 self._report_again(records)
-            case EpochFinished():
+            case events.EpochFinished():
                 self._report(event.epoch, event.validation)
 
     def _report_again(self, records: Iterable[Mapping[str, Any]]) -> None:
@@ -389,7 +364,7 @@ class _Watch:
         if epoch < self._warm_up_epochs:  # its loss has another form until then
             return
         value = validation[self._goal.term]
-        self._emit(TrialReported(self._trial.number, epoch, self.epochs, value))
+        self._emit(events.TrialReported(self._trial.number, epoch, self.epochs, value))
         try:
             self._trial.report(epoch, value)
         except TrialPruned:
@@ -409,7 +384,7 @@ def _check_same(path: Path, asked: RunConfig, registry: Registry) -> None:
             wanted["training"][option] = found["training"][option]
     for part in _COMPARED:
         if wanted.get(part) != found.get(part):
-            raise UserError(
+            raise errors.UserError(
                 f"{path} holds a run of another study, whose options of {part} differ: move the "
                 f"study's folder away, or choose another --name"
             )
@@ -419,9 +394,9 @@ def _vain_starts(path: Path) -> int:
     """Return how often a run was started since it last completed a new epoch."""
     starts, furthest = 0, 0
     for record in _events(path):
-        if record["event"] == RunStarted.__name__:
+        if record["event"] == events.RunStarted.__name__:
             starts += 1
-        elif record["event"] == EpochFinished.__name__ and record["epoch"] > furthest:
+        elif record["event"] == events.EpochFinished.__name__ and record["epoch"] > furthest:
             starts, furthest = 0, record["epoch"]
     return starts
 

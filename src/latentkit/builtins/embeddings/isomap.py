@@ -16,13 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from latentkit.builtins.embeddings.isomap_graph import (
-    Disconnected,
-    LandmarkChoice,
-    choose_landmarks,
-    connected_graph,
-    shortest_paths,
-)
+from latentkit.builtins.embeddings import isomap_graph
 from latentkit.builtins.embeddings.isomap_scaling import (
     landmark_masses,
     residual_variance,
@@ -82,8 +76,8 @@ class LandmarkIsomap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         n_neighbors: int = 10,
         n_components: int = 2,
         landmarks: int | Literal["auto"] = "auto",
-        landmark_choice: LandmarkChoice = "k-means++",
-        disconnected: Disconnected = "bridge",
+        landmark_choice: isomap_graph.LandmarkChoice = "k-means++",
+        disconnected: isomap_graph.Disconnected = "bridge",
         random_state: int = 0,
     ) -> None:
         self.n_neighbors = n_neighbors
@@ -108,14 +102,18 @@ class LandmarkIsomap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         rows = as_vectors(X)
         validate_data(self, X, skip_check_array=True)
         self._report(0, 1, "nearest neighbours")
-        net = connected_graph(rows, self.n_neighbors, self.disconnected, self.random_state)
+        net = isomap_graph.connected_graph(
+            rows, self.n_neighbors, self.disconnected, self.random_state
+        )
         n = len(net.nodes)
         chosen = np.arange(n)
         if (most := self._landmark_count(n)) < n:
             vectors = net.index.rows[net.index.order]
-            chosen = choose_landmarks(vectors, most, self.landmark_choice, self.random_state)
+            chosen = isomap_graph.choose_landmarks(
+                vectors, most, self.landmark_choice, self.random_state
+            )
         count = len(chosen)  # copies of a landmark are no landmarks
-        distances = shortest_paths(
+        distances = isomap_graph.shortest_paths(
             net.graph, chosen, lambda done: self._report(done, count, "distances along the graph")
         )
         self._report(count, count, "scaling")

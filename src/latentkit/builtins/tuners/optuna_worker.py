@@ -17,14 +17,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as State
 
+from latentkit.builtins.tuners import optuna_search
 from latentkit.builtins.tuners.options import OptunaOptions
-from latentkit.builtins.tuners.optuna_search import (
-    distribution,
-    make_pruner,
-    make_sampler,
-    read_params,
-    stored,
-)
 from latentkit.builtins.tuners.optuna_storage import Storage
 from latentkit.builtins.tuners.optuna_study import ERROR, OptunaTrial, StopRule, result_of
 from latentkit.builtins.tuners.optuna_watch import WORKER, Pulse, Watch
@@ -62,7 +56,9 @@ class Worker:
         self._storage = Storage(task.storage, options.patience)
         self._study = self._storage.patiently(self._open)
         self._watch = Watch(self._storage, self._study, options.heartbeat)
-        self._distributions = {name: distribution(d) for name, d in task.space.items()}
+        self._distributions = {
+            name: optuna_search.distribution(d) for name, d in task.space.items()
+        }
         self._first_name = next(iter(task.space), "")
 
     def work(self, objective: Objective, budget: Budget) -> None:
@@ -86,7 +82,7 @@ class Worker:
             study_name=task.name,
             directions=list(task.directions),
             load_if_exists=True,
-            pruner=make_pruner(self._options),
+            pruner=optuna_search.make_pruner(self._options),
         )
         known = study.user_attrs.get(_IDENTITY)
         if known is None and not study.get_trials(deepcopy=False):
@@ -105,10 +101,10 @@ class Worker:
         between two draws does not change them.
         """
         seed = short_stream_seed(self._task.seed, "trial", number, parameter)
-        sampler = make_sampler(self._options, seed, len(self._task.directions))
+        sampler = optuna_search.make_sampler(self._options, seed, len(self._task.directions))
         if number or not self._task.first:
             return sampler
-        first = {name: stored(value) for name, value in self._task.first.items()}
+        first = {name: optuna_search.stored(value) for name, value in self._task.first.items()}
         return optuna.samplers.PartialFixedSampler(first, sampler)
 
     def _is_over(self, budget: Budget) -> bool:
@@ -199,7 +195,7 @@ class Worker:
                     trial.suggest_float(
                         name, domain.low, domain.high, step=domain.step, log=domain.log
                     )
-        return read_params(trial.params, self._task.space)
+        return optuna_search.read_params(trial.params, self._task.space)
 
     def _check(self, values: tuple[float, ...]) -> None:
         if len(values) != len(self._task.directions):
