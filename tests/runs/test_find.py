@@ -162,6 +162,6 @@ def test_a_reference_that_is_too_long_for_a_path_is_an_unknown_run(root, new_run
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "/a"])
 def test_a_path_is_refused_as_the_name_of_a_folder(name):
-    with pytest.raises(UserError, match="should be the name of a folder; --out sets where"):
+    with pytest.raises(UserError, match="should be the name of a folder; --out sets its parent"):
         check_folder_name(name)
     check_folder_name("a b-1.x")

@@ -54,7 +54,7 @@ def test_a_name_with_other_options_is_refused_with_the_differences(once):
 
 @pytest.mark.parametrize("name", ["a/b", ".."])
 def test_a_name_that_is_a_path_is_refused(tmp_path, name):
-    with pytest.raises(UserError, match="--out sets where"):
+    with pytest.raises(UserError, match="--out sets its parent"):
         begun(tmp_path / "runs", name=name)
     assert not (tmp_path / "runs").exists()
 

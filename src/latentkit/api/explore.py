@@ -102,7 +102,7 @@ def grid(run: Run, dimensions: tuple[int, int] | None = None, *, steps: int = 16
 
     Args:
         run: the run whose latents to decode.
-        dimensions: the two dimensions that span the plane; the others are at their mean. By
+        dimensions: the two dimensions that span the plane; all others stay at their mean. By
             default both dimensions if there are only two, else the two leading principal
             directions.
         steps: number of rows and of columns.

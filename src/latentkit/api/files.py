@@ -1,4 +1,4 @@
-"""Files for others in one call: multi-run reports, and networks as ONNX."""
+"""Files to share, each written in one call: multi-run reports, and networks as ONNX."""
 
 from __future__ import annotations
 

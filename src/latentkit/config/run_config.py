@@ -95,7 +95,8 @@ class MapConfig(PartConfig):
 class RunConfig:
     """A validated run: every name exists, and every option has the right type and range.
 
-    ``init`` is None if the weights start at random, ``transfer`` if the run trains no classifier.
+    ``init`` is None if the weights start at random. ``transfer`` is None if the run trains no
+    classifier.
     """
 
     run: RunOptions

@@ -52,7 +52,7 @@ def compare_runs(folders: Sequence[RunFolder], kind_of: KindOf) -> Json:
 
     Args:
         folders: two or more runs; differences are from the first.
-        kind_of: returns the kind of a run.
+        kind_of: returns the kind of a run: autoencoder, transfer or trial.
 
     Returns:
         ``runs``: their names; ``config``: each key that is not the same in all, with its value

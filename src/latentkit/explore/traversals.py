@@ -140,7 +140,7 @@ class ManifoldGrid:
 
 
 def dimension_plane(latents: Floats, first: int, second: int) -> Plane:
-    """Return the plane of two dimensions; the others stay at the mean of latents (N, D).
+    """Return the plane through the mean of latents (N, D) that two of their dimensions span.
 
     Raises:
         UserError: a dimension does not exist, or both are the same.
@@ -176,7 +176,7 @@ def principal_plane(latents: Floats) -> Plane:
 
 
 def plane_through(latents: Floats, dimensions: tuple[int, int] | None = None) -> Plane:
-    """Return the plane of two dimensions; if None, the plane that shows most of the latents.
+    """Return the plane that two dimensions span; with None, the one that shows most latents.
 
     With two latent dimensions this is the whole space, otherwise the plane of the two leading
     principal directions.

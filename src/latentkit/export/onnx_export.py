@@ -129,7 +129,7 @@ class _Part(nn.Module):
         self.method = method
 
     def forward(self, values: Tensor) -> Tensor:
-        """Call the model's method."""
+        """Apply the model's ``encode`` or ``decode``."""
         found: Tensor = getattr(self.model, self.method)(values)
         return found
 

@@ -23,19 +23,28 @@ from threadpoolctl import threadpool_limits
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def compiled(*, parallel: bool = False) -> Callable[[Function], Function]:
+def compiled(**options: Any) -> Callable[[Function], Function]:
     """Compile a function with numba on its first call, and keep the machine code on disk.
 
     numba keeps the code next to the source or in the user's cache folder. If it can write to
-    neither, each process compiles the function again.
+    neither, each process compiles the function again. The function runs without Python's global
+    lock, so several threads can call it at once.
+
+    Args:
+        options: further options of ``numba.njit``, such as ``parallel=True``.
+
+    Returns:
+        A decorator. The function that it returns takes and returns what the original does, but
+        only of types that numba knows, such as numbers, arrays and named tuples of them. It raises
+        numba's errors if the function cannot be compiled.
     """
 
     def decorate(function: Function) -> Function:
         njit: Any = numba.njit
         try:
-            return cast("Function", njit(function, cache=True, parallel=parallel, nogil=True))
+            return cast("Function", njit(function, cache=True, nogil=True, **options))
         except RuntimeError:  # numba found no folder for the machine code
-            return cast("Function", njit(function, parallel=parallel, nogil=True))
+            return cast("Function", njit(function, nogil=True, **options))
 
     return decorate
 
@@ -153,9 +162,9 @@ def _principal_direction(points: Floats, members: Integers) -> Floats:
         for t in range(p):
             following[t] = 0
         for i in range(len(sample)):
-            shadow = _dot(sample[i], direction)
+            projection = _dot(sample[i], direction)
             for t in range(p):
-                following[t] += shadow * sample[i, t]
+                following[t] += projection * sample[i, t]
         length = np.sqrt(_dot(following, following))
         if length == 0:  # all points of the sample are equal
             break
@@ -266,7 +275,7 @@ class Queries(NamedTuple):
     Args:
         projections: (m, p), the queries as the blocks hold points: projected, or in full.
         rows: (m, d), the queries in full; (m, 0) if the blocks hold the points in full.
-        own: (m,), the index of the point that a query must not find, or -1.
+        own: (m,), the label of the points that a query must not find, or -1.
         starts: (batches + 1,), where each batch begins.
         homes: (batches,), the block in or near which a batch is.
     """
@@ -278,10 +287,31 @@ class Queries(NamedTuple):
     homes: Integers
 
 
+class Labels(NamedTuple):
+    """A label of each point. A query does not find points of its own label.
+
+    Args:
+        of_points: (n,), 0 or more.
+        of_blocks: (blocks,), the label that all points of a block share, or -2.
+    """
+
+    of_points: Integers
+    of_blocks: Integers
+
+
+def label_points(blocks: Blocks, labels: Integers) -> Labels:
+    """Return labels (n,) of the points together with those of their blocks."""
+    in_order = labels[blocks.order]
+    least = np.minimum.reduceat(in_order, blocks.starts[:-1])
+    most = np.maximum.reduceat(in_order, blocks.starts[:-1])
+    return Labels(labels, np.where(least == most, least, -2))
+
+
 @compiled(parallel=True)
 def search(
     blocks: Blocks,
     rows: Floats,
+    labels: Labels,
     queries: Queries,
     limit: int,
     slack: float,
@@ -293,11 +323,13 @@ def search(
     Args:
         blocks: the points, or their projections, in blocks.
         rows: (n, d), the points in full; (n, 0) if the blocks hold the points in full.
+        labels: labels of the points.
         queries: the query points.
         limit: number of blocks that a batch visits at most.
         slack: how much rounding may have added to a distance between projections.
-        indices: (m, k), filled with indices of points.
-        squares: (m, k), filled with squared distances.
+        indices: (m, k), replaced with the indices of the points that are found.
+        squares: (m, k), replaced with their squared distances. Before that, infinity, or squares in
+            ascending order that a point must be below to be found.
 
     Returns:
         (batches,), the number of multiplications of each batch.
@@ -308,6 +340,7 @@ def search(
         work[batch] = _search_batch(
             blocks,
             rows,
+            labels,
             blocks.centers[queries.homes[batch]],
             queries.projections[first:last],
             queries.rows[first:last],
@@ -324,6 +357,7 @@ def search(
 def _search_batch(
     blocks: Blocks,
     rows: Floats,
+    labels: Labels,
     home: Floats,
     projections: Floats,
     query_rows: Floats,
@@ -341,21 +375,23 @@ def _search_batch(
     to_center = np.empty(m, np.float32)
     found = np.empty(blocks.columns.shape[2], np.float32)
     # All queries of the batch are within ``radius`` of the centre of the home block.
-    radius = np.float32(0)
+    radius = reach = np.float32(0)
     for i in range(m):
         radius = max(radius, np.sqrt(_squared_distance(home, projections[i])))
+        reach = max(reach, np.sqrt(squares[i, last]))
         for t in range(p):
             as_columns[t, i] = projections[i, t]
-        for place in range(last + 1):
-            squares[i, place] = np.inf
-            indices[i, place] = -1
+    near = 0
     for block in range(len(gaps)):
         gaps[block] = np.sqrt(_squared_distance(home, blocks.centers[block]))
+        if gaps[block] - radius - blocks.radii[block] <= (reach + slack) * _RELATIVE:
+            order[near] = block
+            near += 1
     # Visit near blocks first: a short reach, found early, rules out the blocks that follow.
+    order = order[:near]
     _sort(order, gaps)
-    reach = np.float32(np.inf)
     visits = work = 0
-    for rank in range(len(order)):
+    for rank in range(near):
         block = int(order[rank])
         # By the triangle inequality, no point of the block is in reach of any query.
         if gaps[block] - radius - blocks.radii[block] > (reach + slack) * _RELATIVE:
@@ -369,13 +405,16 @@ def _search_batch(
             bound = (far + blocks.radii[block] + slack) * _RELATIVE
             if to_center[i] >= bound * bound:  # no point is in reach of this query
                 continue
+            if labels.of_blocks[block] == own[i]:
+                continue
             visited = True
             _compare(projections[i], blocks.columns[block], found)
             # Projections rule most points out; only the others are compared in full.
             cut = (far + slack) * (far + slack)
             compared = _keep_nearest(
-                blocks, block, rows, query_rows[i], own[i], found, cut, indices[i], squares[i]
-            )
+                blocks, block, rows, labels.of_points, query_rows[i], own[i], found, cut,
+                indices[i], squares[i],
+            )  # fmt: skip
             work += found.size * p + compared * rows.shape[1]
         if visited:
             visits += 1
@@ -427,6 +466,7 @@ def _keep_nearest(
     blocks: Blocks,
     block: int,
     rows: Floats,
+    labels: Integers,
     query: Floats,
     own: int,
     found: Floats,
@@ -447,7 +487,7 @@ def _keep_nearest(
             continue
         name = blocks.order[start + j]
         square = _squared_distance(query, rows[name]) if len(query) else found[j]
-        if name == own or square >= squares[last]:
+        if labels[name] == own or square >= squares[last]:
             continue
         place = last
         while place > 0 and squares[place - 1] > square:

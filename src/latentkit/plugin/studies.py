@@ -213,7 +213,7 @@ class HasImportances(Protocol):
 
         Args:
             task: as in `Tuner.optimize`.
-            epoch: use the values that completed and pruned trials reported after this epoch. With
+            epoch: use the values that completed and pruned trials reported for this epoch. With
                 None, use the final values of completed trials.
         """
         ...

@@ -74,7 +74,7 @@ class _ContentLoader(SourceLoader):
         return str(self._file.path)
 
     def get_data(self, path: str | bytes) -> bytes:
-        """Return the content."""
+        """Return the bytes that were read before; the path is ignored."""
         return self._file.source
 
 

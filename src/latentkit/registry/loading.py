@@ -277,7 +277,7 @@ def find_duplicate_names(plugins: Iterable[LoadedPlugin]) -> list[Problem]:
     their parts. All of them are left out, because the user could not see which one was chosen.
 
     Args:
-        plugins: the loaded plugins; within each, the names of a kind are unique.
+        plugins: the loaded plugins. No single plugin uses a name twice for the same kind of part.
     """
     offers: dict[tuple[str, str, str], list[LoadedPlugin]] = {}
     for plugin in plugins:

@@ -1,1 +1,1 @@
-"""HTML reports of one run, and pages on several."""
+"""HTML reports of single runs, and pages that combine several runs."""

@@ -73,7 +73,7 @@ def read_multi_run_report(document: Mapping[str, Any]) -> MultiRunReport:
     if not isinstance(chapters, list) or not all(isinstance(one, Mapping) for one in chapters):
         raise UserError("report file: chapter must be a list of tables, written as [[chapter]]")
     if not chapters:
-        raise UserError("report file: it has no [[chapter]]; add one or more")
+        raise UserError("report file: there is no [[chapter]]; add one or more")
     head = {key: value for key, value in document.items() if key != "chapter"}
     read = tuple(
         validate(Chapter, one, f"report file: chapter {number} ({one.get('title', 'no title')})")
@@ -183,7 +183,8 @@ def write_multi_run_report(report: MultiRunReport, root: Path, path: Path, kind_
         report: the contents of the report.
         root: the folder that contains the sources.
         path: the file to write.
-        kind_of: returns the kind of a run, for comparisons.
+        kind_of: returns the kind of a run (autoencoder, transfer or trial), because transfers
+            can only be compared with each other.
 
     Raises:
         UserError: a source, or one of its figures or tables, does not exist.

@@ -313,7 +313,9 @@ def check_folder_name(name: str) -> None:
         UserError: the name is a path.
     """
     if name in ("", ".", "..") or "/" in name or "\\" in name:
-        raise errors.UserError(f"--name {name!r}: should be the name of a folder; --out sets where")
+        raise errors.UserError(
+            f"--name {name!r}: should be the name of a folder; --out sets its parent"
+        )
 
 
 def new_folder(root: Path, label: str) -> Path:
@@ -397,7 +399,7 @@ def _last_run(paths: Sequence[Path], emit: Listener) -> Path:
 
 
 def readable_runs(root: Path) -> tuple[list[RunFolder], dict[Path, str]]:
-    """Return the runs in ``root`` that can be read, sorted by name, and what is wrong with others.
+    """Return the runs in ``root`` that can be read, sorted by name, and faults of the others.
 
     Returns:
         The runs, and one line for the folder of each run that cannot be read: because it is

@@ -131,7 +131,7 @@ class RunKind(ABC):
         """Return the trained network on the context's device, in eval mode."""
 
     def trial(self, folder: RunFolder, config: RunConfig) -> TrialInfo | None:
-        """Return the trial that a run is; None if it does not belong to a study."""
+        """Return which trial a run is; None if it does not belong to a study."""
         return None
 
 

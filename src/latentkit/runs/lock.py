@@ -1,4 +1,4 @@
-"""A lock that one process holds at a time, and that readers look at without holding it."""
+"""A lock that one process holds at a time; readers check whether it is held."""
 
 from __future__ import annotations
 

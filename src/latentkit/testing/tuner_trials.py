@@ -139,7 +139,7 @@ def check_a_value_that_is_no_number_fails_its_trial(make: tuner_study.Make, stor
 
 
 def check_a_stopped_study_ends_with_a_failed_trial(make: tuner_study.Make, storage: str) -> None:
-    """Check that StudyStopped fails its trial, leaves ``optimize``, and starts no other trial."""
+    """Check that ``optimize`` re-raises StudyStopped, stores a failed trial, and then stops."""
     asked, seen = (
         tuner_study.task(storage),
         tuner_study.Seen(_raising(StudyStopped("the disk is full"), at=1)),
@@ -178,7 +178,7 @@ def check_a_pruned_trial_is_recorded(make: tuner_study.Make, storage: str) -> No
 
 
 def check_an_interrupt_passes_through(make: tuner_study.Make, storage: str) -> None:
-    """Check that KeyboardInterrupt leaves ``optimize`` and starts no other trial."""
+    """Check that ``optimize`` re-raises KeyboardInterrupt and starts no other trial."""
     seen = tuner_study.Seen(_raising(KeyboardInterrupt(), at=2))
     try:
         tuner_study.optimized(make, tuner_study.task(storage), 5, seen)

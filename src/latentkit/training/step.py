@@ -62,8 +62,8 @@ class ReplayedStep:
         """Take a step and return its loss terms, which the next call overwrites.
 
         Args:
-            take: function that takes a step, from inputs, targets and the step's number, and
-                returns the loss terms before the weights change.
+            take: function that trains for one step, given inputs, targets and the step's number.
+                It returns the loss terms, computed with the weights from before the step.
             inputs: inputs, on the GPU.
             targets: targets, on the GPU.
             step: number of the step.
@@ -178,7 +178,8 @@ class Steps:
                 Notice(
                     "not-captured",
                     f"{type(self._state.model).__name__} declares that it is capturable, but its "
-                    f"step fails as a CUDA graph: {error}; training continues without, more slowly",
+                    f"step fails as a CUDA graph: {error}; training continues more slowly, without "
+                    f"the graph",
                 )
             )
             return None

@@ -1,4 +1,4 @@
-"""The stages of a transfer up to its features, and the maps of those features."""
+"""Stages of a transfer: train its classifiers, commit their features, and map the features."""
 
 from __future__ import annotations
 

@@ -263,26 +263,26 @@ def _check_document(document: Any) -> None:
     """Refuse a document that is no study's plan.
 
     Raises:
-        ValueError: it has another schema, or a field is missing.
-        TypeError: a field has another type.
+        ValueError: it has an unknown schema, or a field is missing.
+        TypeError: a field has the wrong type.
     """
     if not isinstance(document, Mapping):
         raise TypeError("it is not a JSON object")
     if document.get("schema") != _SCHEMA:
         schema = document.get("schema")
-        raise ValueError(f"its schema is {schema}, but this version reads {_SCHEMA}")
+        raise ValueError(f"its schema is {schema}, but this version of latentkit reads {_SCHEMA}")
     for name, kind in _TYPES.items():
         if name not in document:
-            raise ValueError(f"it has no {name!r}")
+            raise ValueError(f"the file has no key {name!r}")
         if not isinstance(document[name], kind):
-            raise TypeError(f"{name!r} has another type")
+            raise TypeError(f"key {name!r} has the wrong type")
     for key, domain in document["space"].items():
         if not isinstance(domain, Mapping):
             raise TypeError(f"the range of {key!r} is not a JSON object")
     if not all(isinstance(name, str) for name in document["objectives"]):
-        raise TypeError("'objectives' are not names")
+        raise TypeError("key 'objectives' is not a list of names")
     if not isinstance(document["config"].get("seed"), int):
-        raise TypeError("'config' has no seed")
+        raise TypeError("key 'config' has no seed")
 
 
 def _plan(document: Any) -> StudyPlan:
@@ -348,14 +348,14 @@ def is_trial(run: Path) -> bool:
 
 
 def trial_of(run: Path, value: Callable[[str], Any]) -> TrialInfo | None:
-    """Return the trial that a run is; None if the run is no trial of a study.
+    """Return which trial a run is; None if it does not belong to a study.
 
     A trial is recognised by its folder, which is in a study's folder of runs, so it does not
     matter who starts or resumes it.
 
     Args:
         run: the run's folder.
-        value: returns the run's value of an option, given as ``"part.option"``.
+        value: takes the name of an option, ``"part.option"``, and returns its value in the run.
     """
     home, named = run.absolute().parent.parent, _TRIAL.fullmatch(run.name)
     if named is None or not is_trial(run):

@@ -99,7 +99,7 @@ def search_figures(study: SearchedStudy, missing: Missing) -> list[Drawing]:
     ]
     title = "Value over epochs"
     if len(study.goals) > 1:
-        missing[title] = "trials with several objectives report no values after epochs"
+        missing[title] = "trials with several objectives report no values during training"
     elif not any(len(study_figures.reports_of(trial)[0]) for trial in trials):
         missing[title] = "no trial reported a value after an epoch"
     else:
@@ -305,7 +305,7 @@ def weight_figures(study: SearchedStudy, best: Best, missing: Missing) -> list[D
         if kernels:
             rows.append((_trial_text(study, number), kernels))
         else:
-            missing[title] = "its run kept no weights after epochs: set training.snapshots"
+            missing[title] = "its run kept no weights during training: set training.snapshots"
     if not rows:
         return []
 
@@ -417,7 +417,7 @@ def write_study_report(
         space: the domains that were searched, by parameter name.
         objectives: labels of the objectives, in the order of ``result.directions``.
         importances: share of each parameter in the spread of the first objective; may be empty.
-        early_importances: the same after ``result.early_epoch``.
+        early_importances: the same, from the values at ``result.early_epoch``.
         best: the runs of the best trials by trial number, best first; six are shown.
         facts: rows at the head of the page.
         svg: whether to save figures as SVG, too.

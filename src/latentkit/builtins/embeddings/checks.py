@@ -1,4 +1,4 @@
-"""Checks of the vectors that embeddings get, and neighbours in the form that libraries take."""
+"""Checks of the vectors that an embedding fits or places, and a search for their neighbours."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ class LandmarkIsomap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     def _with_the_rest(
         self, rows: NDArray[np.float32], nodes: NDArray[np.int64], placed: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return coordinates of all ``rows``: ``placed`` for ``nodes``, and new ones for others."""
+        """Return coordinates of all ``rows``: ``placed`` for ``nodes``; the others are computed."""
         coordinates = np.empty((len(rows), self.n_components))
         coordinates[nodes] = placed
         rest = np.ones(len(rows), bool)

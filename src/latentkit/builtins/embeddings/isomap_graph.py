@@ -83,8 +83,8 @@ class Net:
         graph: its points are in the order of ``index.blocks``, so that neighbours are close
             together in memory.
         index: index of the vectors in the graph.
-        nodes: (n,), the row of each point of the graph.
-        places: (n,), the point of the graph for each vector of the index.
+        nodes: (n,), for each point of the graph, its row among all vectors.
+        places: (n,), for each vector of the index, its point in the graph.
         components: number of components of the graph before it was made connected.
         bridges: (bridges,), lengths of the edges that were added to join the components.
         recall: share of the true nearest neighbours that the search found.
