@@ -24,7 +24,7 @@ def test_compare_starts_with_the_options_that_differ(latentkit, finished, small)
     other = next(path.name for path in finished.parent.iterdir() if path != finished)
     done = latentkit("compare", finished.name, other)
     assert done.code == 0
-    assert done.out.index("Configuration, where it differs") < done.out.index("Figures of the")
+    assert done.out.index("Configuration, where it differs") < done.out.index("Results on the")
     assert "seed" in done.out
     assert "Difference from [1], image by image" in done.out
     found = json.loads(latentkit("compare", finished.name, other, "--json").out)

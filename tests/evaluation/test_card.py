@@ -186,7 +186,7 @@ def test_unlabelled_colour_images_get_a_card_without_probes(tmp_path):
     assert card["n_images"] == 6
     assert "representation" not in card
     parts = [one["part"] for one in card["left_out"]]
-    assert parts == ["figures of each class", "representation"]
+    assert parts == ["results of each class", "representation"]
     assert "confusion" not in run.figures
     assert {"errors", "latents", "item", "map-pca", "map-pca-images"} <= set(run.figures)
 

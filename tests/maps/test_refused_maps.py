@@ -98,7 +98,7 @@ def test_the_plugin_file_of_a_failed_map_is_not_required_later(run, monkeypatch)
 
     monkeypatch.setattr(make, "fit_embedding", faulty)
     monkeypatch.setattr(
-        "latentkit.runs.lifecycle.plugin_files", lambda registry: {"gone.py": "0" * 64}
+        "latentkit.runs.saved_config.plugin_files", lambda registry: {"gone.py": "0" * 64}
     )
     with pytest.raises(LatentkitError, match="no luck"):
         lk.embed(run.path, ["pca"])

@@ -1,5 +1,6 @@
 """Few points are compared without compiled code, with the same results as the compiled search."""
 
+import os
 import subprocess
 import sys
 
@@ -41,6 +42,18 @@ def test_few_points_get_the_same_neighbours_as_from_the_compiled_search(d, none_
         assert ours.recall == theirs.recall == 1
 
 
+@pytest.mark.parametrize("d", [2, 20])
+def test_groups_of_few_points_get_the_same_bridges_as_from_the_compiled_search(d, none_are_few):
+    groups = np.random.default_rng(2).integers(0, 9, 400)
+    points = cloud(9, d, seed=1)[groups] * 4 + cloud(400, d)
+    own, other, lengths = NeighborIndex(points).shortest_bridges(groups)
+    none_are_few()
+    expected = NeighborIndex(points).shortest_bridges(groups)
+    assert np.array_equal(own, expected[0])
+    assert np.array_equal(other, expected[1])
+    assert lengths.tobytes() == expected[2].tobytes()
+
+
 def test_points_at_equal_distance_are_sorted_by_index():
     found = NeighborIndex(np.array([[0.0], [1], [-1], [1]])).neighbors(3)
     assert found.indices[0].tolist() == [1, 2, 3]
@@ -74,7 +87,7 @@ def test_duplicates_among_few_points_leave_the_graph_connected():
     assert np.allclose(estimator.embedding_[30:35], estimator.embedding_[0], atol=1e-5)
 
 
-def test_few_points_are_mapped_and_measured_without_compiling():
+def test_few_points_are_mapped_and_measured_without_compiling(tmp_path):
     code = """
 import numpy as np
 from numba.core import event
@@ -86,8 +99,15 @@ with event.install_listener("numba:compile", Listener()):
     from latentkit.builtins.embeddings.isomap import LandmarkIsomap
     from latentkit.maps.quality import map_quality
     points = np.random.default_rng(0).random((360, 16)).astype(np.float32)
+    points[:90] += 9  # the graph has two components
     map_quality(points, LandmarkIsomap().fit_transform(points), np.arange(360) % 10, seed=0)
 print(compiled)
 """
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert shown.stdout.strip() == "[]"

@@ -152,12 +152,12 @@ def test_asking_for_too_many_neighbours_says_how_many_there_are():
 
 
 @pytest.mark.parametrize("count", [3, 12, 60], ids=lambda count: f"{900 // count} a group")
-@pytest.mark.parametrize("spread", [0.05, 1, 10])
-def test_each_smaller_group_finds_its_shortest_bridge(count, spread):
+@pytest.mark.parametrize(("spread", "d"), [(0.05, 3), (1, 3), (10, 3), (1, 20)])
+def test_each_smaller_group_finds_its_shortest_bridge(count, spread, d):
     rng = np.random.default_rng(0)
-    centers = rng.uniform(-20, 20, (count, 3))
+    centers = rng.uniform(-20, 20, (count, d))
     groups = rng.integers(0, count, 900)
-    points = (centers[groups] + spread * rng.standard_normal((900, 3))).astype(np.float32)
+    points = (centers[groups] + spread * rng.standard_normal((900, d))).astype(np.float32)
     own, other, lengths = NeighborIndex(points).shortest_bridges(groups)
     asked = np.delete(np.arange(count), np.bincount(groups).argmax())
     assert np.array_equal(groups[own], asked)
@@ -166,6 +166,21 @@ def test_each_smaller_group_finds_its_shortest_bridge(count, spread):
     for group, length in zip(asked, lengths, strict=True):
         inside, outside = points[groups == group], points[groups != group]
         assert length == pytest.approx(brute_force(outside, inside, 1, False)[1].min(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (np.zeros(50, int), "at least two"),
+        (np.arange(50) * 2, "without gaps"),
+        (np.arange(49), "for each of 50 points"),
+        (np.arange(50) - 1, "whole number from 0"),
+        (np.full(50, 0.5), "whole number from 0"),
+    ],
+)
+def test_groups_that_cannot_be_joined_are_refused(groups, message):
+    with pytest.raises(UserError, match=message):
+        NeighborIndex(cloud(50, 3)).shortest_bridges(groups)
 
 
 def test_a_second_process_compiles_nothing(tmp_path):

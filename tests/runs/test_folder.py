@@ -201,12 +201,16 @@ from latentkit.runs import folder
 
 path, seed, paused = Path(sys.argv[1]), int(sys.argv[2]), len(sys.argv) > 3
 
-def pause(*arguments):
+write = folder.atomic.write_bytes
+
+def pause(path=None, *content):
+    if path is not None and path.name != "config.toml":  # the record of who holds the lock
+        return write(path, *content)
     print("created", flush=True)
     sys.stdin.read()
 
 if paused:
-    folder.write_bytes = pause
+    folder.atomic.write_bytes = pause
 facts = {"config": {}, "config_sha256": "", "seed": seed, "data_dir": ""}
 try:
     with folder.RunFolder.creating(path, f"seed = {seed}", **facts):

@@ -70,7 +70,7 @@ def test_loading_creates_no_file(tmp_path):
 
 
 def test_a_missing_folder_is_a_storage_error(tmp_path):
-    with pytest.raises(StorageError, match=r"nowhere/s\.db .* it cannot be opened"):
+    with pytest.raises(StorageError, match=r"nowhere/s\.db: it cannot be opened"):
         run(f"sqlite:///{tmp_path}/nowhere/s.db")
 
 

@@ -368,7 +368,7 @@ def list_runs(runs: inputs.Path_ | None = None, *, root: inputs.Path_ | None = N
 
 
 def compare(*paths: inputs.Path_, runs: inputs.Path_ | None = None) -> dict[str, Any]:
-    """Compare runs: configurations, figures, and differences from the first run.
+    """Compare runs: configurations, results, and differences from the first run.
 
     Args:
         *paths: two or more runs: their folders, or other names of them that `open` accepts.
@@ -376,7 +376,7 @@ def compare(*paths: inputs.Path_, runs: inputs.Path_ | None = None) -> dict[str,
             ``./runs``.
 
     Returns:
-        ``runs``, ``config``, ``figures``, ``differences``, ``maps``. Every figure has its
+        ``runs``, ``config``, ``figures``, ``differences``, ``maps``. Every result has its
         ``"value"`` and a 95 % interval from ``"low"`` to ``"high"``. If the test images are the
         same, differences are computed image by image (``"paired"``).
 

@@ -39,10 +39,10 @@ def runs_dir(
 
     Args:
         given: the caller's ``runs``; None if the caller gave none.
-        alias: the same folder by the argument's older name, ``out`` or ``root``.
+        alias: the same folder if the caller used the argument's older name, ``out`` or ``root``.
 
     Raises:
-        UserError: both names of the argument are used.
+        UserError: the caller used both names of the argument.
     """
     if given is not None and alias is not None:
         raise UserError(f"the folder of runs is given twice, as {given} and {alias}: give it once")

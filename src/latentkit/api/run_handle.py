@@ -73,7 +73,7 @@ class Run:
     The results are those on disk at the time of access, also while another process trains the run.
     `latentkit.run` and `latentkit.open` return one. A result that does not exist yet raises
     `latentkit.errors.IntegrityError`, whose message says how to finish the run. A missing or
-    changed file raises the same error. A notebook shows a run as a table of its main figures and
+    changed file raises the same error. A notebook shows a run as a table of its main results and
     its maps.
 
     Example:
@@ -160,7 +160,7 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The run's figures as a JSON object."""
+        """The run's main results as a JSON object."""
         status = self.status  # first, because it reads the manifest that the summary is made of
         return {**summarise(self._opened, self.kind), "status": status}
 
@@ -201,7 +201,7 @@ class Run:
         return self._split_arrays(split).get("labels")
 
     def index(self, split: str = "test") -> NDArray[np.int64]:
-        """Return the row (N,) of each latent in the data set's training or test images."""
+        """Return each latent's row (N,): that of its image in the training or test images."""
         index: NDArray[np.int64] = self._split_arrays(split)["index"]
         return index
 

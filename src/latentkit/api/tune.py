@@ -76,7 +76,10 @@ class Study:
 
     @property
     def path(self) -> Path:
-        """The folder: ``study.json``, ``study.db``, ``best.toml``, ``report.html``, ``runs``."""
+        """The study's folder.
+
+        It holds ``study.json``, ``study.db``, ``best.toml``, ``report.html`` and ``runs``.
+        """
         return self._folder.path
 
     @property
@@ -157,8 +160,8 @@ def open_study(path: Path_, *, out: Path_ = STUDIES, storage: str | None = None)
     Args:
         path: the study's folder, or its name in ``out``.
         out: the folder of studies.
-        storage: URL of the study's database with the password, if it needs one; by default
-            ``LATENTKIT_STORAGE``.
+        storage: URL of the study's database, including its password if it has one; by default
+            the environment variable ``LATENTKIT_STORAGE``.
 
     Returns:
         The study; its trials are read on first access.
@@ -232,7 +235,7 @@ def tune(
         trials: number of finished trials (completed, pruned or failed) that ends the study; by
             default the number stored in the study, or 10 for a new one.
         seconds: no trial starts later than this.
-        objective: the validation loss, or figures of the evaluation card on validation images,
+        objective: the validation loss, or results of the evaluation card on validation images,
             such as ``"mse"`` or ``"knn"``; several give a Pareto front, without pruning.
         search: by ``"part.key"``, a `SearchRange`, a `SearchChoice`, or the text that
             ``--search`` takes after ``=``, such as ``"2..64:log"`` or ``"relu,silu"``.
@@ -304,9 +307,10 @@ def tune(
 
 
 def _with_found_weights(base: RunConfig, runs: Path) -> RunConfig:
-    """Look up the run that the trials start from, because trials have a folder of their own.
+    """Replace the name of the run that the trials start from by the path of its weights.
 
-    A path stays as it is, so that the study of an earlier call with the same path is resumed.
+    Trials cannot look the name up, because they have their own folder of runs. If a path is given,
+    it is not changed, so that a second call with the same path resumes the first one's study.
 
     Raises:
         UserError: there is no such run.

@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "transfer_command:transfer_command",
         "Train classifiers on a run's encoder, and compare them.",
     ),
-    "compare": ("runs_command:compare_command", "Compare runs: options, figures, differences."),
+    "compare": ("runs_command:compare_command", "Compare runs: options, results, differences."),
     "report": ("runs_command:report_command", "Draw a run's figures and write its report again."),
     "page": (
         "runs_command:page_command",

@@ -141,7 +141,7 @@ def evaluate_command(
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as one JSON document.")
 @shared_options.common_options
 def compare_command(runs: tuple[str, ...], runs_dir: str | None, as_json: bool) -> None:
-    """Compare runs: the options that differ, the figures, and their differences.
+    """Compare runs: the options that differ, the results, and their differences.
 
     Each RUN is a run's folder, its name in the folder of runs, an unambiguous start or end of that
     name, or 'last'. Differences are from the first run, with 95 % intervals. If the test images are

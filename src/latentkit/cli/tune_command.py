@@ -99,7 +99,7 @@ def _print_next(study: Study) -> None:
 
 
 def _figures(run: Run) -> list[tuple[str, str]]:
-    """Return the best run's figures on the test images, if the run was completed."""
+    """Return the best run's results on the test images, if the run was completed."""
     summary = run.summary
     if "reconstruction" not in summary:
         return []

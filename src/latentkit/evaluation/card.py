@@ -1,4 +1,4 @@
-"""The evaluation card: a model's figures on the test images, beside baselines, with intervals."""
+"""The evaluation card: a model's results on the test images, beside baselines, with intervals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from latentkit.runs import run_files
 from latentkit.runs.context import StageContext
 
 PROTOCOL = 2
-"""Version of the evaluation protocol; figures of different versions are not comparable."""
+"""Version of the evaluation protocol; results of different versions are not comparable."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Card:
     """The evaluation card of a run.
 
     Args:
-        document: every figure, as JSON.
-        arrays: figures of each test image, (N,), to compare runs and to find the worst images.
+        document: every result, as JSON.
+        arrays: results of each test image, (N,), to compare runs and to find the worst images.
     """
 
     document: Json

@@ -24,7 +24,7 @@ _SUMMARISED = (
 
 
 def card_tables(card: Card) -> list[Table]:
-    """Return the tables that a card has figures for."""
+    """Return the tables that a card has results for."""
     tables = [_reconstruction(card)]
     if "classes" in card:
         tables.append(_classes(card["classes"]))
@@ -51,7 +51,7 @@ MAP_FIGURES = {
     "knn_accuracy_map": "k-NN accuracy",
     "knn_accuracy_latents": "k-NN, latents",
 }
-"""Display names of the figures of a map's quality."""
+"""Display names of the measures of a map's quality."""
 
 
 def map_tables(maps: Sequence[Card]) -> list[Table]:
@@ -231,7 +231,7 @@ def card_summary(card: Card) -> dict[str, Any]:
 
 
 def card_rows(summary: Card) -> list[tuple[str, str]]:
-    """Return the main figures of a summarised card as rows of name and text."""
+    """Return the main results of a summarised card as rows of name and text."""
     rows = []
     if "reconstruction" in summary:
         rows += _reconstruction_rows(summary)
@@ -290,7 +290,7 @@ def _representation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def quality_line(quality: Mapping[str, Any], of: str = "latents") -> str:
-    """Return the main figures of a map's quality in one line.
+    """Return the main measures of a map's quality in one line.
 
     Args:
         quality: the quality, as in a map's record.

@@ -1,4 +1,4 @@
-"""Comparison of runs: options that differ, figures, and whether differences may be chance."""
+"""Comparison of runs: options that differ, results, and whether differences may be chance."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def compare_runs(folders: Sequence[RunFolder], kind_of: KindOf) -> Json:
 
     Returns:
         ``runs``: their names; ``config``: each key that is not the same in all, with its value
-        in each run; ``figures``: by name, the figure of each run with its interval, or None;
-        ``differences``: by name, the figure of each further run minus that of the first, with its
+        in each run; ``figures``: by name, the value of each run with its interval, or None;
+        ``differences``: by name, the value of each further run minus that of the first, with its
         interval; ``paired``: whether the differences were taken image by image.
 
     Raises:
@@ -103,7 +103,7 @@ def comparison_tables(found: Json) -> list[Table]:
         [(key, *map(_text, values)) for key, values in found["config"].items()],
     )
     figures = Table(
-        "Figures of the test images, with "
+        "Results on the test images, with "
         f"{card_tables.percent_text(found['confidence'])} intervals",
         ("", *short),
         [

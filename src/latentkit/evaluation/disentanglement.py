@@ -19,7 +19,7 @@ Factors = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Disentanglement:
-    """Disentanglement of latents whose factors are known. Figures range from 0 to 1, except R^2.
+    """Disentanglement of latents whose factors are known. Values range from 0 to 1, except R^2.
 
     Args:
         mig: mutual information gap (R. Chen et al., NeurIPS 2018): the information about a factor
@@ -168,15 +168,19 @@ def _sap(
 ) -> float:
     gaps = []
     for factor, truth in zip(train_factors.T, test_factors.T, strict=True):
-        predict = _kinds_from if has_kinds(factor) else _quantity_from
-        scores = [predict(train[:, j], factor, test[:, j], truth) for j in range(train.shape[1])]
+        if has_kinds(factor):
+            scores = [
+                _kinds_from(*pair, factor, truth) for pair in zip(train.T, test.T, strict=True)
+            ]
+        else:
+            scores = [_squared_correlation(latent, truth) for latent in test.T]
         best, second = sorted([*scores, 0.0], reverse=True)[:2]
         gaps.append(best - second)
     return float(np.mean(gaps))
 
 
 def _kinds_from(
-    latent: NDArray[np.float32], factor: Factors, test: NDArray[np.float32], truth: Factors
+    latent: NDArray[np.float32], test: NDArray[np.float32], factor: Factors, truth: Factors
 ) -> float:
     """Return the test accuracy of logistic regression from one latent (N,)."""
     from sklearn.linear_model import LogisticRegression
@@ -188,13 +192,11 @@ def _kinds_from(
     return float(model.score(((test - center) / scale)[:, None], truth))
 
 
-def _quantity_from(
-    latent: NDArray[np.float32], factor: Factors, test: NDArray[np.float32], truth: Factors
-) -> float:
-    """Return the squared correlation of one latent with a continuous factor, on test items."""
-    if not test.std() or not truth.std():
+def _squared_correlation(latent: NDArray[np.float32], truth: Factors) -> float:
+    """Return the squared correlation of one latent (N,) with a continuous factor (N,)."""
+    if not latent.std() or not truth.std():
         return 0.0
-    return float(np.corrcoef(test, truth)[0, 1] ** 2)
+    return float(np.corrcoef(latent, truth)[0, 1] ** 2)
 
 
 def measure_factors(harness: MeasuringHarness) -> Json:

@@ -122,7 +122,7 @@ def reconstructions(harness: MeasuringHarness) -> Json:
         found |= _figures(harness, fidelity(harness.test, noise()), "_of_corrupted")
     document: Json = {"reconstruction": found}
     if harness.test_labels is None:
-        harness.leave_out("figures of each class", "the test images have no labels")
+        harness.leave_out("results of each class", "the test images have no labels")
     else:
         document["classes"] = _by_class(harness, harness.test_labels, own, pca)
     baseline = {"n_components": harness.pca.components.shape[1], **_figures(harness, pca)}

@@ -235,8 +235,8 @@ class Interpolation:
         images: (S, C, H, W), decoded, in [0, 1].
         positions: (S,), the share of the path, 0 to 1.
         length: Euclidean length of the whole path, in latent units.
-        through: (M,), rows of the graph's latents on the path; empty for other ways.
-        n_neighbors: number of neighbours of each latent in the graph; 0 for other ways.
+        through: (M,), rows of the graph's latents on the path; empty if there is no graph.
+        n_neighbors: number of neighbours of each latent in the graph; 0 if there is none.
     """
 
     way: str

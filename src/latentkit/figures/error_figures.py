@@ -132,7 +132,7 @@ def robustness_curve(
 def confusion_matrix(
     matrix: NDArray[np.integer[Any]], class_names: Sequence[str], title: str
 ) -> Figure:
-    """Draw a confusion matrix, coloured by the share of the true class.
+    """Draw a confusion matrix. A cell's colour is its share of the true class's images.
 
     Args:
         matrix: (K, K), counts; rows are true classes, columns are predicted classes.

@@ -36,9 +36,10 @@ def image_table(
     Args:
         cells: (R, K, C, H, W), in [0, 1]; a cell that begins with NaN stays empty.
         row_names: (R,); may have several lines.
-        column_names: (K,), or empty.
+        column_names: (K,), or empty for no names.
         title: figure title.
-        notes: for each row, a text for each column, or an empty row; empty for no notes.
+        notes: for each row, a list of one text for each column. An empty list leaves the row
+            without notes.
         caption: text below the figure.
     """
     canvas, tops, lefts, tile = _canvas(cells, [bool(note) for note in notes])

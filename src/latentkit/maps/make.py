@@ -27,13 +27,14 @@ Coordinates = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Alignment:
-    """Similarity transform: ``coordinates @ rotation * scale + shift``.
+    """Similarity transform of a map to a reference: ``coordinates @ rotation * scale + shift``.
 
     Args:
-        rotation: orthogonal (D, D); a reflection if that fits better.
+        rotation: orthogonal (D, D); it includes a reflection if that fits better.
         scale: above 0.
         shift: (D,).
-        disparity: squared distances that remain, divided by the reference's spread, 0 to 1.
+        disparity: sum of squared distances from the transformed points to the reference, divided
+            by that from the reference to its mean; 0 (equal) to 1.
     """
 
     rotation: Coordinates
@@ -306,7 +307,7 @@ def reads_of_same_run(part: MapConfig) -> tuple[str, ...]:
 
 
 def _referred(part: MapConfig) -> tuple[str, str]:
-    """Return the run (empty for the same one) and the map that ``align_to`` names."""
+    """Return the run and the map that ``align_to`` names; the run is empty if it is the same."""
     run, _, label = (
         part.map.align_to.rpartition("#")
         if "#" in part.map.align_to

@@ -9,32 +9,21 @@ summed. Ties are ordered by index, in the latents and in the map (Lee and Verley
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from latentkit.maps.uncompiled_ranks import INDEX_BITS
+from latentkit.neighbors import compiled
 
 _DIGIT_BITS = 11
 _DIGITS = 4
 _TILE = 512  # points whose coordinates stay in the cache for all anchors of a turn
 _TURNS = 4  # anchors in a turn
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def _compiled(function: F) -> F:
-    # The functions have no state, so threads may run them without the interpreter's lock.
-    try:
-        return cast("F", numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:  # numba found no folder for the machine code
-        return cast("F", numba.njit(nogil=True)(function))
-
-
-@_compiled
+@compiled()
 def sort_keys(keys: NDArray[np.uint64], spare: NDArray[np.uint64]) -> None:
     """Sort by all but the lowest `INDEX_BITS` bits; equal keys keep their order."""
     counts = np.zeros((_DIGITS, 1 << _DIGIT_BITS), np.int64)
@@ -60,7 +49,7 @@ def sort_keys(keys: NDArray[np.uint64], spare: NDArray[np.uint64]) -> None:
         source, target = target, source
 
 
-@_compiled
+@compiled()
 def doubled_mid_ranks(values: NDArray[np.float64], mask: np.uint64) -> NDArray[np.int32]:
     """Return twice the mid-rank of each value, from 1 to 2n - 1.
 
@@ -83,7 +72,7 @@ def doubled_mid_ranks(values: NDArray[np.float64], mask: np.uint64) -> NDArray[n
     return ranks
 
 
-@_compiled
+@compiled()
 def _fill_keys(
     points: NDArray[np.floating[Any]],
     anchors: NDArray[np.int64],
@@ -111,7 +100,7 @@ def _fill_keys(
         keys[row, anchors[row]] = ~mask | np.uint64(anchors[row])
 
 
-@_compiled
+@compiled()
 def _majority(
     keys: NDArray[np.uint64], k: int, mask: np.uint64, labels: NDArray[np.int64], n_classes: int
 ) -> int:
@@ -122,7 +111,7 @@ def _majority(
     return int(np.argmax(votes))
 
 
-@_compiled
+@compiled()
 def compare_ranks(
     high: NDArray[np.floating[Any]],
     low: NDArray[np.floating[Any]],

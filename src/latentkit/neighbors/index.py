@@ -11,14 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
 from latentkit.errors import UserError
-from latentkit.neighbors.bridges import shortest_bridges
+from latentkit.neighbors.projections import Projections, fit_projections
 from latentkit.neighbors.search import (
     Blocks,
     Floats,
     Integers,
-    Projections,
     Queries,
-    fit_projections,
+    label_points,
     make_blocks,
     nearest_blocks,
     search,
@@ -74,7 +73,7 @@ _FEW_CHUNK = 256  # queries compared at once, to limit the memory
 
 
 def nearest_of_few(
-    points: Floats, queries: Floats, own: Integers, k: int
+    points: Floats, queries: Floats, labels: Integers, own: Integers, k: int
 ) -> tuple[NDArray[np.int32], Floats]:
     """Return the nearest points of each query and their squared distances, (m, k) each.
 
@@ -84,22 +83,22 @@ def nearest_of_few(
     Args:
         points: (n, d).
         queries: (m, d).
-        own: (m,), the index of the point that a query must not find, or -1.
+        labels: (n,), the label of each point.
+        own: (m,), the label of the points that a query must not find, or -1.
         k: number of neighbours.
     """
     indices = np.empty((len(queries), k), np.int32)
     squares = np.empty((len(queries), k), np.float32)
     for start in range(0, len(queries), _FEW_CHUNK):
-        asked = queries[start : start + _FEW_CHUNK]
+        part = slice(start, start + _FEW_CHUNK)
+        asked = queries[part]
         away = np.zeros((len(asked), len(points)), np.float32)
         for t in range(points.shape[1]):
             away += np.square(asked[:, t, None] - points[:, t])
-        barred = own[start : start + _FEW_CHUNK]
-        rows = np.flatnonzero(barred >= 0)
-        away[rows, barred[rows]] = np.inf
+        away[labels == own[part, None]] = np.inf
         order = np.argsort(away, axis=1, kind="stable")[:, :k]
-        indices[start : start + _FEW_CHUNK] = order
-        squares[start : start + _FEW_CHUNK] = np.take_along_axis(away, order, axis=1)
+        indices[part] = order
+        squares[part] = np.take_along_axis(away, order, axis=1)
     return indices, squares
 
 
@@ -110,9 +109,7 @@ _SAMPLED_BATCHES = 24
 _SAMPLED_QUERIES = 2_048
 _MARGIN = 0.003
 _FIRST_LIMIT = 16
-_SMALL_GROUP = 256
-_LISTED = 32
-"""Neighbours of each point of a small group that are searched first for a bridge."""
+_TRIED = 4  # members of each group that are searched first for a bridge
 _EVERYTHING = 2**62
 
 
@@ -144,7 +141,7 @@ class NeighborIndex:
         vectors: (n, d), finite; a float32 copy is kept.
         random_state: seed of all sampling.
         min_recall: recall that a search must reach if it is not exact.
-        exact_work: a search of at most so many multiplications is exact. Two cores do ten to
+        exact_work: largest number of multiplications of an exact search. Two cores do ten to
             twenty thousand million per second.
 
     Raises:
@@ -244,71 +241,72 @@ class NeighborIndex:
             groups: (n,), the group of each point: 0, 1, ..., at least two.
 
         Returns:
-            The points where the lines begin, in the group; where they end; and the lengths.
+            The points where the lines begin, in the group; where they end; and the lengths. Each
+            has one entry for each group but the largest, in the order of the groups.
+
+        Raises:
+            UserError: ``groups`` is no whole number for each point, or all points are in one group.
         """
-        labels = np.asarray(groups, dtype=np.int64)
-        sizes = np.bincount(labels)
+        labels, sizes = self._checked_groups(groups)
         asked = np.delete(np.arange(len(sizes)), sizes.argmax())
-        by_group = np.argsort(labels[self.blocks.order], kind="stable")
-        borders = np.concatenate([[0], np.cumsum(sizes)])
-        members = np.concatenate([by_group[borders[g] : borders[g + 1]] for g in asked])
-        starts = np.concatenate([[0], np.cumsum(sizes[asked])])
-        squares, ends, unsettled = self._nearby_bridges(labels, members, starts)
-        starts = np.concatenate([[0], np.cumsum(unsettled)])[starts]
-        members = members[unsettled]
-        homes = np.searchsorted(self.blocks.starts, members, side="right") - 1
-        shortest_bridges(
-            self.blocks,
-            self.rows,
-            self._seen,
-            self._slack,
-            labels,
-            members,
-            homes,
-            starts,
-            squares,
-            ends,
-        )
-        return ends[:, 0], ends[:, 1], self._lengths(squares)
-
-    def _nearby_bridges(
-        self, labels: Integers, members: Integers, starts: Integers
-    ) -> tuple[Floats, Integers, NDArray[np.bool_]]:
-        """Search for bridges among the nearest neighbours of the points of small groups.
-
-        Returns:
-            For each group, the square of the shortest line found, or infinity, and its ends
-            (asked, 2); and which of ``members`` may have a shorter line.
-        """
-        sizes = np.diff(starts)
-        group = np.repeat(np.arange(len(sizes)), sizes)
-        small = np.flatnonzero((sizes <= _SMALL_GROUP)[group])
+        members = self.order[(labels != sizes.argmax())[self.order]]
         squares = np.full(len(sizes), np.inf, np.float32)
         ends = np.zeros((len(sizes), 2), np.int64)
-        unsettled = np.ones(len(members), np.bool_)
-        if not len(small):
-            return squares, ends, unsettled
-        small = small[np.argsort(members[small])]  # batches hold nearby points
-        points = self.blocks.order[members[small]]
-        homes = np.searchsorted(self.blocks.starts, members[small], side="right") - 1
+        # A few members of each group give a short line. It rules out most blocks for the others.
+        for points in (_some_of_each(members, labels[members], sizes), members):
+            found, lengths = self._nearest_of_others(points, labels, squares[labels[points]])
+            shorter = np.flatnonzero(found >= 0)
+            shorter = shorter[np.argsort(lengths[shorter], kind="stable")]
+            of, first = np.unique(labels[points[shorter]], return_index=True)
+            best = shorter[first]
+            squares[of] = lengths[best]
+            ends[of] = np.column_stack([points[best], found[best]])
+        return ends[asked, 0], ends[asked, 1], self._lengths(squares[asked])
+
+    def _checked_groups(self, groups: ArrayLike) -> tuple[Integers, Integers]:
+        """Return the group (n,) of each point and the size of each group."""
+        labels = np.asarray(groups)
+        if labels.shape != (len(self),) or labels.dtype.kind not in "iu" or labels.min() < 0:
+            raise UserError(
+                f"groups must be a whole number from 0 for each of {len(self):,} points, not "
+                f"{labels.dtype} {labels.shape}"
+            )
+        sizes = np.bincount(labels)
+        if len(sizes) < 2 or not sizes.all():
+            raise UserError(
+                "groups must be numbered 0, 1, ..., without gaps, and there must be at least two"
+            )
+        return labels.astype(np.int64), sizes
+
+    def _nearest_of_others(
+        self, points: Integers, labels: Integers, squares: Floats
+    ) -> tuple[NDArray[np.int32], Floats]:
+        """Return for each of ``points`` (m,) the nearest point of another label.
+
+        Args:
+            points: indices of points, in the order of `order`.
+            labels: (n,), the label of each point.
+            squares: (m,), the squared distance below which a point is searched.
+
+        Returns:
+            (m,), the points found, or -1, and (m,), the squared distances.
+        """
+        if self._are_few(len(points)):
+            few, away = nearest_of_few(self.rows, self.rows[points], labels, labels[points], 1)
+            return np.where(away[:, 0] < squares, few[:, 0], -1), away[:, 0]
+        places = np.empty(len(self), np.int64)
+        places[self.blocks.order] = np.arange(len(self))
+        homes = np.searchsorted(self.blocks.starts, places[points], side="right") - 1
         cuts = _batches(homes)
         queries = Queries(
-            self._seen[points], self._full(self.rows[points]), points, cuts, homes[cuts[:-1]]
+            self._seen[points],
+            self._full(self.rows[points]),
+            labels[points],
+            cuts,
+            homes[cuts[:-1]],
         )
-        found, lengths, _ = self._search(queries, min(_LISTED, len(self) - 1), _EVERYTHING)
-        outside = labels[found] != labels[points][:, None]
-        first, leaves = outside.argmax(axis=1), outside.any(axis=1)
-        rows = np.arange(len(points))
-        way = np.where(leaves, lengths[rows, first], np.float32(np.inf))
-        ascending = np.argsort(way, kind="stable")
-        groups, best = np.unique(group[small][ascending], return_index=True)
-        best = ascending[best]
-        squares[groups] = way[best]
-        ends[groups] = np.column_stack([points[best], found[best, first[best]]])
-        # A point without a bridge in its list may have one beyond it. That one is at least as long
-        # as the last distance in the list.
-        unsettled[small] = ~leaves & (lengths[:, -1] < squares[group[small]])
-        return squares, ends, unsettled
+        found, lengths, _ = self._search(queries, 1, _EVERYTHING, labels, squares[:, None])
+        return found[:, 0], lengths[:, 0]
 
     def _are_few(self, queries: int) -> bool:
         n, d = self.rows.shape
@@ -317,7 +315,7 @@ class NeighborIndex:
 
     def _compared(self, rows: Floats, own: Integers, k: int) -> Neighbors:
         """Return the points nearest to ``rows`` (m, d), by brute force."""
-        indices, squares = nearest_of_few(self.rows, rows, own, k)
+        indices, squares = nearest_of_few(self.rows, rows, np.arange(len(self)), own, k)
         return Neighbors(indices, self._lengths(squares), 1.0)
 
     def _look(self, rows: Floats) -> Floats:
@@ -342,12 +340,30 @@ class NeighborIndex:
         return Neighbors(indices, distances, recall)
 
     def _search(
-        self, queries: Queries, k: int, limit: int
+        self,
+        queries: Queries,
+        k: int,
+        limit: int,
+        labels: Integers | None = None,
+        squares: Floats | None = None,
     ) -> tuple[NDArray[np.int32], Floats, int]:
-        indices = np.empty((len(queries.own), k), np.int32)
-        squares = np.empty((len(queries.own), k), np.float32)
+        """Search for ``k`` points that are nearer than ``squares`` (m, k) and of other labels.
+
+        Without labels, each point has its own. Without squares, all distances are near enough.
+        """
+        shape = (len(queries.own), k)
+        indices = np.full(shape, -1, np.int32)
+        squares = np.full(shape, np.inf, np.float32) if squares is None else squares.copy()
+        labels = np.arange(len(self)) if labels is None else labels
         work = search(
-            self.blocks, self._full(self.rows), queries, limit, self._slack, indices, squares
+            self.blocks,
+            self._full(self.rows),
+            label_points(self.blocks, labels),
+            queries,
+            limit,
+            self._slack,
+            indices,
+            squares,
         )
         return indices, squares, int(work.sum())
 
@@ -380,6 +396,22 @@ class NeighborIndex:
         homes = queries.homes[np.searchsorted(queries.starts, chosen, side="right") - 1]
         sample = _pick(queries, [np.array([i]) for i in chosen], homes)
         return _recall(found[chosen], self._search(sample, k, _EVERYTHING)[0])
+
+
+def _some_of_each(members: Integers, groups: Integers, sizes: Integers) -> Integers:
+    """Return about `_TRIED` of the members of each group, in the order of ``members``.
+
+    Args:
+        members: (m,), points.
+        groups: (m,), the group of each.
+        sizes: size of each group.
+    """
+    by_group = np.argsort(groups, kind="stable")
+    sorted_groups = groups[by_group]
+    first = np.searchsorted(sorted_groups, sorted_groups)
+    rank = np.arange(len(by_group)) - first
+    every = np.maximum(1, sizes[sorted_groups] // _TRIED)
+    return members[np.sort(by_group[rank % every == 0])]
 
 
 def _batches(homes: Integers) -> Integers:

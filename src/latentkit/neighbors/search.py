@@ -3,22 +3,16 @@
 The points are halved again and again at the median of their principal direction, so all blocks are
 equally full. Each block has a centre and a radius, so that the triangle inequality can rule it out.
 It holds its points transposed, so that one instruction compares many points.
-
-A projection holds the leading principal components of a vector and, as its last coordinate, the
-length of the remainder. By the triangle inequality, the distance between two projections is a lower
-bound on the distance between the vectors. For images and latents, the bound is close.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -208,64 +202,6 @@ def _fill_block(blocks: Blocks, block: int, points: Floats) -> None:
     blocks.radii[block] = np.sqrt(farthest)
 
 
-MOST = 16
-"""Dimensions of a projection. Vectors of at most this many dimensions are not projected."""
-_PROJECTION_SAMPLE = 4_096
-_CHUNK = 16_384
-_ROUNDING = 4e-6
-
-
-@dataclass(frozen=True)
-class Projections:
-    """Projection of vectors to `MOST` dimensions.
-
-    Args:
-        mean: (d,).
-        axes: (d, MOST - 1), orthonormal.
-        slack: how much rounding may add to the distance between two projections.
-    """
-
-    mean: Floats
-    axes: Floats
-    slack: float
-
-    def cast(self, vectors: Floats) -> Floats:
-        """Return the projections (n, MOST) of vectors (n, d)."""
-        projections = np.empty((len(vectors), MOST), np.float32)
-        # Several threads would sum in another order, and so round differently.
-        with threadpool_limits(limits=1, user_api="blas"):
-            for start in range(0, len(vectors), _CHUNK):
-                centred = vectors[start : start + _CHUNK] - self.mean
-                part = projections[start : start + _CHUNK]
-                part[:, :-1] = centred @ self.axes
-                left = centred - part[:, :-1] @ self.axes.T
-                part[:, -1] = np.sqrt(np.einsum("ij,ij->i", left, left))
-        return projections
-
-
-def fit_projections(vectors: Floats, rng: np.random.Generator) -> Projections | None:
-    """Return a projection for vectors (n, d), or None if d is at most `MOST`."""
-    n, d = vectors.shape
-    if d <= MOST:
-        return None
-    sample = vectors[np.sort(rng.choice(n, min(n, _PROJECTION_SAMPLE), replace=False))]
-    mean: NDArray[Any] = sample.mean(axis=0)
-    with threadpool_limits(limits=1, user_api="blas"):
-        axes = _leading_axes(sample - mean, rng)
-    reach = max(
-        float(np.abs(part - mean).max()) for part in np.array_split(vectors, n // _CHUNK + 1)
-    )
-    return Projections(mean, axes, _ROUNDING * reach * float(np.sqrt(d)))
-
-
-def _leading_axes(centred: Floats, rng: np.random.Generator) -> Floats:
-    """Return approximate leading principal axes (d, MOST - 1): any orthonormal axes are valid."""
-    axes = np.linalg.qr(rng.standard_normal((centred.shape[1], MOST - 1)))[0]
-    for _ in range(6):
-        axes = np.linalg.qr(centred.T @ (centred @ axes))[0]
-    return axes.astype(np.float32)
-
-
 _RELATIVE = np.float32(1 + 1e-5)
 
 
@@ -325,7 +261,7 @@ def search(
         rows: (n, d), the points in full; (n, 0) if the blocks hold the points in full.
         labels: labels of the points.
         queries: the query points.
-        limit: number of blocks that a batch visits at most.
+        limit: largest number of blocks that a batch visits.
         slack: how much rounding may have added to a distance between projections.
         indices: (m, k), replaced with the indices of the points that are found.
         squares: (m, k), replaced with their squared distances. Before that, infinity, or squares in
@@ -370,8 +306,6 @@ def _search_batch(
     m, p = projections.shape
     last = squares.shape[1] - 1
     as_columns = np.empty((p, m), np.float32)
-    gaps = np.empty(len(blocks.radii), np.float32)
-    order = np.arange(len(blocks.radii))
     to_center = np.empty(m, np.float32)
     found = np.empty(blocks.columns.shape[2], np.float32)
     # All queries of the batch are within ``radius`` of the centre of the home block.
@@ -381,17 +315,10 @@ def _search_batch(
         reach = max(reach, np.sqrt(squares[i, last]))
         for t in range(p):
             as_columns[t, i] = projections[i, t]
-    near = 0
-    for block in range(len(gaps)):
-        gaps[block] = np.sqrt(_squared_distance(home, blocks.centers[block]))
-        if gaps[block] - radius - blocks.radii[block] <= (reach + slack) * _RELATIVE:
-            order[near] = block
-            near += 1
     # Visit near blocks first: a short reach, found early, rules out the blocks that follow.
-    order = order[:near]
-    _sort(order, gaps)
+    gaps, order = _blocks_in_reach(blocks, home, radius, reach + slack)
     visits = work = 0
-    for rank in range(near):
+    for rank in range(len(order)):
         block = int(order[rank])
         # By the triangle inequality, no point of the block is in reach of any query.
         if gaps[block] - radius - blocks.radii[block] > (reach + slack) * _RELATIVE:
@@ -420,6 +347,28 @@ def _search_batch(
             visits += 1
             reach = np.sqrt(squares[:, last].max())
     return work
+
+
+@compiled()
+def _blocks_in_reach(
+    blocks: Blocks, home: Floats, radius: np.float32, reach: np.float32
+) -> tuple[Floats, Integers]:
+    """Return how far each block is from ``home``, and the blocks in reach, nearest first.
+
+    A block is in reach if it may hold a point within ``reach`` of a point that is within ``radius``
+    of ``home``.
+    """
+    gaps = np.empty(len(blocks.radii), np.float32)
+    order = np.empty(len(blocks.radii), np.int64)
+    near = 0
+    for block in range(len(gaps)):
+        gaps[block] = np.sqrt(_squared_distance(home, blocks.centers[block]))
+        if gaps[block] - radius - blocks.radii[block] <= reach * _RELATIVE:
+            order[near] = block
+            near += 1
+    order = order[:near]
+    _sort(order, gaps)
+    return gaps, order
 
 
 @compiled()

@@ -177,7 +177,7 @@ def latentkit_run_finished(
     Args:
         run: the run.
         status: ``"finished"``, ``"interrupted"``, ``"failed"``, or ``"pruned"`` by a tuner.
-        summary: the figures that ``latentkit run --json`` prints; empty unless finished.
+        summary: the results that ``latentkit run --json`` prints; empty unless finished.
         error: one line that says why it failed or was pruned; otherwise empty.
 
     Example::

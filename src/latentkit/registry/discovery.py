@@ -182,7 +182,7 @@ def policy_from_environment() -> PluginPolicy:
 
 
 def found_file(file: PluginFile) -> FoundPlugin:
-    """Return the plugin in a file; its file name takes the place of a distribution's name."""
+    """Return the plugin in a file, with the file's name in place of a distribution's."""
     path = file.path
     return FoundPlugin(path.name, path.stem, file.module, file.sha256[:12], file)
 

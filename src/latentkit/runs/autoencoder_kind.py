@@ -157,7 +157,7 @@ class AutoencoderKind(RunKind):
         return card_summary(card)
 
     def rows(self, summary: Facts) -> list[Row]:
-        """Return the main figures of a summary as rows of name and text."""
+        """Return the main results of a summary as rows of name and text."""
         return card_rows(summary)
 
     def tables(self, card: Facts) -> list[Table]:

@@ -116,7 +116,7 @@ class RunKind(ABC):
 
     @abstractmethod
     def rows(self, summary: Facts) -> list[Row]:
-        """Return the main figures of a summary as rows of name and text."""
+        """Return the main results of a summary as rows of name and text."""
 
     @abstractmethod
     def tables(self, card: Facts) -> list[Table]:

@@ -14,7 +14,7 @@ from latentkit.runs.manifest import NAME
 
 
 def summarise(folder: RunFolder, kind: RunKind) -> dict[str, Any]:
-    """Return the figures of a run as a JSON object, without those that are not committed yet.
+    """Return the results of a run as a JSON object, without those that are not committed yet.
 
     Raises:
         IntegrityError: the manifest's configuration is incomplete, or a committed file was changed.

@@ -34,7 +34,7 @@ def check_what_is_loaded_is_what_was_given(make: tuner_study.Make, storage: str)
     def act(trial: Trial) -> Sequence[float]:
         trial.note("number", trial.number)
         if trial.number == 1:
-            raise ValueError("no good")
+            raise ValueError("this trial fails on purpose")
         return (tuner_study.cost(trial.params),)
 
     asked = tuner_study.task(storage)
@@ -102,7 +102,7 @@ def check_notes_are_stored(make: tuner_study.Make, storage: str) -> None:
         for key, value in _NOTES.items():
             trial.note(key, value)
         if trial.number == 1:
-            raise ValueError("no good")
+            raise ValueError("this trial fails on purpose")
         return (0.0,)
 
     asked = tuner_study.task(storage)

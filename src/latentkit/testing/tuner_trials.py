@@ -58,7 +58,7 @@ def check_failed_and_pruned_trials_count(make: tuner_study.Make, storage: str) -
     """Check that a trial which fails counts towards the budget."""
 
     def act(trial: Trial) -> Sequence[float]:
-        raise ValueError("no good")
+        raise ValueError("this trial fails on purpose")
 
     seen = tuner_study.Seen(act)
     tuner_study.optimized(make, tuner_study.task(storage), 4, seen)

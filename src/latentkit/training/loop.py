@@ -2,8 +2,8 @@
 
 It reads top to bottom: epochs, steps, validation, checkpoint. All that is random in an epoch (the
 order, the noise, what a model draws itself) depends only on seed and epoch. So training that
-resumes from a checkpoint gives the same bytes as training that was never interrupted. For the same
-reason, early stopping and the choice of the best epoch depend only on the history.
+resumes from a checkpoint gives the same weights, to the byte, as uninterrupted training. For the
+same reason, early stopping and the choice of the best epoch depend only on the history.
 """
 
 from __future__ import annotations

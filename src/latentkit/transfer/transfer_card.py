@@ -1,4 +1,4 @@
-"""The evaluation card of a transfer: the classifier's figures before and after training."""
+"""The evaluation card of a transfer: the classifier's results before and after training."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Json = dict[str, Any]
 def classification(
     truth: Labels, probabilities: Floats, class_names: Sequence[str], draws: Bootstrap
 ) -> Json:
-    """Return the figures of a classifier as JSON.
+    """Return the results of a classifier as JSON.
 
     Args:
         truth: (N,), from 0 to K - 1.
@@ -52,9 +52,9 @@ def classification(
         ``accuracy``; ``balanced_accuracy``, the mean recall of the classes that have items;
         ``expected_calibration_error`` (C. Guo et al. 2017), the mean difference between confidence
         and accuracy in `BINS` bins; ``log_loss`` in nats; ``classes``, each with ``precision``
-        (None if no item was given that label) and ``recall``; ``confusion``, counts of items by
-        true class (rows) and given class (columns); ``calibration``, each bin's confidence,
-        accuracy and share of the items. Figures have 95 % intervals.
+        (None if that class was never predicted) and ``recall``; ``confusion``, counts of items by
+        true class (rows) and predicted class (columns); ``calibration``, each bin's confidence,
+        accuracy and share of the items. Results have 95 % intervals.
     """
     found = probabilities.argmax(1)
     hits = (found == truth).astype(np.float64)
@@ -84,14 +84,14 @@ def calibration_error(confidence: Floats, hits: NDArray[np.bool_]) -> float:
 
 
 def confused_pairs(counts: NDArray[np.int64], most: int) -> list[tuple[int, int]]:
-    """Return the pairs (true, given) of different classes that are confused most often, in order.
+    """Return the pairs (true, predicted) of classes that are confused most often, in order.
 
-    Pairs are ordered by their share of the true class, so that small classes count as much as large
-    ones.
+    Pairs are ordered by their share of the true class's images, so that small classes count as much
+    as large ones.
 
     Args:
-        counts: (K, K), counts by true class (rows) and given class (columns).
-        most: number of pairs at most; pairs that never occur are left out.
+        counts: (K, K), counts by true class (rows) and predicted class (columns).
+        most: largest number of pairs; pairs that never occur are left out.
     """
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     np.fill_diagonal(shares, 0)

@@ -129,7 +129,7 @@ class TransferKind(RunKind):
         return {"transfer": card}
 
     def rows(self, summary: Facts) -> list[Row]:
-        """Return the main figures of a summary as rows of name and text."""
+        """Return the main results of a summary as rows of name and text."""
         return transfer_rows(summary["transfer"]) if "transfer" in summary else []
 
     def tables(self, card: Facts) -> list[Table]:

@@ -35,7 +35,7 @@ def transfer_tables(card: Card) -> list[Table]:
 
 
 def transfer_rows(card: Card) -> list[tuple[str, str]]:
-    """Return the main figures of a transfer's card as rows of name and text."""
+    """Return the main results of a transfer's card as rows of name and text."""
     labels, features = card["labels"], card["features"]
     rows = [
         (

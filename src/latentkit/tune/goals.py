@@ -1,4 +1,4 @@
-"""Goals of a study: the validation loss, or a figure of the evaluation on validation images."""
+"""Goals of a study: the validation loss, or a result of the evaluation on validation images."""
 
 from __future__ import annotations
 

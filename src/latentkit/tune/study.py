@@ -28,7 +28,7 @@ class Search:
         study: the study's folder.
         registry: finds parts by their names.
         emit: listener that receives the events of trials.
-        storage: URL with its password; None for the study's own.
+        storage: URL of the database, including its password; None for the study's own.
         image_cache: cache of loaded images; None for a new one.
     """
 

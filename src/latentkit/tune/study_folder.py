@@ -52,7 +52,7 @@ class StudyPlan:
         objectives: names of the goals.
         tuner: name and options of the tuner, as a table.
         data_dir: the folder of data sets.
-        storage: URL without password; empty for a file in the study's folder.
+        storage: URL of the database, without password; empty for a file in the study's folder.
         trials: number of finished trials after which the study is over.
         failures: number of failed trials in a row after which the study is stopped.
         first: options of the first trial, which are those of a run without a study.
@@ -88,14 +88,14 @@ class StudyPlan:
 
         Args:
             folder: folder of the study.
-            storage: URL with its password; None for the plan's own.
+            storage: URL of the database, including its password; None for the plan's own.
 
         Raises:
             UserError: the database should be in the folder, whose path cannot be in a URL.
         """
         if not (storage or self.storage) and "?" in str(folder.absolute()):
             raise errors.UserError(
-                f"{folder.absolute()} contains '?', which a storage's URL cannot have in a path: "
+                f"{folder.absolute()} contains '?', which a storage URL cannot have in its path: "
                 f"choose another folder"
             )
         url = storage or self.storage or f"sqlite:///{(folder / DATABASE).absolute()}"

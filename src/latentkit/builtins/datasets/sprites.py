@@ -32,8 +32,9 @@ _Inside = Callable[[Values, Values], NDArray[np.bool_]]
 def load(options: SpritesOptions, split: Split, cache: Path) -> ImageData:
     """Return the images of a split, (N, 1, size, size), with their factors (N, 5).
 
-    ``shape`` counts from 0. ``scale``, ``x`` and ``y`` are in units of half the image width.
-    ``rotation`` is in radians, counter-clockwise, from 0 to below 2 pi.
+    The factors are ``shape``, ``scale``, ``rotation``, ``x`` and ``y``. ``shape`` is 0 for a
+    square, 1 for an ellipse and 2 for a heart. ``scale``, ``x`` and ``y`` are in units of half the
+    image width. ``rotation`` is in radians, counter-clockwise, from 0 to below 2 pi.
     """
     n = options.n_train if split == "train" else options.n_test
     generator = np.random.default_rng([options.seed, 0 if split == "train" else 1])

@@ -1,4 +1,4 @@
-"""Checks of the vectors that an embedding fits or places, and a search for their neighbours."""
+"""Checks of the vectors that an embedding fits or transforms, and a neighbour search."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def checked_new(
             the fitted vectors.
     """
     if fitted is None:
-        raise UserError(f"embedding {name!r}: fit it before new points are placed")
+        raise UserError(f"embedding {name!r}: fit it before transform is called")
     points = finite_vectors(vectors, name, fitted.dtype)
     if points.shape[1] != fitted.shape[1]:
         raise UserError(

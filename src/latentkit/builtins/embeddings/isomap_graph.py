@@ -80,7 +80,7 @@ class Net:
     """A connected graph of all or some of the vectors.
 
     Args:
-        graph: its points are in the order of ``index.blocks``, so that neighbours are close
+        graph: its points are in the order of ``index.order``, so that neighbours are close
             together in memory.
         index: index of the vectors in the graph.
         nodes: (n,), for each point of the graph, its row among all vectors.

@@ -16,6 +16,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from latentkit.neighbors import compiled
+
 _SPACING = 0.5  # of the grid, in units of the map; the kernel falls to one half at distance 1
 _LEAST_CELLS = 64  # along the longer side of a small map
 _MARGIN = 3  # cells around the map, because a spline reaches beyond its own cell
@@ -114,7 +116,7 @@ def _divergence(P: Any, points: NDArray[np.float64], normaliser: float) -> float
     return float(terms + mass * np.log(normaliser + _EPSILON))
 
 
-@numba.njit(cache=True, inline="always")
+@compiled(inline="always")
 def _weights(t: float) -> Any:
     """Return the four values of the cubic B-spline at position ``t`` in [0, 1) of its cell."""
     s = 1 - t
@@ -126,13 +128,13 @@ def _weights(t: float) -> Any:
     )
 
 
-@numba.njit(cache=True, inline="always")
+@compiled(inline="always")
 def _slopes(t: float) -> Any:
     s = 1 - t
     return -s * s / 2, (3 * t * t - 4 * t) / 2, (4 * s - 3 * s * s) / 2, t * t / 2
 
 
-@numba.njit(cache=True)
+@compiled()
 def _spread(places: NDArray[Any], mesh: NDArray[Any]) -> None:
     # One thread, because points share cells: with more, rounding would depend on their order.
     for i in range(len(places)):
@@ -143,7 +145,7 @@ def _spread(places: NDArray[Any], mesh: NDArray[Any]) -> None:
                 mesh[x - 1 + a, y - 1 + b] += across[a] * along[b]
 
 
-@numba.njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def _gather(
     places: NDArray[Any], field: NDArray[Any], force: NDArray[Any], potential: NDArray[Any]
 ) -> None:
@@ -167,7 +169,7 @@ def _gather(
         force[i, 1] = slope_y
 
 
-@numba.njit(cache=True, parallel=True, fastmath=True)
+@compiled(parallel=True, fastmath=True)
 def _attract(
     starts: NDArray[Any],
     neighbors: NDArray[Any],
@@ -188,7 +190,7 @@ def _attract(
         gradient[i, 1] = sum_y
 
 
-@numba.njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def _divergence_terms(
     starts: NDArray[Any],
     neighbors: NDArray[Any],

@@ -24,7 +24,7 @@ class OptunaOptions(Options):
         description="Which trials are stopped early: asha and hyperband continue the best 1 in "
         "reduction_factor, median continues those better than half of the earlier trials.",
     )
-    min_epochs: int = Field(1, ge=1, description="Epochs that every trial trains at least.")
+    min_epochs: int = Field(1, ge=1, description="Every trial trains at least this many epochs.")
     reduction_factor: int = Field(
         3,
         ge=2,
