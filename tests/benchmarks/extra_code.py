@@ -95,7 +95,7 @@ def few(chosen: argparse.Namespace) -> None:
             with tempfile.TemporaryDirectory() as cache:
                 for first in (1, 0):
                     taken[off, first].append(_map_in_a_process(off, cache))
-    print("| code for few points | first map, s | card, s | later map, s | card, s |")
+    print("| code for few points | first map, s | first card, s | later map, s | later card, s |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for off, title in titles.items():
         medians = [

@@ -5,13 +5,19 @@
     index = NeighborIndex(vectors)           # (n, d)
     found = index.neighbors(10)              # found.indices, found.distances: (n, 10)
     found = index.query(new_vectors, 10)     # the nearest of ``vectors`` to each
+    found.recall                             # 1, unless an exact search would take too long
+
+Plugins may import every name in ``__all__`` from here. The modules below this package may change.
+
+- `NeighborIndex` finds neighbours, and the shortest bridges between groups of points.
+- `Neighbors` is what it returns.
+- `as_vectors` checks vectors and makes them a float32 matrix; `VectorsError` says what is wrong
+  with them.
+- `compiled` is the decorator that compiles the functions of this package with numba.
 
 The search (`latentkit.neighbors.search`) partitions the points into blocks. It skips the blocks
 that the triangle inequality rules out, and compares a query with all points of each other block at
 once. Vectors of many dimensions are first compared by their leading principal components.
-
-`compiled` is the decorator that compiles the functions of this package with numba. Embeddings that
-loop over neighbours may use it too.
 """
 
 from typing import TYPE_CHECKING

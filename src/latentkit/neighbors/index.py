@@ -144,6 +144,10 @@ class NeighborIndex:
         exact_work: largest number of multiplications of an exact search. Two cores do ten to
             twenty thousand million per second.
 
+    Attributes:
+        rows: (n, d), float32, the vectors, scaled by a power of two that brings the largest value
+            near 1.
+
     Raises:
         VectorsError: the vectors are not a finite matrix.
     """
@@ -172,10 +176,10 @@ class NeighborIndex:
     @property
     def order(self) -> Integers:
         """Indices (n,) of the points. If there are many, nearby points are close in this order."""
-        return np.arange(len(self)) if len(self) <= MOST_POINTS else self.blocks.order
+        return np.arange(len(self)) if len(self) <= MOST_POINTS else self._blocks.order
 
     @cached_property
-    def blocks(self) -> Blocks:
+    def _blocks(self) -> Blocks:
         """The points, partitioned into blocks."""
         width = next(width for dimensions, width in _WIDTHS if self.rows.shape[1] <= dimensions)
         return make_blocks(self._seen, width)
@@ -203,10 +207,10 @@ class NeighborIndex:
             raise UserError(f"cannot find {k} other points among {n:,}; ask for {n - 1:,} or fewer")
         if self._are_few(n):
             return self._compared(self.rows, np.arange(n), k)
-        order = self.blocks.order
-        homes = np.arange(len(self.blocks.radii))
+        order = self._blocks.order
+        homes = np.arange(len(self._blocks.radii))
         queries = Queries(
-            self._seen[order], self._full(self.rows[order]), order, self.blocks.starts, homes
+            self._seen[order], self._full(self.rows[order]), order, self._blocks.starts, homes
         )
         return self._answer(queries, k, order)
 
@@ -225,7 +229,7 @@ class NeighborIndex:
         if self._are_few(len(rows)):
             return self._compared(rows, np.full(len(rows), -1), k)
         seen = self._look(rows)
-        homes = nearest_blocks(seen, self.blocks.centers)
+        homes = nearest_blocks(seen, self._blocks.centers)
         order = np.argsort(homes, kind="stable")
         starts = _batches(homes[order])
         nobody = np.full(len(rows), -1)
@@ -295,8 +299,8 @@ class NeighborIndex:
             few, away = nearest_of_few(self.rows, self.rows[points], labels, labels[points], 1)
             return np.where(away[:, 0] < squares, few[:, 0], -1), away[:, 0]
         places = np.empty(len(self), np.int64)
-        places[self.blocks.order] = np.arange(len(self))
-        homes = np.searchsorted(self.blocks.starts, places[points], side="right") - 1
+        places[self._blocks.order] = np.arange(len(self))
+        homes = np.searchsorted(self._blocks.starts, places[points], side="right") - 1
         cuts = _batches(homes)
         queries = Queries(
             self._seen[points],
@@ -356,9 +360,9 @@ class NeighborIndex:
         squares = np.full(shape, np.inf, np.float32) if squares is None else squares.copy()
         labels = np.arange(len(self)) if labels is None else labels
         work = search(
-            self.blocks,
+            self._blocks,
             self._full(self.rows),
-            label_points(self.blocks, labels),
+            label_points(self._blocks, labels),
             queries,
             limit,
             self._slack,
@@ -383,7 +387,7 @@ class NeighborIndex:
         if work / len(truth) * m <= self.exact_work:
             return _EVERYTHING
         # The margin makes up for the sampling error of the recall.
-        limit: int = max(_FIRST_LIMIT, 2 + 2 * k * len(self.blocks.radii) // n)
+        limit: int = max(_FIRST_LIMIT, 2 + 2 * k * len(self._blocks.radii) // n)
         while _recall(self._search(sample, k, limit)[0], truth) < min(self.min_recall + _MARGIN, 1):
             limit *= 2
         return limit
@@ -411,7 +415,8 @@ def _some_of_each(members: Integers, groups: Integers, sizes: Integers) -> Integ
     first = np.searchsorted(sorted_groups, sorted_groups)
     rank = np.arange(len(by_group)) - first
     every = np.maximum(1, sizes[sorted_groups] // _TRIED)
-    return members[np.sort(by_group[rank % every == 0])]
+    some: Integers = members[np.sort(by_group[rank % every == 0])]
+    return some
 
 
 def _batches(homes: Integers) -> Integers:
