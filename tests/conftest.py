@@ -70,9 +70,9 @@ def fashion_mnist_dir() -> Path:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the report of transfers, because it takes most of the time of a short one."""
-    from latentkit.transfer import transfer_kind
+    from latentkit.transfer import transfer_figures
 
-    monkeypatch.setattr(transfer_kind, "report_transfer", lambda context, kind, svg: None)
+    monkeypatch.setattr(transfer_figures, "report_transfer", lambda context, kind, svg: None)
 
 
 @pytest.fixture

@@ -1,9 +1,12 @@
 """An open run shows the current state on disk, even if it changed after it was opened."""
 
+import json
+import re
 import shutil
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import latentkit as lk
 from latentkit.errors import IntegrityError
@@ -84,3 +87,34 @@ def test_a_deleted_run_can_still_be_printed(path):
     run = lk.open(path)
     shutil.rmtree(path)
     assert repr(run) == "<Run once: cannot be read>"
+
+
+def test_loading_the_model_leaves_the_random_state_of_a_notebook_alone(path):
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    assert lk.open(path).model.latent_dim == 3
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_model_of_a_run_can_be_saved_and_outlives_a_new_map(path, tmp_path):
+    run = lk.open(path)
+    model = run.model
+    save_file(model.state_dict(), tmp_path / "weights.safetensors")
+    torch.nn.utils.parameters_to_vector(model.parameters())
+    lk.embed(path, ["pca"])
+    assert run.maps == ["pca"]
+    assert run.model is model
+
+
+def test_the_time_in_a_second_report_leaves_out_the_first(path):
+    def shown():
+        page = (path / "report.html").read_text()
+        return re.search(r"Time without this report.*?([\d.]+) s, of which", page, re.S)[1]
+
+    first = shown()
+    record = json.loads((path / "run.json").read_text())
+    record["stages"]["report"]["seconds"] = 1000.0
+    (path / "run.json").write_text(json.dumps(record))
+    lk.write_report(path)
+    assert float(shown()) < float(first) + 100

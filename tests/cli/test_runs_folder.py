@@ -78,6 +78,18 @@ def test_a_transfer_with_its_own_out_still_takes_its_parent_from_the_default_fol
     assert record["config"]["transfer"]["parent"] == finished.name
 
 
+def test_out_alone_does_not_change_which_run_last_means(latentkit, finished, small):
+    for name in ("one", "two"):
+        asked = ("transfer", "last", *PROBE, "--out", "whole", "--name", name, "-q")
+        assert latentkit(*asked).code == 0
+        record = json.loads(Path(f"whole/{name}/run.json").read_text())
+        assert record["config"]["transfer"]["parent"] == finished.name
+    ended = latentkit("run", "--init-from", "last", *small, "--out", "whole", "--name", "r", "-q")
+    assert ended.code == 0, ended.err
+    record = json.loads(Path("whole/r/run.json").read_text())
+    assert record["config"]["init"]["path"] == str((finished / "model.safetensors").absolute())
+
+
 def test_a_map_is_aligned_to_the_last_run_of_the_folder_and_keeps_its_name(
     latentkit, elsewhere, small
 ):

@@ -10,10 +10,17 @@ from latentkit.tune.goals import choose_goals
 from latentkit.tune.trial import TrialKind
 
 COMPARISON = {
-    "transfer": {"mode": "all", "labels": ["1%", "10%"], "fit_epochs": [1, 1], "seeds": 1},
+    "transfer": {
+        "mode": "all",
+        "labels": ["1%", "10%"],
+        "fit_epochs": [1, 1],
+        "fit_batch_sizes": [32, 32],
+        "seeds": 1,
+    },
     "init": {"path": "x"},
     "training": {"epochs": 1, "batch_size": 32, "learning_rate": 0.01},
 }
+FINETUNED = {**COMPARISON, "transfer": {"mode": "finetune"}}
 
 
 def configuration(**asked):
@@ -27,7 +34,8 @@ def configuration(**asked):
         (AUTOENCODER, {"embed": ["pca", "isomap"], "init_from": "w.safetensors"}),
         (TRIAL, {"embed": ["pca"]}),
         (TrialKind(choose_goals(["mse"])), {"init_from": "w.safetensors"}),
-        (TRANSFER, {"config": {**COMPARISON, "transfer": {"mode": "finetune"}}, "embed": ["pca"]}),
+        (TRANSFER, {"config": FINETUNED, "embed": ["pca"]}),
+        (TRANSFER, {"config": COMPARISON}),
     ],
 )
 def test_a_kind_announces_the_stages_that_it_plans(kind, asked):

@@ -1,5 +1,6 @@
 """A run with a name starts once; the same command then resumes it."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -90,6 +91,19 @@ def test_a_new_map_that_cannot_be_made_leaves_the_run_as_it_was(once, tmp_path):
     assert lk.open(place / "small").status == "finished"
     assert lk.resume(place / "small").maps == ["pca"]
     assert lk.embed(place / "small", ["isomap"]).maps == ["isomap", "pca"]
+
+
+def test_a_refused_command_leaves_a_run_as_it_was_even_if_its_epochs_were_edited(once, tmp_path):
+    place = shutil.copytree(once.path.parent, tmp_path / "copied")
+    config, manifest = place / "small" / "config.toml", place / "small" / "run.json"
+    config.write_text(config.read_text().replace("epochs = 1", "epochs = 5"))
+    before = manifest.read_bytes()
+    with pytest.raises(UserError, match=r"training\.epochs"):
+        begun(place)
+    kept = {
+        key: value for key, value in json.loads(manifest.read_text()).items() if key != "writer"
+    }
+    assert kept == {key: v for key, v in json.loads(before).items() if key != "writer"}
 
 
 OTHER = """

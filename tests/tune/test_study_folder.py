@@ -10,7 +10,6 @@ from latentkit.tune.study_folder import (
     StudyFolder,
     StudyPlan,
     find_study,
-    readable_studies,
     study_folders,
 )
 
@@ -88,15 +87,13 @@ def test_a_folder_without_a_study_or_with_a_damaged_one_is_refused(tmp_path, pla
     ],
     ids=str,
 )
-def test_a_study_that_cannot_be_read_does_not_hide_the_others(tmp_path, plan, fields):
+def test_a_study_that_cannot_be_read_is_listed_and_says_so_when_opened(tmp_path, plan, fields):
     fine = StudyFolder.begin(tmp_path / "fine", plan)
     record = tmp_path / "harmed" / STUDY
     StudyFolder.begin(record.parent, plan)
     text = record.read_text()
     document = text[:100] if fields is None else json.dumps({**json.loads(text), **fields})
     record.write_text(document)
-    studies, faults = readable_studies(tmp_path)
-    assert studies == [fine]
-    assert list(faults) == [record.parent]
-    assert faults[record.parent].startswith(f"{record} cannot be read: ")
-    assert len(study_folders(tmp_path)) == 2
+    assert study_folders(tmp_path) == [fine.path, record.parent]
+    with pytest.raises(IntegrityError, match="cannot be read: "):
+        StudyFolder.open(record.parent)

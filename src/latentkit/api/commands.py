@@ -17,6 +17,7 @@ from latentkit.plugin.events import Listener, Notice, ignore
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs.folder import RunFolder, find_run, readable_runs
 from latentkit.runs.lifecycle import Place, add_embeddings, resume_run, start_named_run
+from latentkit.runs.prepare import with_found_runs
 from latentkit.runs.saved_config import registry_of
 
 
@@ -97,8 +98,16 @@ def run(
         device=device,
         init_from=init_from,
     )
-    default = dataset is None and "dataset" not in document
-    return start(resolved, registry, name, folder, data, listener, default_dataset=default)
+    return start(
+        resolved,
+        registry,
+        name,
+        folder,
+        data,
+        listener,
+        default_dataset=dataset is None and "dataset" not in document,
+        looks_up=inputs.runs_dir() if out is not None else None,
+    )
 
 
 def start(
@@ -110,6 +119,7 @@ def start(
     listener: Listener,
     *,
     default_dataset: bool = False,
+    looks_up: Path | None = None,
 ) -> Run:
     """Start a configured run, or resume the one of that name; arguments as in `run`.
 
@@ -121,11 +131,15 @@ def start(
         data: the folder of data sets.
         listener: called with every event.
         default_dataset: whether nobody chose the data set, which is then reported.
+        looks_up: another folder of runs, where runs that the configuration names are looked up
+            first; None for `runs` alone.
     """
+    if looks_up is not None:
+        config = with_found_runs(config, looks_up, name)
     if default_dataset:
         listener(_default_dataset_notice(registry))
     place = Place(runs=runs, data=inputs.data_dir(data), name=name)
-    kind = kind_of_config(config)
+    kind = kind_of_config(config, runs / name if name else None)
     return Run(start_named_run(config, registry, place, listener, kind), registry)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from latentkit.config import RunConfig
 from latentkit.runs.autoencoder_kind import AutoencoderKind
 from latentkit.runs.folder import RunFolder
@@ -13,9 +15,11 @@ from latentkit.tune.trial import TrialKind
 AUTOENCODER, TRANSFER, TRIAL = AutoencoderKind(), TransferKind(), TrialKind()
 
 
-def kind_of_config(config: RunConfig) -> RunKind:
-    """Return the kind of run that a configuration describes."""
-    return AUTOENCODER if config.transfer is None else TRANSFER
+def kind_of_config(config: RunConfig, path: Path | None = None) -> RunKind:
+    """Return the kind of run that a configuration describes, in a folder if that is known."""
+    if config.transfer is not None:
+        return TRANSFER
+    return TRIAL if path is not None and is_trial(path) else AUTOENCODER
 
 
 def kind_of(folder: RunFolder) -> RunKind:

@@ -21,7 +21,7 @@ from latentkit.explore.explored_run import ExploredRun
 from latentkit.plugin.events import ignore
 from latentkit.registry.catalogue import Registry
 from latentkit.runs import run_files
-from latentkit.runs.context import StageContext
+from latentkit.runs.context import ImageCache, StageContext
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.kind import RunKind
 from latentkit.runs.saved_config import registry_of, stored_config
@@ -100,6 +100,7 @@ class Run:
         self._opened = folder
         self._given_registry = registry
         self._derived: dict[str, Any] = {}
+        self._image_cache = ImageCache()
         self._derived_from = folder.manifest
 
     @property
@@ -111,9 +112,18 @@ class Run:
     def _refresh(self) -> None:
         """Read the manifest again if it has changed, and forget what was made from the old one."""
         self._opened.refresh()
-        if self._opened.manifest is not self._derived_from:
+        now, before = self._opened.manifest, self._derived_from
+        if now is before:
+            return
+        self._derived_from = now
+        self._derived.pop("config", None)
+        if now.plugin_files != before.plugin_files:
+            self._given_registry = None
+            self._derived.pop("registry", None)
+        made_of = (run_files.DATA, run_files.MODEL)
+        same = all(now.artefacts.get(name) == before.artefacts.get(name) for name in made_of)
+        if not same or now.config_sha256 != before.config_sha256:
             self._derived.clear()
-            self._derived_from = self._opened.manifest
 
     def _kept(self, name: str, make: Callable[[], _T]) -> _T:
         """Return a value that is made once, and again if the manifest has changed since."""
@@ -243,7 +253,11 @@ class Run:
 
         For a transfer it is a classifier: called with images, it returns logits (B, K).
         """
-        return self._kept("model", lambda: self.kind.trained(self._context))
+        return self._kept("model", self._new_model)
+
+    def _new_model(self) -> Any:
+        # Libraries that save or flatten weights expect them contiguous.
+        return self.kind.trained(self._context).to(memory_format=torch.contiguous_format)
 
     @property
     def explored(self) -> ExploredRun:
@@ -262,7 +276,9 @@ class Run:
     def _new_context(self) -> StageContext:
         data = given_data_dir() or Path(self._opened.manifest.data_dir)
         device = torch.device("cpu")
-        return StageContext(self.config, self._registry, data, device, self._opened, ignore)
+        return StageContext(
+            self.config, self._registry, data, device, self._opened, ignore, self._image_cache
+        )
 
     def _refuse_transfer(self) -> None:
         if self.kind.points != "latents":

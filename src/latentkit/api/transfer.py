@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from latentkit.errors import UserError, did_you_mean
 from latentkit.plugin.events import Listener, ignore
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs import run_files
-from latentkit.runs.folder import RunFolder, find_run
+from latentkit.runs.folder import RunFolder
 from latentkit.runs.lifecycle import Place, start_named_run
-from latentkit.runs.prepare import find_other_run
+from latentkit.runs.prepare import find_other_run, with_found_runs
 from latentkit.runs.saved_config import registry_of, stored_config
 
 DEFAULT_MAPS = ("pca", "tsne", "isomap")
@@ -124,6 +125,8 @@ def transfer(
         config=config,
     )
     known = given_data_dir(data) or (Path(parent.manifest.data_dir) if parent else data_dir())
+    if out is not None:  # as in `_folder_of`
+        resolved = with_found_runs(resolved, runs_dir(), name)
     place = Place(folder, known, name)
     return Run(start_named_run(resolved, registry, place, listener, TRANSFER), registry)
 
@@ -223,12 +226,15 @@ def _init(
 
 
 def _folder_of(run: Path_ | Run, runs: Path, out: Path_ | None, own: str) -> RunFolder:
-    """Open the parent; ``last`` does not mean the transfer itself, whose name is ``own``."""
+    """Open the parent; ``last`` does not mean the transfer itself, whose name is ``own``.
+
+    ``out`` alone says where the transfer goes, so the parent is looked up in the default folder
+    first.
+    """
     if isinstance(run, Run):
         return RunFolder.open(run.path)
-    try:
-        return RunFolder.open(find_other_run(os.fspath(run), runs, own))
-    except UserError:
-        if out is None:
-            raise
-        return RunFolder.open(find_run(os.fspath(run), runs_dir()))
+    reference = os.fspath(run)
+    if out is not None:
+        with suppress(UserError):
+            return RunFolder.open(find_other_run(reference, runs_dir(), own))
+    return RunFolder.open(find_other_run(reference, runs, own))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -95,7 +95,9 @@ def _print_summary(run: Run) -> None:
     rows += summary_rows(summary, run.kind)
     if "report" in summary:
         rows.append(("Report", summary["report"]))
-    print_facts([*rows, ("Next", _next_command(run))])
+    if summary["status"] not in ("running", "pruned"):
+        rows.append(("Next", _next_command(run, summary)))
+    print_facts(rows)
 
 
 def print_tables(tables: Sequence[Table], note: str = "") -> None:
@@ -117,8 +119,8 @@ def print_tables(tables: Sequence[Table], note: str = "") -> None:
         console.print(note)
 
 
-def _next_command(run: Run) -> str:
+def _next_command(run: Run, summary: Mapping[str, Any]) -> str:
     """Return a useful next command."""
-    if run.status in ("stopped", "interrupted", "failed"):
+    if summary["status"] != "finished":
         return f"latentkit resume {run.path}"
-    return run.kind.next_command(run.path, run.summary)
+    return run.kind.next_command(run.path, summary)

@@ -120,6 +120,7 @@ def run_command(
             data_dir,
             listener,
             default_dataset=dataset is None and "dataset" not in document,
+            looks_up=find_runs_dir() if out is not None else None,
         )
     show_outcome(run, as_json=as_json, quiet=quiet)
 

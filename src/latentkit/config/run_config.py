@@ -127,7 +127,7 @@ class RunConfig:
         return document
 
     def to_toml(self) -> str:
-        """Return the configuration as TOML; `parse_toml` and `build_config` read it back."""
+        """Return the configuration as TOML; `build_config` accepts the parsed document."""
         return tomli_w.dumps(self.as_dict())
 
     def identity(self) -> dict[str, Any]:

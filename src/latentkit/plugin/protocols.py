@@ -155,7 +155,7 @@ class Corruption(Protocol):
         """Return corrupted images: new memory, same shape and device, in [0, 1].
 
         Every random number comes from ``generator``, which is on the same device as the images.
-        At zero strength the corruption is the identity.
+        If it has a strength, the corruption is the identity at zero strength.
         """
         ...
 

@@ -16,12 +16,8 @@ from latentkit.errors import PluginError, UserError
 from latentkit.evaluation.card import PROTOCOL, evaluate
 from latentkit.evaluation.card_tables import card_rows, card_summary, card_tables, map_tables
 from latentkit.evaluation.inference import encode
-from latentkit.explore.exploration_figures import exploration_figures
 from latentkit.maps.make import check_maps, embed, latents_read, reads_of_same_run
-from latentkit.maps.map_figures import map_figures
 from latentkit.plugin.events import StageProgress
-from latentkit.report import sections
-from latentkit.report.assemble import Outline, write_report
 from latentkit.report.page import Table
 from latentkit.runs import run_files
 from latentkit.runs.context import RunContext, StageContext, load_weights
@@ -58,16 +54,6 @@ def record_images(context: StageContext) -> None:
             "digest": {"train": train_images.digest(), "test": test_images.digest()},
         },
     )
-
-
-_OUTLINE: Outline = (
-    ("Images", sections.data_figures),
-    ("Training", sections.training_figures),
-    ("Reconstructions", sections.reconstruction_figures),
-    ("Latents", sections.latent_figures),
-    ("Maps", map_figures),
-    ("Exploration", exploration_figures),
-)
 
 
 class AutoencoderKind(RunKind):
@@ -179,12 +165,27 @@ class AutoencoderKind(RunKind):
         return context.model
 
     def _report(self, context: StageContext, *, svg: bool) -> None:
+        # Imported here, because figures are slow to import and most commands draw none.
+        from latentkit.explore.exploration_figures import exploration_figures
+        from latentkit.maps.map_figures import map_figures
+        from latentkit.report import sections
+        from latentkit.report.assemble import write_report
+
+        outline = (
+            ("Images", sections.data_figures),
+            ("Training", sections.training_figures),
+            ("Reconstructions", sections.reconstruction_figures),
+            ("Latents", sections.latent_figures),
+            ("Maps", map_figures),
+            ("Exploration", exploration_figures),
+        )
         summary = summarise(context.folder, self)
+        summary["seconds"].pop("report", None)  # of an earlier report
         counts = summary["counts"]
         card = card_tables(context.folder.json(run_files.EVALUATION))
         write_report(
             context,
-            _OUTLINE,
+            outline,
             title=f"{summary['model']} on {summary['dataset']}",
             subtitle=(
                 f"Run {context.folder.manifest.id}, {counts['train']:,} training, "

@@ -214,6 +214,8 @@ class RunFolder:
     def forget_stage(self, stage: str) -> None:
         """Remove a stage and its artefacts from the manifest, before it is executed again."""
         if self.manifest.stages.pop(stage, None) is not None:
+            if self._read is not None:
+                self._read.clear()
             kept = {k: a for k, a in self.manifest.artefacts.items() if a.stage != stage}
             self.manifest.artefacts = kept
             self.manifest.write(self.path)

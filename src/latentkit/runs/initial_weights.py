@@ -30,6 +30,7 @@ from latentkit.plugin.events import Notice
 from latentkit.runs import run_files
 from latentkit.runs.context import RunContext, StageContext
 from latentkit.runs.folder import RunFolder, find_run
+from latentkit.runs.manifest import NAME
 from latentkit.training.checkpoint import save_tensors
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "backbone.", "encoder.")
@@ -112,7 +113,6 @@ def _unique(names: Iterable[str]) -> dict[str, str]:
     return {bare: name for name, bare in named.items() if counts[bare] == 1}
 
 
-MODEL = "model.safetensors"
 _SAFE_SINCE = Version("2.10")  # before, weights_only is unsafe: CVE-2026-24747
 _NESTED = ("state_dict", "model_state_dict", "model", "weights")
 _WAY_OUT = "save its state_dict() with safetensors.torch.save_file"
@@ -150,7 +150,7 @@ def find_weights(reference: str, runs: Path) -> Path:
             f"there is no file and no run {reference!r} to take weights from: give a run, a "
             f".safetensors file, or a torch checkpoint"
         ) from None
-    return RunFolder.open(run).verified(MODEL)
+    return RunFolder.open(run).verified(run_files.MODEL)
 
 
 def read_weights(path: Path) -> SavedWeights:
@@ -292,7 +292,7 @@ def check_image_shape(context: RunContext, saved: SavedWeights) -> None:
         UserError: the run's images have another shape.
     """
     folder = saved.path.parent
-    if not (folder / "run.json").is_file():
+    if not (folder / NAME).is_file():
         return
     run = RunFolder.open(folder)
     shape = tuple(run.json(run_files.DATA)["image_shape"])
@@ -317,7 +317,7 @@ def commit_start(
     """
     folder, init = context.folder, context.config.init
     tensors = network.state_dict()
-    folder.commit(INITIAL, START, partial(_save, tensors))
+    folder.commit(INITIAL, START, partial(save_tensors, tensors))
     facts: dict[str, Any] = {"from": None, "sha256": None}
     if found is not None and init is not None:
         facts = {"from": init.path, "sha256": init.sha256, **found.as_dict()}
@@ -369,7 +369,3 @@ def check_start(context: RunContext) -> None:
             f"without training they would stay random: set the options that the weights were "
             f"trained with, or set training.epochs to 1 or more"
         )
-
-
-def _save(tensors: dict[str, Any], path: Path) -> None:
-    save_tensors(tensors, path)

@@ -33,19 +33,17 @@ class MapImages:
         counts: number of images of each split.
         digest: returns the SHA-256 of the ``train`` or ``test`` images.
         runs: the folder that contains the runs which ``align_to`` names.
-        folder: the run's folder; None if it does not exist yet.
     """
 
     counts: Mapping[str, int]
     digest: Callable[[str], str]
     runs: Path
-    folder: RunFolder | None = None
 
     @classmethod
     def of_run(cls, folder: RunFolder) -> MapImages:
         """Return what an existing run has recorded of its images."""
         facts = folder.json(run_files.DATA)
-        return cls(facts["counts"], facts["digest"].__getitem__, folder.path.parent, folder)
+        return cls(facts["counts"], facts["digest"].__getitem__, folder.path.parent)
 
     @classmethod
     def of_context(cls, context: RunContext) -> MapImages:

@@ -286,9 +286,7 @@ def add_embeddings(
     chosen = chosen or {}
     folder = RunFolder.open(path)
     with folder.writing():
-        before = saved_config.extended_config(
-            folder, saved_config.stored_config(folder, registry), registry, {}, emit, kind
-        )
+        before = saved_config.stored_config(folder, registry)
         old = {part.label: part for part in before.embeddings}
         tables = []
         for name in dict.fromkeys(names):
@@ -302,6 +300,7 @@ def add_embeddings(
                 f"only options of embeddings can be set on a finished run, such as "
                 f"-o {tables[-1]['name']}.n_components=3: start a new run for the rest"
             )
+        before = saved_config.extended_config(folder, before, registry, {}, emit, kind)
         _add_maps(folder, before, config, registry, emit, kind, data_dir)
     return folder
 
@@ -421,10 +420,9 @@ def start_named_run(
     config = with_found_runs(config, place.runs, place.name)
     saved_config.check_plugin_files(folder.manifest, registry)
     with folder.writing():
-        stored = saved_config.extended_config(
-            folder, saved_config.stored_config(folder, registry), registry, {}, emit, kind
-        )
+        stored = saved_config.stored_config(folder, registry)
         _check_same(folder, stored, resolve_init(config, place.runs))
+        stored = saved_config.extended_config(folder, stored, registry, {}, emit, kind)
         if all(part in stored.embeddings for part in config.embeddings):
             context = _resumed_context(folder, stored, registry, place.data, place.image_cache)
             _continue(folder, context, emit, kind)

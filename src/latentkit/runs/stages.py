@@ -16,7 +16,6 @@ from typing import Any
 import psutil
 
 from latentkit._version import __version__
-from latentkit.errors import IntegrityError
 from latentkit.plugin.events import Listener, Notice, StageFinished, StageSkipped, StageStarted
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.context import StageContext
@@ -149,17 +148,6 @@ def _is_whole(stage: Stage, folder: RunFolder) -> bool:
 def _artefacts_of(stage: Stage, folder: RunFolder) -> list[str]:
     artefacts = folder.manifest.artefacts.items()
     return [path for path, artefact in artefacts if artefact.stage == stage.name]
-
-
-def check_integrity(folder: RunFolder) -> list[str]:
-    """Return an error message for each artefact that is missing or was changed."""
-    faults = []
-    for path in folder.manifest.artefacts:
-        try:
-            folder.verified(path)
-        except IntegrityError as error:
-            faults.append(str(error))
-    return faults
 
 
 @contextmanager

@@ -413,6 +413,7 @@ def report_transfer(context: StageContext, *, kind: RunKind, svg: bool = False) 
     """Draw every figure of the transfer and write ``report.html``; ``svg`` adds SVG files."""
     folder = context.folder
     summary, card = summarise(folder, kind), folder.json(run_files.EVALUATION)
+    summary["seconds"].pop("report", None)  # of an earlier report
     counts = folder.json(run_files.DATA)["counts"]
     write_report(
         context,

@@ -14,12 +14,10 @@ from latentkit.runs.autoencoder_kind import record_images
 from latentkit.runs.context import RunContext, StageContext
 from latentkit.runs.initial_weights import INITIAL, INITIAL_FACTS, START
 from latentkit.runs.kind import Facts, MapImages, Row, RunKind
-from latentkit.runs.prepare import with_counts
 from latentkit.runs.stages import Stage
 from latentkit.transfer import transfer_stages
 from latentkit.transfer.fit import series_of, trained_classifier, transfer_of
 from latentkit.transfer.transfer_card import PROTOCOL, evaluate_transfer
-from latentkit.transfer.transfer_figures import report_transfer
 from latentkit.transfer.transfer_prepare import prepare_transfer
 from latentkit.transfer.transfer_tables import transfer_rows, transfer_tables
 
@@ -44,7 +42,7 @@ class TransferKind(RunKind):
             UserError: there are no labels, a class has none, or something does not fit.
         """
         self.check_maps(context.config, MapImages.of_context(context))
-        return prepare_transfer(context, with_counts)
+        return prepare_transfer(context)
 
     def stage_names(self, config: RunConfig) -> tuple[str, ...]:
         """Return the stages, with one for each comparison of mode ``all`` and each map."""
@@ -91,7 +89,7 @@ class TransferKind(RunKind):
             *embeds,
             Stage(
                 "report",
-                partial(report_transfer, kind=self, svg=svg),
+                partial(self._report, svg=svg),
                 reads=(
                     run_files.DATA,
                     run_files.HISTORY,
@@ -143,3 +141,9 @@ class TransferKind(RunKind):
     def trained(self, context: StageContext) -> Any:
         """Return the trained classifier; called with images, it gives logits (B, K)."""
         return trained_classifier(context)
+
+    def _report(self, context: StageContext, *, svg: bool) -> None:
+        # Imported here, because figures are slow to import and most commands draw none.
+        from latentkit.transfer.transfer_figures import report_transfer
+
+        report_transfer(context, kind=self, svg=svg)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from latentkit.config import RunConfig, TransferOptions
 from latentkit.errors import UserError
 from latentkit.runs import initial_weights
 from latentkit.runs.context import RunContext
+from latentkit.runs.prepare import with_counts
 from latentkit.transfer.classifier import Classifier
 from latentkit.transfer.fit import (
     HEAD,
@@ -25,11 +25,8 @@ from latentkit.transfer.fit import (
     transfer_of,
 )
 
-WithCounts = Callable[[RunConfig, int], RunConfig]
-"""Replaces ``auto`` epochs and batch size by values for a given number of images."""
 
-
-def prepare_transfer(context: RunContext, with_counts: WithCounts) -> RunConfig:
+def prepare_transfer(context: RunContext) -> RunConfig:
     """Check a transfer, and return its configuration with values for ``auto``.
 
     Raises:
@@ -45,7 +42,7 @@ def prepare_transfer(context: RunContext, with_counts: WithCounts) -> RunConfig:
     _check_labels(context)
     counts = {wanted: _count(context, wanted) for wanted in options.labels}
     ordered = sorted(counts, key=lambda wanted: counts[wanted])
-    resolved = _with_fits(config, options, ordered, [counts[w] for w in ordered], with_counts)
+    resolved = _with_fits(config, options, ordered, [counts[w] for w in ordered])
     context.config = resolved
     for fit in _every_fit(resolved):
         _check_given(context, fit)
@@ -158,7 +155,6 @@ def _with_fits(
     options: TransferOptions,
     labels: list[float],
     counts: list[int],
-    with_counts: WithCounts,
 ) -> RunConfig:
     """Fill in epochs and batch sizes: for the most labels and, in mode ``all``, each share."""
     trainings = [with_counts(config, n).training for n in counts]

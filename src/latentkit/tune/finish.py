@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 
 from latentkit.atomic import write_bytes
 from latentkit.config import RunConfig, build_config
-from latentkit.errors import LatentkitError, LockedError, describe_error
+from latentkit.errors import LatentkitError, LockedError, RunExistsError, describe_error
 from latentkit.plugin.events import Listener, Notice, ignore
 from latentkit.plugin.protocols import provides
 from latentkit.plugin.studies import HasImportances, StudyResult, TrialRecord
@@ -74,7 +74,11 @@ def finish_best(search: Search, result: StudyResult, emit: Listener) -> Path | N
             )
         )
         place = Place(search.study.runs, data, _retrained(best), search.image_cache)
-        return start_run(_config_of(search, best), search.registry, place, emit, TrialKind()).path
+        with suppress(RunExistsError):  # another process made it while this one prepared
+            return start_run(
+                _config_of(search, best), search.registry, place, emit, TrialKind()
+            ).path
+        return place.runs / place.name
     except LockedError:
         emit(Notice("locked", "another process is finishing the best run", "info"))
         return None

@@ -12,7 +12,7 @@ from typing import Any
 from latentkit import errors
 from latentkit.atomic import storage_error, write_json
 from latentkit.config import canonical_sha256
-from latentkit.folders import contains, folders_with, open_each
+from latentkit.folders import contains, folders_with
 from latentkit.plugin import SearchDomain, StudyInfo, StudyTask, TrialInfo, short_stream_seed
 from latentkit.tune.goals import Goal, choose_goals
 from latentkit.tune.space import space_as_json, space_from_json, within
@@ -233,15 +233,6 @@ def study_folders(root: Path) -> list[Path]:
         UserError: ``root`` cannot be read.
     """
     return folders_with(STUDY, root)
-
-
-def readable_studies(root: Path) -> tuple[list[StudyFolder], dict[Path, str]]:
-    """Return the studies in ``root`` that can be read, and what is wrong with the others.
-
-    Returns:
-        The studies sorted by name, and one line for the folder of each study that cannot be read.
-    """
-    return open_each(study_folders(root), StudyFolder.open)
 
 
 _TYPES: Mapping[str, type] = {
