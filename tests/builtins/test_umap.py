@@ -1,6 +1,7 @@
 """Tests of UMAP, which share one fit because compilation takes long."""
 
 import sys
+import warnings
 from functools import partial
 from types import SimpleNamespace
 
@@ -49,6 +50,22 @@ def test_umap_keeps_neighbours_together_and_reports_its_slow_steps(digits, umap,
         "repeatable": True,
         "warnings": [],
     }
+
+
+def test_umap_does_not_report_files_that_other_code_left_open(monkeypatch):
+    class Leaking:
+        def __init__(self, **options):
+            pass
+
+        def fit_transform(self, vectors):
+            warnings.warn("unclosed database", ResourceWarning, stacklevel=2)
+            warnings.warn("the graph is odd", stacklevel=2)
+            return vectors[:, :2]
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Leaking))
+    built = lk.embedding("umap")
+    built.fit_transform(np.random.default_rng(0).random((50, 4)).astype(np.float32))
+    assert built.facts_["warnings"] == ["the graph is odd"]
 
 
 def test_umap_reports_when_its_neighbours_are_approximate(monkeypatch):

@@ -300,7 +300,7 @@ def tune(
             tuner=part.as_dict(),
             data_dir=str(data_dir(data)),
         )
-        folder, url = _begun(plan, Path(out), trials, storage, registry, image_cache)
+        folder, url = _started_folder(plan, Path(out), trials, storage, registry, image_cache)
     return _carry_out(
         Search(folder, registry, listener, url, image_cache), seconds, workers, finish
     )
@@ -324,7 +324,7 @@ def _with_found_weights(base: RunConfig, runs: Path) -> RunConfig:
     return replace(base, init=base.init.model_copy(update={"path": found}))
 
 
-def _begun(
+def _started_folder(
     asked: study_folder.StudyPlan,
     out: Path,
     trials: int | None,

@@ -119,10 +119,10 @@ def main() -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """Treat a scheduler's SIGTERM like Ctrl-C once; a later SIGTERM ends the process."""
-    begun = time.monotonic()
+    first_signal = time.monotonic()
 
     def again(number: int, frame: FrameType | None) -> None:
-        if time.monotonic() - begun > _TOGETHER:
+        if time.monotonic() - first_signal > _TOGETHER:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 

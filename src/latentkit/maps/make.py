@@ -228,7 +228,7 @@ def make_map(
     )
     aligned = None
     if reference is not None and keys is not None:
-        coordinates, aligned = _laid_over(coordinates, keys, reference, part)
+        coordinates, aligned = _aligned(coordinates, keys, reference, part)
     fitted = time.perf_counter()
     quality = map_quality(
         vectors,
@@ -360,7 +360,7 @@ def _keys(index: NDArray[np.int64], split: NDArray[np.int8]) -> NDArray[np.int64
     return keys
 
 
-def _laid_over(
+def _aligned(
     coordinates: NDArray[np.float64],
     keys: NDArray[np.int64],
     reference: Reference,

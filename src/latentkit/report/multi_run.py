@@ -121,11 +121,11 @@ class Source:
     @cached_property
     def _figures(self) -> dict[str, tuple[str, str]]:
         """Title and caption of each figure; figures of ``latentkit explore`` contain theirs."""
-        told = recorded_figures(self._record)
+        recorded = recorded_figures(self._record)
         there = () if self.folder is None else self.folder.manifest.artefacts
         drawn = (Path(path) for path in there if path.startswith(f"{_FIGURES}/"))
-        more = sorted({path.stem for path in drawn if path.suffix == ".png"} - told.keys())
-        return {**told, **{name: (_title(name), "") for name in more}}
+        more = sorted({path.stem for path in drawn if path.suffix == ".png"} - recorded.keys())
+        return {**recorded, **{name: (_title(name), "") for name in more}}
 
     def pictures(self, pattern: str) -> list[Picture]:
         """Return the figures whose names match a pattern.

@@ -81,8 +81,8 @@ class Table:
         A number may also have an interval. The first column and empty columns are not numbers.
         """
         cells = [row[column] for row in self.rows if column < len(row)]
-        told = [cell for cell in cells if cell not in _NOTHING]
-        return column > 0 and bool(told) and all(_NUMBER.fullmatch(cell) for cell in told)
+        given = [cell for cell in cells if cell not in _NOTHING]
+        return column > 0 and bool(given) and all(_NUMBER.fullmatch(cell) for cell in given)
 
 
 @dataclass(frozen=True)

@@ -126,12 +126,12 @@ def notifier(registry: Registry, emit: events.Listener) -> Callable[..., None]:
 
     The first time that a plugin's hook fails, a notice reports it; later failures are silent.
     """
-    told: set[str] = set()
+    noticed: set[str] = set()
 
     def notify(hook: str, **arguments: Any) -> None:
         for where, fault in registry.notify(hook, **arguments).items():
-            if where not in told:  # once, and not after every epoch
-                told.add(where)
+            if where not in noticed:  # once, and not after every epoch
+                noticed.add(where)
                 emit(events.Notice("plugin-failed", f"{where}: {fault}"))
 
     return notify

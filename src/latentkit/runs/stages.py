@@ -158,6 +158,8 @@ def warnings_told(emit: Listener) -> Iterator[None]:
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", PendingDeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
+        # Other code's open files may be collected during a stage.
+        warnings.simplefilter("ignore", ResourceWarning)
         yield
     for text in dict.fromkeys(" ".join(str(item.message).split()) for item in caught):
         emit(Notice("library-warning", text))

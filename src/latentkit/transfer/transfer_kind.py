@@ -52,7 +52,7 @@ class TransferKind(RunKind):
 
     def plan(self, config: RunConfig, *, svg: bool = False) -> list[Stage]:
         """Return the stages from images to report."""
-        begun = (run_files.DATA, INITIAL, INITIAL_FACTS)
+        start_files = (run_files.DATA, INITIAL, INITIAL_FACTS)
         epochs = f"epochs={config.training.epochs}"
         embeds = [
             Stage(
@@ -69,7 +69,7 @@ class TransferKind(RunKind):
             Stage(
                 transfer_stages.fit_stage(one),
                 partial(transfer_stages.fit_series, series=one),
-                (*begun, run_files.MODEL),
+                (*start_files, run_files.MODEL),
                 epochs,
             )
             for one in series
@@ -77,8 +77,8 @@ class TransferKind(RunKind):
         return [
             Stage("data", record_images),
             Stage(START, transfer_stages.start, reads=(run_files.DATA,)),
-            Stage("train", transfer_stages.train_featured, reads=begun, settings=epochs),
-            Stage("features", transfer_stages.features, reads=(*begun, run_files.MODEL)),
+            Stage("train", transfer_stages.train_featured, reads=start_files, settings=epochs),
+            Stage("features", transfer_stages.features, reads=(*start_files, run_files.MODEL)),
             *fits,
             Stage(
                 "evaluate",

@@ -86,8 +86,8 @@ class Goal:
 
 def reports_of(trial: TrialRecord) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the epochs (E,) and finite values (E,) that a trial reported."""
-    told = sorted((epoch, v) for epoch, v in trial.reports.items() if math.isfinite(v))
-    epochs, values = zip(*told, strict=True) if told else ((), ())
+    finite = sorted((epoch, v) for epoch, v in trial.reports.items() if math.isfinite(v))
+    epochs, values = zip(*finite, strict=True) if finite else ((), ())
     return np.array(epochs, np.int64), np.array(values, np.float64)
 
 
@@ -229,9 +229,9 @@ def intermediate_curves(trials: Sequence[TrialRecord], goal: Goal, title: str) -
         goal: the reported objective; a completed trial is coloured by its value.
         title: figure title.
     """
-    told = [trial for trial in trials if len(reports_of(trial)[0])]
-    best = goal.best(told)
-    done = goal.having(told)
+    with_reports = [trial for trial in trials if len(reports_of(trial)[0])]
+    best = goal.best(with_reports)
+    done = goal.having(with_reports)
     colours = dict(
         zip(
             (trial.number for trial in done),
@@ -242,20 +242,20 @@ def intermediate_curves(trials: Sequence[TrialRecord], goal: Goal, title: str) -
     with house_style():
         figure = empty_figure(*_SIZE)
         axes = figure.subplots()
-        for trial in told:
+        for trial in with_reports:
             if trial is not best:
                 _draw_curve(axes, trial, colours.get(trial.number))
         if best is not None:
             epochs, values = reports_of(best)
             axes.plot(epochs, values, color=BEST, lw=2.4, marker="o", ms=4, zorder=4)
-        fit_scale(axes.yaxis, np.concatenate([reports_of(trial)[1] for trial in told]))
+        fit_scale(axes.yaxis, np.concatenate([reports_of(trial)[1] for trial in with_reports]))
         axes.set(xlabel="epoch", ylabel=goal.name)
         axes.xaxis.set_major_locator(EpochLocator())
         axes.grid(alpha=0.25)
-        figure.legend(handles=_curve_legend(told, best, colours), loc="outside right upper")
+        figure.legend(handles=_curve_legend(with_reports, best, colours), loc="outside right upper")
         said = f"{goal.better.capitalize()}. Completed trials with a better value are darker."
-        if len(told) < len(trials):
-            said += f" Of {len(trials)} trials, {len(told)} reported a value."
+        if len(with_reports) < len(trials):
+            said += f" Of {len(trials)} trials, {len(with_reports)} reported a value."
         describe(figure, title, said)
     return figure
 
@@ -276,7 +276,7 @@ def _draw_curve(axes: Axes, trial: TrialRecord, colour: object) -> None:
 
 
 def _curve_legend(
-    told: Sequence[TrialRecord], best: TrialRecord | None, colours: Mapping[int, Any]
+    with_reports: Sequence[TrialRecord], best: TrialRecord | None, colours: Mapping[int, Any]
 ) -> list[Line2D]:
     """Return a legend line for each kind of trial; completed ones use one sample colour."""
     handles = []
@@ -284,7 +284,7 @@ def _curve_legend(
         handles = [Line2D([], [], color=BEST, lw=2.4, marker="o", ms=4)]
         handles[0].set_label(f"best: trial {best.number}")
     for name, (states, marker, colour) in _KINDS.items():
-        own = [trial for trial in told if trial.state in states and trial is not best]
+        own = [trial for trial in with_reports if trial.state in states and trial is not best]
         count = len(own)
         label = counted("other completed" if name == "completed" and best else name, count)
         if count and name == "completed":

@@ -101,6 +101,7 @@ def fitting(name: str, advice: str) -> Iterator[list[str]]:
     said: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        warnings.simplefilter("ignore", ResourceWarning)  # of files that other code left open
         try:
             yield said
         except (ValueError, np.linalg.LinAlgError, RuntimeError) as error:

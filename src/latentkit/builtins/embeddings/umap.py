@@ -77,6 +77,8 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self._emit("compiling umap and optimising")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
+            # Other code's open files may be collected during the fit.
+            warnings.simplefilter("ignore", ResourceWarning)
             self._umap = UMAP(
                 n_components=self.n_components,
                 n_neighbors=k,

@@ -125,7 +125,7 @@ class Worker:
         waiting = [trial for trial in trials if trial.state is State.WAITING]
         if len(trials) - len(waiting) >= budget.trials:
             return None
-        trial = self._taken(waiting[0]) if waiting else self._begun()
+        trial = self._taken(waiting[0]) if waiting else self._started()
         # If several workers asked at the same moment, the lower numbers win the places left.
         if self._count(*_FINISHED, State.RUNNING, below=trial.number) >= budget.trials:
             self._watch.put_back(trial._trial_id)
@@ -133,7 +133,7 @@ class Worker:
         self._watch.sign(trial._trial_id)
         return trial
 
-    def _begun(self) -> optuna.Trial:
+    def _started(self) -> optuna.Trial:
         """Create a trial that carries this worker's name from the start."""
         self._study.add_trial(
             optuna.trial.create_trial(state=State.RUNNING, user_attrs={WORKER: self._watch.worker})
