@@ -16,9 +16,9 @@ from latentkit.errors import UserError, did_you_mean
 from latentkit.plugin.events import Listener, ignore
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs import run_files
-from latentkit.runs.folder import RunFolder
+from latentkit.runs.folder import RunFolder, find_run
 from latentkit.runs.lifecycle import Place, start_named_run
-from latentkit.runs.prepare import find_other_run, with_found_runs
+from latentkit.runs.prepare import with_found_runs
 from latentkit.runs.saved_config import registry_of, stored_config
 
 DEFAULT_MAPS = ("pca", "tsne", "isomap")
@@ -236,5 +236,5 @@ def _folder_of(run: Path_ | Run, runs: Path, out: Path_ | None, own: str) -> Run
     reference = os.fspath(run)
     if out is not None:
         with suppress(UserError):
-            return RunFolder.open(find_other_run(reference, runs_dir(), own))
-    return RunFolder.open(find_other_run(reference, runs, own))
+            return RunFolder.open(find_run(reference, runs_dir(), other_than=own))
+    return RunFolder.open(find_run(reference, runs, other_than=own))

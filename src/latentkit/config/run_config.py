@@ -76,6 +76,12 @@ class MapConfig(PartConfig):
     map: MapOptions
 
     @property
+    def reference(self) -> tuple[str, str]:
+        """The run and the map that ``align_to`` names; the run is empty if it is the same run."""
+        run, hash_sign, label = self.map.align_to.rpartition("#")
+        return (run, label) if hash_sign else (label, self.label)
+
+    @property
     def label(self) -> str:
         """The map's name: the embedding's name, and the latents' unless they are of ``test``."""
         return self.name if self.map.on == "test" else f"{self.name}-{self.map.on}"

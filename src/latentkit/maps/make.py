@@ -288,7 +288,7 @@ def check_maps(parts: Sequence[MapConfig], images: MapImages) -> None:
     for part in parts:
         if isinstance(part.map.on, int):
             draw_rows(sum(images.counts[split] for split in run_files.SPLITS), part.map.on, seed=0)
-        run, label = _referred(part)
+        run, label = part.reference
         if part.map.align_to and run:
             _other_run(part, images.runs, images.digest)
         elif part.map.align_to and not run and label not in made:
@@ -302,22 +302,8 @@ def check_maps(parts: Sequence[MapConfig], images: MapImages) -> None:
 
 def reads_of_same_run(part: MapConfig) -> tuple[str, ...]:
     """Return the file of the reference map, if that map belongs to the same run."""
-    run, label = _referred(part)
+    run, label = part.reference
     return (_coordinates_path(label),) if part.map.align_to and not run else ()
-
-
-def _referred(part: MapConfig) -> tuple[str, str]:
-    """Return the run and the map that ``align_to`` names; the run is empty if it is the same."""
-    run, _, label = (
-        part.map.align_to.rpartition("#")
-        if "#" in part.map.align_to
-        else (
-            part.map.align_to,
-            "",
-            part.label,
-        )
-    )
-    return run, label
 
 
 def _coordinates_path(label: str) -> str:
@@ -325,7 +311,7 @@ def _coordinates_path(label: str) -> str:
 
 
 def _reference(folder: RunFolder, part: MapConfig) -> Reference:
-    run, label = _referred(part)
+    run, label = part.reference
     own = folder.json(run_files.DATA)["digest"]
     other = _other_run(part, folder.path.parent, own.__getitem__) if run else folder
     arrays = other.arrays(_coordinates_path(label))
@@ -339,7 +325,7 @@ def _other_run(part: MapConfig, runs: Path, digest: Callable[[str], str]) -> Run
     Raises:
         UserError: there is no such run, it has no such map, or it has other images.
     """
-    run, label = _referred(part)
+    run, label = part.reference
     other = RunFolder.open(find_run(run, runs))
     if _coordinates_path(label) not in other.manifest.artefacts:
         raise UserError(

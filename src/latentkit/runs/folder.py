@@ -348,7 +348,7 @@ def _warn(event: Event) -> None:
         warnings.warn(event.message, stacklevel=4)  # where `find_run` was called
 
 
-def find_run(reference: str, root: Path, emit: Listener = _warn) -> Path:
+def find_run(reference: str, root: Path, emit: Listener = _warn, *, other_than: str = "") -> Path:
     """Return the folder of the run that a user refers to.
 
     Args:
@@ -357,6 +357,8 @@ def find_run(reference: str, root: Path, emit: Listener = _warn) -> Path:
         root: the folder of runs.
         emit: receives a notice if a run that may be newer than ``last`` cannot be read; by
             default, it is a Python warning.
+        other_than: name of a run that ``last`` does not mean, such as the run being made: the
+            same command then means the same run when it is repeated.
 
     Raises:
         UserError: no run matches, or more than one does.
@@ -367,7 +369,7 @@ def find_run(reference: str, root: Path, emit: Listener = _warn) -> Path:
             return path
     runs = run_folders(root)
     if reference == "last" and runs:
-        return _last_run(runs, emit)
+        return _last_run([run for run in runs if run.name != other_than] or runs, emit)
     found = [p for p in runs if p.name.startswith(reference) or p.name.endswith(reference)]
     if len(found) == 1:
         return found[0]

@@ -15,7 +15,7 @@ from latentkit.evaluation.inference import encode
 from latentkit.plugin.specs import ModelSpec
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.context import ImageCache, RunContext
-from latentkit.runs.folder import find_run, readable_runs
+from latentkit.runs.folder import find_run
 from latentkit.runs.initial_weights import resolve_init
 from latentkit.runs.kind import RunKind
 from latentkit.training.device import resolve_device, resolve_precision, resolve_threads
@@ -98,38 +98,22 @@ def with_found_runs(config: RunConfig, runs: Path, own: str = "") -> RunConfig:
     init = config.init
     if init is not None and not Path(init.path).is_file():
         with suppress(UserError):
-            found = str(find_other_run(init.path, runs, own))
+            found = str(find_run(init.path, runs, other_than=own))
             init = init.model_copy(update={"path": found})
     return replace(config, embeddings=maps, init=init)
 
 
 def _with_found_map(part: MapConfig, runs: Path, own: str) -> MapConfig:
-    reference = part.map.align_to
-    run, _, label = reference.rpartition("#") if "#" in reference else (reference, "", part.label)
+    run, label = part.reference
     if not run:
         return part
     try:
-        path = find_other_run(run, runs, own)
+        path = find_run(run, runs, other_than=own)
     except UserError:
         return part
     name = path.name if path.absolute().parent == runs.absolute() else str(path.absolute())
     full = name if label == part.label and "#" not in name else f"{name}#{label}"
     return replace(part, map=part.map.model_copy(update={"align_to": full}))
-
-
-def find_other_run(reference: str, runs: Path, own: str) -> Path:
-    """Return the folder of a run as `find_run` does, but ``last`` is not the run called ``own``.
-
-    So a command that names its run and refers to ``last`` means the same when it is repeated.
-
-    Raises:
-        UserError: no run matches, or more than one does.
-    """
-    if reference == "last" and own:
-        others = [run for run in readable_runs(runs)[0] if run.path.name != own]
-        if others:
-            return max(others, key=lambda run: run.manifest.created).path
-    return find_run(reference, runs)
 
 
 def check_parts(config: RunConfig) -> None:
