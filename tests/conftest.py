@@ -47,6 +47,7 @@ def _no_settings_in_shared_fixtures(tmp_path_factory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         _forget_settings(monkeypatch)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield
 
 

@@ -25,8 +25,13 @@ TEMPORARY_PREFIX = ".writing-"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], None], root: Path | None = None) -> None:
     """Let ``write`` fill a temporary file, then rename that file to ``path``.
+
+    Args:
+        path: the file; folders that lead to it are created.
+        write: fills the temporary file whose path it receives.
+        root: folder that is never created, so that it stays deleted if somebody deleted it.
 
     Raises:
         StorageError: the folder cannot be written or the disk is full. ``path`` is unchanged,
@@ -34,6 +39,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """
     temporary: Path | None = None
     try:
+        if root is not None and not root.is_dir():
+            raise StorageError(f"{root} was deleted while it was written: nothing is saved there")
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _create_beside(path)
         mode = stat.S_IMODE(temporary.stat().st_mode)
@@ -50,15 +57,15 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, root: Path | None = None) -> None:
     """Write ``content`` to ``path`` with `write_atomically`."""
-    write_atomically(path, lambda temporary: _write_all(temporary, content))
+    write_atomically(path, lambda temporary: _write_all(temporary, content), root)
 
 
-def write_json(path: Path, document: Any) -> None:
+def write_json(path: Path, document: Any, root: Path | None = None) -> None:
     """Write a strict JSON document (no NaN), indented, to ``path`` with `write_atomically`."""
     text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False)
-    write_bytes(path, f"{text}\n".encode())
+    write_bytes(path, f"{text}\n".encode(), root)
 
 
 def sha256_of(path: Path) -> str:

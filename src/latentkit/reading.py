@@ -1,0 +1,281 @@
+"""Read files that somebody else may have made, so that the worst result is one line of error.
+
+A file is opened only if it is a regular file: a pipe would block for ever. In a folder that may
+come from a stranger, no link is followed, because it may lead to any file of the user's. What is
+parsed has a bounded size and depth, and an array is only read if its file is as long as it says.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import stat
+import tomllib
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from latentkit.errors import IntegrityError, LatentkitError, describe_os_error
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST_JSON = 32 * 2**20
+"""Bytes of the largest JSON document that is parsed."""
+MOST_TOML = 2**20
+"""Bytes of the largest TOML document that is parsed."""
+_MOST_DEPTH = 64
+_WAITS_FOR_NOTHING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_FOLLOWS_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
+
+def inside(root: Path, relative: str) -> Path:
+    """Return the path of a file in a folder that may come from a stranger.
+
+    Args:
+        root: the folder, which may itself be a link.
+        relative: POSIX path below it; the file need not exist.
+
+    Raises:
+        IntegrityError: the path leaves the folder, or leads through a link.
+    """
+    parts = PurePosixPath(relative).parts
+    if not parts or parts[0] == "/" or ".." in parts or "\\" in relative or ":" in parts[0]:
+        raise IntegrityError(f"{root} names a file outside its folder: {relative!r}")
+    path = root
+    for part in parts:
+        path = path / part
+        if path.is_symlink():
+            raise IntegrityError(
+                f"{path} is a link, which is not followed because it may lead out of {root}: "
+                f"put the file or folder itself in its place"
+            )
+    return path
+
+
+def check_no_links(root: Path) -> None:
+    """Refuse to write to a folder that contains links, pipes or devices.
+
+    Raises:
+        IntegrityError: there is one, at any depth.
+        OSError: a folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for folder, folders, files in os.walk(root, onerror=refuse):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            mode = path.lstat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise IntegrityError(
+                    f"{path} is a {_kind(mode)}: nothing is written to {root} because that might "
+                    f"change files elsewhere; remove it first"
+                )
+
+
+def open_file(path: Path, *, follow: bool = True) -> BinaryIO:
+    """Open a regular file for reading.
+
+    Args:
+        path: the file.
+        follow: whether it may be a link; False in a folder that may come from a stranger.
+
+    Raises:
+        OSError: the file cannot be opened, is no regular file, or is a link that is not followed.
+    """
+    handle = os.open(path, _WAITS_FOR_NOTHING | (0 if follow else _FOLLOWS_NO_LINK))
+    try:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            raise OSError(0, f"it is a {_kind(mode)}, not a file")
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_inside(root: Path, relative: str, most: int | None = None) -> bytes:
+    """Return the content of a file in a folder that may come from a stranger.
+
+    Args:
+        root: the folder.
+        relative: POSIX path below it.
+        most: number of bytes that the file may have; None for any number.
+
+    Raises:
+        IntegrityError: the path leaves the folder or leads through a link, or the file is too
+            large.
+        OSError: the file cannot be opened, or is no regular file.
+    """
+    path = inside(root, relative)
+    with open_file(path, follow=False) as file:
+        return read_at_most(file, path, most)
+
+
+def read_at_most(file: BinaryIO, path: Path, most: int | None) -> bytes:
+    """Return the content of an opened file; raises `IntegrityError` if it has more bytes."""
+    content = file.read() if most is None else file.read(most + 1)
+    if most is not None and len(content) > most:
+        raise IntegrityError(
+            f"{path} is larger than {most // 2**20} MiB, more than such a file ever needs"
+        )
+    return content
+
+
+def parse_json(
+    content: bytes, path: Path | str, error: type[LatentkitError] = IntegrityError
+) -> Any:
+    """Return a JSON document of bounded size and depth.
+
+    Args:
+        content: the document, as UTF-8.
+        path: where it comes from, for the error.
+        error: raised if it is no JSON document.
+    """
+    try:
+        if len(content) > MOST_JSON:
+            raise ValueError(f"it is larger than {MOST_JSON // 2**20} MiB")
+        document = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
+        _check_depth(document)
+    except (ValueError, RecursionError) as fault:
+        raise error(f"{path} is damaged: {_reason(fault)}") from fault
+    return document
+
+
+def parse_toml(
+    content: bytes, path: Path | str, error: type[LatentkitError] = IntegrityError
+) -> dict[str, Any]:
+    """Return a TOML document of bounded size and depth; arguments as in `parse_json`.
+
+    A byte order mark at the start is ignored, because some Windows editors write one.
+    """
+    try:
+        if len(content) > MOST_TOML:
+            raise ValueError(f"it is larger than {MOST_TOML // 2**20} MiB")
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
+        document = tomllib.loads(text)
+        _check_depth(document)
+    except (ValueError, RecursionError) as fault:
+        raise error(f"{path} is damaged: {_reason(fault)}") from fault
+    return document
+
+
+def parse_arrays(content: bytes, path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an uncompressed .npz without object arrays.
+
+    Raises:
+        IntegrityError: it is something else, or is shorter than it says.
+    """
+    import numpy as np
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            described = describe_arrays(archive)
+            if sum(info.file_size for info in archive.infolist()) > len(content):
+                raise ValueError("its arrays are larger than the file")
+            found = {}
+            for member, (shape, dtype, fortran, start) in described.items():
+                flat = np.frombuffer(archive.read(member), dtype, offset=start)
+                order = "F" if fortran else "C"
+                found[member.removesuffix(".npy")] = flat.reshape(shape, order=order).copy(order)
+            return found
+    except ARCHIVE_FAULTS as fault:
+        raise IntegrityError(f"{path} is damaged: {_reason(fault)}") from fault
+
+
+ARCHIVE_FAULTS = (
+    ValueError,
+    OSError,
+    EOFError,
+    KeyError,
+    SyntaxError,
+    NotImplementedError,
+    RuntimeError,  # an encrypted member
+    MemoryError,
+    OverflowError,
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+)
+"""What `zipfile` and numpy raise for a file that is no intact .npz."""
+
+
+def describe_arrays(
+    archive: zipfile.ZipFile,
+) -> dict[str, tuple[tuple[int, ...], np.dtype[Any], bool, int]]:
+    """Return shape, type, whether in Fortran order, and header's bytes of each array in a .npz.
+
+    Raises:
+        ValueError: a member is no array, holds objects, or has another size than it says.
+        zipfile.BadZipFile, OSError, and others of `ARCHIVE_FAULTS`: the archive is damaged.
+    """
+    from numpy.lib import format as npy
+
+    found = {}
+    for info in archive.infolist():
+        with archive.open(info) as member:
+            version = npy.read_magic(member)
+            if version == (1, 0):
+                shape, fortran, dtype = npy.read_array_header_1_0(member)
+            elif version == (2, 0):
+                shape, fortran, dtype = npy.read_array_header_2_0(member)
+            else:
+                raise ValueError(f"{info.filename} has the unknown .npy version {version}")
+            start = member.tell()
+        if dtype.hasobject:
+            raise ValueError(f"{info.filename} holds Python objects, which are never loaded")
+        claimed = math.prod(shape) * dtype.itemsize
+        if min(shape, default=0) < 0 or claimed != info.file_size - start:
+            raise ValueError(
+                f"{info.filename} says that it holds {claimed:,} bytes, but has "
+                f"{info.file_size - start:,}"
+            )
+        found[info.filename] = (shape, dtype, fortran, start)
+    return found
+
+
+def _check_depth(document: Any) -> None:
+    """Refuse a document that is nested deeply, because code that walks it would fail."""
+    level = [document]
+    for _ in range(_MOST_DEPTH):
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {_MOST_DEPTH} levels deep")
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _reason(fault: BaseException) -> str:
+    if isinstance(fault, RecursionError):
+        return f"it is nested more than {_MOST_DEPTH} levels deep"
+    if isinstance(fault, UnicodeDecodeError):
+        return f"it is not UTF-8 text (byte {fault.start})"
+    if isinstance(fault, MemoryError):
+        return "its arrays do not fit into memory"
+    if isinstance(fault, OSError):
+        return describe_os_error(fault)
+    return " ".join(str(fault).split()) or type(fault).__name__
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFLNK: "link",
+        stat.S_IFIFO: "pipe",
+        stat.S_IFSOCK: "socket",
+        stat.S_IFCHR: "device",
+        stat.S_IFBLK: "device",
+        stat.S_IFDIR: "folder",
+    }
+    return kinds.get(stat.S_IFMT(mode), "special file")
