@@ -15,7 +15,7 @@ import stat
 import tomllib
 import zipfile
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from latentkit.errors import IntegrityError, LatentkitError, describe_os_error
 
@@ -42,11 +42,8 @@ def inside(root: Path, relative: str) -> Path:
     Raises:
         IntegrityError: the path leaves the folder, or leads through a link.
     """
-    parts = PurePosixPath(relative).parts
-    if not parts or parts[0] == "/" or ".." in parts or "\\" in relative or ":" in parts[0]:
-        raise IntegrityError(f"{root} names a file outside its folder: {relative!r}")
     path = root
-    for part in parts:
+    for part in check_relative(root, relative):
         path = path / part
         if path.is_symlink():
             raise IntegrityError(
@@ -54,6 +51,18 @@ def inside(root: Path, relative: str) -> Path:
                 f"put the file or folder itself in its place"
             )
     return path
+
+
+def check_relative(root: Path, relative: str) -> tuple[str, ...]:
+    """Return the parts of a POSIX path below ``root``.
+
+    Raises:
+        IntegrityError: the path leaves the folder, or is none.
+    """
+    parts = PurePosixPath(relative).parts
+    if not parts or parts[0] == "/" or ".." in parts or set("\\:\0") & set(relative):
+        raise IntegrityError(f"{root} names a file outside its folder: {relative!r}")
+    return parts
 
 
 def check_no_links(root: Path) -> None:
@@ -180,9 +189,11 @@ def parse_arrays(content: bytes, path: Path) -> dict[str, NDArray[Any]]:
                 raise ValueError("its arrays are larger than the file")
             found = {}
             for member, (shape, dtype, fortran, start) in described.items():
-                flat = np.frombuffer(archive.read(member), dtype, offset=start)
-                order = "F" if fortran else "C"
-                found[member.removesuffix(".npy")] = flat.reshape(shape, order=order).copy(order)
+                order: Literal["F", "C"] = "F" if fortran else "C"
+                array: NDArray[Any] = np.ndarray(
+                    shape, dtype, archive.read(member), offset=start, order=order
+                )
+                found[member.removesuffix(".npy")] = array.copy(order)
             return found
     except ARCHIVE_FAULTS as fault:
         raise IntegrityError(f"{path} is damaged: {_reason(fault)}") from fault

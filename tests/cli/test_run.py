@@ -9,6 +9,7 @@ import pytest
 
 from latentkit.cli.shared_options import print_facts
 from latentkit.runs.folder import RunFolder
+from latentkit.runs.manifest import read_manifest
 
 pytestmark = [pytest.mark.early, pytest.mark.usefixtures("blank_figures")]
 
@@ -153,14 +154,13 @@ def test_a_narrow_terminal_wraps_names_and_truncates_no_number(finished, capsys,
 
 
 def test_an_interrupted_run_shows_its_status_and_how_to_resume(latentkit, finished):
-    manifest = finished / "run.json"
-    record = json.loads(manifest.read_text())
-    record["status"] = "interrupted"
+    manifest = read_manifest(finished)
+    manifest.status = "interrupted"
     for stage in ("train", "encode", "embed:pca", "evaluate", "report"):
-        record["stages"].pop(stage)
-        left = {k: a for k, a in record["artefacts"].items() if a["stage"] != stage}
-        record["artefacts"] = left
-    manifest.write_text(json.dumps(record))
+        manifest.stages.pop(stage)
+        left = {k: a for k, a in manifest.artefacts.items() if a.stage != stage}
+        manifest.artefacts = left
+    manifest.write(finished)
     lines = latentkit("runs", "last").out.splitlines()
     shown = dict(re.split(r"  +", line, maxsplit=1) for line in lines)
     assert shown["Status"] == "interrupted"

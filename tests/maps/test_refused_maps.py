@@ -1,6 +1,5 @@
 """A map that is refused or fails leaves the run unchanged."""
 
-import json
 import shutil
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 import latentkit as lk
 from latentkit.errors import LatentkitError, UserError
 from latentkit.maps import make
+from latentkit.runs.manifest import read_manifest
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -107,11 +107,10 @@ def test_the_plugin_file_of_a_failed_map_is_not_required_later(run, monkeypatch)
 
 
 def test_a_run_whose_training_failed_before_a_map_is_not_finished(run, monkeypatch):
-    manifest = run.path / "run.json"
-    record = json.loads(manifest.read_text())
-    record["status"] = "interrupted"
-    record["stages"].pop("train")
-    manifest.write_text(json.dumps(record))
+    manifest = read_manifest(run.path)
+    manifest.status = "interrupted"
+    manifest.stages.pop("train")
+    manifest.write(run.path)
 
     def faulty(*arguments, **options):
         raise LatentkitError("no luck")

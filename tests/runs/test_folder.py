@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from latentkit.atomic import TEMPORARY_PREFIX
-from latentkit.errors import IntegrityError, LockedError, UserError
+from latentkit.errors import IntegrityError, LockedError, StorageError, UserError
 from latentkit.runs.folder import CONFIG, EVENTS, RunFolder
 from latentkit.runs.manifest import StageRecord
 
@@ -103,7 +104,7 @@ def test_arrays_of_objects_are_never_read(folder):
             np.savez(file, latents=np.array([{"a": 1}]))
 
     folder.commit("a.npz", "encode", smuggle)
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(IntegrityError, match="holds Python objects, which are never loaded"):
         folder.arrays("a.npz")
 
 
@@ -276,11 +277,40 @@ def test_a_folder_without_a_manifest_from_a_killed_process_is_reused(tmp_path, n
     facts = {"config": {}, "config_sha256": "", "seed": 0, "data_dir": ""}
     path = tmp_path / "named"
     path.mkdir()
+    (path / ".lock").touch()
     (path / CONFIG).write_text("seed = 1")
     (path / f"{TEMPORARY_PREFIX}run.json").write_text("{")
     with RunFolder.creating(path, "seed = 0", **facts) as folder:
         assert folder.config_toml() == "seed = 0"
         assert list(path.glob(f"{TEMPORARY_PREFIX}*")) == []
+
+
+@pytest.mark.parametrize("name", [CONFIG, "notes.txt", "images"])
+def test_a_folder_of_the_user_is_not_made_a_run(tmp_path, name):
+    facts = {"config": {}, "config_sha256": "", "seed": 0, "data_dir": ""}
+    (tmp_path / name).write_text("mine")
+    refused = pytest.raises(UserError, match=f"exists, but is no run: it contains '{name}'")
+    with refused, RunFolder.creating(tmp_path, "seed = 0", **facts):
+        pass
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_deleted_folder_is_not_made_again(folder):
+    with folder.writing():
+        shutil.rmtree(folder.path)
+        for write in (
+            lambda: folder.commit_json("card.json", "evaluate", {}),
+            lambda: folder.set_status("failed"),
+            lambda: folder.append_event("{}"),
+        ):
+            with pytest.raises(StorageError):
+                write()
+    assert not folder.path.exists()
+
+
+def test_a_copied_run_is_known_by_its_folder(folder, tmp_path):
+    copied = shutil.copytree(folder.path, tmp_path / "copy")
+    assert RunFolder.open(copied).manifest.id == "copy"
 
 
 def test_a_reader_sees_what_another_process_has_committed_since(folder):

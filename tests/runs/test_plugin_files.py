@@ -13,6 +13,7 @@ from latentkit.errors import IntegrityError
 from latentkit.registry.catalogue import default_registry
 from latentkit.runs.manifest import Manifest
 from latentkit.runs.saved_config import check_plugin_files, registry_of
+from latentkit.trust import trust
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -86,7 +87,8 @@ def map_file(tmp_path):
 
 @pytest.fixture
 def manifest(map_file):
-    """Return the manifest of a run that was made with the plugin file of the map."""
+    """Return the manifest of a run that was made with the plugin file of the map, by this user."""
+    trust("plugin", hashlib.sha256(MAP.encode()).hexdigest(), str(map_file))
     known = {str(map_file): hashlib.sha256(MAP.encode()).hexdigest()}
     facts = {"config": {}, "config_sha256": "", "seed": 0, "data_dir": "", "created": ""}
     return Manifest(id="my-run", status="finished", plugin_files=known, **facts)
@@ -143,7 +145,7 @@ def test_a_deleted_plugin_file_is_refused_and_a_moved_one_is_found(
     manifest, map_file, tmp_path, monkeypatch
 ):
     moved = map_file.rename(tmp_path / "other_name.py")
-    with pytest.raises(IntegrityError, match=r"cannot be read .* give its new path with --plugin"):
+    with pytest.raises(IntegrityError, match=r"cannot be read now .* new path with --plugin"):
         registry_of(manifest)
     monkeypatch.setenv("LATENTKIT_PLUGIN_FILES", str(moved))
     assert registry_of(manifest).get("embedding", "first-two")
@@ -157,7 +159,7 @@ def test_operations_that_need_no_plugin_code_work_without_the_file(run, model_fi
         assert opened.latents("test").shape == (360, 3)
         assert opened.summary["model"] == "flat-ae"
         assert [listed.id for listed in lk.list_runs(run.path.parent)] == [run.id]
-        with pytest.raises(IntegrityError, match=r"flat\.py, which cannot be read"):
+        with pytest.raises(IntegrityError, match=r"cannot be read now .*flat\.py"):
             _ = opened.model
     finally:
         model_file.write_text(content)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import latentkit as lk
-from latentkit import atomic
 from latentkit.errors import DataError, IntegrityError, PluginError, ResourceError, UserError
 from latentkit.plugin.events import (
     EpochFinished,
@@ -18,6 +17,7 @@ from latentkit.plugin.events import (
     StageSkipped,
     StageStarted,
 )
+from latentkit.runs.folder import RunFolder
 from latentkit.runs.saved_config import extended_config
 
 pytestmark = [pytest.mark.early, pytest.mark.usefixtures("blank_figures")]
@@ -52,7 +52,7 @@ def stages(listener):
 
 
 def test_a_stage_reads_and_hashes_each_artefact_once(run, monkeypatch):
-    hashed, stage, real = Counter(), ["before"], atomic.sha256_of
+    hashed, stage, real = Counter(), ["before"], RunFolder._opened
 
     def listen(event):
         if isinstance(event, StageStarted):
@@ -60,11 +60,11 @@ def test_a_stage_reads_and_hashes_each_artefact_once(run, monkeypatch):
         elif isinstance(event, StageFinished):
             stage[0] = f"after {event.stage}"
 
-    def count(path):
-        hashed[stage[0], path.relative_to(run.path).as_posix()] += 1
-        return real(path)
+    def count(folder, relative):
+        hashed[stage[0], relative] += 1
+        return real(folder, relative)
 
-    monkeypatch.setattr(atomic, "sha256_of", count)
+    monkeypatch.setattr(RunFolder, "_opened", count)
     for name in ("embeddings/isomap.npz", "evaluation.json", "report.html"):
         (run.path / name).unlink()
     lk.resume(run.path, listener=listen)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from latentkit.errors import StorageError
+from latentkit.runs import folder as folder_module
 from latentkit.runs.folder import RunFolder, find_run
 from latentkit.runs.manifest import StageRecord
 
@@ -64,7 +65,8 @@ def test_a_disk_that_fills_up_during_a_write_leaves_no_partial_file(committed):
 @pytest.mark.skipif(
     not Path("/dev/full").is_char_device(), reason="needs a device that is always full"
 )
-def test_events_on_a_full_disk_are_a_storage_error(committed):
+def test_events_on_a_full_disk_are_a_storage_error(committed, monkeypatch):
+    monkeypatch.setattr(folder_module, "_open_without_following", os.open)  # or it is refused
     (committed.path / "events.jsonl").symlink_to("/dev/full")
     with pytest.raises(StorageError, match=r"the disk is full: .*events\.jsonl"):
         committed.append_event("{}")

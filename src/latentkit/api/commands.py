@@ -327,15 +327,21 @@ def _default_dataset_notice(registry: Registry) -> Notice:
 
 
 def open_run(
-    path: inputs.Path_, runs: inputs.Path_ | None = None, *, root: inputs.Path_ | None = None
+    path: inputs.Path_,
+    runs: inputs.Path_ | None = None,
+    *,
+    root: inputs.Path_ | None = None,
+    plugins: Iterable[inputs.Path_] = (),
 ) -> Run:
-    """Open a run.
+    """Open a run, which may come from a stranger: no code that came with it is executed.
 
     Args:
         path: the run's folder, its id in ``runs``, an unambiguous start or end of that id, or
             ``last``.
         runs: the folder of runs; by default ``LATENTKIT_RUNS`` or ``./runs``.
         root: another name of ``runs``.
+        plugins: plugin files that the run may use. A file that the run names but that you never
+            named is not executed; what needs it raises `latentkit.errors.PluginError`.
 
     Returns:
         The run, finished or not; its files are read on access.
@@ -351,7 +357,11 @@ def open_run(
         Traceback (most recent call last):
         latentkit.errors.UserError: there is no run 'first'...
     """
-    return Run(RunFolder.open(find_run(os.fspath(path), inputs.runs_dir(runs, root))))
+    folder = RunFolder.open(find_run(os.fspath(path), inputs.runs_dir(runs, root)))
+    named = tuple(plugins)
+    if named:
+        default_registry(named)  # from now on, other calls may use them, too
+    return Run(folder, plugins=named)
 
 
 def list_runs(runs: inputs.Path_ | None = None, *, root: inputs.Path_ | None = None) -> list[Run]:

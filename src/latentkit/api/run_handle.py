@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from html import escape
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from latentkit.api.inputs import given_data_dir
 from latentkit.api.kinds import kind_of
 from latentkit.config import RunConfig
-from latentkit.errors import LatentkitError, UserError, did_you_mean
+from latentkit.errors import IntegrityError, LatentkitError, UserError, did_you_mean
 from latentkit.explore.explored_run import ExploredRun
 from latentkit.plugin.events import ignore
 from latentkit.registry.catalogue import Registry
@@ -49,18 +50,22 @@ def title(name: str, note: str) -> str:
     return f"<div><b>{escape(name)}</b> ({escape(note)})</div>"
 
 
-def map_pictures(figures: Mapping[str, Path]) -> str:
-    """Return the maps among a run's figures as HTML with embedded PNGs; skip missing files."""
-    wanted = {
-        name: path
-        for name, path in figures.items()
-        if name.startswith(_MAPS) and not name.endswith(_OVERLAYS) and path.exists()
-    }
-    return "".join(_picture(name, path) for name, path in sorted(wanted.items()))
+def map_pictures(figures: Mapping[str, Callable[[], bytes]]) -> str:
+    """Return the maps among figures as HTML with embedded PNGs.
+
+    Args:
+        figures: by name, a function that reads the PNG; it may raise `IntegrityError`, and the
+            picture is then replaced by the reason.
+    """
+    wanted = (n for n in sorted(figures) if n.startswith(_MAPS) and not n.endswith(_OVERLAYS))
+    return "".join(_picture(name, figures[name]) for name in wanted)
 
 
-def _picture(name: str, path: Path) -> str:
-    data = base64.b64encode(path.read_bytes()).decode()
+def _picture(name: str, read: Callable[[], bytes]) -> str:
+    try:
+        data = base64.b64encode(read()).decode()
+    except IntegrityError as error:
+        return f"<p>{escape(name)} is left out: {escape(str(error))}</p>"
     return (
         f"<img alt='{escape(name, quote=True)}' style='max-width:{_WIDTH}px' "
         f"src='data:image/png;base64,{data}'>"
@@ -96,9 +101,16 @@ class Run:
         latentkit.errors.UserError: run ... has no map 'isomap'; it has pca: 'latentkit embed ...
     """
 
-    def __init__(self, folder: RunFolder, registry: Registry | None = None) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        registry: Registry | None = None,
+        plugins: Iterable[str | os.PathLike[str]] = (),
+    ) -> None:
+        folder.path = folder.path.absolute()  # it stays the same when the working folder changes
         self._opened = folder
         self._given_registry = registry
+        self._plugins = tuple(plugins)
         self._derived: dict[str, Any] = {}
         self._image_cache = ImageCache()
         self._derived_from = folder.manifest
@@ -138,7 +150,7 @@ class Run:
         return self._given_registry or self._kept("registry", self._recorded_registry)
 
     def _recorded_registry(self) -> Registry:
-        return registry_of(self._opened.manifest)
+        return registry_of(self._opened.manifest, self._plugins)
 
     @property
     def id(self) -> str:
@@ -292,8 +304,7 @@ class Run:
         """The path of each figure's PNG, by name."""
         paths = self._folder.manifest.artefacts
         shown = (path for path in paths if path.startswith("figures/") and path.endswith(".png"))
-        found = (self.path / path for path in shown)
-        return {path.stem: path for path in found}
+        return {PurePosixPath(path).stem: self.path / path for path in shown}
 
     def __repr__(self) -> str:
         try:
@@ -304,7 +315,9 @@ class Run:
 
     def _repr_html_(self) -> str:
         facts = title(self.id, self.status) + table(summary_rows(self.summary, self.kind))
-        return f"<div>{facts}{map_pictures(self.figures)}</div>"
+        relative = {name: path.relative_to(self.path) for name, path in self.figures.items()}
+        read = {n: partial(self._opened.read, path.as_posix()) for n, path in relative.items()}
+        return f"<div>{facts}{map_pictures(read)}</div>"
 
     def _split_arrays(self, split: str) -> dict[str, NDArray[Any]]:
         self._refuse_transfer()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from latentkit.cli import shared_options
-from latentkit.errors import LatentkitError, UserError, did_you_mean
+from latentkit.errors import LatentkitError, StorageError, UserError, did_you_mean
 
 if TYPE_CHECKING:
     from latentkit.registry.catalogue import Part, Registry
@@ -197,6 +197,26 @@ def plugins_command() -> None:
 
 plugins_command.add_command(check_parts)
 plugins_command.add_command(new_plugin)
+
+
+@plugins_command.command("trust")
+@click.argument("file", metavar="FILE.py")
+@shared_options.common_options
+def trust_command(file: str) -> None:
+    """Allow a plugin file to be executed for runs that name it.
+
+    A run that somebody sent may name a plugin file. latentkit executes it only after you named it
+    with --plugin, or allowed it here. The permission is for the file's content: a changed file
+    needs a new one. Read the file first.
+    """
+    from latentkit import trust
+    from latentkit.registry.discovery import read_plugin_files
+
+    (found,) = read_plugin_files([file])
+    if not trust.trust("plugin", found.sha256, str(found.path)):
+        raise StorageError(f"the permission cannot be written to {trust.folder()}")
+    click.echo(f"{found.path} may be executed for runs that name it")
+    click.echo(f"to take this back, delete its file in {trust.folder()}")
 
 
 @plugins_command.command("list")

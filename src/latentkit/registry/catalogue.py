@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from latentkit import trust
 from latentkit.errors import PluginError, UserError, did_you_mean
 from latentkit.plugin.options import Options
 from latentkit.plugin.specs import SPEC_TYPES, Spec
@@ -187,22 +188,29 @@ class Registry:
         return failures
 
 
-def default_registry(files: Iterable[str | os.PathLike[str]] = ()) -> Registry:
+def default_registry(
+    files: Iterable[str | os.PathLike[str]] = (), read: Iterable[discovery.PluginFile] = ()
+) -> Registry:
     """Return the registry of the installed plugins under the environment's policy.
 
     The registry is cached in the process, by policy and by content of the files.
 
     Args:
-        files: plugins in single files, in addition to those of ``LATENTKIT_PLUGIN_FILES``.
+        files: plugins in single files, in addition to those of ``LATENTKIT_PLUGIN_FILES``. The user
+            named them, so runs that name them may use them from now on.
+        read: files that were read before and that the user has allowed.
 
     Raises:
         UserError: a file cannot be read.
         PluginError: a plugin file is broken, or the policy is strict and any plugin is broken.
     """
+    named = discovery.read_plugin_files([*discovery.paths_from_environment(), *files])
+    for file in named:
+        trust.trust("plugin", file.sha256, str(file.path))
     return _load(
-        os.environ.get("LATENTKIT_PLUGINS"),
+        os.environ.get(discovery.LOADED_PLUGINS),
         os.environ.get("LATENTKIT_STRICT"),
-        discovery.read_plugin_files([*discovery.paths_from_environment(), *files]),
+        discovery.read_plugin_files([], [*named, *read]),
     )
 
 

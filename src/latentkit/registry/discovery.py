@@ -19,8 +19,10 @@ from pathlib import Path
 from types import ModuleType
 
 from latentkit.errors import UserError, describe_os_error
+from latentkit.reading import open_file
 
 VARIABLE = "LATENTKIT_PLUGIN_FILES"
+LOADED_PLUGINS = "LATENTKIT_PLUGINS"
 
 
 @dataclass(frozen=True)
@@ -78,22 +80,39 @@ class _ContentLoader(SourceLoader):
         return self._file.source
 
 
-def read_plugin_files(paths: Iterable[str | os.PathLike[str]]) -> tuple[PluginFile, ...]:
+def read_plugin_file(path: Path) -> PluginFile:
+    """Read one plugin file, without executing it.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        with open_file(path) as file:
+            return PluginFile(path, file.read())
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = describe_os_error(error) if isinstance(error, OSError) else str(error)
+        raise UserError(f"cannot read plugin file {path}: {reason}") from error
+
+
+def read_plugin_files(
+    paths: Iterable[str | os.PathLike[str]], read: Iterable[PluginFile] = ()
+) -> tuple[PluginFile, ...]:
     """Read plugin files, each once.
+
+    Args:
+        paths: the files.
+        read: files that were read before, to add to them.
 
     Raises:
         UserError: a file cannot be read or is not a Python file, or two have the same name.
     """
-    files: dict[Path, PluginFile] = {}
+    files = {file.path: file for file in read}
     for path in (Path(path).absolute() for path in paths):
+        if path in files:
+            continue
         if path.suffix != ".py":
             raise UserError(f"plugin file {path} is not a .py file")
-        try:
-            files[path] = PluginFile(path, path.read_bytes())
-        except OSError as error:
-            raise UserError(
-                f"cannot read plugin file {path}: {describe_os_error(error)}"
-            ) from error
+        files[path] = read_plugin_file(path)
     for path in files:
         for other in files:
             if other != path and other.name == path.name:
@@ -174,7 +193,7 @@ def policy_from_environment() -> PluginPolicy:
 
     If ``LATENTKIT_PLUGINS`` is the empty string, no third-party plugin may load.
     """
-    listed = os.environ.get("LATENTKIT_PLUGINS")
+    listed = os.environ.get(LOADED_PLUGINS)
     allow = None
     if listed is not None:
         allow = frozenset(_normal(name) for name in listed.split(",") if name.strip())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -12,8 +11,9 @@ from typing import Any, TypeVar
 
 from pydantic import Field
 
+from latentkit import reading
 from latentkit.atomic import write_bytes
-from latentkit.errors import IntegrityError, UserError, did_you_mean
+from latentkit.errors import IntegrityError, UserError, describe_os_error, did_you_mean
 from latentkit.evaluation.compare_runs import compare_runs, comparison_tables
 from latentkit.explore.exploration_figures import TITLES
 from latentkit.plugin.options import Options
@@ -31,6 +31,7 @@ from latentkit.report.page import (
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.kind import KindOf
 from latentkit.runs.manifest import NAME
+from latentkit.terminal import shell_command
 from latentkit.tune.study_folder import STUDY
 
 
@@ -105,18 +106,24 @@ class Source:
 
     @cached_property
     def _record(self) -> Mapping[str, Any]:
-        path = self.path / RECORD
         if self.folder is not None and RECORD in self.folder.manifest.artefacts:
-            path = self.folder.verified(RECORD)
-        try:
-            record: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            again = "report" if self.folder else "tune --resume"
-            raise IntegrityError(
-                f"{self.path} has no readable {RECORD}: run 'latentkit {again} {self.path}' to "
-                f"write it"
-            ) from error
+            content = self.folder.read(RECORD)
+        else:
+            content = self._read(RECORD, reading.MOST_JSON)
+        record = reading.parse_json(content, self.path / RECORD)
+        if not isinstance(record, Mapping):
+            raise IntegrityError(f"{self.path / RECORD} is damaged: it is not a JSON object")
         return record
+
+    def _read(self, relative: str, most: int | None = None) -> bytes:
+        try:
+            return reading.read_inside(self.path, relative, most)
+        except OSError as error:
+            words = ("report",) if self.folder else ("tune", "--resume")
+            raise IntegrityError(
+                f"{self.path / relative} cannot be read ({describe_os_error(error)}): run "
+                f"'{shell_command(*words, self.path)}' to write it"
+            ) from error
 
     @cached_property
     def _figures(self) -> dict[str, tuple[str, str]]:
@@ -138,8 +145,8 @@ class Source:
         def picture(name: str) -> Picture:
             title, caption = self._figures[name]
             relative = f"{_FIGURES}/{name}.png"
-            path = self.path / relative if self.folder is None else self.folder.verified(relative)
-            return Picture(title, caption, path.read_bytes(), key=f"{self.name}-{name}")
+            read = self._read if self.folder is None else self.folder.read
+            return Picture(title, caption, read(relative), key=f"{self.name}-{name}")
 
         return self._chosen("figure", pattern, self._figures, picture)
 
@@ -214,6 +221,7 @@ class _Sources:
 
     def __getitem__(self, name: str) -> Source:
         if name not in self.known:
+            reading.check_relative(self.root, name)
             path = self.root / name
             if not any((path / file).is_file() for file in (NAME, STUDY, RECORD)):
                 there = [one.parent.name for one in self.root.glob(f"*/{RECORD}")]

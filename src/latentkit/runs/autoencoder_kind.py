@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentkit.atomic import write_atomically
 from latentkit.config import RunConfig, canonical_sha256
 from latentkit.errors import PluginError, UserError
 from latentkit.evaluation.card import PROTOCOL, evaluate
@@ -223,14 +221,11 @@ def _train(context: StageContext) -> None:
         seed=context.seed,
         config_sha256=config.trajectory_sha256(),
     )
-    checkpoints = CheckpointStore(context.folder.path / run_files.CHECKPOINTS)
-    trained = train(job, checkpoints, context.emit, partial(_keep, context.folder))
-    for epoch in sorted(set(config.training.snapshots)):
-        path = context.folder.path / run_files.snapshot_path(epoch)
-        if path.exists():  # training may have stopped before this epoch
-            context.folder.commit(
-                run_files.snapshot_path(epoch), "train", partial(shutil.copyfile, path)
-            )
+    root = context.folder.path
+    checkpoints = CheckpointStore(root / run_files.CHECKPOINTS, root)
+    snapshots = _Snapshots(context.folder)
+    snapshots.check()
+    trained = train(job, checkpoints, context.emit, snapshots.keep)
     context.folder.commit(
         run_files.MODEL, "train", lambda path: save_tensors(trained.weights, path)
     )
@@ -244,9 +239,38 @@ def started_model(context: StageContext) -> Any:
     return load_weights(model, context.folder, INITIAL) if context.config.init else model
 
 
-def _keep(folder: RunFolder, epoch: int, weights: Weights) -> None:
-    """Write the weights of an epoch; the stage commits them at its end."""
-    write_atomically(folder.path / run_files.snapshot_path(epoch), partial(save_tensors, weights))
+class _Snapshots:
+    """The weights of chosen epochs, each committed at once, so that a resumed run verifies them.
+
+    They have a stage of their own, because they stay when training is repeated for more epochs.
+
+    Args:
+        folder: the run's folder, locked for writing.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+
+    def keep(self, epoch: int, weights: Weights) -> None:
+        """Commit the weights of an epoch."""
+        path = run_files.snapshot_path(epoch)
+        self._folder.commit(path, run_files.SNAPSHOTS, partial(save_tensors, weights))
+        self._folder.manifest.write(self._folder.path)
+
+    def check(self) -> None:
+        """Check the weights that were kept before training was stopped; forget missing ones.
+
+        Raises:
+            IntegrityError: a file was changed.
+        """
+        artefacts = self._folder.manifest.artefacts
+        for path, artefact in list(artefacts.items()):
+            if artefact.stage != run_files.SNAPSHOTS:
+                continue
+            if (self._folder.path / path).exists():
+                self._folder.verified(path)
+            else:
+                del artefacts[path]
 
 
 def _encode(context: StageContext) -> None:

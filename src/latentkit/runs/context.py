@@ -206,7 +206,7 @@ class StageContext(RunContext):
         return {
             epoch: load_weights(self.new_model(), self.folder, path).eval()
             for epoch, path in paths.items()
-            if path in self.folder.manifest.artefacts
+            if path in self.folder.manifest.artefacts and (self.folder.path / path).exists()
         }
 
 
@@ -216,13 +216,15 @@ def load_weights(model: Any, folder: RunFolder, relative: str = run_files.MODEL)
     Raises:
         IntegrityError: the weights are missing, were changed, or belong to another network.
     """
-    from safetensors.torch import load_file
+    from safetensors import SafetensorError
+    from safetensors.torch import load
 
-    path = folder.verified(relative)
+    content = folder.read(relative)
     try:
-        model.load_state_dict(load_file(path))
-    except RuntimeError as error:
+        model.load_state_dict(load(content))
+    except (RuntimeError, SafetensorError) as error:
         first = str(error).splitlines()[-1].strip()
+        path = folder.path / relative
         raise IntegrityError(f"{path} does not fit the run's model: {first}") from error
     return model
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+import os
 import secrets
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latentkit import atomic, errors
+from latentkit import atomic, errors, reading
 from latentkit.folders import contains, folders_with, open_each
 from latentkit.plugin.events import Event, Listener, Notice
 from latentkit.runs.lock import hold_lock, is_locked, this_process
@@ -29,11 +30,13 @@ from latentkit.runs.manifest import (
     read_with_stamp,
     stamp_of,
 )
+from latentkit.terminal import shell_command
 
 CONFIG = "config.toml"
 EVENTS = "events.jsonl"
 LOCK = ".lock"
 _NAME_TRIES = 100
+_PIECE = 2**20  # bytes hashed at once
 
 
 class RunFolder:
@@ -41,12 +44,16 @@ class RunFolder:
 
     Readers need only the path. Writers hold the lock (`creating`, `writing`) and write with
     `commit`, which records the size and SHA-256 of every file.
+
+    The folder may come from a stranger. So no link in it is followed, no name in it leads out of
+    it, and a folder that contains a link, a pipe or a device is not written to.
     """
 
     def __init__(self, path: Path, manifest: Manifest, stamp: Stamp | None = None) -> None:
         self.path = path
         self.manifest = manifest
         self._stamp = stamp
+        self.config_edited = False
         self._holds_lock = False
         self._read: dict[str, Any] | None = None  # what a stage has read; see `reading_once`
 
@@ -71,11 +78,13 @@ class RunFolder:
         Raises:
             LockedError: another process holds the lock.
             RunExistsError: the folder already contains a run.
+            UserError: the folder contains other files.
             StorageError: the folder cannot be written.
         """
         now = datetime.now(UTC).isoformat(timespec="microseconds")
         try:
             path.mkdir(parents=True, exist_ok=True)
+            _check_new(path)
         except OSError as error:
             raise atomic.storage_error(path, error) from error
         folder = cls(
@@ -83,12 +92,12 @@ class RunFolder:
             Manifest(id=path.name, status="running", created=now, writer=this_process(), **facts),
         )
         with folder._locked():
-            if (path / NAME).exists():
+            if os.path.lexists(path / NAME):
                 raise errors.RunExistsError(
-                    f"{path} already contains a run: 'latentkit resume {path}' finishes it, or "
-                    f"choose another --name"
+                    f"{path} already contains a run: '{shell_command('resume', path)}' finishes "
+                    f"it, or choose another --name"
                 )
-            atomic.write_bytes(path / CONFIG, config_toml.encode())
+            folder.write_config(config_toml)
             folder.manifest.write(path)
             folder._sweep()
             yield folder
@@ -99,6 +108,7 @@ class RunFolder:
 
         Raises:
             LockedError: another process holds the lock.
+            IntegrityError: the folder contains links, pipes or devices.
             StorageError: the folder cannot be written.
         """
         with self._locked():
@@ -110,6 +120,12 @@ class RunFolder:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        try:
+            reading.check_no_links(self.path)
+            for name in (LOCK, EVENTS):
+                _separate(self.path / name)
+        except OSError as error:
+            raise atomic.storage_error(self.path, error) from error
         with hold_lock(self.path / LOCK, f"run {self.manifest.id}"):
             self._holds_lock = True
             try:
@@ -172,19 +188,25 @@ class RunFolder:
             stage: the stage that the file belongs to.
             write: fills the temporary file whose path it receives.
         """
-        path = self.path / relative
+        path = reading.inside(self.path, relative)
 
         def write_and_strike(temporary: Path) -> None:
             write(temporary)
             if stage in self.manifest.stages:
                 self.forget_stage(stage)
 
-        atomic.write_atomically(path, write_and_strike)
+        atomic.write_atomically(path, write_and_strike, self.path)
         if self._read is not None:
             self._read.pop(relative, None)
         self.manifest.artefacts[relative] = Artefact(
             path=relative, size=path.stat().st_size, sha256=atomic.sha256_of(path), stage=stage
         )
+
+    def write_config(self, text: str) -> None:
+        """Write ``config.toml``; the manifest that is written next has its hash."""
+        content = text.encode()
+        atomic.write_bytes(self.path / CONFIG, content, self.path)
+        self.manifest.config_file_sha256 = hashlib.sha256(content).hexdigest()
 
     def commit_json(self, relative: str, stage: str, document: Mapping[str, Any]) -> None:
         """Commit a JSON artefact."""
@@ -226,25 +248,49 @@ class RunFolder:
         Raises:
             IntegrityError: the artefact is not listed, missing, or not what was committed.
         """
-        artefact = self.manifest.artefacts.get(relative)
-        if artefact is None:
+        sha = hashlib.sha256()
+        with self._opened(relative) as file:
+            while piece := file.read(_PIECE):
+                sha.update(piece)
+        self._check(relative, sha.hexdigest())
+        return self.path / relative
+
+    def read(self, relative: str) -> bytes:
+        """Return the content of an artefact after checking its SHA-256; raises as `verified`."""
+        with self._opened(relative) as file:
+            content = file.read()
+        self._check(relative, hashlib.sha256(content).hexdigest())
+        return content
+
+    @contextmanager
+    def _opened(self, relative: str) -> Iterator[BinaryIO]:
+        if relative not in self.manifest.artefacts:
             raise errors.IntegrityError(
-                f"run {self.manifest.id} has no {relative} yet: "
-                f"'latentkit resume {self.path}' finishes it"
+                f"run {self.manifest.id} has no {relative} yet: {self._resume} finishes it"
             )
-        path = self.path / relative
+        path = reading.inside(self.path, relative)
         try:
-            intact = atomic.sha256_of(path) == artefact.sha256
+            with reading.open_file(path, follow=False) as file:
+                yield file
+        except FileNotFoundError as error:
+            raise errors.IntegrityError(
+                f"{path} is missing: {self._resume} makes it again"
+            ) from error
         except OSError as error:
             raise errors.IntegrityError(
-                f"{path} is missing: 'latentkit resume {self.path}' makes it again"
+                f"{path} cannot be read: {errors.describe_os_error(error)}"
             ) from error
-        if not intact:
+
+    def _check(self, relative: str, sha256: str) -> None:
+        if sha256 != self.manifest.artefacts[relative].sha256:
             raise errors.IntegrityError(
-                f"{path} is not what was committed (its SHA-256 differs): put the original back, "
-                f"or delete it and 'latentkit resume {self.path}' makes it again"
+                f"{self.path / relative} is not what was committed (its SHA-256 differs): put the "
+                f"original back, or delete it and {self._resume} makes it again"
             )
-        return path
+
+    @property
+    def _resume(self) -> str:
+        return f"'{shell_command('resume', self.path)}'"
 
     @contextmanager
     def reading_once(self) -> Iterator[None]:
@@ -260,36 +306,45 @@ class RunFolder:
 
     def arrays(self, relative: str) -> dict[str, NDArray[Any]]:
         """Load a verified .npz; object arrays are refused."""
-        return dict(self._loaded(relative, _load_arrays))
+        return dict(self._loaded(relative, reading.parse_arrays))
 
     def json(self, relative: str) -> Any:
         """Load a verified JSON artefact."""
-        return json.loads(self._loaded(relative, _load_text))
+        content = self._loaded(relative, lambda content, path: content)
+        return reading.parse_json(content, self.path / relative)
 
-    def _loaded(self, relative: str, load: Callable[[Path], Any]) -> Any:
+    def _loaded(self, relative: str, parse: Callable[[bytes, Path], Any]) -> Any:
         if self._read is not None and relative in self._read:
             return self._read[relative]
-        found = load(self.verified(relative))
+        found = parse(self.read(relative), self.path / relative)
         if self._read is not None:
             self._read[relative] = found
         return found
 
     def config_toml(self) -> str:
-        """Return the text of ``config.toml``.
+        """Return the text of ``config.toml``; `config_edited` then says if it was changed.
 
         Raises:
-            IntegrityError: the file is missing.
+            IntegrityError: the file cannot be read.
         """
+        path = self.path / CONFIG
         try:
-            return (self.path / CONFIG).read_text(encoding="utf-8")
+            content = reading.read_inside(self.path, CONFIG, reading.MOST_TOML)
+            text = content.decode("utf-8")
         except OSError as error:
-            raise errors.IntegrityError(f"{self.path / CONFIG} cannot be read: {error}") from error
+            reason = errors.describe_os_error(error)
+            raise errors.IntegrityError(f"{path} cannot be read: {reason}") from error
+        except UnicodeDecodeError as error:
+            raise errors.IntegrityError(f"{path} is damaged: it is not UTF-8 text") from error
+        known = self.manifest.config_file_sha256
+        self.config_edited = known not in ("", hashlib.sha256(content).hexdigest())
+        return text
 
     def append_event(self, line: str) -> None:
         """Append one line to the event log, which is not an artefact and has no hash."""
         try:
-            with (self.path / EVENTS).open("a", encoding="utf-8") as file:
-                file.write(f"{line}\n")
+            with open(self.path / EVENTS, "ab", opener=_open_without_following) as file:
+                file.write(f"{line}\n".encode())
         except OSError as error:
             raise atomic.storage_error(self.path / EVENTS, error) from error
 
@@ -299,13 +354,35 @@ class RunFolder:
             leftover.unlink(missing_ok=True)
 
 
-def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+def _open_without_following(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
-def _load_text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+def _separate(path: Path) -> None:
+    """Give a file that is changed in place its own content, if other names share it.
+
+    Backups made with hard links share it, and a stranger's archive may share a file of the user's.
+    """
+    if path.exists() and path.stat().st_nlink > 1:
+        atomic.write_bytes(path, path.read_bytes())
+
+
+def _check_new(path: Path) -> None:
+    """Refuse a folder that contains something other than the start of a run.
+
+    A process that was killed while it created a run may have left its lock and configuration.
+
+    Raises:
+        UserError: there is something else.
+        OSError: the folder cannot be read.
+    """
+    names = {name for name in os.listdir(path) if not name.startswith(atomic.TEMPORARY_PREFIX)}  # noqa: PTH208
+    others = names - {LOCK, f"{LOCK}.json", CONFIG}
+    if NAME not in names and names and (others or LOCK not in names):
+        raise errors.UserError(
+            f"{path} exists, but is no run: it contains {min(others or names)!r}; choose another "
+            f"--name"
+        )
 
 
 def check_folder_name(name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import platform
 import sys
@@ -15,7 +14,8 @@ from typing import Any
 import filelock
 
 from latentkit.atomic import storage_error, write_json
-from latentkit.errors import LockedError
+from latentkit.errors import IntegrityError, LockedError
+from latentkit.reading import parse_json, read_inside
 
 if sys.platform != "win32":
     import fcntl
@@ -25,6 +25,8 @@ _LOOK = 0.02
 """
 _LONGER_THAN_LOOKS = 1.0
 """Seconds after which a writer concludes that another writer, not a reader, holds the lock."""
+
+_MOST_NAMED = 2**16  # bytes of the file that names a process
 
 
 @contextmanager
@@ -54,7 +56,7 @@ def hold_lock(path: Path, what: str) -> Iterator[None]:
     except OSError as error:
         raise storage_error(path, error) from error
     try:
-        write_json(_beside(path), this_process())
+        write_json(_beside(path), this_process(), path.parent)
         yield
     finally:
         with suppress(OSError):
@@ -74,10 +76,10 @@ def _beside(path: Path) -> Path:
 def _holder(path: Path) -> Mapping[str, Any]:
     """Return the process that holds a lock; empty if it has not written its name yet."""
     try:
-        holder: Mapping[str, Any] = json.loads(_beside(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        holder = parse_json(read_inside(path.parent, _beside(path).name, _MOST_NAMED), path)
+    except (OSError, IntegrityError):
         return {}
-    return holder
+    return holder if isinstance(holder, Mapping) else {}
 
 
 def is_locked(path: Path) -> bool:
@@ -86,7 +88,7 @@ def is_locked(path: Path) -> bool:
         # Shared locks do not exclude each other, so two readers never take each other for a
         # writer, and they need no permission to write.
         try:
-            handle = os.open(path, os.O_RDONLY)
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return False
         try:

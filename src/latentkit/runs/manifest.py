@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from latentkit.atomic import write_json
+from latentkit.config import canonical_sha256
 from latentkit.errors import IntegrityError, UserError, describe_os_error
+from latentkit.reading import (
+    MOST_JSON,
+    check_relative,
+    inside,
+    open_file,
+    parse_json,
+    read_at_most,
+)
 
 SCHEMA = 1
 NAME = "run.json"
+_OWN = "sha256"  # key of the hash of the rest of the file
 
 Status = Literal["running", "finished", "interrupted", "failed", "pruned"]
 
@@ -48,8 +56,9 @@ class Manifest(_Record):
     """The content of ``run.json``.
 
     ``config`` is the resolved configuration without its embeddings, because embeddings may be added
-    later. ``config_sha256`` is its hash. ``plugins`` maps each distribution to its version,
-    ``plugin_files`` maps each absolute path to its SHA-256. Times are in UTC.
+    later. ``config_sha256`` is its hash, and ``config_file_sha256`` that of the whole file
+    ``config.toml``; empty in runs of early versions. ``plugins`` maps each distribution to its
+    version, ``plugin_files`` maps each absolute path to its SHA-256. Times are in UTC.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=False, allow_inf_nan=False)
@@ -60,6 +69,7 @@ class Manifest(_Record):
     created: str
     config: dict[str, Any]
     config_sha256: str
+    config_file_sha256: str = ""
     seed: int
     data_dir: str
     versions: dict[str, str] = Field(default_factory=dict)
@@ -72,8 +82,13 @@ class Manifest(_Record):
     artefacts: dict[str, Artefact] = Field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Write the manifest to ``folder`` atomically."""
-        write_json(folder / NAME, self.model_dump(mode="json"))
+        """Write the manifest, with a hash of itself, to ``folder`` atomically.
+
+        Raises:
+            StorageError: the folder cannot be written, or was deleted.
+        """
+        document = self.model_dump(mode="json")
+        write_json(folder / NAME, {**document, _OWN: canonical_sha256(document)}, folder)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -99,23 +114,44 @@ def read_with_stamp(folder: Path) -> tuple[Manifest, Stamp]:
     """Return the manifest and the version of its file; raises as `read_manifest`."""
     path = folder / NAME
     try:
-        with path.open("rb") as file:
+        with open_file(inside(folder, NAME), follow=False) as file:
             stamp = stamp_of(os.fstat(file.fileno()))
-            document = json.loads(file.read().decode("utf-8"))
+            document = parse_json(read_at_most(file, path, MOST_JSON), path)
     except FileNotFoundError:
         raise UserError(f"{folder} is not a run: it has no {NAME}") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {describe_os_error(error)}") from error
-    except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"{path} is damaged: {error}") from error
-    schema = document.get("latentkit_run") if isinstance(document, Mapping) else None
+    manifest = _checked(document, path)
+    manifest.id = folder.absolute().name  # a run that was copied or renamed has its new name
+    return manifest, stamp
+
+
+def _checked(document: Any, path: Path) -> Manifest:
+    """Return a manifest from its document.
+
+    Raises:
+        IntegrityError: the document is damaged, or has a later schema.
+    """
+    schema = document.get("latentkit_run") if isinstance(document, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
         raise IntegrityError(
             f"{path} was written by a later latentkit (schema {schema}): upgrade to read it"
         )
+    if isinstance(document, dict) and _OWN in document:  # early versions wrote none
+        own = document.pop(_OWN)
+        if own != canonical_sha256(document):
+            raise IntegrityError(
+                f"{path} is damaged: it is not what was written (its SHA-256 differs): put a copy "
+                f"of the file in its place"
+            )
     try:
-        return Manifest.model_validate(document), stamp
+        manifest = Manifest.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise IntegrityError(f"{path} is damaged: {where}: {first['msg']}") from error
+    for key, artefact in manifest.artefacts.items():
+        if key != artefact.path:
+            raise IntegrityError(f"{path} is damaged: artefact {key!r} has another path")
+        check_relative(path.parent, key)
+    return manifest

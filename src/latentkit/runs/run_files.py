@@ -12,6 +12,8 @@ FIGURES_OF_IMAGES = "evaluation.npz"
 REPORT = "report.html"
 OBJECTIVE = "objective.json"
 CHECKPOINTS = "checkpoints"
+SNAPSHOTS = "snapshots"
+"""The stage of the weights that are kept after chosen epochs."""
 SPLITS = ("train", "validation", "test")
 
 

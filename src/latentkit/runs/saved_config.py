@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-import tomllib
-from collections.abc import Mapping
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from latentkit.atomic import write_bytes
+from latentkit import trust
 from latentkit.config import RunConfig, build_config, canonical_sha256
-from latentkit.errors import IntegrityError, UserError, describe_os_error
+from latentkit.errors import IntegrityError, PluginError, UserError
 from latentkit.plugin.events import Listener, Notice
+from latentkit.reading import parse_toml
 from latentkit.registry.catalogue import Registry, default_registry
-from latentkit.registry.discovery import PluginFile
+from latentkit.registry.discovery import LOADED_PLUGINS, PluginFile, read_plugin_file
 from latentkit.runs.folder import CONFIG, RunFolder
 from latentkit.runs.kind import RunKind
 from latentkit.runs.manifest import Manifest
+from latentkit.terminal import shell_command
 
 
 def stored_config(folder: RunFolder, registry: Registry) -> RunConfig:
@@ -26,11 +29,7 @@ def stored_config(folder: RunFolder, registry: Registry) -> RunConfig:
         IntegrityError: the file is damaged, or something other than its embeddings or a greater
             number of epochs was edited.
     """
-    text = folder.config_toml()
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise IntegrityError(f"{folder.path / CONFIG} is damaged: {error}") from error
+    document = parse_toml(folder.config_toml().encode(), folder.path / CONFIG)
     known = folder.manifest.config
     here = {key: value for key, value in document.items() if key != "embedding"}
     if canonical_sha256(here) != folder.manifest.config_sha256 and not _has_more_epochs(
@@ -67,6 +66,7 @@ def extended_config(
     Raises:
         UserError: the overrides change something else.
     """
+    _notice_edit(folder, stored, emit)
     config = stored
     if overrides:
         config = build_config(stored.as_dict(), registry, overrides=overrides)
@@ -81,7 +81,7 @@ def extended_config(
         kind.check_more_epochs(stored, folder.manifest.id)
     known = folder.manifest.config
     if known != after:
-        write_bytes(folder.path / CONFIG, config.to_toml().encode())
+        folder.write_config(config.to_toml())
         folder.manifest.config = after
         folder.manifest.config_sha256 = config.identity_sha256()
         folder.manifest.write(folder.path)
@@ -95,6 +95,19 @@ def extended_config(
             )
         )
     return config
+
+
+def _notice_edit(folder: RunFolder, stored: RunConfig, emit: Listener) -> None:
+    """Report a configuration file whose maps or epochs differ from what was written."""
+    if folder.config_edited:
+        maps = ", ".join(part.label for part in stored.embeddings) or "no maps"
+        emit(
+            Notice(
+                "edited-config",
+                f"{folder.path / CONFIG} was edited or damaged since it was written: the run now "
+                f"has {stored.training.epochs} epochs and {maps}",
+            )
+        )
 
 
 def _has_more_epochs(known: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
@@ -129,18 +142,55 @@ def plugin_files(registry: Registry) -> dict[str, str]:
     return {str(file.path): file.sha256 for file in registry.files}
 
 
-def registry_of(manifest: Manifest) -> Registry:
+def registry_of(manifest: Manifest, plugins: Iterable[str | os.PathLike[str]] = ()) -> Registry:
     """Return the default registry with the plugin files that a run was made with.
 
-    A file that was moved is accepted if ``--plugin`` gives its new path.
+    Whoever made the run chose the files that it names. So a file is only executed if the user named
+    it on a command line before, or allowed it, and only with the bytes of that time.
+
+    Args:
+        manifest: names the files.
+        plugins: files that the user names now; one of them may be a moved file of the run.
 
     Raises:
-        IntegrityError: a file is missing or was changed.
+        PluginError: the user has not allowed a file, or loads built-in parts only.
+        IntegrityError: an allowed file is missing or was changed.
     """
-    recorded = _not_loaded(manifest, default_registry())
+    named = list(plugins)
+    registry = default_registry(named)
+    recorded = _not_loaded(manifest, registry)
     for path, sha256 in recorded.items():
-        _check(path, sha256, manifest.id)
-    return default_registry(recorded)
+        if not trust.is_trusted("plugin", sha256):
+            raise PluginError(_not_allowed(manifest, registry, path))
+    if recorded and LOADED_PLUGINS in os.environ:
+        raise PluginError(
+            f"run {manifest.id} was made with plugin file {min(recorded)}, which --no-plugins or "
+            f"{LOADED_PLUGINS} leaves out: leave that out, or name the file with --plugin"
+        )
+    read = [_read(path, sha256, manifest.id) for path, sha256 in recorded.items()]
+    return default_registry(named, read)
+
+
+def _not_allowed(manifest: Manifest, registry: Registry, path: Path) -> str:
+    wanted = [
+        f"{kind} {name!r}"
+        for kind, name in _named_parts(manifest.config)
+        if not any(part.spec.name == name.rpartition(":")[2] for part in registry.parts(kind))
+    ]
+    use = " and ".join(wanted) if wanted else "a part that its configuration does not name"
+    return (
+        f"run {manifest.id} names plugin file {path} for {use}, but you have not allowed this file "
+        f"to be executed: read it, then allow it with '{shell_command('plugins', 'trust', path)}', "
+        f"or name it with --plugin, or plugins=[...] in Python"
+    )
+
+
+def _named_parts(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for kind in ("model", "dataset", "corruption"):
+        tables = config.get(kind, [])
+        for table in tables if isinstance(tables, list) else [tables]:
+            if isinstance(table, Mapping) and isinstance(table.get("name"), str):
+                yield kind, table["name"]
 
 
 def check_plugin_files(manifest: Manifest, registry: Registry) -> None:
@@ -149,10 +199,10 @@ def check_plugin_files(manifest: Manifest, registry: Registry) -> None:
     Raises:
         IntegrityError: a plugin file is not loaded.
     """
-    for path, sha256 in _not_loaded(manifest, registry).items():
-        _check(path, sha256, manifest.id)
+    for path in _not_loaded(manifest, registry):
         raise IntegrityError(
-            f"run {manifest.id} was made with plugin file {path}: add  --plugin {path}"
+            f"run {manifest.id} was made with plugin file {path}, or with other content of it: "
+            f"add  --plugin {shlex.quote(str(path))}"
         )
 
 
@@ -162,16 +212,17 @@ def _not_loaded(manifest: Manifest, registry: Registry) -> dict[Path, str]:
     return {Path(p): sha256 for p, sha256 in manifest.plugin_files.items() if sha256 not in here}
 
 
-def _check(path: Path, sha256: str, run: str) -> None:
+def _read(path: Path, sha256: str, run: str) -> PluginFile:
     try:
-        now = PluginFile(path, path.read_bytes()).sha256
-    except OSError as error:
+        file = read_plugin_file(path)
+    except UserError as error:
         raise IntegrityError(
-            f"run {run} was made with plugin file {path}, which cannot be read "
-            f"({describe_os_error(error)}): restore it, or give its new path with --plugin"
+            f"run {run} was made with a plugin file that cannot be read now ({error}): restore it, "
+            f"or give its new path with --plugin"
         ) from error
-    if now != sha256:
+    if file.sha256 != sha256:
         raise IntegrityError(
             f"run {run} was made with plugin file {path}, which has changed since (its SHA-256 "
             f"differs): restore the original, or start a new run"
         )
+    return file

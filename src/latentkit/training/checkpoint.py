@@ -1,26 +1,30 @@
 """Checkpoints of training. The last two are kept, each a safetensors file and a JSON file.
 
-The JSON file is written last and holds the SHA-256 of the tensors, so a checkpoint is either
-complete or absent. No random state is stored because every random stream is a function of seed and
-epoch.
+The JSON file is written last and holds the SHA-256 of the tensors and of itself, so a checkpoint is
+complete, absent, or known to be damaged. No random state is stored because every random stream is a
+function of seed and epoch.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from latentkit.atomic import sha256_of, write_atomically, write_json
+from latentkit.config import canonical_sha256
 from latentkit.errors import IntegrityError
+from latentkit.reading import MOST_JSON, parse_json, read_inside
 
 KEPT = 2
+_OWN = "sha256"  # key of the hash of the rest of the record
+_KEYS = {"epoch", "step", "config_sha256", "tensors_sha256", "history"}
 
 
 @dataclass(frozen=True)
@@ -41,25 +45,29 @@ class Progress:
 
 
 class CheckpointStore:
-    """Store of the checkpoints in one folder."""
+    """Store of the checkpoints in one folder.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: the folder, created when the first checkpoint is saved.
+        root: folder above it that is never created, as in `write_atomically`.
+    """
+
+    def __init__(self, folder: Path, root: Path | None = None) -> None:
         self._folder = folder
+        self._root = root
 
     def save(self, tensors: Mapping[str, Tensor], progress: Progress) -> None:
         """Save a checkpoint, and delete all but the last two."""
         tensors_path, record_path = self._paths(progress.epoch)
-        write_atomically(tensors_path, lambda path: save_tensors(tensors, path))
-        write_json(
-            record_path,
-            {
-                "epoch": progress.epoch,
-                "step": progress.step,
-                "config_sha256": progress.config_sha256,
-                "tensors_sha256": sha256_of(tensors_path),
-                "history": list(progress.history),
-            },
-        )
+        write_atomically(tensors_path, lambda path: save_tensors(tensors, path), self._root)
+        record = {
+            "epoch": progress.epoch,
+            "step": progress.step,
+            "config_sha256": progress.config_sha256,
+            "tensors_sha256": sha256_of(tensors_path),
+            "history": list(progress.history),
+        }
+        write_json(record_path, {**record, _OWN: canonical_sha256(record)}, self._root)
         for epoch in self._epochs()[:-KEPT]:
             for path in reversed(self._paths(epoch)):
                 path.unlink(missing_ok=True)
@@ -84,22 +92,47 @@ class CheckpointStore:
         return None, {}, damaged
 
     def history(self, epoch: int) -> tuple[Mapping[str, Any], ...]:
-        """Return the records up to ``epoch``, without checking its checkpoint for damage again."""
-        _, record_path = self._paths(epoch)
-        return tuple(json.loads(record_path.read_text(encoding="utf-8"))["history"])
+        """Return the records up to ``epoch``, without checking its tensors for damage again.
+
+        Raises:
+            IntegrityError: the record is damaged.
+        """
+        return tuple(self._record(epoch)["history"])
 
     def _read(self, epoch: int) -> tuple[Progress, dict[str, Tensor]]:
-        tensors_path, record_path = self._paths(epoch)
+        record = self._record(epoch)
+        path, _ = self._paths(epoch)
         try:
-            record = json.loads(record_path.read_text(encoding="utf-8"))
-            if sha256_of(tensors_path) != record["tensors_sha256"]:
-                raise IntegrityError(f"checkpoint {tensors_path} is damaged (SHA-256 differs)")
+            content = read_inside(self._folder, path.name)
+            if hashlib.sha256(content).hexdigest() != record["tensors_sha256"]:
+                raise IntegrityError(f"checkpoint {path} is damaged (SHA-256 differs)")
             progress = Progress(
                 record["epoch"], record["step"], tuple(record["history"]), record["config_sha256"]
             )
-            return progress, load_file(tensors_path)
+            return progress, load(content)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise IntegrityError(f"checkpoint {record_path} is damaged: {error}") from error
+            raise IntegrityError(f"checkpoint {path} is damaged: {error}") from error
+
+    def _record(self, epoch: int) -> dict[str, Any]:
+        """Return the record of a checkpoint.
+
+        Raises:
+            IntegrityError: it is damaged.
+        """
+        _, path = self._paths(epoch)
+        try:
+            record = parse_json(read_inside(self._folder, path.name, MOST_JSON), path)
+        except OSError as error:
+            raise IntegrityError(f"checkpoint {path} is damaged: {error}") from error
+        own = record.pop(_OWN, None) if isinstance(record, dict) else None
+        # Early versions wrote no hash, but the same keys: with one changed, it is no such record.
+        if not isinstance(record, dict) or record.keys() != _KEYS:
+            raise IntegrityError(f"checkpoint {path} is damaged: it has other keys")
+        if own is not None and own != canonical_sha256(record):
+            raise IntegrityError(f"checkpoint {path} is damaged (SHA-256 differs)")
+        if record["epoch"] != epoch:
+            raise IntegrityError(f"checkpoint {path} is that of epoch {record['epoch']}")
+        return record
 
     def _epochs(self) -> list[int]:
         names = (path.stem.removeprefix("epoch-") for path in self._folder.glob("epoch-*.json"))

@@ -193,9 +193,9 @@ def started_classifier(context: StageContext, fit: Fit) -> Classifier:
     known = context.folder.json(INITIAL_FACTS).get("matched", {})
     if fit.mode == "scratch" or not known:
         return classifier
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
-    tensors = load_file(context.folder.verified(INITIAL))
+    tensors = load(context.folder.read(INITIAL))
     classifier.load_state_dict({name: tensors[name] for name in known}, strict=False)
     return classifier
 

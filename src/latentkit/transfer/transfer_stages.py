@@ -55,7 +55,8 @@ def start(context: StageContext) -> None:
 
 def train_featured(context: StageContext) -> None:
     """Train the classifier that the run reports in full."""
-    checkpoints = CheckpointStore(context.folder.path / run_files.CHECKPOINTS)
+    root = context.folder.path
+    checkpoints = CheckpointStore(root / run_files.CHECKPOINTS, root)
     _, trained = train_fit(context, featured(context.config), checkpoints, context.emit)
     context.folder.commit(
         run_files.MODEL, "train", lambda path: save_tensors(trained.weights, path)
@@ -115,7 +116,7 @@ def fit_series(context: StageContext, series: Series) -> None:
         if fit == shown:
             found.append(predict(trained_classifier(context), test))
             continue
-        store = CheckpointStore(_folder(context, fit))
+        store = CheckpointStore(_folder(context, fit), context.folder.path)
         found.append(predict(train_fit(context, fit, store, emit)[0], test))
     truth = labels_of(context, "test")
     probabilities = [one.probabilities for one in found]
