@@ -7,6 +7,10 @@ if a script may need to distinguish its case by exit code, or if latentkit itsel
 from __future__ import annotations
 
 import difflib
+import errno
+import os
+import re
+import textwrap
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -14,7 +18,8 @@ from typing import ClassVar
 class LatentkitError(Exception):
     """Base of all errors that latentkit explains to the user.
 
-    Any other exception that reaches the user is a bug in latentkit (exit code 1).
+    Any other exception that reaches the user, and that `explained` does not know, is a bug in
+    latentkit (exit code 1).
     """
 
     exit_code: ClassVar[int] = 1
@@ -91,7 +96,7 @@ class StudyError(LatentkitError):
 
 
 INTERRUPTED_EXIT_CODE = 130
-"""Exit code of a command that is interrupted with Ctrl-C or SIGTERM (128 + SIGINT)."""
+"""Exit code of a command that Ctrl-C, SIGTERM or SIGHUP interrupts (128 + SIGINT)."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -111,3 +116,109 @@ def describe_error(error: Exception) -> str:
     """Return an error in one line, preceded by its type unless it is a `LatentkitError`."""
     text = " ".join(str(error).split())
     return text if isinstance(error, LatentkitError) else f"{type(error).__name__}: {text}"
+
+
+_MEMORY = re.compile(
+    "out of memory|not enough memory|allocate memory|bad_alloc|ALLOC_FAILED", re.IGNORECASE
+)
+_LIBRARY = re.compile(
+    "shared object|failed to map segment|image not found|DLL load failed|Library not loaded"
+)
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_WRONG_PATH = {
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.EEXIST,
+    errno.EINVAL,
+}
+_OF_NETWORK = ("gaierror", "URLError", "HTTPError", "SSLError")  # not imported, which takes time
+
+
+def machine_error(error: BaseException) -> LatentkitError | None:
+    """Return what an exception means if memory, disk space or a library of the machine is missing.
+
+    Any code may raise such an exception, a plugin's too, and none is to blame for it.
+
+    Returns:
+        The error to raise in its place, or None if the exception means something else.
+    """
+    text = _shortened(error)
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _MEMORY.search(text)):
+        return ResourceError(
+            f"not enough memory{f' ({text})' if text else ''}: use smaller batches, a smaller "
+            f"model or fewer images, or end other programs"
+        )
+    if isinstance(error, RuntimeError) and "start new thread" in text:
+        return ResourceError("the system allows no more threads: raise the limit 'ulimit -u'")
+    if isinstance(error, ImportError | OSError) and _LIBRARY.search(text):
+        return BrokenEnvironmentError(
+            f"a shared library cannot be loaded ({text}): 'latentkit doctor' says which package "
+            f"to install again; a limit of memory ('ulimit -v') may be the cause, too"
+        )
+    if not isinstance(error, OSError):
+        return None
+    if error.errno == errno.ENOMEM:
+        return ResourceError("the system has no more memory: end other programs")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return ResourceError("too many files are open: raise the limit 'ulimit -n'")
+    if error.errno in _FULL:
+        return StorageError(f"the disk is full{_place(error, ': ')}: make room, and try again")
+    return None
+
+
+def explained(error: BaseException) -> LatentkitError | None:
+    """Return what an exception means if its cause is outside latentkit: files, names, packages.
+
+    Returns:
+        The error to raise in its place; None for a `LatentkitError`, and for what may be a bug.
+    """
+    if isinstance(error, LatentkitError):
+        return None
+    if found := machine_error(error):
+        return found
+    if isinstance(error, OSError):
+        return _of_system(error)
+    if isinstance(error, UnicodeEncodeError):
+        return UserError("a name or path has bytes that are no text: use another name")
+    if isinstance(error, UnicodeDecodeError):
+        return DataError(
+            f"a file is not {error.encoding.upper()} text (byte {error.start}): save it as UTF-8"
+        )
+    if isinstance(error, ValueError) and "embedded null" in str(error):
+        return UserError("a name or path has a NUL character: leave it out")
+    if isinstance(error, ImportError) and not (error.name or "").startswith("latentkit"):
+        return BrokenEnvironmentError(
+            f"a package is missing or does not fit ({_shortened(error)}): 'latentkit doctor' says "
+            f"which one to install again"
+        )
+    return None
+
+
+def _of_system(error: OSError) -> LatentkitError:
+    """Return what an error of the operating system means that has no more specific handler."""
+    text = describe_os_error(error) if error.errno else _shortened(error)
+    at = _place(error, "")
+    if isinstance(error, ConnectionError | TimeoutError) or type(error).__name__ in _OF_NETWORK:
+        return NetworkError(f"the connection failed: {text}; try again")
+    if error.errno in _WRONG_PATH:
+        if not at:
+            return UserError(f"{text}: does the current folder still exist?")
+        return UserError(f"{at}: {text}: give another path or name")
+    if error.errno in _REFUSED:
+        return StorageError(f"{at or 'a file'}: {text}: change its permissions, or choose another")
+    if not error.errno:  # a library's own error, such as that of an image that it cannot read
+        return DataError(f"a file cannot be read: {text}")
+    return StorageError(f"{at or 'a file'} cannot be read or written: {text}")
+
+
+def _place(error: OSError, before: str) -> str:
+    name = error.filename
+    return before + os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else ""
+
+
+def _shortened(error: BaseException) -> str:
+    return textwrap.shorten(str(error), 200, placeholder=" ...")

@@ -17,7 +17,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from latentkit.errors import IntegrityError, LatentkitError, describe_os_error
+from latentkit.errors import IntegrityError, LatentkitError, UserError, describe_os_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -170,7 +170,9 @@ def parse_toml(
         document = tomllib.loads(text)
         _check_depth(document)
     except (ValueError, RecursionError) as fault:
-        raise error(f"{path} is damaged: {_reason(fault)}") from fault
+        # A person wrote the file if the error is theirs; then it is not damaged, but has a slip.
+        is_what = "is not valid TOML" if error is UserError else "is damaged"
+        raise error(f"{path} {is_what}: {_reason(fault)}") from fault
     return document
 
 
@@ -272,7 +274,7 @@ def _reason(fault: BaseException) -> str:
     if isinstance(fault, RecursionError):
         return f"it is nested more than {_MOST_DEPTH} levels deep"
     if isinstance(fault, UnicodeDecodeError):
-        return f"it is not UTF-8 text (byte {fault.start})"
+        return f"it is not UTF-8 text (byte {fault.start}): save it as UTF-8"
     if isinstance(fault, MemoryError):
         return "its arrays do not fit into memory"
     if isinstance(fault, OSError):

@@ -51,7 +51,7 @@ class Terminal:
     def __init__(self, monkeypatch, columns):
         self.columns = columns
         self.written = StringIO()
-        monkeypatch.setattr(displays, "Console", self._console)
+        monkeypatch.setattr(displays, "TerminalConsole", self._console)
         self.display = displays.LiveDisplay()
 
     def _console(self, **_):

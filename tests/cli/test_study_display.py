@@ -77,7 +77,7 @@ def terminal(monkeypatch, clock, afterwards):
     """Return a terminal that shows a study."""
     shown = Terminal()
     monkeypatch.setattr(study_display, "is_live", lambda: True)
-    monkeypatch.setattr(study_display, "Console", lambda **_: shown.console)
+    monkeypatch.setattr(study_display, "TerminalConsole", lambda **_: shown.console)
     with study_display.study_display() as shown.emit:
         yield shown
 

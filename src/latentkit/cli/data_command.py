@@ -105,7 +105,7 @@ def preview(
     title = f"{name}: {len(images):,} {split} images, {'x'.join(map(str, images.image_shape))}"
     figure = sample_grid(images.images, images.labels, images.class_names, title)
     write_atomically(path, lambda temporary: save_png(figure, temporary))
-    click.echo(path)
+    shared_options.echo(path)
 
 
 @data_command.command("verify")
@@ -125,15 +125,17 @@ def verify(name: str, options: tuple[str, ...], data_dir: str | None, as_json: b
             {"dataset": name, "verdict": verdict, "md5": list(map(str, compared)), **facts}
         )
         return
-    click.echo(f"{name}: {verdict}")
+    shared_options.echo(f"{name}: {verdict}")
     for split, found in facts.items():
-        click.echo(f"{split}: {found['n']:,} images {'x'.join(map(str, found['image_shape']))}")
+        shared_options.echo(
+            f"{split}: {found['n']:,} images {'x'.join(map(str, found['image_shape']))}"
+        )
         if found["classes"]:
-            click.echo("  " + ", ".join(f"{k} {n:,}" for k, n in found["classes"].items()))
+            shared_options.echo("  " + ", ".join(f"{k} {n:,}" for k, n in found["classes"].items()))
         if found["factors"]:
-            click.echo(f"  factors {', '.join(found['factors'])}")
-        click.echo(f"  SHA-256 of the arrays {found['sha256']}")
-    click.echo(f"licence: {facts['train']['licence'] or 'not stated'}")
+            shared_options.echo(f"  factors {', '.join(found['factors'])}")
+        shared_options.echo(f"  SHA-256 of the arrays {found['sha256']}")
+    shared_options.echo(f"licence: {facts['train']['licence'] or 'not stated'}")
 
 
 def _verdict(spec: DatasetSpec, compared: int) -> str:

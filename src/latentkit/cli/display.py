@@ -26,7 +26,10 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from latentkit.cli import streams
+from latentkit.cli.console import TerminalConsole
 from latentkit.plugin import events
+from latentkit.terminal import printable
 
 _SECONDS_BETWEEN_LINES = 30
 
@@ -47,7 +50,14 @@ class PlainDisplay:
             return
         if line := _plain_line(event):
             self._shown = now
-            print(line, file=sys.stderr, flush=True)  # noqa: T201
+            say(line)
+
+
+def say(line: str) -> None:
+    """Print a line to stderr; drop it if nobody can read stderr, because the run goes on."""
+    out = streams.messages(sys.stderr)
+    out.write(f"{printable(line)}\n")
+    out.flush()
 
 
 def _plain_line(event: events.Event) -> str | None:
@@ -74,7 +84,7 @@ def _plain_line(event: events.Event) -> str | None:
 def warnings_only(event: events.Event) -> None:
     """Print warnings and nothing else."""
     if isinstance(event, events.Notice) and event.level == "warning":
-        print(notice_line(event), file=sys.stderr, flush=True)  # noqa: T201
+        say(notice_line(event))
 
 
 def losses(event: events.EpochFinished) -> str:
@@ -105,17 +115,18 @@ class LiveDisplay:
     """A list of stages; the current one has a bar, and training shows losses and time left."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        self._console = TerminalConsole(file=streams.messages(sys.stderr))
         self._progress = _Stages(
             _StateColumn(table_column=_whole()),
-            TextColumn("{task.description}", style="bold", table_column=_whole()),
+            TextColumn("{task.description}", style="bold", markup=False, table_column=_whole()),
             BarColumn(
                 bar_width=_BAR if self._console.width >= _WIDE else _SHORT_BAR,
                 style="bright_black",  # rich's default grey suits only dark terminals
             ),
             TimeElapsedColumn(table_column=_whole()),
             _EtaColumn(table_column=_whole()),
-            TextColumn("{task.fields[detail]}", table_column=Column()),  # wrapped, not cut
+            # Wrapped, not cut.
+            TextColumn("{task.fields[detail]}", markup=False, table_column=Column()),
             console=self._console,
         )
         self._tasks: dict[str, TaskID] = {}
@@ -152,12 +163,7 @@ class LiveDisplay:
     def _prepare(self, event: events.RunPreparing) -> None:
         for task in self._tasks.values():
             self._progress.remove_task(task)
-        self._tasks = {
-            name: self._progress.add_task(
-                name.ljust(_NAME_WIDTH), start=False, total=None, detail=""
-            )
-            for name in event.stages
-        }
+        self._tasks = {name: self._add(name) for name in event.stages}
         if event.stages:
             self._begin(event.stages[0], "loading packages and images")
 
@@ -222,14 +228,16 @@ class LiveDisplay:
 
     def _notice(self, event: events.Notice) -> None:
         style = "yellow" if event.level == "warning" else "cyan"
-        self._console.print(notice_line(event), style=style, markup=False, highlight=False)
+        self._console.print(notice_line(event), style=style)
 
     def _task(self, stage: str) -> TaskID:
         if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(
-                stage.ljust(_NAME_WIDTH), start=False, total=None, detail=""
-            )
+            self._tasks[stage] = self._add(stage)
         return self._tasks[stage]
+
+    def _add(self, stage: str) -> TaskID:
+        name = printable(stage).ljust(_NAME_WIDTH)
+        return self._progress.add_task(name, start=False, total=None, detail="")
 
 
 def with_room_for_interrupt(drawn: RenderableType, console: Console) -> RenderableType:
@@ -317,7 +325,16 @@ def progress_display(quiet: bool = False) -> Iterator[events.Listener]:
         yield PlainDisplay()
 
 
+_DRAWN = "✓·━⠋"  # bars and spinners consist of such characters
+
+
 def is_live() -> bool:
-    """Return whether stderr is a terminal that allows lines to be redrawn."""
+    """Return whether stderr is a terminal that can show a display and redraw its lines."""
     off = any(os.environ.get(name) for name in ("NO_COLOR", "CI"))
-    return sys.stderr.isatty() and not off and os.environ.get("TERM") != "dumb"
+    if sys.stderr is None or off or os.environ.get("TERM") == "dumb" or not sys.stderr.isatty():
+        return False
+    try:
+        _DRAWN.encode(sys.stderr.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -14,6 +14,7 @@ import click
 
 from latentkit.cli.shared_options import common_options, print_json, runs_option
 from latentkit.errors import BrokenEnvironmentError
+from latentkit.terminal import printable
 
 if TYPE_CHECKING:
     from latentkit.registry.discovery import FoundPlugin
@@ -201,14 +202,15 @@ def _writable(folder: Path) -> Finding:
 
 
 def _print(findings: list[Finding]) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    from latentkit.cli.console import TerminalConsole
+
+    console = TerminalConsole(file=sys.stdout, soft_wrap=True)
     width = max(len(finding.topic) for finding in findings)
     for finding in findings:
         line = Text(f"{finding.state:6} ", style=_STATES[finding.state])
-        line.append(f"{finding.topic:{width}}  {finding.text}", style="default")
+        line.append(printable(f"{finding.topic:{width}}  {finding.text}"), style="default")
         console.print(line)
         if finding.remedy:
             console.print(Text(f"{'':7}{'':{width}}  to repair it: {finding.remedy}", style="dim"))

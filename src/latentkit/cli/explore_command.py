@@ -179,7 +179,7 @@ def interpolate(
         except UserError as error:
             if ways or way == "linear":
                 raise
-            click.echo(f"latentkit: warning: the {way} path is left out: {error}", err=True)
+            shared_options.warn(f"the {way} path is left out: {error}")
         else:
             found.append(walk)
     _write(opened, "interpolate", interpolation_figure(opened.explored, found, rows), out)
@@ -336,7 +336,7 @@ def _write(run: Run, name: str, figure: Figure, out: str | None) -> None:
     else:
         paths = write_figure(figure, Path(out))
     for path in paths:
-        click.echo(path)
+        shared_options.echo(path)
 
 
 @click.command("export")
@@ -382,4 +382,4 @@ def export_command(
         off = "not compared: onnxruntime is not installed"
         if file.difference is not None:
             off = f"largest difference from the model {file.difference:.1e}"
-        click.echo(f"{file.path}  {size}, {off}")
+        shared_options.echo(f"{file.path}  {size}, {off}")

@@ -13,7 +13,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from latentkit._version import __version__
-from latentkit.cli.shared_options import common_options, run_guarded
+from latentkit.cli.shared_options import common_options, echo, run_guarded
 from latentkit.errors import UserError
 
 # The short help is here so that listing the commands does not import them.
@@ -110,15 +110,23 @@ def main() -> None:
         threading.current_thread() is not threading.main_thread()
     ):  # only the main thread can set signal handlers
         sys.exit(run_guarded(cli))
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = {number: signal.signal(number, _interrupt) for number in _ending_signals()}
     try:
         sys.exit(run_guarded(cli))
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ending_signals() -> list[signal.Signals]:
+    """Return the signals of a scheduler and of a terminal that closes, unless ``nohup`` is used."""
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    ignored = hangup is None or signal.getsignal(hangup) == signal.SIG_IGN
+    return [signal.SIGTERM] if ignored else [signal.SIGTERM, hangup]
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Treat a scheduler's SIGTERM like Ctrl-C once; a later SIGTERM ends the process."""
+    """Treat SIGTERM or SIGHUP like Ctrl-C once; a later one ends the process."""
     first_signal = time.monotonic()
 
     def again(number: int, frame: FrameType | None) -> None:
@@ -126,7 +134,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
-    signal.signal(number, again)
+    for other in _ending_signals():
+        signal.signal(other, again)
     raise KeyboardInterrupt
 
 
@@ -147,4 +156,4 @@ def completion_command(shell: str) -> None:
     complete = get_completion_class(shell)
     if complete is None:
         raise UserError(f"Click has no completion for {shell}: choose another shell")
-    click.echo(complete(cli, {}, "latentkit", "_LATENTKIT_COMPLETE").source())
+    echo(complete(cli, {}, "latentkit", "_LATENTKIT_COMPLETE").source())

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from latentkit.cli import shared_options
 from latentkit.cli.display import progress_display
-from latentkit.cli.shared_options import print_facts, print_json, stdout_console, work_of_parts
 from latentkit.plugin.events import Event, Listener, RunStarted, fan_out
 
 if TYPE_CHECKING:
@@ -47,20 +47,22 @@ def working_on_run(quiet: bool) -> Iterator[Listener]:
             path[:] = [event.path]
 
     try:
-        with work_of_parts(), progress_display(quiet) as display:
+        with shared_options.work_of_parts(), progress_display(quiet) as display:
             yield fan_out(remember, display)
     except BaseException:
         if path:
-            click.echo(f"Finished work is kept; to resume:  latentkit resume {path[0]}", err=True)
+            shared_options.echo(
+                f"Finished work is kept; to resume:  latentkit resume {path[0]}", err=True
+            )
         raise
 
 
 def show_outcome(run: Run, *, as_json: bool, quiet: bool) -> None:
     """Print the summary of a run to stdout."""
     if as_json:
-        print_json(run.summary)
+        shared_options.print_json(run.summary)
     elif quiet:
-        click.echo(run.path)
+        shared_options.echo(run.path)
     else:
         _print_summary(run)
 
@@ -68,9 +70,9 @@ def show_outcome(run: Run, *, as_json: bool, quiet: bool) -> None:
 def show_maps(maps: VectorMaps, *, as_json: bool, quiet: bool) -> None:
     """Print maps of vectors to stdout."""
     if as_json:
-        print_json({"path": str(maps.path), "maps": maps.documents})
+        shared_options.print_json({"path": str(maps.path), "maps": maps.documents})
     elif quiet:
-        click.echo(maps.path)
+        shared_options.echo(maps.path)
     else:
         from latentkit.evaluation.card_tables import quality_line
         from latentkit.maps.vector_maps import mapped
@@ -82,7 +84,7 @@ def show_maps(maps: VectorMaps, *, as_json: bool, quiet: bool) -> None:
             for name, found in documents
         ]
         rows += [("Picture", f"{maps.path}/{name.replace(':', '.')}.png") for name in maps.arrays]
-        print_facts(rows)
+        shared_options.print_facts(rows)
 
 
 def _print_summary(run: Run) -> None:
@@ -97,14 +99,14 @@ def _print_summary(run: Run) -> None:
         rows.append(("Report", summary["report"]))
     if summary["status"] not in ("running", "pruned"):
         rows.append(("Next", _next_command(run, summary)))
-    print_facts(rows)
+    shared_options.print_facts(rows)
 
 
 def print_tables(tables: Sequence[Table], note: str = "") -> None:
     """Print tables of text to stdout, and a note below them."""
     from rich.table import Table as RichTable
 
-    console = stdout_console()
+    console = shared_options.stdout_console()
     for table in tables:
         console.print(table.title, style="bold")
         drawn = RichTable(box=None, pad_edge=False)

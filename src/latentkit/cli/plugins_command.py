@@ -91,7 +91,9 @@ def _check(
         reason = why_left_out(part, chosen, data)
         results: list[Result] = []
         if not reason:
-            click.echo(f"checking {part.spec.kind} {name} ({number} of {len(named)})", err=True)
+            shared_options.echo(
+                f"checking {part.spec.kind} {name} ({number} of {len(named)})", err=True
+            )
             results = check_part(part, options=chosen, data=data)
         yield _Checked(part.spec.kind, name, part.qualified_name, reason, results)
 
@@ -185,9 +187,9 @@ def new_plugin(name: str, kind: str, out: str) -> None:
 
     written = new_distribution(name, kind, Path(out))
     for path in written:
-        click.echo(path)
+        shared_options.echo(path)
     root = written[0].parent
-    click.echo(f"\nNext: pip install -e '{root}[test]' && python -m pytest {root}")
+    shared_options.echo(f"\nNext: pip install -e '{root}[test]' && python -m pytest {root}")
 
 
 @click.group("plugins")
@@ -262,18 +264,18 @@ def show_part(name: str, kind: str | None, as_json: bool) -> None:
         shared_options.print_json(facts)
         return
     spec = part.spec
-    click.echo(f"{spec.kind} {registry.short_name(part)}: {spec.summary}")
-    click.echo(f"from {part.plugin.distribution} {part.plugin.version}, {spec.target}")
+    shared_options.echo(f"{spec.kind} {registry.short_name(part)}: {spec.summary}")
+    shared_options.echo(f"from {part.plugin.distribution} {part.plugin.version}, {spec.target}")
     if spec.tags:
-        click.echo(f"tags: {', '.join(sorted(spec.tags))}")
+        shared_options.echo(f"tags: {', '.join(sorted(spec.tags))}")
     if spec.requires:
         missing = facts["missing"]
         state = f"missing: {', '.join(missing)}" if missing else "installed"
-        click.echo(f"needs: {', '.join(spec.requires)} ({state})")
+        shared_options.echo(f"needs: {', '.join(spec.requires)} ({state})")
     if not facts["options"]:
-        click.echo("It has no options.")
+        shared_options.echo("It has no options.")
         return
-    click.echo()
+    shared_options.echo()
     shared_options.print_rows(
         ("option", "default", "values", "search", "meaning"),
         (

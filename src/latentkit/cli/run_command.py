@@ -107,7 +107,7 @@ def run_command(
         init_from=init_from,
     )
     if print_config:
-        click.echo(resolved.to_toml(), nl=False)
+        shared_options.print_toml(resolved.to_toml())
         return
     from latentkit.api import commands
 

@@ -35,10 +35,12 @@ def runs_command(run: str | None, runs_dir: str | None, out: str | None, as_json
     elif lines:
         _print_table(lines)
     else:
-        click.echo(f"There are no runs in {folder}. Start one:  latentkit run --embed isomap")
+        shared_options.echo(
+            f"There are no runs in {folder}. Start one:  latentkit run --embed isomap"
+        )
     for line in lines:
         if "error" in line:
-            click.echo(f"latentkit: warning: {line['error']}", err=True)
+            shared_options.warn(line["error"])
 
 
 def _lines(root: Path) -> list[dict[str, Any]]:
@@ -128,7 +130,7 @@ def evaluate_command(
     if as_json:
         shared_options.print_json(card)
     elif quiet:
-        click.echo(finished.path / "evaluation.json")
+        shared_options.echo(finished.path / "evaluation.json")
     else:
         from latentkit.evaluation.card_tables import card_note
 
@@ -209,4 +211,4 @@ def page_command(report: str, root: str, out: str | None) -> None:
     """
     from latentkit.api.files import write_page
 
-    click.echo(write_page(report, root=root, out=out))
+    shared_options.echo(write_page(report, root=root, out=out))

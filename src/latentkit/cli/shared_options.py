@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 import click
 
 from latentkit import errors
+from latentkit.cli.streams import ReaderGoneError, standard_streams
 from latentkit.config import DEVICES
+from latentkit.terminal import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,25 +36,31 @@ _debug = False
 def run_guarded(command: click.Command) -> int:
     """Run a Click command, print errors as one line, and return the exit code."""
     warnings.showwarning = _show_warning
+    with standard_streams():
+        return _run(command)
+
+
+def _run(command: click.Command) -> int:
     try:
         command.main(standalone_mode=False, prog_name="latentkit")
+        sys.stdout.flush()
     except click.exceptions.NoSuchOption as error:
         near = errors.did_you_mean(error.option_name, error.possibilities or ())
         return _fail(f"there is no option {error.option_name}{near}; see --help", 2)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help())
+        echo(error.ctx.get_help())
         return 0
     except click.ClickException as error:
         return _fail(_lower_first(error.format_message()), error.exit_code)
     except (click.Abort, KeyboardInterrupt) as stop:
-        notes = getattr(
-            stop.__cause__ or stop, "__notes__", ()
-        )  # Click raises Abort from Python's KeyboardInterrupt
+        # Click raises Abort from Python's KeyboardInterrupt and EOFError.
+        if isinstance(stop.__cause__, EOFError):
+            return _fail_unexpectedly(stop.__cause__)
+        notes = getattr(stop.__cause__ or stop, "__notes__", ())
         return _fail(" ".join(["interrupted", *notes]), errors.INTERRUPTED_EXIT_CODE)
     except errors.LatentkitError as error:
         return _fail(str(error), error.exit_code)
-    except BrokenPipeError:  # e.g. piped into head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ReaderGoneError:
         return 0
     except SystemExit as end:
         if _is_from_click(end):
@@ -60,8 +68,14 @@ def run_guarded(command: click.Command) -> int:
         text = f"a plugin tried to end the command with sys.exit({end.code!r}): --debug shows where"
         return _fail(text, errors.PluginError.exit_code)
     except Exception as error:
-        return _fail(f"{type(error).__name__}: {error} ({_ISSUES_HINT})", 1)
+        return _fail_unexpectedly(error)
     return 0
+
+
+def _fail_unexpectedly(error: Exception) -> int:
+    if found := errors.explained(error):
+        return _fail(str(found), found.exit_code)
+    return _fail(f"{type(error).__name__}: {error} ({_ISSUES_HINT})", 1)
 
 
 def _show_warning(
@@ -76,7 +90,7 @@ def _show_warning(
     text = warnings.formatwarning(message, category, filename, lineno, line)
     if Path(filename).is_relative_to(_PACKAGE):
         text = f"latentkit: warning: {' '.join(str(message).split())}\n"
-    (file or sys.stderr).write(text)
+    (file or sys.stderr).write(printable(text))
 
 
 def _is_from_click(end: SystemExit) -> bool:
@@ -132,7 +146,7 @@ def load_registry() -> Registry:
 
     registry = default_registry()
     for line in [*map(str, registry.problems), *registry.remarks()]:
-        click.echo(f"latentkit: warning: {line} ('latentkit doctor' shows more)", err=True)
+        warn(f"{line} ('latentkit doctor' shows more)")
     return registry
 
 
@@ -162,9 +176,47 @@ def parse_options(texts: tuple[str, ...]) -> dict[str, Any]:
     return dict(parse_override(text) for text in texts)
 
 
+def echo(text: object = "", *, err: bool = False, end: str = "\n") -> None:
+    """Print text to stdout, or to stderr; control characters are shown and not obeyed."""
+    stream = sys.stderr if err else sys.stdout
+    stream.write(printable(str(text)) + end)
+    stream.flush()
+
+
+def warn(text: object) -> None:
+    """Print a warning to stderr."""
+    echo(f"latentkit: warning: {text}", err=True)
+
+
 def print_json(document: Any) -> None:
     """Print one JSON document to stdout."""
-    click.echo(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False))
+    text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False)
+    # json escapes what is not ASCII, but not the control character DEL.
+    _print_document(text, lambda c: "\\u007f" if c == "\x7f" else json.dumps(c)[1:-1])
+
+
+def print_toml(text: str) -> None:
+    """Print a TOML document to stdout."""
+    _print_document(text.removesuffix("\n"), lambda c: f"\\U{ord(c):08x}")
+
+
+def _print_document(text: str, escape: Callable[[str], str]) -> None:
+    """Print a document so that a parser reads the same and a terminal obeys nothing.
+
+    Only characters in strings can be ones that control a terminal or that stdout's encoding lacks.
+
+    Args:
+        text: the document.
+        escape: returns such a character as the document's format writes it.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+
+    def is_plain(part: str) -> bool:
+        return part.encode(encoding, "ignore").decode(encoding) == part == printable(part)
+
+    if not is_plain(text):
+        text = "".join(c if is_plain(c) else escape(c) for c in text)
+    echo(text)
 
 
 def print_rows(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
@@ -198,12 +250,11 @@ def stdout_console() -> Console:
     It is as wide as the terminal. Without a terminal, each row is one line, and trailing blanks
     are removed.
     """
-    from rich.console import Console
+    from latentkit.cli.console import TerminalConsole
 
     if sys.stdout.isatty():
-        return Console(file=sys.stdout, highlight=False, markup=False)
-    file = cast("TextIO", _WithoutTrailingBlanks())
-    return Console(file=file, width=_WIDE, highlight=False, markup=False)
+        return TerminalConsole(file=sys.stdout)
+    return TerminalConsole(file=cast("TextIO", _WithoutTrailingBlanks()), width=_WIDE)
 
 
 class _WithoutTrailingBlanks:
@@ -253,8 +304,8 @@ def _set_variable(name: str, content: str) -> Callable[..., None]:
 
 def _fail(message: str, code: int) -> int:
     if _debug:
-        traceback.print_exc()
-    click.echo(f"latentkit: error: {' '.join(message.split())}", err=True)
+        echo(traceback.format_exc(), err=True, end="")
+    echo(f"latentkit: error: {' '.join(message.split())}", err=True)
     return code
 
 

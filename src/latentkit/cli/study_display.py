@@ -9,22 +9,26 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from latentkit.cli.console import TerminalConsole
 from latentkit.cli.display import (
     PlainDisplay,
     is_live,
     notice_line,
     progress_display,
+    say,
     warnings_only,
     with_room_for_interrupt,
 )
+from latentkit.cli.streams import messages
 from latentkit.plugin import events
 from latentkit.plugin.options import option_text
+from latentkit.terminal import printable
 
 
 @dataclass
@@ -192,11 +196,11 @@ class _PlainStudy:
         match event:
             case events.StudyStarted():
                 trials = "1 trial" if event.trials == 1 else f"{event.trials} trials"
-                _say(f"study {event.path}: {trials} for {', '.join(event.objectives)}")
+                say(f"study {event.path}: {trials} for {', '.join(event.objectives)}")
             case events.Notice():
-                _say(notice_line(event))
+                say(notice_line(event))
             case events.TrialFinished(earlier=False) if row is not None:
-                _say(self._line(row))
+                say(self._line(row))
 
     def _line(self, row: TrialRow) -> str:
         total = self._tally.study.trials if self._tally.study else "?"
@@ -215,7 +219,7 @@ class _LiveStudy:
     """A live table of trials; after the study, the best run's completion has its own display."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        self._console = TerminalConsole(file=messages(sys.stderr))
         self._tally = StudyTally()
         self._doing = ""
         self._live = Live(
@@ -256,7 +260,7 @@ class _LiveStudy:
 
     def _say(self, line: str, style: str) -> None:
         """Print a line above the table."""
-        self._console.print(line, style=style, markup=False, highlight=False)
+        self._console.print(line, style=style)
 
     def _hand_over(self, event: events.Event) -> None:
         """Freeze the table, and show the run that follows it."""
@@ -279,7 +283,7 @@ class _LiveStudy:
         tally = self._tally
         counts = f"{tally.finished}/{study.trials}  {tally.summary()}"
         room = self._console.width - len(counts) - 2 * _GAP
-        name = Text(f"study {study.study}", style="bold", no_wrap=True)
+        name = Text(printable(f"study {study.study}"), style="bold", no_wrap=True)
         name.truncate(max(1, room - _LEAST_BAR), overflow="ellipsis")
         width = max(_LEAST_BAR, min(_BAR, room - name.cell_len))
         head = Table.grid(padding=(0, _GAP))
@@ -314,7 +318,7 @@ class _LiveStudy:
                 *row.value_texts(len(objectives)),
                 row.epochs_text,
                 _clock(seconds),
-                Text(row.params_text, no_wrap=True, overflow="ellipsis"),
+                Text(printable(row.params_text), no_wrap=True, overflow="ellipsis"),
                 style="bold green" if row is best else _STYLES.get(row.state, ""),
             )
         return table
@@ -328,10 +332,6 @@ class _LiveStudy:
         if best is not None and best not in latest:
             latest = [best, *latest[1:]]
         return latest
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _clock(seconds: float) -> str:

@@ -85,7 +85,7 @@ def _cells(trial: TrialRecord, objectives: int) -> list[str]:
 def _print_next(study: Study) -> None:
     best, run = study.result.best, study.best_run
     if best is None:
-        click.echo("No trial completed.")
+        shared_options.echo("No trial completed.")
         return
     rows = [("Best trial", str(best.number))]
     if run is not None:
@@ -304,7 +304,7 @@ def _working(quiet: bool) -> Iterator[Listener]:
             yield fan_out(remember, display)
     except BaseException:
         if path:
-            click.echo(
+            shared_options.echo(
                 f"Finished work is kept; to resume:  latentkit tune --resume {path[0]}", err=True
             )
         raise
@@ -342,10 +342,12 @@ def studies_command(study: str | None, out: str, storage: str | None, as_json: b
         header = ("study", "trials", "complete", "pruned", "failed", "best", "objective")
         shared_options.print_rows(header, [_study_cells(line) for line in lines])
     else:
-        click.echo(f"There are no studies in {out}. Start one:  latentkit tune --trials 10")
+        shared_options.echo(
+            f"There are no studies in {out}. Start one:  latentkit tune --trials 10"
+        )
     for line in lines:
         if "error" in line:
-            click.echo(f"latentkit: warning: {line['error']}", err=True)
+            shared_options.warn(line["error"])
 
 
 def _line(path: Path, storage: str | None) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from latentkit.config.build import (
     choose_map,
     choose_part,
     parse_override,
+    parse_value,
     read_config_file,
 )
 from latentkit.config.options import (
@@ -72,6 +73,7 @@ __all__ = [
     "choose_map",
     "choose_part",
     "parse_override",
+    "parse_value",
     "read_config_file",
     "read_labels",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from latentkit import reading
 from latentkit.config.options import (
     DEFAULT_DATASET,
     DEFAULT_MODEL,
@@ -31,27 +32,43 @@ def read_config_file(path: Path) -> dict[str, Any]:
         UserError: the file cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:  # not reading.open_file, because it may be a pipe
+            content = file.read(reading.MOST_TOML + 1)
     except OSError as error:
         raise UserError(f"cannot read configuration {path}: {describe_os_error(error)}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"configuration {path} is not valid TOML: {error}") from error
+    if b"\0" in content:
+        raise UserError(f"configuration {path} is not UTF-8 text, perhaps UTF-16: save it as UTF-8")
+    return reading.parse_toml(content, f"configuration {path}", UserError)
 
 
 def parse_override(text: str) -> tuple[str, Any]:
     """Split ``"part.key=value"``; a value that is not TOML is a plain string.
 
     Raises:
-        UserError: there is no ``=``, or nothing before it.
+        UserError: there is no ``=``, or nothing before it, or the value is nested too deeply.
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise UserError(f"-o {text!r} is not PART.KEY=VALUE, e.g. -o model.latent_dim=3")
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        parsed = parse_value(value)
+    except ValueError:
         parsed = value.strip()
     return key.strip(), parsed
+
+
+def parse_value(text: str) -> Any:
+    """Return a value that is written as TOML.
+
+    Raises:
+        ValueError: it is not TOML.
+        UserError: it is nested too deeply.
+    """
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except RecursionError as error:
+        raise UserError(f"{text[:20]}... is nested too deeply: write a shorter value") from error
+    return value
 
 
 _FLAGS = {

@@ -158,6 +158,9 @@ class PluginLoader:
             # If the plugin hangs and the user presses Ctrl-C, the message names the plugin.
             stop.add_note(f"while {found.label} was loaded")
             raise
+        except MemoryError:  # not the plugin's fault: without it, the result would be another
+            self.forget(found)
+            raise
         # Catch SystemExit too: a plugin that is also a script must not stop latentkit.
         except BaseException as error:
             self.forget(found)

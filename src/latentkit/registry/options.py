@@ -94,6 +94,7 @@ def resolve_target(target: str, owner: str) -> Any:
 
     Raises:
         PluginError: the target cannot be imported.
+        LatentkitError: memory or a shared library is missing, which is no fault of the target.
     """
     module, _, attribute = target.partition(":")
     try:
@@ -103,6 +104,8 @@ def resolve_target(target: str, owner: str) -> Any:
         raise
     # Catch SystemExit too: a module that is also a script must not stop latentkit.
     except (Exception, SystemExit) as error:
+        if found := errors.machine_error(error):
+            raise found from error
         raise errors.PluginError(
             f"{owner} names {target!r}, which cannot be imported: {type(error).__name__}: {error}"
         ) from error
@@ -119,12 +122,15 @@ def fault_of(what: str) -> Iterator[None]:
 
     Raises:
         PluginError: the block raised an exception that is not a `LatentkitError`.
+        LatentkitError: memory, disk space or a shared library is missing, which is not its fault.
     """
     try:
         yield
     except errors.LatentkitError:
         raise
     except (Exception, SystemExit) as error:
+        if found := errors.machine_error(error):
+            raise type(found)(f"{what}: {found}") from error
         raise errors.PluginError(f"{what}: {type(error).__name__}: {error}") from error
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from latentkit.atomic import write_bytes
 from latentkit.config import RunConfig, build_config, canonical_sha256, choose_map
-from latentkit.errors import RunExistsError, UserError
+from latentkit.errors import RunExistsError, UserError, explained
 from latentkit.plugin import events
 from latentkit.plugin.studies import TrialPruned
 from latentkit.registry.catalogue import Registry
@@ -83,7 +83,11 @@ def execute(
         folder.set_status("pruned", str(given_up))
         raise
     except BaseException as error:  # SystemExit, too: code of a plugin may call sys.exit
-        folder.set_status("failed", f"{type(error).__name__}: {error}")
+        known = explained(error)
+        shown = known or error
+        folder.set_status("failed", f"{type(shown).__name__}: {shown}")
+        if known is not None:
+            raise known from error
         raise
     finally:
         why = " ".join(folder.manifest.error.split())

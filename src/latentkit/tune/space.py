@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from latentkit.config import RunConfig, build_config
+from latentkit.config import RunConfig, build_config, parse_value
 from latentkit.errors import UserError
 from latentkit.plugin.options import SearchChoice, SearchDomain, SearchRange, search_domains
 from latentkit.registry.catalogue import Registry
@@ -62,15 +61,15 @@ def _number(text: str) -> float:
 def _values(text: str) -> Iterable[Any]:
     """Return the values of a list. Words need no quotes; nested lists need brackets."""
     try:
-        return list(tomllib.loads(f"values = [{text}]")["values"])
-    except tomllib.TOMLDecodeError:
+        return list(parse_value(f"[{text}]"))
+    except ValueError:
         return [_plain(word.strip()) for word in text.split(",") if word.strip()]
 
 
 def _plain(word: str) -> Any:
     try:
-        return tomllib.loads(f"value = {word}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_value(word)
+    except ValueError:
         return word
 
 
