@@ -5,10 +5,10 @@ from io import StringIO
 from types import SimpleNamespace
 
 import pytest
-from rich.console import Console
 
 from latentkit.cli import display as displays
 from latentkit.cli import study_display as progress_module
+from latentkit.cli.console import TerminalConsole
 from latentkit.plugin.events import (
     BatchFinished,
     EpochFinished,
@@ -55,12 +55,14 @@ class Terminal:
         self.display = displays.LiveDisplay()
 
     def _console(self, **_):
-        return Console(file=self.written, force_terminal=True, width=self.columns, height=24)
+        return TerminalConsole(
+            file=self.written, force_terminal=True, width=self.columns, height=24
+        )
 
     @property
     def lines(self):
         """The lines of the stages that the terminal shows now, without colours."""
-        paper = Console(file=StringIO(), width=self.columns, height=24)
+        paper = TerminalConsole(file=StringIO(), width=self.columns, height=24)
         paper.print(self.display._progress.get_renderable())
         return [line.rstrip() for line in paper.file.getvalue().splitlines()]
 

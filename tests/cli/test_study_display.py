@@ -7,9 +7,9 @@ from io import StringIO
 from types import SimpleNamespace
 
 import pytest
-from rich.console import Console
 
 from latentkit.cli import study_display
+from latentkit.cli.console import TerminalConsole
 from latentkit.plugin.events import (
     BatchFinished,
     Notice,
@@ -29,7 +29,7 @@ class Terminal:
     """A terminal of 80 columns and 24 lines, and the display drawn on it."""
 
     def __init__(self):
-        self.console = Console(file=StringIO(), force_terminal=True, width=80, height=24)
+        self.console = TerminalConsole(file=StringIO(), force_terminal=True, width=80, height=24)
         self.emit = None
 
     @property
@@ -40,7 +40,7 @@ class Terminal:
     @property
     def lines(self):
         """The lines that the terminal shows now, without colours."""
-        paper = Console(file=StringIO(), width=self.console.width, height=24)
+        paper = TerminalConsole(file=StringIO(), width=self.console.width, height=24)
         paper.print(self.emit._draw())
         return [line.rstrip() for line in paper.file.getvalue().splitlines()]
 
