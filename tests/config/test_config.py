@@ -193,7 +193,7 @@ def test_files_that_cannot_be_read_or_are_not_toml_are_named(tmp_path):
     with pytest.raises(UserError, match=r"bad\.toml is not valid TOML"):
         read_config_file(bad)
     bad.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="not valid TOML"):
+    with pytest.raises(UserError, match="is not UTF-8 text, perhaps UTF-16: save it as UTF-8"):
         read_config_file(bad)
 
 

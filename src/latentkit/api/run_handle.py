@@ -27,6 +27,7 @@ from latentkit.runs.folder import RunFolder
 from latentkit.runs.kind import RunKind
 from latentkit.runs.saved_config import registry_of, stored_config
 from latentkit.runs.summary import map_facts, summarise, summary_rows
+from latentkit.terminal import shell_command
 from latentkit.transfer.transfer_stages import FEATURES
 
 _MAPS = ("map-", "features-")  # maps of latents; of a transfer's features before and after
@@ -98,7 +99,7 @@ class Run:
         'map-pca.png'
         >>> run.coordinates("isomap")
         Traceback (most recent call last):
-        latentkit.errors.UserError: run ... has no map 'isomap'; it has pca: 'latentkit embed ...
+        latentkit.errors.UserError: run ... has no map 'isomap'; it has pca; to add it: ...
     """
 
     def __init__(
@@ -169,6 +170,11 @@ class Run:
         ``stopped`` means that the run did not end, but no process is working on it.
         """
         return self._folder.status()
+
+    @property
+    def error(self) -> str:
+        """Why the run failed: the error's class and message; empty if it did not fail."""
+        return self._folder.manifest.error
 
     @cached_property
     def kind(self) -> RunKind:
@@ -333,6 +339,6 @@ class Run:
             listed = ", ".join(self.maps) or "none"
             raise UserError(
                 f"run {self.id} has no map {name!r}{did_you_mean(name, self.maps)}; it has "
-                f"{listed}: 'latentkit embed {self.path} --embed {name}' adds it"
+                f"{listed}; to add it:  {shell_command('embed', self.path, '--embed', name)}"
             )
         return self._folder.arrays(f"embeddings/{name.replace(':', '.')}.npz")

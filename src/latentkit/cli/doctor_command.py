@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from latentkit.cli.shared_options import common_options, print_json, runs_option
-from latentkit.errors import BrokenEnvironmentError
+from latentkit.errors import BrokenEnvironmentError, UserError, describe_os_error
 from latentkit.terminal import printable
 
 if TYPE_CHECKING:
@@ -155,11 +155,14 @@ def _loaded(plugin: LoadedPlugin) -> Finding:
 
 def _set_aside(problem: Problem) -> Finding:
     distribution = problem.plugin.distribution
+    remedy = f"pip install --upgrade {distribution}, or pip uninstall {distribution}"
+    if problem.plugin.file is not None:
+        remedy = "repair the file, or leave out its --plugin or LATENTKIT_PLUGIN_FILES"
     return Finding(
         _topic(problem.plugin),
         "broken",
         "; ".join([f"{problem.status}: {problem.message}", *problem.side_effects.remarks()]),
-        f"pip install --upgrade {distribution}, or pip uninstall {distribution}",
+        remedy,
         problem.details,
     )
 
@@ -172,10 +175,15 @@ def _data(data_dir: str | None) -> Iterator[Finding]:
     from latentkit.api.inputs import data_dir as find_data_dir
 
     folder = find_data_dir(data_dir)
-    if not folder.is_dir():
+    try:
+        sets = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    except FileNotFoundError:
         yield Finding("data", "note", f"{folder} does not exist yet; downloads will go there")
         return
-    sets = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    except OSError as error:
+        text = f"{folder} cannot be read: {describe_os_error(error)}"
+        yield Finding("data", "broken", text, "change its permissions, or use --data-dir")
+        return
     yield Finding("data", "ok", f"{folder} holds {', '.join(sets) or 'nothing yet'}")
 
 
@@ -187,7 +195,11 @@ def _runs(runs_dir: str | None) -> Iterator[Finding]:
     if not folder.is_dir():
         yield Finding("runs", "note", f"{folder} does not exist yet; runs will be made there")
         return
-    count = len(run_folders(folder))
+    try:
+        count = len(run_folders(folder))
+    except UserError as error:
+        yield Finding("runs", "broken", str(error), "change its permissions, or use --runs")
+        return
     yield Finding("runs", "ok", f"{folder} holds {count} run{'' if count == 1 else 's'}")
 
 

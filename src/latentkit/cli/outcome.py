@@ -10,7 +10,9 @@ import click
 
 from latentkit.cli import shared_options
 from latentkit.cli.display import progress_display
+from latentkit.errors import DivergedError
 from latentkit.plugin.events import Event, Listener, RunStarted, fan_out
+from latentkit.terminal import shell_command
 
 if TYPE_CHECKING:
     from latentkit.api.run_handle import Run
@@ -39,7 +41,7 @@ def data_option(function: Callable[..., object]) -> Callable[..., object]:
 
 @contextmanager
 def working_on_run(quiet: bool) -> Iterator[Listener]:
-    """Show progress; after an interrupt or a failure, print how to resume."""
+    """Show progress; after an interrupt, or a failure that can be repaired, print how to resume."""
     path: list[str] = []
 
     def remember(event: Event) -> None:
@@ -49,11 +51,9 @@ def working_on_run(quiet: bool) -> Iterator[Listener]:
     try:
         with shared_options.work_of_parts(), progress_display(quiet) as display:
             yield fan_out(remember, display)
-    except BaseException:
+    except BaseException as error:
         if path:
-            shared_options.echo(
-                f"Finished work is kept; to resume:  latentkit resume {path[0]}", err=True
-            )
+            shared_options.say_how_to_resume(error, "resume", path[0])
         raise
 
 
@@ -123,6 +123,9 @@ def print_tables(tables: Sequence[Table], note: str = "") -> None:
 
 def _next_command(run: Run, summary: Mapping[str, Any]) -> str:
     """Return a useful next command."""
-    if summary["status"] != "finished":
-        return f"latentkit resume {run.path}"
-    return run.kind.next_command(run.path, summary)
+    if summary["status"] == "finished":
+        return run.kind.next_command(run.path, summary)
+    if run.error.startswith(f"{DivergedError.__name__}:"):  # it would diverge again
+        gentle = ("-o", "training.learning_rate=1e-3", "-o", "training.clip_norm=1")
+        return shell_command("run", "--config", run.path / "config.toml", *gentle)
+    return shell_command("resume", run.path)

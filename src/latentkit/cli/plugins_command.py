@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,7 +190,8 @@ def new_plugin(name: str, kind: str, out: str) -> None:
     for path in written:
         shared_options.echo(path)
     root = written[0].parent
-    shared_options.echo(f"\nNext: pip install -e '{root}[test]' && python -m pytest {root}")
+    install, test = (shlex.quote(str(words)) for words in (f"{root}[test]", root))
+    shared_options.echo(f"\nNext: pip install -e {install} && python -m pytest {test}")
 
 
 @click.group("plugins")

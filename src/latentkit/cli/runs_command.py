@@ -9,6 +9,7 @@ import click
 
 from latentkit.cli import outcome, shared_options
 from latentkit.errors import LatentkitError
+from latentkit.terminal import shell_command
 
 if TYPE_CHECKING:
     from latentkit.runs.folder import RunFolder
@@ -35,9 +36,9 @@ def runs_command(run: str | None, runs_dir: str | None, out: str | None, as_json
     elif lines:
         _print_table(lines)
     else:
-        shared_options.echo(
-            f"There are no runs in {folder}. Start one:  latentkit run --embed isomap"
-        )
+        place = () if runs_dir is None and out is None else ("--runs", folder)
+        command = shell_command("run", "--embed", "isomap", *place)
+        shared_options.echo(f"There are no runs in {folder}. Start one:  {command}")
     for line in lines:
         if "error" in line:
             shared_options.warn(line["error"])

@@ -18,7 +18,7 @@ import click
 from latentkit import errors
 from latentkit.cli.streams import ReaderGoneError, standard_streams
 from latentkit.config import DEVICES
-from latentkit.terminal import printable
+from latentkit.terminal import printable, shell_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -188,6 +188,16 @@ def warn(text: object) -> None:
     echo(f"latentkit: warning: {text}", err=True)
 
 
+_COMES_AGAIN = (errors.UserError, errors.IntegrityError, errors.DivergedError)
+
+
+def say_how_to_resume(error: BaseException, *words: str) -> None:
+    """Print the command that goes on, unless the error would only come again."""
+    if not isinstance(error, _COMES_AGAIN):
+        command = shell_command(*words)
+        echo(f"Finished work is kept; to resume:  {command}", err=True)
+
+
 def print_json(document: Any) -> None:
     """Print one JSON document to stdout."""
     text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False)
@@ -305,7 +315,9 @@ def _set_variable(name: str, content: str) -> Callable[..., None]:
 def _fail(message: str, code: int) -> int:
     if _debug:
         echo(traceback.format_exc(), err=True, end="")
-    echo(f"latentkit: error: {' '.join(message.split())}", err=True)
+    # A command in the message may hold several blanks, which must stay.
+    line = " ".join(part.strip() for part in message.splitlines())
+    echo(f"latentkit: error: {line}", err=True)
     return code
 
 

@@ -15,6 +15,7 @@ from latentkit.cli.study_display import study_display
 from latentkit.errors import LatentkitError, UserError
 from latentkit.plugin.events import Event, Listener, StudyStarted, fan_out
 from latentkit.plugin.options import option_text
+from latentkit.terminal import shell_command
 
 if TYPE_CHECKING:
     from latentkit.api.run_handle import Run
@@ -93,7 +94,7 @@ def _print_next(study: Study) -> None:
     rows += [
         ("Its options", str(study.best_config)),
         ("Report", str(study.report)),
-        ("Next", f"latentkit run --config {study.best_config} --seed 1"),
+        ("Next", shell_command("run", "--config", study.best_config, "--seed", "1")),
     ]
     shared_options.print_facts(rows)
 
@@ -292,7 +293,7 @@ def _fixes(texts: tuple[str, ...]) -> tuple[list[str], dict[str, Any]]:
 
 @contextmanager
 def _working(quiet: bool) -> Iterator[Listener]:
-    """Show progress; after an interrupt or a failure, print how to resume."""
+    """Show progress; after an interrupt, or a failure that can be repaired, print how to resume."""
     path: list[str] = []
 
     def remember(event: Event) -> None:
@@ -302,11 +303,9 @@ def _working(quiet: bool) -> Iterator[Listener]:
     try:
         with shared_options.work_of_parts(), study_display(quiet) as display:
             yield fan_out(remember, display)
-    except BaseException:
+    except BaseException as error:
         if path:
-            shared_options.echo(
-                f"Finished work is kept; to resume:  latentkit tune --resume {path[0]}", err=True
-            )
+            shared_options.say_how_to_resume(error, "tune", "--resume", path[0])
         raise
 
 
@@ -342,9 +341,9 @@ def studies_command(study: str | None, out: str, storage: str | None, as_json: b
         header = ("study", "trials", "complete", "pruned", "failed", "best", "objective")
         shared_options.print_rows(header, [_study_cells(line) for line in lines])
     else:
-        shared_options.echo(
-            f"There are no studies in {out}. Start one:  latentkit tune --trials 10"
-        )
+        place = () if out == "studies" else ("--out", out)
+        command = shell_command("tune", "--trials", "10", *place)
+        shared_options.echo(f"There are no studies in {out}. Start one:  {command}")
     for line in lines:
         if "error" in line:
             shared_options.warn(line["error"])

@@ -17,6 +17,7 @@ from latentkit.runs import run_files
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.kind import KindOf
 from latentkit.runs.summary import map_facts
+from latentkit.terminal import shell_command
 
 Json = dict[str, Any]
 Path_ = tuple[str, ...]
@@ -77,7 +78,7 @@ def compare_runs(folders: Sequence[RunFolder], kind_of: KindOf) -> Json:
         if card["protocol"] != kind.protocol:
             raise UserError(
                 f"run {folder.manifest.id} was evaluated with protocol {card['protocol']}, not "
-                f"{kind.protocol}: run 'latentkit evaluate {folder.path}' to evaluate it again"
+                f"{kind.protocol}: evaluate it again with  {shell_command('evaluate', folder.path)}"
             )
     arrays = [folder.arrays(run_files.FIGURES_OF_IMAGES) for folder in folders]
     paired = len({folder.json(run_files.DATA)["digest"]["test"] for folder in folders}) == 1

@@ -25,6 +25,7 @@ from latentkit.runs.kind import Facts, MapImages, Row, RunKind
 from latentkit.runs.prepare import suited_learning_rate, with_counts
 from latentkit.runs.stages import Stage
 from latentkit.runs.summary import map_facts, summarise, summary_rows
+from latentkit.terminal import shell_command
 from latentkit.training.checkpoint import CheckpointStore, save_tensors
 from latentkit.training.loop import TrainingJob, steps_per_epoch, train
 from latentkit.training.state import Weights
@@ -152,11 +153,11 @@ class AutoencoderKind(RunKind):
         """Suggest a map that is missing, else a run with another option."""
         for embedding in ("isomap", "pca"):
             if embedding not in summary["maps"]:
-                return f"latentkit embed {path} --embed {embedding}"
-        again = f"latentkit run --config {path}/config.toml"
+                return shell_command("embed", path, "--embed", embedding)
+        again = ("run", "--config", path / "config.toml")
         if summary["latent_dim"] != 2:
-            return f"{again} -o model.latent_dim=2"
-        return f"{again} --corrupt gaussian-noise"
+            return shell_command(*again, "-o", "model.latent_dim=2")
+        return shell_command(*again, "--corrupt", "gaussian-noise")
 
     def trained(self, context: StageContext) -> Any:
         """Return the trained model on the context's device, in eval mode."""

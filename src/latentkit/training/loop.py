@@ -74,8 +74,9 @@ class LossMeter:
             ]
             raise DivergedError(
                 f"training diverged at step {self._first_step + self._steps + row + 1}: "
-                f"{' and '.join(terms)} became NaN or infinite; lower training.learning_rate, or "
-                f"set training.precision=float32"
+                f"{' and '.join(terms)} became NaN or infinite, and would again; start another "
+                f"run with a lower training.learning_rate, with training.clip_norm=1, or with "
+                f"training.precision=float32"
             )
         counts = torch.tensor([count for _, count in self._new], dtype=torch.float64)
         weighted = rows.double() * counts[:, None]

@@ -15,6 +15,7 @@ from latentkit.runs.context import RunContext, StageContext
 from latentkit.runs.initial_weights import INITIAL, INITIAL_FACTS, START
 from latentkit.runs.kind import Facts, MapImages, Row, RunKind
 from latentkit.runs.stages import Stage
+from latentkit.terminal import shell_command
 from latentkit.transfer import transfer_stages
 from latentkit.transfer.fit import series_of, trained_classifier, transfer_of
 from latentkit.transfer.transfer_card import PROTOCOL, evaluate_transfer
@@ -136,7 +137,7 @@ class TransferKind(RunKind):
 
     def next_command(self, path: Path, summary: Facts) -> str:
         """Suggest to look at the evaluation card."""
-        return f"latentkit evaluate {path}"
+        return shell_command("evaluate", path)
 
     def trained(self, context: StageContext) -> Any:
         """Return the trained classifier; called with images, it gives logits (B, K)."""
