@@ -77,7 +77,7 @@ def test_a_run_shows_itself_in_a_notebook(run):
 
 
 def test_an_unknown_map_or_split_is_refused_with_a_list_of_those_that_exist(run):
-    with pytest.raises(UserError, match=r"no map 'isomap'; it has pca; to add it:  latentkit embed"):
+    with pytest.raises(UserError, match=r"it has pca; to add it:  latentkit embed"):
         run.coordinates("isomap")
     with pytest.raises(UserError, match=r"no split 'tests' \(did you mean 'test'\?\)"):
         run.latents("tests")

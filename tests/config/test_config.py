@@ -226,3 +226,35 @@ def test_validation_imports_nothing_heavy():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_a_file_that_a_windows_editor_saved_is_read(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_bytes(b'\xef\xbb\xbf[model]\r\nname = "dense-ae"\r\n')
+    assert read_config_file(path) == {"model": {"name": "dense-ae"}}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ('[model]\nname = "a"\n'.encode("utf-16"), "save it as UTF-8"),
+        ("[model]\n# \xe9".encode("latin-1"), "save it as UTF-8"),
+        (b"x = " + b"[" * 5000, "nested more than 64 levels deep"),
+        (b"x = " + b"[" * 100 + b"]" * 100, "nested more than 64 levels deep"),
+        (b"x = " + b"9" * 5000, "4300 digits"),
+        (b"#" * (2**20 + 1), "larger than 1 MiB"),
+    ],
+)
+def test_a_file_that_no_parser_should_meet_is_refused_in_one_line(tmp_path, content, reason):
+    path = tmp_path / "run.toml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=reason) as refused:
+        read_config_file(path)
+    assert str(path) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_override_that_is_nested_too_deeply_is_refused():
+    with pytest.raises(UserError, match="nested too deeply"):
+        parse_override(f"model.hidden={'[' * 5000}")
+    assert parse_override(f"seed={'9' * 5000}") == ("seed", "9" * 5000)

@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 
 from latentkit.builtins.datasets.options import ImageFolderOptions
 from latentkit.builtins.datasets.subsets import rows_of
-from latentkit.errors import DataError, UserError
+from latentkit.errors import DataError, UserError, describe_os_error
 from latentkit.plugin import ImageData, Split
 
 _ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
@@ -33,7 +33,11 @@ def load(options: ImageFolderOptions, split: Split, cache: Path) -> ImageData:
     if not options.path:
         raise UserError("dataset image-folder: say which folder with  -o image-folder.path=DIR")
     root = Path(options.path).expanduser()
-    if not root.is_dir():
+    try:
+        is_there = root.is_dir()
+    except OSError as error:
+        raise DataError(f"cannot read {root}: {describe_os_error(error)}") from error
+    if not is_there:
         raise DataError(
             f"there is no folder {root}: say where your images are with  -o image-folder.path=DIR"
         )
