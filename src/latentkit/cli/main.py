@@ -121,8 +121,9 @@ def main() -> None:
 def _ending_signals() -> list[signal.Signals]:
     """Return the signals of a scheduler and of a terminal that closes, unless ``nohup`` is used."""
     hangup = getattr(signal, "SIGHUP", None)  # Windows has none
-    ignored = hangup is None or signal.getsignal(hangup) == signal.SIG_IGN
-    return [signal.SIGTERM] if ignored else [signal.SIGTERM, hangup]
+    if hangup is None or signal.getsignal(hangup) == signal.SIG_IGN:
+        return [signal.SIGTERM]
+    return [signal.SIGTERM, hangup]
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
