@@ -8,7 +8,8 @@ import latentkit as lk
 from latentkit.api.tune import STORAGE_VARIABLE
 from latentkit.errors import UserError
 from latentkit.plugin.events import Notice
-from latentkit.tune.study_folder import absolute_url, public_url
+from latentkit.plugin.public_url import public_url
+from latentkit.tune.storage_url import absolute_url
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 

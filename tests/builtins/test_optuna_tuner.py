@@ -156,7 +156,7 @@ def test_cma_es_reports_what_it_needs(task):
 
 def test_an_unreachable_storage_is_reported_without_its_password(task):
     unreachable = "postgresql+psycopg2x://me:secret@localhost:1/db"
-    with pytest.raises(UserError, match=r"me:\*\*\*@localhost") as refused:
+    with pytest.raises(UserError, match="me@localhost") as refused:
         make().optimize(bowl, replace(task, storage=unreachable), Budget(1))
     assert "secret" not in str(refused.value)
     with pytest.raises(StorageError, match="unable to open database file"):

@@ -5,6 +5,7 @@ import pytest
 
 from latentkit.errors import IntegrityError, UserError
 from latentkit.plugin import SearchRange
+from latentkit.tune.hashed_json import write_hashed
 from latentkit.tune.study_folder import (
     STUDY,
     StudyFolder,
@@ -67,10 +68,15 @@ def test_a_folder_without_a_study_or_with_a_damaged_one_is_refused(tmp_path, pla
     folder = StudyFolder.begin(tmp_path / "fine", plan)
     with pytest.raises(UserError, match=r"no study 'fime' \(did you mean 'fine'\?\)"):
         find_study("fime", tmp_path)
-    record = json.loads((folder.path / STUDY).read_text())
-    (folder.path / STUDY).write_text(json.dumps({**record, "schema": 9}))
+    record = unhashed((folder.path / STUDY).read_text())
+    write_hashed(folder.path / STUDY, {**record, "schema": 9})
     with pytest.raises(IntegrityError, match="its schema is 9"):
         StudyFolder.open(folder.path)
+
+
+def unhashed(text):
+    """Return a document without its hash."""
+    return {key: value for key, value in json.loads(text).items() if key != "sha256"}
 
 
 @pytest.mark.parametrize(
@@ -79,6 +85,8 @@ def test_a_folder_without_a_study_or_with_a_damaged_one_is_refused(tmp_path, pla
         {"schema": 9},
         {"space": []},
         {"space": {"training.learning_rate": 0.1}},
+        {"space": {"training.learning_rate": {"low": "a", "high": "b"}}},
+        {"space": {"training.learning_rate": {"low": 1, "high": 2, "step": 0}}},
         {"tuner": "optuna"},
         {"config": {}},
         {"trials": "ten"},
@@ -92,8 +100,10 @@ def test_a_study_that_cannot_be_read_is_listed_and_says_so_when_opened(tmp_path,
     record = tmp_path / "harmed" / STUDY
     StudyFolder.begin(record.parent, plan)
     text = record.read_text()
-    document = text[:100] if fields is None else json.dumps({**json.loads(text), **fields})
-    record.write_text(document)
+    if fields is None:
+        record.write_text(text[:100])
+    else:
+        write_hashed(record, {**unhashed(text), **fields})
     assert study_folders(tmp_path) == [fine.path, record.parent]
-    with pytest.raises(IntegrityError, match="cannot be read: "):
+    with pytest.raises(IntegrityError, match=r"study\.json (cannot be read|is damaged): "):
         StudyFolder.open(record.parent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +13,16 @@ from typing import Any
 from latentkit.api.inputs import STUDIES, Path_, configure, data_dir, runs_dir
 from latentkit.api.run_handle import Run, table, title
 from latentkit.config import DEFAULT_TUNER, RunConfig, choose_part
+from latentkit.errors import LatentkitError
 from latentkit.plugin import SearchDomain, StudyResult, TrialRecord
 from latentkit.plugin.events import Listener, StudyStarted, ignore
+from latentkit.plugin.public_url import public_url
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs.context import ImageCache
 from latentkit.runs.folder import RunFolder, check_folder_name
 from latentkit.runs.initial_weights import find_weights
 from latentkit.runs.manifest import NAME
+from latentkit.tune import storage_url as storage_urls
 from latentkit.tune import study_folder
 from latentkit.tune.advice import advice
 from latentkit.tune.finish import (
@@ -26,12 +30,13 @@ from latentkit.tune.finish import (
     finish_best,
     report_study,
     summarise_study,
+    verified_best_config,
     watched,
     write_best_config,
 )
 from latentkit.tune.goals import choose_goals
 from latentkit.tune.space import parse_search, search_space
-from latentkit.tune.study import Search, prepared
+from latentkit.tune.study import Search, prepared, resumable
 from latentkit.tune.workers import Follower, work_together
 
 STORAGE_VARIABLE = "LATENTKIT_STORAGE"
@@ -78,7 +83,8 @@ class Study:
     def path(self) -> Path:
         """The study's folder.
 
-        It holds ``study.json``, ``study.db``, ``best.toml``, ``report.html`` and ``runs``.
+        It holds ``study.json``, ``study.db``, ``trials.json``, ``best.toml``, ``report.html`` and
+        ``runs``. It is absolute.
         """
         return self._folder.path
 
@@ -93,6 +99,7 @@ class Study:
 
         Raises:
             latentkit.errors.StorageError: the storage cannot be reached.
+            latentkit.errors.IntegrityError: a trial differs from the one that was recorded.
         """
         return self._search.result()
 
@@ -104,14 +111,22 @@ class Study:
 
     @property
     def best_run(self) -> Run | None:
-        """The best completed trial's run; None if no trial completed or its run is not here."""
+        """The best completed trial's run; None if no trial completed or its run is not here.
+
+        Raises:
+            latentkit.errors.IntegrityError: its folder is a link.
+        """
         path = best_run(self._folder, self.result)
         return None if path is None else Run(RunFolder.open(path), self._registry)
 
     @property
     def best_config(self) -> Path:
-        """A TOML file for `latentkit.run` that repeats the best trial."""
-        return self.path / study_folder.BEST_CONFIG
+        """A TOML file for `latentkit.run` that repeats the best trial.
+
+        Raises:
+            latentkit.errors.IntegrityError: it is not what the study wrote.
+        """
+        return verified_best_config(self._folder)
 
     @property
     def report(self) -> Path:
@@ -123,6 +138,7 @@ class Study:
 
         Raises:
             latentkit.errors.UserError: the run is not in the study's folder.
+            latentkit.errors.IntegrityError: its folder is a link.
         """
         return Run(RunFolder.open(self._folder.run_of(number)), self._registry)
 
@@ -160,14 +176,17 @@ def open_study(path: Path_, *, out: Path_ = STUDIES, storage: str | None = None)
     Args:
         path: the study's folder, or its name in ``out``.
         out: the folder of studies.
-        storage: URL of the study's database, including its password if it has one; by default
-            the environment variable ``LATENTKIT_STORAGE``.
+        storage: URL of the study's database, including its password if it has one, or ``@FILE``
+            for a file that holds it; by default the environment variable ``LATENTKIT_STORAGE``.
+            A database that the study's folder names is only used if you named it before.
 
     Returns:
         The study; its trials are read on first access.
 
     Raises:
-        latentkit.errors.UserError: there is no such study.
+        latentkit.errors.UserError: there is no such study, or its storage is at an address that
+            you have not named before.
+        latentkit.errors.IntegrityError: its ``study.json`` is damaged.
 
     Example:
         >>> import latentkit as lk
@@ -186,10 +205,10 @@ def storage_url(given: str | None, known: study_folder.StudyPlan | None) -> str 
 
     ``LATENTKIT_STORAGE`` is ignored for a study whose trials are stored in its own folder.
     """
-    url = given
-    if not url and (known is None or known.storage):
-        url = os.environ.get(STORAGE_VARIABLE)
-    return study_folder.absolute_url(url) if url else None
+    text = given
+    if not text and (known is None or known.storage):
+        text = os.environ.get(STORAGE_VARIABLE)
+    return storage_urls.given_url(text) if text else None
 
 
 _TRIALS = 10
@@ -250,9 +269,10 @@ def tune(
         tuner_options: the tuner's options.
         name: name of the study and its folder; by default ``<model>-<dataset>``.
         workers: number of processes on this machine that run trials.
-        storage: SQLAlchemy URL of a database that workers on several machines share. By default
-            ``LATENTKIT_STORAGE`` (ignored for a study stored in its own folder), the URL stored
-            in the study, or a file in its folder.
+        storage: SQLAlchemy URL of a database that workers on several machines share, or ``@FILE``
+            for a file that holds it. By default ``LATENTKIT_STORAGE`` (ignored for a study stored
+            in its own folder), the URL stored in the study if you named it before, or a file in
+            its folder.
         resume: folder or name of a study to resume with its stored settings.
         finish: complete the best trial's run (latents, evaluation card, report) at the end.
         out: the folder of studies.
@@ -337,18 +357,21 @@ def _started_folder(
     No folder is created before the storage has answered.
     """
     check_folder_name(asked.name)
-    path = out / asked.name
-    known = (
-        study_folder.StudyFolder.open(path).plan if (path / study_folder.STUDY).exists() else None
-    )
+    path = (out / asked.name).absolute()
+    if study_folder.holds_study(path):
+        known = study_folder.StudyFolder.open(path).plan
+    else:
+        known = None
+        study_folder.check_free(path)
     url = storage_url(storage, known)
     places = replace(
         asked,
-        storage=study_folder.public_url(url) or (known.storage if known else ""),
+        storage=public_url(url) or (known.storage if known else ""),
         trials=trials or (known.trials if known else _TRIALS),
     )
     plan = prepared(places, registry, image_cache)
     Search(study_folder.StudyFolder(path, plan), registry, ignore, url).result()
+    storage_urls.allow_storage(url)
     return study_folder.StudyFolder.begin(path, plan), url
 
 
@@ -359,10 +382,14 @@ def _gone_on_with(
     folder = study_folder.StudyFolder.open(study_folder.find_study(reference, out))
     plan = folder.plan
     url = storage_url(storage, plan)
+    if url:
+        storage_urls.allow_storage(url)
+    elif plan.storage:
+        storage_urls.check_allowed(plan.name, plan.storage)
     changed = replace(
         plan,
         trials=trials or plan.trials,
-        storage=study_folder.public_url(url) if url else plan.storage,
+        storage=public_url(url) if url else plan.storage,
         data_dir=str(data_dir(data)) if data else plan.data_dir,
     )
     return folder.continued(changed), url
@@ -372,6 +399,7 @@ def _carry_out(search: Search, seconds: float | None, workers: int, finish: bool
     """Run the missing trials, then write the best configuration, the report and the summary."""
     folder, plan, emit = search.study, search.study.plan, search.emit
     goals = plan.goals
+    search.base  # noqa: B018 (refuses an invalid configuration before the study is announced)
     emit(
         StudyStarted(
             study=plan.name,
@@ -384,13 +412,21 @@ def _carry_out(search: Search, seconds: float | None, workers: int, finish: bool
     )
     for notice in advice(plan):
         emit(notice)
-    with watched(search) as summary:
+    with watched(search) as summary, resumable(folder):
         follower = Follower(emit)
-        follower.look(search.result(), earlier=True)
-        if workers == 1:
-            result = search.work(seconds)
-        else:
-            result = work_together(search, follower, workers, seconds)
+        earlier = search.result()
+        follower.look(earlier, earlier=True)
+        search.record(lambda: earlier, now=True)
+        try:
+            if workers == 1:
+                result = search.work(seconds, records=True)
+            else:
+                result = work_together(search, follower, workers, seconds)
+        except BaseException:
+            with suppress(LatentkitError):
+                search.record(search.stored, now=True)
+            raise
+        search.record(lambda: result, now=True)
         write_best_config(search, result)
         if finish:
             finish_best(search, result, emit)

@@ -91,7 +91,7 @@ def _print_summary(run: Run) -> None:
     from latentkit.runs.summary import summary_rows
 
     summary = run.summary
-    rows = [("Run", str(run.path))]
+    rows = [("Run", near_path(run.path))]
     if summary["status"] != "finished":
         rows.append(("Status", summary["status"]))
     rows += summary_rows(summary, run.kind)

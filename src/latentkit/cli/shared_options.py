@@ -278,6 +278,14 @@ class _WithoutTrailingBlanks:
         return getattr(sys.stdout, name)
 
 
+def near_path(path: str | os.PathLike[str]) -> str:
+    """Return a path as a user would type it: relative if it is in the working folder."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except (ValueError, OSError):  # OSError: the working folder was deleted
+        return str(path)
+
+
 def check_positive(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
     """Refuse numbers below 1, with an error message in latentkit's style."""
     if value is not None and value < 1:

@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from latentkit.cli import shared_options
 from latentkit.cli.console import TerminalConsole
 from latentkit.cli.display import (
     PlainDisplay,
@@ -63,8 +64,10 @@ class TrialRow:
     @property
     def params_text(self) -> str:
         """The trial's options, without the names of parts."""
-        return " ".join(
-            f"{short_name(key)}={option_text(value, 3)}" for key, value in self.params.items()
+        return printable(
+            " ".join(
+                f"{short_name(key)}={option_text(value, 3)}" for key, value in self.params.items()
+            )
         )
 
 
@@ -92,7 +95,8 @@ class StudyTally:
                 return row
             case events.TrialFinished():
                 row = self.rows[event.number]
-                row.state, row.error, row.seconds = event.state, event.error, event.seconds
+                row.state, row.seconds = event.state, event.seconds
+                row.error = printable(event.error)
                 row.epoch, row.epochs = event.epochs, event.of_epochs
                 row.values = event.values or row.values
                 self._ended_here += not event.earlier
@@ -196,7 +200,7 @@ class _PlainStudy:
         match event:
             case events.StudyStarted():
                 trials = "1 trial" if event.trials == 1 else f"{event.trials} trials"
-                say(f"study {event.path}: {trials} for {', '.join(event.objectives)}")
+                say(f"study {shared_options.near_path(event.path)}: {trials} for {', '.join(event.objectives)}")
             case events.Notice():
                 say(notice_line(event))
             case events.TrialFinished(earlier=False) if row is not None:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from latentkit.api.run_handle import Run
     from latentkit.api.tune import Study
     from latentkit.plugin.options import SearchDomain
-    from latentkit.plugin.studies import TrialRecord
+    from latentkit.plugin.studies import StudyResult, TrialRecord
+    from latentkit.tune.study_folder import StudyFolder
 
 
 def study_facts(study: Study) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def print_study(study: Study) -> None:
     marked = {trial.number for trial in result.front}
     for trial in result.trials:
         style = "bold" if trial.number in marked else ""
-        table.add_row(*_cells(trial, len(result.directions)), style=style)
+        table.add_row(*map(printable, _cells(trial, len(result.directions))), style=style)
     shared_options.stdout_console().print(table)
     _print_next(study)
 
@@ -90,11 +91,12 @@ def _print_next(study: Study) -> None:
         return
     rows = [("Best trial", str(best.number))]
     if run is not None:
-        rows += [("Its run", str(run.path)), *_figures(run)]
+        rows += [("Its run", shared_options.near_path(run.path)), *_figures(run)]
+    config = shared_options.near_path(study.best_config)
     rows += [
-        ("Its options", str(study.best_config)),
-        ("Report", str(study.report)),
-        ("Next", shell_command("run", "--config", study.best_config, "--seed", "1")),
+        ("Its options", config),
+        ("Report", shared_options.near_path(study.report)),
+        ("Next", shell_command("run", "--config", config, "--seed", "1")),
     ]
     shared_options.print_facts(rows)
 
@@ -183,7 +185,8 @@ _SECONDS_A_MINUTE = 60
     "--storage",
     metavar="URL",
     help="Database that workers on several machines share, such as "
-    "postgresql+psycopg://USER@HOST/DB.  [env: LATENTKIT_STORAGE; default: a file]",
+    "postgresql+psycopg://USER@HOST/DB; @FILE reads the URL from a file, so that nobody sees its "
+    "password.  [env: LATENTKIT_STORAGE; default: a file]",
 )
 @click.option(
     "--resume", metavar="STUDY", help="Resume a study, by folder or name, with its settings."
@@ -317,12 +320,16 @@ def _working(quiet: bool) -> Iterator[Listener]:
 @click.option(
     "--storage",
     metavar="URL",
-    help="The study's database, with its password.  [env: LATENTKIT_STORAGE]",
+    help="The study's database, with its password; @FILE reads it from a file.  "
+    "[env: LATENTKIT_STORAGE]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @shared_options.common_options
 def studies_command(study: str | None, out: str, storage: str | None, as_json: bool) -> None:
-    """List the studies in a folder; with STUDY, show the trials of one."""
+    """List the studies in a folder; with STUDY, show the trials of one.
+
+    The list shows the trials that `latentkit tune` recorded; it opens no database.
+    """
     from latentkit.api.tune import open_study
 
     if study is not None:
@@ -334,7 +341,7 @@ def studies_command(study: str | None, out: str, storage: str | None, as_json: b
         return
     from latentkit.tune.study_folder import study_folders
 
-    lines = [_line(path, storage) for path in study_folders(Path(out))]
+    lines = [_line(path) for path in study_folders(Path(out))]
     if as_json:
         shared_options.print_json(lines)
     elif lines:
@@ -349,32 +356,42 @@ def studies_command(study: str | None, out: str, storage: str | None, as_json: b
             shared_options.warn(line["error"])
 
 
-def _line(path: Path, storage: str | None) -> dict[str, Any]:
-    """Return the facts of a study for the list; a study that cannot be read is listed as such."""
-    from latentkit.api.tune import open_study
+def _line(path: Path) -> dict[str, Any]:
+    """Return the facts of a study for the list; a study that cannot be read is listed as such.
+
+    They come from the files in its folder, so that the list opens no storage.
+    """
+    from latentkit.tune.study_folder import StudyFolder
+    from latentkit.tune.trial_record import read_trials
 
     try:
-        return _facts(open_study(path, storage=storage))
+        study = StudyFolder.open(path)
+        return _facts(study, read_trials(study))
     except LatentkitError as error:
-        return {"study": path.name, "path": str(path), "error": str(error)}
+        return {"study": path.name, "path": str(path.absolute()), "error": str(error)}
 
 
-def _facts(study: Study) -> dict[str, Any]:
-    result = study.result
-    states = [trial.state for trial in result.trials]
+def _facts(study: StudyFolder, recorded: StudyResult | None) -> dict[str, Any]:
+    """Return the facts of a study; counts are None if its trials were never recorded."""
+    states = None if recorded is None else [trial.state for trial in recorded.trials]
+    best = None if recorded is None else recorded.best
     return {
-        "study": study.name,
+        "study": study.plan.name,
         "path": str(study.path),
         "trials": study.plan.trials,
-        **{state: states.count(state) for state in ("complete", "pruned", "failed", "running")},
-        "best": None if result.best is None else list(result.best.values),
+        **{state: None if states is None else states.count(state) for state in _COUNTED},
+        "best": None if best is None else list(best.values),
         "objectives": [goal.name for goal in study.plan.goals],
     }
 
 
+_COUNTED = ("complete", "pruned", "failed")
+
+
 def _study_cells(line: dict[str, Any]) -> tuple[str, ...]:
+    name = printable(line["study"])
     if "error" in line:
-        return (line["study"], *[""] * 5, "cannot be read")
+        return (name, *[""] * 5, "cannot be read")
     best = "" if line["best"] is None else " ".join(f"{value:.5g}" for value in line["best"])
-    counts = (str(line[key]) for key in ("trials", "complete", "pruned", "failed"))
-    return (line["study"], *counts, best, " ".join(line["objectives"]))
+    counts = ("?" if line[key] is None else str(line[key]) for key in ("trials", *_COUNTED))
+    return (name, *counts, best, printable(" ".join(line["objectives"])))

@@ -74,7 +74,7 @@ class StudyTask:
     """
 
     name: str
-    storage: str
+    storage: str = field(repr=False)  # it may contain a password
     space: Mapping[str, SearchDomain]
     directions: tuple[Direction, ...]
     seed: int

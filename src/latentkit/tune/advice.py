@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from latentkit.plugin.events import Notice
 from latentkit.tune.study_folder import StudyPlan
 
@@ -29,9 +32,7 @@ def advice(plan: StudyPlan) -> list[Notice]:
                 "info",
             )
         )
-    elif (
-        _prunes(plan) and _RATE in plan.space and plan.config["training"]["schedule"] == "one-cycle"
-    ):
+    elif _prunes(plan) and _RATE in plan.space and _schedule(plan) == "one-cycle":
         notices.append(
             Notice(
                 "early-epochs-mislead",
@@ -47,6 +48,11 @@ def advice(plan: StudyPlan) -> list[Notice]:
 def _prunes(plan: StudyPlan) -> bool:
     """Return whether the tuner stops trials early; such a tuner has an option ``pruner``."""
     return str(plan.tuner.get("pruner", "none")) != "none"
+
+
+def _schedule(plan: StudyPlan) -> Any:
+    training = plan.config.get("training")
+    return training.get("schedule") if isinstance(training, Mapping) else None
 
 
 def _foregone(plan: StudyPlan) -> list[Notice]:
@@ -70,7 +76,7 @@ def _foregone(plan: StudyPlan) -> list[Notice]:
                 "info",
             )
         )
-    corruptions = {part["name"] for part in plan.config.get("corruption", ())}
+    corruptions = {part.get("name") for part in plan.config.get("corruption", ())}
     strengths = [key for key in plan.space if key.rpartition(".")[0] in corruptions]
     if strengths:
         notices.append(

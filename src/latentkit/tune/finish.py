@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,22 +14,33 @@ import torch
 
 from latentkit.atomic import write_bytes
 from latentkit.config import RunConfig, build_config
-from latentkit.errors import LatentkitError, LockedError, RunExistsError, describe_error
+from latentkit.errors import (
+    IntegrityError,
+    LatentkitError,
+    LockedError,
+    RunExistsError,
+    describe_error,
+    describe_os_error,
+)
 from latentkit.plugin.events import Listener, Notice, ignore
 from latentkit.plugin.protocols import provides
 from latentkit.plugin.studies import HasImportances, StudyResult, TrialRecord
+from latentkit.reading import MOST_TOML, inside, read_inside
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.context import ImageCache, StageContext
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.lifecycle import Place, notifier, resume_run, start_run
 from latentkit.runs.manifest import NAME
 from latentkit.runs.saved_config import stored_config
+from latentkit.terminal import shell_command
 from latentkit.tune.study import Search
-from latentkit.tune.study_folder import BEST_CONFIG, StudyFolder, study_info, trial_name
+from latentkit.tune.study_folder import BEST_CONFIG, RUNS, StudyFolder, study_info, trial_name
 from latentkit.tune.study_report import write_study_report
 from latentkit.tune.trial import TrialKind
+from latentkit.tune.trial_record import TRIALS
 
 _SHOWN = 6
+_HASH_LINE = "# SHA-256 of the lines below: "
 _RETRAINED = "best"
 
 
@@ -37,15 +49,45 @@ def best_run(study: StudyFolder, result: StudyResult) -> Path | None:
     best = result.best
     if best is None:
         return None
-    paths = (study.run_of(best.number), study.runs / _retrained(best))
+    names = (trial_name(best.number), _retrained(best))
+    paths = (inside(study.path, f"{RUNS}/{name}") for name in names)
     return next((path for path in paths if (path / NAME).is_file()), None)
 
 
 def write_best_config(search: Search, result: StudyResult) -> None:
-    """Write ``best.toml``, so that ``latentkit run --config`` can repeat the best trial."""
+    """Write ``best.toml``, so that ``latentkit run --config`` can repeat the best trial.
+
+    Its first line is the hash of the others, so that damage is noticed.
+    """
     if result.best is not None:
-        config = _config_of(search, result.best)
-        write_bytes(search.study.path / BEST_CONFIG, config.to_toml().encode())
+        content = _config_of(search, result.best).to_toml().encode()
+        line = f"{_HASH_LINE}{hashlib.sha256(content).hexdigest()}\n"
+        folder = search.study.path
+        write_bytes(folder / BEST_CONFIG, line.encode() + content, root=folder)
+
+
+def verified_best_config(study: StudyFolder) -> Path:
+    """Return the path of ``best.toml``, which need not exist, after checking its hash.
+
+    A study without ``trials.json`` is of an older version, which wrote no hash.
+
+    Raises:
+        IntegrityError: it is not what the study wrote, or cannot be read.
+    """
+    path = study.path / BEST_CONFIG
+    try:
+        line, _, rest = read_inside(study.path, BEST_CONFIG, MOST_TOML).partition(b"\n")
+    except FileNotFoundError:
+        return path
+    except OSError as error:
+        raise IntegrityError(f"{path} cannot be read: {describe_os_error(error)}") from error
+    intact = line.decode("ascii", "replace") == f"{_HASH_LINE}{hashlib.sha256(rest).hexdigest()}"
+    if not intact and (study.path / TRIALS).exists():
+        again = shell_command("tune", "--resume", study.path)
+        raise IntegrityError(
+            f"{path} is damaged: its SHA-256 differs; delete it, and '{again}' writes it again"
+        )
+    return path
 
 
 def finish_best(search: Search, result: StudyResult, emit: Listener) -> Path | None:
@@ -57,6 +99,7 @@ def finish_best(search: Search, result: StudyResult, emit: Listener) -> Path | N
     best = result.best
     if best is None:
         return None
+    search.study.check_present()
     data = Path(search.study.plan.data_dir)
     path = best_run(search.study, result)
     try:

@@ -11,6 +11,8 @@ from latentkit.errors import UserError
 from latentkit.plugin.options import SearchChoice, SearchDomain, SearchRange, search_domains
 from latentkit.registry.catalogue import Registry
 
+_GREATEST = sys.float_info.max
+_MOST_TEXT, _MOST_BRACKETS, _SHOWN_TEXT = 10_000, 200, 60
 _FORM = "write KEY=LOW..HIGH, KEY=LOW..HIGH:log, KEY=LOW..HIGH:step=S, or KEY=A,B,C"
 
 
@@ -20,14 +22,19 @@ def parse_search(text: str) -> tuple[str, SearchDomain]:
     Raises:
         UserError: the text has neither form, or a range is empty or reversed.
     """
+    if len(text) > _MOST_TEXT or text.count("[") > _MOST_BRACKETS:
+        raise UserError(
+            f"--search {_short(text)}: it has more than {_MOST_TEXT:,} characters or "
+            f"{_MOST_BRACKETS} brackets; {_FORM}"
+        )
     key, equals, domain = (part.strip() for part in text.partition("="))
     if not equals or not key or not domain:
-        raise UserError(f"--search {text!r}: {_FORM}")
+        raise UserError(f"--search {_short(text)}: {_FORM}")
     if ".." in domain and not domain.startswith(("[", '"', "'")):
         return key, _range(text, domain)
     values = tuple(_values(domain))
     if len(values) < 2:
-        raise UserError(f"--search {text!r}: fewer than two values to choose from; add more")
+        raise UserError(f"--search {_short(text)}: fewer than two values to choose from; add more")
     return key, SearchChoice(values)
 
 
@@ -36,26 +43,28 @@ def _range(text: str, domain: str) -> SearchRange:
     low, _, high = ends.partition("..")
     name, _, step = how.partition("=")
     if (how and how != "log") and name != "step":
-        raise UserError(f"--search {text!r}: {_FORM}")
+        raise UserError(f"--search {_short(text)}: {_FORM}")
     try:
         bounds = _number(low), _number(high)
         width = _number(step) if name == "step" else None
     except ValueError:
-        raise UserError(f"--search {text!r}: {_FORM}") from None
+        raise UserError(f"--search {_short(text)}: {_FORM}") from None
+    if width is not None and width <= 0:
+        raise UserError(f"--search {_short(text)}: a step must be more than 0")
     if bounds[0] >= bounds[1]:
         kind = "empty" if bounds[0] == bounds[1] else "reversed"
-        raise UserError(f"--search {text!r}: the range is {kind}; the lower end comes first")
+        raise UserError(f"--search {_short(text)}: the range is {kind}; the lower end comes first")
     try:
         return SearchRange(*bounds, log=how == "log", step=width)
     except ValueError as error:
-        raise UserError(f"--search {text!r}: {error}") from error
+        raise UserError(f"--search {_short(text)}: {error}") from error
 
 
 def _number(text: str) -> float:
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
+    number = int(text) if text.strip().lstrip("+-").isdigit() else float(text)
+    if not abs(number) <= _GREATEST:
+        raise ValueError(f"{text} is too large, or no number")
+    return number
 
 
 def _values(text: str) -> Iterable[Any]:
@@ -71,6 +80,11 @@ def _plain(word: str) -> Any:
         return parse_value(word)
     except ValueError:
         return word
+
+
+def _short(text: str) -> str:
+    """Return a text in quotation marks, cut to a length that fits into a message."""
+    return repr(text) if len(text) <= _SHOWN_TEXT else f"{text[:_SHOWN_TEXT]!r}..."
 
 
 def checked_domain(

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from latentkit.config import RunConfig, build_config, choose_part
-from latentkit.errors import PluginError, StudyError
+from latentkit.errors import IntegrityError, LatentkitError, PluginError, StorageError, StudyError
 from latentkit.plugin.events import Listener
-from latentkit.plugin.studies import Budget, StudyResult, StudyStopped, StudyTask, Tuner
+from latentkit.plugin.studies import Budget, StudyResult, StudyStopped, StudyTask, Trial, Tuner
 from latentkit.registry.catalogue import Registry
 from latentkit.registry.options import fault_of
 from latentkit.runs.context import ImageCache
 from latentkit.runs.prepare import prepare
+from latentkit.terminal import shell_command
 from latentkit.tune.space import option_of
+from latentkit.tune.storage_url import check_allowed
+from latentkit.tune.study_database import check_database
 from latentkit.tune.study_folder import StudyFolder, StudyPlan
 from latentkit.tune.trial import TrialKind, TrialRunner, check_goals
+from latentkit.tune.trial_record import commit_trials, verified
+
+_SHARE_OF_TIME = 0.05  # that is spent on recording trials while others are run
 
 
 class Search:
@@ -28,8 +36,12 @@ class Search:
         study: the study's folder.
         registry: finds parts by their names.
         emit: listener that receives the events of trials.
-        storage: URL of the database, including its password; None for the study's own.
+        storage: URL of the database that the user named, including its password; None for the one
+            in the study's plan.
         image_cache: cache of loaded images; None for a new one.
+
+    Raises:
+        UserError: the plan names a database that the user has not named before.
     """
 
     def __init__(
@@ -40,16 +52,21 @@ class Search:
         storage: str | None = None,
         image_cache: ImageCache | None = None,
     ) -> None:
+        if not storage and study.plan.storage:
+            check_allowed(study.plan.name, study.plan.storage)
         self.study = study
         self.registry = registry
         self.emit = emit
-        self.storage = storage
+        self.storage = storage or study.plan.storage or None
         self.image_cache = image_cache or ImageCache()
         self.tuner = make_tuner(study.plan, registry)
+        self._next_record = 0.0
 
     @property
     def task(self) -> StudyTask:
         """The task that the tuner receives."""
+        if not self.storage:
+            check_database(self.study.path)
         return self.study.plan.task(self.study.path, self.storage)
 
     @cached_property
@@ -57,12 +74,15 @@ class Search:
         """The configuration whose options each trial overrides."""
         return build_config(self.study.plan.config, self.registry)
 
-    def work(self, seconds: float | None = None, threads: int = 0) -> StudyResult:
+    def work(
+        self, seconds: float | None = None, threads: int = 0, *, records: bool = False
+    ) -> StudyResult:
         """Run trials in this process until the study is over.
 
         Args:
             seconds: time after which no trial starts; None for no limit.
             threads: threads of each trial, unless its configuration sets their number.
+            records: whether this process records finished trials in the study's folder.
 
         Raises:
             StudyError: too many trials in a row failed.
@@ -73,9 +93,15 @@ class Search:
             base = replace(base, run=base.run.model_copy(update={"threads": threads}))
         runner = TrialRunner(self.study, base, self.registry, self.image_cache, self.emit)
         budget = Budget(self.study.plan.trials, seconds)
-        with self.fault():
+
+        def objective(trial: Trial) -> Sequence[float]:
+            if records:
+                self.record(self.stored)
+            return runner(trial)
+
+        with resumable(self.study), self.fault():
             try:
-                return self._checked(self.tuner.optimize(runner, self.task, budget))
+                return self._checked(self.tuner.optimize(objective, self.task, budget))
             except StudyStopped as error:
                 raise StudyError(
                     f"study {self.study.plan.name!r} is stopped because {self.study.plan.failures} "
@@ -83,12 +109,48 @@ class Search:
                 ) from error
 
     def result(self) -> StudyResult:
-        """Return the state of the study in its storage."""
+        """Return the state of the study in its storage.
+
+        Raises:
+            StorageError: the storage cannot be reached.
+            IntegrityError: a trial differs from the one that was recorded.
+        """
         with self.fault():
             found = self.tuner.load(self.task)
         if found is None:
-            return StudyResult(self.study.plan.name, self.task.directions, ())
+            found = StudyResult(self.study.plan.name, self.study.plan.directions, ())
         return self._checked(found)
+
+    def stored(self) -> StudyResult | None:
+        """Return the state of the study; None if the storage does not answer right now."""
+        try:
+            return self.result()
+        except IntegrityError:
+            raise
+        except LatentkitError:
+            return None
+
+    def record(self, result: Callable[[], StudyResult | None], *, now: bool = False) -> None:
+        """Record the finished trials in the study's folder.
+
+        This takes longer the more trials there are, so it is skipped if it was done recently.
+
+        Args:
+            result: returns the state of the study.
+            now: whether to record them in any case.
+
+        Raises:
+            StorageError: the folder was deleted, or cannot be written.
+        """
+        began = time.monotonic()
+        if began < self._next_record and not now:
+            return
+        with suppress(IntegrityError):  # raised again when the study ends
+            found = result()
+            if found is not None:
+                commit_trials(self.study, found)
+        ended = time.monotonic()
+        self._next_record = ended + (ended - began) / _SHARE_OF_TIME
 
     def _checked(self, result: Any) -> StudyResult:
         if not isinstance(result, StudyResult):
@@ -96,11 +158,24 @@ class Search:
                 f"tuner {self.study.plan.tuner['name']!r} gave {type(result).__name__}, expected "
                 f"StudyResult"
             )
-        return result
+        return verified(self.study, result)
 
     def fault(self) -> AbstractContextManager[None]:
         """Report errors that the tuner raises in the block as the tuner's."""
         return fault_of(f"tuner {self.study.plan.tuner['name']!r} failed")
+
+
+@contextmanager
+def resumable(study: StudyFolder) -> Iterator[None]:
+    """In an error of a full disk, name the command that resumes the study."""
+    try:
+        yield
+    except StorageError as error:
+        again = shell_command("tune", "--resume", study.path)
+        text = str(error).replace("'latentkit resume'", f"'{again}'")
+        if text == str(error):
+            raise
+        raise StorageError(text) from error
 
 
 def make_tuner(plan: StudyPlan, registry: Registry) -> Tuner:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,28 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from latentkit import errors
-from latentkit.atomic import storage_error, write_json
+from latentkit.atomic import TEMPORARY_PREFIX, storage_error
 from latentkit.config import canonical_sha256
-from latentkit.folders import contains, folders_with
 from latentkit.plugin import SearchDomain, StudyInfo, StudyTask, TrialInfo, short_stream_seed
+from latentkit.plugin.studies import Direction
+from latentkit.reading import check_no_links, inside
+from latentkit.terminal import printable, shell_command
 from latentkit.tune.goals import Goal, choose_goals
+from latentkit.tune.hashed_json import read_hashed, write_hashed
 from latentkit.tune.space import space_as_json, space_from_json, within
-
-
-def absolute_url(url: str) -> str:
-    """Return a URL whose path to a SQLite file, if it has one, is absolute."""
-    of_file = re.fullmatch(r"(sqlite[^:/]*:///)(?!file:|:memory:)([^?]+)(.*)", url)
-    return f"{of_file[1]}{Path(of_file[2]).absolute()}{of_file[3]}" if of_file else url
-
-
-def public_url(url: str | None) -> str:
-    """Return a storage's URL without passwords, so that it can be stored and shown."""
-    if not url:
-        return ""
-    address, _, query = re.sub(r"^([^:/]+://[^:/@]*):[^@]*@", r"\1@", url).partition("?")
-    kept = [part for part in query.split("&") if part and "password" not in part.split("=")[0]]
-    return f"{address}?{'&'.join(kept)}" if kept else address
-
 
 STUDY = "study.json"
 DATABASE = "study.db"
@@ -74,6 +64,17 @@ class StudyPlan:
         """The goals of the study."""
         return choose_goals(self.objectives)
 
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Whether each objective is minimised or maximised."""
+        return tuple(goal.direction for goal in self.goals)
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of name and identity: two studies with the same one have the same trials."""
+        identity = json.dumps({"name": self.name, **self.identity()}, default=str)
+        return canonical_sha256(json.loads(identity))
+
     def identity(self) -> dict[str, Any]:
         """Return what determines proposals and values of trials; everything else may change."""
         return {
@@ -93,17 +94,18 @@ class StudyPlan:
         Raises:
             UserError: the database should be in the folder, whose path cannot be in a URL.
         """
-        if not (storage or self.storage) and "?" in str(folder.absolute()):
+        odd = re.search(r"\?|%[0-9A-Fa-f]{2}", str(folder.absolute()))
+        if not (storage or self.storage) and odd:
             raise errors.UserError(
-                f"{folder.absolute()} contains '?', which a storage URL cannot have in its path: "
-                f"choose another folder"
+                f"{folder.absolute()} contains {odd[0]!r}, which a storage URL cannot have in its "
+                f"path: choose another folder"
             )
         url = storage or self.storage or f"sqlite:///{(folder / DATABASE).absolute()}"
         return StudyTask(
             name=self.name,
             storage=url,
             space=self.space,
-            directions=tuple(goal.direction for goal in self.goals),
+            directions=self.directions,
             seed=short_stream_seed(int(self.config["seed"]), "study"),
             first=within(self.space, self.first),
             identity=json.dumps(self.identity(), sort_keys=True, default=str),
@@ -139,21 +141,20 @@ class StudyFolder:
     def open(cls, path: Path) -> StudyFolder:
         """Open a study.
 
+        The path is made absolute, so that changing the working directory does not move the study.
+
         Raises:
             UserError: the folder contains no study.
-            IntegrityError: its record cannot be read.
+            IntegrityError: its record cannot be read, or is damaged.
         """
+        path = path.absolute()
         try:
-            document = json.loads((path / STUDY).read_text(encoding="utf-8"))
-            return cls(path, _plan(document))
+            return cls(path, _plan(read_hashed(path, STUDY, older=_KEYS)))
         except FileNotFoundError:
             raise errors.UserError(
                 f"there is no study in {path}: 'latentkit studies' lists them"
             ) from None
-        except OSError as error:
-            reason = errors.describe_os_error(error)
-            raise errors.IntegrityError(f"{path / STUDY} cannot be read: {reason}") from error
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise errors.IntegrityError(f"{path / STUDY} cannot be read: {error}") from error
 
     @classmethod
@@ -161,11 +162,14 @@ class StudyFolder:
         """Create the folder, or continue the study that is in it.
 
         Raises:
-            UserError: the folder contains another study.
+            UserError: the folder contains another study, or other files.
+            IntegrityError: it contains links.
             StorageError: the folder cannot be written.
         """
-        if (path / STUDY).exists():
+        path = path.absolute()
+        if holds_study(path):
             return cls.open(path).continued(plan)
+        check_free(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -181,12 +185,18 @@ class StudyFolder:
 
         Raises:
             UserError: the new plan would lead to other trials.
+            IntegrityError: the folder contains links, through which files elsewhere would change.
         """
+        try:
+            check_no_links(self.path)
+        except OSError as error:
+            raise storage_error(self.path, error) from error
         differs = _difference(self.plan.identity(), plan.identity())
         if differs:
             raise errors.UserError(
                 f"study {self.plan.name!r} in {self.path} searches something else ({differs}): "
-                f"choose another --name, or resume it: latentkit tune --resume {self.path}"
+                f"choose another --name, or resume it: "
+                f"{shell_command('tune', '--resume', self.path)}"
             )
         folder = replace(self, plan=plan)
         folder._write()
@@ -198,11 +208,26 @@ class StudyFolder:
         return self.path / RUNS
 
     def run_of(self, number: int) -> Path:
-        """Return the folder of a trial's run."""
-        return self.runs / trial_name(number)
+        """Return the folder of a trial's run.
+
+        Raises:
+            IntegrityError: it, or the folder of runs, is a link.
+        """
+        return inside(self.path, f"{RUNS}/{trial_name(number)}")
+
+    def check_present(self) -> None:
+        """Refuse to write to a study that was deleted, because that would make its folder again.
+
+        Raises:
+            StorageError: the folder does not hold the study any more.
+        """
+        if not holds_study(self.path):
+            raise errors.StorageError(
+                f"{self.path} was deleted while it was written: nothing is saved there"
+            )
 
     def _write(self) -> None:
-        write_json(self.path / STUDY, self.plan.as_dict())
+        write_hashed(self.path / STUDY, self.plan.as_dict())
 
 
 def trial_name(number: int) -> str:
@@ -210,15 +235,49 @@ def trial_name(number: int) -> str:
     return f"trial-{number:04d}"
 
 
+def holds_study(folder: Path) -> bool:
+    """Return whether a folder has an entry ``study.json``, of any kind.
+
+    A folder that cannot be searched counts as one that does: opening it then says what is wrong.
+    """
+    try:
+        (folder / STUDY).lstat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a null character
+        return False
+    except OSError as error:
+        return error.errno not in (errno.ENAMETOOLONG, errno.ELOOP)
+    return True
+
+
+def check_free(path: Path) -> None:
+    """Refuse to create a study among other files.
+
+    Raises:
+        UserError: the path is a file, or a folder that is not empty or cannot be read.
+    """
+    try:
+        found = [name for name in os.listdir(path) if not name.startswith(TEMPORARY_PREFIX)]
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        reason = errors.describe_os_error(error)
+        raise errors.UserError(f"{path} cannot hold a study: {reason}") from error
+    if found:
+        raise errors.UserError(
+            f"{path} holds no study but other files, such as {printable(min(found))}: choose "
+            f"another --name, or move the files away"
+        )
+
+
 def find_study(reference: str, root: Path) -> Path:
-    """Return the folder of a study, given as its path or as its name in ``root``.
+    """Return the absolute folder of a study, given as its path or as its name in ``root``.
 
     Raises:
         UserError: there is no such study.
     """
     for path in (Path(reference), root / reference):
-        if contains(path, STUDY):
-            return path
+        if holds_study(path):
+            return path.absolute()
     known = [path.name for path in study_folders(root)]
     raise errors.UserError(
         f"there is no study {reference!r}{errors.did_you_mean(reference, known)}, here or in "
@@ -232,7 +291,12 @@ def study_folders(root: Path) -> list[Path]:
     Raises:
         UserError: ``root`` cannot be read.
     """
-    return folders_with(STUDY, root)
+    try:
+        return sorted(path for path in root.iterdir() if holds_study(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise errors.UserError(f"cannot read {root}: {errors.describe_os_error(error)}") from error
 
 
 _TYPES: Mapping[str, type] = {
@@ -248,35 +312,43 @@ _TYPES: Mapping[str, type] = {
     "first": Mapping,
 }
 """The fields of ``study.json``."""
+_KEYS = frozenset({"schema", *_TYPES})
 
 
-def _check_document(document: Any) -> None:
+def _check_document(document: Mapping[str, Any]) -> None:
     """Refuse a document that is no study's plan.
 
     Raises:
         ValueError: it has an unknown schema, or a field is missing.
         TypeError: a field has the wrong type.
     """
-    if not isinstance(document, Mapping):
-        raise TypeError("it is not a JSON object")
     if document.get("schema") != _SCHEMA:
         schema = document.get("schema")
         raise ValueError(f"its schema is {schema}, but this version of latentkit reads {_SCHEMA}")
     for name, kind in _TYPES.items():
         if name not in document:
             raise ValueError(f"the file has no key {name!r}")
-        if not isinstance(document[name], kind):
+        if not isinstance(document[name], kind) or isinstance(document[name], bool):
             raise TypeError(f"key {name!r} has the wrong type")
     for key, domain in document["space"].items():
         if not isinstance(domain, Mapping):
             raise TypeError(f"the range of {key!r} is not a JSON object")
+        ends = [domain.get(end, 0) for end in ("low", "high", "step")]
+        if not all(isinstance(end, int | float) and math.isfinite(end) for end in ends):
+            raise TypeError(f"the range of {key!r} has an end that is no number")
+        if domain.get("step", 1) <= 0:
+            raise ValueError(f"the range of {key!r} has no positive step")
+        if not isinstance(domain.get("values", []), list):
+            raise TypeError(f"the values of {key!r} are no list")
     if not all(isinstance(name, str) for name in document["objectives"]):
         raise TypeError("key 'objectives' is not a list of names")
     if not isinstance(document["config"].get("seed"), int):
         raise TypeError("key 'config' has no seed")
+    if not isinstance(document["tuner"].get("name"), str):
+        raise TypeError("key 'tuner' has no name")
 
 
-def _plan(document: Any) -> StudyPlan:
+def _plan(document: Mapping[str, Any]) -> StudyPlan:
     _check_document(document)
     return StudyPlan(
         name=document["name"],
@@ -316,14 +388,13 @@ _TRIAL = re.compile(r"trial-(\d{4,})(-\w+)?")
 def study_info(study: StudyFolder) -> StudyInfo:
     """Return the facts about a study that plugins receive."""
     plan = study.plan
-    identity = json.loads(json.dumps({"name": plan.name, **plan.identity()}, default=str))
     return StudyInfo(
         name=plan.name,
         path=study.path,
-        identity=canonical_sha256(identity),
+        identity=plan.sha256,
         trials=plan.trials,
         objectives=tuple(goal.label for goal in plan.goals),
-        directions=tuple(goal.direction for goal in plan.goals),
+        directions=plan.directions,
         space=plan.space,
         tuner=plan.tuner,
         config=plan.config,

@@ -433,7 +433,7 @@ def write_study_report(
     missing: Missing = {}
 
     def commit(path: str, write: Callable[[Path], None]) -> None:
-        write_atomically(folder / path, write)
+        write_atomically(folder / path, write, root=folder)
 
     sections = []
     for title, drawings in (
@@ -452,10 +452,10 @@ def write_study_report(
         Section("Trials", tables=trial_tables(study)),
     ]
     title, shown = f"Study {name}", [*overview, *sections, *left_out(missing)]
-    write_json(folder / RECORD, page_record(title, shown))
+    write_json(folder / RECORD, page_record(title, shown), root=folder)
     page = render_page(title=title, subtitle=_subtitle(study), sections=shown)
     path = folder / run_files.REPORT
-    write_bytes(path, page.encode())
+    write_bytes(path, page.encode(), root=folder)
     return path
 
 

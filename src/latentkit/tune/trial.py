@@ -6,6 +6,7 @@ A study does not use the test images, because they measure the model that it end
 from __future__ import annotations
 
 import json
+import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentkit import errors
+from latentkit import errors, reading
 from latentkit.config import RunConfig, build_config
 from latentkit.evaluation import representation
 from latentkit.evaluation.disentanglement import Disentanglement, measure_disentanglement
@@ -213,6 +214,7 @@ class TrialKind(AutoencoderKind):
         return trial_of(folder.path, partial(option_of, config))
 
 
+_MOST_EVENTS = 32 * 2**20  # bytes at the end of a run's log
 _MOST_STARTS = 20  # without a new epoch in between
 _COMPARED = ("seed", "split", "model", "dataset", "corruption", "training")
 _SECONDS_BETWEEN_TRIES = 1.0
@@ -310,6 +312,7 @@ class TrialRunner:
     def _begin_or_go_on(self, number: int, config: RunConfig, emit: events.Listener) -> RunFolder:
         kind = TrialKind(self._goals)
         data = Path(self._study.plan.data_dir)
+        self._study.check_present()
         path = self._study.run_of(number)
         if not (path / NAME).is_file():
             place = Place(self._study.runs, data, trial_name(number), self._image_cache)
@@ -394,21 +397,27 @@ def _vain_starts(path: Path) -> int:
     """Return how often a run was started since it last completed a new epoch."""
     starts, furthest = 0, 0
     for record in _events(path):
-        if record["event"] == events.RunStarted.__name__:
+        epoch = record.get("epoch")
+        if record.get("event") == events.RunStarted.__name__:
             starts += 1
-        elif record["event"] == events.EpochFinished.__name__ and record["epoch"] > furthest:
-            starts, furthest = 0, record["epoch"]
+        elif record.get("event") == events.EpochFinished.__name__ and isinstance(epoch, int):
+            if epoch > furthest:
+                starts, furthest = 0, epoch
     return starts
 
 
 def _events(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of a run's log, without lines that a kill cut short."""
+    """Yield the records at the end of a run's log, without lines that a kill cut short."""
     try:
-        lines = (path / EVENTS).read_text(encoding="utf-8").splitlines()
+        with reading.open_file(path / EVENTS, follow=False) as file:
+            file.seek(-min(_MOST_EVENTS, file.seek(0, os.SEEK_END)), os.SEEK_END)
+            lines = file.read(_MOST_EVENTS).splitlines()
     except OSError:
         return
     for line in lines:
         try:
-            yield json.loads(line)
-        except ValueError:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
             continue
+        if isinstance(record, dict):
+            yield record

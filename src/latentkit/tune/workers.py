@@ -9,10 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from latentkit.errors import INTERRUPTED_EXIT_CODE, LatentkitError, StudyError
+from latentkit.atomic import storage_error
+from latentkit.errors import INTERRUPTED_EXIT_CODE, StudyError, describe_os_error
 from latentkit.plugin.events import Listener, Notice, TrialFinished, TrialReported, TrialStarted
 from latentkit.plugin.studies import StudyResult, TrialRecord
+from latentkit.reading import open_file
+from latentkit.terminal import printable
 from latentkit.training.device import usable_cpus
 from latentkit.tune.study import Search
 
@@ -20,6 +24,7 @@ WORKER_STORAGE = "LATENTKIT_WORKER_STORAGE"
 _MODULE = "latentkit.tune.worker"
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_TO_END = 15.0
+_MOST_WORDS = 2**16  # bytes at the end of a log
 _MOST_DEATHS = 5  # per worker, without a finished trial in between
 
 
@@ -38,18 +43,12 @@ def work_together(
     with _crew(search, workers, end) as crew:
         while crew.is_at_work(follower.finished):
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-            follower.look(_what_is_stored(search))
+            stored = search.stored()
+            follower.look(stored)
+            search.record(lambda found=stored: found)  # type: ignore[misc]
     result = search.result()
     follower.look(result)
     return result
-
-
-def _what_is_stored(search: Search) -> StudyResult | None:
-    """Return the state of the study; None if the storage does not answer right now."""
-    try:
-        return search.result()
-    except LatentkitError:
-        return None
 
 
 class Follower:
@@ -165,7 +164,7 @@ class _Crew:
         environment = {**os.environ}
         if self._search.storage:
             environment[WORKER_STORAGE] = self._search.storage  # other users can read arguments
-        with self._log(number).open("wb") as log:
+        with self._opened_log(number) as log:
             return subprocess.Popen(
                 command,
                 env=environment,
@@ -178,9 +177,24 @@ class _Crew:
     def _log(self, number: int) -> Path:
         return self._search.study.path / f"worker-{number}.log"
 
+    def _opened_log(self, number: int) -> BinaryIO:
+        """Return a new log. An old one is removed first, because a link would lead elsewhere."""
+        path = self._log(number)
+        try:
+            path.unlink(missing_ok=True)
+            return path.open("xb")
+        except OSError as error:
+            raise storage_error(path, error) from error
+
     def _last_words(self, number: int) -> str:
-        lines = self._log(number).read_text(encoding="utf-8", errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "without a message")
+        try:
+            with open_file(self._log(number), follow=False) as log:
+                log.seek(-min(_MOST_WORDS, log.seek(0, os.SEEK_END)), os.SEEK_END)
+                lines = log.read(_MOST_WORDS).decode("utf-8", errors="replace").split("\n")
+        except OSError as error:
+            return f"its log cannot be read: {describe_os_error(error)}"
+        words = (line.strip() for line in reversed(lines) if line.strip())
+        return printable(next(words, "without a message"))
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:

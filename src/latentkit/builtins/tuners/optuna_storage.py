@@ -6,18 +6,24 @@ Calls wait for a database that does not answer for a while. Messages never show 
 from __future__ import annotations
 
 import math
+import shutil
+import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import optuna
+import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from latentkit import errors
 from latentkit.errors import BrokenEnvironmentError, StorageError, UserError
+from latentkit.plugin.public_url import public_url, without_secrets
 
 T = TypeVar("T")
 
@@ -36,6 +42,9 @@ _HOPELESS = (
 _CROWDED = ("unique", "duplicate", "already exists", "locked")
 _PAUSES_AT_START = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 _SQLITE_LOCK_SECONDS = 60.0
+_TABLES = ("studies", "trials", "version_info", "alembic_version")
+_FILLED = ("version_info", "alembic_version")  # Optuna writes a row to each before any study
+_WAL_MODE_AT = 18  # the byte of an SQLite file that is 2 if it has a write-ahead log
 _PACKAGES = {"psycopg": "latentkit[postgresql]", "psycopg2": "psycopg2-binary"}
 
 
@@ -47,38 +56,40 @@ class Storage:
     Args:
         url: SQLAlchemy URL.
         patience: seconds that a call waits for an answer.
+        reading: whether nothing is written: no tables are made, and an SQLite file is opened
+            read-only.
 
     Raises:
         UserError: the URL is invalid, or SQLAlchemy does not know the kind of database.
         BrokenEnvironmentError: the database's driver is not installed.
         StorageError: the database cannot be reached.
+        IntegrityError: an SQLite file that is read is damaged.
     """
 
-    def __init__(self, url: str, patience: float) -> None:
+    def __init__(self, url: str, patience: float, *, reading: bool = False) -> None:
         self.lost_at = -math.inf
         self._url = _parse(url)
         self._patience = patience
+        self._reading = reading
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self._opened = self._readable() if reading else self._url
         self.engine = self._connect()
 
     @staticmethod
     def exists(url: str) -> bool:
         """Return whether there may be studies: False only for SQLite without an existing file."""
-        parsed = _parse(url)
-        if parsed.get_backend_name() != "sqlite":
-            return True
-        return bool(parsed.database) and Path(str(parsed.database)).is_file()
+        file = _file_of(_parse(url))
+        return file is None or file.is_file()
 
     def __str__(self) -> str:
-        shown = self._url
-        for name in shown.query:
-            if "password" in name.lower():
-                shown = shown.update_query_dict({name: "..."})
-        return shown.render_as_string(hide_password=True)
+        return public_url(self._url.render_as_string(hide_password=False))
 
     def close(self) -> None:
         """Close all connections."""
         self.engine.remove_session()
         self.engine.engine.dispose()
+        if self._copy is not None:
+            self._copy.cleanup()
 
     def patiently(self, call: Callable[[], T]) -> T:
         """Return the result of ``call``, repeated at growing pauses until the database answers.
@@ -94,7 +105,7 @@ class Storage:
                 return call()
             except (StorageInternalError, SQLAlchemyError) as error:
                 self.lost_at = time.monotonic()
-                reason = _reason(error)
+                reason = self._reason(error)
                 hopeless = any(text in reason.lower() for text in _HOPELESS)
                 if hopeless or time.monotonic() + pause > end:
                     raise self._lost(reason) from error
@@ -107,11 +118,19 @@ class Storage:
 
         Raises:
             StorageError: the database did not answer.
+            IntegrityError: its content cannot be understood.
         """
         try:
             yield
         except (StorageInternalError, SQLAlchemyError) as error:
-            raise self._lost(_reason(error)) from error
+            raise self._lost(self._reason(error)) from error
+        except errors.LatentkitError:
+            raise
+        except Exception as error:
+            reason = without_secrets(errors.describe_error(error), str(self._url))
+            raise errors.IntegrityError(
+                f"the study's storage {self} is damaged: {reason}"
+            ) from error
 
     def _connect(self) -> optuna.storages.RDBStorage:
         """Connect to the database.
@@ -123,18 +142,23 @@ class Storage:
             try:
                 return self._connect_once()
             except (StorageInternalError, SQLAlchemyError) as error:
-                if not any(text in _reason(error).lower() for text in _CROWDED):
-                    raise self._lost(_reason(error)) from error
+                if not any(text in self._reason(error).lower() for text in _CROWDED):
+                    raise self._lost(self._reason(error)) from error
             time.sleep(pause)
         raise self._lost("other workers keep it busy")
 
     def _connect_once(self) -> optuna.storages.RDBStorage:
-        engine: dict[str, object] = {"pool_pre_ping": True}
+        options: dict[str, object] = {"pool_pre_ping": True}
         if self._url.get_backend_name() == "sqlite":
-            engine["connect_args"] = {"timeout": _SQLITE_LOCK_SECONDS}
-        text = self._url.render_as_string(hide_password=False)
+            options["connect_args"] = {"timeout": _SQLITE_LOCK_SECONDS, "factory": _Connection}
+        text = self._opened.render_as_string(hide_password=False)
+        text = text.replace("{", "{{").replace("}", "}}")  # Optuna takes it as a format
         try:
-            return optuna.storages.RDBStorage(text, engine_kwargs=engine)
+            if self._reading:
+                self._check_tables(options)
+            return optuna.storages.RDBStorage(
+                text, engine_kwargs=options, skip_table_creation=self._reading
+            )
         except NoSuchModuleError as error:
             raise UserError(
                 f"storage {self}: SQLAlchemy does not know this kind of database: write for "
@@ -146,19 +170,137 @@ class Storage:
                 f"storage {self} needs {missing}, which is not installed: run 'pip install "
                 f"{_PACKAGES.get(missing, missing)}'"
             ) from error
+        except RuntimeError as error:  # another version of Optuna made the tables
+            raise self._lost(self._reason(error)) from error
+
+    def _check_tables(self, options: dict[str, object]) -> None:
+        """Refuse to read a database that holds no complete set of Optuna's tables.
+
+        Optuna would make what is missing.
+
+        Raises:
+            NothingStored: a table or a version is missing.
+        """
+        engine = sqlalchemy.create_engine(self._opened, **options)
+        try:
+            if not set(_TABLES) <= set(sqlalchemy.inspect(engine).get_table_names()):
+                raise NothingStored
+            with engine.connect() as connection:
+                for table in _FILLED:
+                    if (
+                        connection.execute(sqlalchemy.text(f"SELECT 1 FROM {table}")).first()
+                        is None
+                    ):
+                        raise NothingStored
+        finally:
+            engine.dispose()
+
+    def _readable(self) -> URL:
+        """Return the URL under which the database can be read without writing to its folder.
+
+        If a killed process left a journal, SQLite would write to the file to restore it, so a
+        temporary copy is restored and read. Without a journal, a file in a folder that cannot be
+        written is opened as one that never changes.
+        """
+        file = _file_of(self._url)
+        if file is None:
+            return self._url
+        address = self._url.set(database=f"{file.absolute().as_uri().replace('file://', 'file:')}")
+        read_only = address.update_query_dict({"mode": "ro", "uri": "true"})
+        try:
+            if not _has_log(file):
+                try:
+                    _check_file(file, "mode=ro")
+                    return read_only
+                except sqlite3.OperationalError as error:
+                    if not _wants_to_write(error):
+                        raise
+                if not _has_journal(file):
+                    _check_file(file, "mode=ro&immutable=1")
+                    return read_only.update_query_dict({"immutable": "1"})
+            self._copy = tempfile.TemporaryDirectory(prefix="latentkit-")
+            copy = Path(self._copy.name) / "study.db"
+            for suffix in ("", "-journal", "-wal"):
+                if file.with_name(f"{file.name}{suffix}").is_file():
+                    shutil.copyfile(f"{file}{suffix}", f"{copy}{suffix}")
+            _check_file(copy, "mode=rw")
+            return self._url.set(database=str(copy), query={})
+        except sqlite3.OperationalError as error:
+            raise self._lost(self._reason(error)) from error
+        except sqlite3.DatabaseError as error:
+            raise errors.IntegrityError(f"{file} is damaged: {self._reason(error)}") from error
+        except OSError as error:
+            raise self._lost(errors.describe_os_error(error)) from error
 
     def _lost(self, reason: str) -> StorageError:
         return StorageError(f"the study's storage {self} cannot be used: {reason}")
+
+    def _reason(self, error: BaseException) -> str:
+        """Return the first line of the database's own error message, without secrets."""
+        return without_secrets(_reason(error), self._url.render_as_string(hide_password=False))
+
+
+class NothingStored(Exception):  # noqa: N818
+    """A database that is only read holds no studies."""
+
+
+class _Connection(sqlite3.Connection):
+    """A connection on which a schema, which may come from a stranger, calls no risky functions."""
+
+    def __init__(self, *arguments: object, **named: object) -> None:
+        super().__init__(*arguments, **named)  # type: ignore[arg-type]
+        self.execute("PRAGMA trusted_schema=OFF").close()
+
+
+def _file_of(url: URL) -> Path | None:
+    """Return the file of an SQLite URL; None for any other database."""
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return None
+    if url.database == ":memory:" or url.database.startswith("file:"):
+        return None
+    return Path(url.database)
+
+
+def _check_file(file: Path, how: str) -> None:
+    """Read an SQLite file, and check its structure.
+
+    Raises:
+        sqlite3.OperationalError: it cannot be opened so.
+        sqlite3.DatabaseError: it is damaged.
+    """
+    address = f"{file.absolute().as_uri()}?{how}"
+    with closing(
+        sqlite3.connect(address, uri=True, timeout=_SQLITE_LOCK_SECONDS, factory=_Connection)
+    ) as connection:
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != ("ok",):
+        raise sqlite3.DatabaseError(" ".join(str(found[0]).split()))
+
+
+def _has_log(file: Path) -> bool:
+    with file.open("rb") as opened:
+        opened.seek(_WAL_MODE_AT)
+        return opened.read(1) == b"\x02"
+
+
+def _has_journal(file: Path) -> bool:
+    path = file.with_name(f"{file.name}-journal")
+    return path.is_file() and path.stat().st_size > 0
+
+
+def _wants_to_write(error: sqlite3.OperationalError) -> bool:
+    codes = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes
 
 
 def _parse(url: str) -> URL:
     try:
         return make_url(url)
-    except (ArgumentError, ValueError) as error:  # ValueError: the port is not a number
+    except (ArgumentError, ValueError):  # ValueError: the port is not a number
         raise UserError(
             "the storage is not a URL that SQLAlchemy can read: write one such as "
             "sqlite:///study.db or postgresql+psycopg://USER@HOST/DATABASE"
-        ) from error
+        ) from None  # their messages quote parts of the URL, which may be a password
 
 
 def _reason(error: BaseException) -> str:

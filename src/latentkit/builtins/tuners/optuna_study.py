@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as State
 
 from latentkit.builtins.tuners.optuna_search import read_params
-from latentkit.builtins.tuners.optuna_storage import Storage
+from latentkit.builtins.tuners.optuna_storage import NothingStored, Storage
 from latentkit.plugin import StudyResult, StudyTask, TrialPruned, TrialRecord, TrialState
 
 ERROR, NOTE = "error", "note:"
@@ -138,7 +138,7 @@ _STATES: dict[State, TrialState] = {
 
 @contextmanager
 def stored_study(task: StudyTask) -> Iterator[optuna.Study | None]:
-    """Yield the stored study, or None if it does not exist.
+    """Yield the stored study, or None if it does not exist. Nothing is written to the storage.
 
     Raises:
         StorageError: the storage cannot be reached.
@@ -146,7 +146,11 @@ def stored_study(task: StudyTask) -> Iterator[optuna.Study | None]:
     if not Storage.exists(task.storage):
         yield None
         return
-    storage = Storage(task.storage, patience=0.0)
+    try:
+        storage = Storage(task.storage, patience=0.0, reading=True)
+    except NothingStored:
+        yield None
+        return
     try:
         with storage.answering():
             yield _opened(task.name, storage)
@@ -181,7 +185,7 @@ def _record(trial: FrozenTrial, task: StudyTask) -> TrialRecord:
         number=trial.number,
         state=_STATES[trial.state],
         params=read_params(trial.params, task.space),
-        values=tuple(trial.values) if trial.state is State.COMPLETE else (),
+        values=tuple(trial.values or ()) if trial.state is State.COMPLETE else (),
         seconds=seconds,
         reports=dict(trial.intermediate_values),
         notes={
@@ -189,5 +193,5 @@ def _record(trial: FrozenTrial, task: StudyTask) -> TrialRecord:
             for key, value in attributes.items()
             if key.startswith(NOTE)
         },
-        error=attributes.get(ERROR, ""),
+        error=str(attributes.get(ERROR, "")),
     )

@@ -7,11 +7,12 @@ import warnings
 from collections.abc import Mapping
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as State
 
 from latentkit.builtins.tuners.options import OptunaOptions
-from latentkit.builtins.tuners.optuna_search import make_sampler
+from latentkit.builtins.tuners.optuna_search import distribution, make_sampler
 from latentkit.builtins.tuners.optuna_study import result_of, stored_study
 from latentkit.builtins.tuners.optuna_worker import Worker
 from latentkit.plugin import Budget, Objective, StudyResult, StudyTask, Tuner
@@ -48,7 +49,9 @@ class OptunaTuner:
             stored = (
                 [] if study is None else study.get_trials(states=(State.COMPLETE, State.PRUNED))
             )
-        valued = [again for trial in stored if (again := _valued(trial, epoch)) is not None]
+        domains = {name: distribution(domain) for name, domain in task.space.items()}
+        known_trials = (_valued(trial, epoch, domains) for trial in stored)
+        valued = [trial for trial in known_trials if trial is not None]
         if len({trial.value for trial in valued}) < len(task.space) + 2:
             return {}
         known = optuna.create_study()  # in memory
@@ -60,10 +63,13 @@ class OptunaTuner:
         return {name: float(share) for name, share in found.items()}
 
 
-def _valued(trial: FrozenTrial, epoch: int | None) -> FrozenTrial | None:
+def _valued(
+    trial: FrozenTrial, epoch: int | None, domains: Mapping[str, BaseDistribution]
+) -> FrozenTrial | None:
     """Return a trial as if it had completed with its value after ``epoch``.
 
     Without an epoch this is the first of its final values. None if the trial has no finite value.
+    Its parameters are in the study's domains, whatever the storage says.
     """
     if epoch is None:
         value = trial.values[0] if trial.state is State.COMPLETE else None
@@ -72,7 +78,9 @@ def _valued(trial: FrozenTrial, epoch: int | None) -> FrozenTrial | None:
     if value is None or not math.isfinite(value):
         return None
     return optuna.trial.create_trial(
-        params=trial.params, distributions=trial.distributions, value=value
+        params={name: trial.params[name] for name in domains if name in trial.params},
+        distributions={name: domains[name] for name in domains if name in trial.params},
+        value=value,
     )
 
 
