@@ -1,7 +1,10 @@
 """``latentkit tune`` and ``latentkit studies``: refusals, displays, new and resumed studies."""
 
+import errno
 import json
+import os
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -348,6 +351,51 @@ def test_a_damaged_study_is_listed_as_such(latentkit, studied):
     assert "study.json is damaged" in line["error"]
     assert latentkit("studies", studied).code == 8
     assert latentkit("tune", "--resume", studied).code == 8
+
+
+def test_the_list_opens_no_storage_and_one_bad_study_hides_no_other(
+    latentkit, studied, monkeypatch
+):
+    bad = studied.with_name("bad")
+    bad.mkdir()
+    os.mkfifo(bad / "study.json")
+    (studied / "study.db").write_bytes(b"opened")
+    listed = latentkit("studies")
+    assert listed.code == 0
+    assert [line.split()[0] for line in listed.out.splitlines()[1:]] == ["bad", "conv-ae-digits"]
+    assert "study.json cannot be read: it is a pipe, not a file" in listed.err
+    shown = latentkit("studies", studied)
+    assert shown.code == 8
+    assert "study.db is damaged: file is not a database" in shown.error
+    (studied / "trials.json").unlink()  # of an older version
+    (_, line) = json.loads(latentkit("studies", "--json").out)
+    assert (line["complete"], line["best"]) == (None, None)
+
+
+def test_damage_to_the_best_configuration_is_noticed(latentkit, studied):
+    path = studied / "best.toml"
+    path.write_text(path.read_text().replace("gelu", "relu").replace("silu", "relu") + " ")
+    shown = latentkit("studies", studied)
+    assert shown.code == 8
+    assert "best.toml is damaged: its SHA-256 differs" in shown.error
+
+
+def test_a_command_that_is_shown_can_be_given_to_a_shell(latentkit, studied):
+    odd = studied.rename(studied.with_name("'; rm -rf x"))
+    (row,) = re.findall(r"^Next +(.*)$", latentkit("studies", odd).out, re.M)
+    assert shlex.split(row)[:4] == ["latentkit", "run", "--config", f"studies/{odd.name}/best.toml"]
+
+
+@pytest.mark.usefixtures("no_page")
+def test_a_full_disk_says_how_to_resume_the_study(latentkit, studied, monkeypatch):
+    def fill(*arguments, **named):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("latentkit.atomic._flush", fill)
+    monkeypatch.setattr("latentkit.tune.study_folder.StudyFolder._write", lambda folder: None)
+    ended = latentkit("tune", "--resume", studied, "--trials", "3", "--no-finish")
+    assert ended.code == 5
+    assert f"make room and run 'latentkit tune --resume {studied}'" in ended.error
 
 
 def test_an_empty_folder_gives_a_hint_how_to_start(latentkit):

@@ -59,7 +59,7 @@ def without_secrets(text: str, url: str) -> str:
     _, _, rest = url.partition("://")
     secrets = set()
     if not rest.startswith("/") and "@" in rest:
-        password = rest.rpartition("@")[0].partition(":")[2]
+        password = re.split(r"[:/]", rest.rpartition("@")[0], maxsplit=1)[-1]
         secrets |= {password, *password.split("@")}
     parts = rest.partition("?")[2].split("&")
     secrets |= {part.partition("=")[2] for part in parts if not _is_harmless(part)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import math
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -256,15 +255,16 @@ def check_free(path: Path) -> None:
         UserError: the path is a file, or a folder that is not empty or cannot be read.
     """
     try:
-        found = [name for name in os.listdir(path) if not name.startswith(TEMPORARY_PREFIX)]
+        names = [entry.name for entry in path.iterdir()]
     except FileNotFoundError:
         return
     except OSError as error:
         reason = errors.describe_os_error(error)
         raise errors.UserError(f"{path} cannot hold a study: {reason}") from error
+    found = sorted(name for name in names if not name.startswith(TEMPORARY_PREFIX))
     if found:
         raise errors.UserError(
-            f"{path} holds no study but other files, such as {printable(min(found))}: choose "
+            f"{path} holds no study but other files, such as {printable(found[0])}: choose "
             f"another --name, or move the files away"
         )
 

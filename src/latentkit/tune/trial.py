@@ -400,9 +400,9 @@ def _vain_starts(path: Path) -> int:
         epoch = record.get("epoch")
         if record.get("event") == events.RunStarted.__name__:
             starts += 1
-        elif record.get("event") == events.EpochFinished.__name__ and isinstance(epoch, int):
-            if epoch > furthest:
-                starts, furthest = 0, epoch
+        ended = record.get("event") == events.EpochFinished.__name__
+        if ended and isinstance(epoch, int) and epoch > furthest:
+            starts, furthest = 0, epoch
     return starts
 
 

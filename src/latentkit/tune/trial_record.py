@@ -93,6 +93,11 @@ def verified(study: StudyFolder, result: StudyResult) -> StudyResult:
     known = read_trials(study)
     if known is None:
         return result
+    if known.trials and not study.plan.storage and not (study.path / DATABASE).exists():
+        raise IntegrityError(
+            f"{where} is missing, but {TRIALS} has {len(known.trials)} trials: put an intact copy "
+            f"back, or delete {study.path / TRIALS} to start them anew"
+        )
     found = {trial.number: trial for trial in result.trials}
     for trial in known.trials:
         here = found.get(trial.number)

@@ -43,7 +43,9 @@ _CROWDED = ("unique", "duplicate", "already exists", "locked")
 _PAUSES_AT_START = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 _SQLITE_LOCK_SECONDS = 60.0
 _TABLES = ("studies", "trials", "version_info", "alembic_version")
-_FILLED = ("version_info", "alembic_version")  # Optuna writes a row to each before any study
+# Optuna writes a row to each before any study.
+_VERSIONS = ("SELECT 1 FROM version_info", "SELECT 1 FROM alembic_version")
+_OF_OPTUNA = ("stud", "trial", "version_info", "alembic_version")  # how names of tables begin
 _WAL_MODE_AT = 18  # the byte of an SQLite file that is 2 if it has a write-ahead log
 _PACKAGES = {"psycopg": "latentkit[postgresql]", "psycopg2": "psycopg2-binary"}
 
@@ -170,6 +172,8 @@ class Storage:
                 f"storage {self} needs {missing}, which is not installed: run 'pip install "
                 f"{_PACKAGES.get(missing, missing)}'"
             ) from error
+        except (TypeError, ValueError) as error:  # an option that the driver does not know
+            raise UserError(f"storage {self} has a wrong option: {self._reason(error)}") from error
         except RuntimeError as error:  # another version of Optuna made the tables
             raise self._lost(self._reason(error)) from error
 
@@ -186,11 +190,8 @@ class Storage:
             if not set(_TABLES) <= set(sqlalchemy.inspect(engine).get_table_names()):
                 raise NothingStored
             with engine.connect() as connection:
-                for table in _FILLED:
-                    if (
-                        connection.execute(sqlalchemy.text(f"SELECT 1 FROM {table}")).first()
-                        is None
-                    ):
+                for query in _VERSIONS:
+                    if connection.execute(sqlalchemy.text(query)).first() is None:
                         raise NothingStored
         finally:
             engine.dispose()
@@ -273,8 +274,14 @@ def _check_file(file: Path, how: str) -> None:
         sqlite3.connect(address, uri=True, timeout=_SQLITE_LOCK_SECONDS, factory=_Connection)
     ) as connection:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()
+        schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master")
+        made = schema.fetchall()
     if found != ("ok",):
         raise sqlite3.DatabaseError(" ".join(str(found[0]).split()))
+    for kind, name, table, sql in made:
+        executes = kind in ("view", "trigger") or str(sql).upper().startswith("CREATE VIRTUAL")
+        if executes and any(str(one).lower().startswith(_OF_OPTUNA) for one in (name, table)):
+            raise sqlite3.DatabaseError(f"{kind} {name} would execute what it says")
 
 
 def _has_log(file: Path) -> bool:
