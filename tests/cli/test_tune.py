@@ -392,7 +392,6 @@ def test_a_full_disk_says_how_to_resume_the_study(latentkit, studied, monkeypatc
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("latentkit.atomic._flush", fill)
-    monkeypatch.setattr("latentkit.tune.study_folder.StudyFolder._write", lambda folder: None)
     ended = latentkit("tune", "--resume", studied, "--trials", "3", "--no-finish")
     assert ended.code == 5
     assert f"make room and run 'latentkit tune --resume {studied}'" in ended.error

@@ -94,9 +94,10 @@ def test_every_flipped_bit_and_every_cut_is_noticed_or_changes_nothing(study, na
         path.write_bytes(harmed if place % 4 else harmed[: place // 8])
         try:
             opened = StudyFolder.open(study.path)
-            assert (opened, read_trials(opened).trials) == (study, FOUND[:3])
+            found = (opened, read_trials(opened).trials)
         except IntegrityError as error:
-            assert name in str(error)
+            found = str(error)
+        assert found == (study, FOUND[:3]) or name in found
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "link", "deep"])

@@ -370,9 +370,11 @@ def _started_folder(
         trials=trials or (known.trials if known else _TRIALS),
     )
     plan = prepared(places, registry, image_cache)
-    Search(study_folder.StudyFolder(path, plan), registry, ignore, url).result()
+    study = study_folder.StudyFolder(path, plan)
+    Search(study, registry, ignore, url).result()
     storage_urls.allow_storage(url)
-    return study_folder.StudyFolder.begin(path, plan), url
+    with resumable(study):
+        return study_folder.StudyFolder.begin(path, plan), url
 
 
 def _gone_on_with(
@@ -392,7 +394,8 @@ def _gone_on_with(
         storage=public_url(url) if url else plan.storage,
         data_dir=str(data_dir(data)) if data else plan.data_dir,
     )
-    return folder.continued(changed), url
+    with resumable(folder):
+        return folder.continued(changed), url
 
 
 def _carry_out(search: Search, seconds: float | None, workers: int, finish: bool) -> Study:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -91,12 +92,12 @@ def _print_summary(run: Run) -> None:
     from latentkit.runs.summary import summary_rows
 
     summary = run.summary
-    rows = [("Run", near_path(run.path))]
+    rows = [("Run", shared_options.near_path(run.path))]
     if summary["status"] != "finished":
         rows.append(("Status", summary["status"]))
     rows += summary_rows(summary, run.kind)
     if "report" in summary:
-        rows.append(("Report", summary["report"]))
+        rows.append(("Report", shared_options.near_path(summary["report"])))
     if summary["status"] not in ("running", "pruned"):
         rows.append(("Next", _next_command(run, summary)))
     shared_options.print_facts(rows)
@@ -123,9 +124,10 @@ def print_tables(tables: Sequence[Table], note: str = "") -> None:
 
 def _next_command(run: Run, summary: Mapping[str, Any]) -> str:
     """Return a useful next command."""
+    near = shared_options.near_path(run.path)
     if summary["status"] == "finished":
-        return run.kind.next_command(run.path, summary)
+        return run.kind.next_command(Path(near), summary)
     if run.error.startswith(f"{DivergedError.__name__}:"):  # it would diverge again
         gentle = ("-o", "training.learning_rate=1e-3", "-o", "training.clip_norm=1")
-        return shell_command("run", "--config", run.path / "config.toml", *gentle)
-    return shell_command("resume", run.path)
+        return shell_command("run", "--config", f"{near}/config.toml", *gentle)
+    return shell_command("resume", near)

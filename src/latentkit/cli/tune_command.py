@@ -373,7 +373,9 @@ def _line(path: Path) -> dict[str, Any]:
 
 def _facts(study: StudyFolder, recorded: StudyResult | None) -> dict[str, Any]:
     """Return the facts of a study; counts are None if its trials were never recorded."""
-    states = None if recorded is None else [trial.state for trial in recorded.trials]
+    states: list[str] | None = None
+    if recorded is not None:
+        states = [trial.state for trial in recorded.trials]
     best = None if recorded is None else recorded.best
     return {
         "study": study.plan.name,

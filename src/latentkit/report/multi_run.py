@@ -32,6 +32,7 @@ from latentkit.runs.folder import RunFolder
 from latentkit.runs.kind import KindOf
 from latentkit.runs.manifest import NAME
 from latentkit.terminal import shell_command
+from latentkit.tune.hashed_json import read_hashed
 from latentkit.tune.study_folder import STUDY
 
 
@@ -108,6 +109,8 @@ class Source:
     def _record(self) -> Mapping[str, Any]:
         if self.folder is not None and RECORD in self.folder.manifest.artefacts:
             content = self.folder.read(RECORD)
+        elif (self.path / STUDY).exists():
+            return read_hashed(self.path, RECORD, older=frozenset({"title", "sections"}))
         else:
             content = self._read(RECORD, reading.MOST_JSON)
         record = reading.parse_json(content, self.path / RECORD)

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from latentkit.atomic import write_atomically, write_bytes, write_json
+from latentkit.atomic import write_atomically, write_bytes
 from latentkit.errors import LatentkitError, PluginError
 from latentkit.evaluation.inference import encode
 from latentkit.figures.training_figures import kernels_over_epochs
@@ -26,6 +26,7 @@ from latentkit.report.sections import first_kernels
 from latentkit.runs import run_files
 from latentkit.runs.context import StageContext
 from latentkit.tune import study_figures
+from latentkit.tune.hashed_json import write_hashed
 from latentkit.tune.parameter_figures import importance_bars, parallel_coordinates, parameter_slices
 
 _FEWEST = 2  # completed trials that a comparison needs
@@ -452,7 +453,7 @@ def write_study_report(
         Section("Trials", tables=trial_tables(study)),
     ]
     title, shown = f"Study {name}", [*overview, *sections, *left_out(missing)]
-    write_json(folder / RECORD, page_record(title, shown), root=folder)
+    write_hashed(folder / RECORD, page_record(title, shown))
     page = render_page(title=title, subtitle=_subtitle(study), sections=shown)
     path = folder / run_files.REPORT
     write_bytes(path, page.encode(), root=folder)
