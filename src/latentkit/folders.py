@@ -12,14 +12,21 @@ from latentkit.errors import LatentkitError, UserError, describe_error, describe
 _Opened = TypeVar("_Opened")
 
 
-def folders_with(name: str, root: Path) -> list[Path]:
+def folders_with(
+    name: str, root: Path, holds: Callable[[Path, str], bool] | None = None
+) -> list[Path]:
     """Return the folders in ``root`` that contain a file of this name, sorted.
+
+    Args:
+        name: name of the file.
+        root: the folder of folders.
+        holds: returns whether a folder counts as one with such a file; None for `contains`.
 
     Raises:
         UserError: ``root`` cannot be read.
     """
     try:
-        return sorted(path for path in root.iterdir() if contains(path, name))
+        return sorted(path for path in root.iterdir() if (holds or contains)(path, name))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:

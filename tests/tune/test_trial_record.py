@@ -10,8 +10,14 @@ import pytest
 
 from latentkit.errors import IntegrityError, StorageError, UserError
 from latentkit.plugin import SearchRange, StudyResult, TrialRecord
-from latentkit.tune.study_database import check_database
-from latentkit.tune.study_folder import DATABASE, STUDY, StudyFolder, StudyPlan, study_folders
+from latentkit.tune.study_folder import (
+    DATABASE,
+    STUDY,
+    StudyFolder,
+    StudyPlan,
+    check_database,
+    study_folders,
+)
 from latentkit.tune.trial_record import TRIALS, commit_trials, read_trials, verified
 
 RATE = "training.learning_rate"

@@ -21,8 +21,7 @@ from latentkit.runs.prepare import prepare
 from latentkit.terminal import shell_command
 from latentkit.tune.space import option_of
 from latentkit.tune.storage_url import check_allowed
-from latentkit.tune.study_database import check_database
-from latentkit.tune.study_folder import StudyFolder, StudyPlan
+from latentkit.tune.study_folder import StudyFolder, StudyPlan, check_database
 from latentkit.tune.trial import TrialKind, TrialRunner, check_goals
 from latentkit.tune.trial_record import commit_trials, verified
 

@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import re
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from latentkit import errors
 from latentkit.atomic import TEMPORARY_PREFIX, storage_error
 from latentkit.config import canonical_sha256
+from latentkit.folders import folders_with
 from latentkit.plugin import SearchDomain, StudyInfo, StudyTask, TrialInfo, short_stream_seed
 from latentkit.plugin.studies import Direction
 from latentkit.reading import check_no_links, inside
@@ -291,12 +293,48 @@ def study_folders(root: Path) -> list[Path]:
     Raises:
         UserError: ``root`` cannot be read.
     """
+    return folders_with(STUDY, root, lambda folder, _: holds_study(folder))
+
+
+_SIBLINGS = ("", "-journal", "-wal", "-shm")
+_SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
+
+
+def check_database(folder: Path) -> None:
+    """Refuse a database whose opening would touch files elsewhere, or would block.
+
+    SQLite follows links. It also reads, and may delete, the file that a journal names at its end,
+    which it only writes for transactions over several databases.
+
+    Raises:
+        IntegrityError: the database or a file that belongs to it is a link or no regular file, or
+            its journal names another file.
+    """
+    for suffix in _SIBLINGS:
+        path = inside(folder, f"{DATABASE}{suffix}")
+        try:
+            mode = path.lstat().st_mode
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise errors.IntegrityError(f"{path} cannot be read: {error.strerror}") from error
+        if not stat.S_ISREG(mode):
+            raise errors.IntegrityError(f"{path} is no regular file: remove it")
+        if suffix == "-journal" and _names_a_file(path):
+            raise errors.IntegrityError(
+                f"{path} names another file, which SQLite might delete: nothing is opened"
+            )
+
+
+def _names_a_file(journal: Path) -> bool:
     try:
-        return sorted(path for path in root.iterdir() if holds_study(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise errors.UserError(f"cannot read {root}: {errors.describe_os_error(error)}") from error
+        with journal.open("rb") as file:
+            if file.seek(0, 2) < 2 * len(_SUPER_JOURNAL):
+                return False
+            file.seek(-len(_SUPER_JOURNAL), 2)
+            return file.read() == _SUPER_JOURNAL
+    except OSError:  # SQLite will say what is wrong
+        return False
 
 
 _TYPES: Mapping[str, type] = {
