@@ -11,7 +11,8 @@ import errno
 import os
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -112,10 +113,15 @@ def describe_os_error(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
 
-def describe_error(error: Exception) -> str:
+def describe_error(error: BaseException) -> str:
     """Return an error in one line, preceded by its type unless it is a `LatentkitError`."""
+    if isinstance(error, MemoryError):
+        return "it ran out of memory"
     text = " ".join(str(error).split())
-    return text if isinstance(error, LatentkitError) else f"{type(error).__name__}: {text}"
+    name = type(error).__name__
+    if isinstance(error, LatentkitError):
+        return text
+    return f"{name}: {text}" if text else name
 
 
 _MEMORY = re.compile(
@@ -222,3 +228,21 @@ def _place(error: OSError, before: str) -> str:
 
 def _shortened(error: BaseException) -> str:
     return textwrap.shorten(str(error), 200, placeholder=" ...")
+
+
+@contextmanager
+def leaving_out(record: Callable[[str], object]) -> Iterator[None]:
+    """Go on without an optional part of a result if making it fails.
+
+    Errors that are not about this part pass: an interrupt, a full disk, a changed or locked file.
+
+    Args:
+        record: receives the reason in one line. Code of a plugin may raise anything, also
+            SystemExit.
+    """
+    try:
+        yield
+    except (StorageError, IntegrityError, LockedError):
+        raise
+    except (Exception, SystemExit) as error:
+        record(describe_error(error))

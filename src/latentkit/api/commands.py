@@ -268,7 +268,7 @@ def evaluate(
         ['mse', 'psnr', 'ssim']
     """
     found = find_run(os.fspath(path), inputs.runs_dir(runs))
-    return _resumed(found, data, listener, force=("evaluate",) if again else ())
+    return _resumed(found, data, listener, force=("evaluate",) if again else (), retry=False)
 
 
 def write_report(
@@ -303,7 +303,7 @@ def write_report(
         True
     """
     found = find_run(os.fspath(path), inputs.runs_dir(runs))
-    return _resumed(found, data, listener, force=("report",), svg=svg)
+    return _resumed(found, data, listener, force=("report",), svg=svg, retry=False)
 
 
 def _resumed(found: Path, data: inputs.Path_ | None, listener: Listener, **what: Any) -> Run:

@@ -200,7 +200,8 @@ class _PlainStudy:
         match event:
             case events.StudyStarted():
                 trials = "1 trial" if event.trials == 1 else f"{event.trials} trials"
-                say(f"study {shared_options.near_path(event.path)}: {trials} for {', '.join(event.objectives)}")
+                path = shared_options.near_path(event.path)
+                say(f"study {path}: {trials} for {', '.join(event.objectives)}")
             case events.Notice():
                 say(notice_line(event))
             case events.TrialFinished(earlier=False) if row is not None:

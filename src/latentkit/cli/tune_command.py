@@ -15,7 +15,7 @@ from latentkit.cli.study_display import study_display
 from latentkit.errors import LatentkitError, UserError
 from latentkit.plugin.events import Event, Listener, StudyStarted, fan_out
 from latentkit.plugin.options import option_text
-from latentkit.terminal import shell_command
+from latentkit.terminal import printable, shell_command
 
 if TYPE_CHECKING:
     from latentkit.api.run_handle import Run

@@ -17,6 +17,7 @@ SPACES = {
 }
 """Display names of the feature spaces that probes are trained on."""
 _MOST_DIGITS = 12
+_MISSING = "–"
 _SUMMARISED = (
     *("latent_dim", "reconstruction", "baselines"),
     *("representation", "likelihood", "disentanglement", "robustness", "left_out"),
@@ -74,7 +75,7 @@ def map_tables(maps: Sequence[Card]) -> list[Table]:
 
 def _sampled(figure: Card | None) -> str:
     if figure is None:
-        return "–"
+        return _MISSING
     error = figure["standard_error"]
     return f"{figure['value']:.3f}" + (f" ± {error:.3f}" if error >= 5e-4 else "")
 
@@ -114,12 +115,13 @@ def interval_text(figure: Mapping[str, float], digits: int) -> str:
 
 
 def _reconstruction(card: Card) -> Table:
-    found, pca = card["reconstruction"], card["baselines"]["pca"]
+    found, pca = card["reconstruction"], card["baselines"].get("pca")
     rows = [_fidelity_row(f"model, {card['latent_dim']} latents", found)]
     if "mse_from_corrupted" in found:
         rows.append(_fidelity_row("model, from corrupted input", found, "_from_corrupted"))
         rows.append(_fidelity_row("the corrupted input itself", found, "_of_corrupted"))
-    rows.append(_fidelity_row(f"PCA of {pca['n_components']}", pca))
+    if pca is not None:
+        rows.append(_fidelity_row(f"PCA of {pca['n_components']}", pca))
     return Table("Reconstruction", ("of test images", "MSE", "PSNR, dB", "SSIM"), rows)
 
 
@@ -134,7 +136,7 @@ def _classes(classes: Sequence[Card]) -> Table:
             one["class"],
             f"{one['n_images']:,}",
             interval_text(one["mse"], 4),
-            f"{one['pca_mse']['value']:.4f}",
+            f"{one['pca_mse']['value']:.4f}" if "pca_mse" in one else _MISSING,
             f"{one['psnr']['value']:.2f}",
             f"{one['ssim']['value']:.3f}",
         )
@@ -257,17 +259,24 @@ def card_rows(summary: Card) -> list[tuple[str, str]]:
 
 
 def _reconstruction_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    d, found, pca = summary["latent_dim"], summary["reconstruction"], summary["baselines"]["pca"]
+    d, found, pca = (
+        summary["latent_dim"],
+        summary["reconstruction"],
+        summary["baselines"].get("pca"),
+    )
     rows = [(f"Test MSE, {d} latents", estimate_text(found["mse"]))]
     if "mse_from_corrupted" in found:
         rows.append(("Test MSE from corrupted input", estimate_text(found["mse_from_corrupted"])))
         rows.append(("Test MSE of the corrupted input", estimate_text(found["mse_of_corrupted"])))
-    rows.append((f"Test MSE, PCA of {d}", estimate_text(pca["mse"])))
+    if pca is not None:
+        rows.append((f"Test MSE, PCA of {d}", estimate_text(pca["mse"])))
     if "ssim" in found:
-        own, other = (
-            f"{one['psnr']['value']:.2f} dB, {one['ssim']['value']:.3f}" for one in (found, pca)
+        own, *others = (
+            f"{one['psnr']['value']:.2f} dB, {one['ssim']['value']:.3f}"
+            for one in (found, pca)
+            if one is not None
         )
-        rows.append(("PSNR, SSIM", f"{own} (PCA {other})"))
+        rows.append(("PSNR, SSIM", f"{own} (PCA {others[0]})" if others else own))
     return rows
 
 
@@ -279,7 +288,8 @@ def _representation_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         others = ", ".join(
             f"{SPACES[space]} {value:.3f}" for space, value in values.items() if space != "latents"
         )
-        return name, f"{values['latents']:.3f} ({others})"
+        own = f"{values['latents']:.3f}"
+        return name, f"{own} ({others})" if others else own
 
     k = found["knn"]["n_neighbors"]
     return [

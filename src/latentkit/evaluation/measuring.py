@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
 from functools import cached_property
@@ -12,8 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from latentkit.errors import leaving_out
 from latentkit.evaluation.baselines import PixelPCA
 from latentkit.evaluation.bootstrap import Bootstrap
+from latentkit.plugin.events import Notice
 from latentkit.plugin.seeds import stream_seed
 from latentkit.runs import run_files
 from latentkit.runs.context import StageContext
@@ -98,3 +101,14 @@ class MeasuringHarness:
     def leave_out(self, part: str, why: str) -> None:
         """Record that a part of the card cannot be made, and why."""
         self.left_out.append({"part": part, "why": why})
+
+    @contextmanager
+    def optional(self, part: str) -> Iterator[None]:
+        """Go on without a part of the card if measuring it fails; errors as `leaving_out`."""
+
+        def record(why: str) -> None:
+            self.leave_out(part, why)
+            self.context.emit(Notice("left-out", f"{part} is left out of the card: {why}"))
+
+        with leaving_out(record):
+            yield

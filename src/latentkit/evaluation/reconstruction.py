@@ -108,11 +108,16 @@ def ssim(images: Tensor, others: Tensor) -> Tensor:
 def reconstructions(harness: MeasuringHarness) -> Json:
     """Measure reconstructions by the model and by PCA.
 
-    If the run has corruptions, also measure the model's reconstructions of corrupted input.
+    If the run has corruptions, also measure the model's reconstructions of corrupted input. The
+    figures of PCA are left out if it cannot be fitted.
     """
     rebuild = reconstruction(harness.model)
-    own, pca = fidelity(harness.test, rebuild), fidelity(harness.test, harness.pca.rebuild)
-    harness.arrays |= {"mse": own.mse, "ssim": own.ssim, "pca_mse": pca.mse}
+    own = fidelity(harness.test, rebuild)
+    harness.arrays |= {"mse": own.mse, "ssim": own.ssim}
+    pca: Fidelity | None = None
+    with harness.optional("reconstruction by PCA"):
+        pca = fidelity(harness.test, harness.pca.rebuild)
+        harness.arrays["pca_mse"] = pca.mse
     found = _figures(harness, own)
     if harness.context.corruption:
         noise = harness.context.evaluation_noise
@@ -125,6 +130,8 @@ def reconstructions(harness: MeasuringHarness) -> Json:
         harness.leave_out("results of each class", "the test images have no labels")
     else:
         document["classes"] = _by_class(harness, harness.test_labels, own, pca)
+    if pca is None:
+        return document
     baseline = {"n_components": harness.pca.components.shape[1], **_figures(harness, pca)}
     return {**document, "baselines": {"pca": baseline}}
 
@@ -138,13 +145,15 @@ def _figures(harness: MeasuringHarness, found: Fidelity, suffix: str = "") -> Js
 
 
 def _by_class(
-    harness: MeasuringHarness, labels: NDArray[np.int64], own: Fidelity, pca: Fidelity
+    harness: MeasuringHarness, labels: NDArray[np.int64], own: Fidelity, pca: Fidelity | None
 ) -> list[Json]:
     rows = []
     for label in np.unique(labels):
         chosen = labels == label
         draws = Bootstrap(int(chosen.sum()), harness.seed(f"class {label}"))
-        figures = {"mse": own.mse, "psnr": own.psnr, "ssim": own.ssim, "pca_mse": pca.mse}
+        figures = {"mse": own.mse, "psnr": own.psnr, "ssim": own.ssim}
+        if pca is not None:
+            figures["pca_mse"] = pca.mse
         means = {name: asdict(draws.of_mean(value[chosen])) for name, value in figures.items()}
         name = harness.class_names[label]
         rows.append({"class": name, "label": int(label), "n_images": int(chosen.sum()), **means})

@@ -306,7 +306,11 @@ def representation(harness: MeasuringHarness) -> Json:
     for done, (name, features, once) in enumerate(spaces):
         harness.context.emit(StageProgress("evaluate", done, len(spaces), f"probes of {name}"))
         measure = partial(_measure, trial, features, kept, own=name == _OWN)
-        found[name] = harness.once(once, measure) if once else measure()
+        if name == _OWN:
+            found[name] = measure()
+            continue
+        with harness.optional(f"representation of the baseline {name}"):
+            found[name] = harness.once(once, measure) if once else measure()
     return {
         "representation": {
             "n_train": len(kept),

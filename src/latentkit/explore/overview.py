@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from latentkit.errors import IntegrityError, LatentkitError
+from latentkit.errors import leaving_out
 from latentkit.explore.explored_run import ExploredRun
 from latentkit.explore.samples import (
     Arithmetic,
@@ -72,13 +72,9 @@ def overview(run: ExploredRun) -> Overview:
     left_out: dict[str, str] = {}
 
     def part(name: str, make: Callable[[], _Part]) -> _Part | None:
-        try:
+        with leaving_out(partial(left_out.__setitem__, name)):
             return make()
-        except IntegrityError:
-            raise
-        except LatentkitError as error:
-            left_out[name] = str(error)
-            return None
+        return None
 
     a, b = default_items(run)
     start = run.latents()[a]

@@ -109,11 +109,9 @@ def fit_embedding(
         PluginError: the embedding fails, or does not return finite coordinates.
     """
     n, d = vectors.shape
-    if protocols.provides(estimator, protocols.SupportsEstimate):
-        with fault_of(f"embedding {name!r} cannot estimate what {n:,} points need"):
-            estimate = estimator.estimate(n, d)
-        _check_memory(name, n, estimate.bytes)
-        emit(Notice("embedding-estimate", _estimate_line(name, n, estimate), level="info"))
+    needed = estimate(estimator, name, n, d)
+    if needed is not None:
+        emit(Notice("embedding-estimate", _estimate_line(name, n, needed), level="info"))
     if protocols.provides(estimator, protocols.ReportsProgress):
         estimator.on_progress = ProgressEmitter(stage, emit)
     with fault_of(f"embedding {name!r} failed on {n:,} points of {d} dimensions"), _memory(name, n):
@@ -126,6 +124,22 @@ def fit_embedding(
     if not np.isfinite(coordinates).all():
         raise PluginError(f"embedding {name!r} gave coordinates that are not all finite")
     return coordinates, _facts(estimator, name)
+
+
+def estimate(estimator: Any, name: str, n: int, d: int) -> protocols.ResourceEstimate | None:
+    """Return what a fit of ``n`` vectors of ``d`` dimensions needs; None if it is not known.
+
+    Raises:
+        UserError: the embedding cannot map so few vectors or dimensions.
+        ResourceError: the embedding needs more memory than is free.
+        PluginError: the embedding fails to estimate.
+    """
+    if not protocols.provides(estimator, protocols.SupportsEstimate):
+        return None
+    with fault_of(f"embedding {name!r} cannot estimate what {n:,} points need"):
+        needed = estimator.estimate(n, d)
+    _check_memory(name, n, needed.bytes)
+    return needed
 
 
 class ProgressEmitter:

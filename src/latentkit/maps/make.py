@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from latentkit.config import MapConfig, MapOptions
 from latentkit.errors import PluginError, UserError
-from latentkit.maps.fitting import fit_embedding
-from latentkit.maps.quality import map_quality
+from latentkit.maps.fitting import estimate, fit_embedding
+from latentkit.maps.quality import FEWEST_POINTS, map_quality
 from latentkit.plugin.events import Listener
 from latentkit.plugin.seeds import short_stream_seed, stream_seed
 from latentkit.runs import run_files
@@ -282,12 +282,13 @@ def check_maps(parts: Sequence[MapConfig], images: MapImages) -> None:
         images: the facts of the run's images, and where other runs are.
 
     Raises:
-        UserError: a map needs more points than there are, or its reference map does not exist.
+        UserError: a map needs more points or dimensions than there are, or its reference map does
+            not exist.
+        LatentkitError: as `check_points`.
     """
-    made: set[str] = set()
+    made = set(images.made)
     for part in parts:
-        if isinstance(part.map.on, int):
-            draw_rows(sum(images.counts[split] for split in run_files.SPLITS), part.map.on, seed=0)
+        check_points(part, _count(part, images.counts), images.latent_dim)
         run, label = part.reference
         if part.map.align_to and run:
             _other_run(part, images.runs, images.digest)
@@ -298,6 +299,48 @@ def check_maps(parts: Sequence[MapConfig], images: MapImages) -> None:
                 f"{there}): add that map first"
             )
         made.add(part.label)
+
+
+def _count(part: MapConfig, counts: Mapping[str, int]) -> int:
+    """Return the number of points of a map, from the number of images of each split."""
+    there = sum(counts[split] for split in _splits(part.map))
+    if isinstance(part.map.on, str):
+        return there
+    return len(draw_rows(there, part.map.on, seed=0))
+
+
+def check_points(part: MapConfig, n: int, d: int) -> None:
+    """Refuse a map of ``n`` points that cannot be made, whatever the points are.
+
+    Args:
+        part: the map.
+        n: number of points.
+        d: dimensions of the points; 0 if they are not known.
+
+    Raises:
+        UserError: there are too few points, or the embedding cannot map ``d`` dimensions.
+        ResourceError: the embedding needs more memory than is free.
+        PluginError: the embedding cannot be built.
+    """
+    if n < FEWEST_POINTS:
+        raise UserError(
+            f"map {part.label}: a map needs {FEWEST_POINTS} points or more and would have {n}: map "
+            f"more images, for example with {part.name}.on=all, or leave the map out"
+        )
+    if d:
+        estimate(part.build(0), part.name, n, d)
+
+
+def made_maps(context: StageContext) -> list[MapConfig]:
+    """Return the maps of a run's configuration that could be made."""
+    there = context.folder.manifest.artefacts
+    return [one for one in context.config.embeddings if run_files.map_paths(one)[1] in there]
+
+
+def embed_again(part: MapConfig) -> tuple[str, ...]:
+    """Return the words of the command that makes a map of a run again, without the run."""
+    on = ("--on", str(part.map.on)) if part.map.on != "test" else ()
+    return ("embed", "--embed", part.name, *on)
 
 
 def reads_of_same_run(part: MapConfig) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from latentkit.config import MapConfig
 from latentkit.evaluation.card_tables import quality_line
 from latentkit.figures import class_points, style
 from latentkit.figures.image_grids import pixels
-from latentkit.maps.make import map_points, points_text
+from latentkit.maps.make import made_maps, map_points, points_text
 from latentkit.report.drawing import Drawing, Drawn
 from latentkit.runs import run_files
 from latentkit.runs.context import StageContext
@@ -338,9 +338,9 @@ def _lay(
 
 
 def map_figures(context: StageContext) -> list[Drawing]:
-    """Return a scatter plot of each map; two-dimensional maps are also drawn with images."""
+    """Return a scatter plot of each map that was made; maps in 2-D are also drawn with images."""
     found = []
-    for part in context.config.embeddings:
+    for part in made_maps(context):
         title = f"{part.name} map of the {points_text(part.map)}"
         found.append(Drawing(f"map-{part.slug}", title, partial(_map, context, part)))
         arrays = context.folder.arrays(run_files.map_paths(part)[0])

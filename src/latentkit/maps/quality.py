@@ -300,6 +300,7 @@ def _error(effect: NDArray[np.float64]) -> float:
     return float(effect.std()) / math.sqrt(len(effect))
 
 
+FEWEST_POINTS = 5
 EXACT_LIMIT = 10_000
 ANCHORS = 2_000
 EXACT_PAIRS_LIMIT = 5_000
@@ -393,7 +394,7 @@ def map_quality(
             finite.
     """
     n = len(vectors)
-    if n < 5 or len(coordinates) != n or (labels is not None and len(labels) != n):
+    if n < FEWEST_POINTS or len(coordinates) != n or (labels is not None and len(labels) != n):
         raise ValueError("map quality needs 5 points or more, and arrays of equal length")
     k = min(n_neighbors, (n - 1) // 2)
     high, low = _scaled(vectors, np.float32), _scaled(coordinates, np.float64)

@@ -175,7 +175,8 @@ class Embedding(Protocol):
 
     - ``transform(vectors)`` for new points; without it, tag the spec ``"transductive"``.
     - ``inverse_transform(coordinates)``; tag the spec ``"inverse"``.
-    - ``estimate(n, d) -> ResourceEstimate``, which latentkit calls before it starts.
+    - ``estimate(n, d) -> ResourceEstimate``, which latentkit calls before it starts, also
+      before training.
     - the attributes of `ReportsProgress` and `HasFacts`.
     """
 
@@ -192,7 +193,11 @@ class SupportsEstimate(Protocol):
     """An embedding that estimates its memory and time before it starts."""
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
-        """Return the memory and time needed for ``n`` vectors of ``d`` dimensions."""
+        """Return the memory and time needed for ``n`` vectors of ``d`` dimensions.
+
+        It is also called before training starts. Raise `latentkit.errors.UserError` if no vectors
+        of this number and dimension can be mapped, so that the run is refused, not trained first.
+        """
         ...
 
 

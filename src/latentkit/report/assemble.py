@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from latentkit.atomic import write_bytes
+from latentkit.errors import leaving_out
 from latentkit.evaluation.card_tables import card_note
 from latentkit.plugin.events import Notice, StageProgress
 from latentkit.report.drawing import STAGE, Drawing, drawn, left_out
@@ -50,7 +52,10 @@ def write_report(
     sections = []
     for done, (name, figures) in enumerate(outline):
         context.emit(StageProgress(STAGE, done, len(outline), name.lower()))
-        pictures = drawn(folder.path, commit, figures(context), missing, svg=svg)
+        drawings: list[Drawing] = []
+        with leaving_out(partial(missing.__setitem__, name)):
+            drawings = figures(context)
+        pictures = drawn(folder.path, commit, drawings, missing, svg=svg)
         if pictures:
             sections.append(Section(name, pictures=pictures))
     overview = [
@@ -79,7 +84,9 @@ def _without_report(rows: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 def _emit_missing(context: StageContext, missing: dict[str, str]) -> None:
     if missing:
         why = next(iter(missing.values()))
-        text = f"{len(missing)} figures of the report are left out ({', '.join(missing)}): {why}"
+        count = "1 figure" if len(missing) == 1 else f"{len(missing)} figures"
+        are = "is" if len(missing) == 1 else "are"
+        text = f"{count} of the report {are} left out ({', '.join(missing)}): {why}"
         context.emit(Notice("figures-left-out", text))
 
 

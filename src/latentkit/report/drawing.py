@@ -9,7 +9,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from latentkit.errors import IntegrityError, LatentkitError
+from latentkit.errors import leaving_out
 from latentkit.figures.style import save_png, save_svg
 from latentkit.report.page import Picture, Section, Table
 
@@ -52,22 +52,18 @@ def drawn(
 
     Raises:
         IntegrityError: a file of the run itself is missing or was changed.
+        StorageError: a figure cannot be written.
     """
     pictures = []
     for drawing in drawings:
-        try:
+        with leaving_out(partial(missing.__setitem__, drawing.title)):
             figure, caption = drawing.draw()
-        except IntegrityError:
-            raise
-        except LatentkitError as error:
-            missing[drawing.title] = str(error)
-            continue
-        path = f"figures/{drawing.name}.png"
-        commit(path, partial(save_png, figure))
-        if svg:
-            commit(f"figures/{drawing.name}.svg", partial(save_svg, figure))
-        png = (folder / path).read_bytes()
-        pictures.append(Picture(drawing.title, caption, png, key=drawing.name))
+            path = f"figures/{drawing.name}.png"
+            commit(path, partial(save_png, figure))
+            if svg:
+                commit(f"figures/{drawing.name}.svg", partial(save_svg, figure))
+            png = (folder / path).read_bytes()
+            pictures.append(Picture(drawing.title, caption, png, key=drawing.name))
     return pictures
 
 

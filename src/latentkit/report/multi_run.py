@@ -124,8 +124,8 @@ class Source:
         except OSError as error:
             words = ("report",) if self.folder else ("tune", "--resume")
             raise IntegrityError(
-                f"{self.path / relative} cannot be read ({describe_os_error(error)}); to write it:  "
-                f"{shell_command(*words, self.path)}"
+                f"{self.path / relative} cannot be read ({describe_os_error(error)}); to write "
+                f"it:  {shell_command(*words, self.path)}"
             ) from error
 
     @cached_property

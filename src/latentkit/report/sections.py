@@ -137,7 +137,7 @@ def _classes(context: StageContext) -> Drawn:
     classes = context.folder.json(run_files.EVALUATION)["classes"]
     figure = error_figures.class_bars(
         np.array([[one["mse"][key] for key in ("value", "low", "high")] for one in classes]),
-        np.array([one["pca_mse"]["value"] for one in classes]),
+        np.array([one["pca_mse"]["value"] if "pca_mse" in one else np.nan for one in classes]),
         [one["class"] for one in classes],
         f"{context.config.model.name}: test error by class",
     )

@@ -14,7 +14,7 @@ from latentkit.errors import PluginError, UserError
 from latentkit.evaluation.card import PROTOCOL, evaluate
 from latentkit.evaluation.card_tables import card_rows, card_summary, card_tables, map_tables
 from latentkit.evaluation.inference import encode
-from latentkit.maps.make import check_maps, embed, latents_read, reads_of_same_run
+from latentkit.maps.make import check_maps, embed, embed_again, latents_read, reads_of_same_run
 from latentkit.plugin.events import StageProgress
 from latentkit.report.page import Table
 from latentkit.runs import run_files
@@ -72,7 +72,8 @@ class AutoencoderKind(RunKind):
             UserError: a map cannot be made, warm-up is longer than training, or the initial
                 weights do not fit.
         """
-        self.check_maps(context.config, MapImages.of_context(context))
+        images = MapImages.of_context(context, int(model.latent_dim))
+        self.check_maps(context.config, images)
         rate = suited_learning_rate(context.config)
         context.config = with_counts(context.config, len(context.split.train), rate)
         _check_warm_up(context, model)
@@ -94,6 +95,8 @@ class AutoencoderKind(RunKind):
                 partial(embed, part=part),
                 reads=(run_files.DATA, *latents_read(part.map), *reads_of_same_run(part)),
                 settings=canonical_sha256(part.as_dict()),
+                optional=f"map {part.label}",
+                again=embed_again(part),
             )
             for part in config.embeddings
         ]
@@ -128,8 +131,10 @@ class AutoencoderKind(RunKind):
                     run_files.MODEL,
                     run_files.EVALUATION,
                     run_files.FIGURES_OF_IMAGES,
-                    *maps,
                 ),
+                uses=maps,
+                optional="report",
+                again=("report",),
             ),
         ]
 
@@ -151,8 +156,9 @@ class AutoencoderKind(RunKind):
 
     def next_command(self, path: Path, summary: Facts) -> str:
         """Suggest a map that is missing, else a run with another option."""
-        for embedding in ("isomap", "pca"):
-            if embedding not in summary["maps"]:
+        tried = {*summary["maps"], *(one["part"] for one in summary["left_out"])}
+        for embedding in ("isomap", "pca") if summary["latent_dim"] > 1 else ():
+            if not tried & {embedding, f"map {embedding}"}:
                 return shell_command("embed", path, "--embed", embedding)
         again = ("run", "--config", path / "config.toml")
         if summary["latent_dim"] != 2:

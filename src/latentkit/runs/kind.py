@@ -6,7 +6,7 @@ The run core (folder, stages, lifecycle) is given a `RunKind` and never asks whi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,11 +33,15 @@ class MapImages:
         counts: number of images of each split.
         digest: returns the SHA-256 of the ``train`` or ``test`` images.
         runs: the folder that contains the runs which ``align_to`` names.
+        latent_dim: dimensions of the model's latents; 0 if they are not known, or not mapped.
+        made: labels of maps that the run already has.
     """
 
     counts: Mapping[str, int]
     digest: Callable[[str], str]
     runs: Path
+    latent_dim: int = 0
+    made: Collection[str] = ()
 
     @classmethod
     def of_run(cls, folder: RunFolder) -> MapImages:
@@ -46,7 +50,7 @@ class MapImages:
         return cls(facts["counts"], facts["digest"].__getitem__, folder.path.parent)
 
     @classmethod
-    def of_context(cls, context: RunContext) -> MapImages:
+    def of_context(cls, context: RunContext, latent_dim: int = 0) -> MapImages:
         """Return the facts of loaded images, for a run that has no folder yet."""
         counts = {
             "train": len(context.split.train),
@@ -57,7 +61,7 @@ class MapImages:
         def digest(split: str) -> str:
             return context.images("test" if split == "test" else "train").digest()
 
-        return cls(counts, digest, context.runs)
+        return cls(counts, digest, context.runs, latent_dim)
 
 
 class RunKind(ABC):

@@ -37,6 +37,8 @@ def execute(
     resumed: bool,
     force: Collection[str] = (),
     svg: bool = False,
+    needed: Collection[str] = (),
+    retry: bool = True,
 ) -> None:
     """Execute the stages that are not current, and record the outcome in the status and log.
 
@@ -48,9 +50,11 @@ def execute(
         resumed: whether the run was started before.
         force: names of stages that are executed again even if they are current.
         svg: whether the report saves figures as SVG, too.
+        needed: as in `run_stages`.
+        retry: as in `run_stages`.
 
     Raises:
-        LatentkitError: a stage failed; the run is marked as failed.
+        LatentkitError: a stage failed that the run needs; the run is marked as failed.
         KeyboardInterrupt: the run is marked as interrupted.
         TrialPruned: a tuner stopped the trial; the run is marked as pruned.
     """
@@ -70,7 +74,7 @@ def execute(
             config, registry, context.data_dir, context.device, folder, emit, context.image_cache
         )
         with repeatable(context.device, config.run.threads):
-            run_stages(planned, context, force)
+            run_stages(planned, context, force, needed=needed, retry=retry)
         status = "finished"
         folder.set_status("finished")
         summary = summarise(folder, kind)
@@ -201,6 +205,7 @@ def resume_run(
     overrides: Mapping[str, Any] | None = None,
     force: Collection[str] = (),
     svg: bool = False,
+    retry: bool = True,
     image_cache: ImageCache | None = None,
 ) -> RunFolder:
     """Execute the stages of a run that are missing.
@@ -214,6 +219,7 @@ def resume_run(
         overrides: options that the run should have; only ``training.epochs`` may grow.
         force: names of stages that are executed again even if they are current.
         svg: whether the report saves figures as SVG, too.
+        retry: whether optional parts that were left out before are tried again.
         image_cache: cache of loaded images; None for a new one.
 
     Raises:
@@ -226,7 +232,7 @@ def resume_run(
         stored = saved_config.stored_config(folder, registry)
         config = saved_config.extended_config(folder, stored, registry, overrides or {}, emit, kind)
         context = _resumed_context(folder, config, registry, data_dir, image_cache)
-        _continue(folder, context, emit, kind, force=force, svg=svg)
+        _continue(folder, context, emit, kind, force=force, svg=svg, retry=retry)
     return folder
 
 
@@ -237,7 +243,8 @@ def _resumed_context(
     data_dir: Path | None,
     image_cache: ImageCache | None = None,
 ) -> RunContext:
-    check_parts(config)
+    # A map that exists needs no embedding, and one that cannot be made is left out.
+    check_parts(replace(config, embeddings=()))
     data = data_dir or Path(folder.manifest.data_dir)
     device = device_at_hand(config.run.device)
     return RunContext(config, registry, data, device, image_cache, folder.path.parent)
@@ -251,13 +258,16 @@ def _continue(
     *,
     force: Collection[str] = (),
     svg: bool = False,
+    needed: Collection[str] = (),
+    retry: bool = False,
 ) -> None:
     """Execute what is missing of a run whose lock is held."""
     emit(events.RunPreparing(kind.stage_names(context.config)))
     _notice_other_versions(folder, emit)
     _notice_other_device(context.config, context.device.type, emit)
     folder.set_status("running")
-    execute(folder, context, emit, kind, resumed=True, force=force, svg=svg)
+    how = {"force": force, "svg": svg, "needed": needed, "retry": retry}
+    execute(folder, context, emit, kind, resumed=True, **how)
 
 
 def add_embeddings(
@@ -305,35 +315,60 @@ def add_embeddings(
                 f"-o {tables[-1]['name']}.n_components=3: start a new run for the rest"
             )
         before = saved_config.extended_config(folder, before, registry, {}, emit, kind)
-        _add_maps(folder, before, config, registry, emit, kind, data_dir)
+        context = _resumed_context(folder, before, registry, data_dir)
+        _add_maps(folder, context, config, emit, kind, needed=True)
     return folder
 
 
 def _add_maps(
     folder: RunFolder,
-    before: RunConfig,
+    context: RunContext,
     asked: RunConfig,
-    registry: Registry,
     emit: events.Listener,
     kind: RunKind,
-    data_dir: Path | None,
-    image_cache: ImageCache | None = None,
+    *,
+    needed: bool,
 ) -> None:
-    """Check the maps of ``asked``, add them to a run whose lock is held, and make them."""
-    known = folder.manifest.model_copy(deep=True)
+    """Check the maps of ``asked``, add them to a run whose lock is held, and make them.
+
+    Args:
+        folder: the run's folder.
+        context: the run with the maps that it has.
+        asked: the configuration that has the maps to add.
+        emit: receives progress events.
+        kind: the kind of run.
+        needed: whether a map that cannot be made is an error, and leaves the run as it was. It is
+            left out otherwise, as in a new run.
+    """
+    before, known = context.config, folder.manifest.model_copy(deep=True)
+    labels = {part.label for part in asked.embeddings}
     maps = {part.label: part for part in (*before.embeddings, *asked.embeddings)}
-    config = replace(before, embeddings=tuple(maps.values()))
-    context = _resumed_context(folder, config, registry, data_dir, image_cache)
-    recorded = run_files.DATA in folder.manifest.artefacts
-    kind.check_maps(config, MapImages.of_run(folder) if recorded else MapImages.of_context(context))
-    folder.manifest.plugin_files |= saved_config.plugin_files(registry)
+    added = tuple(part for part in maps.values() if part.label in labels)
+    check_parts(replace(before, embeddings=added))
+    kind.check_maps(replace(before, embeddings=added), _images(folder, context, labels))
+    context.config = replace(before, embeddings=tuple(maps.values()))
+    folder.manifest.plugin_files |= saved_config.plugin_files(context.registry)
     folder.manifest.write(folder.path)
-    write_bytes(folder.path / CONFIG, config.to_toml().encode())
+    write_bytes(folder.path / CONFIG, context.config.to_toml().encode())
+    if not needed:
+        _continue(folder, context, emit, kind, retry=True)
+        return
     try:
-        _continue(folder, context, emit, kind)
+        _continue(folder, context, emit, kind, needed={f"embed:{part.slug}" for part in added})
     except Exception:
-        _without_failed_maps(folder, before, config, known)
+        _without_failed_maps(folder, before, context.config, known)
         raise
+
+
+def _images(folder: RunFolder, context: RunContext, added: Collection[str]) -> MapImages:
+    """Return what a check of maps to add has to know; the maps in ``added`` do not exist yet."""
+    recorded = run_files.DATA in folder.manifest.artefacts
+    images = MapImages.of_run(folder) if recorded else MapImages.of_context(context)
+    left_out = folder.manifest.left_out
+    there = {
+        part.label for part in context.config.embeddings if f"embed:{part.slug}" not in left_out
+    }
+    return replace(images, made=there.difference(added))
 
 
 def _without_failed_maps(
@@ -427,12 +462,11 @@ def start_named_run(
         stored = saved_config.stored_config(folder, registry)
         _check_same(folder, stored, resolve_init(config, place.runs))
         stored = saved_config.extended_config(folder, stored, registry, {}, emit, kind)
+        context = _resumed_context(folder, stored, registry, place.data, place.image_cache)
         if all(part in stored.embeddings for part in config.embeddings):
-            context = _resumed_context(folder, stored, registry, place.data, place.image_cache)
-            _continue(folder, context, emit, kind)
+            _continue(folder, context, emit, kind, retry=True)
         else:
-            data, cache = place.data, place.image_cache
-            _add_maps(folder, stored, config, registry, emit, kind, data, cache)
+            _add_maps(folder, context, config, emit, kind, needed=False)
     return folder
 
 

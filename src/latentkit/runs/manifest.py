@@ -52,13 +52,26 @@ class StageRecord(_Record):
     settings: str = ""
 
 
+class LeftOut(_Record):
+    """An optional part of a run that could not be made.
+
+    ``part`` is the user's name for it, such as ``map isomap``; ``why`` is the reason in one line;
+    ``again`` are the words of the command that makes it, without the run.
+    """
+
+    part: str
+    why: str
+    again: tuple[str, ...] = ()
+
+
 class Manifest(_Record):
     """The content of ``run.json``.
 
     ``config`` is the resolved configuration without its embeddings, because embeddings may be added
     later. ``config_sha256`` is its hash, and ``config_file_sha256`` that of the whole file
     ``config.toml``; empty in runs of early versions. ``plugins`` maps each distribution to its
-    version, ``plugin_files`` maps each absolute path to its SHA-256. Times are in UTC.
+    version, ``plugin_files`` maps each absolute path to its SHA-256. ``left_out`` maps the stage of
+    each optional part that could not be made to the reason. Times are in UTC.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=False, allow_inf_nan=False)
@@ -79,6 +92,7 @@ class Manifest(_Record):
     writer: dict[str, Any] = Field(default_factory=dict)
     error: str = ""
     stages: dict[str, StageRecord] = Field(default_factory=dict)
+    left_out: dict[str, LeftOut] = Field(default_factory=dict)
     artefacts: dict[str, Artefact] = Field(default_factory=dict)
 
     def write(self, folder: Path) -> None:

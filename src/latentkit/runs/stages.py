@@ -10,17 +10,20 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import psutil
 
 from latentkit._version import __version__
+from latentkit.errors import UserError, leaving_out
 from latentkit.plugin.events import Listener, Notice, StageFinished, StageSkipped, StageStarted
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.context import StageContext
 from latentkit.runs.folder import RunFolder
-from latentkit.runs.manifest import StageRecord
+from latentkit.runs.manifest import LeftOut, StageRecord
+from latentkit.terminal import shell_command
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "safetensors")
 
@@ -88,35 +91,108 @@ class Stage:
         work: executes the stage, and commits artefacts under the stage's name.
         reads: artefacts of earlier stages that the stage depends on.
         settings: text or hash of options that the stage depends on besides the run's identity.
+        uses: artefacts of optional stages, which the stage depends on if they exist.
+        optional: the user's name for the stage's result, such as ``map isomap``, if a run is
+            finished without it; empty if the stage is needed.
+        again: words of the command that makes an optional result, without the run.
     """
 
     name: str
     work: Callable[[StageContext], None]
     reads: Sequence[str] = ()
     settings: str = ""
+    uses: Sequence[str] = ()
+    optional: str = ""
+    again: tuple[str, ...] = ()
 
 
-def run_stages(stages: Iterable[Stage], context: StageContext, force: Collection[str] = ()) -> None:
+def run_stages(
+    stages: Iterable[Stage],
+    context: StageContext,
+    force: Collection[str] = (),
+    *,
+    needed: Collection[str] = (),
+    retry: bool = True,
+) -> None:
     """Execute every stage that is not current, in order, and record each one when it ends.
 
     Earlier artefacts of a stage are kept until the stage commits new ones, so a stage that fails
-    before that loses nothing. Stages named in ``force`` are executed even if they are current.
+    before that loses nothing. An optional stage that fails is left out: its artefacts leave the
+    manifest, which records the reason, and the other stages follow. While it is executed, it counts
+    as left out, because the system may kill the process for the memory that the stage takes.
+
+    Args:
+        stages: the run's plan.
+        context: the run.
+        force: names of stages that are executed even if they are current.
+        needed: names of optional stages whose failure is an error.
+        retry: whether stages that were left out before are tried again.
     """
+    left_out = context.folder.manifest.left_out
     for stage in stages:
         if stage.name not in force and is_current(stage, context.folder):
             context.emit(StageSkipped(stage.name))
-            continue
-        if not _is_whole(stage, context.folder):
-            context.folder.forget_stage(stage.name)
-        context.emit(StageStarted(stage.name))
-        started = time.perf_counter()
-        with warnings_told(context.emit), context.folder.reading_once():
-            stage.work(context)
-        seconds = time.perf_counter() - started
-        inputs = {path: context.folder.manifest.artefacts[path].sha256 for path in stage.reads}
-        record = StageRecord(inputs=inputs, seconds=seconds, settings=stage.settings)
-        context.folder.finish_stage(stage.name, record)
-        context.emit(StageFinished(stage.name, seconds, peak_rss_bytes()))
+        elif stage.name in {*force, *needed} or not stage.optional:
+            _execute(stage, context)
+        elif retry or stage.name not in left_out:
+            _record_left_out(stage, context.folder, UNENDED)
+            with leaving_out(partial(_leave_out, stage, context)):
+                _execute(stage, context)
+        else:
+            _notice_left_out(stage, context)
+
+
+def _execute(stage: Stage, context: StageContext) -> None:
+    folder = context.folder
+    if not _is_whole(stage, folder):
+        folder.forget_stage(stage.name)
+    context.emit(StageStarted(stage.name))
+    started = time.perf_counter()
+    if lacking := [path for path in stage.reads if path not in folder.manifest.artefacts]:
+        raise UserError(f"it needs {lacking[0]}, which this run does not have")
+    with warnings_told(context.emit), folder.reading_once():
+        stage.work(context)
+    seconds = time.perf_counter() - started
+    folder.manifest.left_out.pop(stage.name, None)
+    record = StageRecord(inputs=_inputs(stage, folder), seconds=seconds, settings=stage.settings)
+    folder.finish_stage(stage.name, record)
+    context.emit(StageFinished(stage.name, seconds, peak_rss_bytes()))
+
+
+UNENDED = "it was started, but did not end"
+"""Why a part is left out whose stage was interrupted or killed, or is being executed."""
+
+
+def _leave_out(stage: Stage, context: StageContext, why: str) -> None:
+    """Record why an optional stage has no result, and tell the user which command repairs it."""
+    context.folder.forget_stage(stage.name)
+    _record_left_out(stage, context.folder, why)
+    _notice_left_out(stage, context)
+
+
+def _record_left_out(stage: Stage, folder: RunFolder, why: str) -> None:
+    manifest = folder.manifest
+    if stage.name not in manifest.stages:  # the stage may have committed some of its files
+        kept = {k: a for k, a in manifest.artefacts.items() if a.stage != stage.name}
+        manifest.artefacts = kept
+    manifest.left_out[stage.name] = LeftOut(part=stage.optional, why=why, again=stage.again)
+    manifest.write(folder.path)
+
+
+def _notice_left_out(stage: Stage, context: StageContext) -> None:
+    one = context.folder.manifest.left_out[stage.name]
+    context.emit(
+        Notice(
+            "left-out",
+            f"{one.part} is left out: {one.why}; {again_command(context.folder, one)} tries again",
+        )
+    )
+
+
+def again_command(folder: RunFolder, left_out: LeftOut) -> str:
+    """Return the command that tries to make a left-out part again."""
+    command, *words = left_out.again
+    return shell_command(command, folder.path, *words)
 
 
 def is_current(stage: Stage, folder: RunFolder) -> bool:
@@ -131,14 +207,29 @@ def is_current(stage: Stage, folder: RunFolder) -> bool:
     record = folder.manifest.stages.get(stage.name)
     if record is None or record.settings != stage.settings:
         return False
-    artefacts = folder.manifest.artefacts
-    if any(p not in artefacts or artefacts[p].sha256 != record.inputs.get(p) for p in stage.reads):
+    if any(path not in folder.manifest.artefacts for path in stage.reads):
+        return False
+    if record.inputs != _inputs(stage, folder):
         return False
     if not _is_whole(stage, folder):
         return False
     for path in _artefacts_of(stage, folder):
         folder.verified(path)
     return True
+
+
+def _inputs(stage: Stage, folder: RunFolder) -> dict[str, str]:
+    """Return the SHA-256 of each artefact that a stage depends on.
+
+    A stage that uses optional results also depends on why one of them was left out.
+    """
+    artefacts, left_out = folder.manifest.artefacts, folder.manifest.left_out
+    found = {path: artefacts[path].sha256 for path in stage.reads}
+    if stage.uses:
+        found |= {path: artefacts[path].sha256 for path in stage.uses if path in artefacts}
+        others = (name for name in left_out if name != stage.name)
+        found |= {name: f"left out: {left_out[name].why}" for name in others}
+    return found
 
 
 def _is_whole(stage: Stage, folder: RunFolder) -> bool:

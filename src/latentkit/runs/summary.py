@@ -11,6 +11,7 @@ from latentkit.runs import run_files
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.kind import RunKind
 from latentkit.runs.manifest import NAME
+from latentkit.runs.stages import UNENDED, again_command
 
 
 def summarise(folder: RunFolder, kind: RunKind) -> dict[str, Any]:
@@ -51,6 +52,7 @@ def summarise(folder: RunFolder, kind: RunKind) -> dict[str, Any]:
         }
         for facts in map_facts(folder)
     }
+    summary["left_out"] = [*summary.get("left_out", ()), *_left_out(folder)]
     if run_files.REPORT in there:
         summary["report"] = str(folder.path / run_files.REPORT)
     return summary
@@ -69,6 +71,16 @@ def _chosen(folder: RunFolder) -> dict[str, Any]:
         raise IntegrityError(f"{folder.path / NAME} is damaged: config is incomplete") from error
 
 
+def _left_out(folder: RunFolder) -> list[dict[str, str]]:
+    """Return part, reason and command of each optional part that could not be made."""
+    manifest = folder.manifest
+    return [
+        {"part": one.part, "why": one.why, "again": again_command(folder, one)}
+        for one in manifest.left_out.values()
+        if manifest.status != "running" or one.why != UNENDED  # it may be executed now
+    ]
+
+
 def map_facts(folder: RunFolder) -> list[Mapping[str, Any]]:
     """Return the facts of every committed map, sorted by name."""
     paths = (path for path in folder.manifest.artefacts if path.startswith("embeddings/"))
@@ -82,7 +94,8 @@ def summary_rows(summary: Mapping[str, Any], kind: RunKind) -> list[tuple[str, s
     for name, quality in summary["maps"].items():
         rows.append((f"Map {name}", quality_line(quality, kind.points)))
     for one in summary.get("left_out", ()):
-        rows.append(("Left out", f"{one['part']}: {one['why']}"))
+        again = f"; {one['again']} tries again" if "again" in one else ""
+        rows.append(("Left out", f"{one['part']}: {one['why']}{again}"))
     if "train" in summary["seconds"]:
         total = sum(summary["seconds"].values())
         training = summary["seconds"].get("train", 0.0)

@@ -19,6 +19,7 @@ from latentkit.figures import style
 from latentkit.figures.error_figures import class_bars, name_axes
 from latentkit.figures.image_grids import image_rows
 from latentkit.figures.training_figures import loss_curves
+from latentkit.maps.make import made_maps
 from latentkit.maps.map_figures import map_pair, map_scatter
 from latentkit.report.assemble import Outline, write_report
 from latentkit.report.drawing import Drawing, Drawn
@@ -252,7 +253,7 @@ def confusion_figures(context: StageContext) -> list[Drawing]:
 def feature_maps(context: StageContext) -> list[Drawing]:
     """Return the maps of features; before and after training if training changed them."""
     found = []
-    for part in context.config.embeddings:
+    for part in made_maps(context):
         held = context.folder.json(run_files.map_paths(part)[1])["aligned_to"] is None
         title = f"{part.name} of the features{'' if held else ', before and after'}"
         draw = partial(_map if held else _map_pair, context, part)

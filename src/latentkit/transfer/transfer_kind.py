@@ -8,6 +8,7 @@ from typing import Any
 
 from latentkit.config import RunConfig, canonical_sha256
 from latentkit.errors import UserError
+from latentkit.maps.make import embed_again
 from latentkit.report.page import Table
 from latentkit.runs import run_files
 from latentkit.runs.autoencoder_kind import record_images
@@ -61,6 +62,8 @@ class TransferKind(RunKind):
                 partial(transfer_stages.map_features, part=part),
                 reads=(transfer_stages.FEATURES,),
                 settings=canonical_sha256(part.as_dict()),
+                optional=f"map {part.label}",
+                again=embed_again(part),
             )
             for part in config.embeddings
         ]
@@ -97,8 +100,10 @@ class TransferKind(RunKind):
                     transfer_stages.FEATURES,
                     run_files.EVALUATION,
                     run_files.FIGURES_OF_IMAGES,
-                    *maps,
                 ),
+                uses=maps,
+                optional="report",
+                again=("report",),
             ),
         ]
 

@@ -11,6 +11,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from latentkit.runs import run_files
 from latentkit.runs.autoencoder_kind import AutoencoderKind
 from latentkit.runs.context import ImageCache, RunContext, StageContext
 from latentkit.runs.folder import EVENTS, RunFolder
+from latentkit.runs.kind import MapImages
 from latentkit.runs.lifecycle import Place, resume_run, start_run
 from latentkit.runs.manifest import NAME
 from latentkit.runs.saved_config import stored_config
@@ -208,6 +210,13 @@ class TrialKind(AutoencoderKind):
             return stages
         names = self.stage_names(config)
         return [*(one for one in stages if one.name in names), objective_stage(self._goals)]
+
+    def check_maps(self, config: RunConfig, images: MapImages) -> None:
+        """Check the maps, except whether they suit latents that the tuner chose.
+
+        Trials make no maps. The best one is completed without those that cannot be made.
+        """
+        super().check_maps(config, replace(images, latent_dim=0))
 
     def trial(self, folder: RunFolder, config: RunConfig) -> events.TrialInfo | None:
         """Return the number and options of the trial, and its study."""

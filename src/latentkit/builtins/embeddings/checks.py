@@ -28,17 +28,29 @@ def checked_vectors(
             is not finite.
     """
     points = finite_vectors(vectors, name, dtype)
-    n, d = points.shape
+    check_size(*points.shape, name, n_components=n_components, least=least)
+    if (points == points[0]).all():
+        raise UserError(
+            f"embedding {name!r}: all {len(points):,} vectors are equal: there is nothing to map"
+        )
+    return points
+
+
+def check_size(n: int, d: int, name: str, *, n_components: int, least: int) -> None:
+    """Refuse ``n`` vectors of ``d`` dimensions that cannot be mapped, whatever they are.
+
+    Raises:
+        UserError: there are fewer than ``least``, or they have too few dimensions.
+    """
     if n < least:
         raise UserError(f"embedding {name!r} needs {least} vectors or more and got {n}: map more")
     if d < n_components:
+        dimensions = "1 dimension" if d == 1 else f"{d} dimensions"
+        way_out = f"lower {name}.n_components to {d}, or " if d >= 2 else ""
         raise UserError(
-            f"embedding {name!r}: vectors of {d} dimensions cannot be mapped to {n_components}: "
-            f"lower {name}.n_components, or use more latent dimensions"
+            f"embedding {name!r}: vectors of {dimensions} cannot be mapped to {n_components}: "
+            f"{way_out}use more latent dimensions"
         )
-    if (points == points[0]).all():
-        raise UserError(f"embedding {name!r}: all {n:,} vectors are equal: there is nothing to map")
-    return points
 
 
 def checked_new(

@@ -154,7 +154,12 @@ class LandmarkIsomap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return self._place(rows)
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
-        """Return memory and time for ``n`` vectors of ``d`` dimensions."""
+        """Return memory and time for ``n`` vectors of ``d`` dimensions.
+
+        Raises:
+            VectorsError: there are too few vectors for so many neighbours.
+        """
+        isomap_graph.refuse_too_few(n, self.n_neighbors, "vectors")
         return needs(n, d, self.n_neighbors, min(n, self._landmark_count(n)))
 
     def _landmark_count(self, n: int) -> int:

@@ -9,7 +9,12 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
 
-from latentkit.builtins.embeddings.checks import checked_new, checked_vectors, finite_vectors
+from latentkit.builtins.embeddings.checks import (
+    check_size,
+    checked_new,
+    checked_vectors,
+    finite_vectors,
+)
 from latentkit.builtins.embeddings.options import PcaOptions
 from latentkit.errors import UserError
 from latentkit.plugin import Embedding, ResourceEstimate
@@ -79,7 +84,12 @@ class Pca(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return vectors
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
-        """Return memory and time for ``n`` vectors of ``d`` dimensions."""
+        """Return memory and time for ``n`` vectors of ``d`` dimensions.
+
+        Raises:
+            UserError: so few vectors or dimensions cannot be mapped; see `check_size`.
+        """
+        check_size(n, d, "pca", n_components=self.n_components, least=self.n_components)
         return ResourceEstimate(
             bytes=n * (d + 12 * self.n_components) + 40 * d * d,
             seconds=0.01 + 4e-11 * n * d * d + 1e-9 * d**3,

@@ -23,7 +23,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from latentkit.builtins.embeddings.checks import checked_new, checked_vectors, nearest
+from latentkit.builtins.embeddings.checks import check_size, checked_new, checked_vectors, nearest
 from latentkit.builtins.embeddings.options import TsneOptions
 from latentkit.builtins.embeddings.tsne_gradient import MeshGradient
 from latentkit.errors import UserError
@@ -122,7 +122,12 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return start if self.n_components == 3 else self._settle(start, affinities)
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
-        """Return memory and time for ``n`` vectors of ``d`` dimensions."""
+        """Return memory and time for ``n`` vectors of ``d`` dimensions.
+
+        Raises:
+            UserError: so few vectors or dimensions cannot be mapped; see `check_size`.
+        """
+        check_size(n, d, "tsne", n_components=self.n_components, least=_LEAST_VECTORS)
         return _estimate(n, d, self._chosen_method(), self.n_iter, self._neighbors(self.perplexity))
 
     def _chosen_method(self) -> str:

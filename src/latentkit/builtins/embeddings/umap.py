@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from latentkit.builtins.embeddings.checks import checked_new, checked_vectors
+from latentkit.builtins.embeddings.checks import check_size, checked_new, checked_vectors
 from latentkit.builtins.embeddings.options import UmapOptions
 from latentkit.neighbors import NeighborIndex
 from latentkit.plugin import Embedding, Progress, ResourceEstimate
@@ -118,7 +118,12 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return coordinates
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
-        """Return memory and time for ``n`` vectors of ``d`` dimensions, compilation included."""
+        """Return memory and time for ``n`` vectors of ``d`` dimensions, compilation included.
+
+        Raises:
+            UserError: so few vectors or dimensions cannot be mapped; see `check_size`.
+        """
+        check_size(n, d, "umap", n_components=self.n_components, least=_LEAST_VECTORS)
         k = self.n_neighbors
         steps = self.n_epochs or (500 if n <= 10_000 else 200)
         return ResourceEstimate(
