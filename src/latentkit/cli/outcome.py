@@ -89,12 +89,12 @@ def show_maps(maps: VectorMaps, *, as_json: bool, quiet: bool) -> None:
 
 
 def _print_summary(run: Run) -> None:
-    from latentkit.runs.summary import summary_rows
+    from latentkit.runs.summary import status_text, summary_rows
 
     summary = run.summary
     rows = [("Run", shared_options.near_path(run.path))]
-    if summary["status"] != "finished":
-        rows.append(("Status", summary["status"]))
+    if (status := status_text(summary)) != "finished":
+        rows.append(("Status", status))
     rows += summary_rows(summary, run.kind)
     if "report" in summary:
         rows.append(("Report", shared_options.near_path(summary["report"])))

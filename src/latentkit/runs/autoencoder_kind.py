@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from latentkit.config import RunConfig, canonical_sha256
-from latentkit.errors import PluginError, UserError
+from latentkit.errors import PluginError, UserError, describe_error
 from latentkit.evaluation.card import PROTOCOL, evaluate
 from latentkit.evaluation.card_tables import card_rows, card_summary, card_tables, map_tables
 from latentkit.evaluation.inference import encode
@@ -77,6 +78,7 @@ class AutoencoderKind(RunKind):
         rate = suited_learning_rate(context.config)
         context.config = with_counts(context.config, len(context.split.train), rate)
         _check_warm_up(context, model)
+        _check_single_images(context)
         if context.config.init is not None:
             check_start(context)
         return context.config
@@ -214,6 +216,33 @@ def _check_warm_up(context: RunContext, model: Any) -> None:
             f"has only {total:,} ({training.epochs} epochs of {each}): lower model.warm_up, or "
             f"train for more epochs"
         )
+
+
+def _check_single_images(context: RunContext) -> None:
+    """Refuse batches of one image if the model cannot train on them, as with batch normalisation.
+
+    Raises:
+        UserError: names the option that makes the batches, and the model's own reason.
+    """
+    config, count = context.config, len(context.split.train)
+    if config.training.epochs == 0 or min(int(config.training.batch_size), count) > 1:
+        return
+    model = context.new_model().train()
+    image = next(context.device_images("train").in_order(1))
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            model.loss(image, image, step=0)
+    except Exception as error:
+        why = (
+            "training.batch_size=1"
+            if config.training.batch_size == 1
+            else f"split.validation={config.split.validation}, which leaves 1 training image"
+        )
+        norm = " (model.norm=batch)" if getattr(config.model.options, "norm", "") == "batch" else ""
+        raise UserError(
+            f"model {config.model.name!r}{norm} cannot train on batches of one image, as {why} "
+            f"makes them: {describe_error(error)}"
+        ) from error
 
 
 def _train(context: StageContext) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,10 +44,21 @@ class MapImages:
     made: Collection[str] = ()
 
     @classmethod
-    def of_run(cls, folder: RunFolder) -> MapImages:
-        """Return what an existing run has recorded of its images."""
-        facts = folder.json(run_files.DATA)
-        return cls(facts["counts"], facts["digest"].__getitem__, folder.path.parent)
+    def of_stored(cls, folder: RunFolder, context: RunContext, added: Collection[str]) -> MapImages:
+        """Return the facts for maps that are added to an existing run.
+
+        Args:
+            folder: the run's folder.
+            context: the run with the maps that it has.
+            added: labels of the maps to add, which are not made yet even if they exist.
+        """
+        left_out = folder.manifest.left_out
+        own = (one for one in context.config.embeddings if f"embed:{one.slug}" not in left_out)
+        made = {one.label for one in own}.difference(added)
+        if run_files.DATA not in folder.manifest.artefacts:
+            return replace(cls.of_context(context), made=made)
+        facts, runs = folder.json(run_files.DATA), folder.path.parent
+        return cls(facts["counts"], facts["digest"].__getitem__, runs, made=made)
 
     @classmethod
     def of_context(cls, context: RunContext, latent_dim: int = 0) -> MapImages:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from latentkit.atomic import write_bytes
-from latentkit.config import RunConfig, build_config, canonical_sha256, choose_map
-from latentkit.errors import RunExistsError, UserError, explained
+from latentkit.config import MapConfig, RunConfig, build_config, canonical_sha256, choose_map
+from latentkit.errors import LatentkitError, RunExistsError, UserError, explained
 from latentkit.plugin import events
 from latentkit.plugin.studies import TrialPruned
 from latentkit.registry.catalogue import Registry
-from latentkit.runs import run_files, saved_config
+from latentkit.runs import saved_config
 from latentkit.runs.context import ImageCache, RunContext, StageContext
 from latentkit.runs.folder import CONFIG, RunFolder, check_folder_name, new_folder
 from latentkit.runs.initial_weights import resolve_init
@@ -337,15 +337,14 @@ def _add_maps(
         asked: the configuration that has the maps to add.
         emit: receives progress events.
         kind: the kind of run.
-        needed: whether a map that cannot be made is an error, and leaves the run as it was. It is
-            left out otherwise, as in a new run.
+        needed: whether a map that cannot be made is an error, not left out as in a new run.
     """
     before, known = context.config, folder.manifest.model_copy(deep=True)
     labels = {part.label for part in asked.embeddings}
     maps = {part.label: part for part in (*before.embeddings, *asked.embeddings)}
     added = tuple(part for part in maps.values() if part.label in labels)
     check_parts(replace(before, embeddings=added))
-    kind.check_maps(replace(before, embeddings=added), _images(folder, context, labels))
+    kind.check_maps(replace(before, embeddings=added), MapImages.of_stored(folder, context, labels))
     context.config = replace(before, embeddings=tuple(maps.values()))
     folder.manifest.plugin_files |= saved_config.plugin_files(context.registry)
     folder.manifest.write(folder.path)
@@ -356,46 +355,45 @@ def _add_maps(
     try:
         _continue(folder, context, emit, kind, needed={f"embed:{part.slug}" for part in added})
     except Exception:
-        _without_failed_maps(folder, before, context.config, known)
+        kept = _without_failed_maps(folder, before, context.config, added, known)
+        if kept is not None and kept.embeddings != before.embeddings:
+            context.config = kept
+            with suppress(LatentkitError):  # the map's error says more
+                _continue(folder, context, emit, kind)
         raise
 
 
-def _images(folder: RunFolder, context: RunContext, added: Collection[str]) -> MapImages:
-    """Return what a check of maps to add has to know; the maps in ``added`` do not exist yet."""
-    recorded = run_files.DATA in folder.manifest.artefacts
-    images = MapImages.of_run(folder) if recorded else MapImages.of_context(context)
-    left_out = folder.manifest.left_out
-    there = {
-        part.label for part in context.config.embeddings if f"embed:{part.slug}" not in left_out
-    }
-    return replace(images, made=there.difference(added))
-
-
 def _without_failed_maps(
-    folder: RunFolder, before: RunConfig, config: RunConfig, known: Manifest
-) -> None:
-    """Remove added maps that could not be made from a run's configuration.
+    folder: RunFolder,
+    before: RunConfig,
+    config: RunConfig,
+    added: Iterable[MapConfig],
+    known: Manifest,
+) -> RunConfig | None:
+    """Remove added maps that could not be made from a run's configuration, and return it.
 
-    If no added map could be made, also remove the plugin files that only those maps needed, and
-    mark a run that was finished before as finished again.
+    If no added map was made, the plugin files that only those needed are removed, too, and a run
+    that was finished is so again. If all were made, something else failed: the result is None.
     """
+
+    def is_made(part: MapConfig) -> bool:
+        record = folder.manifest.stages.get(f"embed:{part.slug}")
+        return record is not None and record.settings == canonical_sha256(part.as_dict())
+
+    failed = {part.label for part in added if not is_made(part)}
+    if not failed:
+        return None
     old = {part.label: part for part in before.embeddings}
-    stages = folder.manifest.stages
-    kept = []
-    for part in config.embeddings:
-        record = stages.get(f"embed:{part.slug}")
-        if record is not None and record.settings == canonical_sha256(part.as_dict()):
-            kept.append(part)
-        elif part.label in old:
-            kept.append(old[part.label])
-    if kept == list(config.embeddings):  # all maps were made, so something else failed
-        return
-    write_bytes(folder.path / CONFIG, replace(config, embeddings=tuple(kept)).to_toml().encode())
-    if kept == list(before.embeddings):
+    maps = {part.label: part for part in config.embeddings if part.label not in failed}
+    kept = [maps.get(part.label, old.get(part.label)) for part in config.embeddings]
+    config = replace(config, embeddings=tuple(part for part in kept if part is not None))
+    write_bytes(folder.path / CONFIG, config.to_toml().encode())
+    if config.embeddings == before.embeddings:
         folder.manifest.plugin_files = known.plugin_files
         if known.status == "finished":
             folder.manifest.status, folder.manifest.error = "finished", ""
         folder.manifest.write(folder.path)
+    return config
 
 
 def _notice_other_device(config: RunConfig, now: str, emit: events.Listener) -> None:

@@ -88,6 +88,17 @@ def map_facts(folder: RunFolder) -> list[Mapping[str, Any]]:
     return sorted(facts, key=lambda one: str(one["map"]))
 
 
+def status_text(summary: Mapping[str, Any]) -> str:
+    """Return a run's status, with what a finished run lacks: ``finished, with 1 map left out``."""
+    lacking = [one["part"] for one in summary["left_out"] if "again" in one]
+    if summary["status"] != "finished" or not lacking:
+        return str(summary["status"])
+    maps = sum(part.startswith("map ") for part in lacking)
+    said = [f"{maps} map{'s' if maps > 1 else ''}"] if maps else []
+    said += [f"the {part}" for part in lacking if not part.startswith("map ")]
+    return f"finished, with {' and '.join(said)} left out"
+
+
 def summary_rows(summary: Mapping[str, Any], kind: RunKind) -> list[tuple[str, str]]:
     """Return the summary as rows of name and text, for a terminal or a page."""
     rows = kind.rows(summary)

@@ -39,6 +39,11 @@ def prepare_transfer(context: RunContext) -> RunConfig:
             f"--mode {options.mode} takes one share of labels, but {len(options.labels)} are "
             f"given: give one, or compare several with --mode all"
         )
+    if config.training.batch_size == 1 and config.training.epochs != 0:
+        raise UserError(
+            "training.batch_size=1 does not go with a transfer, whose head (transfer.hidden) has "
+            "batch normalisation: set training.batch_size to 2 or more"
+        )
     _check_labels(context)
     counts = {wanted: _count(context, wanted) for wanted in options.labels}
     ordered = sorted(counts, key=lambda wanted: counts[wanted])

@@ -23,6 +23,7 @@ from latentkit.builtins.embeddings.isomap_scaling import (
     scale_landmarks,
 )
 from latentkit.builtins.embeddings.options import IsomapOptions
+from latentkit.errors import UserError
 from latentkit.neighbors import as_vectors
 from latentkit.plugin import Embedding, ResourceEstimate
 
@@ -157,9 +158,13 @@ class LandmarkIsomap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """Return memory and time for ``n`` vectors of ``d`` dimensions.
 
         Raises:
-            VectorsError: there are too few vectors for so many neighbours.
+            UserError: there are too few vectors for so many neighbours.
         """
-        isomap_graph.refuse_too_few(n, self.n_neighbors, "vectors")
+        if n <= self.n_neighbors:
+            raise UserError(
+                f"embedding 'isomap': {n:,} vectors are too few for {self.n_neighbors} neighbours "
+                f"each: set isomap.n_neighbors to {max(n - 1, 2)} or less, or map more"
+            )
         return needs(n, d, self.n_neighbors, min(n, self._landmark_count(n)))
 
     def _landmark_count(self, n: int) -> int:

@@ -110,12 +110,12 @@ def connected_graph(rows: Floats, n_neighbors: int, disconnected: Disconnected, 
         UserError: the graph is not connected, and ``disconnected`` is ``"error"``.
     """
     kept = np.arange(len(rows))
-    refuse_too_few(len(rows), n_neighbors, "vectors")
+    _refuse_too_few(len(rows), n_neighbors, "vectors")
     index = NeighborIndex(rows, random_state=seed)
     found = index.neighbors(n_neighbors)
     if not found.distances[:, -1].all():
         kept = np.sort(np.unique(rows, axis=0, return_index=True)[1])
-        refuse_too_few(len(kept), n_neighbors, "different vectors")
+        _refuse_too_few(len(kept), n_neighbors, "different vectors")
         index = NeighborIndex(rows[kept], random_state=seed)
         found = index.neighbors(n_neighbors)
     graph = _in_order(found.indices, found.distances, index.order)
@@ -139,12 +139,7 @@ def connected_graph(rows: Floats, n_neighbors: int, disconnected: Disconnected, 
     return Net(graph, index, kept[order], _places(order), count, bridges, found.recall)
 
 
-def refuse_too_few(n: int, n_neighbors: int, what: str) -> None:
-    """Refuse ``n`` vectors of which none has ``n_neighbors`` others; ``what`` are counted.
-
-    Raises:
-        VectorsError: there are too few.
-    """
+def _refuse_too_few(n: int, n_neighbors: int, what: str) -> None:
     if n <= n_neighbors:
         raise VectorsError(
             f"{n} samples are too few for {n_neighbors} neighbours each, counting {what}: set"
