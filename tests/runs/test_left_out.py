@@ -2,16 +2,22 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import latentkit as lk
+from latentkit.api.inputs import configure
 from latentkit.errors import IntegrityError, PluginError, StorageError, UserError, leaving_out
 from latentkit.evaluation import card, reconstruction, representation
 from latentkit.explore import exploration_figures
 from latentkit.maps import make
+from latentkit.registry.catalogue import default_registry
+from latentkit.runs.autoencoder_kind import AutoencoderKind
+from latentkit.runs.kind import MapImages
 from latentkit.runs.summary import status_text
+from latentkit.tune.trial import TrialKind
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -263,3 +269,22 @@ def test_batches_of_one_image_are_refused_with_batch_normalisation(tmp_path, opt
         assert (
             lk.run(model="dense-ae", epochs=1, options=options, out=tmp_path).status == "finished"
         )
+
+
+def test_a_transfer_is_finished_without_a_map(original, tmp_path, monkeypatch):
+    failing_with(monkeypatch, raising(ValueError("no luck")))
+    run = lk.transfer(original.path, mode="probe", epochs=1, embed=["pca"], out=tmp_path)
+    assert status_text(run.summary) == "finished, with 1 map left out"
+    assert "before" in run.evaluation
+    with pytest.raises(PluginError, match="no luck"):
+        lk.embed(run.path, ["pca"])
+    assert lk.open(run.path).status == "finished"
+
+
+def test_a_trial_is_not_refused_for_a_map_of_latents_that_the_tuner_chose():
+    part = configure(default_registry(), embed=["pca"])
+    counts = {"train": 100, "validation": 20, "test": 20}
+    images = MapImages(counts, str, Path(), latent_dim=1)
+    TrialKind().check_maps(part, images)
+    with pytest.raises(UserError, match="vectors of 1 dimension"):
+        AutoencoderKind().check_maps(part, images)
