@@ -114,10 +114,7 @@ def reconstructions(harness: MeasuringHarness) -> Json:
     rebuild = reconstruction(harness.model)
     own = fidelity(harness.test, rebuild)
     harness.arrays |= {"mse": own.mse, "ssim": own.ssim}
-    pca: Fidelity | None = None
-    with harness.optional("reconstruction by PCA"):
-        pca = fidelity(harness.test, harness.pca.rebuild)
-        harness.arrays["pca_mse"] = pca.mse
+    pca = _by_pca(harness)
     found = _figures(harness, own)
     if harness.context.corruption:
         noise = harness.context.evaluation_noise
@@ -134,6 +131,16 @@ def reconstructions(harness: MeasuringHarness) -> Json:
         return document
     baseline = {"n_components": harness.pca.components.shape[1], **_figures(harness, pca)}
     return {**document, "baselines": {"pca": baseline}}
+
+
+def _by_pca(harness: MeasuringHarness) -> Fidelity | None:
+    found: list[Fidelity] = []
+    with harness.optional("reconstruction by PCA"):
+        found.append(fidelity(harness.test, harness.pca.rebuild))
+    if not found:
+        return None
+    harness.arrays["pca_mse"] = found[0].mse
+    return found[0]
 
 
 def _figures(harness: MeasuringHarness, found: Fidelity, suffix: str = "") -> Json:

@@ -72,9 +72,10 @@ def overview(run: ExploredRun) -> Overview:
     left_out: dict[str, str] = {}
 
     def part(name: str, make: Callable[[], _Part]) -> _Part | None:
+        found: list[_Part] = []
         with leaving_out(partial(left_out.__setitem__, name)):
-            return make()
-        return None
+            found.append(make())
+        return found[0] if found else None
 
     a, b = default_items(run)
     start = run.latents()[a]

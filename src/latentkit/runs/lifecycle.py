@@ -266,7 +266,7 @@ def _continue(
     _notice_other_versions(folder, emit)
     _notice_other_device(context.config, context.device.type, emit)
     folder.set_status("running")
-    how = {"force": force, "svg": svg, "needed": needed, "retry": retry}
+    how: dict[str, Any] = {"force": force, "svg": svg, "needed": needed, "retry": retry}
     execute(folder, context, emit, kind, resumed=True, **how)
 
 

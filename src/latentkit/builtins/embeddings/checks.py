@@ -28,7 +28,7 @@ def checked_vectors(
             is not finite.
     """
     points = finite_vectors(vectors, name, dtype)
-    check_size(*points.shape, name, n_components=n_components, least=least)
+    check_size(len(points), points.shape[1], name, n_components=n_components, least=least)
     if (points == points[0]).all():
         raise UserError(
             f"embedding {name!r}: all {len(points):,} vectors are equal: there is nothing to map"
