@@ -72,7 +72,7 @@ def test_values_too_large_for_float32_are_refused(name):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("shape", "message"),
-    [((40, 1), "1 dimensions cannot be mapped to 2: lower"), ((1, 5), "or more and got 1"),
+    [((40, 1), "1 dimension cannot be mapped to 2: use more"), ((1, 5), "or more and got 1"),
      ((40,), r"must be numbers \(N, D\), not float32 \(40,\)")],
 )  # fmt: skip
 def test_too_few_vectors_or_dimensions_are_refused(name, shape, message):

@@ -221,9 +221,12 @@ def test_an_interrupted_run_resumes_where_it_stopped(original, tmp_path, monkeyp
 
 
 def test_a_failed_run_keeps_its_finished_stages_and_records_the_reason(tmp_path, monkeypatch):
-    monkeypatch.setattr("latentkit.maps.fitting.available_memory_bytes", lambda: 1000)
+    def failing(context):
+        raise ResourceError("no room for the card")
+
+    monkeypatch.setattr("latentkit.runs.autoencoder_kind.evaluate", failing)
     events = []
-    with pytest.raises(ResourceError, match=r"'isomap' of 360 points needs about .* GiB"):
+    with pytest.raises(ResourceError, match="no room for the card"):
         small_run(tmp_path, listener=events.append)
     (path,) = tmp_path.iterdir()
     run = lk.open(path)
@@ -232,6 +235,15 @@ def test_a_failed_run_keeps_its_finished_stages_and_records_the_reason(tmp_path,
     assert events[-1] == RunFinished(run.id, "failed", events[-1].seconds, {})
     monkeypatch.undo()
     assert lk.resume(path).status == "finished"
+
+
+def test_a_map_that_needs_more_memory_than_is_free_is_refused_before_training(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("latentkit.maps.fitting.available_memory_bytes", lambda: 1000)
+    with pytest.raises(ResourceError, match=r"'isomap' of 360 points needs about .* GiB"):
+        small_run(tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_run_that_cannot_start_leaves_no_files(tmp_path):
