@@ -12,9 +12,11 @@ from latentkit.api import inputs
 from latentkit.api.kinds import kind_of, kind_of_config
 from latentkit.api.run_handle import Run
 from latentkit.config import DEFAULT_DATASET, RunConfig
+from latentkit.errors import StorageError
 from latentkit.evaluation.compare_runs import compare_runs
 from latentkit.plugin.events import Listener, Notice, ignore
 from latentkit.registry.catalogue import Registry, default_registry
+from latentkit.runs import run_files
 from latentkit.runs.folder import RunFolder, find_run, readable_runs
 from latentkit.runs.lifecycle import Place, add_embeddings, resume_run, start_named_run
 from latentkit.runs.prepare import with_found_runs
@@ -177,7 +179,7 @@ def resume(
     """
     found = find_run(os.fspath(path), inputs.runs_dir(runs))
     overrides = {**({} if epochs is None else {"training.epochs": epochs}), **(options or {})}
-    return _resumed(found, data, listener, overrides=overrides)
+    return _resumed(found, data, listener, "resume", overrides=overrides)
 
 
 def embed(
@@ -220,6 +222,7 @@ def embed(
     """
     found = find_run(os.fspath(path), inputs.runs_dir(runs))
     known = RunFolder.open(found)
+    _check_writable(found, "embed")
     registry = registry_of(known.manifest)
     folder = add_embeddings(
         found,
@@ -248,6 +251,8 @@ def evaluate(
 ) -> Run:
     """Compute a run's evaluation card if it is missing or of an older protocol.
 
+    The card of a run in a read-only folder is taken as it is.
+
     Args:
         path: the run's folder, or any other name of it that `open` accepts.
         again: compute the card again in any case.
@@ -259,7 +264,8 @@ def evaluate(
         The run; the card is its ``evaluation``.
 
     Raises:
-        latentkit.errors.LatentkitError: the run does not exist, or its data set is missing.
+        latentkit.errors.LatentkitError: the run does not exist, its data set is missing, or its
+            folder is read-only and has no card.
 
     Example:
         >>> import latentkit as lk
@@ -268,7 +274,13 @@ def evaluate(
         ['mse', 'psnr', 'ssim']
     """
     found = find_run(os.fspath(path), inputs.runs_dir(runs))
-    return _resumed(found, data, listener, force=("evaluate",) if again else (), retry=False)
+    if not (again or os.access(found, os.W_OK)):
+        known = RunFolder.open(found)
+        if run_files.EVALUATION in known.manifest.artefacts:
+            return Run(known)
+    return _resumed(
+        found, data, listener, "evaluate", force=("evaluate",) if again else (), retry=False
+    )
 
 
 def write_report(
@@ -303,16 +315,32 @@ def write_report(
         True
     """
     found = find_run(os.fspath(path), inputs.runs_dir(runs))
-    return _resumed(found, data, listener, force=("report",), svg=svg, retry=False)
+    return _resumed(found, data, listener, "report", force=("report",), svg=svg, retry=False)
 
 
-def _resumed(found: Path, data: inputs.Path_ | None, listener: Listener, **what: Any) -> Run:
+def _resumed(
+    found: Path, data: inputs.Path_ | None, listener: Listener, command: str, **what: Any
+) -> Run:
     known = RunFolder.open(found)
+    _check_writable(found, command)
     registry = registry_of(known.manifest)
     folder = resume_run(
         found, registry, listener, kind_of(known), inputs.given_data_dir(data), **what
     )
     return Run(folder, registry)
+
+
+def _check_writable(run: Path, command: str) -> None:
+    """Refuse to write into a run that this user can only read.
+
+    Raises:
+        StorageError: the run's folder is read-only; the message says how to go on.
+    """
+    if not os.access(run, os.W_OK):
+        raise StorageError(
+            f"{run} is read-only: copy the folder to a place of yours, and name the copy: "
+            f"'latentkit {command} COPY'"
+        )
 
 
 def _default_dataset_notice(registry: Registry) -> Notice:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from latentkit import caches
 from latentkit.cli.shared_options import common_options, print_json, runs_option
 from latentkit.errors import BrokenEnvironmentError, UserError, describe_os_error
 from latentkit.terminal import printable
@@ -58,6 +59,7 @@ def examine(data_dir: str | None, runs_dir: str | None = None) -> Iterator[Findi
     """Run all checks and yield their findings."""
     from latentkit.registry.catalogue import default_registry
 
+    caches.prepare()
     # Load plugins first: once torch is imported, plugins that import it would look fast.
     default_registry()
     yield from _packages()
@@ -66,6 +68,7 @@ def examine(data_dir: str | None, runs_dir: str | None = None) -> Iterator[Findi
     yield from _data(data_dir)
     yield from _runs(runs_dir)
     yield _writable(Path.cwd())
+    yield from _caches()
 
 
 def _packages() -> Iterator[Finding]:
@@ -211,6 +214,30 @@ def _writable(folder: Path) -> Finding:
         remedy = "change to another folder, or use --runs"
         return Finding("folder", "broken", f"{folder} cannot be written: {error}", remedy)
     return Finding("folder", "ok", f"{folder} can be written")
+
+
+def _caches() -> Iterator[Finding]:
+    """Check the folders that packages write to save time; everything also works without them."""
+    for topic, folder, loss, variable in (
+        ("temporary files", caches.temporary_folder(), "some downloads need it", "TMPDIR"),
+        (
+            "machine code",
+            caches.numba_folder(),
+            "each process compiles its maps again",
+            "NUMBA_CACHE_DIR",
+        ),
+        (
+            "list of fonts",
+            caches.matplotlib_folder(),
+            "each process makes it again",
+            "MPLCONFIGDIR",
+        ),
+    ):
+        if folder is None:
+            text = f"no folder for it can be written: {loss}"
+            yield Finding(topic, "note", text, f"set {variable} to a folder that can be written")
+        else:
+            yield Finding(topic, "ok", f"{folder} can be written")
 
 
 def _print(findings: list[Finding]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from latentkit.cli import shared_options
-from latentkit.errors import UserError, did_you_mean
+from latentkit.errors import StorageError, UserError, did_you_mean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -332,6 +333,8 @@ def _write(run: Run, name: str, figure: Figure, out: str | None) -> None:
     from latentkit.explore.exploration_figures import keep_figure, write_figure
 
     if out is None:
+        if not os.access(run.path, os.W_OK):
+            raise StorageError(f"{run.path} is read-only: choose another place with --out FILE")
         paths = keep_figure(run.explored.context.folder, f"explore-{name}", figure)
     else:
         paths = write_figure(figure, Path(out))

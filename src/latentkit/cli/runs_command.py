@@ -117,6 +117,8 @@ def evaluate_command(
 ) -> None:
     """Show the evaluation card of RUN; an unfinished run is completed first.
 
+    In a read-only folder, the card is shown as it is.
+
     RUN is the run's folder, its name in the folder of runs, an unambiguous start or end of that
     name, or 'last'. Every figure is shown with its baselines and its 95 % interval.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -147,23 +148,24 @@ def _written(
     opset: int,
 ) -> bytes:
     """Export a module to ONNX, and return the file's content."""
-    import tempfile
-
     import onnx
 
     names: dict[str, Any] = {"input_names": [source], "output_names": [result]}
-    how: dict[str, Any]
-    if _DYNAMO:
-        shapes = ({0: torch.export.Dim("batch")},)
-        how = {"dynamo": True, "external_data": False, "verbose": False, "dynamic_shapes": shapes}
-    else:
-        how = {"dynamic_axes": {name: {0: "batch"} for name in (source, result)}}
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad():
         # The warnings are about the exporter itself; the result is compared with the model below.
         warnings.simplefilter("ignore")
-        path = Path(folder) / "model.onnx"
-        torch.onnx.export(module, (example,), str(path), opset_version=opset, **names, **how)
-        document = onnx.load(str(path))
+        # Nothing is written here, because an error of a disk is not one of the model.
+        if _DYNAMO:
+            shapes = ({0: torch.export.Dim("batch")},)
+            how = {"dynamo": True, "verbose": False, "dynamic_shapes": shapes, **names}
+            program: Any = torch.onnx.export(module, (example,), opset_version=opset, **how)
+            document = program.model_proto
+        else:
+            axes = {name: {0: "batch"} for name in (source, result)}
+            how = {"dynamic_axes": axes, **names}
+            buffer = io.BytesIO()
+            torch.onnx.export(module, (example,), buffer, opset_version=opset, **how)
+            document = onnx.load_from_string(buffer.getvalue())
     for key, value in facts.items():
         entry = document.metadata_props.add()
         entry.key, entry.value = key, value

@@ -14,6 +14,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from latentkit import caches
+
+caches.prepare_numba()
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -21,8 +25,8 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
     """Compile a function with numba on its first call, and keep the machine code on disk.
 
     numba keeps the code next to the source or in the user's cache folder. If it can write to
-    neither, each process compiles the function again. The function runs without Python's global
-    lock, so several threads can call it at once.
+    neither, each process compiles the function again; see `latentkit.caches`. The function runs
+    without Python's global lock, so several threads can call it at once.
 
     Args:
         options: further options of ``numba.njit``, such as ``parallel=True``.
@@ -35,10 +39,7 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
 
     def decorate(function: Function) -> Function:
         njit: Any = numba.njit
-        try:
-            return cast("Function", njit(function, cache=True, nogil=True, **options))
-        except RuntimeError:  # numba found no folder for the machine code
-            return cast("Function", njit(function, nogil=True, **options))
+        return cast("Function", njit(function, cache=True, nogil=True, **options))
 
     return decorate
 

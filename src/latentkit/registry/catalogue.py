@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from latentkit import trust
+from latentkit import caches, trust
 from latentkit.errors import PluginError, UserError, did_you_mean
 from latentkit.plugin.options import Options
 from latentkit.plugin.specs import SPEC_TYPES, Spec
@@ -62,6 +62,8 @@ class Part:
             PluginError: the target cannot be imported.
         """
         check_requirements(self.spec)
+        if self.spec.kind == "embedding":
+            caches.prepare_numba()  # packages of maps compile with numba when they are imported
         return resolve_target(self.spec.target, str(self))
 
 
