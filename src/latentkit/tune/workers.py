@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from latentkit.atomic import storage_error
-from latentkit.errors import INTERRUPTED_EXIT_CODE, StudyError, describe_os_error
+from latentkit.errors import (
+    INTERRUPTED_EXIT_CODE,
+    LatentkitError,
+    StudyError,
+    describe_os_error,
+)
 from latentkit.plugin.events import Listener, Notice, TrialFinished, TrialReported, TrialStarted
 from latentkit.plugin.studies import StudyResult, TrialRecord
 from latentkit.reading import open_file
