@@ -16,6 +16,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ def write_atomically(path: Path, write: Callable[[Path], None], root: Path | Non
         raise storage_error(path, error) from error
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # the error that is raised says more; a later writer cleans up
+                temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes, root: Path | None = None) -> None:

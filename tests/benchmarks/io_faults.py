@@ -2,8 +2,9 @@
 
 Each command is repeated in a fork in which its n-th operation on a file below the output folder
 fails: creating, writing, flushing, renaming, deleting. The disk either fails once (EIO), or is full
-from then on (ENOSPC). The command must end with exit code 5 and one line, or do without the file.
-The same command is then repeated, and must give the bytes of one that was never disturbed.
+from then on (ENOSPC), or read-only (EROFS), as systems make a failing disk. The command must end
+with exit code 5 and one line, or do without the file. The same command is then repeated, and must
+give the bytes of one that was never disturbed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import builtins
 import errno
 import io
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -29,6 +31,7 @@ TRANSFER = ["transfer", "r", "-q", "--name", "t", "--epochs", "2", "--embed", "p
 TUNE = ["tune", "-q", "--name", "s", "--trials", "2", "--epochs", "2"]
 TUNE += ["--search", "training.learning_rate=0.001..0.01:log"]
 STORAGE = 5
+FAULTS = {"once": errno.EIO, "full": errno.ENOSPC, "read-only": errno.EROFS}
 
 
 @dataclass
@@ -38,13 +41,13 @@ class Disk:
     Args:
         root: the folder on this disk.
         fails_at: number of the operation that fails, from 1; 0 for none.
-        stays_full: whether later operations that need room fail too.
+        fault: how it fails, a key of `FAULTS`.
         count: number of operations so far.
     """
 
     root: Path
     fails_at: int = 0
-    stays_full: bool = False
+    fault: str = "once"
     count: int = 0
     log: list[str] = field(default_factory=list)
 
@@ -57,17 +60,18 @@ class Disk:
             return
         self.count += 1
         self.log.append(f"{what} {found.relative_to(self.root)}")
-        late = self.stays_full and self.count > self.fails_at and needs_room
-        if self.fails_at and (self.count == self.fails_at or late):
-            number = errno.ENOSPC if self.stays_full else errno.EIO
+        lasts = self.fault == "read-only" or (self.fault == "full" and needs_room)
+        if self.fails_at and (
+            self.count == self.fails_at or (lasts and self.count > self.fails_at)
+        ):
+            number = FAULTS[self.fault]
             raise OSError(number, os.strerror(number), os.fsdecode(path))
 
-    def install(self) -> None:
-        """Replace the functions of this process that change files."""
-        for name in ("fsync", "write", "mkdir"):
-            self._count(name)
+    def replaced(self) -> dict[tuple[Any, str], Callable[..., Any]]:
+        """Return what to put in place of the functions that change files, by module and name."""
+        found = {(os, name): self._counted(name) for name in ("fsync", "write", "mkdir")}
         for name in ("rename", "replace", "unlink", "remove", "rmdir", "chmod"):
-            self._count(name, needs_room=False)
+            found[os, name] = self._counted(name, needs_room=False)
         plain_open = os.open
 
         def os_open(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
@@ -75,17 +79,22 @@ class Disk:
                 self.touch("open", path, needs_room=bool(flags & os.O_CREAT))
             return plain_open(path, flags, *arguments, **options)
 
-        os.open = os_open
-        builtins.open = io.open = self._opener(io.open)  # type: ignore[assignment]
+        opened = self._opener(io.open)
+        return {**found, (os, "open"): os_open, (io, "open"): opened, (builtins, "open"): opened}
 
-    def _count(self, name: str, *, needs_room: bool = True) -> None:
+    def install(self) -> None:
+        """Replace the functions of this process that change files."""
+        for (module, name), function in self.replaced().items():
+            setattr(module, name, function)
+
+    def _counted(self, name: str, *, needs_room: bool = True) -> Callable[..., Any]:
         plain = getattr(os, name)
 
         def counted(path: Any, *arguments: Any, **options: Any) -> Any:
             self.touch(name, path, needs_room=needs_room)
             return plain(path, *arguments, **options)
 
-        setattr(os, name, counted)
+        return counted
 
     def _opener(self, plain: Callable[..., Any]) -> Callable[..., Any]:
         disk = self
@@ -151,6 +160,14 @@ def _logging(disk: Disk, log: Path) -> Callable[[], None]:
     return install
 
 
+def first_of_each_kind(operations: list[str]) -> list[int]:
+    """Return the numbers of operations that differ from earlier ones in more than random names."""
+    seen = {}
+    for number, operation in enumerate(operations, 1):
+        seen.setdefault(re.sub(r"\.writing-[0-9a-f]+", "", operation), number)
+    return list(seen.values())
+
+
 def copy(earlier: Path | None, folder: Path) -> None:
     """Make ``folder`` a copy of ``earlier``, or empty."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -160,10 +177,10 @@ def copy(earlier: Path | None, folder: Path) -> None:
         folder.mkdir()
 
 
-def disturb(case: Case, number: int, folder: Path, *, stays_full: bool) -> list[str]:
+def disturb(case: Case, number: int, folder: Path, fault: str) -> list[str]:
     """Let operation ``number`` of a command fail, repeat it; return what was wrong."""
     copy(case.prepared, folder)
-    disk = Disk(folder, number, stays_full)
+    disk = Disk(folder, number, fault)
     code, errors = warm_forks.run(case.command, folder, disk.install)
     wrong = []
     if code not in (0, STORAGE):
@@ -208,8 +225,9 @@ def main() -> None:
     """Print a table of commands, and a line for everything that was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("commands", nargs="*", default=[])
+    parser.add_argument("--fault", action="append", choices=FAULTS, help="how the disk fails")
     parser.add_argument("--every", type=int, default=1, help="let only each such operation fail")
-    parser.add_argument("--start", type=int, default=1, help="the first operation that fails")
+    parser.add_argument("--distinct", action="store_true", help="only the first of each kind")
     asked = parser.parse_args()
     names = asked.commands or ["run", "embed", "report", "explore", "transfer", "tune"]
     warm_forks.warm_up()
@@ -217,21 +235,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="io-faults-") as name:
         rows = []
         for case in cases(Path(name), names):
-            for stays_full in (False, True):
-                numbers = range(asked.start, len(case.operations) + 1, asked.every)
+            for fault in asked.fault or FAULTS:
+                numbers = list(range(1, len(case.operations) + 1))
+                if asked.distinct:
+                    numbers = first_of_each_kind(case.operations)
+                numbers = numbers[:: asked.every]
                 counts = {"exit code": 0, "line": 0, "retry": 0, "bytes": 0, "left": 0}
                 for number in numbers:
-                    found = disturb(case, number, Path(name) / "now", stays_full=stays_full)
+                    print(f"{case.name}: {number} of {len(case.operations)}", file=sys.stderr)
+                    found = disturb(case, number, Path(name) / "now", fault)
                     for kind in counts:
                         counts[kind] += any(kind in text for text in found[:-1])
                     if found:
                         what = case.operations[number - 1]
                         print(f"# {case.name} {number} ({what}): {'; '.join(found)}", flush=True)
-                kind = "full" if stays_full else "once"
                 tried = len(numbers)
                 right = tried - counts["exit code"] - counts["line"]
                 finished, same = tried - counts["retry"], tried - counts["bytes"]
-                rows.append((case.name, kind, len(case.operations), tried, right, finished, same))
+                rows.append((case.name, fault, len(case.operations), tried, right, finished, same))
                 print(*rows[-1], flush=True)
     print("| command | disk fails | operations | tried | right end | finished on retry | equal |")
     print("| --- | --- | --: | --: | --: | --: | --: |")

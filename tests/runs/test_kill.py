@@ -17,7 +17,7 @@ import latentkit as lk
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("LATENTKIT_KILLS", "8"))
+KILLS = int(os.environ.get("LATENTKIT_KILLS", "10"))
 _OPTIONS = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
 ARGUMENTS = ["run", "-q", "--epochs", "12", "--embed", "pca"]
 ARGUMENTS += [word for key, value in _OPTIONS.items() for word in ("-o", f"{key}={value}")]

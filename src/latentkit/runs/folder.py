@@ -351,7 +351,8 @@ class RunFolder:
     def _sweep(self) -> None:
         """Remove temporary files that a killed writer left."""
         for leftover in self.path.rglob(f"{atomic.TEMPORARY_PREFIX}*"):
-            leftover.unlink(missing_ok=True)
+            with suppress(OSError):  # it is in nobody's way
+                leftover.unlink(missing_ok=True)
 
 
 def _open_without_following(path: str, flags: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,8 @@ class CheckpointStore:
         write_json(record_path, {**record, _OWN: canonical_sha256(record)}, self._root)
         for epoch in self._epochs()[:-KEPT]:
             for path in reversed(self._paths(epoch)):
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # an old checkpoint that stays does no harm
+                    path.unlink(missing_ok=True)
 
     def latest(self, config_sha256: str) -> tuple[Progress | None, dict[str, Tensor], list[str]]:
         """Read the latest intact checkpoint of this configuration.
