@@ -14,7 +14,6 @@ from typing import BinaryIO
 from latentkit.atomic import storage_error
 from latentkit.errors import (
     INTERRUPTED_EXIT_CODE,
-    LatentkitError,
     StudyError,
     describe_os_error,
 )
