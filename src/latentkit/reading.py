@@ -12,10 +12,13 @@ import json
 import math
 import os
 import stat
+import tokenize
 import tomllib
+import warnings
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal
 
 from latentkit.errors import IntegrityError, LatentkitError, UserError, describe_os_error
 
@@ -87,7 +90,7 @@ def check_no_links(root: Path) -> None:
                 )
 
 
-def open_file(path: Path, *, follow: bool = True) -> BinaryIO:
+def open_file(path: Path, *, follow: bool = True) -> io.BufferedReader:
     """Open a regular file for reading.
 
     Args:
@@ -211,6 +214,8 @@ ARCHIVE_FAULTS = (
     RuntimeError,  # an encrypted member
     MemoryError,
     OverflowError,
+    tokenize.TokenError,  # in the header of an array
+    zlib.error,
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
 )
@@ -226,29 +231,45 @@ def describe_arrays(
         ValueError: a member is no array, holds objects, or has another size than it says.
         zipfile.BadZipFile, OSError, and others of `ARCHIVE_FAULTS`: the archive is damaged.
     """
-    from numpy.lib import format as npy
-
     found = {}
     for info in archive.infolist():
         with archive.open(info) as member:
-            version = npy.read_magic(member)
-            if version == (1, 0):
-                shape, fortran, dtype = npy.read_array_header_1_0(member)
-            elif version == (2, 0):
-                shape, fortran, dtype = npy.read_array_header_2_0(member)
-            else:
-                raise ValueError(f"{info.filename} has the unknown .npy version {version}")
-            start = member.tell()
-        if dtype.hasobject:
-            raise ValueError(f"{info.filename} holds Python objects, which are never loaded")
-        claimed = math.prod(shape) * dtype.itemsize
-        if min(shape, default=0) < 0 or claimed != info.file_size - start:
-            raise ValueError(
-                f"{info.filename} says that it holds {claimed:,} bytes, but has "
-                f"{info.file_size - start:,}"
-            )
-        found[info.filename] = (shape, dtype, fortran, start)
+            found[info.filename] = describe_array(member, info.filename, info.file_size)
     return found
+
+
+def describe_array(
+    file: IO[bytes], name: str, size: int
+) -> tuple[tuple[int, ...], np.dtype[Any], bool, int]:
+    """Return shape, type, whether in Fortran order, and header's bytes of an opened .npy.
+
+    Args:
+        file: the .npy, at its start.
+        name: its name, for the error.
+        size: number of its bytes.
+
+    Raises:
+        ValueError: it is no array, holds objects, or has another size than it says.
+        Other exceptions of `ARCHIVE_FAULTS`: it is damaged.
+    """
+    from numpy.lib import format as npy
+
+    version = npy.read_magic(file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about headers of Python 2, and about odd text in them
+        if version == (1, 0):
+            shape, fortran, dtype = npy.read_array_header_1_0(file)
+        elif version == (2, 0):
+            shape, fortran, dtype = npy.read_array_header_2_0(file)
+        else:
+            raise ValueError(f"{name} has the unknown .npy version {version}")
+    start = file.tell()
+    if dtype.hasobject:
+        raise ValueError(f"{name} holds Python objects, which are never loaded")
+    claimed = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or dtype.itemsize == 0 or claimed != size - start:
+        raise ValueError(f"{name} says that it holds {claimed:,} bytes, but has {size - start:,}")
+    return shape, dtype, fortran, start
 
 
 def _check_depth(document: Any) -> None:

@@ -73,7 +73,7 @@ def test_a_file_that_was_changed_on_disk_is_refused(raw, genuine, name):
 def test_a_file_that_cannot_be_read_is_named(raw, genuine):
     (raw / IMAGES).unlink()
     (raw / IMAGES).mkdir()
-    with pytest.raises(DataError, match=rf"cannot read .*{IMAGES}: Is a directory"):
+    with pytest.raises(DataError, match=rf"cannot read .*{IMAGES}: it is a folder, not a file"):
         load(raw)
 
 

@@ -85,7 +85,7 @@ def test_a_damaged_file_is_named_with_its_expected_md5(tmp_path, ask):
 def test_a_file_that_cannot_be_read_is_named(tmp_path, ask):
     wanted = files(tmp_path, NOWHERE)
     (wanted.folder / "images.bin").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"cannot read .*images.bin: Is a directory"):
+    with pytest.raises(DataError, match=r"cannot read .*images.bin: it is a folder, not a file"):
         getattr(wanted, ask)("images.bin")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from latentkit.api.inputs import MAPS, data_dir
 from latentkit.config import build_config, choose_part
@@ -112,10 +112,10 @@ Path_ = str | os.PathLike[str]
 
 
 def embed_vectors(
-    source: NDArray[Any] | ImageData | Path_,
+    source: ArrayLike | ImageData | Path_,
     names: Iterable[str],
     *,
-    labels: NDArray[Any] | Path_ | None = None,
+    labels: ArrayLike | Path_ | None = None,
     on: int | None = None,
     options: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -126,11 +126,13 @@ def embed_vectors(
     """Map vectors from any source, and measure the quality of the maps.
 
     Args:
-        source: an array (N, D); a ``.npy`` or ``.npz`` file of one; or images, whose pixels
-            are the vectors.
+        source: an array (N, D), nested lists, a torch tensor or a data frame of finite numbers;
+            a ``.npy`` or ``.npz`` file of one; or images, whose pixels are the vectors. uint8 is
+            scaled to [0, 1], and other numbers stay as they are.
         names: names of embeddings.
         labels: one label for each vector (N,), or a file of them, for colours and accuracies; by
-            default the labels in the source, if it has any.
+            default the labels in the source, if it has any. They are text, whole numbers, bool or
+            one-hot rows (N, K).
         on: map only this many vectors, drawn with the seed.
         options: values by ``"embedding.option"``, e.g. ``{"isomap.n_neighbors": 20}``.
         seed: seed of everything random.
@@ -177,22 +179,20 @@ def embed_vectors(
 
 
 def _vectors(
-    source: NDArray[Any] | ImageData | Path_, labels: NDArray[Any] | Path_ | None
+    source: ArrayLike | ImageData | Path_, labels: ArrayLike | Path_ | None
 ) -> vector_maps.Vectors:
     if isinstance(source, ImageData):
         vectors = vector_maps.pixels(source, {"images": repr(source), "checksum": source.checksum})
     elif isinstance(source, str | os.PathLike):
         vectors = vector_maps.read_vectors(Path(source))
     else:
-        array = np.asarray(source)
-        vectors = vector_maps.Vectors(
-            vector_maps.as_vectors(array, "the array"), source={"array": list(array.shape)}
-        )
+        values = vector_maps.as_vectors(source, "the array")
+        vectors = vector_maps.Vectors(values, source={"array": list(np.shape(source))})
     if labels is None:
         return vectors
     if isinstance(labels, str | os.PathLike):
         return vectors.with_labels(vector_maps.read_labels(Path(labels)), str(labels))
-    return vectors.with_labels(np.asarray(labels), "the array of labels")
+    return vectors.with_labels(labels, "the array of labels")
 
 
 def images_of(

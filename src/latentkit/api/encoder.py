@@ -22,12 +22,18 @@ from latentkit.config import (
     DEFAULT_MODEL,
     DEFAULT_VECTOR_MODEL,
     Device,
+    PartConfig,
     RunConfig,
     build_config,
     choose_part,
 )
 from latentkit.data.batches import CorruptionChain, DeviceImages, split_train_validation
-from latentkit.errors import BrokenEnvironmentError
+from latentkit.errors import (
+    BrokenEnvironmentError,
+    IntegrityError,
+    LatentkitError,
+    describe_error,
+)
 from latentkit.evaluation.inference import decode, encode
 from latentkit.plugin.events import EpochFinished, Event, Listener, ignore
 from latentkit.plugin.protocols import ImageShape
@@ -139,12 +145,13 @@ def rebuilt_network(
         UserError: the model is not installed, or its weights have other names or shapes.
     """
     part = choose_part(registry, "model", model)
-    with torch.random.fork_rng(devices=[]):
-        network = build_model(part, image_shape)
     tensors = {
         name: value if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value))
         for name, value in weights.items()
     }
+    _check_sizes(part, image_shape, tensors)
+    with torch.random.fork_rng(devices=[]):
+        network = build_model(part, image_shape)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -153,6 +160,34 @@ def rebuilt_network(
             f"the weights do not fit the installed version of model {part.name!r}: {first}"
         ) from error
     return network.eval()
+
+
+def _check_sizes(
+    part: PartConfig, image_shape: ImageShape, tensors: Mapping[str, torch.Tensor]
+) -> None:
+    """Refuse a network that is larger than its weights, before it takes any memory.
+
+    A file of a few bytes may name a network of terabytes.
+
+    Raises:
+        InputError: the weights have other shapes.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            expected = build_model(part, image_shape).state_dict()
+    except LatentkitError:  # a model that cannot be built without memory, or not at all
+        return
+    for name, tensor in expected.items():
+        if name in tensors and tensors[name].shape != tensor.shape:
+            raise encoder_files.InputError(
+                f"the weights do not fit the installed version of model {part.name!r}: {name} has "
+                f"shape {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}"
+            )
+    if missing := expected.keys() - tensors.keys():
+        raise encoder_files.InputError(
+            f"the weights do not fit the installed version of model {part.name!r}: "
+            f"{min(missing)} is missing"
+        )
 
 
 def print_epochs(event: Event) -> None:
@@ -187,8 +222,9 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     Vectors (N, D) may have any units: `fit` learns the range of each feature and scales it to
     [0, 1] for the model. `transform` does not clip values outside that range; `inverse_transform`
-    returns values inside it. Images (N, H, W), (N, C, H, W) or (N, H, W, C) are uint8, or float
-    in [0, 1]. Latents are float32 because networks compute in float32.
+    returns values inside it. Images (N, H, W), (N, C, H, W) or (N, H, W, C) are uint8, bool, or
+    float in [0, 1]. Both may be torch tensors. Latents are float32 because networks compute in
+    float32.
 
     Args:
         model: a model's name; ``"auto"`` is ``dense-ae`` for vectors and ``conv-ae`` for images.
@@ -253,8 +289,8 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """Train on vectors or images.
 
         Args:
-            X: (N, D), numbers of any range; or (N, H, W), (N, C, H, W) or (N, H, W, C), uint8 or
-                float in [0, 1]. N is 3 or more.
+            X: (N, D), numbers of any range; or (N, H, W), (N, C, H, W) or (N, H, W, C), uint8,
+                bool or float in [0, 1]. N is 3 or more.
             y: ignored.
 
         Returns:
@@ -309,7 +345,8 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             ValueError: X has a wrong shape, or contains NaN or infinity.
         """
         check_is_fitted(self)
-        latents = check_array(X, dtype=np.float32, estimator=self, input_name="X")
+        given = encoder_files.without_torch(X)
+        latents = check_array(given, dtype=np.float32, estimator=self, input_name="X")
         if latents.shape[1] != self._n_features_out:
             raise encoder_files.InputError(
                 f"X has {latents.shape[1]} latent dimensions, but LatentEncoder has "
@@ -364,15 +401,21 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             latentkit.errors.IntegrityError: the file was changed after it was saved.
         """
         facts, weights = encoder_files.read_encoder(Path(path))
-        encoder = cls(**facts["parameters"])
-        encoder._inputs = encoder_files.inputs_from(facts["inputs"])
-        encoder.model_config_ = facts["model"]
-        encoder.history_ = tuple(facts["history"])
-        encoder.image_shape_ = encoder._inputs.image_shape
-        encoder.seed_ = facts["seed"]
-        encoder.n_features_in_ = facts["n_features_in"]
-        if facts["feature_names_in"]:
-            encoder.feature_names_in_ = np.array(facts["feature_names_in"], dtype=object)
+        try:
+            encoder = cls(**facts["parameters"])
+            encoder._inputs = encoder_files.inputs_from(facts["inputs"])
+            encoder.model_config_ = dict(facts["model"])
+            encoder.history_ = tuple(facts["history"])
+            encoder.image_shape_ = encoder._inputs.image_shape
+            encoder.seed_ = int(facts["seed"])
+            encoder.n_features_in_ = int(facts["n_features_in"])
+            if facts["feature_names_in"]:
+                encoder.feature_names_in_ = np.array(facts["feature_names_in"], dtype=object)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise IntegrityError(
+                f"{path} is not an encoder that LatentEncoder.save wrote ({describe_error(error)}):"
+                f" save it again"
+            ) from error
         encoder._take_weights(weights)
         return encoder
 
@@ -425,6 +468,7 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
     def _checked(self, X: ArrayLike, *, fitting: bool) -> NDArray[Any]:  # noqa: N803
         """Return X as a finite array with enough rows and the number of features seen in `fit`."""
+        X = encoder_files.without_torch(X)  # noqa: N806
         images = encoder_files.dimensions(X) > 2
         if not fitting and images != isinstance(self._inputs, encoder_files.ImageLayout):
             was, has = ("vectors", "images") if images else ("images", "vectors")

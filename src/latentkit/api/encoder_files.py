@@ -14,18 +14,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, uint8
 
+from latentkit import reading
 from latentkit._version import __version__
 from latentkit.atomic import write_atomically
 from latentkit.config import canonical_sha256
 from latentkit.errors import IntegrityError, UserError, describe_os_error
-from latentkit.plugin.images import channels_first, check_float_images
+from latentkit.plugin.images import channels_first, check_float_images, plain_array
 from latentkit.plugin.protocols import ImageShape
+from latentkit.runs.initial_weights import read_safetensors
 
 _LEAST_SIDE = 8
+_FLOATS = ("float32", "float64")
 
 
 class InputError(UserError, ValueError):
@@ -66,9 +68,11 @@ class ScaledVectors:
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> ScaledVectors:
-        """Build the object from the output of `as_dict`."""
+        """Build the object from the output of `as_dict`; raises `ValueError` for anything else."""
         low, extent = (np.array(facts[key], dtype=np.float64) for key in ("low", "extent"))
-        return cls(low, extent, str(np.dtype(facts["dtype"])))
+        if low.ndim != 1 or low.shape != extent.shape or facts["dtype"] not in _FLOATS:
+            raise ValueError(f"ranges {low.shape} and {extent.shape} of {facts['dtype']!r}")
+        return cls(low, extent, facts["dtype"])
 
     def as_dict(self) -> dict[str, Any]:
         """Return all fields as a JSON object."""
@@ -126,9 +130,13 @@ class ImageLayout:
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> ImageLayout:
-        """Build the object from the output of `as_dict`."""
-        channels, height, width = facts["image_shape"]
-        return cls(tuple(facts["shape"]), (channels, height, width), bool(facts["in_bytes"]))
+        """Build the object from the output of `as_dict`; raises `ValueError` for anything else."""
+        channels, height, width = (int(side) for side in facts["image_shape"])
+        shape = tuple(int(side) for side in facts["shape"])
+        orders = ((height, width), (channels, height, width), (height, width, channels))
+        if shape not in orders or channels not in (1, 3) or min(height, width) < _LEAST_SIDE:
+            raise ValueError(f"images {shape} as {facts['image_shape']}")
+        return cls(shape, (channels, height, width), bool(facts["in_bytes"]))
 
     def as_dict(self) -> dict[str, Any]:
         """Return all fields as a JSON object."""
@@ -165,8 +173,21 @@ def dimensions(values: ArrayLike) -> int:
     return int(values.ndim if hasattr(values, "ndim") else np.asarray(values).ndim)
 
 
+def without_torch(values: Any) -> Any:
+    """Return a torch tensor or a masked array as a NumPy array, and other values unchanged.
+
+    Raises:
+        InputError: some values are masked, or the tensor is no plain array.
+    """
+    foreign = isinstance(values, Tensor | np.ma.MaskedArray)
+    try:
+        return plain_array(values) if foreign else values
+    except ValueError as error:
+        raise InputError(f"X: {error}") from error
+
+
 def image_batch(values: ArrayLike) -> NDArray[Any]:
-    """Return images as (N, C, H, W): uint8 unchanged, others as float32.
+    """Return images as (N, C, H, W): uint8 unchanged, bool and others as float32.
 
     Raises:
         InputError: their shape, type or range is not valid.
@@ -217,18 +238,17 @@ def read_encoder(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         IntegrityError: the file was changed after it was saved.
     """
     try:
-        with safe_open(path, "pt") as file:
-            text = (file.metadata() or {}).get(_KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors, metadata = read_safetensors(path)
     except OSError as error:
         reason = describe_os_error(error)
         raise UserError(f"cannot read the encoder {path}: {reason}") from error
-    except SafetensorError as error:
+    except ValueError as error:
         raise UserError(f"{path} is not a complete encoder file: {error}") from error
+    text = metadata.get(_KEY)
     if text is None:
         raise UserError(f"{path} is not an encoder: name a file that LatentEncoder.save wrote")
     try:
-        facts = json.loads(text)
+        facts = reading.parse_json(text.encode(), path)
         stated, version = facts.pop("sha256"), facts["format"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(f"{path} was changed since it was saved: save it again") from error

@@ -6,6 +6,7 @@ device of the network.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from latentkit.errors import PluginError
+from latentkit.plugin.images import with_forward_strides
 from latentkit.plugin.protocols import Corruption
 from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.options import fault_of
@@ -99,9 +101,12 @@ class DeviceImages:
         # changes the last digit. Dividing by a tensor gives the same result as on the CPU.
         self._white = 255.0 if device.type == "cpu" else torch.tensor(255.0, device=device)
         self._rows: Tensor | None = None
+        images = with_forward_strides(images)
         if isinstance(images, np.memmap):
             self.placement = "streamed from disk"
-            self._stored = torch.from_numpy(images)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it may be read-only: it is only read
+                self._stored = torch.from_numpy(images)
             self._rows = None if rows is None else torch.from_numpy(rows)
             return
         # torch refuses to share memory that NumPy marks as read-only.

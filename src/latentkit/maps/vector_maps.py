@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from latentkit.atomic import write_atomically, write_json
 from latentkit.config import MapConfig
-from latentkit.errors import DataError, UserError, describe_os_error
+from latentkit.errors import DataError, UserError
 from latentkit.evaluation.card_tables import quality_line
 from latentkit.figures.style import save_png
 from latentkit.maps.make import make_map
 from latentkit.maps.map_figures import map_scatter
+from latentkit.plugin.array_files import ArrayFile, check_memory
 from latentkit.plugin.events import Listener, RunPreparing, StageFinished, StageStarted
-from latentkit.plugin.images import ImageData
+from latentkit.plugin.images import ImageData, class_codes, plain_array
 from latentkit.runs.folder import new_folder
 from latentkit.runs.stages import package_versions, peak_rss_bytes, warnings_told
 from latentkit.training.device import resolve_threads
@@ -52,24 +51,23 @@ class Vectors:
         labels = None if self.labels is None else self.labels[chosen]
         return Vectors(self.values[chosen], labels, self.class_names, self.source)
 
-    def with_labels(self, labels: NDArray[Any], where: str) -> Vectors:
-        """Return the points with labels (N,) of any type.
+    def with_labels(self, labels: ArrayLike, where: str) -> Vectors:
+        """Return the points with labels; the classes are those that occur.
 
         Args:
-            labels: one for each point.
+            labels: one for each point, in any form that `latentkit.plugin.class_codes` takes.
             where: source of the labels, for the error message.
 
         Raises:
-            DataError: the number of labels differs from the number of points.
+            DataError: there are more or fewer labels than points, or some are no classes.
         """
-        n = len(self.values)
-        if labels.shape not in ((n,), (n, 1)):
-            raise DataError(
-                f"{where} has labels {labels.shape} for {n:,} vectors: give one label per vector"
-            )
-        values, codes = np.unique(labels.ravel(), return_inverse=True)
-        names = [str(value) for value in values]
-        return Vectors(self.values, codes.astype(np.int64), names, self.source)
+        try:
+            given, named = class_codes(labels, len(self.values), "vectors")
+        except ValueError as error:
+            raise DataError(f"{where}: {error}") from error
+        occurring, codes = np.unique(given, return_inverse=True)
+        names = [named[code] for code in occurring]
+        return Vectors(self.values, codes.astype(np.int64).ravel(), names, self.source)
 
 
 def read_vectors(path: Path) -> Vectors:
@@ -82,11 +80,12 @@ def read_vectors(path: Path) -> Vectors:
     Raises:
         DataError: the file cannot be read, or its content does not fit.
     """
-    arrays = _read(path)
-    source = {"file": str(path), "sha256": _sha256(path)}
-    vectors = Vectors(as_vectors(_vectors_among(arrays, path), str(path)), source=source)
-    labels = next((arrays[name] for name in _LABELS if name in arrays), None)
-    return vectors if labels is None else vectors.with_labels(labels, str(path))
+    with _opened(path) as arrays:
+        source = {"file": str(path), "sha256": arrays.sha256()}
+        values = as_vectors(arrays[_vectors_among(arrays, path)], str(path))
+        vectors = Vectors(values, source=source)
+        name = next((name for name in _LABELS if name in arrays), None)
+        return vectors if name is None else vectors.with_labels(arrays[name], str(path))
 
 
 def read_labels(path: Path) -> NDArray[Any]:
@@ -98,11 +97,11 @@ def read_labels(path: Path) -> NDArray[Any]:
     Raises:
         DataError: the file cannot be read, or it contains no labels.
     """
-    arrays = _read(path)
-    for name in (_ONLY, *_LABELS):
-        if name in arrays:
-            return arrays[name]
-    raise DataError(f"{path} holds {', '.join(arrays) or 'nothing'}: call the array 'labels'")
+    with _opened(path) as arrays:
+        for name in (_ONLY, *_LABELS):
+            if name in arrays:
+                return arrays[name]
+        raise DataError(f"{path} holds {', '.join(arrays) or 'nothing'}: call the array 'labels'")
 
 
 def pixels(images: ImageData, source: Mapping[str, Any]) -> Vectors:
@@ -111,25 +110,42 @@ def pixels(images: ImageData, source: Mapping[str, Any]) -> Vectors:
     return Vectors(values, images.labels, images.class_names, source)
 
 
-def as_vectors(values: NDArray[Any], where: str) -> NDArray[np.float32]:
-    """Return float32 vectors (N, D); uint8 values are scaled to [0, 1].
+def as_vectors(values: ArrayLike, where: str) -> NDArray[np.float32]:
+    """Return float32 vectors (N, D).
+
+    Args:
+        values: (N, D) or (N, ...), finite; an array, nested lists, a torch tensor or a data frame.
+            uint8 is scaled to [0, 1]; of bool, False becomes 0 and True 1; other numbers stay as
+            they are, rounded to float32.
+        where: source of the values, for messages.
 
     Raises:
         DataError: the values are not numbers, or some are not finite.
+        ResourceError: the vectors do not fit into the free memory.
     """
-    if values.ndim < 2 or not len(values) or values.dtype.kind not in "fiub":
+    try:
+        given = plain_array(values)
+    except ValueError as error:
+        raise DataError(f"{where}: {error}") from error
+    if given.ndim < 2 or not given.size or given.dtype.kind not in "fiub":
         raise DataError(
-            f"{where} holds {values.dtype} {values.shape}, expected numbers of shape "
+            f"{where} holds {given.dtype} {given.shape}, expected numbers of shape "
             f"(points, dimensions)"
         )
-    flat = values.reshape(len(values), -1).astype(np.float32)
-    if values.dtype == np.uint8:
+    check_memory(4 * given.size, where)
+    with np.errstate(over="ignore"):
+        flat = given.reshape(len(given), -1).astype(np.float32, order="C")
+    if given.dtype == np.uint8:
         flat /= 255
     bad = ~np.isfinite(flat).all(1)
     if bad.any():
+        row = int(bad.argmax())
+        what, remedy = "NaN or infinite values", "remove these rows"
+        if np.isfinite(given[row]).all():
+            what, remedy = "values that are too large for float32", "divide all by a constant"
         raise DataError(
-            f"{where}: {int(bad.sum()):,} of {len(flat):,} rows have NaN or infinite values, the "
-            f"first is row {int(bad.argmax())}: remove these rows"
+            f"{where}: {int(bad.sum()):,} of {len(flat):,} rows have {what}, the first is row "
+            f"{row}: {remedy}"
         )
     return flat
 
@@ -137,35 +153,22 @@ def as_vectors(values: NDArray[Any], where: str) -> NDArray[np.float32]:
 _ONLY = ""
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
+def _opened(path: Path) -> ArrayFile:
     if path.suffix not in SUFFIXES:
         raise UserError(f"{path} is neither .npy nor .npz")
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {_ONLY: loaded}
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {describe_os_error(error)}") from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is not a file of plain NumPy arrays: {error}") from error
+    return ArrayFile(path, "save the vectors with  np.save(FILE, vectors)")
 
 
-def _vectors_among(arrays: Mapping[str, NDArray[Any]], path: Path) -> NDArray[Any]:
+def _vectors_among(arrays: ArrayFile, path: Path) -> str:
+    """Return the name of the array that holds the vectors."""
     for name in (_ONLY, *_NAMES):
         if name in arrays:
-            return arrays[name]
-    wide = [name for name, values in arrays.items() if values.ndim >= 2]
+            return name
+    wide = [name for name, shape in arrays.shapes.items() if len(shape) >= 2]
     if len(wide) == 1:
-        return arrays[wide[0]]
-    held = ", ".join(f"{name} {values.shape}" for name, values in arrays.items()) or "nothing"
+        return wide[0]
+    held = ", ".join(f"{name} {shape}" for name, shape in arrays.shapes.items()) or "nothing"
     raise DataError(f"{path} holds {held}: call the array to be mapped 'vectors'")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from latentkit._lazy import lazy_attributes
 
 if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
+    from latentkit.plugin.array_files import *
     from latentkit.plugin.downloads import *
     from latentkit.plugin.events import *
     from latentkit.plugin.hookspecs import *
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
 
 __all__ = [
     "HOOKSPEC_VERSION",
+    "ArrayFile",
     "Autoencoder",
     "Budget",
     "Corruption",
@@ -64,6 +66,8 @@ __all__ = [
     "Tuner",
     "TunerSpec",
     "VerifiedFiles",
+    "check_memory",
+    "class_codes",
     "flat_figures",
     "flat_options",
     "hookimpl",
@@ -99,8 +103,13 @@ _HOMES = {
         "strength",
         "strength_option",
     ),
+    "array_files": (
+        "ArrayFile",
+        "check_memory",
+    ),
     "images": (
         "ImageData",
+        "class_codes",
         "to_uint8",
     ),
     "downloads": (

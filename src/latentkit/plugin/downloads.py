@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,9 +27,12 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from latentkit import errors
+from latentkit import errors, reading
+from latentkit.plugin.array_files import check_memory
+from latentkit.terminal import shell_command
 
 _compared: ContextVar[list[Path] | None] = ContextVar("compared", default=None)
+_offline: ContextVar[tuple[str, ...] | None] = ContextVar("offline", default=None)
 _NOT_WRITTEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 
 
@@ -60,7 +64,8 @@ class VerifiedFiles:
         """Return the content of a file; download the file first if it is missing.
 
         Raises:
-            latentkit.errors.DataError: the file's checksum is wrong.
+            latentkit.errors.DataError: the file's checksum is wrong, or the file is missing inside
+                `no_downloads`.
             latentkit.errors.NetworkError: the file is missing and cannot be downloaded.
             latentkit.errors.StorageError: the file is missing and cannot be written.
         """
@@ -75,7 +80,7 @@ class VerifiedFiles:
         """
         path = self._present(name)
         try:
-            with path.open("rb") as file:
+            with reading.open_file(path) as file:
                 found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
         except OSError as error:
             raise _cannot_read(path, error) from error
@@ -84,9 +89,30 @@ class VerifiedFiles:
 
     def _present(self, name: str) -> Path:
         path = self.folder / name
-        if not path.exists():
+        try:
+            here = path.exists()
+        except OSError as error:
+            raise _cannot_read(path, error) from error
+        if not here:
+            command = _offline.get()
+            if command is not None:
+                raise errors.DataError(self._how_to_fetch(command))
             self._download(name)
         return path
+
+    def _how_to_fetch(self, command: tuple[str, ...]) -> str:
+        # A file may also lie there unpacked, as torchvision leaves it.
+        places = {name: self.folder / name for name in self.md5}
+        missing = [
+            name
+            for name, path in places.items()
+            if not (path.exists() or (path.suffix == ".gz" and path.with_suffix("").exists()))
+        ]
+        return (
+            f"{self.folder} lacks {', '.join(missing)} of {self.name}, and nothing is downloaded "
+            f"here: fetch with  {shell_command(*command, '--data-dir', self.cache)}  or name the "
+            f"folder that contains {self.below} with --data-dir"
+        )
 
     def _check(self, name: str, md5: str) -> None:
         if md5 != self.md5[name]:
@@ -149,14 +175,38 @@ def files_compared() -> Iterator[list[Path]]:
         _compared.reset(token)
 
 
+@contextmanager
+def no_downloads(dataset: str, options: Mapping[str, object] | None = None) -> Iterator[None]:
+    """Refuse inside the block to download the files of a data set: a missing one is an error.
+
+    A run that somebody else made names a data set, and may name a mirror. Resuming it must not
+    open a connection that this user has not asked for.
+
+    Args:
+        dataset: the data set's name, for the command in the message that fetches the files.
+        options: its options, if they decide which files are needed. A mirror is never repeated in
+            the command.
+    """
+    chosen = {name: value for name, value in (options or {}).items() if name != "mirror"}
+    words = [word for name, value in chosen.items() for word in ("-o", f"{dataset}.{name}={value}")]
+    token = _offline.set(("data", "verify", dataset, *words))
+    try:
+        yield
+    finally:
+        _offline.reset(token)
+
+
 def read_bytes(path: Path) -> bytes:
     """Return the content of a file.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file cannot be read, or is a pipe, a device or a folder.
+        ResourceError: the file is larger than the free memory.
     """
     try:
-        return path.read_bytes()
+        with reading.open_file(path) as file:
+            check_memory(os.fstat(file.fileno()).st_size, str(path))
+            return file.read()
     except OSError as error:
         raise _cannot_read(path, error) from error
 

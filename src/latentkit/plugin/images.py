@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,13 +17,19 @@ class ImageData:
     """The images of one split of a data set.
 
     Args:
-        images: uint8, shape (N, C, H, W), N at least 1, C 1 or 3.
-        labels: int64, shape (N,), each from 0 to ``len(class_names) - 1``; None if unknown.
+        images: uint8, shape (N, C, H, W), N at least 1, C 1 or 3. `to_uint8` makes them from
+            other arrays.
+        labels: integers of any type, shape (N,), each from 0 to ``len(class_names) - 1``; None if
+            unknown. They become int64. `class_codes` makes them from other labels.
         class_names: the name of each label; may be omitted if there are no labels.
-        factors: float64, shape (N, F): the ground-truth factors of each image; None if unknown.
+        factors: numbers, shape (N, F): the ground-truth factors of each image, finite; None if
+            unknown. They become float64.
         factor_names: the name of each column of ``factors``.
         licence: licence of the images, as an SPDX name or a sentence.
         checksum: SHA-256 of the source files, if there are any.
+
+    Arrays may be NumPy's or torch's, read-only, mirrored or in any order of bytes; they are only
+    copied if torch could not use them as they are.
 
     Raises:
         ValueError: the arrays do not have these shapes, types and ranges.
@@ -51,15 +58,16 @@ class ImageData:
     _digest: list[str] = field(default_factory=list, repr=False, init=False)
 
     def __post_init__(self) -> None:
-        n = _check_images(self.images)
-        object.__setattr__(self, "class_names", tuple(self.class_names))
-        object.__setattr__(self, "factor_names", tuple(self.factor_names))
-        if self.labels is not None:
-            _check_labels(self.labels, n, len(self.class_names))
-        if self.factors is not None and self.factors.shape != (n, len(self.factor_names)):
-            raise ValueError(
-                f"factors have shape {self.factors.shape}, expected ({n}, {len(self.factor_names)})"
-            )
+        kept = {name: _names(name, getattr(self, name)) for name in ("class_names", "factor_names")}
+        images = _checked_images(self.images)
+        labels, factors = self.labels, self.factors
+        if labels is not None:
+            labels = _checked_labels(labels, len(images), len(kept["class_names"]))
+        if factors is not None:
+            factors = _checked_factors(factors, (len(images), len(kept["factor_names"])))
+        checked = {**kept, "images": images, "labels": labels, "factors": factors}
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -105,16 +113,22 @@ def to_uint8(values: ArrayLike) -> NDArray[np.uint8]:
     """Return images as uint8 (N, C, H, W).
 
     Args:
-        values: (N, H, W), (N, C, H, W) or (N, H, W, C); uint8 in 0..255, or float in [0, 1],
-            which is rounded to 8 bits.
+        values: (N, H, W), (N, C, H, W) or (N, H, W, C), as an array, nested lists or a torch
+            tensor. uint8 stays as it is; float in [0, 1] is multiplied by 255 and rounded; of bool,
+            False becomes 0 and True 255.
 
     Raises:
-        ValueError: the values have a different shape, type or range.
+        ValueError: the values have a different shape, type or range. Other integers are refused,
+            because only their owner knows which number is white.
     """
     images = channels_first(values)
     if images.dtype == np.uint8:
         return images
+    if images.dtype == np.bool_:
+        return np.asarray(images, dtype=np.uint8) * np.uint8(255)
     check_float_images(images)
+    if images.dtype == np.float16:
+        images = images.astype(np.float32)
     return np.asarray(np.rint(images * 255), dtype=np.uint8)
 
 
@@ -125,29 +139,37 @@ def channels_first(values: ArrayLike) -> NDArray[Any]:
         values: (N, H, W), (N, C, H, W) or (N, H, W, C).
 
     Raises:
-        ValueError: the values have a different shape.
+        ValueError: the values have a different shape, or are no array.
     """
-    images: NDArray[Any] = np.asarray(values) if not isinstance(values, np.memmap) else values
+    images = plain_array(values)
+    shape = images.shape
     if images.ndim == 3:
         images = images[:, None]
     if images.ndim == 4 and images.shape[1] not in (1, 3) and images.shape[3] in (1, 3):
         images = images.transpose(0, 3, 1, 2)
-    if images.ndim != 4 or not len(images) or images.shape[1] not in (1, 3):
+    if images.ndim != 4 or not images.size or images.shape[1] not in (1, 3):
         raise ValueError(
-            f"images have shape {np.shape(values)}, expected (N, H, W) or (N, C, H, W) with 1 or "
-            f"3 channels; rows of pixels must be reshaped first"
+            f"images have shape {shape}, expected (N, H, W) or (N, C, H, W) with 1 or 3 channels; "
+            f"rows of pixels must be reshaped first"
         )
     return images
 
 
 def check_float_images(images: NDArray[Any]) -> None:
-    """Check that images are float in [0, 1].
+    """Check that images are float in [0, 1], or bool.
 
     Raises:
-        ValueError: the images are not float, not finite, or out of range.
+        ValueError: the images have another type, are not finite, or are out of range.
     """
+    if images.dtype == np.bool_:
+        return
     if not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"images are {images.dtype}, expected uint8, or float in [0, 1]")
+        advice = ""
+        if np.issubdtype(images.dtype, np.integer):
+            least, most = int(images.min()), int(images.max())
+            white = "255 if that is white" if least >= 0 and most < 256 else "the value of white"
+            advice = f"; they reach from {least} to {most}: divide them by {white}"
+        raise ValueError(f"images are {images.dtype}, expected uint8, or float in [0, 1]{advice}")
     low, high = float(images.min()), float(images.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         row = int(np.argmin(np.isfinite(images.reshape(len(images), -1)).all(1)))
@@ -156,19 +178,169 @@ def check_float_images(images: NDArray[Any]) -> None:
         raise ValueError(f"images reach from {low:g} to {high:g}, expected [0, 1]: divide by 255?")
 
 
-def _check_images(images: Any) -> int:
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
-        kind = f"{getattr(images, 'dtype', type(images).__name__)}"
-        raise ValueError(f"images must be uint8 (N, C, H, W), not {kind} {np.shape(images)}")
+def plain_array(values: Any) -> NDArray[Any]:
+    """Return an array, nested lists, a torch tensor or a data frame as a NumPy array.
+
+    A memory-mapped array stays one. Only what is not NumPy's is copied.
+
+    Raises:
+        ValueError: it is no array, or values in it are masked.
+    """
+    if isinstance(values, np.memmap):
+        return values
+    if isinstance(values, np.ma.MaskedArray):
+        masked = int(np.ma.getmaskarray(values).sum())
+        if masked:
+            raise ValueError(f"{masked:,} values are masked: replace them, e.g. with .filled(0)")
+        return np.asarray(values.data)
+    try:
+        return np.asarray(_without_torch(values))
+    # Whatever offers itself as an array may fail in its own way.
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"a {type(values).__name__} that is no array: {reason}") from error
+
+
+def _without_torch(values: Any) -> Any:
+    """Return a torch tensor on any device as an array, and other values unchanged."""
+    torch = sys.modules.get("torch")  # a tensor exists only if torch was imported
+    if torch is None or not isinstance(values, torch.Tensor):
+        return values
+    tensor = values.detach().cpu().resolve_conj().resolve_neg()
+    known = (torch.float16, torch.float32, torch.float64)
+    other = tensor.is_floating_point() and tensor.dtype not in known  # such as bfloat16
+    return (tensor.float() if other else tensor).numpy()
+
+
+_MOST_NUMBERED = 10_000
+
+
+def class_codes(
+    labels: ArrayLike, n: int, of: str = "images"
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return labels of any form as codes int64 (N,), and the name of each code.
+
+    - Text, bytes in UTF-8 and bool: the classes are the different values in ascending order.
+    - Whole numbers of any type, also as float: numbers from 0 to 9,999 stay as they are, and the
+      classes are 0, 1, ... up to the largest; if a number is outside, the classes are the
+      different numbers in ascending order.
+    - One-hot rows (N, K), each with a single 1: the class is the column of the 1.
+
+    Args:
+        labels: (N,), (N, 1) or one-hot (N, K); an array, list, torch tensor or data frame.
+        n: how many there must be.
+        of: what is labelled, for messages.
+
+    Raises:
+        ValueError: there are more or fewer labels, or some are missing, NaN, fractions, or of
+            several types.
+    """
+    column = _one_column(plain_array(labels), n, of)
+    values = _objects(column.tolist()) if column.dtype.kind in "OT" else column
+    values = _comparable(values)
+    found, codes = np.unique(values, return_inverse=True)
+    if values.dtype.kind in "iu" and found[0] >= 0 and found[-1] < _MOST_NUMBERED:
+        found, codes = np.arange(int(found[-1]) + 1), values
+    names = (str(value).encode("utf-8", "backslashreplace").decode() for value in found)
+    return codes.astype(np.int64).ravel(), tuple(names)
+
+
+def _one_column(labels: NDArray[Any], n: int, of: str) -> NDArray[Any]:
+    """Return labels (N,), (N, 1) or one-hot (N, K) as (N,)."""
+    if n and labels.shape in ((n,), (n, 1)):
+        return labels.reshape(n)
+    if n and labels.ndim == 2 and len(labels) == n and labels.dtype.kind in "biuf":
+        hot = labels == 1
+        if (hot.sum(1) == 1).all() and ((labels == 0) | hot).all():
+            return np.asarray(hot.argmax(1))
+        raise ValueError(
+            f"labels {labels.shape} are not one-hot, with a single 1 in each row: give one label "
+            f"per {of[:-1]}"
+        )
+    raise ValueError(f"labels {labels.shape} for {n:,} {of}: give one label per {of[:-1]}")
+
+
+def _objects(values: list[Any]) -> NDArray[Any]:
+    """Return Python objects as an array of one type."""
+    for kinds, dtype in (
+        ((bool, np.bool_), np.bool_),
+        ((int, np.integer), np.int64),
+        ((int, float, np.integer, np.floating), np.float64),
+        ((str,), np.str_),
+        ((bytes,), np.bytes_),
+    ):
+        if all(isinstance(value, kinds) for value in values):
+            try:
+                return np.array(values, dtype=dtype)
+            except OverflowError:
+                raise ValueError("labels have more than 64 bits: give them as text") from None
+    named = ", ".join(sorted({type(value).__name__ for value in values})[:4])
+    raise ValueError(f"labels are {named}: make them all text, or all whole numbers")
+
+
+def _comparable(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return labels (N,) as bool, integers or text."""
+    kind = labels.dtype.kind
+    if kind == "S":
+        return np.char.decode(labels, "utf-8")
+    if kind == "f":
+        labels = labels.astype(np.float64)
+        wrong = ~(np.isfinite(labels) & (labels == np.rint(labels)) & (abs(labels) < 2.0**53))
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise ValueError(
+                f"label {row} is {labels[row]:g}, which is no class: labels are whole numbers or "
+                f"text, and images without a class must be left out"
+            )
+        return labels.astype(np.int64)
+    if kind not in "biuU":
+        raise ValueError(f"labels are {labels.dtype}: make them whole numbers or text")
+    return labels
+
+
+def _checked_images(given: Any) -> NDArray[np.uint8]:
+    images = plain_array(given)
+    if images.dtype != np.uint8 or images.ndim != 4:
+        kind = images.dtype if hasattr(given, "dtype") else type(given).__name__
+        raise ValueError(f"images must be uint8 (N, C, H, W), not {kind} {images.shape}")
     if not len(images):
         raise ValueError("there are no images")
-    if images.shape[1] not in (1, 3):
-        raise ValueError(f"images must have 1 or 3 channels, not {images.shape[1]}")
-    return len(images)
+    if images.shape[1] not in (1, 3) or not images.size:
+        raise ValueError(f"images must have 1 or 3 channels and pixels, not {images.shape[1:]}")
+    return with_forward_strides(images)
 
 
-def _check_labels(labels: Any, n: int, classes: int) -> None:
-    if not isinstance(labels, np.ndarray) or labels.dtype != np.int64 or labels.shape != (n,):
-        raise ValueError(f"labels must be int64 ({n},), not {np.asarray(labels).dtype}")
-    if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"labels must be in 0..{classes - 1}: each needs a class name")
+def with_forward_strides(images: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that torch can share: a copy of one that is mirrored or BGR by a view."""
+    return np.array(images) if min(images.strides, default=0) < 0 else images
+
+
+def _checked_labels(given: Any, n: int, classes: int) -> NDArray[np.int64]:
+    labels = plain_array(given)
+    if labels.dtype.kind not in "iu" or labels.shape not in ((n,), (n, 1)):
+        raise ValueError(
+            f"labels must be int64 ({n},), not {labels.dtype} {labels.shape}: class_codes of "
+            f"latentkit.plugin makes them from text, one-hot rows and others"
+        )
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"labels must be in 0..{classes - 1}, not {low}..{high}: each needs a class name"
+        )
+    return np.ascontiguousarray(labels.reshape(n), dtype=np.int64)
+
+
+def _checked_factors(given: Any, shape: tuple[int, int]) -> NDArray[np.float64]:
+    factors = plain_array(given)
+    if factors.shape != shape or factors.dtype.kind not in "biuf":
+        raise ValueError(f"factors are {factors.dtype} {factors.shape}, expected numbers {shape}")
+    found = np.ascontiguousarray(factors, dtype=np.float64)
+    if not np.isfinite(found).all():
+        raise ValueError("factors hold NaN or infinity: repair them or leave the images out")
+    return found
+
+
+def _names(what: str, given: Any) -> tuple[str, ...]:
+    if isinstance(given, str | bytes):
+        raise ValueError(f"{what} must be a list of names, not the text {given!r}")
+    return tuple(str(name) for name in given)

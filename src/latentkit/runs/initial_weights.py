@@ -4,12 +4,15 @@
 2. The remaining tensors match if their names are equal without the prefixes in `PREFIXES`, however
    many there are. If several tensors on one side share such a name, none of them matches.
 
-In both cases the shapes must be equal.
+In both cases the shapes must be equal, and weights must be floating-point numbers.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,13 +22,12 @@ from typing import Any
 
 import torch
 from packaging.version import Version
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor, nn
 
-from latentkit import errors
-from latentkit.atomic import sha256_of
+from latentkit import errors, reading
 from latentkit.config import RunConfig
+from latentkit.plugin.array_files import check_memory
 from latentkit.plugin.events import Notice
 from latentkit.runs import run_files
 from latentkit.runs.context import RunContext, StageContext
@@ -85,7 +87,13 @@ def match(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Match:
     places = _unique(name for name in target if name not in pairs)
     offered = _unique(name for name in source if name not in pairs)
     pairs |= {places[bare]: offered[bare] for bare in places if bare in offered}
-    fitting = {a: b for a, b in pairs.items() if target[a].shape == source[b].shape}
+    fitting = {
+        a: b
+        for a, b in pairs.items()
+        if target[a].shape == source[b].shape
+        and target[a].is_floating_point() == source[b].is_floating_point()
+        and not source[b].is_complex()
+    }
     return Match(
         sources=fitting,
         by_name=len(same_name & set(fitting)),
@@ -94,7 +102,7 @@ def match(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Match:
         other_shape=tuple(
             (a, tuple(target[a].shape), tuple(source[b].shape))
             for a, b in pairs.items()
-            if a not in fitting
+            if target[a].shape != source[b].shape
         ),
     )
 
@@ -162,16 +170,47 @@ def read_weights(path: Path) -> SavedWeights:
         BrokenEnvironmentError: this version of torch does not read weights-only safely.
     """
     try:
-        sha256 = sha256_of(path)
-        tensors = load_file(path) if path.suffix == ".safetensors" else _checkpoint(path)
+        with reading.open_file(path) as file:
+            check_memory(os.fstat(file.fileno()).st_size, str(path))
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        tensors: Mapping[str, Tensor]
+        if path.suffix == ".safetensors":
+            tensors, _ = read_safetensors(path)
+        else:
+            tensors = _checkpoint(path)
     except OSError as error:
         raise errors.UserError(
             f"cannot read weights {path}: {errors.describe_os_error(error)}"
         ) from error
-    except SafetensorError as error:
+    except ValueError as error:
         raise errors.UserError(f"{path} is not a safetensors file: {error}") from error
     check_finite(tensors, str(path))
     return SavedWeights(tensors, path, sha256)
+
+
+_MOST_HEADER = 2**25
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and the metadata of a safetensors file.
+
+    Raises:
+        OSError: the file cannot be opened, or is no regular file.
+        ValueError: it is no safetensors file, is damaged, or has a header above 32 MiB.
+    """
+    with reading.open_file(path) as file:
+        stated = int.from_bytes(file.read(8), "little")
+        size = os.fstat(file.fileno()).st_size
+    if stated > min(size - 8, _MOST_HEADER):
+        raise ValueError(f"its header states {stated:,} bytes, and the file has {size:,}")
+    try:
+        with safe_open(path, "pt") as opened:
+            names = list(opened.keys())
+            return {name: opened.get_tensor(name) for name in names}, opened.metadata() or {}
+    except OSError:
+        raise
+    except Exception as error:  # some types of numbers, for example, are unknown to torch
+        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
 
 
 def check_finite(tensors: Mapping[str, Tensor], where: str) -> None:
@@ -181,7 +220,10 @@ def check_finite(tensors: Mapping[str, Tensor], where: str) -> None:
         DataError: names the first such tensor.
     """
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+        if not tensor.is_floating_point():
+            continue
+        wide = tensor.float() if tensor.element_size() == 1 else tensor  # 8 bits lack isfinite
+        if not bool(wide.isfinite().all()):
             raise errors.DataError(
                 f"{where}: {name} holds NaN or infinity, because training diverged: use the "
                 f"weights of an earlier epoch"
@@ -194,6 +236,7 @@ def _checkpoint(path: Path) -> Mapping[str, Tensor]:
             f"torch {torch.__version__} does not read checkpoints safely: run  pip install "
             f"'torch>={_SAFE_SINCE}', or {_WAY_OUT}"
         )
+    _check_unpacked(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns about files that it then refuses
@@ -208,6 +251,24 @@ def _checkpoint(path: Path) -> Mapping[str, Tensor]:
     return _named_tensors(document, path)
 
 
+def _check_unpacked(path: Path) -> None:
+    """Refuse a torch checkpoint, which is a zip, whose members unpack to more than the file.
+
+    Raises:
+        UserError: torch itself never packs members.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+    except Exception:  # no zip, such as a checkpoint of an early torch, or a damaged one
+        return
+    if size > path.stat().st_size:
+        raise errors.UserError(
+            f"{path} unpacks to {size:,} bytes, more than the file has, so torch.save did not "
+            f"write it: {_WAY_OUT}"
+        )
+
+
 def _named_tensors(document: Any, path: Path) -> Mapping[str, Tensor]:
     """Return the state dict in a document, which may be under one of the usual keys."""
     found = document
@@ -216,8 +277,27 @@ def _named_tensors(document: Any, path: Path) -> Mapping[str, Tensor]:
     if isinstance(found, Mapping):
         tensors = {k: v for k, v in found.items() if isinstance(k, str) and isinstance(v, Tensor)}
         if tensors:
+            _check_stored(tensors, path)
             return tensors
     raise errors.UserError(f"{path} holds no state dict (tensors by name): {_WAY_OUT}")
+
+
+def _check_stored(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors whose values are not all in the file, because a few bytes may claim terabytes.
+
+    Raises:
+        UserError: names the first such tensor.
+    """
+    for name, tensor in tensors.items():
+        plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+        if plain and not tensor.is_quantized:
+            held = tensor.untyped_storage().nbytes()
+            if tensor.numel() * tensor.element_size() <= held:
+                continue
+        raise errors.UserError(
+            f"{path}: {name} {tuple(tensor.shape)} is no plain tensor with all of its values in "
+            f"the file: {_WAY_OUT}"
+        )
 
 
 INITIAL = "initial.safetensors"
@@ -277,7 +357,7 @@ def load_start(network: nn.Module, saved: SavedWeights, leave: str = "") -> Matc
         here, there = next(iter(state)), next(iter(saved.tensors), "nothing")
         raise errors.UserError(
             f"no weight in {saved.path} fits the network: the file has names such as {there!r}, "
-            f"the network has names such as {here!r}, and names and shapes must match"
+            f"the network has names such as {here!r}, and names, shapes and types must match"
         )
     network.load_state_dict(
         {name: saved.tensors[source] for name, source in found.sources.items()}, strict=False

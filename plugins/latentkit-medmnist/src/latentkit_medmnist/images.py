@@ -7,8 +7,6 @@ labels are (N, 1), or (N, classes) if an image may have several.
 
 from __future__ import annotations
 
-import hashlib
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentkit.errors import DataError, describe_os_error
-from latentkit.plugin import ImageData, Split, VerifiedFiles
+from latentkit.errors import DataError
+from latentkit.plugin import ArrayFile, ImageData, Split, VerifiedFiles
 from latentkit_medmnist.options import ChestmnistOptions, MedmnistOptions
 from latentkit_medmnist.sets import SETS, URL, MedicalSet
 
@@ -33,31 +31,26 @@ def _load(options: MedmnistOptions, split: Split, cache: Path, *, name: str) -> 
     files = VerifiedFiles(name, cache, _FOLDER, {file: md5}, [options.mirror or URL])
     path = files.path(file)
     parts = ["train", "val"] if split == "train" and options.validation == "join" else [split]
-    try:
-        images, labels = _read(path, parts)
-        _check(images, labels, described, options.size)
-    # NumPy and zipfile raise these for files that they cannot read.
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is not {name} as published: {error}") from error
+    with ArrayFile(path, "delete it to download it again") as arrays:
+        try:
+            images, labels = _read(arrays, parts)
+            _check(images, labels, described, options.size)
+        except (ValueError, KeyError) as error:
+            raise DataError(f"{path} is not {name} as published: {error}") from error
+        checksum = arrays.sha256()
     codes, classes = _classes(labels, described, options)
     return ImageData(
         images=np.ascontiguousarray(images.transpose(0, 3, 1, 2)),
         labels=codes,
         class_names=classes,
         licence=described.licence,
-        checksum=_sha256(path),
+        checksum=checksum,
     )
 
 
-def _read(path: Path, parts: list[str]) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+def _read(arrays: ArrayFile, parts: list[str]) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     """Return the images (N, H, W, C) and labels (N, L) of several parts, concatenated."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            images, labels = (
-                [archive[f"{part}_{what}"] for part in parts] for what in ("images", "labels")
-            )
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {describe_os_error(error)}") from error
+    images, labels = ([arrays[f"{part}_{what}"] for part in parts] for what in ("images", "labels"))
     joined = images[0] if len(images) == 1 else np.concatenate(images)
     return joined[..., None] if joined.ndim == 3 else joined, np.concatenate(labels)
 
@@ -71,7 +64,7 @@ def _check(images: NDArray[Any], labels: NDArray[Any], described: MedicalSet, si
     if labels.shape != (len(images), columns):
         raise ValueError(f"labels are {labels.shape}, expected ({len(images)}, {columns})")
     most = 1 if described.several else len(described.classes) - 1
-    if not labels.size or labels.min() < 0 or labels.max() > most:
+    if labels.dtype.kind not in "iu" or not labels.size or labels.min() < 0 or labels.max() > most:
         raise ValueError(f"labels are not all in 0..{most}")
 
 
@@ -88,11 +81,6 @@ def _classes(
     alone = labels.argmax(1).astype(np.int64) + 1
     codes = np.where(found == 0, 0, np.where(found == 1, alone, several))
     return codes, ("no finding", *described.classes, "several findings")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 load_pathmnist: _Load = partial(_load, name="pathmnist")

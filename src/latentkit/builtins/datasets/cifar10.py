@@ -1,12 +1,13 @@
 """``cifar10``: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
 
-The archive is the one that torchvision downloads, and is read without unpacking it to disk. Its
-members are pickles. They are opened only after the archive's checksum was verified, and they may
-contain nothing but arrays.
+The archive is the one that torchvision downloads, and is read without unpacking it to disk, so
+that paths and links in it lead nowhere. Its members are pickles. They are opened only after the
+archive's checksum was verified, and they may contain nothing but arrays.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import pickle
@@ -33,6 +34,7 @@ _CLASSES = (
     "ship",
     "truck",
 )
+_MOST_UNPACKED = 2**28  # the archive has 186 MB
 _ALLOWED = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
@@ -51,21 +53,40 @@ def load(options: DownloadOptions, split: Split, cache: Path) -> ImageData:
     content = files.content(name)
     listed = described.train_list if split == "train" else described.test_list
     try:
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+        with tarfile.open(fileobj=_Unpacked(fileobj=io.BytesIO(content))) as archive:
             members = [f"{described.base_folder}/{member}" for member, _ in listed]
             batches = [_batch(archive, member) for member in members]
         images = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
         labels = np.concatenate([batch["labels"] for batch in batches]).astype(np.int64)
-    except (tarfile.TarError, pickle.UnpicklingError, KeyError, ValueError, EOFError) as error:
-        raise DataError(f"{files.folder / name} is not the archive of CIFAR-10: {error}") from error
-    found = ImageData(
-        images=images,
-        labels=labels,
-        class_names=_CLASSES,
-        licence="none stated; see the source",
-        checksum=hashlib.sha256(content).hexdigest(),
-    )
+        found = ImageData(
+            images=images,
+            labels=labels,
+            class_names=_CLASSES,
+            licence="none stated; see the source",
+            checksum=hashlib.sha256(content).hexdigest(),
+        )
+    except Exception as error:  # a damaged archive can fail anywhere in its readers
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{files.folder / name} is not the archive of CIFAR-10: {reason}"
+        ) from error
     return shortened(found, options, split)
+
+
+class _Unpacked(gzip.GzipFile):
+    """The unpacked archive, which is refused where it is longer than CIFAR-10's."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        self._check(self.tell() + max(size or 0, 0))
+        return super().read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._check(offset)
+        return super().seek(offset, whence)
+
+    def _check(self, end: int) -> None:
+        if end > _MOST_UNPACKED:
+            raise tarfile.ReadError(f"it has more than {_MOST_UNPACKED:,} bytes")
 
 
 class _ArraysOnly(pickle.Unpickler):

@@ -6,25 +6,34 @@ without classes directly in the folder. Without ``test/``, one image in five is 
 Every image is made square: ``crop`` scales the shorter side to ``size`` and cuts out the middle,
 ``pad`` scales the longer side and fills the rest with black, ``stretch`` scales both sides. Images
 are scaled by Pillow's antialiased bilinear filter, after the camera's orientation tag is applied.
-Transparent parts become white.
+Transparent parts become white. Of a file with several pictures (an animation, a TIFF of several
+pages) the first is used. 16-bit grey becomes 8-bit: its white is 65,535. Files of 32-bit numbers
+are refused, because they do not say which number is white.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
+import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from latentkit.builtins.datasets.options import ImageFolderOptions
 from latentkit.builtins.datasets.subsets import rows_of
 from latentkit.errors import DataError, UserError, describe_os_error
-from latentkit.plugin import ImageData, Split
+from latentkit.plugin import ImageData, Split, check_memory, read_bytes
 
 _ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+# Only these readers are used, whatever a file's name says: others may start programs.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+_SIXTEEN_BITS = {"PNG", "PPM"}  # formats whose mode I, in older Pillows, has 16 bits
+_WHITE_OF_16_BITS = 65_535
 _NAMED = 5  # most unreadable files that a message lists
 
 
@@ -43,8 +52,11 @@ def load(options: ImageFolderOptions, split: Split, cache: Path) -> ImageData:
         )
     has_test = (root / "train").is_dir() and (root / "test").is_dir()
     base = root / split if has_test else root
-    classes = _classes(root / "train" if has_test else root)
-    paths, codes = _files(base, classes)
+    try:
+        classes = _classes(root / "train" if has_test else root)
+        paths, codes = _files(base, classes)
+    except OSError as error:
+        raise DataError(f"cannot read {base}: {describe_os_error(error)}") from error
     if not paths:
         raise DataError(f"{base} holds no image files ({', '.join(sorted(_ENDINGS))})")
     images, kept, checksum = _read(paths, options)
@@ -66,7 +78,8 @@ def _files(base: Path, classes: Sequence[str]) -> tuple[list[Path], NDArray[np.i
     paths: list[Path] = []
     codes: list[int] = []
     for code, folder in enumerate([base / name for name in classes] or [base]):
-        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _ENDINGS and p.is_file())
+        named = (path for path in folder.rglob("*") if path.suffix.lower() in _ENDINGS)
+        found = sorted(path for path in named if not path.is_dir())
         paths += found
         codes += [code] * len(found)
     return paths, np.array(codes, dtype=np.int64)
@@ -77,25 +90,30 @@ def _read(
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], str]:
     """Return the images, the positions of the readable ones in ``paths``, and a SHA-256 of all."""
     sha = hashlib.sha256()
-    images, kept, unreadable = [], [], []
+    channels = 1 if options.channels == "grey" else 3
+    shape = (len(paths), options.size, options.size, channels)
+    check_memory(math.prod(shape), f"{len(paths):,} images of {options.size} pixels a side")
+    array = np.empty(shape, np.uint8)
+    kept: list[int] = []
+    unreadable: list[str] = []
     for position, path in enumerate(paths):
         try:
-            sha.update(path.read_bytes())
-            with Image.open(path) as image:
-                images.append(_square(image, options))
+            content = read_bytes(path)
+            sha.update(content)
+            array[len(kept)] = _decoded(content, options)
         # Broken files make Pillow's decoders raise exceptions of many types.
         except Exception as error:
-            unreadable.append(f"{path} ({error})")
+            unreadable.append(f"{path} ({_reason(error)})")
         else:
             kept.append(position)
-    if unreadable and (options.unreadable == "refuse" or not images):
+    if unreadable and (options.unreadable == "refuse" or not kept):
         more = f" and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
         raise DataError(
             f"{len(unreadable)} of {len(paths)} images cannot be read: "
             f"{', '.join(unreadable[:_NAMED])}{more}; repair or remove them, or skip them with  "
             f"-o image-folder.unreadable=skip"
         )
-    array = np.stack(images)
+    array = array[: len(kept)]
     if options.channels == "auto" and (array == array[..., :1]).all():
         array = array[..., :1]
     return (
@@ -103,6 +121,39 @@ def _read(
         np.array(kept, dtype=np.int64),
         sha.hexdigest(),
     )
+
+
+def _decoded(content: bytes, options: ImageFolderOptions) -> NDArray[np.uint8]:
+    """Return the image in a file as uint8 (size, size, channels)."""
+    if not content:
+        raise ValueError("the file is empty")
+    with warnings.catch_warnings():
+        # About odd facts beside the pixels, and about images that may still be read: Pillow itself
+        # refuses those of twice the size that it warns about.
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            return _square(_eight_bits(image), options)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return f"no image of the formats {', '.join(_FORMATS)}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Return an image whose values are bytes; Pillow itself would cut larger values off."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image)
+    if image.mode == "F" or (image.mode == "I" and image.format not in _SIXTEEN_BITS):
+        low, high = values.min(), values.max()
+        raise ValueError(f"its values reach from {low:g} to {high:g}: save it with 8 or 16 bits")
+    grey = Image.fromarray(np.rint(values / _WHITE_OF_16_BITS * 255).astype(np.uint8))
+    grey.info.update(image.info)
+    if isinstance(image.info.get("transparency"), int):
+        grey.info["transparency"] = image.info["transparency"] * 255 // _WHITE_OF_16_BITS
+    return grey
 
 
 def _square(image: Image.Image, options: ImageFolderOptions) -> NDArray[np.uint8]:

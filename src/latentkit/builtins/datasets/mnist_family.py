@@ -12,6 +12,7 @@ archive, and the images are turned upright.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import math
@@ -27,8 +28,15 @@ from numpy.typing import NDArray
 
 from latentkit.builtins.datasets.options import DownloadOptions, EmnistOptions
 from latentkit.builtins.datasets.subsets import shortened
-from latentkit.errors import DataError
-from latentkit.plugin import ImageData, Split, VerifiedFiles, read_bytes, torchvision_datasets
+from latentkit.errors import DataError, LatentkitError
+from latentkit.plugin import (
+    ImageData,
+    Split,
+    VerifiedFiles,
+    check_memory,
+    read_bytes,
+    torchvision_datasets,
+)
 
 STEMS = (
     "train-images-idx3-ubyte",
@@ -83,8 +91,11 @@ PLACES = {
 """The files of each data set, by the folder name that torchvision uses."""
 
 
+_MAGIC = 4  # bytes before the sizes; the last is their number
 _UINT8_CODE = 0x08
+_MOST_AXES = 3
 _MOST_PACKED = 1032  # greatest compression ratio of deflate
+_CHUNK = 2**20  # bytes that are unpacked at once
 
 
 class IdxSource:
@@ -116,22 +127,38 @@ class IdxSource:
             content = read_bytes(unpacked)
             return parse_idx(content, unpacked), hashlib.sha256(content).hexdigest()
         content = self._files.content(name)
-        return parse_idx(unzip(content, packed), packed), hashlib.sha256(content).hexdigest()
+        return parse_packed_idx(content, packed), hashlib.sha256(content).hexdigest()
 
 
-def unzip(content: bytes, path: Path) -> bytes:
-    """Return the uncompressed content of a gzip file.
+def parse_packed_idx(content: bytes, path: Path) -> NDArray[np.uint8]:
+    """Return the array of a gzipped IDX file of bytes; no more is unpacked than its head states.
 
     Raises:
-        DataError: ``content`` is not a gzip file.
+        DataError: ``content`` is not a gzip file, or what it holds is not an IDX file of bytes, or
+            is shorter or longer than it states.
+        ResourceError: the array is larger than the free memory.
     """
-    # A gzip file ends with its uncompressed size. A buffer of that size never has to grow, so
-    # the images are in memory once, not twice.
-    size = min(int.from_bytes(content[-4:], "little"), _MOST_PACKED * len(content))
     try:
-        return zlib.decompress(content, zlib.MAX_WBITS + 16, max(1, size))
-    except zlib.error as error:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            head = file.read(_MAGIC)
+            head += file.read(4 * head[-1] if len(head) == _MAGIC else 0)
+            shape = _stated_shape(head, path)
+            size = math.prod(shape)
+            if size > _MOST_PACKED * len(content):
+                raise DataError(f"{path} is truncated: {len(content)} bytes cannot hold {shape}")
+            check_memory(size, str(path))
+            # The images are unpacked into their place, so they are in memory once, not twice.
+            flat = np.empty(size, np.uint8)
+            at = 0
+            while chunk := file.read(min(_CHUNK, size - at)):
+                flat[at : at + len(chunk)] = np.frombuffer(chunk, np.uint8)
+                at += len(chunk)
+            more = file.read(1)  # compares the checksum
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} is not a gzip file: {error}") from error
+    if at < size or more:
+        raise DataError(f"{path} is {'too long' if more else 'truncated'} for an array of {shape}")
+    return flat.reshape(shape)
 
 
 def parse_idx(raw: bytes, path: Path) -> NDArray[np.uint8]:
@@ -142,14 +169,24 @@ def parse_idx(raw: bytes, path: Path) -> NDArray[np.uint8]:
     Raises:
         DataError: ``raw`` is not an IDX file of bytes, or is truncated.
     """
-    if len(raw) < 4 or raw[:3] != bytes((0, 0, _UINT8_CODE)):
-        raise DataError(f"{path} is not an IDX file of bytes")
-    dimensions = raw[3]
-    start = 4 + 4 * dimensions
-    shape = tuple(int.from_bytes(raw[at : at + 4], "big") for at in range(4, start, 4))
+    start = _MAGIC + 4 * (raw[_MAGIC - 1] if len(raw) >= _MAGIC else 0)
+    shape = _stated_shape(raw[:start], path)
     if len(raw) != start + math.prod(shape):
         raise DataError(f"{path} is truncated: {len(raw)} bytes for an array of {shape}")
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
+
+
+def _stated_shape(head: bytes, path: Path) -> tuple[int, ...]:
+    """Return the shape that the head of an IDX file states."""
+    dimensions = head[_MAGIC - 1] if len(head) >= _MAGIC else 0
+    if len(head) < _MAGIC or head[:3] != bytes((0, 0, _UINT8_CODE)) or dimensions > _MOST_AXES:
+        raise DataError(f"{path} is not an IDX file of bytes")
+    if len(head) < _MAGIC + 4 * dimensions:
+        raise DataError(f"{path} is truncated: its head has {len(head)} bytes")
+    shape = tuple(int.from_bytes(head[at : at + 4], "big") for at in range(_MAGIC, len(head), 4))
+    if not all(shape):  # sizes beside a 0 may be larger than any array's
+        return (0,) * dimensions
+    return shape
 
 
 _PREFIX = {"train": "train", "test": "t10k"}
@@ -182,7 +219,7 @@ def _load(
     source = IdxSource(folder, cache, options.mirror)
     images, images_sha = source.read(f"{_PREFIX[split]}-images-idx3-ubyte.gz")
     labels, labels_sha = source.read(f"{_PREFIX[split]}-labels-idx1-ubyte.gz")
-    together = images.ndim == 3 and labels.shape == images.shape[:1] and len(labels) > 0
+    together = images.ndim == 3 and labels.shape == images.shape[:1] and images.size > 0
     if not together or labels.max() >= len(classes):
         raise DataError(
             f"the image and label files in {source.folder} do not belong together: delete them to "
@@ -216,23 +253,34 @@ def load_emnist(options: EmnistOptions, split: Split, cache: Path) -> ImageData:
     files = VerifiedFiles("EMNIST", cache, "EMNIST/raw", {name: described.md5}, mirrors)
     content = files.content(name)
     path = files.folder / name
-    stem = f"gzip/emnist-{options.partition}-{split}"
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            images, labels = (
-                parse_idx(unzip(archive.read(f"{stem}-{end}"), path), path)
-                for end in ("images-idx3-ubyte.gz", "labels-idx1-ubyte.gz")
-            )
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise DataError(f"{path} is not the archive of EMNIST: {error}") from error
     classes = tuple(described.classes_split_dict[options.partition])
-    if classes[0] == "N/A":  # the labels of the partition "letters" start at 1
-        classes, labels = classes[1:], labels - 1
-    found = ImageData(
-        images=np.ascontiguousarray(images.transpose(0, 2, 1))[:, None],
-        labels=labels.astype(np.int64),
-        class_names=classes,
-        licence="CC0-1.0",
-        checksum=hashlib.sha256(content).hexdigest(),
-    )
+    try:
+        images, labels = _partition(content, f"gzip/emnist-{options.partition}-{split}", path)
+        if classes[0] == "N/A":  # the labels of the partition "letters" start at 1
+            classes, labels = classes[1:], labels - 1
+        found = ImageData(
+            images=np.ascontiguousarray(images.transpose(0, 2, 1))[:, None],
+            labels=labels.astype(np.int64),
+            class_names=classes,
+            licence="CC0-1.0",
+            checksum=hashlib.sha256(content).hexdigest(),
+        )
+    except LatentkitError:
+        raise
+    except Exception as error:  # a damaged archive can fail anywhere in its readers
+        raise DataError(f"{path} is not the archive of EMNIST: {error}") from error
     return shortened(found, options, split)
+
+
+def _partition(
+    content: bytes, stem: str, path: Path
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the images and labels of a partition in EMNIST's archive."""
+    found = []
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for end in ("images-idx3-ubyte.gz", "labels-idx1-ubyte.gz"):
+            member = archive.getinfo(f"{stem}-{end}")
+            check_memory(member.file_size, str(path))
+            found.append(parse_packed_idx(archive.read(member), path))
+    images, labels = found
+    return images, labels

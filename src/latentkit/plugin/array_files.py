@@ -1,0 +1,177 @@
+"""Arrays in ``.npy`` and ``.npz`` files that the user names."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentkit import errors, reading
+
+_NPY, _ZIPS = b"\x93NUMPY", (b"PK\x03\x04", b"PK\x05\x06")
+_CHUNK = 2**20  # bytes that are unpacked at once
+_SAVE = "save the arrays with  np.savez(FILE, images=images, labels=labels)"
+
+
+class ArrayFile(Mapping[str, NDArray[Any]]):
+    """The arrays of a ``.npy`` or ``.npz`` file by name, each read when it is asked for.
+
+    The content decides which of the two it is. The array of a ``.npy`` has the empty name and is
+    memory-mapped; changes to it stay in memory. Python objects are never loaded. The sizes that
+    the file states are compared with the file and with the free memory before memory is taken.
+
+    Args:
+        path: the file.
+        remedy: what to do about a wrong file, for messages.
+
+    Raises:
+        latentkit.errors.DataError: the file cannot be read, is something else, or is damaged.
+        latentkit.errors.ResourceError: an array that is asked for is larger than the free memory.
+
+    Example:
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from latentkit.plugin import ArrayFile
+        >>> np.savez("two.npz", images=np.zeros((5, 8, 8), np.uint8), labels=np.arange(5))
+        >>> with ArrayFile(Path("two.npz")) as arrays:
+        ...     print(arrays.shapes, arrays["labels"])
+        {'images': (5, 8, 8), 'labels': (5,)} [0 1 2 3 4]
+    """
+
+    def __init__(self, path: Path, remedy: str = _SAVE) -> None:
+        self._path, self._remedy = path, remedy
+        self._archive: zipfile.ZipFile | None = None
+        with self._explained():
+            self._file = reading.open_file(path)
+        try:
+            with self._explained():
+                self._described = self._describe()
+        except BaseException:
+            self.close()
+            raise
+
+    def _describe(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any], bool, int]]:
+        start = self._file.read(len(_NPY))
+        self._file.seek(0)
+        if start == _NPY:
+            size = os.fstat(self._file.fileno()).st_size
+            return {"": reading.describe_array(self._file, "the array", size)}
+        # Check the content first, because zipfile says less about any other file.
+        if not start.startswith(_ZIPS):
+            raise errors.DataError(
+                f"{self._path} is neither an .npz (a zip of arrays) nor an .npy: {self._remedy}"
+            )
+        self._archive = zipfile.ZipFile(self._file)
+        found = reading.describe_arrays(self._archive)
+        return {name.removesuffix(".npy"): described for name, described in found.items()}
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each array by name, known without reading it."""
+        return {name: shape for name, (shape, *_) in self._described.items()}
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Return an array; raises `KeyError` for an unknown name."""
+        shape, dtype, fortran, start = self._described[name]
+        count = int(np.prod(shape, dtype=object))
+        check_memory(count * dtype.itemsize, f"{self._path}" + (f": {name}" if name else ""))
+        order: Literal["F", "C"] = "F" if fortran else "C"
+        with self._explained():
+            if self._archive is not None:
+                flat = self._unpacked(name, np.empty(count, dtype), start)
+                return flat.reshape(shape, order=order)
+            if not count or not shape:
+                self._file.seek(start)
+                return np.frombuffer(self._file.read(), dtype, count).reshape(shape).copy()
+            # Copy-on-write, because torch does not support read-only memory.
+            return np.memmap(self._file, dtype, "c", start, shape, order)
+
+    def _unpacked(self, name: str, flat: NDArray[Any], start: int) -> NDArray[Any]:
+        assert self._archive is not None  # noqa: S101  # only called for archives
+        content = flat.view(np.uint8)
+        members = self._archive.namelist()
+        with self._archive.open(name if name in members else f"{name}.npy") as member:
+            member.read(start)
+            for at in range(0, len(content), _CHUNK):
+                chunk = member.read(min(_CHUNK, len(content) - at))
+                content[at : at + len(chunk)] = np.frombuffer(chunk, np.uint8)
+                if len(chunk) < min(_CHUNK, len(content) - at):
+                    raise EOFError(f"{name} is cut short")
+            member.read(1)  # compares the checksum
+        return flat
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._described)
+
+    def __len__(self) -> int:
+        return len(self._described)
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the file."""
+        with self._explained():
+            self._file.seek(0)
+            return hashlib.file_digest(self._file, "sha256").hexdigest()
+
+    def close(self) -> None:
+        """Close the file; arrays that were read stay valid."""
+        if self._archive is not None:
+            self._archive.close()
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn the many exceptions of a damaged file into one line."""
+        try:
+            yield
+        except errors.LatentkitError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.strerror:
+                reason = errors.describe_os_error(error)
+                raise errors.DataError(f"cannot read {self._path}: {reason}") from error
+            if "objects" in str(error):
+                raise errors.DataError(
+                    f"{self._path} has arrays of objects, which cannot be read: convert them to "
+                    f"numbers, or to text with dtype=str, and {self._remedy}"
+                ) from error
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise errors.DataError(f"{self._path} is damaged ({reason}): {self._remedy}") from error
+
+
+def check_memory(size: int, what: str) -> None:
+    """Refuse to read what does not fit into the free memory.
+
+    Args:
+        size: number of bytes that are needed.
+        what: what needs them, for the error.
+
+    Raises:
+        latentkit.errors.ResourceError: less memory is free.
+    """
+    import psutil
+
+    free = psutil.virtual_memory().available
+    if size > free:
+        raise errors.ResourceError(
+            f"{what} needs {size / 2**30:,.1f} GiB of memory, and {free / 2**30:,.1f} GiB are "
+            f"free: use a smaller file or a larger machine"
+        )
