@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import latentkit as lk
+from latentkit.cli.data_command import data_command
 from latentkit.errors import DataError, NetworkError
 from latentkit.plugin import VerifiedFiles
-from latentkit.plugin.downloads import files_compared
+from latentkit.plugin.downloads import files_compared, no_downloads
 
 NOWHERE = "http://127.0.0.1:9"
 CONTENT = bytes(range(256)) * 1000
@@ -113,3 +115,27 @@ def test_a_download_with_another_md5_is_not_kept(tmp_path, address):
         wanted.content("images.bin")
     assert re.search(rf"images.bin \(MD5 {'0' * 32}\)", str(raised.value))
     assert not list(wanted.folder.iterdir())
+
+
+def test_nothing_is_downloaded_inside_the_block_and_the_message_says_how(tmp_path, address):
+    wanted = files(tmp_path, address)
+    with no_downloads("mine", {"mirror": address, "size": 64}):
+        with pytest.raises(DataError, match=r"raw lacks images\.bin of Mine, and nothing") as said:
+            wanted.content("images.bin")
+        assert f"latentkit data verify mine -o mine.size=64 --data-dir {tmp_path / 'cache'}" in str(
+            said.value
+        )
+        assert address not in str(said.value)
+        assert not wanted.folder.exists()
+    assert wanted.content("images.bin") == CONTENT
+    with no_downloads("mine"):
+        assert wanted.path("images.bin").read_bytes() == CONTENT
+
+
+def test_the_command_that_fetches_files_exists():
+    with no_downloads("kmnist"), pytest.raises(DataError) as said:
+        lk.dataset("kmnist", data="nowhere")
+    words = re.search(r"latentkit (data verify kmnist --data-dir \S+)", str(said.value))[1].split()
+    command = data_command.commands[words[1]]
+    assert command.make_context(words[1], words[2:]).params["name"] == "kmnist"
+    assert "train-images-idx3-ubyte.gz, " in str(said.value)

@@ -108,6 +108,9 @@ class ArrayFile(Mapping[str, NDArray[Any]]):
             member.read(1)  # compares the checksum
         return flat
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._described
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._described)
 

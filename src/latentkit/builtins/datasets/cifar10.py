@@ -34,6 +34,7 @@ _CLASSES = (
     "ship",
     "truck",
 )
+_MOST = 10_000  # images in a batch
 _MOST_UNPACKED = 2**28  # the archive has 186 MB
 _ALLOWED = {
     ("numpy", "ndarray"),
@@ -89,7 +90,9 @@ class _Unpacked(gzip.GzipFile):
             raise tarfile.ReadError(f"it has more than {_MOST_UNPACKED:,} bytes")
 
 
-class _ArraysOnly(pickle.Unpickler):
+class _ArraysOnly(pickle._Unpickler):
+    """Unpickler of arrays, in Python: the one in C takes gigabytes for a few hostile bytes."""
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a file of arrays")
@@ -101,4 +104,6 @@ def _batch(archive: tarfile.TarFile, member: str) -> dict[str, Any]:
     if file is None:
         raise KeyError(member)
     batch: dict[str, Any] = _ArraysOnly(io.BytesIO(file.read()), encoding="latin1").load()
+    if np.shape(batch["data"]) != (len(batch["labels"]), 3072) or len(batch["labels"]) > _MOST:
+        raise ValueError(f"{member} has not one label for each of up to {_MOST:,} images")
     return batch
