@@ -46,7 +46,8 @@ def _not_about_caches(record: logging.LogRecord) -> bool:
 def _import_matplotlib_without_folders() -> None:
     """Import matplotlib, which fails unless it can create a folder or believes so."""
     nowhere = os.path.join(os.sep, "no-folder-can-be-written")  # noqa: PTH118
-    create, tempfile.mkdtemp = tempfile.mkdtemp, lambda **_: nowhere
+    create = tempfile.mkdtemp
+    setattr(tempfile, "mkdtemp", lambda **_: nowhere)  # noqa: B010  # the stub has overloads
     try:
         import matplotlib as mpl
 
@@ -70,10 +71,14 @@ def prepare_numba() -> None:
     if hasattr(caching.Cache, _PREPARED):
         return
     setattr(caching.Cache, _PREPARED, True)
-    for owner in (dispatcher.Dispatcher, ufuncbuilder.UFuncDispatcher):
-        owner.enable_caching = _without_failing(owner.enable_caching, RuntimeError)
-    caching.Cache.load_overload = _without_failing(caching.Cache.load_overload, Exception)
-    caching.Cache.save_overload = _without_failing(caching.Cache.save_overload, Exception)
+    faults = {
+        "enable_caching": RuntimeError,
+        "load_overload": Exception,
+        "save_overload": Exception,
+    }
+    for owner in (dispatcher.Dispatcher, ufuncbuilder.UFuncDispatcher, caching.Cache):
+        for name in faults.keys() & vars(owner).keys():
+            setattr(owner, name, _without_failing(getattr(owner, name), faults[name]))
 
 
 def temporary_folder() -> Path | None:
@@ -84,13 +89,13 @@ def temporary_folder() -> Path | None:
 
 def numba_folder() -> Path | None:
     """Return where numba keeps the machine code of latentkit; None if it cannot."""
-    from numba.core.caching import FunctionCache
+    from numba.core import caching
 
     from latentkit.neighbors import search
 
-    function: Any = search.make_blocks
+    kind, function = getattr(caching, "FunctionCache"), search.make_blocks  # noqa: B009
     try:
-        return Path(FunctionCache(function).cache_path)
+        return Path(kind(function).cache_path)
     except (RuntimeError, OSError):
         return None
 

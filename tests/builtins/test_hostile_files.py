@@ -292,7 +292,9 @@ def test_an_encoder_that_names_a_larger_network_than_its_weights_is_refused(tmp_
         lk.LatentEncoder.load(tmp_path / "huge")
     for wrong in ({"seed": None}, {"parameters": {"x": 1}}, {"inputs": {"low": [1], "extent": []}}):
         encoder_files.write_encoder(tmp_path / "wrong", {**facts, **wrong}, weights)
-        with pytest.raises(LatentkitError, match=r"is not an encoder that LatentEncoder.save wrote"):
+        with pytest.raises(
+            LatentkitError, match=r"is not an encoder that LatentEncoder.save wrote"
+        ):
             lk.LatentEncoder.load(tmp_path / "wrong")
 
 

@@ -163,7 +163,7 @@ def _written(
         else:
             axes = {name: {0: "batch"} for name in (source, result)}
             how = {"dynamic_axes": axes, **names}
-            buffer = io.BytesIO()
+            buffer: Any = io.BytesIO()  # the stub knows paths only
             torch.onnx.export(module, (example,), buffer, opset_version=opset, **how)
             document = onnx.load_from_string(buffer.getvalue())
     for key, value in facts.items():

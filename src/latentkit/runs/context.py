@@ -13,6 +13,7 @@ from latentkit.data import batches
 from latentkit.errors import DataError, IntegrityError, PluginError
 from latentkit.evaluation.inference import Corrupt
 from latentkit.plugin import ImageData, Split
+from latentkit.plugin.downloads import no_downloads
 from latentkit.plugin.events import Listener
 from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.catalogue import Registry
@@ -170,10 +171,14 @@ class StageContext(RunContext):
     def images(self, split: Split) -> ImageData:
         """Return images, after checking that they are those that the run started with.
 
+        Nothing is downloaded, because the run may come from a stranger; a new run has its images.
+
         Raises:
-            DataError: the images have changed since the run started.
+            DataError: the images have changed since the run started, or would be downloaded.
         """
-        images = super().images(split)
+        part = self.config.dataset
+        with no_downloads(part.name, part.options.model_dump(exclude_defaults=True)):
+            images = super().images(split)
         if run_files.DATA in self.folder.manifest.artefacts:
             known = self.folder.json(run_files.DATA)["digest"][split]
             if images.digest() != known:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from latentkit.atomic import write_bytes
 from latentkit.config import MapConfig, RunConfig, build_config, canonical_sha256, choose_map
 from latentkit.errors import LatentkitError, RunExistsError, UserError, explained
 from latentkit.plugin import events
@@ -18,7 +17,7 @@ from latentkit.plugin.studies import TrialPruned
 from latentkit.registry.catalogue import Registry
 from latentkit.runs import saved_config
 from latentkit.runs.context import ImageCache, RunContext, StageContext
-from latentkit.runs.folder import CONFIG, RunFolder, check_folder_name, new_folder
+from latentkit.runs.folder import RunFolder, check_folder_name, new_folder
 from latentkit.runs.initial_weights import resolve_init
 from latentkit.runs.kind import MapImages, RunKind
 from latentkit.runs.manifest import NAME, Manifest
@@ -348,7 +347,7 @@ def _add_maps(
     context.config = replace(before, embeddings=tuple(maps.values()))
     folder.manifest.plugin_files |= saved_config.plugin_files(context.registry)
     folder.manifest.write(folder.path)
-    write_bytes(folder.path / CONFIG, context.config.to_toml().encode())
+    folder.write_config(context.config.to_toml())
     if not needed:
         _continue(folder, context, emit, kind, retry=True)
         return
@@ -387,12 +386,12 @@ def _without_failed_maps(
     maps = {part.label: part for part in config.embeddings if part.label not in failed}
     kept = [maps.get(part.label, old.get(part.label)) for part in config.embeddings]
     config = replace(config, embeddings=tuple(part for part in kept if part is not None))
-    write_bytes(folder.path / CONFIG, config.to_toml().encode())
+    folder.write_config(config.to_toml())
     if config.embeddings == before.embeddings:
         folder.manifest.plugin_files = known.plugin_files
         if known.status == "finished":
             folder.manifest.status, folder.manifest.error = "finished", ""
-        folder.manifest.write(folder.path)
+    folder.manifest.write(folder.path)
     return config
 
 
