@@ -7,8 +7,8 @@ import pytest
 import latentkit as lk
 from latentkit.api.tune import STORAGE_VARIABLE
 from latentkit.errors import UserError
+from latentkit.plugin.database_urls import public_url
 from latentkit.plugin.events import Notice
-from latentkit.plugin.public_url import public_url
 from latentkit.tune.storage_url import absolute_url
 
 pytestmark = pytest.mark.usefixtures("blank_figures")

@@ -466,7 +466,8 @@ def _url_forms() -> list[Form]:
 
 
 def _read_url(content: bytes, folder: Path) -> object:
-    from latentkit.tune.study_folder import absolute_url, public_url
+    from latentkit.plugin import public_url
+    from latentkit.tune.storage_url import absolute_url
 
     text = content.decode("utf-8", "surrogateescape")
     return public_url(text), absolute_url(text)

@@ -8,7 +8,7 @@ import latentkit as lk
 from latentkit import trust
 from latentkit.errors import UserError
 from latentkit.plugin import SearchRange, StudyTask
-from latentkit.plugin.public_url import public_url, without_secrets
+from latentkit.plugin.database_urls import public_url, without_secrets
 from latentkit.tune import storage_url
 from latentkit.tune.study_folder import StudyFolder, StudyPlan
 

@@ -15,8 +15,8 @@ from latentkit.api.run_handle import Run, table, title
 from latentkit.config import DEFAULT_TUNER, RunConfig, choose_part
 from latentkit.errors import LatentkitError
 from latentkit.plugin import SearchDomain, StudyResult, TrialRecord
+from latentkit.plugin.database_urls import public_url
 from latentkit.plugin.events import Listener, StudyStarted, ignore
-from latentkit.plugin.public_url import public_url
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs.context import ImageCache
 from latentkit.runs.folder import RunFolder, check_folder_name

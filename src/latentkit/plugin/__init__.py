@@ -14,6 +14,7 @@ from latentkit._lazy import lazy_attributes
 
 if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
     from latentkit.plugin.array_files import *
+    from latentkit.plugin.database_urls import *
     from latentkit.plugin.downloads import *
     from latentkit.plugin.events import *
     from latentkit.plugin.hookspecs import *
@@ -71,6 +72,7 @@ __all__ = [
     "flat_figures",
     "flat_options",
     "hookimpl",
+    "public_url",
     "read_bytes",
     "search_all",
     "short_stream_seed",
@@ -78,6 +80,7 @@ __all__ = [
     "strength_option",
     "to_uint8",
     "torchvision_datasets",
+    "without_secrets",
 ]
 
 # Imported on first use: a module that only declares a plugin loads neither numpy nor pydantic.
@@ -111,6 +114,10 @@ _HOMES = {
         "ImageData",
         "class_codes",
         "to_uint8",
+    ),
+    "database_urls": (
+        "public_url",
+        "without_secrets",
     ),
     "downloads": (
         "VerifiedFiles",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from latentkit import trust
 from latentkit.errors import UserError, describe_os_error
-from latentkit.plugin.public_url import public_url
+from latentkit.plugin.database_urls import public_url
 from latentkit.reading import open_file
 from latentkit.terminal import printable
 

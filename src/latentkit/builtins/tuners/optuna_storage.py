@@ -21,9 +21,16 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from latentkit import errors
-from latentkit.errors import BrokenEnvironmentError, StorageError, UserError
-from latentkit.plugin.public_url import public_url, without_secrets
+from latentkit.errors import (
+    BrokenEnvironmentError,
+    IntegrityError,
+    LatentkitError,
+    StorageError,
+    UserError,
+    describe_error,
+    describe_os_error,
+)
+from latentkit.plugin import public_url, without_secrets
 
 T = TypeVar("T")
 
@@ -126,13 +133,11 @@ class Storage:
             yield
         except (StorageInternalError, SQLAlchemyError) as error:
             raise self._lost(self._reason(error)) from error
-        except errors.LatentkitError:
+        except LatentkitError:
             raise
         except Exception as error:
-            reason = without_secrets(errors.describe_error(error), str(self._url))
-            raise errors.IntegrityError(
-                f"the study's storage {self} is damaged: {reason}"
-            ) from error
+            reason = without_secrets(describe_error(error), str(self._url))
+            raise IntegrityError(f"the study's storage {self} is damaged: {reason}") from error
 
     def _connect(self) -> optuna.storages.RDBStorage:
         """Connect to the database.
@@ -229,9 +234,9 @@ class Storage:
         except sqlite3.OperationalError as error:
             raise self._lost(self._reason(error)) from error
         except sqlite3.DatabaseError as error:
-            raise errors.IntegrityError(f"{file} is damaged: {self._reason(error)}") from error
+            raise IntegrityError(f"{file} is damaged: {self._reason(error)}") from error
         except OSError as error:
-            raise self._lost(errors.describe_os_error(error)) from error
+            raise self._lost(describe_os_error(error)) from error
 
     def _lost(self, reason: str) -> StorageError:
         return StorageError(f"the study's storage {self} cannot be used: {reason}")
