@@ -14,7 +14,16 @@ from pydantic import BaseModel
 
 from latentkit import config, errors
 from latentkit.cli.main import cli
-from latentkit.plugin import downloads, events, hookspecs, protocols, specs, studies
+from latentkit.plugin import (
+    array_files,
+    downloads,
+    events,
+    hookspecs,
+    images,
+    protocols,
+    specs,
+    studies,
+)
 from latentkit.registry.catalogue import Part, Registry
 from latentkit.registry.discovery import find_plugins
 from latentkit.registry.options import describe_options
@@ -69,6 +78,12 @@ def hooks_page() -> str:
     blocks += ["## Downloads", parse_docstring(downloads.__doc__).text]
     for name, thing in _own_classes(downloads):
         blocks += _class_blocks(name, thing)
+    blocks += ["## Files and arrays of the user", parse_docstring(array_files.__doc__).text]
+    for name, thing in _own_classes(array_files):
+        blocks += _class_blocks(name, thing)
+    taken = (array_files.check_memory, downloads.read_bytes, images.to_uint8, images.class_codes)
+    for function in taken:
+        blocks += [f"### {function.__name__}", *_function_blocks(function.__name__, function)]
     intro = parse_docstring(hookspecs.__doc__).text
     return _page(
         "Hooks",

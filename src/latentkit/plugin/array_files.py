@@ -35,15 +35,6 @@ class ArrayFile(Mapping[str, NDArray[Any]]):
     Raises:
         latentkit.errors.DataError: the file cannot be read, is something else, or is damaged.
         latentkit.errors.ResourceError: an array that is asked for is larger than the free memory.
-
-    Example:
-        >>> import numpy as np
-        >>> from pathlib import Path
-        >>> from latentkit.plugin import ArrayFile
-        >>> np.savez("two.npz", images=np.zeros((5, 8, 8), np.uint8), labels=np.arange(5))
-        >>> with ArrayFile(Path("two.npz")) as arrays:
-        ...     print(arrays.shapes, arrays["labels"])
-        {'images': (5, 8, 8), 'labels': (5,)} [0 1 2 3 4]
     """
 
     def __init__(self, path: Path, remedy: str = _SAVE) -> None:
