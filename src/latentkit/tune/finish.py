@@ -63,6 +63,7 @@ def write_best_config(search: Search, result: StudyResult) -> None:
         content = _config_of(search, result.best).to_toml().encode()
         line = f"{_HASH_LINE}{hashlib.sha256(content).hexdigest()}\n"
         folder = search.study.path
+        search.study.check_present()
         write_bytes(folder / BEST_CONFIG, line.encode() + content, root=folder)
 
 

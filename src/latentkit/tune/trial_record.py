@@ -62,6 +62,7 @@ def commit_trials(study: StudyFolder, result: StudyResult) -> None:
         StorageError: the folder was deleted, or cannot be written.
     """
     finished = [trial for trial in result.trials if trial.finished]
+    study.check_present()
     known = read_trials(study)
     if known is not None and len(known.trials) >= len(finished):
         return
