@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 
 from latentkit.errors import IntegrityError, UserError
+from latentkit.hashed_json import write_hashed
 from latentkit.plugin import SearchRange
-from latentkit.tune.hashed_json import write_hashed
 from latentkit.tune.study_folder import (
     STUDY,
     StudyFolder,

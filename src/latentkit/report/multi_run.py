@@ -16,6 +16,7 @@ from latentkit.atomic import write_bytes
 from latentkit.errors import IntegrityError, UserError, describe_os_error, did_you_mean
 from latentkit.evaluation.compare_runs import compare_runs, comparison_tables
 from latentkit.explore.exploration_figures import TITLES
+from latentkit.hashed_json import read_hashed
 from latentkit.plugin.options import Options
 from latentkit.registry.options import validate
 from latentkit.report.assemble import environment
@@ -32,7 +33,6 @@ from latentkit.runs.folder import RunFolder
 from latentkit.runs.kind import KindOf
 from latentkit.runs.manifest import NAME
 from latentkit.terminal import shell_command
-from latentkit.tune.hashed_json import read_hashed
 from latentkit.tune.study_folder import STUDY
 
 

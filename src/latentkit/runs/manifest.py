@@ -8,9 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from latentkit.atomic import write_json
-from latentkit.config import canonical_sha256
 from latentkit.errors import IntegrityError, UserError, describe_os_error
+from latentkit.hashed_json import without_hash, write_hashed
 from latentkit.reading import (
     MOST_JSON,
     check_relative,
@@ -22,7 +21,6 @@ from latentkit.reading import (
 
 SCHEMA = 1
 NAME = "run.json"
-_OWN = "sha256"  # key of the hash of the rest of the file
 
 Status = Literal["running", "finished", "interrupted", "failed", "pruned"]
 
@@ -101,8 +99,7 @@ class Manifest(_Record):
         Raises:
             StorageError: the folder cannot be written, or was deleted.
         """
-        document = self.model_dump(mode="json")
-        write_json(folder / NAME, {**document, _OWN: canonical_sha256(document)}, folder)
+        write_hashed(folder / NAME, self.model_dump(mode="json"))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -151,13 +148,8 @@ def _checked(document: Any, path: Path) -> Manifest:
         raise IntegrityError(
             f"{path} was written by a later latentkit (schema {schema}): upgrade to read it"
         )
-    if isinstance(document, dict) and _OWN in document:  # early versions wrote none
-        own = document.pop(_OWN)
-        if own != canonical_sha256(document):
-            raise IntegrityError(
-                f"{path} is damaged: it is not what was written (its SHA-256 differs): put a copy "
-                f"of the file in its place"
-            )
+    # Early versions wrote no hash, and any keys.
+    document = without_hash(document, path, older=document if isinstance(document, dict) else ())
     try:
         manifest = Manifest.model_validate(document)
     except ValidationError as error:

@@ -18,13 +18,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from latentkit.atomic import sha256_of, write_atomically, write_json
-from latentkit.config import canonical_sha256
+from latentkit.atomic import sha256_of, write_atomically
 from latentkit.errors import IntegrityError
-from latentkit.reading import MOST_JSON, parse_json, read_inside
+from latentkit.hashed_json import read_hashed, write_hashed
+from latentkit.reading import read_inside
 
 KEPT = 2
-_OWN = "sha256"  # key of the hash of the rest of the record
 _KEYS = {"epoch", "step", "config_sha256", "tensors_sha256", "history"}
 
 
@@ -68,7 +67,7 @@ class CheckpointStore:
             "tensors_sha256": sha256_of(tensors_path),
             "history": list(progress.history),
         }
-        write_json(record_path, {**record, _OWN: canonical_sha256(record)}, self._root)
+        write_hashed(record_path, record, self._root)
         for epoch in self._epochs()[:-KEPT]:
             for path in reversed(self._paths(epoch)):
                 with suppress(OSError):  # an old checkpoint that stays does no harm
@@ -123,15 +122,11 @@ class CheckpointStore:
         """
         _, path = self._paths(epoch)
         try:
-            record = parse_json(read_inside(self._folder, path.name, MOST_JSON), path)
+            record = read_hashed(self._folder, path.name, older=_KEYS)
         except OSError as error:
             raise IntegrityError(f"checkpoint {path} is damaged: {error}") from error
-        own = record.pop(_OWN, None) if isinstance(record, dict) else None
-        # Early versions wrote no hash, but the same keys: with one changed, it is no such record.
-        if not isinstance(record, dict) or record.keys() != _KEYS:
+        if record.keys() != _KEYS:
             raise IntegrityError(f"checkpoint {path} is damaged: it has other keys")
-        if own is not None and own != canonical_sha256(record):
-            raise IntegrityError(f"checkpoint {path} is damaged (SHA-256 differs)")
         if record["epoch"] != epoch:
             raise IntegrityError(f"checkpoint {path} is that of epoch {record['epoch']}")
         return record

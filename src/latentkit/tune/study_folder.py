@@ -16,12 +16,12 @@ from latentkit import errors
 from latentkit.atomic import TEMPORARY_PREFIX, storage_error
 from latentkit.config import canonical_sha256
 from latentkit.folders import folders_with
+from latentkit.hashed_json import read_hashed, write_hashed
 from latentkit.plugin import SearchDomain, StudyInfo, StudyTask, TrialInfo, short_stream_seed
 from latentkit.plugin.studies import Direction
 from latentkit.reading import check_no_links, inside
 from latentkit.terminal import printable, shell_command
 from latentkit.tune.goals import Goal, choose_goals
-from latentkit.tune.hashed_json import read_hashed, write_hashed
 from latentkit.tune.space import space_as_json, space_from_json, within
 
 STUDY = "study.json"

@@ -17,6 +17,7 @@ from latentkit.atomic import write_atomically, write_bytes
 from latentkit.errors import LatentkitError, PluginError
 from latentkit.evaluation.inference import encode
 from latentkit.figures.training_figures import kernels_over_epochs
+from latentkit.hashed_json import write_hashed
 from latentkit.maps.map_figures import Panel, map_grid
 from latentkit.plugin.options import SearchChoice, SearchDomain, option_text
 from latentkit.plugin.studies import StudyResult
@@ -26,7 +27,6 @@ from latentkit.report.sections import first_kernels
 from latentkit.runs import run_files
 from latentkit.runs.context import StageContext
 from latentkit.tune import study_figures
-from latentkit.tune.hashed_json import write_hashed
 from latentkit.tune.parameter_figures import importance_bars, parallel_coordinates, parameter_slices
 
 _FEWEST = 2  # completed trials that a comparison needs

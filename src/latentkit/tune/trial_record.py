@@ -13,10 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 from latentkit.errors import IntegrityError
+from latentkit.hashed_json import read_hashed, write_hashed
 from latentkit.plugin.studies import StudyResult, TrialRecord
 from latentkit.reading import MOST_JSON
 from latentkit.terminal import shell_command
-from latentkit.tune.hashed_json import read_hashed, write_hashed
 from latentkit.tune.study_folder import DATABASE, StudyFolder
 
 TRIALS = "trials.json"
@@ -75,7 +75,7 @@ def commit_trials(study: StudyFolder, result: StudyResult) -> None:
         "storage": study.plan.storage,
         "trials": trials,
     }
-    write_hashed(study.path / TRIALS, document, indent=None)
+    write_hashed(study.path / TRIALS, document)
 
 
 def verified(study: StudyFolder, result: StudyResult) -> StudyResult:
