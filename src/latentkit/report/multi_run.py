@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -129,13 +130,13 @@ class Source:
             ) from error
 
     @cached_property
-    def _figures(self) -> dict[str, tuple[str, str]]:
-        """Title and caption of each figure; figures of ``latentkit explore`` contain theirs."""
+    def _figures(self) -> dict[str, tuple[str, str, str]]:
+        """Title, caption and SHA-256 of each figure; those of ``explore`` contain their caption."""
         recorded = recorded_figures(self._record)
         there = () if self.folder is None else self.folder.manifest.artefacts
         drawn = (Path(path) for path in there if path.startswith(f"{_FIGURES}/"))
         more = sorted({path.stem for path in drawn if path.suffix == ".png"} - recorded.keys())
-        return {**recorded, **{name: (_title(name), "") for name in more}}
+        return {**recorded, **{name: (_title(name), "", "") for name in more}}
 
     def pictures(self, pattern: str) -> list[Picture]:
         """Return the figures whose names match a pattern.
@@ -146,10 +147,12 @@ class Source:
         """
 
         def picture(name: str) -> Picture:
-            title, caption = self._figures[name]
+            title, caption, sha256 = self._figures[name]
             relative = f"{_FIGURES}/{name}.png"
-            read = self._read if self.folder is None else self.folder.read
-            return Picture(title, caption, read(relative), key=f"{self.name}-{name}")
+            png = self._read(relative) if self.folder is None else self.folder.read(relative)
+            if sha256 not in ("", hashlib.sha256(png).hexdigest()):
+                raise IntegrityError(f"{self.path / relative} is not what was drawn: draw it again")
+            return Picture(title, caption, png, key=f"{self.name}-{name}")
 
         return self._chosen("figure", pattern, self._figures, picture)
 

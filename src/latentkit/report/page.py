@@ -135,7 +135,12 @@ def page_record(title: str, sections: Sequence[Section]) -> dict[str, Any]:
                     for table in section.tables
                 ],
                 "figures": [
-                    {"name": one.key, "title": one.title, "caption": one.caption}
+                    {
+                        "name": one.key,
+                        "title": one.title,
+                        "caption": one.caption,
+                        "sha256": hashlib.sha256(one.png).hexdigest(),
+                    }
                     for one in section.pictures
                 ],
             }
@@ -153,10 +158,13 @@ def recorded_tables(record: Mapping[str, Any]) -> dict[str, Table]:
     }
 
 
-def recorded_figures(record: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return the title and caption of each figure of a page, by file name."""
+def recorded_figures(record: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
+    """Return title, caption and SHA-256 of each figure of a page, by file name.
+
+    Early versions recorded no SHA-256; it is then empty.
+    """
     return {
-        figure["name"]: (figure["title"], figure["caption"])
+        figure["name"]: (figure["title"], figure["caption"], figure.get("sha256", ""))
         for section in record["sections"]
         for figure in section["figures"]
     }
