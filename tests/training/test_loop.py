@@ -204,7 +204,7 @@ def test_divergence_stops_at_once_and_says_what_to_do():
             return {"loss": self.weight.sum() * math.nan, "kl": self.weight.sum() * 0}
 
     with pytest.raises(
-        DivergedError, match=r"at step 1: loss became NaN or infinite; lower training"
+        DivergedError, match=r"at step 1: loss became NaN or infinite, and would again"
     ):
         train(make_job(model=Exploding()), None, ignore)
 
