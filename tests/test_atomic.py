@@ -42,8 +42,8 @@ def test_a_reader_never_sees_the_file_before_it_is_whole(tmp_path):
 @pytest.mark.parametrize(
     ("number", "message"),
     [
-        (errno.ENOSPC, "the disk is full: .* make room and run 'latentkit resume'"),
-        (errno.EACCES, "cannot write .*: Permission denied; choose another folder with --out"),
+        (errno.ENOSPC, "the disk is full: .* make room and try again"),
+        (errno.EACCES, "cannot write .*: Permission denied; choose another folder, or change"),
         (errno.EROFS, "Read-only file system"),
     ],
 )

@@ -84,11 +84,12 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     """Return an error that says what the operating system refused, and what to do."""
     if error.errno in _FULL:
         return StorageError(
-            f"the disk is full: {path} was not written; make room and run "
-            f"'latentkit resume'; committed files are not lost"
+            f"the disk is full: {path} was not written; make room and try again: committed files "
+            f"are not lost"
         )
     return StorageError(
-        f"cannot write {path}: {describe_os_error(error)}; choose another folder with --out"
+        f"cannot write {path}: {describe_os_error(error)}; choose another folder, or change its "
+        f"permissions"
     )
 
 

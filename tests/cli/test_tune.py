@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from latentkit import atomic
 from latentkit.tune import trial
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
@@ -388,13 +389,18 @@ def test_a_command_that_is_shown_can_be_given_to_a_shell(latentkit, studied):
 
 @pytest.mark.usefixtures("no_page")
 def test_a_full_disk_says_how_to_resume_the_study(latentkit, studied, monkeypatch):
-    def fill(*arguments, **named):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    flush = atomic._flush
 
-    monkeypatch.setattr("latentkit.atomic._flush", fill)
+    def fill(path):
+        if path.parent.name.startswith("trial-"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        flush(path)
+
+    monkeypatch.setattr(atomic, "_flush", fill)
     ended = latentkit("tune", "--resume", studied, "--trials", "3", "--no-finish")
     assert ended.code == 5
-    assert f"make room and run 'latentkit tune --resume {studied}'" in ended.error
+    assert "make room and try again" in ended.error
+    assert f"to resume:  latentkit tune --resume {studied}" in ended.err
 
 
 def test_an_empty_folder_gives_a_hint_how_to_start(latentkit):

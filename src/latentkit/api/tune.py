@@ -36,7 +36,7 @@ from latentkit.tune.finish import (
 )
 from latentkit.tune.goals import choose_goals
 from latentkit.tune.space import parse_search, search_space
-from latentkit.tune.study import Search, prepared, resumable
+from latentkit.tune.study import Search, prepared
 from latentkit.tune.workers import Follower, work_together
 
 STORAGE_VARIABLE = "LATENTKIT_STORAGE"
@@ -373,8 +373,7 @@ def _started_folder(
     study = study_folder.StudyFolder(path, plan)
     Search(study, registry, ignore, url).result()
     storage_urls.allow_storage(url)
-    with resumable(study):
-        return study_folder.StudyFolder.begin(path, plan), url
+    return study_folder.StudyFolder.begin(path, plan), url
 
 
 def _gone_on_with(
@@ -394,8 +393,7 @@ def _gone_on_with(
         storage=public_url(url) if url else plan.storage,
         data_dir=str(data_dir(data)) if data else plan.data_dir,
     )
-    with resumable(folder):
-        return folder.continued(changed), url
+    return folder.continued(changed), url
 
 
 def _carry_out(search: Search, seconds: float | None, workers: int, finish: bool) -> Study:
@@ -415,7 +413,7 @@ def _carry_out(search: Search, seconds: float | None, workers: int, finish: bool
     )
     for notice in advice(plan):
         emit(notice)
-    with watched(search) as summary, resumable(folder):
+    with watched(search) as summary:
         follower = Follower(emit)
         earlier = search.result()
         follower.look(earlier, earlier=True)

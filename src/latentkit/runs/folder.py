@@ -411,9 +411,7 @@ def new_folder(root: Path, label: str) -> Path:
             path.mkdir(parents=True)
         except FileExistsError:
             if not root.is_dir():
-                raise errors.StorageError(
-                    f"{root} is not a folder: choose another with --out"
-                ) from None
+                raise errors.StorageError(f"{root} is not a folder: choose another") from None
         except OSError as error:
             raise atomic.storage_error(path, error) from error
         else:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from latentkit.config import RunConfig, build_config, choose_part
-from latentkit.errors import IntegrityError, LatentkitError, PluginError, StorageError, StudyError
+from latentkit.errors import IntegrityError, LatentkitError, PluginError, StudyError
 from latentkit.plugin.events import Listener
 from latentkit.plugin.studies import Budget, StudyResult, StudyStopped, StudyTask, Trial, Tuner
 from latentkit.registry.catalogue import Registry
 from latentkit.registry.options import fault_of
 from latentkit.runs.context import ImageCache
 from latentkit.runs.prepare import prepare
-from latentkit.terminal import shell_command
 from latentkit.tune.space import option_of
 from latentkit.tune.storage_url import check_allowed
 from latentkit.tune.study_folder import StudyFolder, StudyPlan, check_database
@@ -98,7 +97,7 @@ class Search:
                 self.record(self.stored)
             return runner(trial)
 
-        with resumable(self.study), self.fault():
+        with self.fault():
             try:
                 return self._checked(self.tuner.optimize(objective, self.task, budget))
             except StudyStopped as error:
@@ -162,19 +161,6 @@ class Search:
     def fault(self) -> AbstractContextManager[None]:
         """Report errors that the tuner raises in the block as the tuner's."""
         return fault_of(f"tuner {self.study.plan.tuner['name']!r} failed")
-
-
-@contextmanager
-def resumable(study: StudyFolder) -> Iterator[None]:
-    """In an error of a full disk, name the command that resumes the study."""
-    try:
-        yield
-    except StorageError as error:
-        again = shell_command("tune", "--resume", study.path)
-        text = str(error).replace("'latentkit resume'", f"'{again}'")
-        if text == str(error):
-            raise
-        raise StorageError(text) from error
 
 
 def make_tuner(plan: StudyPlan, registry: Registry) -> Tuner:
