@@ -150,8 +150,8 @@ def test_python_accepts_the_folder_by_its_new_and_old_argument_names_and_the_var
         *lk.list_runs(root),
         *lk.list_runs(root=root),
     ):
-        assert opened.path == elsewhere
+        assert opened.path == elsewhere.absolute()
     monkeypatch.setenv("LATENTKIT_RUNS", str(root))
-    assert lk.open("last").path == lk.resume("last").path == elsewhere
+    assert lk.open("last").path == lk.resume("last").path == elsewhere.absolute()
     with pytest.raises(UserError, match="the folder of runs is given twice, as a and b"):
         lk.run(runs="a", out="b")

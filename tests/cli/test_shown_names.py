@@ -93,9 +93,10 @@ def test_a_list_of_runs_shows_names_of_folders_as_they_are(latentkit):
 @pytest.mark.parametrize("name", ["a b", "a  b", "'; rm -rf ~", "$(x)"])
 def test_suggested_commands_are_quoted_for_the_shell(latentkit, name):
     path = Path("runs", name)
-    suggested = AUTOENCODER.next_command(path, {"maps": {}, "latent_dim": 2})
+    suggested = AUTOENCODER.next_command(path, {"maps": {}, "left_out": [], "latent_dim": 2})
     assert shlex.split(suggested)[:3] == ["latentkit", "embed", str(path)]
-    suggested = AUTOENCODER.next_command(path, {"maps": ("isomap", "pca"), "latent_dim": 2})
+    mapped = {"maps": ("isomap", "pca"), "left_out": [], "latent_dim": 2}
+    suggested = AUTOENCODER.next_command(path, mapped)
     assert str(path / "config.toml") in shlex.split(suggested)
     assert shlex.split(TRANSFER.next_command(path, {})) == ["latentkit", "evaluate", str(path)]
     for command in (("runs", "--runs"), ("studies", "--out")):

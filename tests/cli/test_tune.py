@@ -400,7 +400,7 @@ def test_a_full_disk_says_how_to_resume_the_study(latentkit, studied, monkeypatc
     ended = latentkit("tune", "--resume", studied, "--trials", "3", "--no-finish")
     assert ended.code == 5
     assert "make room and try again" in ended.error
-    assert f"to resume:  latentkit tune --resume {studied}" in ended.err
+    assert f"to resume:  latentkit tune --resume studies/{studied.name}" in ended.err
 
 
 def test_an_empty_folder_gives_a_hint_how_to_start(latentkit):

@@ -339,7 +339,7 @@ def _write(run: Run, name: str, figure: Figure, out: str | None) -> None:
     else:
         paths = write_figure(figure, Path(out))
     for path in paths:
-        shared_options.echo(path)
+        shared_options.echo(shared_options.near_path(path))
 
 
 @click.command("export")

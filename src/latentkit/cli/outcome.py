@@ -54,7 +54,7 @@ def working_on_run(quiet: bool) -> Iterator[Listener]:
             yield fan_out(remember, display)
     except BaseException as error:
         if path:
-            shared_options.say_how_to_resume(error, "resume", path[0])
+            shared_options.say_how_to_resume(error, "resume", shared_options.near_path(path[0]))
         raise
 
 
@@ -63,7 +63,7 @@ def show_outcome(run: Run, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         shared_options.print_json(run.summary)
     elif quiet:
-        shared_options.echo(run.path)
+        shared_options.echo(shared_options.near_path(run.path))
     else:
         _print_summary(run)
 

@@ -219,8 +219,8 @@ def trust_command(file: str) -> None:
     (found,) = read_plugin_files([file])
     if not trust.trust("plugin", found.sha256, str(found.path)):
         raise StorageError(f"the permission cannot be written to {trust.folder()}")
-    click.echo(f"{found.path} may be executed for runs that name it")
-    click.echo(f"to take this back, delete its file in {trust.folder()}")
+    shared_options.echo(f"{found.path} may be executed for runs that name it")
+    shared_options.echo(f"to take this back, delete its file in {trust.folder()}")
 
 
 @plugins_command.command("list")

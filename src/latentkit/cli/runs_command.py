@@ -133,7 +133,7 @@ def evaluate_command(
     if as_json:
         shared_options.print_json(card)
     elif quiet:
-        shared_options.echo(finished.path / "evaluation.json")
+        shared_options.echo(shared_options.near_path(finished.path / "evaluation.json"))
     else:
         from latentkit.evaluation.card_tables import card_note
 

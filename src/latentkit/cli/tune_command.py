@@ -308,7 +308,9 @@ def _working(quiet: bool) -> Iterator[Listener]:
             yield fan_out(remember, display)
     except BaseException as error:
         if path:
-            shared_options.say_how_to_resume(error, "tune", "--resume", path[0])
+            shared_options.say_how_to_resume(
+                error, "tune", "--resume", shared_options.near_path(path[0])
+            )
         raise
 
 
