@@ -1,6 +1,7 @@
 """Open folders that attack their reader, and count what they reach.
 
-python tests/benchmarks/hostile_folders.py [--kinds links] [--every 1] [--quick] [--list]
+python tests/benchmarks/hostile_folders.py [--kinds links] [--every 1] [--quick]
+    [--figures] [--list]
 
 Each kind of folder is made from a real run, study or page. Every command that reads such a folder
 is then executed on it, in a process of its own with a home, a victim's folder and a server to
@@ -34,6 +35,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import warm_forks
 
 SECRET = "the-secret-of-the-user"
 EVIL_TEXT = "a\x1b]0;owned\x07\x1b[31mb\x9b31m\u202ec<script>alert(1)</script>"
@@ -949,6 +951,7 @@ def main() -> None:
     parser.add_argument("--kinds", default="", help="only kinds whose names contain this")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each N-th kind")
     parser.add_argument("--quick", action="store_true", help="only commands that take no second")
+    parser.add_argument("--figures", action="store_true", help="draw the figures of reports")
     parser.add_argument("--list", action="store_true", help="only list the kinds")
     chosen = parser.parse_args()
     kinds = [one for one in KINDS if chosen.kinds in one.name][:: chosen.every]
@@ -957,8 +960,6 @@ def main() -> None:
         return
     failed = count = 0
     slowest = 0.0
-    for tracker in ("LATENTKIT_MLFLOW", "LATENTKIT_TENSORBOARD"):
-        os.environ[tracker] = "off"  # plugins of this user that record every run, on a server
     with (
         tempfile.TemporaryDirectory(prefix="strangers-") as folder,
         server() as (port, connections),
@@ -970,7 +971,9 @@ def main() -> None:
             os._exit(0)
         if os.waitpid(child, 0)[1]:
             sys.exit("the intact folders could not be made")
-        import_everything()
+        warm_forks.warm_up()
+        if not chosen.figures:
+            warm_forks.draw_blank_figures()
         for one in kinds:
             outcomes = open_kind(base, one, port, connections, quick=chosen.quick)
             count += len(outcomes)
@@ -989,21 +992,6 @@ def main() -> None:
         f"the slowest command took {slowest:.1f} s"
     )
     sys.exit(bool(failed))
-
-
-def import_everything() -> None:
-    """Import what the commands import, once for all of them."""
-    import matplotlib.pyplot
-    import optuna
-    import sklearn.decomposition
-    import sqlalchemy
-    import torch
-
-    import latentkit.api.commands
-    import latentkit.cli.main
-
-    torch.set_num_threads(1)
-    _ = (matplotlib, optuna, sklearn, sqlalchemy, latentkit)
 
 
 if __name__ == "__main__":
