@@ -88,7 +88,8 @@ class Sweep:
         self.files = files
         self.counts: Counter[str] = Counter()
         self.misses: list[str] = []
-        self.intact = digest(self._read(self._copy()))
+        self._kept = self._copy()
+        self.intact = digest(self._read(self._kept))
 
     def _copy(self) -> Path:
         """Copy the folder, always to the same path, because results contain it."""
@@ -107,9 +108,11 @@ class Sweep:
         from latentkit.errors import LatentkitError
 
         relative = random_.choice(self.files)
-        copy = self._copy()
+        # Reading changes nothing, so the same copy serves again.
+        copy = self._copy() if self.read is resumed else self._kept
         path = copy / relative
-        content = bytearray(path.read_bytes())
+        whole = path.read_bytes()
+        content = bytearray(whole)
         if not content:
             return
         at, bit = random_.randrange(len(content)), random_.randrange(8)
@@ -132,6 +135,7 @@ class Sweep:
         else:
             outcome = "repaired or without effect" if found == self.intact else "missed"
             miss = "" if found == self.intact else "read, but with another result"
+        path.write_bytes(whole)
         self.counts[outcome] += 1
         if miss:
             self.misses.append(f"{what}: {miss}")
@@ -182,7 +186,7 @@ def make(place: Path) -> list[Sweep]:
     ]
 
 
-SHARES = {"run": 0.5, "transfer": 0.2, "unfinished run": 0.1, "study": 0.2}
+SHARES = {"run": 0.5, "transfer": 0.2, "unfinished run": 0.05, "study": 0.25}
 
 
 def main() -> None:
