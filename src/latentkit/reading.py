@@ -17,6 +17,7 @@ import tomllib
 import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -31,6 +32,7 @@ MOST_JSON = 32 * 2**20
 MOST_TOML = 2**20
 """Bytes of the largest TOML document that is parsed."""
 _MOST_DEPTH = 64
+_MOST_CONTAINERS = 1_000_000
 _WAITS_FOR_NOTHING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _FOLLOWS_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
@@ -75,19 +77,28 @@ def check_no_links(root: Path) -> None:
         IntegrityError: there is one, at any depth.
         OSError: a folder cannot be read.
     """
+    for path, mode in everything_in(root):
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise IntegrityError(
+                f"{path} is a {_kind(mode)}: nothing is written to {root} because that might "
+                f"change files elsewhere; remove it first"
+            )
 
-    def refuse(error: OSError) -> None:
-        raise error
 
-    for folder, folders, files in os.walk(root, onerror=refuse):
-        for name in (*folders, *files):
-            path = Path(folder, name)
-            mode = path.lstat().st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                raise IntegrityError(
-                    f"{path} is a {_kind(mode)}: nothing is written to {root} because that might "
-                    f"change files elsewhere; remove it first"
-                )
+def everything_in(root: Path) -> Iterator[tuple[Path, int]]:
+    """Yield path and mode of all files and folders in a folder, at any depth, without following.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    waiting = [root]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                mode = entry.stat(follow_symlinks=False).st_mode
+                yield Path(entry.path), mode
+                if stat.S_ISDIR(mode):
+                    waiting.append(Path(entry.path))
 
 
 def open_file(path: Path, *, follow: bool = True) -> io.BufferedReader:
@@ -152,6 +163,8 @@ def parse_json(
     try:
         if len(content) > MOST_JSON:
             raise ValueError(f"it is larger than {MOST_JSON // 2**20} MiB")
+        if content.count(b"[") + content.count(b"{") > _MOST_CONTAINERS:
+            raise ValueError(f"it has more than {_MOST_CONTAINERS:,} lists and objects")
         document = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
         _check_depth(document)
     except (ValueError, RecursionError) as fault:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from latentkit.api.kinds import TRANSFER
 from latentkit.api.run_handle import Run
 from latentkit.config import MODES, RunConfig, build_config
 from latentkit.errors import UserError, did_you_mean
+from latentkit.plugin.downloads import no_downloads
 from latentkit.plugin.events import Listener, ignore
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs import run_files
@@ -128,7 +129,11 @@ def transfer(
     if out is not None:  # as in `_folder_of`
         resolved = with_found_runs(resolved, runs_dir(), name)
     place = Place(folder, known, name)
-    return Run(start_named_run(resolved, registry, place, listener, TRANSFER), registry)
+    part = resolved.dataset
+    from_parent = parent is not None and dataset is None
+    options_of_part = part.options.model_dump(exclude_defaults=True)
+    with no_downloads(part.name, options_of_part) if from_parent else nullcontext():
+        return Run(start_named_run(resolved, registry, place, listener, TRANSFER), registry)
 
 
 def configure_transfer(

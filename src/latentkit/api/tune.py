@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from latentkit import trust
 from latentkit.api.inputs import STUDIES, Path_, configure, data_dir, runs_dir
 from latentkit.api.run_handle import Run, table, title
 from latentkit.config import DEFAULT_TUNER, RunConfig, choose_part
@@ -373,7 +374,10 @@ def _started_folder(
     study = study_folder.StudyFolder(path, plan)
     Search(study, registry, ignore, url).result()
     storage_urls.allow_storage(url)
-    return study_folder.StudyFolder.begin(path, plan), url
+    begun = study_folder.StudyFolder.begin(path, plan)
+    if known is None:
+        trust.seal(path)
+    return begun, url
 
 
 def _gone_on_with(

@@ -71,6 +71,8 @@ class StudyTask:
             used without a study. They are in the space, but some parameters may be missing.
         identity: text that is stored with the study. It determines what a trial is, so a tuner
             refuses a stored study with a different text and raises a `latentkit.errors.UserError`.
+        trusted: whether this user made the storage, or named it now. Other storages may come from a
+            stranger: a tuner must not execute what they contain, such as a pickle.
     """
 
     name: str
@@ -80,6 +82,7 @@ class StudyTask:
     seed: int
     first: Mapping[str, Any] = field(default_factory=dict)
     identity: str = ""
+    trusted: bool = False
 
 
 @dataclass(frozen=True)

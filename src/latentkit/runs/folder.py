@@ -271,6 +271,9 @@ class RunFolder:
         path = reading.inside(self.path, relative)
         try:
             with reading.open_file(path, follow=False) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size != self.manifest.artefacts[relative].size:
+                    raise self._differs(relative, f"it has {size:,} bytes")
                 yield file
         except FileNotFoundError as error:
             raise errors.IntegrityError(
@@ -283,10 +286,13 @@ class RunFolder:
 
     def _check(self, relative: str, sha256: str) -> None:
         if sha256 != self.manifest.artefacts[relative].sha256:
-            raise errors.IntegrityError(
-                f"{self.path / relative} is not what was committed (its SHA-256 differs): put the "
-                f"original back, or delete it and {self._resume} makes it again"
-            )
+            raise self._differs(relative, "its SHA-256 differs")
+
+    def _differs(self, relative: str, how: str) -> errors.IntegrityError:
+        return errors.IntegrityError(
+            f"{self.path / relative} is not what was committed ({how}): put the original back, or "
+            f"delete it and {self._resume} makes it again"
+        )
 
     @property
     def _resume(self) -> str:
@@ -350,9 +356,10 @@ class RunFolder:
 
     def _sweep(self) -> None:
         """Remove temporary files that a killed writer left."""
-        for leftover in self.path.rglob(f"{atomic.TEMPORARY_PREFIX}*"):
-            with suppress(OSError):  # it is in nobody's way
-                leftover.unlink(missing_ok=True)
+        with suppress(OSError):  # they are in nobody's way
+            for path, _ in list(reading.everything_in(self.path)):
+                if path.name.startswith(atomic.TEMPORARY_PREFIX):
+                    path.unlink(missing_ok=True)
 
 
 def _open_without_following(path: str, flags: int) -> int:

@@ -212,7 +212,12 @@ def _not_loaded(manifest: Manifest, registry: Registry) -> dict[Path, str]:
     return {Path(p): sha256 for p, sha256 in manifest.plugin_files.items() if sha256 not in here}
 
 
-def _read(path: Path, sha256: str, run: str) -> PluginFile:
+def _read(recorded: Path, sha256: str, run: str) -> PluginFile:
+    """Return an allowed file from where the user allowed it.
+
+    The run's own path may lie among other files of a stranger, which the plugin might import.
+    """
+    path = Path(trust.trusted_name("plugin", sha256) or recorded)
     try:
         file = read_plugin_file(path)
     except UserError as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from latentkit import errors
+from latentkit import errors, trust
 from latentkit.atomic import TEMPORARY_PREFIX, storage_error
 from latentkit.config import canonical_sha256
 from latentkit.folders import folders_with
@@ -110,6 +110,7 @@ class StudyPlan:
             seed=short_stream_seed(int(self.config["seed"]), "study"),
             first=within(self.space, self.first),
             identity=json.dumps(self.identity(), sort_keys=True, default=str),
+            trusted=bool(storage) or (not self.storage and trust.is_sealed(folder)),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -313,13 +314,18 @@ def check_database(folder: Path) -> None:
     for suffix in _SIBLINGS:
         path = inside(folder, f"{DATABASE}{suffix}")
         try:
-            mode = path.lstat().st_mode
+            found = path.lstat()
         except FileNotFoundError:
             continue
         except OSError as error:
             raise errors.IntegrityError(f"{path} cannot be read: {error.strerror}") from error
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(found.st_mode):
             raise errors.IntegrityError(f"{path} is no regular file: remove it")
+        if found.st_nlink > 1:
+            raise errors.IntegrityError(
+                f"{path} has another name elsewhere (a hard link), so writing would change that "
+                f"file: copy the study's folder, and open the copy"
+            )
         if suffix == "-journal" and _names_a_file(path):
             raise errors.IntegrityError(
                 f"{path} names another file, which SQLite might delete: nothing is opened"

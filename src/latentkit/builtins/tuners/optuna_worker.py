@@ -84,6 +84,11 @@ class Worker:
             load_if_exists=True,
             pruner=optuna_search.make_pruner(self._options),
         )
+        if self._options.sampler == "cma-es" and study.trials and not task.trusted:
+            raise UserError(
+                f"sampler cma-es executes code that is stored in {self._storage}, which was not "
+                f"made here: if you trust whoever made it, name it with --storage"
+            )
         known = study.user_attrs.get(_IDENTITY)
         if known is None and not study.get_trials(deepcopy=False):
             study.set_user_attr(_IDENTITY, task.identity)
