@@ -93,3 +93,7 @@ def test_python_gets_the_explained_error_and_the_run_records_it(tmp_path, monkey
     (run,) = lk.list_runs(tmp_path)
     assert run.status == "failed"
     assert run.error.startswith("ResourceError: not enough memory")
+
+
+def test_a_message_does_not_control_a_terminal():
+    assert str(errors.UserError("run \x1b[31mred")) == "run \\x1b[31mred"

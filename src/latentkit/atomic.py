@@ -66,8 +66,13 @@ def write_bytes(path: Path, content: bytes, root: Path | None = None) -> None:
 
 def write_json(path: Path, document: Any, root: Path | None = None) -> None:
     """Write a strict JSON document (no NaN), indented, to ``path`` with `write_atomically`."""
+    write_bytes(path, json_bytes(document), root)
+
+
+def json_bytes(document: Any) -> bytes:
+    """Return a strict JSON document (no NaN), indented, as UTF-8."""
     text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False)
-    write_bytes(path, f"{text}\n".encode(), root)
+    return f"{text}\n".encode()
 
 
 def sha256_of(path: Path) -> str:

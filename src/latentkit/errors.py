@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
+from latentkit.terminal import printable
+
 
 class LatentkitError(Exception):
     """Base of all errors that latentkit explains to the user.
@@ -24,6 +26,10 @@ class LatentkitError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        """Return the message; names in it may come from a stranger's file."""
+        return printable(super().__str__())
 
 
 class UserError(LatentkitError):

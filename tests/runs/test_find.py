@@ -7,7 +7,8 @@ import time
 import pytest
 
 from latentkit.errors import IntegrityError, UserError
-from latentkit.runs.folder import check_folder_name, find_run, readable_runs, run_folders
+from latentkit.runs.find import find_run, readable_runs, run_folders
+from latentkit.runs.folder import check_folder_name
 from latentkit.runs.manifest import NAME, SCHEMA
 
 
@@ -165,3 +166,20 @@ def test_a_path_is_refused_as_the_name_of_a_folder(name):
     with pytest.raises(UserError, match="should be the name of a folder; --out sets its parent"):
         check_folder_name(name)
     check_folder_name("a b-1.x")
+
+
+@pytest.mark.parametrize("created", ["9999-01-01T00:00:00+00:00", "zzzz", "9" * 1000, ""])
+def test_a_run_cannot_become_last_by_an_impossible_date(new_run, tmp_path, created):
+    mine, sent = new_run(tmp_path), new_run(tmp_path)
+    sent.manifest.created = created
+    sent.manifest.write(sent.path)
+    told = []
+    assert find_run("last", tmp_path, told.append) == mine.path
+    assert sent.path.name in told[0].message
+
+
+def test_a_folder_called_last_is_not_the_last_run(new_run, tmp_path):
+    mine = new_run(tmp_path)
+    mine.path.rename(tmp_path / "last")
+    newer = new_run(tmp_path)
+    assert find_run("last", tmp_path) == newer.path

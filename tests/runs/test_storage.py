@@ -11,7 +11,8 @@ import pytest
 
 from latentkit.errors import StorageError
 from latentkit.runs import folder as folder_module
-from latentkit.runs.folder import RunFolder, find_run
+from latentkit.runs.find import find_run
+from latentkit.runs.folder import RunFolder
 from latentkit.runs.manifest import StageRecord
 
 LATENTS = "latents/test.npz"

@@ -17,7 +17,8 @@ from latentkit.evaluation.compare_runs import compare_runs
 from latentkit.plugin.events import Listener, Notice, ignore
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs import run_files
-from latentkit.runs.folder import RunFolder, find_run, readable_runs
+from latentkit.runs.find import find_run, readable_runs
+from latentkit.runs.folder import RunFolder
 from latentkit.runs.lifecycle import Place, add_embeddings, resume_run, start_named_run
 from latentkit.runs.prepare import with_found_runs
 from latentkit.runs.saved_config import registry_of

@@ -27,7 +27,7 @@ from latentkit.runs.folder import RunFolder
 from latentkit.runs.kind import RunKind
 from latentkit.runs.saved_config import registry_of, stored_config
 from latentkit.runs.summary import map_facts, summarise, summary_rows
-from latentkit.terminal import shell_command
+from latentkit.terminal import printable, shell_command
 from latentkit.transfer.transfer_stages import FEATURES
 
 _MAPS = ("map-", "features-")  # maps of latents; of a transfer's features before and after
@@ -317,7 +317,7 @@ class Run:
             status = self.status
         except LatentkitError:
             status = "cannot be read"
-        return f"<Run {self.id}: {status}>"
+        return printable(f"<Run {self.id}: {status}>")
 
     def _repr_html_(self) -> str:
         facts = title(self.id, self.status) + table(summary_rows(self.summary, self.kind))

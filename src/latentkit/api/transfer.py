@@ -17,7 +17,8 @@ from latentkit.plugin.downloads import no_downloads
 from latentkit.plugin.events import Listener, ignore
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs import run_files
-from latentkit.runs.folder import RunFolder, find_run
+from latentkit.runs.find import find_run
+from latentkit.runs.folder import RunFolder
 from latentkit.runs.lifecycle import Place, start_named_run
 from latentkit.runs.prepare import with_found_runs
 from latentkit.runs.saved_config import registry_of, stored_config

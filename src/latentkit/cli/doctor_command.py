@@ -192,7 +192,7 @@ def _data(data_dir: str | None) -> Iterator[Finding]:
 
 def _runs(runs_dir: str | None) -> Iterator[Finding]:
     from latentkit.api.inputs import runs_dir as find_runs_dir
-    from latentkit.runs.folder import run_folders
+    from latentkit.runs.find import run_folders
 
     folder = find_runs_dir(runs_dir).absolute()
     if not folder.is_dir():

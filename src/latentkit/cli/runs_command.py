@@ -46,7 +46,7 @@ def runs_command(run: str | None, runs_dir: str | None, out: str | None, as_json
 
 def _lines(root: Path) -> list[dict[str, Any]]:
     """Return the facts of each run for the list, sorted by name."""
-    from latentkit.runs.folder import readable_runs
+    from latentkit.runs.find import readable_runs
 
     found, faults = readable_runs(root)
     lines = [_line(folder) for folder in found]

@@ -19,7 +19,8 @@ from latentkit.plugin.events import Listener
 from latentkit.plugin.seeds import short_stream_seed, stream_seed
 from latentkit.runs import run_files
 from latentkit.runs.context import StageContext
-from latentkit.runs.folder import RunFolder, find_run
+from latentkit.runs.find import find_run
+from latentkit.runs.folder import RunFolder
 from latentkit.runs.kind import MapImages
 
 Coordinates = NDArray[np.float64]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from latentkit.atomic import json_bytes, write_bytes
 from latentkit.config import RunConfig, canonical_sha256
-from latentkit.errors import PluginError, UserError, describe_error
+from latentkit.errors import DataError, PluginError, UserError, describe_error
 from latentkit.evaluation.card import PROTOCOL, evaluate
 from latentkit.evaluation.card_tables import card_rows, card_summary, card_tables, map_tables
 from latentkit.evaluation.inference import encode
@@ -33,27 +35,36 @@ from latentkit.training.state import Weights
 
 
 def record_images(context: StageContext) -> None:
-    """Commit the shape, counts, classes, licence and checksums of the images."""
+    """Commit the shape, counts, classes, licence and checksums of the images.
+
+    Raises:
+        DataError: the record was lost, and the images have changed since it was made.
+    """
     train_images, test_images = context.images("train"), context.images("test")
     split = context.split
-    context.folder.commit_json(
-        run_files.DATA,
-        "data",
-        {
-            "dataset": context.config.dataset.name,
-            "image_shape": list(train_images.image_shape),
-            "counts": {
-                "train": len(split.train),
-                "validation": len(split.validation),
-                "test": len(test_images),
-            },
-            "class_names": list(train_images.class_names),
-            "labelled": train_images.labels is not None,
-            "licence": train_images.licence,
-            "source_sha256": {"train": train_images.checksum, "test": test_images.checksum},
-            "digest": {"train": train_images.digest(), "test": test_images.digest()},
+    known = context.folder.manifest.artefacts.get(run_files.DATA)
+    record = {
+        "dataset": context.config.dataset.name,
+        "image_shape": list(train_images.image_shape),
+        "counts": {
+            "train": len(split.train),
+            "validation": len(split.validation),
+            "test": len(test_images),
         },
-    )
+        "class_names": list(train_images.class_names),
+        "labelled": train_images.labels is not None,
+        "licence": train_images.licence,
+        "source_sha256": {"train": train_images.checksum, "test": test_images.checksum},
+        "digest": {"train": train_images.digest(), "test": test_images.digest()},
+    }
+    written = json_bytes(record)
+    if known is not None and known.sha256 != hashlib.sha256(written).hexdigest():
+        raise DataError(
+            f"{context.folder.path / run_files.DATA} was lost, and the images of "
+            f"{context.config.dataset.name!r} are not those that the run started with: restore "
+            f"the file or the images, or start a new run"
+        )
+    context.folder.commit(run_files.DATA, "data", lambda path: write_bytes(path, written))
 
 
 class AutoencoderKind(RunKind):
@@ -104,7 +115,7 @@ class AutoencoderKind(RunKind):
         ]
         maps = [path for part in config.embeddings for path in run_files.map_paths(part)]
         return [
-            Stage("data", record_images),
+            Stage("data", record_images, same=True),
             *([Stage(START, start_network, reads=(run_files.DATA,))] if config.init else []),
             Stage(
                 "train",
@@ -255,7 +266,7 @@ def _train(context: StageContext) -> None:
         options=config.training,
         precision="bfloat16" if config.training.precision == "bfloat16" else "float32",
         seed=context.seed,
-        config_sha256=config.trajectory_sha256(),
+        config_sha256=context.training_sha256,
     )
     root = context.folder.path
     checkpoints = CheckpointStore(root / run_files.CHECKPOINTS, root)

@@ -179,7 +179,7 @@ class StageContext(RunContext):
         part = self.config.dataset
         with no_downloads(part.name, part.options.model_dump(exclude_defaults=True)):
             images = super().images(split)
-        if run_files.DATA in self.folder.manifest.artefacts:
+        if self._knows_images:
             known = self.folder.json(run_files.DATA)["digest"][split]
             if images.digest() != known:
                 raise DataError(
@@ -190,9 +190,25 @@ class StageContext(RunContext):
         return images
 
     @property
+    def _knows_images(self) -> bool:
+        """Whether the run's record of its images is there; it is made again if it was lost."""
+        there = run_files.DATA in self.folder.manifest.artefacts
+        return there and (self.folder.path / run_files.DATA).exists()
+
+    @property
+    def training_sha256(self) -> str:
+        """The SHA-256 of what determines each training step: the configuration and the images.
+
+        Checkpoints of another run with the same options, but other images, are not used.
+        """
+        digests = self.folder.json(run_files.DATA)["digest"]
+        known = {"trajectory": self.config.trajectory_sha256(), "images": digests}
+        return canonical_sha256(known)
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of the images, known even if the images were deleted."""
-        if run_files.DATA not in self.folder.manifest.artefacts:
+        if not self._knows_images:
             return super().image_shape
         channels, height, width = self.folder.json(run_files.DATA)["image_shape"]
         return channels, height, width

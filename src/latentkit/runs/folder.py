@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit import atomic, errors, reading
-from latentkit.folders import contains, folders_with, open_each
-from latentkit.plugin.events import Event, Listener, Notice
 from latentkit.runs.lock import hold_lock, is_locked, this_process
 from latentkit.runs.manifest import (
     NAME,
@@ -339,7 +336,9 @@ class RunFolder:
             text = content.decode("utf-8")
         except OSError as error:
             reason = errors.describe_os_error(error)
-            raise errors.IntegrityError(f"{path} cannot be read: {reason}") from error
+            raise errors.IntegrityError(
+                f"{path} cannot be read: {reason}; put a copy of the file in its place"
+            ) from error
         except UnicodeDecodeError as error:
             raise errors.IntegrityError(f"{path} is damaged: it is not UTF-8 text") from error
         known = self.manifest.config_file_sha256
@@ -424,81 +423,3 @@ def new_folder(root: Path, label: str) -> Path:
         else:
             return path
     raise errors.StorageError(f"no free name {stem}-xxxx in {root}")
-
-
-def _warn(event: Event) -> None:
-    if isinstance(event, Notice):
-        warnings.warn(event.message, stacklevel=4)  # where `find_run` was called
-
-
-def find_run(reference: str, root: Path, emit: Listener = _warn, *, other_than: str = "") -> Path:
-    """Return the folder of the run that a user refers to.
-
-    Args:
-        reference: a path, the id of a run in ``root``, an unambiguous start or end of an id, or
-            ``last``, which is the newest run that can be read.
-        root: the folder of runs.
-        emit: receives a notice if a run that may be newer than ``last`` cannot be read; by
-            default, it is a Python warning.
-        other_than: name of a run that ``last`` does not mean, such as the run being made: the
-            same command then means the same run when it is repeated.
-
-    Raises:
-        UserError: no run matches, or more than one does.
-        IntegrityError: ``last`` is asked for, but no run can be read.
-    """
-    for path in (Path(reference), root / reference):
-        if contains(path, NAME):
-            return path
-    runs = run_folders(root)
-    if reference == "last" and runs:
-        return _last_run([run for run in runs if run.name != other_than] or runs, emit)
-    found = [p for p in runs if p.name.startswith(reference) or p.name.endswith(reference)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(path.name for path in found)
-        raise errors.UserError(f"{reference!r} is the start or end of several runs: {names}")
-    if not runs:
-        raise errors.UserError(
-            f"there is no run {reference!r} here, and none below {root}/ yet: 'latentkit run' "
-            f"makes one"
-        )
-    raise errors.UserError(
-        f"there is no run {reference!r}, here or in {root}: 'latentkit runs' lists them"
-    )
-
-
-def _last_run(paths: Sequence[Path], emit: Listener) -> Path:
-    runs, faults = open_each(paths, RunFolder.open)
-    if not runs:
-        first, *others = faults.values()
-        more = f" ('latentkit runs' lists {len(others)} more)" if others else ""
-        raise errors.IntegrityError(f"no run in {paths[0].parent} can be read: {first}{more}")
-    last = max(runs, key=lambda run: run.manifest.created)
-    for path, fault in faults.items():
-        with suppress(FileNotFoundError):  # deleted by now
-            written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-            if written.isoformat(timespec="microseconds") > last.manifest.created:
-                about = f"'last' is {last.path.name}, but a run that may be newer cannot be read"
-                emit(Notice("unreadable-run", f"{about}: {fault}"))
-    return last.path
-
-
-def readable_runs(root: Path) -> tuple[list[RunFolder], dict[Path, str]]:
-    """Return the runs in ``root`` that can be read, sorted by name, and faults of the others.
-
-    Returns:
-        The runs, and one line for the folder of each run that cannot be read: because it is
-        damaged or written by a later latentkit, for example.
-    """
-    return open_each(run_folders(root), RunFolder.open)
-
-
-def run_folders(root: Path) -> list[Path]:
-    """Return the folders in ``root`` that contain a run, readable or not, sorted by name.
-
-    Raises:
-        UserError: ``root`` cannot be read.
-    """
-    return folders_with(NAME, root)

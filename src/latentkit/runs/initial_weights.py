@@ -31,7 +31,8 @@ from latentkit.plugin.array_files import check_memory
 from latentkit.plugin.events import Notice
 from latentkit.runs import run_files
 from latentkit.runs.context import RunContext, StageContext
-from latentkit.runs.folder import RunFolder, find_run
+from latentkit.runs.find import find_run
+from latentkit.runs.folder import RunFolder
 from latentkit.runs.manifest import NAME
 from latentkit.training.checkpoint import save_tensors
 

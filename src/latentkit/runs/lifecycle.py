@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from latentkit.config import MapConfig, RunConfig, build_config, canonical_sha256, choose_map
-from latentkit.errors import LatentkitError, RunExistsError, UserError, explained
+from latentkit.errors import DataError, LatentkitError, RunExistsError, UserError, explained
 from latentkit.plugin import events
+from latentkit.plugin.downloads import no_downloads
 from latentkit.plugin.studies import TrialPruned
 from latentkit.registry.catalogue import Registry
-from latentkit.runs import saved_config
+from latentkit.runs import run_files, saved_config
 from latentkit.runs.context import ImageCache, RunContext, StageContext
 from latentkit.runs.folder import RunFolder, check_folder_name, new_folder
 from latentkit.runs.initial_weights import resolve_init
@@ -422,17 +423,6 @@ def _notice_other_versions(folder: RunFolder, emit: events.Listener) -> None:
         )
 
 
-_LATER: Mapping[str, Any] = {
-    "device": "auto",
-    "threads": 0,
-    **{f"training.{key}": "auto" for key in ("precision", "epochs", "batch_size", "learning_rate")},
-    "init.sha256": "",
-    "transfer.fit_epochs": [],
-    "transfer.fit_batch_sizes": [],
-}
-"""Options, by their full path, and the values that a run replaces when it starts."""
-
-
 def start_named_run(
     config: RunConfig, registry: Registry, place: Place, emit: events.Listener, kind: RunKind
 ) -> RunFolder:
@@ -457,9 +447,10 @@ def start_named_run(
     saved_config.check_plugin_files(folder.manifest, registry)
     with folder.writing():
         stored = saved_config.stored_config(folder, registry)
-        _check_same(folder, stored, resolve_init(config, place.runs))
+        saved_config.check_same(folder, stored, resolve_init(config, place.runs))
         stored = saved_config.extended_config(folder, stored, registry, {}, emit, kind)
         context = _resumed_context(folder, stored, registry, place.data, place.image_cache)
+        _check_images(folder, context)
         if all(part in stored.embeddings for part in config.embeddings):
             _continue(folder, context, emit, kind, retry=True)
         else:
@@ -467,36 +458,24 @@ def start_named_run(
     return folder
 
 
-def _check_same(folder: RunFolder, stored: RunConfig, asked: RunConfig) -> None:
-    """Refuse to resume a run that has other options.
+def _check_images(folder: RunFolder, context: RunContext) -> None:
+    """Refuse to give a run's results for other images than those that it was started with.
 
     Raises:
-        UserError: the options differ; the message names the first that does.
+        DataError: the images have changed. Images that are not at hand are not compared.
     """
-    known, wanted = stored.identity(), _settled(asked.identity(), stored.identity())
-    for document in (known, wanted):
-        document.get("init", {}).pop("path", None)  # the SHA-256 identifies the file's content
-        if "transfer" in document:
-            document["transfer"]["labels"] = sorted(document["transfer"]["labels"])
-    if known != wanted:
-        raise UserError(
-            f"run {folder.manifest.id!r} in {folder.path.parent} was started with other options "
-            f"({saved_config.differing(known, wanted)}): choose another --name, or delete its "
-            f"folder"
-        )
-
-
-def _settled(asked: Mapping[str, Any], known: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Return the requested options, with ``auto`` and such replaced by the run's own values.
-
-    Only the options in `_LATER` are replaced. A plugin's option may have the same last name.
-    """
-    found = {}
-    for key, value in asked.items():
-        if isinstance(value, Mapping) and isinstance(known.get(key), Mapping):
-            found[key] = _settled(value, known[key], f"{path}{key}.")
-        elif key in known and f"{path}{key}" in _LATER and value == _LATER[f"{path}{key}"]:
-            found[key] = known[key]
-        else:
-            found[key] = value
-    return found
+    if run_files.DATA not in folder.manifest.artefacts:
+        return
+    known = folder.json(run_files.DATA)["digest"]
+    part = context.config.dataset
+    for split in ("train", "test"):
+        try:
+            with no_downloads(part.name, part.options.model_dump(exclude_defaults=True)):
+                digest = context.images(split).digest()
+        except LatentkitError:
+            return
+        if digest != known[split]:
+            raise DataError(
+                f"the {split} images of {part.name!r} have changed since run "
+                f"{folder.manifest.id!r} was made: choose another --name, or restore them"
+            )

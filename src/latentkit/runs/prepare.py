@@ -15,7 +15,7 @@ from latentkit.evaluation.inference import encode
 from latentkit.plugin.specs import ModelSpec
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.context import ImageCache, RunContext
-from latentkit.runs.folder import find_run
+from latentkit.runs.find import find_run
 from latentkit.runs.initial_weights import resolve_init
 from latentkit.runs.kind import RunKind
 from latentkit.training.device import resolve_device, resolve_precision, resolve_threads

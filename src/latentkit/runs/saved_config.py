@@ -39,7 +39,10 @@ def stored_config(folder: RunFolder, registry: Registry) -> RunConfig:
             f"{folder.path / CONFIG} was edited ({differing(known, here)}), but a run keeps its "
             f"configuration: undo the edit, and start another run with --config and an edited copy"
         )
-    return build_config(document, registry)
+    try:
+        return build_config(document, registry)
+    except UserError as error:
+        raise type(error)(f"{folder.path / CONFIG}: {error}") from error
 
 
 def extended_config(
@@ -231,3 +234,48 @@ def _read(recorded: Path, sha256: str, run: str) -> PluginFile:
             f"differs): restore the original, or start a new run"
         )
     return file
+
+
+_LATER: Mapping[str, Any] = {
+    "device": "auto",
+    "threads": 0,
+    **{f"training.{key}": "auto" for key in ("precision", "epochs", "batch_size", "learning_rate")},
+    "init.sha256": "",
+    "transfer.fit_epochs": [],
+    "transfer.fit_batch_sizes": [],
+}
+"""Options, by their full path, and the values that a run replaces when it starts."""
+
+
+def check_same(folder: RunFolder, stored: RunConfig, asked: RunConfig) -> None:
+    """Refuse to resume a run that has other options.
+
+    Raises:
+        UserError: the options differ; the message names the first that does.
+    """
+    known, wanted = stored.identity(), _settled(asked.identity(), stored.identity())
+    for document in (known, wanted):
+        document.get("init", {}).pop("path", None)  # the SHA-256 identifies the file's content
+        if "transfer" in document:
+            document["transfer"]["labels"] = sorted(document["transfer"]["labels"])
+    if known != wanted:
+        raise UserError(
+            f"run {folder.manifest.id!r} in {folder.path.parent} was started with other options "
+            f"({differing(known, wanted)}): choose another --name, or delete its folder"
+        )
+
+
+def _settled(asked: Mapping[str, Any], known: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Return the requested options, with ``auto`` and such replaced by the run's own values.
+
+    Only the options in `_LATER` are replaced. A plugin's option may have the same last name.
+    """
+    found = {}
+    for key, value in asked.items():
+        if isinstance(value, Mapping) and isinstance(known.get(key), Mapping):
+            found[key] = _settled(value, known[key], f"{path}{key}.")
+        elif key in known and f"{path}{key}" in _LATER and value == _LATER[f"{path}{key}"]:
+            found[key] = known[key]
+        else:
+            found[key] = value
+    return found

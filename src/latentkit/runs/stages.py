@@ -95,6 +95,7 @@ class Stage:
         optional: the user's name for the stage's result, such as ``map isomap``, if a run is
             finished without it; empty if the stage is needed.
         again: words of the command that makes an optional result, without the run.
+        same: whether the stage checks that lost files are made again as they were.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Stage:
     uses: Sequence[str] = ()
     optional: str = ""
     again: tuple[str, ...] = ()
+    same: bool = False
 
 
 def run_stages(
@@ -144,7 +146,7 @@ def run_stages(
 
 def _execute(stage: Stage, context: StageContext) -> None:
     folder = context.folder
-    if not _is_whole(stage, folder):
+    if not (stage.same or _is_whole(stage, folder)):
         folder.forget_stage(stage.name)
     context.emit(StageStarted(stage.name))
     started = time.perf_counter()

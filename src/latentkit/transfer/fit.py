@@ -246,7 +246,7 @@ def train_fit(
         options=fit.training,
         precision="bfloat16" if fit.training.precision == "bfloat16" else "float32",
         seed=fit.seed,
-        config_sha256=context.config.trajectory_sha256(),
+        config_sha256=context.training_sha256,
         augmentation=augmentation or None,
     )
     trained = train(job, checkpoints, emit)

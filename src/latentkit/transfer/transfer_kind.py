@@ -79,7 +79,7 @@ class TransferKind(RunKind):
             for one in series
         ]
         return [
-            Stage("data", record_images),
+            Stage("data", record_images, same=True),
             Stage(START, transfer_stages.start, reads=(run_files.DATA,)),
             Stage("train", transfer_stages.train_featured, reads=start_files, settings=epochs),
             Stage("features", transfer_stages.features, reads=(*start_files, run_files.MODEL)),
