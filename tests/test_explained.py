@@ -84,7 +84,7 @@ def test_a_plugin_is_not_blamed_if_a_shared_library_is_missing(tmp_path, monkeyp
 
 
 def test_python_gets_the_explained_error_and_the_run_records_it(tmp_path, monkeypatch):
-    def run_out(*arguments):
+    def run_out(*arguments, **options):
         raise MemoryError
 
     monkeypatch.setattr("latentkit.runs.lifecycle.run_stages", run_out)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import latentkit as lk
-from latentkit.errors import IntegrityError
+from latentkit import trust as trust_module
+from latentkit.errors import IntegrityError, PluginError
 from latentkit.registry.catalogue import default_registry
 from latentkit.runs.manifest import Manifest
 from latentkit.runs.saved_config import check_plugin_files, registry_of
@@ -163,3 +164,31 @@ def test_operations_that_need_no_plugin_code_work_without_the_file(run, model_fi
             _ = opened.model
     finally:
         model_file.write_text(content)
+
+
+def test_a_file_that_the_user_has_not_named_is_not_executed(run, model_file, monkeypatch):
+    trusted, sha256 = trust_module.trusted_name, hashlib.sha256(MODEL.encode()).hexdigest()
+
+    def forgotten(kind, key):
+        return None if key == sha256 else trusted(kind, key)
+
+    monkeypatch.setattr(trust_module, "trusted_name", forgotten)
+    opened = lk.open(run.path)
+    assert opened.summary["model"] == "flat-ae"
+    with pytest.raises(PluginError, match=r"flat\.py for model 'flat-ae'.*trust"):
+        _ = opened.model
+    assert lk.open(run.path, plugins=[model_file]).model.latent_dim == 3
+
+
+def test_an_allowed_file_is_executed_from_where_it_was_allowed(manifest, map_file, tmp_path):
+    sent = tmp_path / "sent" / map_file.name
+    sent.parent.mkdir()
+    sent.write_text(MAP)
+    manifest.plugin_files = {str(sent): hashlib.sha256(MAP.encode()).hexdigest()}
+    assert [file.path for file in registry_of(manifest).files] == [map_file]
+
+
+def test_no_plugins_leaves_out_the_files_of_a_run(manifest, monkeypatch):
+    monkeypatch.setenv("LATENTKIT_PLUGINS", "")
+    with pytest.raises(PluginError, match="--no-plugins or LATENTKIT_PLUGINS leaves out"):
+        registry_of(manifest)
