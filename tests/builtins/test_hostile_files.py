@@ -290,7 +290,12 @@ def test_an_encoder_that_names_a_larger_network_than_its_weights_is_refused(tmp_
     encoder_files.write_encoder(tmp_path / "huge", huge, weights)
     with pytest.raises(UserError, match="do not fit the installed version of model 'dense-ae'"):
         lk.LatentEncoder.load(tmp_path / "huge")
-    for wrong in ({"seed": None}, {"parameters": {"x": 1}}, {"inputs": {"low": [1], "extent": []}}):
+    for wrong in (
+        {"seed": None},
+        {"parameters": {"x": 1}},
+        {"inputs": {"low": [1], "extent": []}},
+        {"model": {**facts["model"], "name": 3}},
+    ):
         encoder_files.write_encoder(tmp_path / "wrong", {**facts, **wrong}, weights)
         with pytest.raises(
             LatentkitError, match=r"is not an encoder that LatentEncoder.save wrote"

@@ -404,7 +404,7 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         try:
             encoder = cls(**facts["parameters"])
             encoder._inputs = encoder_files.inputs_from(facts["inputs"])
-            encoder.model_config_ = dict(facts["model"])
+            encoder.model_config_ = {**facts["model"], "name": "".join(facts["model"]["name"])}
             encoder.history_ = tuple(facts["history"])
             encoder.image_shape_ = encoder._inputs.image_shape
             encoder.seed_ = int(facts["seed"])
