@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
+import scipy.sparse
+import torch
 from sklearn.datasets import make_s_curve
 from sklearn.manifold import Isomap
 
 import latentkit as lk
+from latentkit.errors import UserError
+from latentkit.maps.quality import map_quality
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +56,39 @@ def test_isomap_transforms_new_points_and_pca_inverts_its_map(curve):
     assert np.abs(isomap.transform(points) - coordinates).max() < 0.05 * np.ptp(coordinates)
     pca = lk.embedding("pca", n_components=3)
     assert np.allclose(pca.inverse_transform(pca.fit_transform(points)), points, atol=1e-5)
+
+
+QUICK = {"pca": {}, "isomap": {}, "tsne": {"n_iter": 30}, "umap": {"n_epochs": 30}}
+
+
+@pytest.mark.parametrize("exponent", [-130, -70, 70, 100])
+@pytest.mark.parametrize("name", QUICK)
+def test_a_map_does_not_depend_on_the_scale_of_its_vectors(curve, name, exponent):
+    points = curve[0][::8]
+    maps = [
+        lk.embedding(name, **QUICK[name]).fit_transform(np.ldexp(points, power))
+        for power in (0, exponent)
+    ]
+    quality = [map_quality(points, found, None).trustworthiness.value for found in maps]
+    assert np.isfinite(maps[1]).all()
+    assert quality[1] == pytest.approx(quality[0], abs=0.1)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_new_vector_from_very_far_away_gets_finite_coordinates(curve, name):
+    embedding = lk.embedding(name, **QUICK[name])
+    embedding.fit_transform(curve[0][::8])
+    for distance in (1e4, 1e12, 1e30):
+        assert np.isfinite(embedding.transform(curve[0][:2] * distance)).all()
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_what_is_no_array_of_numbers_is_refused_in_one_line(name):
+    for given in (
+        [[1, 2], [3]],
+        scipy.sparse.eye(20).tocsr(),
+        torch.ones(9, 3, requires_grad=True),
+    ):
+        with pytest.raises(UserError) as refused:
+            lk.embedding(name).fit_transform(given)
+        assert "\n" not in str(refused.value)

@@ -1,5 +1,10 @@
 """Images of the user (folders of files, NumPy arrays), and generated sprites."""
 
+import os
+import re
+import shutil
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -253,3 +258,47 @@ def test_sprites_repeat_by_seed_and_differ_between_splits():
     assert sprites().digest() == sprites().digest()
     assert sprites().digest() != sprites(seed=1).digest()
     assert sprites("test").digest() != sprites().subset(np.arange(60)).digest()
+
+
+def test_files_and_folders_that_other_programs_hide_are_left_out(photos):
+    before = folder(photos)
+    (photos / ".ipynb_checkpoints").mkdir()
+    (photos / "__MACOSX" / "cats").mkdir(parents=True)
+    (photos / "__MACOSX" / "cats" / "0.png").write_bytes(b"Mac OS X")
+    (photos / "cats" / "._0.png").write_bytes(b"Mac OS X")
+    (photos / "cats" / ".thumbnails").mkdir()
+    shutil.copy(photos / "cats" / "0.png", photos / "cats" / ".thumbnails")
+    after = folder(photos)
+    assert after.class_names == before.class_names
+    assert after.digest() == before.digest()
+
+
+def test_an_image_that_belongs_to_no_class_is_an_error_and_not_left_out(photos):
+    shutil.copy(photos / "cats" / "0.png", photos / "forgotten.png")
+    with pytest.raises(DataError, match=r"forgotten\.png .*in no folder of a class \(cats, dogs\)"):
+        folder(photos)
+
+
+def test_a_class_that_only_the_test_folder_has_is_an_error(photos):
+    for split, classes in (("train", ("cats",)), ("test", ("cats", "dogs"))):
+        for name in classes:
+            shutil.copytree(photos / name, photos.parent / "split" / split / name)
+    assert len(folder(photos.parent / "split")) == 6
+    with pytest.raises(DataError, match=r"dogs.* and 5 more images are in no folder of a class"):
+        folder(photos.parent / "split", "test")
+
+
+def test_a_relative_path_is_named_in_full_if_it_is_not_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("image-folder", "npz"):
+        with pytest.raises(DataError, match=re.escape(str(tmp_path / "mine"))):
+            lk.dataset(name, path="mine")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names are UTF-16 there")
+def test_names_that_are_not_utf8_are_refused_in_one_line(photos):
+    undecodable = os.fsdecode(b"caf\xe9")
+    with pytest.raises(UserError, match="is not UTF-8 text"):
+        lk.dataset("npz", path=f"{photos}/{undecodable}/x.npz")
+    with pytest.raises(ValueError, match="is not UTF-8 text"):
+        lk.ImageData(np.zeros((2, 1, 8, 8), np.uint8), np.zeros(2, np.int64), (undecodable,))

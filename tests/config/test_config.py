@@ -258,3 +258,17 @@ def test_an_override_that_is_nested_too_deeply_is_refused():
     with pytest.raises(UserError, match="nested too deeply"):
         parse_override(f"model.hidden={'[' * 5000}")
     assert parse_override(f"seed={'9' * 5000}") == ("seed", "9" * 5000)
+
+
+@pytest.mark.parametrize(
+    "path", ["a #1.npz", "12 #1", "7\nseed = 5", "1, 2", "3,", "[a] b.npz", "a=b.npz", "/x, y/[z]"]
+)
+def test_a_text_is_kept_whole_though_its_start_is_toml(path):
+    assert parse_override(f"npz.path={path}") == ("npz.path", path)
+
+
+def test_a_text_that_reads_as_a_number_is_explained():
+    with pytest.raises(UserError, match=r"path = 2024 is not a text: .* as in 'path=\"\.\.\.\"'"):
+        build(dataset="npz", overrides=dict([parse_override("npz.path=2024")]))
+    quoted = build(dataset="npz", overrides=dict([parse_override('npz.path="2024"')]))
+    assert quoted.dataset.options.path == "2024"

@@ -17,6 +17,8 @@ from latentkit.figures.style import (
     EpochLocator,
     class_style,
     edge_colour,
+    empty_figure,
+    house_style,
     marker_scale,
     save_png,
     shown,
@@ -172,3 +174,17 @@ def test_a_figure_is_drawn_twice_to_the_same_bytes_without_changing_settings():
         contents.append(buffer.getvalue())
     assert contents[0] == contents[1]
     assert dict(mpl.rcParams) == before
+
+
+def test_settings_of_the_user_do_not_change_a_figure(tmp_path):
+    def draw(name):
+        with house_style():
+            figure = empty_figure(3, 2)
+            figure.subplots().plot([1, 3, 2], label="loss")
+        save_png(figure, tmp_path / name)
+        return (tmp_path / name).read_bytes()
+
+    before = draw("before.png")
+    with mpl.rc_context({"text.usetex": True, "lines.linewidth": 9, "axes.facecolor": "red"}):
+        assert draw("after.png") == before
+        assert mpl.rcParams["lines.linewidth"] == 9

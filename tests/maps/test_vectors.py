@@ -1,6 +1,9 @@
+import warnings
+
 import numpy as np
 import pytest
 
+import latentkit as lk
 from latentkit.errors import DataError, UserError
 from latentkit.maps.vector_maps import pixels, read_labels, read_vectors
 from latentkit.plugin import ImageData
@@ -108,3 +111,28 @@ def test_damaged_missing_and_pickled_files_are_refused(tmp_path):
         read_vectors(tmp_path / "o.npy")
     with pytest.raises(UserError, match=r"neither \.npy nor \.npz"):
         read_vectors(tmp_path / "z.csv")
+
+
+def test_too_few_vectors_are_refused_before_a_folder_is_made(tmp_path):
+    with pytest.raises(DataError, match="mine has 4 vectors: a map needs 5 or more"):
+        lk.embed_vectors(VALUES[:4], ["pca"], out=tmp_path / "maps", name="mine")
+    assert not (tmp_path / "maps").exists()
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    np.save(tmp_path / "z.npy", VALUES)
+    np.save(tmp_path / "y.npy", [0, 1, 0, 1, 0, 1])
+    maps = lk.embed_vectors("~/z.npy", ["pca"], labels="~/y.npy", out="~/maps")
+    assert maps.path.parent == tmp_path / "maps"
+
+
+def test_a_name_that_the_font_lacks_is_a_notice_and_not_a_warning(tmp_path):
+    events = []
+    labels = ["猫", "犬", "猫", "犬", "猫", "犬"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lk.embed_vectors(VALUES, ["pca"], labels=labels, out=tmp_path, listener=events.append)
+    notices = [event.message for event in events if getattr(event, "code", "") == "library-warning"]
+    assert any("missing from font" in notice for notice in notices)

@@ -5,6 +5,8 @@ import sys
 import numba
 import numpy as np
 import pytest
+import scipy.sparse
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -203,3 +205,32 @@ print(sum(search.stats.cache_hits.values()), sum(search.stats.cache_misses.value
         for _ in range(2)
     ]
     assert counts == [["0", "1"], ["1", "0"]]
+
+
+@pytest.mark.parametrize("exponent", [-132, -60, 60, 110])
+def test_distances_are_right_over_the_whole_range_of_float32(exponent):
+    points = cloud(300, 4)
+    scaled = NeighborIndex(np.ldexp(points, exponent)).neighbors(5)
+    found = NeighborIndex(points).neighbors(5)
+    assert np.array_equal(scaled.indices, found.indices)
+    # Below 2^-126, float32 has fewer digits.
+    assert np.allclose(np.ldexp(scaled.distances, -exponent), found.distances, rtol=1e-3)
+
+
+@pytest.mark.parametrize("few", [False, True])
+def test_a_query_from_very_far_away_has_a_finite_distance(few, monkeypatch):
+    if few:
+        monkeypatch.setattr(index, "MOST_WORK", 1e8)
+        monkeypatch.setattr(index, "MOST_POINTS", 2_048)
+    queries = np.array([[1e30, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    found = NeighborIndex(cloud(300, 3)).query(queries, 3)
+    assert np.allclose(found.distances[0], 1e30)
+    assert found.distances[1].max() < 1
+
+
+def test_what_is_no_array_is_refused_in_one_line():
+    in_a_graph = torch.ones(4, 2, requires_grad=True)
+    for wrong in (scipy.sparse.eye(5).tocsr(), [[1, 2], [3]], in_a_graph):
+        with pytest.raises(VectorsError) as refused:
+            NeighborIndex(wrong)
+        assert "\n" not in str(refused.value)

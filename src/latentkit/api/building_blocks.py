@@ -172,7 +172,7 @@ def embed_vectors(
         vectors,
         config.embeddings,
         name=name or (Path(source).stem if is_file else "vectors"),  # type: ignore[arg-type]
-        out=Path(out),
+        out=Path(out).expanduser(),
         seed=seed,
         emit=listener,
     )
@@ -184,14 +184,15 @@ def _vectors(
     if isinstance(source, ImageData):
         vectors = vector_maps.pixels(source, {"images": repr(source), "checksum": source.checksum})
     elif isinstance(source, str | os.PathLike):
-        vectors = vector_maps.read_vectors(Path(source))
+        vectors = vector_maps.read_vectors(Path(source).expanduser())
     else:
         values = vector_maps.as_vectors(source, "the array")
         vectors = vector_maps.Vectors(values, source={"array": list(np.shape(source))})
     if labels is None:
         return vectors
     if isinstance(labels, str | os.PathLike):
-        return vectors.with_labels(vector_maps.read_labels(Path(labels)), str(labels))
+        found = vector_maps.read_labels(Path(labels).expanduser())
+        return vectors.with_labels(found, str(labels))
     return vectors.with_labels(labels, "the array of labels")
 
 

@@ -389,7 +389,7 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             "n_features_in": self.n_features_in_,
             "feature_names_in": list(getattr(self, "feature_names_in_", ())),
         }
-        encoder_files.write_encoder(Path(path), facts, self.model_.state_dict())
+        encoder_files.write_encoder(Path(path).expanduser(), facts, self.model_.state_dict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -400,7 +400,7 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 is not installed.
             latentkit.errors.IntegrityError: the file was changed after it was saved.
         """
-        facts, weights = encoder_files.read_encoder(Path(path))
+        facts, weights = encoder_files.read_encoder(Path(path).expanduser())
         try:
             encoder = cls(**facts["parameters"])
             encoder._inputs = encoder_files.inputs_from(facts["inputs"])

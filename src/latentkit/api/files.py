@@ -47,8 +47,8 @@ def write_page(
     """
     document = read_document(story)
     name = _PAGE if isinstance(story, Mapping) else Path(story).stem
-    path = Path(root) / f"{name}.html" if out is None else Path(out)
-    write_multi_run_report(read_multi_run_report(document), Path(root), path, kind_of)
+    path = Path(root).expanduser() / f"{name}.html" if out is None else Path(out).expanduser()
+    write_multi_run_report(read_multi_run_report(document), Path(root).expanduser(), path, kind_of)
     return path
 
 
@@ -105,5 +105,5 @@ def export(
         "latentkit.latent_dim": str(model.latent_dim),
         "latentkit.normalisation": "images are float32 in [0, 1]: bytes divided by 255",
     }
-    folder = run.path.with_name(f"{run.id}-onnx") if out is None else Path(out)
+    folder = run.path.with_name(f"{run.id}-onnx") if out is None else Path(out).expanduser()
     return export_onnx(model, run.config.model.name, shape, folder, facts, opset)

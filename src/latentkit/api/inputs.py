@@ -97,4 +97,4 @@ def read_document(config: Path_ | Mapping[str, Any] | None) -> Mapping[str, Any]
     """Return a configuration's tables: from a file, as given, or empty for None."""
     if config is None:
         return {}
-    return config if isinstance(config, Mapping) else read_config_file(Path(config))
+    return config if isinstance(config, Mapping) else read_config_file(Path(config).expanduser())

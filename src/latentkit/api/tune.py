@@ -197,7 +197,8 @@ def open_study(path: Path_, *, out: Path_ = STUDIES, storage: str | None = None)
         Traceback (most recent call last):
         latentkit.errors.UserError: there is no study 'conv-ae-digit'...
     """
-    folder = study_folder.StudyFolder.open(study_folder.find_study(os.fspath(path), Path(out)))
+    found = study_folder.find_study(os.fspath(path), Path(out).expanduser())
+    folder = study_folder.StudyFolder.open(found)
     return Study(folder, default_registry(), storage_url(storage, folder.plan))
 
 
@@ -297,7 +298,9 @@ def tune(
     registry = default_registry()
     image_cache = ImageCache()
     if resume is not None:
-        folder, url = _gone_on_with(os.fspath(resume), Path(out), trials, storage, data)
+        folder, url = _gone_on_with(
+            os.fspath(resume), Path(out).expanduser(), trials, storage, data
+        )
     else:
         base = configure(
             registry,
@@ -321,7 +324,9 @@ def tune(
             tuner=part.as_dict(),
             data_dir=str(data_dir(data)),
         )
-        folder, url = _started_folder(plan, Path(out), trials, storage, registry, image_cache)
+        folder, url = _started_folder(
+            plan, Path(out).expanduser(), trials, storage, registry, image_cache
+        )
     return _carry_out(
         Search(folder, registry, listener, url, image_cache), seconds, workers, finish
     )

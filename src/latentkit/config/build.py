@@ -51,8 +51,11 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise UserError(f"-o {text!r} is not PART.KEY=VALUE, e.g. -o model.latent_dim=3")
     try:
-        parsed = parse_value(value)
+        # In brackets, a comment or a second line is an error, so that such a text is kept whole.
+        (parsed,) = parse_value(f"[{value} ]")
     except ValueError:
+        parsed = value.strip()
+    if value.rstrip().endswith(","):
         parsed = value.strip()
     return key.strip(), parsed
 

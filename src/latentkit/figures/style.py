@@ -72,8 +72,14 @@ _STYLE: Any = {
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Use latentkit's figure style within the block; restore the caller's settings after it."""
-    with mpl.rc_context(_STYLE):
+    """Use latentkit's figure style within the block; restore the caller's settings after it.
+
+    The user's own settings, such as TeX for all text, have no effect, so that a figure looks the
+    same everywhere and needs no programs.
+    """
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
         yield
 
 
@@ -114,7 +120,8 @@ def save_png(figure: Figure, path: Path) -> None:
     """Write a figure as PNG at `DPI`, without a date or version, so that bytes are repeatable."""
     figure.set_dpi(DPI)
     # Drawing computes the layout. ``savefig`` would draw the figure a second time for it.
-    FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    with house_style():
+        FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})  # type: ignore[no-untyped-call]
 
 
 def save_svg(figure: Figure, path: Path) -> None:

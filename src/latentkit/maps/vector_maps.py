@@ -18,6 +18,7 @@ from latentkit.evaluation.card_tables import quality_line
 from latentkit.figures.style import save_png
 from latentkit.maps.make import make_map
 from latentkit.maps.map_figures import map_scatter
+from latentkit.maps.quality import FEWEST_POINTS
 from latentkit.plugin.array_files import ArrayFile, check_memory
 from latentkit.plugin.events import Listener, RunPreparing, StageFinished, StageStarted
 from latentkit.plugin.images import ImageData, class_codes, plain_array
@@ -210,8 +211,13 @@ def map_vectors(
         emit: receives progress events.
 
     Raises:
+        DataError: there are too few points for a map; no folder is made.
         LatentkitError: a map cannot be made; maps that were already made are kept.
     """
+    if len(vectors.values) < FEWEST_POINTS:
+        raise DataError(
+            f"{name} has {len(vectors.values)} vectors: a map needs {FEWEST_POINTS} or more"
+        )
     emit(RunPreparing(tuple(_stage(part) for part in parts)))
     maps = VectorMaps(new_folder(out, name), {}, {})
     for part in parts:
@@ -232,7 +238,8 @@ def map_vectors(
             "seed": seed,
             "versions": package_versions(),
         }
-        _commit(maps.path, part, vectors, replace(made, document=document), name)
+        with warnings_told(emit):
+            _commit(maps.path, part, vectors, replace(made, document=document), name)
         maps.documents[part.label], maps.arrays[part.label] = document, made.arrays
         emit(StageFinished(_stage(part), time.perf_counter() - started, peak_rss_bytes()))
     return maps

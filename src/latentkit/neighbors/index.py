@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -44,7 +44,7 @@ def as_vectors(vectors: ArrayLike, dimensions: int | None = None) -> Floats:
         rows: Floats = check_array(
             vectors, dtype=np.float32, order="C", copy=True, ensure_all_finite=False
         )
-    except ValueError as error:
+    except (ValueError, TypeError, RuntimeError) as error:  # of sparse matrices, tensors in a graph
         raise VectorsError(" ".join(str(error).split())) from error
     if dimensions not in (None, rows.shape[1]):
         raise VectorsError(f"vectors have {rows.shape[1]} columns, expected {dimensions}")
@@ -111,6 +111,8 @@ _MARGIN = 0.003
 _FIRST_LIMIT = 16
 _TRIED = 4  # members of each group that are searched first for a bridge
 _EVERYTHING = 2**62
+_FARTHEST = 40
+"""Binary exponent of the largest value of a query; the squares of larger ones would overflow."""
 
 
 @dataclass(frozen=True)
@@ -166,9 +168,8 @@ class NeighborIndex:
         rows = as_vectors(vectors)
         # Bring the largest value near 1: squares of very large or very small numbers leave the
         # range of float32. A power of two keeps all digits.
-        self._scale = np.float32(2.0 ** -int(np.frexp(np.abs(rows).max())[1]))
-        rows *= self._scale
-        self.rows = rows
+        self._exponent = int(np.frexp(np.abs(rows).max())[1])
+        self.rows = np.ldexp(rows, -self._exponent, out=rows)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -225,7 +226,17 @@ class NeighborIndex:
         if not 1 <= k <= n:
             raise UserError(f"cannot find the nearest {k} of {n:,} points; ask for {n:,} or fewer")
         rows = as_vectors(points, d)
-        rows *= self._scale
+        np.ldexp(rows, -self._exponent, out=rows)
+        nearer = np.minimum(_FARTHEST - np.frexp(np.abs(rows).max(axis=1))[1], 0)[:, None]
+        if not nearer.any():
+            return self._nearest_to(rows, k)
+        # From so far away, the whole set is one point in the precision of float32.
+        found = self._nearest_to(np.ldexp(rows, nearer, out=rows), k)
+        with np.errstate(over="ignore"):
+            return replace(found, distances=np.ldexp(found.distances, -nearer))
+
+    def _nearest_to(self, rows: Floats, k: int) -> Neighbors:
+        """Return the ``k`` nearest of the set to each of ``rows``, scaled like those of the set."""
         if self._are_few(len(rows)):
             return self._compared(rows, np.full(len(rows), -1), k)
         seen = self._look(rows)
@@ -327,7 +338,7 @@ class NeighborIndex:
 
     def _lengths(self, squares: Floats) -> Floats:
         lengths: Floats = np.sqrt(squares, out=squares)
-        return np.divide(lengths, self._scale, out=lengths)
+        return np.ldexp(lengths, self._exponent, out=lengths)
 
     def _full(self, rows: Floats) -> Floats:
         """Return ``rows``, or no columns of them if the blocks hold the points in full."""

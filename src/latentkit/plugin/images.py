@@ -343,4 +343,10 @@ def _checked_factors(given: Any, shape: tuple[int, int]) -> NDArray[np.float64]:
 def _names(what: str, given: Any) -> tuple[str, ...]:
     if isinstance(given, str | bytes):
         raise ValueError(f"{what} must be a list of names, not the text {given!r}")
-    return tuple(str(name) for name in given)
+    names = tuple(str(name) for name in given)
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:  # of a folder with undecodable bytes in its name
+            raise ValueError(f"{what}: {name!r} is not UTF-8 text: rename it") from None
+    return names

@@ -190,10 +190,25 @@ def validate(model: type[M], values: Mapping[str, Any], where: str) -> M:
     Raises:
         UserError: a key is unknown, or a value has the wrong type or range.
     """
+    for key, value in values.items():
+        if isinstance(value, str) and not is_utf8(value):
+            raise errors.UserError(
+                f"{where}: {key} = {value!r} is not UTF-8 text, in which a run is recorded: rename "
+                f"the file or folder"
+            )
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
         raise errors.UserError(_explain(error, model, values, where)) from error
+
+
+def is_utf8(text: str) -> bool:
+    """Return whether text can be written; names of files with undecodable bytes cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _explain(
@@ -214,6 +229,9 @@ def _explain(
     if not key:
         return f"{where}: {requirement(same)}"
     whole = values.get(key, first["input"])
+    if first["type"] == "string_type" and len(same) == 1:
+        quoted = f'{key}="..."'
+        return f"{where}: {key} = {whole!r} is not a text: write it in quotes, as in '{quoted}'"
     return f"{where}: {key} = {whole!r} is not valid: {requirement_with_hint(whole, same)}"
 
 

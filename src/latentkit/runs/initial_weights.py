@@ -149,7 +149,7 @@ def find_weights(reference: str, runs: Path) -> Path:
         UserError: there is no such file or run.
         IntegrityError: the run's weights were changed, or do not exist yet.
     """
-    path = Path(reference)
+    path = Path(reference).expanduser()
     if path.is_file():
         return path
     try:

@@ -2,6 +2,8 @@
 
 Three layouts are supported: ``train/<class>/*`` with ``test/<class>/*``; ``<class>/*``; and images
 without classes directly in the folder. Without ``test/``, one image in five is in the test set.
+Hidden files and folders are left out, and ``__MACOSX``. If there are classes, an image that belongs
+to none is an error.
 
 Every image is made square: ``crop`` scales the shorter side to ``size`` and cuts out the middle,
 ``pad`` scales the longer side and fills the rest with black, ``stretch`` scales both sides. Images
@@ -41,7 +43,7 @@ def load(options: ImageFolderOptions, split: Split, cache: Path) -> ImageData:
     """Return the images of a split, (N, C, size, size)."""
     if not options.path:
         raise UserError("dataset image-folder: say which folder with  -o image-folder.path=DIR")
-    root = Path(options.path).expanduser()
+    root = Path(options.path).expanduser().absolute()
     try:
         is_there = root.is_dir()
     except OSError as error:
@@ -55,6 +57,8 @@ def load(options: ImageFolderOptions, split: Split, cache: Path) -> ImageData:
     try:
         classes = _classes(root / "train" if has_test else root)
         paths, codes = _files(base, classes)
+        if classes:
+            _check_all_are_found(base, classes)
     except OSError as error:
         raise DataError(f"cannot read {base}: {describe_os_error(error)}") from error
     if not paths:
@@ -70,7 +74,37 @@ def load(options: ImageFolderOptions, split: Split, cache: Path) -> ImageData:
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
-    return tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
+    found = (path.name for path in folder.iterdir() if path.is_dir())
+    return tuple(sorted(name for name in found if not _is_hidden(name)))
+
+
+def _is_hidden(name: str) -> bool:
+    """Return whether other programs keep a file or folder of this name for themselves."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _check_all_are_found(base: Path, classes: Sequence[str]) -> None:
+    """Refuse images that would be left out because they are not in a folder of a class.
+
+    Raises:
+        DataError: there are such images, in the folder itself or in another folder.
+    """
+    others = set(_classes(base)) - set(classes)
+    lost = [path for name in sorted(others) for path in _images_below(base / name)]
+    lost += [path for path in _images_below(base) if path.parent == base]
+    if lost:
+        raise DataError(
+            f"{lost[0]} and {len(lost) - 1} more images are in no folder of a class "
+            f"({', '.join(classes[:_NAMED])}{', ...' if len(classes) > _NAMED else ''}): move them "
+            f"into one, or elsewhere"
+        )
+
+
+def _images_below(folder: Path) -> list[Path]:
+    """Return the image files in a folder and its subfolders, in the order of their names."""
+    named = (path for path in folder.rglob("*") if path.suffix.lower() in _ENDINGS)
+    seen = (path for path in named if not any(map(_is_hidden, path.relative_to(folder).parts)))
+    return sorted(path for path in seen if not path.is_dir())
 
 
 def _files(base: Path, classes: Sequence[str]) -> tuple[list[Path], NDArray[np.int64]]:
@@ -78,8 +112,7 @@ def _files(base: Path, classes: Sequence[str]) -> tuple[list[Path], NDArray[np.i
     paths: list[Path] = []
     codes: list[int] = []
     for code, folder in enumerate([base / name for name in classes] or [base]):
-        named = (path for path in folder.rglob("*") if path.suffix.lower() in _ENDINGS)
-        found = sorted(path for path in named if not path.is_dir())
+        found = _images_below(folder)
         paths += found
         codes += [code] * len(found)
     return paths, np.array(codes, dtype=np.int64)

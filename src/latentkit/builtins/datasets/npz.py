@@ -28,7 +28,7 @@ def load(options: NpzOptions, split: Split, cache: Path) -> ImageData:
     """Return the images of a split, (N, C, H, W)."""
     if not options.path:
         raise UserError("dataset npz: say which file with  -o npz.path=FILE")
-    path = Path(options.path).expanduser()
+    path = Path(options.path).expanduser().absolute()
     with ArrayFile(path) as arrays:
         try:
             if f"x_{split}" in arrays and "x_test" in arrays:

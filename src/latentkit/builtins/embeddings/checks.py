@@ -54,9 +54,16 @@ def check_size(n: int, d: int, name: str, *, n_components: int, least: int) -> N
 
 
 def checked_new(
-    vectors: Any, name: str, fitted: NDArray[np.floating[Any]] | None
+    vectors: Any, name: str, fitted: NDArray[np.floating[Any]] | None, exponent: int | None = None
 ) -> NDArray[np.floating[Any]]:
     """Return new vectors (M, D) for ``transform``, in the precision of the fitted vectors.
+
+    Args:
+        vectors: array-like that the user gave.
+        name: name of the embedding, for messages.
+        fitted: (N, D), the vectors of the fit; None if there was none.
+        exponent: binary exponent by which the fitted vectors were scaled, see `scaling`; None for a
+            method that does not ignore the scale.
 
     Raises:
         UserError: the embedding is not fitted, a vector is not finite, or D differs from that of
@@ -70,6 +77,9 @@ def checked_new(
             f"embedding {name!r}: the new vectors have {points.shape[1]} dimensions, those of the "
             f"fit had {fitted.shape[1]}"
         )
+    if exponent is not None:
+        with np.errstate(over="ignore"):
+            points = np.clip(np.ldexp(points, exponent), -_FARTHEST, _FARTHEST)
     return points
 
 
@@ -79,7 +89,7 @@ def finite_vectors(vectors: Any, name: str, dtype: DTypeLike) -> NDArray[np.floa
     Raises:
         UserError: they are not numbers (N, D), or a row is not finite; the message has its number.
     """
-    given = np.asarray(vectors)
+    given = as_array(vectors, name)
     if given.ndim != 2 or given.dtype.kind not in "fiub":
         raise UserError(
             f"embedding {name!r}: vectors must be numbers (N, D), not {given.dtype} {given.shape}"
@@ -100,12 +110,43 @@ def finite_vectors(vectors: Any, name: str, dtype: DTypeLike) -> NDArray[np.floa
     return points
 
 
+def as_array(vectors: Any, name: str) -> NDArray[Any]:
+    """Return what a user gave as an array of any type.
+
+    Raises:
+        UserError: it is none, for example because its rows differ in length.
+    """
+    try:
+        return np.asarray(vectors)
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"embedding {name!r}: vectors are no array of numbers: {reason}") from error
+
+
+_FARTHEST = 2.0**100
+"""Largest value of a scaled new vector; to be farther away makes no difference."""
+_USUAL_EXPONENTS = range(-20, 21)
+
+
+def scaling(points: NDArray[np.floating[Any]]) -> int:
+    """Return the binary exponent by which to scale vectors for a method that ignores their scale.
+
+    Squares of very large or small numbers leave the range of float32, and the bandwidths of very
+    large or small distances are not found: the map would have no structure. The exponent brings the largest value near 1. It is 0 if the
+    largest value is between one millionth and a million, so that usual vectors stay as they are.
+    """
+    exponent = int(np.frexp(np.abs(points).max())[1])
+    return 0 if exponent in _USUAL_EXPONENTS else -exponent
+
+
 def nearest(
     vectors: NDArray[np.floating[Any]],
     k: int,
     queries: NDArray[np.floating[Any]] | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Return indices and distances (M, k) of the ``k`` nearest ``vectors``, nearest first.
+
+    Distances above 2^40 are scaled down, see `brought_near`.
 
     Args:
         vectors: (N, D), more than ``k``.
@@ -114,4 +155,14 @@ def nearest(
     """
     index = NeighborIndex(vectors)
     found = index.neighbors(k) if queries is None else index.query(queries, k)
-    return found.indices, found.distances.astype(np.float64)
+    return found.indices, brought_near(found.distances.astype(np.float64), 40)
+
+
+def brought_near(distances: NDArray[np.floating[Any]], exponent: int) -> NDArray[np.floating[Any]]:
+    """Return distances (M, k), in which no row reaches far above 2 to the power of ``exponent``.
+
+    All distances of a row are scaled together. A method that finds a bandwidth for each row uses
+    only their ratios, and finds none for very large distances.
+    """
+    nearer = np.minimum(exponent - np.frexp(distances.max(axis=1))[1], 0)
+    return np.ldexp(distances, nearer[:, None])

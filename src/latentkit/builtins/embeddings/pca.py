@@ -10,10 +10,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
 
 from latentkit.builtins.embeddings.checks import (
+    as_array,
     check_size,
     checked_new,
     checked_vectors,
     finite_vectors,
+    scaling,
 )
 from latentkit.builtins.embeddings.options import PcaOptions
 from latentkit.errors import UserError
@@ -37,11 +39,14 @@ class Pca(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             UserError: the vectors cannot be used; see `checked_vectors`.
         """
         n = self.n_components
-        dtype = np.float64 if np.asarray(X).dtype == np.float64 else np.float32
+        dtype = np.float64 if as_array(X, "pca").dtype == np.float64 else np.float32
         self._vectors = checked_vectors(X, "pca", n_components=n, least=n, dtype=dtype)
         # 'covariance_eigh' centres the vectors before it multiplies them, and gives the axes
         # definite signs.
-        self._pca = PCA(self.n_components, svd_solver="covariance_eigh").fit(self._vectors)
+        exponent = scaling(self._vectors)
+        self._pca = PCA(self.n_components, svd_solver="covariance_eigh")
+        self._pca.fit(np.ldexp(self._vectors, exponent))
+        self._pca.mean_ = np.ldexp(self._pca.mean_, -exponent)  # the axes have no scale
         self.n_features_in_ = self._vectors.shape[1]
         self.explained_variance_ratio_ = self._pca.explained_variance_ratio_
         self._vectors = self._vectors[:0]  # only their dtype and number of dimensions are needed

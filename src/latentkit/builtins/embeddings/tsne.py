@@ -23,7 +23,13 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from latentkit.builtins.embeddings.checks import check_size, checked_new, checked_vectors, nearest
+from latentkit.builtins.embeddings.checks import (
+    check_size,
+    checked_new,
+    checked_vectors,
+    nearest,
+    scaling,
+)
 from latentkit.builtins.embeddings.options import TsneOptions
 from latentkit.builtins.embeddings.tsne_gradient import MeshGradient
 from latentkit.errors import UserError
@@ -80,6 +86,8 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         method = self._chosen_method()
         points = checked_vectors(X, "tsne", n_components=self.n_components, least=_LEAST_VECTORS)
+        self._exponent = scaling(points)
+        points = np.ldexp(points, self._exponent)
         perplexity = min(float(self.perplexity), (len(points) - 1) / 3)
         fit = self._fit_opentsne if method == "opentsne" else self._fit_sklearn
         coordinates, divergence, steps = fit(points, perplexity)
@@ -103,7 +111,8 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             UserError: the map is not fitted, or the vectors are not like those of the fit.
         """
-        points = checked_new(X, "tsne", getattr(self, "_vectors", None))
+        fitted, exponent = getattr(self, "_vectors", None), getattr(self, "_exponent", 0)
+        points = checked_new(X, "tsne", fitted, exponent)
         n = len(self._vectors)
         if not len(points):
             return np.empty((0, self.n_components))

@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from latentkit.builtins.embeddings.checks import check_size, checked_new, checked_vectors
+from latentkit.builtins.embeddings.checks import (
+    brought_near,
+    check_size,
+    checked_new,
+    checked_vectors,
+    scaling,
+)
 from latentkit.builtins.embeddings.options import UmapOptions
 from latentkit.neighbors import NeighborIndex
 from latentkit.plugin import Embedding, Progress, ResourceEstimate
@@ -66,6 +72,8 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             UserError: the vectors cannot be used; see `checked_vectors`.
         """
         points = checked_vectors(X, "umap", n_components=self.n_components, least=_LEAST_VECTORS)
+        self._exponent = scaling(points)
+        points = np.ldexp(points, self._exponent)
         k = min(self.n_neighbors, len(points) - 1)
         self._emit("loading umap")
         with warnings.catch_warnings():
@@ -109,7 +117,8 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             UserError: the map is not fitted, or the vectors are not like those of the fit.
         """
-        points = checked_new(X, "umap", getattr(self, "_vectors", None))
+        fitted, exponent = getattr(self, "_vectors", None), getattr(self, "_exponent", 0)
+        points = checked_new(X, "umap", fitted, exponent)
         if not len(points):
             return np.empty((0, self.n_components), np.float32)
         with warnings.catch_warnings():
@@ -166,7 +175,7 @@ class _Search:
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return the ``k`` nearest of each query; ``epsilon`` is ignored."""
         found = self._index.query(queries, k)
-        return found.indices, found.distances
+        return found.indices, brought_near(found.distances, 20)
 
 
 def build(options: UmapOptions, random_state: int) -> Embedding:
