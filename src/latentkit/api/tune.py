@@ -297,10 +297,9 @@ def tune(
     """
     registry = default_registry()
     image_cache = ImageCache()
+    studies = Path(out).expanduser()
     if resume is not None:
-        folder, url = _gone_on_with(
-            os.fspath(resume), Path(out).expanduser(), trials, storage, data
-        )
+        folder, url = _gone_on_with(os.fspath(resume), studies, trials, storage, data)
     else:
         base = configure(
             registry,
@@ -324,9 +323,7 @@ def tune(
             tuner=part.as_dict(),
             data_dir=str(data_dir(data)),
         )
-        folder, url = _started_folder(
-            plan, Path(out).expanduser(), trials, storage, registry, image_cache
-        )
+        folder, url = _started_folder(plan, studies, trials, storage, registry, image_cache)
     return _carry_out(
         Search(folder, registry, listener, url, image_cache), seconds, workers, finish
     )

@@ -40,11 +40,13 @@ def as_vectors(vectors: ArrayLike, dimensions: int | None = None) -> Floats:
     Raises:
         VectorsError: it is not a matrix, holds NaN or infinity, or has another d.
     """
+    if hasattr(vectors, "toarray"):
+        raise VectorsError("vectors are a sparse matrix: convert them with their toarray()")
     try:
         rows: Floats = check_array(
             vectors, dtype=np.float32, order="C", copy=True, ensure_all_finite=False
         )
-    except (ValueError, TypeError, RuntimeError) as error:  # of sparse matrices, tensors in a graph
+    except (ValueError, RuntimeError) as error:  # the latter for a tensor that requires a gradient
         raise VectorsError(" ".join(str(error).split())) from error
     if dimensions not in (None, rows.shape[1]):
         raise VectorsError(f"vectors have {rows.shape[1]} columns, expected {dimensions}")

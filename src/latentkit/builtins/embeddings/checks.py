@@ -132,8 +132,9 @@ def scaling(points: NDArray[np.floating[Any]]) -> int:
     """Return the binary exponent by which to scale vectors for a method that ignores their scale.
 
     Squares of very large or small numbers leave the range of float32, and the bandwidths of very
-    large or small distances are not found: the map would have no structure. The exponent brings the largest value near 1. It is 0 if the
-    largest value is between one millionth and a million, so that usual vectors stay as they are.
+    large or small distances are not found: the map would have no structure. The exponent brings the
+    largest value near 1. It is 0 if the largest value is between one millionth and a million, so
+    that usual vectors stay as they are.
     """
     exponent = int(np.frexp(np.abs(points).max())[1])
     return 0 if exponent in _USUAL_EXPONENTS else -exponent
@@ -155,7 +156,7 @@ def nearest(
     """
     index = NeighborIndex(vectors)
     found = index.neighbors(k) if queries is None else index.query(queries, k)
-    return found.indices, brought_near(found.distances.astype(np.float64), 40)
+    return found.indices, brought_near(found.distances, 40).astype(np.float64)
 
 
 def brought_near(distances: NDArray[np.floating[Any]], exponent: int) -> NDArray[np.floating[Any]]:
@@ -165,4 +166,5 @@ def brought_near(distances: NDArray[np.floating[Any]], exponent: int) -> NDArray
     only their ratios, and finds none for very large distances.
     """
     nearer = np.minimum(exponent - np.frexp(distances.max(axis=1))[1], 0)
-    return np.ldexp(distances, nearer[:, None])
+    near: NDArray[np.floating[Any]] = np.ldexp(distances, nearer[:, None])
+    return near
