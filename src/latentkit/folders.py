@@ -42,6 +42,8 @@ def contains(folder: Path, name: str) -> bool:
         return (folder / name).is_file()
     except OSError as error:
         return error.errno != errno.ENAMETOOLONG  # such a folder cannot exist
+    except ValueError:  # nor can one with a NUL in its name
+        return False
 
 
 def open_each(

@@ -183,3 +183,11 @@ def test_a_folder_called_last_is_not_the_last_run(new_run, tmp_path):
     mine.path.rename(tmp_path / "last")
     newer = new_run(tmp_path)
     assert find_run("last", tmp_path) == newer.path
+
+
+@pytest.mark.parametrize("name", ["a\0", "-x", "a\x1bb", "\udcff"])
+def test_a_name_that_cannot_be_typed_is_refused(name, tmp_path):
+    with pytest.raises(UserError, match="should not begin with '-'"):
+        check_folder_name(name)
+    with pytest.raises(UserError, match="there is no run"):
+        find_run(name, tmp_path)

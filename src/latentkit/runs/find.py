@@ -41,7 +41,7 @@ def find_run(reference: str, root: Path, emit: Listener = _warn, *, other_than: 
     """
     if reference == "last" and (runs := run_folders(root)):
         return _last_run([run for run in runs if run.name != other_than] or runs, emit)
-    for path in (Path(reference), root / reference):
+    for path in (Path(reference).expanduser(), root / reference):
         if contains(path, NAME):
             return path
     runs = run_folders(root)

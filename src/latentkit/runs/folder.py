@@ -27,7 +27,7 @@ from latentkit.runs.manifest import (
     read_with_stamp,
     stamp_of,
 )
-from latentkit.terminal import shell_command
+from latentkit.terminal import printable, shell_command
 
 CONFIG = "config.toml"
 EVENTS = "events.jsonl"
@@ -393,11 +393,15 @@ def _check_new(path: Path) -> None:
 
 
 def check_folder_name(name: str) -> None:
-    """Refuse a name of a run or study that is a path, because it would not be listed.
+    """Refuse a name of a run or study that is a path, because it would not be listed, or no text.
 
     Raises:
-        UserError: the name is a path.
+        UserError: the name is a path, looks like an option, or has characters that are no text.
     """
+    if name.startswith("-") or name != printable(name):
+        raise errors.UserError(
+            f"--name {name!r}: should not begin with '-', and not have control characters"
+        )
     if name in ("", ".", "..") or "/" in name or "\\" in name:
         raise errors.UserError(
             f"--name {name!r}: should be the name of a folder; --out sets its parent"
