@@ -232,8 +232,36 @@ def _place(error: OSError, before: str) -> str:
     return before + os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else ""
 
 
-def _shortened(error: BaseException) -> str:
-    return textwrap.shorten(str(error), 200, placeholder=" ...")
+def _shortened(error: BaseException, text: str = "") -> str:
+    return textwrap.shorten(text or str(error), 200, placeholder=" ...")
+
+
+_OF_CONTENT = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+
+
+@contextmanager
+def unexpected_content(*places: str | os.PathLike[str]) -> Iterator[None]:
+    """Blame files for what goes wrong while their content is turned into what is shown.
+
+    A file from somebody else may have the recorded hash and any JSON in it. Wrap no code that
+    computes: its bugs would be said to be damage.
+
+    Args:
+        *places: the folders or files that are read.
+
+    Raises:
+        IntegrityError: the content has another structure; names the places.
+    """
+    try:
+        yield
+    except LatentkitError:
+        raise
+    except _OF_CONTENT as error:
+        where = " or ".join(os.fspath(place) for place in places)
+        raise IntegrityError(
+            f"{where}: its content has an unexpected structure "
+            f"({_shortened(error, describe_error(error))}): get another copy, or make it again"
+        ) from error
 
 
 @contextmanager

@@ -30,9 +30,8 @@ from latentkit.config import (
 from latentkit.data.batches import CorruptionChain, DeviceImages, split_train_validation
 from latentkit.errors import (
     BrokenEnvironmentError,
-    IntegrityError,
     LatentkitError,
-    describe_error,
+    unexpected_content,
 )
 from latentkit.evaluation.inference import decode, encode
 from latentkit.plugin.events import EpochFinished, Event, Listener, ignore
@@ -398,10 +397,11 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         Raises:
             latentkit.errors.UserError: the file does not exist or is not an encoder, or its model
                 is not installed.
-            latentkit.errors.IntegrityError: the file was changed after it was saved.
+            latentkit.errors.IntegrityError: the file was changed after it was saved, or has another
+                structure.
         """
         facts, weights = encoder_files.read_encoder(Path(path).expanduser())
-        try:
+        with unexpected_content(path):
             encoder = cls(**facts["parameters"])
             encoder._inputs = encoder_files.inputs_from(facts["inputs"])
             encoder.model_config_ = {**facts["model"], "name": "".join(facts["model"]["name"])}
@@ -411,13 +411,8 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             encoder.n_features_in_ = int(facts["n_features_in"])
             if facts["feature_names_in"]:
                 encoder.feature_names_in_ = np.array(facts["feature_names_in"], dtype=object)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise IntegrityError(
-                f"{path} is not an encoder that LatentEncoder.save wrote ({describe_error(error)}):"
-                f" save it again"
-            ) from error
-        encoder._take_weights(weights)
-        return encoder
+            encoder._take_weights(weights)
+            return encoder
 
     @property
     def _n_features_out(self) -> int:

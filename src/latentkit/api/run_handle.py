@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property, partial, wraps
 from html import escape
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -17,12 +17,18 @@ from numpy.typing import NDArray
 from latentkit.api.inputs import given_data_dir
 from latentkit.api.kinds import kind_of
 from latentkit.config import RunConfig
-from latentkit.errors import IntegrityError, LatentkitError, UserError, did_you_mean
+from latentkit.errors import (
+    IntegrityError,
+    LatentkitError,
+    UserError,
+    did_you_mean,
+    unexpected_content,
+)
 from latentkit.explore.explored_run import ExploredRun
 from latentkit.plugin.events import ignore
 from latentkit.registry.catalogue import Registry
 from latentkit.runs import run_files
-from latentkit.runs.context import ImageCache, StageContext
+from latentkit.runs.context import ImageCache, StageContext, stored_class_names
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.kind import RunKind
 from latentkit.runs.saved_config import registry_of, stored_config
@@ -34,6 +40,7 @@ _MAPS = ("map-", "features-")  # maps of latents; of a transfer's features befor
 _OVERLAYS = "-images"  # the same map with thumbnails on it
 _WIDTH = 480  # maximum, in CSS pixels
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 
 def table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
@@ -71,6 +78,19 @@ def _picture(name: str, read: Callable[[], bytes]) -> str:
         f"<img alt='{escape(name, quote=True)}' style='max-width:{_WIDTH}px' "
         f"src='data:image/png;base64,{data}'>"
     )
+
+
+def _from_files(
+    method: Callable[Concatenate[Run, _P], _T],
+) -> Callable[Concatenate[Run, _P], _T]:
+    """Raise `IntegrityError` if a method of `Run` finds files of an unexpected structure."""
+
+    @wraps(method)
+    def guarded(run: Run, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with unexpected_content(run.path):
+            return method(run, *args, **kwargs)
+
+    return guarded
 
 
 class Run:
@@ -187,29 +207,33 @@ class Run:
         return self._kept("config", lambda: stored_config(self._opened, self._registry))
 
     @property
+    @_from_files
     def summary(self) -> dict[str, Any]:
         """The run's main results as a JSON object."""
         status = self.status  # first, because it reads the manifest that the summary is made of
         return {**summarise(self._opened, self.kind), "status": status}
 
     @property
+    @_from_files
     def history(self) -> Sequence[Mapping[str, Any]]:
         """One record per epoch: ``epoch``, ``train`` and ``validation`` loss terms, ``seconds``."""
-        epochs: Sequence[Mapping[str, Any]] = self._folder.json(run_files.HISTORY)["epochs"]
-        return epochs
+        return [dict(epoch) for epoch in self._folder.json(run_files.HISTORY)["epochs"]]
 
     @property
+    @_from_files
     def evaluation(self) -> dict[str, Any]:
         """The evaluation card, with the quality of every map under ``"maps"``."""
         folder = self._folder
         maps = {facts["map"]: facts["quality"] for facts in map_facts(folder)}
         return {**folder.json(run_files.EVALUATION), "maps": maps}
 
+    @_from_files
     def latents(self, split: str = "test") -> NDArray[np.float32]:
         """Return latents (N, latent_dim) of ``train``, ``validation`` or ``test`` images."""
         latents: NDArray[np.float32] = self._split_arrays(split)["latents"]
         return latents
 
+    @_from_files
     def features(self, when: str = "after") -> NDArray[np.float32]:
         """Return a transfer's features (N, F) of the test images, ``before`` or ``after`` training.
 
@@ -224,20 +248,24 @@ class Run:
         features: NDArray[np.float32] = self._folder.arrays(FEATURES)[when]
         return features
 
+    @_from_files
     def labels(self, split: str = "test") -> NDArray[np.int64] | None:
         """Return the labels (N,) in the order of `latents`, or None if there are none."""
         return self._split_arrays(split).get("labels")
 
+    @_from_files
     def index(self, split: str = "test") -> NDArray[np.int64]:
         """Return each latent's row (N,): that of its image in the training or test images."""
         index: NDArray[np.int64] = self._split_arrays(split)["index"]
         return index
 
     @property
+    @_from_files
     def maps(self) -> list[str]:
         """The names of the run's maps."""
         return [facts["map"] for facts in map_facts(self._folder)]
 
+    @_from_files
     def coordinates(self, name: str) -> NDArray[np.float64]:
         """Return the coordinates (N, 2 or 3) of a map, in the order of its latents.
 
@@ -251,6 +279,7 @@ class Run:
         coordinates: NDArray[np.float64] = self._map_arrays(name)["coordinates"]
         return coordinates
 
+    @_from_files
     def map_index(self, name: str) -> tuple[NDArray[np.int64], list[str]]:
         """Return the row (N,) and the name of the split (N) of each point's image.
 
@@ -263,7 +292,7 @@ class Run:
     @property
     def class_names(self) -> tuple[str, ...]:
         """The name of each label."""
-        return tuple(self._folder.json(run_files.DATA)["class_names"])
+        return stored_class_names(self._folder)
 
     @property
     def model(self) -> Any:
@@ -319,6 +348,7 @@ class Run:
             status = "cannot be read"
         return printable(f"<Run {self.id}: {status}>")
 
+    @_from_files
     def _repr_html_(self) -> str:
         facts = title(self.id, self.status) + table(summary_rows(self.summary, self.kind))
         relative = {name: path.relative_to(self.path) for name, path in self.figures.items()}

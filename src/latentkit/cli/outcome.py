@@ -11,7 +11,7 @@ import click
 
 from latentkit.cli import shared_options
 from latentkit.cli.display import progress_display
-from latentkit.errors import DivergedError
+from latentkit.errors import DivergedError, unexpected_content
 from latentkit.plugin.events import Event, Listener, RunStarted, fan_out
 from latentkit.terminal import shell_command
 
@@ -99,7 +99,8 @@ def _print_summary(run: Run) -> None:
     if "report" in summary:
         rows.append(("Report", shared_options.near_path(summary["report"])))
     if summary["status"] not in ("running", "pruned"):
-        rows.append(("Next", _next_command(run, summary)))
+        with unexpected_content(run.path):
+            rows.append(("Next", _next_command(run, summary)))
     shared_options.print_facts(rows)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from latentkit.cli import outcome, shared_options
-from latentkit.errors import LatentkitError
+from latentkit.errors import LatentkitError, unexpected_content
 from latentkit.terminal import shell_command
 
 if TYPE_CHECKING:
@@ -57,9 +57,15 @@ def _lines(root: Path) -> list[dict[str, Any]]:
 def _line(folder: RunFolder) -> dict[str, Any]:
     """Return the facts of a run for the list; a run with a damaged file is listed as such."""
     from latentkit.api.run_handle import Run
+    from latentkit.runs.summary import summary_rows
 
     try:
-        return {**Run(folder).summary, "created": folder.manifest.created}
+        run = Run(folder)
+        line = {**run.summary, "created": folder.manifest.created}
+        with unexpected_content(folder.path):  # what is shown later must not fail
+            summary_rows(line, run.kind)
+            _cells(line)
+        return line
     except LatentkitError as error:
         return _damaged(folder.path, str(error))
 
@@ -137,7 +143,9 @@ def evaluate_command(
     else:
         from latentkit.evaluation.card_tables import card_note
 
-        outcome.print_tables(finished.kind.tables(card), card_note(card))
+        with unexpected_content(finished.path):
+            tables, note = finished.kind.tables(card), card_note(card)
+        outcome.print_tables(tables, note)
 
 
 @click.command("compare")

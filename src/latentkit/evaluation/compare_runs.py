@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from latentkit.errors import UserError
+from latentkit.errors import UserError, unexpected_content
 from latentkit.evaluation import card_tables
 from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap, Interval
 from latentkit.report.page import Table
@@ -64,7 +64,13 @@ def compare_runs(folders: Sequence[RunFolder], kind_of: KindOf) -> Json:
     Raises:
         UserError: there are fewer than two runs, transfers are mixed with other runs, or a run
             was evaluated with another protocol.
+        IntegrityError: a file of a run was changed or has another structure.
     """
+    with unexpected_content(*(folder.path for folder in folders)):
+        return _compared(folders, kind_of)
+
+
+def _compared(folders: Sequence[RunFolder], kind_of: KindOf) -> Json:
     if len(folders) < 2:
         raise UserError("a comparison needs at least two runs: name another one")
     cards = [folder.json(run_files.EVALUATION) for folder in folders]
@@ -95,7 +101,16 @@ def compare_runs(folders: Sequence[RunFolder], kind_of: KindOf) -> Json:
 
 
 def comparison_tables(found: Json) -> list[Table]:
-    """Return a comparison as tables of text, with the configurations first."""
+    """Return a comparison as tables of text, with the configurations first.
+
+    Raises:
+        IntegrityError: a figure that was taken from a run's files has another structure.
+    """
+    with unexpected_content(*(f"run {name}" for name in found["runs"])):
+        return _tables(found)
+
+
+def _tables(found: Json) -> list[Table]:
     short = [f"[{number}]" for number in range(1, len(found["runs"]) + 1)]
     runs = Table("Runs", ("", "run"), list(zip(short, found["runs"], strict=True)))
     config = Table(

@@ -21,7 +21,7 @@ from latentkit.plugin.protocols import Generative, provides
 from latentkit.plugin.seeds import short_stream_seed
 from latentkit.registry.options import fault_of
 from latentkit.runs import run_files
-from latentkit.runs.context import StageContext
+from latentkit.runs.context import StageContext, stored_class_names
 
 _PREFIX = "class:"
 
@@ -140,13 +140,12 @@ class ExploredRun:
     @cached_property
     def class_names(self) -> tuple[str, ...]:
         """The name of each label."""
-        return tuple(self.context.folder.json(run_files.DATA)["class_names"])
+        return stored_class_names(self.context.folder)
 
     @cached_property
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height and width."""
-        channels, height, width = self.context.folder.json(run_files.DATA)["image_shape"]
-        return channels, height, width
+        return self.context.image_shape
 
     def row(self, item: int | str) -> int:
         """Return the row of a test item, given by its number or as ``class:NAME[:i]``.

@@ -14,7 +14,13 @@ from pydantic import Field
 
 from latentkit import reading
 from latentkit.atomic import write_bytes
-from latentkit.errors import IntegrityError, UserError, describe_os_error, did_you_mean
+from latentkit.errors import (
+    IntegrityError,
+    UserError,
+    describe_os_error,
+    did_you_mean,
+    unexpected_content,
+)
 from latentkit.evaluation.compare_runs import compare_runs, comparison_tables
 from latentkit.explore.exploration_figures import TITLES
 from latentkit.hashed_json import read_hashed
@@ -132,7 +138,8 @@ class Source:
     @cached_property
     def _figures(self) -> dict[str, tuple[str, str, str]]:
         """Title, caption and SHA-256 of each figure; those of ``explore`` contain their caption."""
-        recorded = recorded_figures(self._record)
+        with unexpected_content(self.path / RECORD):
+            recorded = recorded_figures(self._record)
         there = () if self.folder is None else self.folder.manifest.artefacts
         drawn = (Path(path) for path in there if path.startswith(f"{_FIGURES}/"))
         more = sorted({path.stem for path in drawn if path.suffix == ".png"} - recorded.keys())
@@ -163,7 +170,8 @@ class Source:
             UserError: no title matches, and the pattern does not end in ``?``.
             IntegrityError: the record of the report cannot be read.
         """
-        there = recorded_tables(self._record)
+        with unexpected_content(self.path / RECORD):
+            there = recorded_tables(self._record)
 
         def table(title: str) -> Table:
             return Table(f"{self.name}: {title}", there[title].header, there[title].rows)
@@ -208,11 +216,12 @@ def write_multi_run_report(report: MultiRunReport, root: Path, path: Path, kind_
     sections = [_section(chapter, sources) for chapter in report.chapters]
     folders = (source.folder for source in sources.known.values())
     first = next((folder for folder in folders if folder is not None), None)
+    rows: list[tuple[str, str]] = []
+    if first:
+        with unexpected_content(first.path):
+            rows = environment(first)
     page = render_page(
-        title=report.title,
-        subtitle=report.subtitle,
-        sections=sections,
-        environment=environment(first) if first else (),
+        title=report.title, subtitle=report.subtitle, sections=sections, environment=rows
     )
     write_bytes(path, page.encode())
 

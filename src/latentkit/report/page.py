@@ -150,9 +150,15 @@ def page_record(title: str, sections: Sequence[Section]) -> dict[str, Any]:
 
 
 def recorded_tables(record: Mapping[str, Any]) -> dict[str, Table]:
-    """Return the tables of a page by title; a table without a title has that of its section."""
+    """Return the tables of a page by title; a table without a title has that of its section.
+
+    Raises:
+        TypeError, KeyError, AttributeError: the record has another structure.
+    """
     return {
-        table["title"] or section["title"]: Table(table["title"], table["header"], table["rows"])
+        _text(table["title"] or section["title"]): Table(
+            _text(table["title"]), _texts(table["header"]), [_texts(row) for row in table["rows"]]
+        )
         for section in record["sections"]
         for table in section["tables"]
     }
@@ -162,12 +168,31 @@ def recorded_figures(record: Mapping[str, Any]) -> dict[str, tuple[str, str, str
     """Return title, caption and SHA-256 of each figure of a page, by file name.
 
     Early versions recorded no SHA-256; it is then empty.
+
+    Raises:
+        TypeError, KeyError, AttributeError: the record has another structure.
     """
     return {
-        figure["name"]: (figure["title"], figure["caption"], figure.get("sha256", ""))
+        _text(figure["name"]): (
+            _text(figure["title"]),
+            _text(figure["caption"]),
+            _text(figure.get("sha256", "")),
+        )
         for section in record["sections"]
         for figure in section["figures"]
     }
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} in place of text")
+    return value
+
+
+def _texts(value: Any) -> list[str]:
+    if not isinstance(value, list):
+        raise TypeError(f"{type(value).__name__} in place of a list")
+    return [_text(one) for one in value]
 
 
 _ROOM = 4_000_000  # bytes of pictures above which they are reduced to 256 colours

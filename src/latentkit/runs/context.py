@@ -10,7 +10,7 @@ import torch
 
 from latentkit.config import PartConfig, RunConfig, canonical_sha256
 from latentkit.data import batches
-from latentkit.errors import DataError, IntegrityError, PluginError
+from latentkit.errors import DataError, IntegrityError, PluginError, unexpected_content
 from latentkit.evaluation.inference import Corrupt
 from latentkit.plugin import ImageData, Split
 from latentkit.plugin.downloads import no_downloads
@@ -141,6 +141,10 @@ class RunContext:
         return model.to(self.device, memory_format=torch.channels_last)
 
 
+_MOST_PIXELS = 2**28
+_MOST_CHANNELS = 1024
+
+
 class StageContext(RunContext):
     """Context of a run that has a folder, for its stages.
 
@@ -180,7 +184,8 @@ class StageContext(RunContext):
         with no_downloads(part.name, part.options.model_dump(exclude_defaults=True)):
             images = super().images(split)
         if self._knows_images:
-            known = self.folder.json(run_files.DATA)["digest"][split]
+            with unexpected_content(self.folder.path / run_files.DATA):
+                known = self.folder.json(run_files.DATA)["digest"][split]
             if images.digest() != known:
                 raise DataError(
                     f"the {split} images of {self.config.dataset.name!r} in {self.data_dir} are "
@@ -201,17 +206,28 @@ class StageContext(RunContext):
 
         Checkpoints of another run with the same options, but other images, are not used.
         """
-        digests = self.folder.json(run_files.DATA)["digest"]
+        with unexpected_content(self.folder.path / run_files.DATA):
+            digests = self.folder.json(run_files.DATA)["digest"]
         known = {"trajectory": self.config.trajectory_sha256(), "images": digests}
         return canonical_sha256(known)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the images, known even if the images were deleted."""
+        """Channels, height and width of the images, known even if the images were deleted.
+
+        Raises:
+            IntegrityError: the file that has them has another structure.
+        """
         if not self._knows_images:
             return super().image_shape
-        channels, height, width = self.folder.json(run_files.DATA)["image_shape"]
-        return channels, height, width
+        with unexpected_content(self.folder.path / run_files.DATA):
+            channels, height, width = self.folder.json(run_files.DATA)["image_shape"]
+            shape = (channels, height, width)
+            if any(type(side) is not int for side in shape) or not (
+                channels <= _MOST_CHANNELS and min(shape) > 0 and height * width <= _MOST_PIXELS
+            ):
+                raise ValueError(f"images of shape {shape}")
+            return shape
 
     @cached_property
     def model(self) -> Any:
@@ -229,6 +245,19 @@ class StageContext(RunContext):
             for epoch, path in paths.items()
             if path in self.folder.manifest.artefacts and (self.folder.path / path).exists()
         }
+
+
+def stored_class_names(folder: RunFolder) -> tuple[str, ...]:
+    """Return the names of a run's classes, in the order of the labels.
+
+    Raises:
+        IntegrityError: the run has no data yet, or the file has another structure.
+    """
+    with unexpected_content(folder.path / run_files.DATA):
+        names = tuple(folder.json(run_files.DATA)["class_names"])
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError("a class name that is no text")
+        return names
 
 
 def load_weights(model: Any, folder: RunFolder, relative: str = run_files.MODEL) -> Any:

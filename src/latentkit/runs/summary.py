@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from latentkit.errors import IntegrityError
+from latentkit.errors import IntegrityError, unexpected_content
 from latentkit.evaluation.card_tables import quality_line
 from latentkit.runs import run_files
 from latentkit.runs.folder import RunFolder
@@ -18,8 +18,14 @@ def summarise(folder: RunFolder, kind: RunKind) -> dict[str, Any]:
     """Return the results of a run as a JSON object, without those that are not committed yet.
 
     Raises:
-        IntegrityError: the manifest's configuration is incomplete, or a committed file was changed.
+        IntegrityError: the manifest's configuration is incomplete, or a committed file was changed
+            or has another structure.
     """
+    with unexpected_content(folder.path):
+        return _summarised(folder, kind)
+
+
+def _summarised(folder: RunFolder, kind: RunKind) -> dict[str, Any]:
     manifest = folder.manifest
     summary: dict[str, Any] = {
         "run": manifest.id,
@@ -100,7 +106,16 @@ def status_text(summary: Mapping[str, Any]) -> str:
 
 
 def summary_rows(summary: Mapping[str, Any], kind: RunKind) -> list[tuple[str, str]]:
-    """Return the summary as rows of name and text, for a terminal or a page."""
+    """Return the summary as rows of name and text, for a terminal or a page.
+
+    Raises:
+        IntegrityError: a committed file has another structure than the rows need.
+    """
+    with unexpected_content(summary["path"]):
+        return _rows(summary, kind)
+
+
+def _rows(summary: Mapping[str, Any], kind: RunKind) -> list[tuple[str, str]]:
     rows = kind.rows(summary)
     for name, quality in summary["maps"].items():
         rows.append((f"Map {name}", quality_line(quality, kind.points)))
