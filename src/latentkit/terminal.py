@@ -23,6 +23,14 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: _escaped(found[0]), text)
 
 
+def in_one_line(text: str) -> str:
+    r"""Return text as `printable`, with ``\x0a`` and ``\x09`` for end of line and tab.
+
+    A name in a row of a table cannot look like a further row, then.
+    """
+    return printable(text).replace("\n", "\\x0a").replace("\t", "\\x09")
+
+
 def _escaped(character: str) -> str:
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

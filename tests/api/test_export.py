@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import latentkit as lk
+from latentkit.api import files
 from latentkit.cli.main import main
 from latentkit.errors import BrokenEnvironmentError, PluginError, UserError
 from latentkit.export import onnx_export
@@ -101,3 +102,11 @@ def test_a_model_that_cannot_be_exported_leaves_no_file(tmp_path, runtime):
         onnx_export.export_onnx(Branching(), "branching", (1, 8, 8), tmp_path, {})
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_default_folder_is_refused_if_it_is_a_link(tmp_path):
+    run = tmp_path / "run"
+    assert files._beside(run) == tmp_path / "run-onnx"
+    (tmp_path / "run-onnx").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"run-onnx is a link to another folder"):
+        files._beside(run)

@@ -312,3 +312,20 @@ def test_a_bug_exits_with_1_and_asks_for_a_report(latentkit, monkeypatch):
     assert ended.code == 1
     assert "ZeroDivisionError" in ended.error
     assert "--debug" in ended.error
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "threads=100000",
+        "training.batch_size=99999999999999999999",
+        "training.epochs=99999999999999999999",
+        "training.patience=99999999999999999999",
+        "training.snapshots=[99999999999999999999]",
+        "digits.n_train=99999999999999999999",
+    ],
+)
+def test_a_number_that_no_machine_can_use_is_refused(latentkit, option):
+    ended = latentkit("run", "-o", option)
+    assert ended.code == 2, ended.err
+    assert option.partition("=")[0].rpartition(".")[2] in ended.error

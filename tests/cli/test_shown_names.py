@@ -10,9 +10,10 @@ from rich.table import Table
 
 from latentkit import errors
 from latentkit.api.kinds import AUTOENCODER, TRANSFER
-from latentkit.cli import display, shared_options, study_display
+from latentkit.cli import display, outcome, shared_options, study_display
 from latentkit.cli.console import TerminalConsole
 from latentkit.plugin import events
+from latentkit.report import page
 
 pytestmark = pytest.mark.early
 EVIL = "\x1b]0;owned\x07\x9b2J\u202e[red]x[/red] [link=http://a]b[/link]"
@@ -139,3 +140,27 @@ def test_library_warnings_are_not_hidden(latentkit, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         assert "mind the gap" in latentkit("runs").err
+
+
+def test_a_name_with_line_ends_makes_no_further_row(capsys):
+    name = "run\nNext\tlatentkit run --plugin evil.py"
+    shared_options.print_facts([("Run", name)])
+    shared_options.print_rows(("name",), [(name,)])
+    outcome.print_tables([page.Table("t", ("a", name), [(name, "1")])])
+    shared_options.warn(name)
+    display.say(name)
+    written = capsys.readouterr()
+    shown = r"run\x0aNext\x09latentkit run --plugin evil.py"
+    assert (written.out + written.err).count(shown) == 6
+    assert not [line for line in (written.out + written.err).split("\n") if line[:4] == "Next"]
+
+
+def test_the_list_of_runs_has_one_row_for_a_folder_with_a_line_end(latentkit):
+    try:
+        Path("runs", "a\nb").mkdir(parents=True)
+    except OSError:
+        pytest.skip("this system has no such names")
+    Path("runs", "a\nb", "run.json").write_text("{")
+    ended = latentkit("runs")
+    assert len(ended.out.splitlines()) == 2
+    assert r"a\x0ab" in ended.out

@@ -114,8 +114,9 @@ def test_damaged_missing_and_pickled_files_are_refused(tmp_path):
 
 
 def test_too_few_vectors_are_refused_before_a_folder_is_made(tmp_path):
-    with pytest.raises(DataError, match="mine has 4 vectors: a map needs 5 or more"):
-        lk.embed_vectors(VALUES[:4], ["pca"], out=tmp_path / "maps", name="mine")
+    np.save(tmp_path / "v.npy", VALUES[:4])
+    with pytest.raises(UserError, match="a map needs 5 points or more and would have 4: give more"):
+        lk.embed_vectors(tmp_path / "v.npy", ["pca"], out=tmp_path / "maps")
     assert not (tmp_path / "maps").exists()
 
 

@@ -54,3 +54,8 @@ def test_the_digest_depends_on_content_shape_and_labels():
     }
     assert len(digests) == 4
     assert whole.subset(np.arange(4)).digest() == whole.digest()
+
+
+def test_labels_without_class_names_are_refused_by_their_name():
+    with pytest.raises(ValueError, match="labels need class_names"):
+        ImageData(IMAGES, LABELS)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from latentkit.errors import IntegrityError
 from latentkit.report.page import Picture, Section, Table, render_page
 
 VOID = {"img", "link", "meta"}
@@ -179,3 +180,29 @@ def test_environment_and_command_are_on_the_page():
     assert "3.12" in page.texts["td"]
     assert " ".join(page.texts["span"]) == "latentkit run --config c.toml"
     assert "Environment" not in rendered().texts["h2"]
+
+
+def png(width: int, height: int, **info) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("1", (width, height)).save(buffer, "PNG", **info)
+    return buffer.getvalue()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (lambda: png(10_000, 10_000), "'big' has 10,000 x 10,000 pixels"),  # Pillow only warns
+        (lambda: png(20_000, 10_000), "'big' is too large"),  # Pillow refuses
+        (lambda: b"no PNG", "'big' is no PNG that can be read"),
+        (lambda: png(500, 500)[:-60], "'big' is damaged"),
+    ],
+)
+def test_a_figure_that_is_too_large_or_no_png_is_named(content, why):
+    picture = Picture("title", "", content(), key="big")
+    with pytest.raises(IntegrityError, match=why):
+        picture.compact()
+
+
+def test_a_figure_that_states_no_resolution_has_a_size():
+    assert Picture("t", "", png(9, 5, dpi=(0, 0))).size == (9, 5)

@@ -13,7 +13,7 @@ from latentkit.api.kinds import kind_of
 from latentkit.errors import UserError
 from latentkit.export.onnx_export import OPSET, ExportedFile, export_onnx
 from latentkit.report.multi_run import read_multi_run_report, write_multi_run_report
-from latentkit.runs import run_files
+from latentkit.runs.context import stored_image_shape
 from latentkit.runs.folder import RunFolder
 
 _PAGE = "page"
@@ -81,7 +81,8 @@ def export(
         latentkit.errors.BrokenEnvironmentError: a package is missing; the message says how to
             install it.
         latentkit.errors.PluginError: the model cannot be exported.
-        latentkit.errors.UserError: the run is a transfer, or there is no such format.
+        latentkit.errors.UserError: the run is a transfer, there is no such format, or the default
+            folder is a link.
 
     Example:
         >>> import latentkit as lk
@@ -95,8 +96,7 @@ def export(
     manifest = RunFolder.open(run.path).manifest
     if "transfer" in manifest.config:
         raise UserError(f"run {run.id} is a transfer, which has no decoder: export its parent run")
-    channels, height, width = RunFolder.open(run.path).json(run_files.DATA)["image_shape"]
-    model, shape = run.model, (channels, height, width)
+    model, shape = run.model, stored_image_shape(RunFolder.open(run.path))
     facts = {
         "latentkit.run": run.id,
         "latentkit.config_sha256": manifest.config_sha256,
@@ -105,5 +105,17 @@ def export(
         "latentkit.latent_dim": str(model.latent_dim),
         "latentkit.normalisation": "images are float32 in [0, 1]: bytes divided by 255",
     }
-    folder = run.path.with_name(f"{run.id}-onnx") if out is None else Path(out).expanduser()
+    folder = _beside(run.path) if out is None else Path(out).expanduser()
     return export_onnx(model, run.config.model.name, shape, folder, facts, opset)
+
+
+def _beside(run: Path) -> Path:
+    """Return the folder next to a run for its exported files.
+
+    Raises:
+        UserError: it is a link, which the maker of an archive may have put there.
+    """
+    folder = run.with_name(f"{run.name}-onnx")
+    if folder.is_symlink():
+        raise UserError(f"{folder} is a link to another folder: remove it, or name one with --out")
+    return folder

@@ -86,7 +86,7 @@ def _from_files(
     """Raise `IntegrityError` if a method of `Run` finds files of an unexpected structure."""
 
     @wraps(method)
-    def guarded(run: Run, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    def guarded(run: Run, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         with unexpected_content(run.path):
             return method(run, *args, **kwargs)
 

@@ -29,7 +29,7 @@ from rich.text import Text
 from latentkit.cli import streams
 from latentkit.cli.console import TerminalConsole
 from latentkit.plugin import events
-from latentkit.terminal import printable
+from latentkit.terminal import in_one_line
 
 _SECONDS_BETWEEN_LINES = 30
 
@@ -56,7 +56,7 @@ class PlainDisplay:
 def say(line: str) -> None:
     """Print a line to stderr; drop it if nobody can read stderr, because the run goes on."""
     out = streams.messages(sys.stderr)
-    out.write(f"{printable(line)}\n")
+    out.write(f"{in_one_line(line)}\n")
     out.flush()
 
 
@@ -168,7 +168,8 @@ class LiveDisplay:
             self._begin(event.stages[0], "loading packages and images")
 
     def _run_started(self, event: events.RunStarted) -> None:
-        self._console.print(f"{'resuming' if event.resumed else 'run'} {event.path}", style="dim")
+        line = f"{'resuming' if event.resumed else 'run'} {event.path}"
+        self._console.print(in_one_line(line), style="dim")
 
     def _stage_started(self, event: events.StageStarted) -> None:
         self._begin(event.stage, "")
@@ -228,7 +229,7 @@ class LiveDisplay:
 
     def _notice(self, event: events.Notice) -> None:
         style = "yellow" if event.level == "warning" else "cyan"
-        self._console.print(notice_line(event), style=style)
+        self._console.print(in_one_line(notice_line(event)), style=style)
 
     def _task(self, stage: str) -> TaskID:
         if stage not in self._tasks:
@@ -236,7 +237,7 @@ class LiveDisplay:
         return self._tasks[stage]
 
     def _add(self, stage: str) -> TaskID:
-        name = printable(stage).ljust(_NAME_WIDTH)
+        name = in_one_line(stage).ljust(_NAME_WIDTH)
         return self._progress.add_task(name, start=False, total=None, detail="")
 
 

@@ -13,7 +13,7 @@ from latentkit.cli import shared_options
 from latentkit.cli.display import progress_display
 from latentkit.errors import DivergedError, unexpected_content
 from latentkit.plugin.events import Event, Listener, RunStarted, fan_out
-from latentkit.terminal import shell_command
+from latentkit.terminal import in_one_line, shell_command
 
 if TYPE_CHECKING:
     from latentkit.api.run_handle import Run
@@ -110,13 +110,15 @@ def print_tables(tables: Sequence[Table], note: str = "") -> None:
 
     console = shared_options.stdout_console()
     for table in tables:
-        console.print(table.title, style="bold")
+        console.print(in_one_line(table.title), style="bold")
         drawn = RichTable(box=None, pad_edge=False)
         for number, name in enumerate(table.header):
             right = table.is_number(number)
-            drawn.add_column(name, justify="right" if right else "left", overflow="fold")
+            drawn.add_column(
+                in_one_line(name), justify="right" if right else "left", overflow="fold"
+            )
         for row in table.rows:
-            drawn.add_row(*row)
+            drawn.add_row(*map(in_one_line, map(str, row)))
         console.print(drawn)
         console.print()
     if note:

@@ -9,7 +9,7 @@ import click
 
 from latentkit.cli import outcome, shared_options
 from latentkit.errors import LatentkitError, unexpected_content
-from latentkit.terminal import shell_command
+from latentkit.terminal import in_one_line, shell_command
 
 if TYPE_CHECKING:
     from latentkit.runs.folder import RunFolder
@@ -86,7 +86,7 @@ def _print_table(lines: list[dict[str, Any]]) -> None:
         folds = headings[place] in ("run", "maps")
         table.add_column(headings[place], no_wrap=not folds, overflow="fold")
     for row in rows:
-        table.add_row(*(row[place] for place in shown))
+        table.add_row(*(in_one_line(row[place]) for place in shown))
     shared_options.stdout_console().print(table)
 
 

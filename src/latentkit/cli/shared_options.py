@@ -18,7 +18,7 @@ import click
 from latentkit import errors
 from latentkit.cli.streams import ReaderGoneError, standard_streams
 from latentkit.config import DEVICES
-from latentkit.terminal import printable, shell_command
+from latentkit.terminal import in_one_line, printable, shell_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -185,7 +185,7 @@ def echo(text: object = "", *, err: bool = False, end: str = "\n") -> None:
 
 def warn(text: object) -> None:
     """Print a warning to stderr."""
-    echo(f"latentkit: warning: {text}", err=True)
+    echo(in_one_line(f"latentkit: warning: {text}"), err=True)
 
 
 _COMES_AGAIN = (errors.UserError, errors.IntegrityError, errors.DivergedError)
@@ -238,7 +238,7 @@ def print_rows(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None
         wraps = heading in ("what it does", "meaning", "values", "search")
         table.add_column(heading, no_wrap=not wraps, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(in_one_line, row))
     stdout_console().print(table)
 
 
@@ -250,7 +250,7 @@ def print_facts(rows: Iterable[tuple[str, str]]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(in_one_line, row))
     stdout_console().print(table)
 
 

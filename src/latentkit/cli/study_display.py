@@ -29,7 +29,7 @@ from latentkit.cli.display import (
 from latentkit.cli.streams import messages
 from latentkit.plugin import events
 from latentkit.plugin.options import option_text
-from latentkit.terminal import printable
+from latentkit.terminal import in_one_line
 
 
 @dataclass
@@ -64,7 +64,7 @@ class TrialRow:
     @property
     def params_text(self) -> str:
         """The trial's options, without the names of parts."""
-        return printable(
+        return in_one_line(
             " ".join(
                 f"{short_name(key)}={option_text(value, 3)}" for key, value in self.params.items()
             )
@@ -96,7 +96,7 @@ class StudyTally:
             case events.TrialFinished():
                 row = self.rows[event.number]
                 row.state, row.seconds = event.state, event.seconds
-                row.error = printable(event.error)
+                row.error = in_one_line(event.error)
                 row.epoch, row.epochs = event.epochs, event.of_epochs
                 row.values = event.values or row.values
                 self._ended_here += not event.earlier
@@ -265,7 +265,7 @@ class _LiveStudy:
 
     def _say(self, line: str, style: str) -> None:
         """Print a line above the table."""
-        self._console.print(line, style=style)
+        self._console.print(in_one_line(line), style=style)
 
     def _hand_over(self, event: events.Event) -> None:
         """Freeze the table, and show the run that follows it."""
@@ -288,7 +288,7 @@ class _LiveStudy:
         tally = self._tally
         counts = f"{tally.finished}/{study.trials}  {tally.summary()}"
         room = self._console.width - len(counts) - 2 * _GAP
-        name = Text(printable(f"study {study.study}"), style="bold", no_wrap=True)
+        name = Text(in_one_line(f"study {study.study}"), style="bold", no_wrap=True)
         name.truncate(max(1, room - _LEAST_BAR), overflow="ellipsis")
         width = max(_LEAST_BAR, min(_BAR, room - name.cell_len))
         head = Table.grid(padding=(0, _GAP))
@@ -323,7 +323,7 @@ class _LiveStudy:
                 *row.value_texts(len(objectives)),
                 row.epochs_text,
                 _clock(seconds),
-                Text(printable(row.params_text), no_wrap=True, overflow="ellipsis"),
+                Text(in_one_line(row.params_text), no_wrap=True, overflow="ellipsis"),
                 style="bold green" if row is best else _STYLES.get(row.state, ""),
             )
         return table

@@ -15,7 +15,7 @@ from latentkit.cli.study_display import study_display
 from latentkit.errors import LatentkitError, UserError
 from latentkit.plugin.events import Event, Listener, StudyStarted, fan_out
 from latentkit.plugin.options import option_text
-from latentkit.terminal import printable, shell_command
+from latentkit.terminal import in_one_line, shell_command
 
 if TYPE_CHECKING:
     from latentkit.api.run_handle import Run
@@ -63,14 +63,14 @@ def print_study(study: Study) -> None:
     table.add_column("trial", justify="right")
     table.add_column("state")
     for goal in study.plan.goals:
-        table.add_column(goal.label, justify="right")
+        table.add_column(in_one_line(goal.label), justify="right")
     for heading in ("epochs", "seconds"):
         table.add_column(heading, justify="right")
     table.add_column("options", overflow="fold")
     marked = {trial.number for trial in result.front}
     for trial in result.trials:
         style = "bold" if trial.number in marked else ""
-        table.add_row(*map(printable, _cells(trial, len(result.directions))), style=style)
+        table.add_row(*map(in_one_line, _cells(trial, len(result.directions))), style=style)
     shared_options.stdout_console().print(table)
     _print_next(study)
 
@@ -393,9 +393,9 @@ _COUNTED = ("complete", "pruned", "failed")
 
 
 def _study_cells(line: dict[str, Any]) -> tuple[str, ...]:
-    name = printable(line["study"])
+    name = in_one_line(line["study"])
     if "error" in line:
         return (name, *[""] * 5, "cannot be read")
     best = "" if line["best"] is None else " ".join(f"{value:.5g}" for value in line["best"])
     counts = ("?" if line[key] is None else str(line[key]) for key in ("trials", *_COUNTED))
-    return (name, *counts, best, printable(" ".join(line["objectives"])))
+    return (name, *counts, best, in_one_line(" ".join(line["objectives"])))

@@ -14,6 +14,7 @@ DEFAULT_DATASET = "digits"
 DEFAULT_TUNER = "optuna"
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+_MOST = 2**31 - 1  # no count is larger, and torch and NumPy hold it in every integer type
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
 
 
@@ -24,7 +25,9 @@ class RunOptions(Options):
     device: Device = Field(
         "auto", description="Where to compute; auto takes the first available: CUDA, MPS, CPU."
     )
-    threads: int = Field(0, ge=0, description="CPU threads of torch; 0 uses all available.")
+    threads: int = Field(
+        0, ge=0, le=1024, description="CPU threads of torch; 0 uses all available."
+    )
 
 
 class SplitOptions(Options):
@@ -73,6 +76,7 @@ class TrainingOptions(Options):
     patience: int = Field(
         0,
         ge=0,
+        lt=2**31,
         description="Epochs without improvement after which training stops; 0 disables early "
         "stopping.",
     )
@@ -84,7 +88,7 @@ class TrainingOptions(Options):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Floating-point type of training; evaluation is always float32."
     )
-    snapshots: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+    snapshots: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(
         (), description="Epochs whose weights are also saved; 0 saves the initial weights."
     )
 
@@ -94,14 +98,16 @@ class TrainingOptions(Options):
         least = 1 if info.field_name == "batch_size" else 0
         if isinstance(value, int) and value < least:
             raise ValueError(f"should be {least} or more, or 'auto'")
+        if isinstance(value, int) and value > _MOST:
+            raise ValueError(f"should be {_MOST} or less, or 'auto'")
         return value
 
 
 class MapOptions(Options):
     """Options that every map has, in addition to the options of its embedding."""
 
-    on: Literal["test", "train", "validation", "all"] | Annotated[int, Field(ge=2)] = Field(
-        "test", description="Which latents to map; a number draws that many from all."
+    on: Literal["test", "train", "validation", "all"] | Annotated[int, Field(ge=2, lt=2**31)] = (
+        Field("test", description="Which latents to map; a number draws that many from all.")
     )
     align_to: str = Field(
         "", description="Map to align this one to: RUN, RUN#MAP, or #MAP of the same run."
@@ -186,6 +192,7 @@ class TransferOptions(Options):
     unfreeze_every: int = Field(
         0,
         ge=0,
+        lt=2**31,
         description="In finetune, unfreeze one more encoder layer every so many epochs, the last "
         "layer first; 0 unfreezes all at once.",
     )
@@ -196,7 +203,7 @@ class TransferOptions(Options):
         0, ge=0, le=16, description="Largest random shift of training images, in pixels."
     )
     flip: bool = Field(False, description="Mirror a random half of the training images.")
-    map_points: int = Field(2000, ge=10, description="Number of test images in the maps.")
+    map_points: int = Field(2000, ge=10, lt=2**31, description="Number of test images in the maps.")
     fit_epochs: tuple[int, ...] = Field(
         (), description="In mode all, the epochs of each share, filled in when the run starts."
     )

@@ -310,13 +310,14 @@ def _count(part: MapConfig, counts: Mapping[str, int]) -> int:
     return len(draw_rows(there, part.map.on, seed=0))
 
 
-def check_points(part: MapConfig, n: int, d: int) -> None:
+def check_points(part: MapConfig, n: int, d: int, more: str = "") -> None:
     """Refuse a map of ``n`` points that cannot be made, whatever the points are.
 
     Args:
         part: the map.
         n: number of points.
         d: dimensions of the points; 0 if they are not known.
+        more: how to map more points; by default, for the points of a run.
 
     Raises:
         UserError: there are too few points, or the embedding cannot map ``d`` dimensions.
@@ -324,9 +325,10 @@ def check_points(part: MapConfig, n: int, d: int) -> None:
         PluginError: the embedding cannot be built.
     """
     if n < FEWEST_POINTS:
+        more = more or f"map more images, for example with {part.name}.on=all"
         raise UserError(
-            f"map {part.label}: a map needs {FEWEST_POINTS} points or more and would have {n}: map "
-            f"more images, for example with {part.name}.on=all, or leave the map out"
+            f"map {part.label}: a map needs {FEWEST_POINTS} points or more and would have {n}: "
+            f"{more}, or leave the map out"
         )
     if d:
         estimate(part.build(0), part.name, n, d)

@@ -16,9 +16,8 @@ from latentkit.config import MapConfig
 from latentkit.errors import DataError, UserError
 from latentkit.evaluation.card_tables import quality_line
 from latentkit.figures.style import save_png
-from latentkit.maps.make import make_map
+from latentkit.maps.make import check_points, make_map
 from latentkit.maps.map_figures import map_scatter
-from latentkit.maps.quality import FEWEST_POINTS
 from latentkit.plugin.array_files import ArrayFile, check_memory
 from latentkit.plugin.events import Listener, RunPreparing, StageFinished, StageStarted
 from latentkit.plugin.images import ImageData, class_codes, plain_array
@@ -211,13 +210,11 @@ def map_vectors(
         emit: receives progress events.
 
     Raises:
-        DataError: there are too few points for a map; no folder is made.
+        UserError: there are too few points for a map; no folder is made.
         LatentkitError: a map cannot be made; maps that were already made are kept.
     """
-    if len(vectors.values) < FEWEST_POINTS:
-        raise DataError(
-            f"{name} has {len(vectors.values)} vectors: a map needs {FEWEST_POINTS} or more"
-        )
+    for part in parts:
+        check_points(part, *vectors.values.shape, "give more of them")
     emit(RunPreparing(tuple(_stage(part) for part in parts)))
     maps = VectorMaps(new_folder(out, name), {}, {})
     for part in parts:

@@ -322,6 +322,8 @@ def _checked_labels(given: Any, n: int, classes: int) -> NDArray[np.int64]:
             f"labels must be int64 ({n},), not {labels.dtype} {labels.shape}: class_codes of "
             f"latentkit.plugin makes them from text, one-hot rows and others"
         )
+    if not classes:
+        raise ValueError("labels need class_names: give the name of each class, by its label")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
         raise ValueError(

@@ -6,7 +6,9 @@ import base64
 import hashlib
 import io
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
@@ -14,8 +16,12 @@ from typing import Any
 import jinja2
 from PIL import Image, ImageChops, ImageStat
 
+from latentkit.errors import IntegrityError, describe_error
+
 _CSS_DPI = 96  # CSS pixels per inch
 _COLOURS = 256
+_MOST_PIXELS = 40_000_000  # a figure may come from a stranger; one at 300 dpi has 10 million
+_UNREADABLE = (OSError, SyntaxError, ValueError, ArithmeticError, EOFError)  # of a damaged PNG
 _UNSEEN = 0.5  # mean difference of a channel, out of 255, that cannot be seen
 _EFFORT = 7  # zlib level; level 9 takes four times as long and saves a thirtieth of the bytes
 _NUMBER = re.compile(r"[-+−]?[\d.,]+(e[-+]?\d+)?( ?[%a-zA-Zµ]{1,4})?( ?(±|\[|\(|to |[–…]).*)?")
@@ -47,15 +53,19 @@ class Picture:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in CSS pixels."""
-        with Image.open(io.BytesIO(self.png), formats=["PNG"]) as image:
-            dpi = image.info.get("dpi", (_CSS_DPI, _CSS_DPI))[0]
+        """Width and height in CSS pixels; raises `IntegrityError` as `compact`."""
+        with self._opened() as image:
+            dpi = image.info.get("dpi", (_CSS_DPI, _CSS_DPI))[0] or _CSS_DPI
             width, height = (max(1, round(side * _CSS_DPI / dpi)) for side in image.size)
         return width, height
 
     def compact(self) -> Picture:
-        """Return the picture in 256 colours if that is smaller and the difference is invisible."""
-        with Image.open(io.BytesIO(self.png), formats=["PNG"]) as image:
+        """Return the picture in 256 colours if that is smaller and the difference is invisible.
+
+        Raises:
+            IntegrityError: it is no PNG that can be read, or has more than 40 million pixels.
+        """
+        with self._opened() as image:
             colours = image.convert("RGB")
             few = colours.quantize(_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
             difference = ImageChops.difference(colours, few.convert("RGB"))
@@ -65,6 +75,31 @@ class Picture:
         return (
             self if seen or buffer.tell() >= len(self.png) else replace(self, png=buffer.getvalue())
         )
+
+    @contextmanager
+    def _opened(self) -> Iterator[Image.Image]:
+        name = f"figure {self.key or self.title!r}"
+        try:
+            with warnings.catch_warnings(category=Image.DecompressionBombWarning, action="ignore"):
+                image = Image.open(io.BytesIO(self.png), formats=["PNG"])
+        except Image.DecompressionBombError as error:
+            raise IntegrityError(f"{name} is too large to show: {error}") from error
+        except _UNREADABLE as error:
+            raise IntegrityError(
+                f"{name} is no PNG that can be read ({describe_error(error)}): draw it again"
+            ) from error
+        with image:
+            if image.width * image.height > _MOST_PIXELS:
+                raise IntegrityError(
+                    f"{name} has {image.width:,} x {image.height:,} pixels, and a page shows up "
+                    f"to {_MOST_PIXELS:,}: draw it again"
+                )
+            try:
+                yield image
+            except _UNREADABLE as error:
+                raise IntegrityError(
+                    f"{name} is damaged ({describe_error(error)}): draw it again"
+                ) from error
 
 
 @dataclass(frozen=True)

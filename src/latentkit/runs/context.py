@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -141,10 +142,6 @@ class RunContext:
         return model.to(self.device, memory_format=torch.channels_last)
 
 
-_MOST_PIXELS = 2**28
-_MOST_CHANNELS = 1024
-
-
 class StageContext(RunContext):
     """Context of a run that has a folder, for its stages.
 
@@ -220,22 +217,24 @@ class StageContext(RunContext):
         """
         if not self._knows_images:
             return super().image_shape
-        with unexpected_content(self.folder.path / run_files.DATA):
-            channels, height, width = self.folder.json(run_files.DATA)["image_shape"]
-            shape = (channels, height, width)
-            if any(type(side) is not int for side in shape) or not (
-                channels <= _MOST_CHANNELS and min(shape) > 0 and height * width <= _MOST_PIXELS
-            ):
-                raise ValueError(f"images of shape {shape}")
-            return shape
+        return stored_image_shape(self.folder)
 
     @cached_property
     def model(self) -> Any:
-        """The trained model with its committed weights, in eval mode."""
+        """The trained model with its committed weights, in eval mode.
+
+        Raises:
+            IntegrityError: the weights are missing, were changed, or belong to another network.
+        """
+        self._check_size()
         return load_weights(self.new_model(), self.folder).eval()
+
+    def _check_size(self) -> None:
+        check_size(self.folder, lambda: build_model(self.config.model, self.image_shape))
 
     def snapshots(self) -> dict[int, Any]:
         """Return the model after each epoch whose weights were kept, in eval mode."""
+        self._check_size()
         paths = {
             epoch: run_files.snapshot_path(epoch)
             for epoch in sorted(self.config.training.snapshots)
@@ -245,6 +244,25 @@ class StageContext(RunContext):
             for epoch, path in paths.items()
             if path in self.folder.manifest.artefacts and (self.folder.path / path).exists()
         }
+
+
+_MOST_PIXELS = 2**28
+
+
+def stored_image_shape(folder: RunFolder) -> tuple[int, int, int]:
+    """Return channels, height and width of a run's images.
+
+    Raises:
+        IntegrityError: the run has no data yet, or the file has another structure.
+    """
+    with unexpected_content(folder.path / run_files.DATA):
+        channels, height, width = folder.json(run_files.DATA)["image_shape"]
+        shape = (channels, height, width)
+        if any(type(side) is not int for side in shape) or not (
+            channels in (1, 3) and min(shape) > 0 and height * width <= _MOST_PIXELS
+        ):
+            raise ValueError(f"images of shape {shape}")
+        return shape
 
 
 def stored_class_names(folder: RunFolder) -> tuple[str, ...]:
@@ -258,6 +276,34 @@ def stored_class_names(folder: RunFolder) -> tuple[str, ...]:
         if not all(isinstance(name, str) for name in names):
             raise TypeError("a class name that is no text")
         return names
+
+
+def check_size(folder: RunFolder, build: Callable[[], Any]) -> None:
+    """Refuse a network much larger than a run's weights before it takes memory.
+
+    The configuration of a stranger's run may name a network of any size.
+
+    Args:
+        folder: the run's folder.
+        build: returns the network; it is called with torch's device ``meta``.
+
+    Raises:
+        IntegrityError: the network has more than twice the bytes of the weights.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            network = build()
+        size = sum(one.nbytes for one in (*network.parameters(), *network.buffers()))
+    except IntegrityError:
+        raise
+    except Exception:  # a plugin's network that cannot be built without memory
+        return
+    weights = folder.manifest.artefacts.get(run_files.MODEL)
+    if weights is not None and size > 2 * weights.size + 2**20:
+        raise IntegrityError(
+            f"{folder.path / run_files.MODEL} does not fit the run's model: it has "
+            f"{weights.size:,} bytes, and the model's weights have {size:,}"
+        )
 
 
 def load_weights(model: Any, folder: RunFolder, relative: str = run_files.MODEL) -> Any:

@@ -17,7 +17,14 @@ from latentkit.evaluation.representation import labelled_rows
 from latentkit.plugin.events import Listener
 from latentkit.plugin.seeds import stream_seed
 from latentkit.runs import run_files
-from latentkit.runs.context import RunContext, StageContext, build_model, load_weights
+from latentkit.runs.context import (
+    RunContext,
+    StageContext,
+    build_model,
+    check_size,
+    load_weights,
+    stored_class_names,
+)
 from latentkit.runs.initial_weights import INITIAL, INITIAL_FACTS
 from latentkit.training.checkpoint import CheckpointStore
 from latentkit.training.loop import Trained, TrainingJob, train
@@ -162,29 +169,30 @@ HEAD = "head."
 
 def new_classifier(context: RunContext, fit: Fit, classes: int) -> Classifier:
     """Build a fit's classifier on the device, with initial weights drawn from the fit's seed."""
-    options, part = transfer_of(context.config), context.config.model
-    tuned = fit.mode == "finetune"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(fit.seed, "initialisation"))
-        network = build_model(part, context.image_shape)
-        classifier = Classifier(
-            network,
-            context.image_shape,
-            classes,
-            hidden=options.hidden,
-            dropout=options.dropout,
-            trains_encoder=fit.mode != "probe",
-            encoder_rate=options.encoder_rate if tuned else 1.0,
-            unfreeze_every=options.unfreeze_every if tuned else 0,
-        )
+        classifier = _built(context, fit, classes)
     classifier.to(context.device)
     return classifier.to(memory_format=torch.channels_last)
 
 
+def _built(context: RunContext, fit: Fit, classes: int) -> Classifier:
+    options, tuned = transfer_of(context.config), fit.mode == "finetune"
+    return Classifier(
+        build_model(context.config.model, context.image_shape),
+        context.image_shape,
+        classes,
+        hidden=options.hidden,
+        dropout=options.dropout,
+        trains_encoder=fit.mode != "probe",
+        encoder_rate=options.encoder_rate if tuned else 1.0,
+        unfreeze_every=options.unfreeze_every if tuned else 0,
+    )
+
+
 def class_names(context: StageContext) -> list[str]:
     """Return the class names that the run recorded."""
-    names: list[str] = context.folder.json(run_files.DATA)["class_names"]
-    return names
+    return list(stored_class_names(context.folder))
 
 
 def started_classifier(context: StageContext, fit: Fit) -> Classifier:
@@ -201,9 +209,14 @@ def started_classifier(context: StageContext, fit: Fit) -> Classifier:
 
 
 def trained_classifier(context: StageContext) -> Classifier:
-    """Return the trained classifier that the run reports, in eval mode."""
-    fit = featured(context.config)
-    classifier = new_classifier(context, fit, len(class_names(context)))
+    """Return the trained classifier that the run reports, in eval mode.
+
+    Raises:
+        IntegrityError: the weights are missing, were changed, or belong to another network.
+    """
+    fit, classes = featured(context.config), len(class_names(context))
+    check_size(context.folder, lambda: _built(context, fit, classes))
+    classifier = new_classifier(context, fit, classes)
     loaded: Classifier = load_weights(classifier, context.folder, run_files.MODEL).eval()
     return loaded
 

@@ -18,10 +18,16 @@ class DownloadOptions(Options):
         description="URL of the folder to download from; empty for the data set's own.",
     )
     n_train: int | None = Field(
-        None, ge=2, description="Use only this many training images, the first; all if not given."
+        None,
+        ge=2,
+        lt=2**31,
+        description="Use only this many training images, the first; all if not given.",
     )
     n_test: int | None = Field(
-        None, ge=2, description="Use only this many test images, the first; all if not given."
+        None,
+        ge=2,
+        lt=2**31,
+        description="Use only this many test images, the first; all if not given.",
     )
 
 

@@ -25,7 +25,7 @@ class IsomapOptions(EmbeddingOptions):
     n_neighbors: Annotated[int, SearchRange(5, 50)] = Field(
         10, ge=2, le=1000, description="Number of neighbours of each point in the graph."
     )
-    landmarks: Annotated[int, Field(ge=4)] | Literal["auto"] = Field(
+    landmarks: Annotated[int, Field(ge=4, lt=2**31)] | Literal["auto"] = Field(
         "auto",
         description="Number of points from which distances along the graph are measured. 'auto':"
         " all points, up to 2,000, which is exact Isomap; 256 if there are more.",

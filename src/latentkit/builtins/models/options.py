@@ -92,7 +92,10 @@ class VaeOptions(NetworkOptions):
         1.0, ge=0, le=1e4, description="Weight of the KL term; at 1 the loss is the negative ELBO."
     )
     warm_up: int = Field(
-        0, ge=0, description="Optimiser steps over which the weight of the KL term rises to beta."
+        0,
+        ge=0,
+        lt=2**31,
+        description="Optimiser steps over which the weight of the KL term rises to beta.",
     )
     free_bits: float = Field(
         0.0, ge=0, le=100, description="Nats of KL that cost nothing, for each latent dimension."

@@ -17,17 +17,23 @@ class OptunaOptions(Options):
 
     sampler: SamplerName = Field("tpe", description="How parameters are proposed.")
     startup_trials: int = Field(
-        8, ge=1, description="Trials with random parameters before the sampler learns from them."
+        8,
+        ge=1,
+        lt=2**31,
+        description="Trials with random parameters before the sampler learns from them.",
     )
     pruner: PrunerName = Field(
         "asha",
         description="Which trials are stopped early: asha and hyperband continue the best 1 in "
         "reduction_factor, median continues those better than half of the earlier trials.",
     )
-    min_epochs: int = Field(1, ge=1, description="Every trial trains at least this many epochs.")
+    min_epochs: int = Field(
+        1, ge=1, lt=2**31, description="Every trial trains at least this many epochs."
+    )
     reduction_factor: int = Field(
         3,
         ge=2,
+        lt=2**31,
         description="asha and hyperband compare trials after min_epochs times 1, this factor, its "
         "square and so on.",
     )
