@@ -14,6 +14,7 @@ pytest.importorskip(
     reason="pip install ./plugins/latentkit-common-corruptions to test it",
 )
 
+from latentkit.errors import UserError
 from latentkit.registry.catalogue import Registry
 from latentkit.registry.discovery import find_plugins
 from latentkit.testing.suites import part_cases
@@ -231,3 +232,11 @@ def test_more_strength_changes_the_image_more(name):
     assert errors[0] < 1e-12
     assert errors[3] > 1e-4
     assert most >= 0.9
+
+
+@pytest.mark.parametrize(("name", "option"), [("shot-noise", "std"), ("motion-blur", "sigma")])
+def test_a_strength_whose_square_is_too_small_is_refused(name, option):
+    part = REGISTRY.get("corruption", name)
+    assert part.options({option: 0})
+    with pytest.raises(UserError, match=r"should be 0, or 0\.0001 or more"):
+        part.options({option: 1e-320})

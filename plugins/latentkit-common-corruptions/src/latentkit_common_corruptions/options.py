@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from latentkit.plugin import Options, SearchRange, strength
+
+
+def _zero_or_enough(value: float) -> float:
+    """Refuse a strength above 0 whose square is so small that computing with it fails."""
+    if 0 < value < 1e-4:
+        raise ValueError("should be 0, or 0.0001 or more")
+    return value
 
 
 class ShotNoiseOptions(Options):
@@ -16,8 +23,11 @@ class ShotNoiseOptions(Options):
         0.3,
         ge=0,
         le=10,
-        description="Standard deviation for a white pixel: 1/sqrt(its number of photons).",
+        description="Standard deviation for a white pixel: 1/sqrt(its number of photons); 0, or "
+        "0.0001 or more.",
     )
+
+    _std = field_validator("std")(_zero_or_enough)
 
 
 class SpeckleNoiseOptions(Options):
@@ -40,8 +50,12 @@ class MotionBlurOptions(Options):
     """Options of ``motion-blur``."""
 
     sigma: Annotated[float, SearchRange(0.5, 5.0), strength] = Field(
-        2.0, ge=0, le=50, description="Standard deviation of the trail in pixels."
+        2.0,
+        ge=0,
+        le=50,
+        description="Standard deviation of the trail in pixels; 0, or 0.0001 or more.",
     )
+    _sigma = field_validator("sigma")(_zero_or_enough)
     radius: int = Field(
         10, ge=1, le=50, description="The trail is cut off after twice this number of pixels."
     )

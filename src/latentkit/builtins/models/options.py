@@ -83,7 +83,7 @@ class VaeOptions(NetworkOptions):
     )
     sigma: float = Field(
         0.1,
-        gt=0,
+        ge=1e-6,
         le=10,
         description="Standard deviation of the gaussian likelihood, or the initial value of"
         " gaussian-learned.",
