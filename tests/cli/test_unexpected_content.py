@@ -3,9 +3,11 @@
 import hashlib
 import json
 
+import numpy as np
 import pytest
 
 import latentkit as lk
+from latentkit.api import encoder_files
 from latentkit.config import canonical_sha256
 from latentkit.errors import IntegrityError
 
@@ -91,3 +93,16 @@ def test_a_page_on_a_report_of_unexpected_structure_names_its_file(finished):
         put(finished, "report.json", document)
         with pytest.raises(IntegrityError, match=r"report\.json: its content has an unexp"):
             lk.write_page(story, root=finished.parent)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("parameters", []), ("model", 3), ("inputs", None), ("seed", "x")]
+)
+def test_an_encoder_of_unexpected_structure_raises_integrity_error(tmp_path, key, value):
+    path = tmp_path / "e.safetensors"
+    lk.LatentEncoder("dense-ae", 2, 1, {"hidden": [4]}).fit(np.eye(6)).save(path)
+    facts, weights = encoder_files.read_encoder(path)
+    known = {name: facts[name] for name in facts if name not in ("format", "latentkit", "sha256")}
+    encoder_files.write_encoder(path, {**known, key: value}, weights)
+    with pytest.raises(IntegrityError, match=r"e\.safetensors: its content has an unexpected"):
+        lk.LatentEncoder.load(path)

@@ -213,8 +213,9 @@ def map_vectors(
         UserError: there are too few points for a map; no folder is made.
         LatentkitError: a map cannot be made; maps that were already made are kept.
     """
+    n, d = vectors.values.shape
     for part in parts:
-        check_points(part, *vectors.values.shape, "give more of them")
+        check_points(part, n, d, "give more of them")
     emit(RunPreparing(tuple(_stage(part) for part in parts)))
     maps = VectorMaps(new_folder(out, name), {}, {})
     for part in parts:
