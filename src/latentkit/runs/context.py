@@ -247,6 +247,7 @@ class StageContext(RunContext):
 
 
 _MOST_PIXELS = 2**28
+_MOST_CHANNELS = 1024
 
 
 def stored_image_shape(folder: RunFolder) -> tuple[int, int, int]:
@@ -259,7 +260,7 @@ def stored_image_shape(folder: RunFolder) -> tuple[int, int, int]:
         channels, height, width = folder.json(run_files.DATA)["image_shape"]
         shape = (channels, height, width)
         if any(type(side) is not int for side in shape) or not (
-            channels in (1, 3) and min(shape) > 0 and height * width <= _MOST_PIXELS
+            channels <= _MOST_CHANNELS and min(shape) > 0 and height * width <= _MOST_PIXELS
         ):
             raise ValueError(f"images of shape {shape}")
         return shape
