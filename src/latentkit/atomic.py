@@ -72,7 +72,10 @@ def write_json(path: Path, document: Any, root: Path | None = None) -> None:
 def json_bytes(document: Any) -> bytes:
     """Return a strict JSON document (no NaN), indented, as UTF-8."""
     text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False)
-    return f"{text}\n".encode()
+    try:
+        return f"{text}\n".encode()
+    except UnicodeEncodeError:  # a name of a file that is no text
+        return f"{json.dumps(document, indent=2, allow_nan=False)}\n".encode()
 
 
 def sha256_of(path: Path) -> str:

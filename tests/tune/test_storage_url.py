@@ -17,7 +17,7 @@ from latentkit.tune.study_folder import StudyFolder, StudyPlan
 def nothing_allowed(tmp_path, monkeypatch):
     """Give each test an empty folder of permissions."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr(trust, "_allowed_here", set())
+    monkeypatch.setattr(trust, "_allowed_here", {})
 
 
 @pytest.fixture

@@ -122,6 +122,7 @@ class AutoencoderKind(RunKind):
                 _train,
                 reads=(run_files.DATA, INITIAL) if config.init else (run_files.DATA,),
                 settings=f"epochs={config.training.epochs}",
+                keeps=run_files.SNAPSHOTS,
             ),
             Stage("encode", _encode, reads=(run_files.DATA, run_files.MODEL)),
             *embeds,

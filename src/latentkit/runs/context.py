@@ -242,7 +242,7 @@ class StageContext(RunContext):
         return {
             epoch: load_weights(self.new_model(), self.folder, path).eval()
             for epoch, path in paths.items()
-            if path in self.folder.manifest.artefacts and (self.folder.path / path).exists()
+            if path in self.folder.manifest.artefacts
         }
 
 

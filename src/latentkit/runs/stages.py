@@ -96,6 +96,7 @@ class Stage:
             finished without it; empty if the stage is needed.
         again: words of the command that makes an optional result, without the run.
         same: whether the stage checks that lost files are made again as they were.
+        keeps: the stage of files that belong to this one, but stay when it is executed again.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Stage:
     optional: str = ""
     again: tuple[str, ...] = ()
     same: bool = False
+    keeps: str = ""
 
 
 def run_stages(
@@ -240,7 +242,7 @@ def _is_whole(stage: Stage, folder: RunFolder) -> bool:
 
 def _artefacts_of(stage: Stage, folder: RunFolder) -> list[str]:
     artefacts = folder.manifest.artefacts.items()
-    return [path for path, artefact in artefacts if artefact.stage == stage.name]
+    return [path for path, artefact in artefacts if artefact.stage in (stage.name, stage.keeps)]
 
 
 @contextmanager
