@@ -15,10 +15,15 @@ from latentkit.tune.study_folder import (
     STUDY,
     StudyFolder,
     StudyPlan,
-    check_database,
     study_folders,
 )
-from latentkit.tune.trial_record import TRIALS, commit_trials, read_trials, verified
+from latentkit.tune.trial_record import (
+    TRIALS,
+    check_database,
+    commit_trials,
+    read_trials,
+    verified,
+)
 
 RATE = "training.learning_rate"
 FOUND = (

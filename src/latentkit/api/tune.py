@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -14,10 +15,10 @@ from latentkit import trust
 from latentkit.api.inputs import STUDIES, Path_, configure, data_dir, runs_dir
 from latentkit.api.run_handle import Run, table, title
 from latentkit.config import DEFAULT_TUNER, RunConfig, choose_part
-from latentkit.errors import LatentkitError
+from latentkit.errors import LatentkitError, UserError
 from latentkit.plugin import SearchDomain, StudyResult, TrialRecord
 from latentkit.plugin.database_urls import public_url
-from latentkit.plugin.events import Listener, StudyStarted, ignore
+from latentkit.plugin.events import Listener, Notice, StudyStarted, ignore
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs.context import ImageCache
 from latentkit.runs.folder import RunFolder, check_folder_name
@@ -28,6 +29,7 @@ from latentkit.tune import study_folder
 from latentkit.tune.advice import advice
 from latentkit.tune.finish import (
     best_run,
+    check_run,
     finish_best,
     report_study,
     summarise_study,
@@ -115,10 +117,13 @@ class Study:
         """The best completed trial's run; None if no trial completed or its run is not here.
 
         Raises:
-            latentkit.errors.IntegrityError: its folder is a link.
+            latentkit.errors.IntegrityError: its folder is a link, or holds another trial's run.
         """
-        path = best_run(self._folder, self.result)
-        return None if path is None else Run(RunFolder.open(path), self._registry)
+        best, path = self.result.best, best_run(self._folder, self.result)
+        if best is None or path is None:
+            return None
+        check_run(self._search, best, path)
+        return Run(RunFolder.open(path), self._registry)
 
     @property
     def best_config(self) -> Path:
@@ -270,7 +275,8 @@ def tune(
         tuner: a tuner's name; by default ``"optuna"``.
         tuner_options: the tuner's options.
         name: name of the study and its folder; by default ``<model>-<dataset>``.
-        workers: number of processes on this machine that run trials.
+        workers: number of processes on this machine that run trials; there are never more than
+            trials that are left.
         storage: SQLAlchemy URL of a database that workers on several machines share, or ``@FILE``
             for a file that holds it. By default ``LATENTKIT_STORAGE`` (ignored for a study stored
             in its own folder), the URL stored in the study if you named it before, or a file in
@@ -295,6 +301,7 @@ def tune(
         >>> study.result.best.state, study.plan.trials
         ('complete', 2)
     """
+    _check_limits(trials=trials, seconds=seconds, workers=workers)
     registry = default_registry()
     image_cache = ImageCache()
     studies = Path(out).expanduser()
@@ -327,6 +334,17 @@ def tune(
     return _carry_out(
         Search(folder, registry, listener, url, image_cache), seconds, workers, finish
     )
+
+
+def _check_limits(**given: float | None) -> None:
+    """Refuse numbers that limit nothing.
+
+    Raises:
+        UserError: a number is not more than 0, or not finite.
+    """
+    for name, number in given.items():
+        if number is not None and not 0 < number < math.inf:
+            raise UserError(f"{name}={number!r}: should be more than 0, and not infinite")
 
 
 def _with_found_weights(base: RunConfig, runs: Path) -> RunConfig:
@@ -424,6 +442,7 @@ def _carry_out(search: Search, seconds: float | None, workers: int, finish: bool
         earlier = search.result()
         follower.look(earlier, earlier=True)
         search.record(lambda: earlier, now=True)
+        workers = _needed(workers, search.trials_left(earlier), emit)
         try:
             if workers == 1:
                 result = search.work(seconds, records=True)
@@ -440,6 +459,15 @@ def _carry_out(search: Search, seconds: float | None, workers: int, finish: bool
         report_study(search, result)
         summary |= summarise_study(folder, result)
     return Study(folder, search.registry, search.storage)
+
+
+def _needed(workers: int, trials: int, emit: Listener) -> int:
+    """Return how many processes are needed for a number of trials: at least 1."""
+    needed = max(1, min(workers, trials))
+    if needed < workers and trials:
+        left = f"{trials} trial{'s are' if trials > 1 else ' is'} left"
+        emit(Notice("fewer-workers", f"{left}: {needed} of {workers} workers started", "info"))
+    return needed
 
 
 def _domains(search: Mapping[str, SearchDomain | str]) -> dict[str, SearchDomain]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -270,9 +271,10 @@ def _refuse_beside_resume(context: click.Context) -> None:
 def _seconds(minutes: float | None) -> float | None:
     if minutes is None:
         return None
-    if minutes <= 0:
-        raise UserError(f"--minutes {minutes:g}: should be more than 0")
-    return minutes * _SECONDS_A_MINUTE
+    seconds = minutes * _SECONDS_A_MINUTE
+    if not 0 < seconds < math.inf:
+        raise UserError(f"--minutes {minutes:g}: should be more than 0, and not infinite")
+    return seconds
 
 
 def _searches(texts: tuple[str, ...]) -> dict[str, SearchDomain]:

@@ -147,6 +147,7 @@ _HOMES = {
     ),
     "seeds": ("short_stream_seed",),
     "studies": (
+        "BLAMELESS",
         "Budget",
         "Direction",
         "HasImportances",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from latentkit.errors import BrokenEnvironmentError, DataError, StorageError
 from latentkit.plugin.options import SearchDomain
 
 Direction = Literal["minimize", "maximize"]
@@ -55,6 +56,13 @@ class Trial(Protocol):
 
 Objective = Callable[[Trial], Sequence[float]]
 """Runs one trial to its end and returns a value for each direction of the study."""
+
+BLAMELESS = (StorageError, DataError, BrokenEnvironmentError)
+"""Errors of an objective that every other trial would meet, too, because a folder cannot be
+written, the images are missing or damaged, or a device or package is missing.
+
+A tuner does not record the trial as failed: it lets the trial wait, and does not catch the error.
+"""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from latentkit.runs.lifecycle import Place, notifier, resume_run, start_run
 from latentkit.runs.manifest import NAME
 from latentkit.runs.saved_config import stored_config
 from latentkit.terminal import shell_command
+from latentkit.tune.space import option_of
 from latentkit.tune.study import Search
 from latentkit.tune.study_folder import BEST_CONFIG, RUNS, StudyFolder, study_info, trial_name
 from latentkit.tune.study_report import write_study_report
@@ -52,6 +53,25 @@ def best_run(study: StudyFolder, result: StudyResult) -> Path | None:
     names = (trial_name(best.number), _retrained(best))
     paths = (inside(study.path, f"{RUNS}/{name}") for name in names)
     return next((path for path in paths if (path / NAME).is_file()), None)
+
+
+def check_run(search: Search, trial: TrialRecord, run: Path) -> None:
+    """Refuse a run with other options than its trial, such as one whose folder was exchanged.
+
+    Raises:
+        IntegrityError: an option differs, or the run cannot be read.
+    """
+    asked = _config_of(search, trial)
+    found = stored_config(RunFolder.open(run), search.registry)
+    for key in trial.params:
+        wanted, here = option_of(asked, key), None
+        with suppress(KeyError):  # it has another model
+            here = option_of(found, key)
+        if here != wanted and wanted != "auto":  # a run stores what "auto" stands for
+            raise IntegrityError(
+                f"{run} is not the run of trial {trial.number}: its {key} is {here}, the trial's "
+                f"is {wanted}; put the right folder in its place, or delete it"
+            )
 
 
 def write_best_config(search: Search, result: StudyResult) -> None:
@@ -96,6 +116,9 @@ def finish_best(search: Search, result: StudyResult, emit: Listener) -> Path | N
 
     Returns:
         The run's folder; None if no trial completed, or if another process works on the run.
+
+    Raises:
+        IntegrityError: the run has other options than the trial.
     """
     best = result.best
     if best is None:
@@ -103,6 +126,8 @@ def finish_best(search: Search, result: StudyResult, emit: Listener) -> Path | N
     search.study.check_present()
     data = Path(search.study.plan.data_dir)
     path = best_run(search.study, result)
+    if path is not None:
+        check_run(search, best, path)
     try:
         if path is not None:
             return resume_run(
@@ -153,7 +178,11 @@ def report_study(search: Search, result: StudyResult, *, svg: bool = False) -> P
 
 
 def _contexts(search: Search, result: StudyResult) -> dict[int, StageContext]:
-    """Return the runs of the best few trials, best first, without those that cannot be opened."""
+    """Return the runs of the best few trials, best first, without those that cannot be opened.
+
+    Raises:
+        IntegrityError: a run has other options than its trial.
+    """
     chosen: list[TrialRecord] = list(result.front)
     if len(result.directions) == 1:
         sign = 1 if result.directions[0] == "minimize" else -1
@@ -168,6 +197,7 @@ def _contexts(search: Search, result: StudyResult) -> dict[int, StageContext]:
             )
         except LatentkitError:  # for example, the run is on another machine
             continue
+        check_run(search, trial, folder.path)
     return found
 
 

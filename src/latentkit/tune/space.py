@@ -194,10 +194,16 @@ def search_space(
 def _check_comparable(key: str, config: RunConfig) -> None:
     """Refuse to search an option that changes the images on which trials are measured.
 
+    Also refuse to search the device, because a trial cannot be blamed for one that is missing.
+
     Raises:
         UserError: the key is such an option.
     """
     part, _, option = key.rpartition(".")
+    if key == "device":
+        raise UserError(
+            f"--search {key}: a study runs on one kind of device: choose it with --device"
+        )
     if part in ("split", "dataset", config.dataset.name) or (not part and option == "seed"):
         raise UserError(
             f"--search {key}: it changes the images on which trials are measured, so their values "

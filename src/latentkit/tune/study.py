@@ -12,6 +12,7 @@ from typing import Any
 
 from latentkit.config import RunConfig, build_config, choose_part
 from latentkit.errors import IntegrityError, LatentkitError, PluginError, StudyError
+from latentkit.plugin.downloads import no_downloads
 from latentkit.plugin.events import Listener
 from latentkit.plugin.studies import Budget, StudyResult, StudyStopped, StudyTask, Trial, Tuner
 from latentkit.registry.catalogue import Registry
@@ -20,9 +21,9 @@ from latentkit.runs.context import ImageCache
 from latentkit.runs.prepare import prepare
 from latentkit.tune.space import option_of
 from latentkit.tune.storage_url import check_allowed
-from latentkit.tune.study_folder import StudyFolder, StudyPlan, check_database
+from latentkit.tune.study_folder import SPLITS, StudyFolder, StudyPlan
 from latentkit.tune.trial import TrialKind, TrialRunner, check_goals
-from latentkit.tune.trial_record import commit_trials, verified
+from latentkit.tune.trial_record import check_database, commit_trials, verified
 
 _SHARE_OF_TIME = 0.05  # that is spent on recording trials while others are run
 
@@ -84,9 +85,13 @@ class Search:
 
         Raises:
             StudyError: too many trials in a row failed.
+            DataError: the images are missing, or others than those that the study began with.
             LatentkitError: the storage or the tuner fails.
         """
         base = self.base
+        known = self.stored()
+        if known is None or self.trials_left(known):
+            self.check_images()
         if threads and not base.run.threads:
             base = replace(base, run=base.run.model_copy(update={"threads": threads}))
         runner = TrialRunner(self.study, base, self.registry, self.image_cache, self.emit)
@@ -105,6 +110,23 @@ class Search:
                     f"study {self.study.plan.name!r} is stopped because {self.study.plan.failures} "
                     f"trials in a row failed; the last one: {error}"
                 ) from error
+
+    def trials_left(self, result: StudyResult) -> int:
+        """Return how many trials are still to be finished, 0 or more."""
+        return max(0, self.study.plan.trials - sum(trial.finished for trial in result.trials))
+
+    def check_images(self) -> None:
+        """Load the images, unless they are cached, and refuse others than the study began with.
+
+        Raises:
+            DataError: they are missing, damaged, or others.
+        """
+        part, data_dir = self.base.dataset, self.study.plan.data_dir
+        # Nothing is downloaded, because the study may come from a stranger.
+        with no_downloads(part.name, part.options.model_dump(exclude_defaults=True)):
+            loaded = {s: self.image_cache.take(part, s, Path(data_dir)) for s in SPLITS}
+        found = {split: images.digest() for split, images in loaded.items()}
+        self.study.check_images(found, data_dir)
 
     def result(self) -> StudyResult:
         """Return the state of the study in its storage.
@@ -178,8 +200,8 @@ def prepared(plan: StudyPlan, registry: Registry, image_cache: ImageCache) -> St
     """Check data, model, goals and tuner, so that a study fails before its folder is made.
 
     Returns:
-        The plan. Its first trial has the options that a run without a study has. Its trials keep
-        the weights of some epochs for the study's report.
+        The plan. It has digests of the images, its first trial has the options that a run without
+        a study has, and its trials keep the weights of some epochs for the study's report.
 
     Raises:
         LatentkitError: something is missing, damaged, or does not fit.
@@ -191,7 +213,11 @@ def prepared(plan: StudyPlan, registry: Registry, image_cache: ImageCache) -> St
     )
     resolved = context.config
     check_goals(plan.goals, context)
-    plan = replace(plan, first={key: option_of(resolved, key) for key in plan.space})
+    plan = replace(
+        plan,
+        first={key: option_of(resolved, key) for key in plan.space},
+        images={split: context.images(split).digest() for split in SPLITS},
+    )
     if config.training.snapshots:
         return plan
     epochs = int(resolved.training.epochs)

@@ -6,7 +6,6 @@ import errno
 import json
 import math
 import re
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from latentkit.atomic import TEMPORARY_PREFIX, storage_error
 from latentkit.config import canonical_sha256
 from latentkit.folders import folders_with
 from latentkit.hashed_json import read_hashed, write_hashed
-from latentkit.plugin import SearchDomain, StudyInfo, StudyTask, TrialInfo, short_stream_seed
+from latentkit.plugin import SearchDomain, Split, StudyInfo, StudyTask, TrialInfo, short_stream_seed
 from latentkit.plugin.studies import Direction
 from latentkit.reading import check_no_links, inside
 from latentkit.terminal import printable, shell_command
@@ -29,6 +28,7 @@ DATABASE = "study.db"
 BEST_CONFIG = "best.toml"
 RUNS = "runs"
 REPORT = "report.html"
+SPLITS: tuple[Split, ...] = ("train", "test")
 _SCHEMA = 1
 
 
@@ -47,6 +47,8 @@ class StudyPlan:
         trials: number of finished trials after which the study is over.
         failures: number of failed trials in a row after which the study is stopped.
         first: options of the first trial, which are those of a run without a study.
+        images: `ImageData.digest` of the training and of the test images, by split; empty in a
+            study of an early version.
     """
 
     name: str
@@ -59,6 +61,7 @@ class StudyPlan:
     trials: int = 10
     failures: int = 5
     first: Mapping[str, Any] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def goals(self) -> tuple[Goal, ...]:
@@ -124,6 +127,7 @@ class StudyPlan:
             "trials": self.trials,
             "failures": self.failures,
             "first": dict(self.first),
+            **({"images": dict(self.images)} if self.images else {}),
         }
 
 
@@ -187,6 +191,7 @@ class StudyFolder:
 
         Raises:
             UserError: the new plan would lead to other trials.
+            DataError: the images are others than those that the study began with.
             IntegrityError: the folder contains links, through which files elsewhere would change.
         """
         try:
@@ -200,9 +205,29 @@ class StudyFolder:
                 f"choose another --name, or resume it: "
                 f"{shell_command('tune', '--resume', self.path)}"
             )
-        folder = replace(self, plan=plan)
+        self.check_images(plan.images, plan.data_dir)
+        # A study of an early version does not know on which images its trials were measured.
+        folder = replace(self, plan=replace(plan, images=self.plan.images))
         folder._write()
         return folder
+
+    def check_images(self, images: Mapping[str, str], data_dir: str) -> None:
+        """Refuse images other than those that the study began with.
+
+        Args:
+            images: their digests, as in `StudyPlan`.
+            data_dir: the folder of data sets that they are from.
+
+        Raises:
+            DataError: the training or the test images differ.
+        """
+        for split, known in self.plan.images.items():
+            if images[split] != known:
+                raise errors.DataError(
+                    f"the {split} images of {self.plan.config['dataset']['name']!r} in {data_dir} "
+                    f"are not those that study {self.plan.name!r} began with, so its trials could "
+                    f"not be compared: restore them, or start a new study with --name"
+                )
 
     @property
     def runs(self) -> Path:
@@ -297,52 +322,6 @@ def study_folders(root: Path) -> list[Path]:
     return folders_with(STUDY, root, lambda folder, _: holds_study(folder))
 
 
-_SIBLINGS = ("", "-journal", "-wal", "-shm")
-_SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
-
-
-def check_database(folder: Path) -> None:
-    """Refuse a database whose opening would touch files elsewhere, or would block.
-
-    SQLite follows links. It also reads, and may delete, the file that a journal names at its end,
-    which it only writes for transactions over several databases.
-
-    Raises:
-        IntegrityError: the database or a file that belongs to it is a link or no regular file, or
-            its journal names another file.
-    """
-    for suffix in _SIBLINGS:
-        path = inside(folder, f"{DATABASE}{suffix}")
-        try:
-            found = path.lstat()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise errors.IntegrityError(f"{path} cannot be read: {error.strerror}") from error
-        if not stat.S_ISREG(found.st_mode):
-            raise errors.IntegrityError(f"{path} is no regular file: remove it")
-        if found.st_nlink > 1:
-            raise errors.IntegrityError(
-                f"{path} has another name elsewhere (a hard link), so writing would change that "
-                f"file: copy the study's folder, and open the copy"
-            )
-        if suffix == "-journal" and _names_a_file(path):
-            raise errors.IntegrityError(
-                f"{path} names another file, which SQLite might delete: nothing is opened"
-            )
-
-
-def _names_a_file(journal: Path) -> bool:
-    try:
-        with journal.open("rb") as file:
-            if file.seek(0, 2) < 2 * len(_SUPER_JOURNAL):
-                return False
-            file.seek(-len(_SUPER_JOURNAL), 2)
-            return file.read() == _SUPER_JOURNAL
-    except OSError:  # SQLite will say what is wrong
-        return False
-
-
 _TYPES: Mapping[str, type] = {
     "name": str,
     "config": Mapping,
@@ -390,6 +369,9 @@ def _check_document(document: Mapping[str, Any]) -> None:
         raise TypeError("key 'config' has no seed")
     if not isinstance(document["tuner"].get("name"), str):
         raise TypeError("key 'tuner' has no name")
+    images = document.get("images", {})
+    if not isinstance(images, Mapping) or set(images) not in (set(), set(SPLITS)):
+        raise TypeError("key 'images' does not have the digests of training and test images")
 
 
 def _plan(document: Mapping[str, Any]) -> StudyPlan:
@@ -405,6 +387,7 @@ def _plan(document: Mapping[str, Any]) -> StudyPlan:
         trials=document["trials"],
         failures=document["failures"],
         first=document["first"],
+        images=document.get("images", {}),
     )
 
 

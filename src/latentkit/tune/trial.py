@@ -30,7 +30,7 @@ from latentkit.plugin import events
 from latentkit.plugin.downloads import no_downloads
 from latentkit.plugin.protocols import Generative, provides
 from latentkit.plugin.seeds import stream_seed
-from latentkit.plugin.studies import StudyStopped, Trial, TrialPruned
+from latentkit.plugin.studies import BLAMELESS, StudyStopped, Trial, TrialPruned
 from latentkit.registry.catalogue import Registry
 from latentkit.runs import run_files
 from latentkit.runs.autoencoder_kind import AutoencoderKind
@@ -264,6 +264,8 @@ class TrialRunner:
             TrialPruned: the tuner stopped the trial early.
             StudyStopped: too many trials in a row failed.
             StorageError: the disk is full, or the tuner's storage is lost. The trial can resume.
+            DataError: the images are missing or damaged. The trial can resume.
+            BrokenEnvironmentError: a device or package is missing. The trial can resume.
             Exception: the error that made the trial fail.
         """
         began = time.perf_counter()
@@ -288,7 +290,7 @@ class TrialRunner:
             self._failed_in_a_row = 0
             finished("pruned")
             raise
-        except errors.StorageError:
+        except BLAMELESS:
             raise
         except Exception as error:
             reason = errors.describe_error(error)

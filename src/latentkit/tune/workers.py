@@ -40,9 +40,11 @@ def work_together(
     A killed process is started again, and its trial is resumed.
 
     Raises:
+        DataError: the images are missing, or others than those that the study began with.
         StudyError: a worker ended with an error, or workers are killed again and again.
         KeyboardInterrupt: the workers were stopped; their trials can be resumed.
     """
+    search.check_images()
     end = None if seconds is None else time.monotonic() + seconds
     with _crew(search, workers, end) as crew:
         while crew.is_at_work(follower.finished):

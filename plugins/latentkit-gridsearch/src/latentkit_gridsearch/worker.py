@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from latentkit.plugin import Budget, Objective, StudyStopped, TrialPruned
+from latentkit.plugin import BLAMELESS, Budget, Objective, StudyStopped, TrialPruned
 from latentkit_gridsearch.database import RecordsError
 from latentkit_gridsearch.owners import Owner
 from latentkit_gridsearch.records import Claim, Records
@@ -98,7 +98,7 @@ def _run(
     trial = StoredTrial(claim, lambda: records.tell(owner, claim))
     try:
         values = _checked(objective(trial), objectives)
-    except RecordsError:
+    except BLAMELESS:  # `_at_work` lets the trial wait
         raise
     except TrialPruned:
         records.finish(owner, claim, "pruned")

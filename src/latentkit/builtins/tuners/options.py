@@ -40,9 +40,13 @@ class OptunaOptions(Options):
     heartbeat: float = Field(
         15.0,
         gt=0,
+        le=86_400,
         description="Seconds between a worker's signs of life; if four in a row are missing, its "
         "trial is given to another worker.",
     )
     patience: float = Field(
-        600.0, ge=0, description="Seconds that a worker waits for a storage that does not answer."
+        600.0,
+        ge=0,
+        le=604_800,
+        description="Seconds that a worker waits for a storage that does not answer.",
     )

@@ -22,8 +22,9 @@ from latentkit.builtins.tuners.options import OptunaOptions
 from latentkit.builtins.tuners.optuna_storage import Storage
 from latentkit.builtins.tuners.optuna_study import ERROR, OptunaTrial, StopRule, result_of
 from latentkit.builtins.tuners.optuna_watch import WORKER, Pulse, Watch
-from latentkit.errors import StorageError, UserError, describe_error
+from latentkit.errors import UserError, describe_error
 from latentkit.plugin import (
+    BLAMELESS,
     Budget,
     Objective,
     StudyResult,
@@ -166,7 +167,7 @@ class Worker:
             except StudyStopped as error:
                 self._fail(trial, str(error))
                 raise
-            except StorageError:  # not the trial's fault
+            except BLAMELESS:
                 self._let_wait(trial)
                 raise
             except Exception as error:
