@@ -478,7 +478,7 @@ def _(box: Box) -> None:
 def _(box: Box) -> None: ...
 
 
-@kind("the folder's name is a command", renamed="'; touch $HOME/owned; '")
+@kind("the folder's name is a command", renamed="'; touch owned; '")
 def _(box: Box) -> None: ...
 
 
@@ -699,7 +699,7 @@ def in_python(path: str) -> None:
     import latentkit as lk
 
     run = lk.open(path)
-    print(run, run.status, run._repr_html_())
+    print(run, run.status, "<script>" in run._repr_html_())
     for name in ("summary", "evaluation", "history", "maps", "class_names", "config", "figures"):
         try:
             print(getattr(run, name))
@@ -713,7 +713,7 @@ def in_python_study(path: str) -> None:
     import latentkit as lk
 
     study = lk.open_study(path)
-    print(study, study._repr_html_())
+    print(study, "<script>" in study._repr_html_())
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -771,6 +771,8 @@ def execute(box: Box, command: list[str]) -> Outcome:
         outcome.faults.append(f"exit code {outcome.code}: {last[0][-300:]}")
     if re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown):
         outcome.faults.append("control characters in the output")
+    if command[0].startswith("python") and " True\n" in shown:
+        outcome.faults.append("a script is in the HTML of a notebook")
     if SECRET in shown:
         outcome.faults.append("the secret is in the output")
     outcome.faults += audit.read_text().splitlines()
@@ -949,12 +951,13 @@ def main() -> None:
     """Open every kind of folder, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kinds", default="", help="only kinds whose names contain this")
+    parser.add_argument("--skip", type=int, default=0, metavar="N", help="not the first N kinds")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each N-th kind")
     parser.add_argument("--quick", action="store_true", help="only commands that take no second")
     parser.add_argument("--figures", action="store_true", help="draw the figures of reports")
     parser.add_argument("--list", action="store_true", help="only list the kinds")
     chosen = parser.parse_args()
-    kinds = [one for one in KINDS if chosen.kinds in one.name][:: chosen.every]
+    kinds = [one for one in KINDS if chosen.kinds in one.name][chosen.skip :: chosen.every]
     if chosen.list:
         print("\n".join(f"{one.what}: {one.name}" for one in kinds))
         return
