@@ -72,10 +72,8 @@ def write_json(path: Path, document: Any, root: Path | None = None) -> None:
 def json_bytes(document: Any) -> bytes:
     """Return a strict JSON document (no NaN), indented, as UTF-8."""
     text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False)
-    try:
-        return f"{text}\n".encode()
-    except UnicodeEncodeError:  # a name of a file that is no text
-        return f"{json.dumps(document, indent=2, allow_nan=False)}\n".encode()
+    # A file name that is no text has surrogates, for which this writes the escapes of JSON.
+    return f"{text}\n".encode(errors="backslashreplace")
 
 
 def sha256_of(path: Path) -> str:

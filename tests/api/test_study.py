@@ -2,11 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import latentkit as lk
 from latentkit.api.tune import STORAGE_VARIABLE
-from latentkit.errors import UserError
+from latentkit.errors import DataError, UserError
 from latentkit.plugin.database_urls import public_url
 from latentkit.plugin.events import Notice
 from latentkit.tune.storage_url import absolute_url
@@ -36,6 +37,39 @@ def test_a_study_of_the_same_name_keeps_its_number_of_trials(tune):
     again = tune(name="s", **SMALL)
     assert again.plan.trials == 1
     assert [trial.state for trial in again.result.trials] == ["complete"]
+
+
+def test_no_more_workers_are_started_than_trials_are_left(tune):
+    told = []
+    study = tune(name="s", trials=1, workers=1000, listener=told.append, **SMALL)
+    assert [trial.state for trial in study.result.trials] == ["complete"]
+    notices = [event.message for event in told if isinstance(event, Notice)]
+    assert "1 trial is left: 1 of 1000 workers started" in notices
+
+
+@pytest.mark.parametrize(
+    "limit", [{"workers": 0}, {"trials": -1}, {"seconds": float("nan")}, {"seconds": float("inf")}]
+)
+def test_a_limit_that_is_no_positive_number_is_refused(tune, limit):
+    with pytest.raises(UserError, match="should be more than 0, and not infinite"):
+        tune(**limit)
+
+
+def test_a_study_whose_images_were_replaced_does_not_resume(tune, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    path = tmp_path / "mine.npz"
+    small = {**SMALL, "options": {**SMALL["options"], "dataset.path": str(path)}}
+    np.savez(path, images=images)
+    tune(name="s", trials=1, dataset="npz", **small)
+    np.savez(path, images=255 - images)
+    for asked in ({"name": "s", "dataset": "npz", **small}, {"resume": "s"}):
+        for workers in (1, 2):
+            with pytest.raises(DataError, match="images are not those that study 's' began with"):
+                tune(trials=3, workers=workers, **asked)
+    path.unlink()
+    with pytest.raises(DataError):
+        tune(resume="s", trials=3)
+    assert len(lk.open_study("s", out=tmp_path / "studies").result.trials) == 1
 
 
 def test_the_environment_does_not_move_a_study_out_of_its_folder(tune, tmp_path, monkeypatch):

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from latentkit.errors import IntegrityError, UserError
+from latentkit.errors import DataError, IntegrityError, UserError
 from latentkit.hashed_json import write_hashed
 from latentkit.plugin import SearchRange
 from latentkit.tune.study_folder import (
@@ -45,6 +45,20 @@ def test_a_study_resumes_with_more_trials_or_another_storage_but_not_another_sea
     with pytest.raises(UserError, match=r"tuner\.sampler: \"tpe\" became \"gp\""):
         StudyFolder.begin(tmp_path / "s", replace(plan, tuner={"name": "optuna", "sampler": "gp"}))
     assert StudyFolder.open(tmp_path / "s").plan == more
+
+
+def test_a_study_does_not_resume_with_other_images(tmp_path, plan):
+    images = {"train": "a" * 64, "test": "b" * 64}
+    begun = StudyFolder.begin(tmp_path / "s", replace(plan, images=images))
+    assert StudyFolder.open(begun.path).plan.images == images
+    with pytest.raises(DataError, match="the test images are not those that study 's' began with"):
+        begun.continued(replace(plan, images={**images, "test": "c" * 64}))
+
+
+def test_a_study_of_an_early_version_resumes_without_knowing_its_images(tmp_path, plan):
+    begun = StudyFolder.begin(tmp_path / "s", plan)
+    begun.continued(replace(plan, images={"train": "a", "test": "b"}))
+    assert not StudyFolder.open(begun.path).plan.images
 
 
 def test_the_task_of_a_tuner_follows_the_plan(tmp_path, plan):

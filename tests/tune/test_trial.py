@@ -1,13 +1,22 @@
 """Trials are runs: they resume where they stopped, and a failing one does not end the study."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from latentkit.builtins.models import vae
 from latentkit.config import build_config, choose_part
-from latentkit.errors import RunExistsError, StorageError, StudyError, UserError
+from latentkit.errors import (
+    BrokenEnvironmentError,
+    DataError,
+    IntegrityError,
+    RunExistsError,
+    StorageError,
+    StudyError,
+    UserError,
+)
 from latentkit.plugin import SearchChoice, SearchRange
 from latentkit.plugin.events import EpochFinished, TrialFinished, TrialReported, ignore
 from latentkit.registry.catalogue import default_registry
@@ -16,6 +25,7 @@ from latentkit.runs.context import ImageCache
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.lifecycle import start_run
 from latentkit.tune import trial as trial_module
+from latentkit.tune.finish import finish_best, report_study
 from latentkit.tune.space import search_space
 from latentkit.tune.study import Search, prepared
 from latentkit.tune.study_folder import StudyFolder, StudyPlan
@@ -225,6 +235,40 @@ def test_a_full_disk_stops_the_study_and_its_trial_resumes_later(begin):
         begin("full", fill).work()
     assert [trial.state for trial in begin("full").result().trials] == ["waiting"]
     assert values_of(begin("full").work()) == values_of(begin("whole").work())
+
+
+def test_a_missing_image_or_device_stops_the_study_and_its_trial_resumes_later(begin):
+    for lacking in (DataError("images.npz is missing"), BrokenEnvironmentError("no GPU")):
+
+        def lose(event, lacking=lacking):
+            if isinstance(event, EpochFinished):
+                raise lacking
+
+        with pytest.raises(type(lacking)):
+            begin("lost", lose, trials=1).work()
+        assert [trial.state for trial in begin("lost").result().trials] == ["waiting"]
+
+
+def test_other_images_are_refused_before_a_trial_starts(begin):
+    search = begin(trials=1)
+    plan = search.study.plan
+    other = {**plan.images, "train": "0" * 64}
+    search.study = StudyFolder(search.study.path, replace(plan, images=other))
+    with pytest.raises(DataError, match="the train images are not those"):
+        search.work()
+    assert not search.result().trials
+
+
+def test_a_run_in_the_folder_of_another_trial_is_not_finished_as_the_best(begin):
+    search = begin(trials=2)
+    result = search.work()
+    best, other = (search.study.run_of(n) for n in (result.best.number, 1 - result.best.number))
+    kept = other.rename(other.with_name("kept"))
+    best.rename(other)
+    kept.rename(best)
+    for use in (lambda: finish_best(search, result, ignore), lambda: report_study(search, result)):
+        with pytest.raises(IntegrityError, match=r"is not the run of trial .*learning_rate is"):
+            use()
 
 
 def test_a_trial_that_makes_progress_may_be_started_any_number_of_times(begin):

@@ -50,6 +50,14 @@ def study(tmp_path):
     return folder
 
 
+@pytest.mark.parametrize(
+    "changed", [{"reports": {1: "text"}}, {"notes": {"epochs": "text"}}, {"values": ("text",)}]
+)
+def test_a_trial_with_a_value_of_a_wrong_type_is_damage(study, changed):
+    with pytest.raises(IntegrityError, match=r"study\.db is damaged: .*(text|number)"):
+        verified(study, replace(RESULT, trials=(replace(FOUND[0], **changed),)))
+
+
 def test_finished_trials_are_read_back_as_they_were_recorded(study):
     assert read_trials(study) is None
     commit_trials(study, RESULT)

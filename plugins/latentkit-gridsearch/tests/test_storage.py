@@ -14,8 +14,9 @@ pytest.importorskip(
     "latentkit_gridsearch", reason="pip install ./plugins/latentkit-gridsearch to test it"
 )
 
-from latentkit.errors import StorageError, UserError
+from latentkit.errors import DataError, StorageError, UserError
 from latentkit.plugin import Budget, SearchRange, StudyTask
+from latentkit_gridsearch.database import Database
 from latentkit_gridsearch.options import GridOptions, RandomOptions
 from latentkit_gridsearch.tuner import build_grid, build_random
 
@@ -67,6 +68,23 @@ def test_a_relative_path_is_relative_to_the_working_folder(tmp_path, monkeypatch
 def test_loading_creates_no_file(tmp_path):
     assert build_random(RandomOptions()).load(task(f"sqlite:///{tmp_path}/s.db")) is None
     assert not list(tmp_path.iterdir())
+
+
+def test_a_trial_without_its_images_waits_and_the_error_is_raised(tmp_path):
+    def objective(trial):
+        raise DataError("images.npz is missing")
+
+    storage = f"sqlite:///{tmp_path}/s.db"
+    with pytest.raises(DataError):
+        run(storage, objective=objective)
+    (trial,) = build_random(RandomOptions()).load(task(storage)).trials
+    assert trial.state == "waiting"
+
+
+def test_a_study_that_is_read_cannot_be_written(tmp_path):
+    run(f"sqlite:///{tmp_path}/s.db")
+    with pytest.raises(StorageError, match="cannot be written"):
+        Database(tmp_path / "s.db").read(lambda connection: connection.execute("CREATE TABLE t(x)"))
 
 
 def test_a_missing_folder_is_a_storage_error(tmp_path):

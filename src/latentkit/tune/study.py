@@ -121,12 +121,12 @@ class Search:
         Raises:
             DataError: they are missing, damaged, or others.
         """
-        part, data_dir = self.base.dataset, self.study.plan.data_dir
+        part, data_dir = self.base.dataset, Path(self.study.plan.data_dir)
         # Nothing is downloaded, because the study may come from a stranger.
         with no_downloads(part.name, part.options.model_dump(exclude_defaults=True)):
-            loaded = {s: self.image_cache.take(part, s, Path(data_dir)) for s in SPLITS}
+            loaded = {s: self.image_cache.take(part, s, data_dir) for s in SPLITS}
         found = {split: images.digest() for split, images in loaded.items()}
-        self.study.check_images(found, data_dir)
+        self.study.check_images(found)
 
     def result(self) -> StudyResult:
         """Return the state of the study in its storage.

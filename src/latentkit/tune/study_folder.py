@@ -205,18 +205,17 @@ class StudyFolder:
                 f"choose another --name, or resume it: "
                 f"{shell_command('tune', '--resume', self.path)}"
             )
-        self.check_images(plan.images, plan.data_dir)
+        self.check_images(plan.images)
         # A study of an early version does not know on which images its trials were measured.
         folder = replace(self, plan=replace(plan, images=self.plan.images))
         folder._write()
         return folder
 
-    def check_images(self, images: Mapping[str, str], data_dir: str) -> None:
+    def check_images(self, images: Mapping[str, str]) -> None:
         """Refuse images other than those that the study began with.
 
         Args:
             images: their digests, as in `StudyPlan`.
-            data_dir: the folder of data sets that they are from.
 
         Raises:
             DataError: the training or the test images differ.
@@ -224,9 +223,9 @@ class StudyFolder:
         for split, known in self.plan.images.items():
             if images[split] != known:
                 raise errors.DataError(
-                    f"the {split} images of {self.plan.config['dataset']['name']!r} in {data_dir} "
-                    f"are not those that study {self.plan.name!r} began with, so its trials could "
-                    f"not be compared: restore them, or start a new study with --name"
+                    f"the {split} images are not those that study {self.plan.name!r} began with, "
+                    f"so its trials could not be compared: restore them, or start a new study with "
+                    f"--name"
                 )
 
     @property
@@ -289,7 +288,8 @@ def check_free(path: Path) -> None:
     except OSError as error:
         reason = errors.describe_os_error(error)
         raise errors.UserError(f"{path} cannot hold a study: {reason}") from error
-    found = sorted(name for name in names if not name.startswith(TEMPORARY_PREFIX))
+    kept = (name for name in names if not name.startswith(TEMPORARY_PREFIX))
+    found = sorted(kept, key=lambda name: (name.startswith("."), name))  # hidden ones last
     if found:
         raise errors.UserError(
             f"{path} holds no study but other files, such as {printable(found[0])}: choose "

@@ -51,12 +51,16 @@ class Database:
     def read(self, work: Work[T]) -> T:
         """Run ``work`` in a read transaction, which sees one state, and return its result.
 
+        The file is opened read-only, unless a killed process left a journal, from which SQLite
+        must restore it.
+
         Raises:
             RecordsError: the file does not exist, cannot be read, or is locked for ten minutes.
         """
-        return self._patiently("rw", "BEGIN", work)
+        journal = self.path.with_name(f"{self.path.name}-journal")
+        return self._patiently("rw" if journal.exists() else "ro", "BEGIN", work)
 
-    def _patiently(self, mode: Literal["rw", "rwc"], begin: str, work: Work[T]) -> T:
+    def _patiently(self, mode: Literal["ro", "rw", "rwc"], begin: str, work: Work[T]) -> T:
         end = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:
@@ -74,6 +78,7 @@ class Database:
             sqlite3.connect(uri, uri=True, timeout=_WAIT_SECONDS, isolation_level=None)
         ) as connection:
             connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA trusted_schema=OFF")  # the file may come from a stranger
             connection.execute(begin)
             # If ``work`` raises, closing the connection rolls the transaction back.
             result = work(connection)
