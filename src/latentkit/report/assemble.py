@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from latentkit.atomic import write_bytes
-from latentkit.errors import leaving_out
+from latentkit.errors import leaving_out, unexpected_content
 from latentkit.evaluation.card_tables import card_note
 from latentkit.plugin.events import Notice, StageProgress
 from latentkit.report.drawing import STAGE, Drawing, drawn, left_out
@@ -58,9 +58,11 @@ def write_report(
         pictures = drawn(folder.path, commit, drawings, missing, svg=svg)
         if pictures:
             sections.append(Section(name, pictures=pictures))
+    with unexpected_content(folder.path / run_files.EVALUATION):
+        note = card_note(folder.json(run_files.EVALUATION))
     overview = [
         Section("Summary", tables=[Table("", ("", "value"), _without_report(summary))]),
-        Section("Evaluation card", card_note(folder.json(run_files.EVALUATION)), tables=card),
+        Section("Evaluation card", note, tables=card),
     ]
     _emit_missing(context, missing)
     shown = [*overview, *sections, *left_out(missing)]

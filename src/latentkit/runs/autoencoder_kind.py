@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from latentkit.atomic import json_bytes, write_bytes
 from latentkit.config import RunConfig, canonical_sha256
-from latentkit.errors import DataError, PluginError, UserError, describe_error
+from latentkit.errors import (
+    DataError,
+    PluginError,
+    UserError,
+    describe_error,
+    unexpected_content,
+)
 from latentkit.evaluation.card import PROTOCOL, evaluate
 from latentkit.evaluation.card_tables import card_rows, card_summary, card_tables, map_tables
 from latentkit.evaluation.inference import encode
@@ -201,7 +207,9 @@ class AutoencoderKind(RunKind):
         summary = summarise(context.folder, self)
         summary["seconds"].pop("report", None)  # of an earlier report
         counts = summary["counts"]
-        card = card_tables(context.folder.json(run_files.EVALUATION))
+        with unexpected_content(context.folder.path / run_files.EVALUATION):
+            card = card_tables(context.folder.json(run_files.EVALUATION))
+            card += map_tables(map_facts(context.folder))
         write_report(
             context,
             outline,
@@ -211,7 +219,7 @@ class AutoencoderKind(RunKind):
                 f"{counts['validation']:,} validation and {counts['test']:,} test images"
             ),
             summary=summary_rows(summary, self),
-            card=[*card, *map_tables(map_facts(context.folder))],
+            card=card,
             svg=svg,
         )
 

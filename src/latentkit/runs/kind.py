@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latentkit.config import RunConfig
+from latentkit.errors import unexpected_content
 from latentkit.plugin.events import TrialInfo
 from latentkit.runs import run_files
 from latentkit.runs.context import RunContext, StageContext
@@ -57,8 +58,9 @@ class MapImages:
         made = {one.label for one in own}.difference(added)
         if run_files.DATA not in folder.manifest.artefacts:
             return replace(cls.of_context(context), made=made)
-        facts, runs = folder.json(run_files.DATA), folder.path.parent
-        return cls(facts["counts"], facts["digest"].__getitem__, runs, made=made)
+        with unexpected_content(folder.path / run_files.DATA):
+            facts, runs = folder.json(run_files.DATA), folder.path.parent
+            return cls(facts["counts"], facts["digest"].__getitem__, runs, made=made)
 
     @classmethod
     def of_context(cls, context: RunContext, latent_dim: int = 0) -> MapImages:

@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
 from latentkit.config import FITS, MapConfig
+from latentkit.errors import unexpected_content
 from latentkit.evaluation.card_tables import quality_line
 from latentkit.figures import style
 from latentkit.figures.error_figures import class_bars, name_axes
@@ -413,19 +414,22 @@ _OUTLINE: Outline = (
 def report_transfer(context: StageContext, *, kind: RunKind, svg: bool = False) -> None:
     """Draw every figure of the transfer and write ``report.html``; ``svg`` adds SVG files."""
     folder = context.folder
-    summary, card = summarise(folder, kind), folder.json(run_files.EVALUATION)
+    summary = summarise(folder, kind)
     summary["seconds"].pop("report", None)  # of an earlier report
-    counts = folder.json(run_files.DATA)["counts"]
+    with unexpected_content(folder.path / run_files.EVALUATION, folder.path / run_files.DATA):
+        card, counts = folder.json(run_files.EVALUATION), folder.json(run_files.DATA)["counts"]
+        subtitle = (
+            f"Run {folder.manifest.id}, parent {card['parent'] or 'none'}, "
+            f"{card['labels']['n']:,} of {counts['train']:,} training labels, "
+            f"{counts['validation']:,} validation and {counts['test']:,} test images"
+        )
+        tables = kind.tables(card)
     write_report(
         context,
         _OUTLINE,
         title=f"Transfer: {summary['model']} on {summary['dataset']}",
-        subtitle=(
-            f"Run {folder.manifest.id}, parent {card['parent'] or 'none'}, "
-            f"{card['labels']['n']:,} of {counts['train']:,} training labels, "
-            f"{counts['validation']:,} validation and {counts['test']:,} test images"
-        ),
+        subtitle=subtitle,
         summary=summary_rows(summary, kind),
-        card=kind.tables(card),
+        card=tables,
         svg=svg,
     )

@@ -125,7 +125,7 @@ class Search:
         # Nothing is downloaded, because the study may come from a stranger.
         with no_downloads(part.name, part.options.model_dump(exclude_defaults=True)):
             loaded = {s: self.image_cache.take(part, s, data_dir) for s in SPLITS}
-        found = {split: images.digest() for split, images in loaded.items()}
+        found = {str(split): images.digest() for split, images in loaded.items()}
         self.study.check_images(found)
 
     def result(self) -> StudyResult:
