@@ -123,4 +123,4 @@ def test_an_error_is_one_line(latentkit):
     assert "did you mean 'digits'" in latentkit("data", "verify", "digit").error
     ended = latentkit("data", "preview", "npz", "-o", "npz.path=no.npz")
     assert (ended.code, Path("npz-train.png").exists()) == (4, False)
-    assert "cannot read no.npz: No such file" in ended.error
+    assert "no.npz: No such file" in ended.error

@@ -26,7 +26,7 @@ def test_a_view_is_drawn_into_the_figures_of_the_run(latentkit, finished, view):
     ended = latentkit("explore", finished, *view)
     assert ended.code == 0, ended.err
     paths = [finished / "figures" / f"explore-{view[0]}{suffix}" for suffix in (".png", ".svg")]
-    assert ended.out.split() == [str(path) for path in paths]
+    assert [Path(line).absolute() for line in ended.out.split()] == paths
     pixels = imread(paths[0])
     assert pixels.std() > 0.05
     assert pixels.shape[1] > 300

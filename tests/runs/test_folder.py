@@ -112,7 +112,7 @@ def test_arrays_of_objects_are_never_read(folder):
     ("harm", "message"),
     [
         (lambda path: path.unlink(), "is missing: 'latentkit resume .*' makes it again"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "its SHA-256 differs"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1]), "bytes"),
         (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\1"), "its SHA-256 differs"),
     ],
 )
