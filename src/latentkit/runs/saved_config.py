@@ -183,8 +183,9 @@ def _not_allowed(manifest: Manifest, registry: Registry, path: Path) -> str:
     use = " and ".join(wanted) if wanted else "a part that its configuration does not name"
     return (
         f"run {manifest.id} names plugin file {path} for {use}, but you have not allowed this file "
-        f"to be executed: read it, then allow it with '{shell_command('plugins', 'trust', path)}', "
-        f"or name it with --plugin, or plugins=[...] in Python"
+        f"to be executed: read it, then allow it, or your copy of it, with "
+        f"'{shell_command('plugins', 'trust', path)}', or name it with --plugin, or plugins=[...] "
+        f"in Python"
     )
 
 
