@@ -16,9 +16,6 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
-os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1", MPLBACKEND="agg")
-os.environ.update(LATENTKIT_MLFLOW="off", LATENTKIT_TENSORBOARD="off", LATENTKIT_PLUGINS="")
-
 NETWORK = ("-o", "model.channels=[4,8]", "-o", "model.hidden=[16]", "-o", "model.latent_dim=3")
 IMPORTED = (
     "latentkit.cli.main",
@@ -50,6 +47,8 @@ IMPORTED = (
 
 def warm_up() -> None:
     """Import what the commands need; numba and torch start no threads, which forks would lose."""
+    os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1", MPLBACKEND="agg")
+    os.environ.update(LATENTKIT_MLFLOW="off", LATENTKIT_TENSORBOARD="off", LATENTKIT_PLUGINS="")
     for name in IMPORTED:
         import_module(name)
     import torch

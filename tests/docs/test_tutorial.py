@@ -131,7 +131,7 @@ def test_the_tutorial_and_the_readme_install_the_same_way():
     assert f"{install.splitlines()[0]} && .venv/bin/{COMMANDS[0]}" in README
 
 
-@pytest.mark.parametrize("command", [c for c in README_COMMANDS if c.startswith("latentkit run")])
+@pytest.mark.parametrize("command", [c for c in README_COMMANDS if c.startswith("latentkit run ")])
 def test_the_runs_of_the_readme_are_valid(execute, command):
     assert execute(f"{command} --print-config").startswith("seed = 0\n")
 

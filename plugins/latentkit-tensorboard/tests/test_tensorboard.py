@@ -23,6 +23,7 @@ from latentkit.plugin import EpochFinished, RunInfo
 from latentkit.plugin.events import Notice
 from latentkit.registry.catalogue import default_registry
 from latentkit_tensorboard import plugin
+from latentkit_tensorboard.boards import Boards
 
 INSTALLED = any(e.name == "tensorboard" for e in entry_points(group="latentkit.plugins"))
 pytestmark = pytest.mark.skipif(
@@ -152,9 +153,14 @@ def test_a_full_disk_causes_one_warning_a_run(tmp_path, monkeypatch):
 
 def test_each_trial_of_a_study_is_logged_and_a_fault_does_not_stop_it(tmp_path, monkeypatch):
     monkeypatch.setattr("latentkit.api.tune.report_study", lambda *study: None)  # its drawings
-    heard = []
-    (tmp_path / "studies/s/runs/trial-0001").mkdir(parents=True)
-    (tmp_path / "studies/s/runs/trial-0001/tensorboard").touch()  # a file in place of the folder
+    heard, begin = [], Boards.begin
+
+    def put_a_file_in_place_of_the_folder(boards, run):
+        if run.path.name == "trial-0001":
+            (run.path / "tensorboard").touch()
+        begin(boards, run)
+
+    monkeypatch.setattr(Boards, "begin", put_a_file_in_place_of_the_folder)
     study = lk.tune(
         name="s",
         trials=2,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
     from latentkit.plugin.studies import *
 
 __all__ = [
+    "BLAMELESS",
     "HOOKSPEC_VERSION",
     "ArrayFile",
     "Autoencoder",
