@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -239,6 +239,8 @@ ANY = arrays.arrays(
 
 
 @given(ANY)
+@example(np.array([[[0]]], "timedelta64[D]"))
+@example(np.array([np.timedelta64(1, "D")], object))
 def test_any_array_is_taken_or_refused_in_one_line(values):
     for take in (
         to_uint8,

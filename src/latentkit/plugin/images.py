@@ -165,7 +165,7 @@ def check_float_images(images: NDArray[Any]) -> None:
         return
     if not np.issubdtype(images.dtype, np.floating):
         advice = ""
-        if np.issubdtype(images.dtype, np.integer):
+        if images.dtype.kind in "iu":
             least, most = int(images.min()), int(images.max())
             white = "255 if that is white" if least >= 0 and most < 256 else "the value of white"
             advice = f"; they reach from {least} to {most}: divide them by {white}"
@@ -269,7 +269,8 @@ def _objects(values: list[Any]) -> NDArray[Any]:
         ((str,), np.str_),
         ((bytes,), np.bytes_),
     ):
-        if all(isinstance(value, kinds) for value in values):
+        # NumPy counts time spans among its integers.
+        if all(isinstance(v, kinds) and not isinstance(v, np.timedelta64) for v in values):
             try:
                 return np.array(values, dtype=dtype)
             except OverflowError:
