@@ -1,6 +1,6 @@
 """Flip bits and cut files of runs and studies, and see whether latentkit notices.
 
-python tests/benchmarks/flips.py [--flips 10000] [--cuts 1000] [--seed 0]
+python tests/benchmarks/flips.py [--flips 10000] [--cuts 1000] [--seed 0] [--folder NAME]
 
 Each change is made to one file of an intact run, transfer or study: one bit is flipped, or the
 file is cut at a random byte. Then everything that the folder holds is read, and an unfinished run
@@ -25,6 +25,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import warm_forks
 
 Read = Callable[[Path], Any]
 LOGS = ("events.jsonl",)
@@ -194,6 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--flips", type=int, default=10_000)
     parser.add_argument("--cuts", type=int, default=1_000)
+    parser.add_argument("--folder", default="", help="only folders whose names contain this")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     for tracker in ("LATENTKIT_MLFLOW", "LATENTKIT_TENSORBOARD"):
@@ -203,9 +206,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="intact-") as place:
         with open(os.devnull, "w") as nothing, contextlib.redirect_stderr(nothing):  # noqa: PTH123
             sweeps = make(Path(place))
+        warm_forks.draw_blank_figures()  # drawing would take most of the time of a resumed run
         print(f"{'folder':16} {'change':6} {'number':>6}  outcomes")
         for cut, total in ((False, chosen.flips), (True, chosen.cuts)):
-            for sweep in sweeps:
+            for sweep in (sweep for sweep in sweeps if chosen.folder in sweep.name):
                 sweep.counts.clear()
                 for _ in range(round(total * SHARES[sweep.name])):
                     sweep.change(random_, cut=cut)
