@@ -13,7 +13,6 @@ from latentkit.api.kinds import TRANSFER
 from latentkit.api.run_handle import Run
 from latentkit.config import MODES, RunConfig, build_config
 from latentkit.errors import UserError, did_you_mean
-from latentkit.plugin.downloads import no_downloads
 from latentkit.plugin.events import Listener, ignore
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs import run_files
@@ -132,8 +131,7 @@ def transfer(
     place = Place(folder, known, name)
     part = resolved.dataset
     from_parent = parent is not None and dataset is None
-    options_of_part = part.options.model_dump(exclude_defaults=True)
-    with no_downloads(part.name, options_of_part) if from_parent else nullcontext():
+    with part.offline() if from_parent else nullcontext():
         return Run(start_named_run(resolved, registry, place, listener, TRANSFER), registry)
 
 

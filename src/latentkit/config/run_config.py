@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +55,12 @@ class PartConfig:
         target = self.part.target()
         with fault_of(f"{self.part.spec.kind} {self.name!r} {doing}"):
             return target(options or self.options, *arguments)
+
+    def offline(self) -> AbstractContextManager[None]:
+        """Refuse to download the part's files in a block; see `no_downloads`."""
+        from latentkit.plugin.downloads import no_downloads  # it imports what few commands need
+
+        return no_downloads(self.name, self.options.model_dump(exclude_defaults=True))
 
     @property
     def slug(self) -> str:

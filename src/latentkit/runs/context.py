@@ -14,7 +14,6 @@ from latentkit.data import batches
 from latentkit.errors import DataError, IntegrityError, PluginError, unexpected_content
 from latentkit.evaluation.inference import Corrupt
 from latentkit.plugin import ImageData, Split
-from latentkit.plugin.downloads import no_downloads
 from latentkit.plugin.events import Listener
 from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.catalogue import Registry
@@ -178,7 +177,7 @@ class StageContext(RunContext):
             DataError: the images have changed since the run started, or would be downloaded.
         """
         part = self.config.dataset
-        with no_downloads(part.name, part.options.model_dump(exclude_defaults=True)):
+        with part.offline():
             images = super().images(split)
         if self._knows_images:
             with unexpected_content(self.folder.path / run_files.DATA):

@@ -13,7 +13,6 @@ from typing import Any
 from latentkit.config import MapConfig, RunConfig, build_config, canonical_sha256, choose_map
 from latentkit.errors import DataError, LatentkitError, RunExistsError, UserError, explained
 from latentkit.plugin import events
-from latentkit.plugin.downloads import no_downloads
 from latentkit.plugin.studies import TrialPruned
 from latentkit.registry.catalogue import Registry
 from latentkit.runs import run_files, saved_config
@@ -470,7 +469,7 @@ def _check_images(folder: RunFolder, context: RunContext) -> None:
     part = context.config.dataset
     for split in ("train", "test"):
         try:
-            with no_downloads(part.name, part.options.model_dump(exclude_defaults=True)):
+            with part.offline():
                 digest = context.images(split).digest()
         except LatentkitError:
             return

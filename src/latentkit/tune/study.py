@@ -12,7 +12,6 @@ from typing import Any
 
 from latentkit.config import RunConfig, build_config, choose_part
 from latentkit.errors import IntegrityError, LatentkitError, PluginError, StudyError
-from latentkit.plugin.downloads import no_downloads
 from latentkit.plugin.events import Listener
 from latentkit.plugin.studies import Budget, StudyResult, StudyStopped, StudyTask, Trial, Tuner
 from latentkit.registry.catalogue import Registry
@@ -123,7 +122,7 @@ class Search:
         """
         part, data_dir = self.base.dataset, Path(self.study.plan.data_dir)
         # Nothing is downloaded, because the study may come from a stranger.
-        with no_downloads(part.name, part.options.model_dump(exclude_defaults=True)):
+        with part.offline():
             loaded = {s: self.image_cache.take(part, s, data_dir) for s in SPLITS}
         found = {str(split): images.digest() for split, images in loaded.items()}
         self.study.check_images(found)

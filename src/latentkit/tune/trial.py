@@ -27,7 +27,6 @@ from latentkit.evaluation.inference import encode, reconstruction
 from latentkit.evaluation.likelihood import LikelihoodCard, likelihood_card
 from latentkit.evaluation.reconstruction import Fidelity, fidelity
 from latentkit.plugin import events
-from latentkit.plugin.downloads import no_downloads
 from latentkit.plugin.protocols import Generative, provides
 from latentkit.plugin.seeds import stream_seed
 from latentkit.plugin.studies import BLAMELESS, StudyStopped, Trial, TrialPruned
@@ -324,7 +323,7 @@ class TrialRunner:
     def _begin_or_go_on(self, number: int, config: RunConfig, emit: events.Listener) -> RunFolder:
         # The images are here since the study began; a stranger's study must not fetch any.
         part = config.dataset
-        with no_downloads(part.name, part.options.model_dump(exclude_defaults=True)):
+        with part.offline():
             return self._begun_or_resumed(number, config, emit)
 
     def _begun_or_resumed(self, number: int, config: RunConfig, emit: events.Listener) -> RunFolder:
