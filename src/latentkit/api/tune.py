@@ -24,6 +24,7 @@ from latentkit.runs.context import ImageCache
 from latentkit.runs.folder import RunFolder, check_folder_name
 from latentkit.runs.initial_weights import find_weights
 from latentkit.runs.manifest import NAME
+from latentkit.terminal import printable
 from latentkit.tune import storage_url as storage_urls
 from latentkit.tune import study_folder
 from latentkit.tune.advice import advice
@@ -149,7 +150,7 @@ class Study:
         return Run(RunFolder.open(self._folder.run_of(number)), self._registry)
 
     def __repr__(self) -> str:
-        return f"<Study {self.name}: {self.path}>"
+        return printable(f"<Study {self.name}: {self.path}>")
 
     def _repr_html_(self) -> str:
         """Return a table of the trials as HTML, best first."""
