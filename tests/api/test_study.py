@@ -1,12 +1,13 @@
 """Studies made with one call: what an existing one keeps, and where its trials are stored."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import latentkit as lk
-from latentkit.api.tune import STORAGE_VARIABLE
+from latentkit.api.tune import STORAGE_VARIABLE, Study
 from latentkit.errors import DataError, UserError
 from latentkit.plugin.database_urls import public_url
 from latentkit.plugin.events import Notice
@@ -131,3 +132,8 @@ def test_the_url_of_a_database_file_becomes_absolute(tmp_path, monkeypatch):
     assert absolute_url("sqlite:///a b.db?timeout=3") == f"sqlite:///{tmp_path}/a b.db?timeout=3"
     for url in ("sqlite:////data/s.db", "sqlite:///:memory:", "postgresql://host/db"):
         assert absolute_url(url) == url
+
+
+def test_the_name_of_a_study_does_not_control_a_terminal(tmp_path):
+    shown = Study.__repr__(SimpleNamespace(name="a\x1b[31m", path=tmp_path))
+    assert shown == f"<Study a\\x1b[31m: {tmp_path}>"
