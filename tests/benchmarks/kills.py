@@ -49,10 +49,13 @@ def signal_once(folder: Path, sent: signal.Signals, seconds: float) -> int | Non
 
 
 def is_right(sent: signal.Signals, code: int) -> bool:
-    """Return whether a process that was sent a signal ended as it should."""
+    """Return whether a process that was sent a signal ended as it should.
+
+    A process may have done everything when the signal comes, and so end with 0. It may also have
+    set no handler yet, and so be ended by SIGTERM or SIGHUP itself.
+    """
     if sent == signal.SIGKILL:
-        return code == -signal.SIGKILL
-    # A process may have done everything, or have set no handler yet, when the signal comes.
+        return code in (0, -signal.SIGKILL)
     return code == 0 or (sent != signal.SIGSTOP and code in (INTERRUPTED, -sent))
 
 
