@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from latentkit.errors import PluginError
-from latentkit.plugin.images import with_forward_strides
+from latentkit.plugin.images import Pixels, with_forward_strides
 from latentkit.plugin.protocols import Corruption
 from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.options import fault_of
 
 Index = NDArray[np.int64]
+StoredImages = Pixels | NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -85,32 +86,37 @@ class DeviceImages:
     """The images of one split, stored on the device if they fit, else streamed batch by batch.
 
     Args:
-        images: (N, C, H, W), uint8, or float32, which is not rescaled; may be memory-mapped.
+        images: (N, C, H, W), uint8, uint16, or float32, which is not rescaled; may be
+            memory-mapped.
         device: the device of the batches.
         rows: int64 (M,), the rows of ``images`` that belong to the split; None for all.
     """
 
     def __init__(
         self,
-        images: NDArray[np.uint8] | NDArray[np.float32],
+        images: StoredImages,
         device: torch.device,
         rows: NDArray[np.int64] | None = None,
     ) -> None:
         self.device = device
+        kept: NDArray[Any] = with_forward_strides(images)
+        white = float(np.iinfo(kept.dtype).max) if kept.dtype.kind == "u" else None
         # GPUs turn a division by a Python number into a multiplication by its inverse, which
         # changes the last digit. Dividing by a tensor gives the same result as on the CPU.
-        self._white = 255.0 if device.type == "cpu" else torch.tensor(255.0, device=device)
+        on_cpu = white is None or device.type == "cpu"
+        self._white = white if on_cpu else torch.tensor(white, device=device)
         self._rows: Tensor | None = None
-        images = with_forward_strides(images)
-        if isinstance(images, np.memmap):
+        if kept.dtype == np.uint16:
+            kept = kept.view(np.int16)  # torch cannot index uint16 on every device
+        if isinstance(kept, np.memmap):
             self.placement = "streamed from disk"
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # it may be read-only: it is only read
-                self._stored = torch.from_numpy(images)
+                self._stored = torch.from_numpy(kept)
             self._rows = None if rows is None else torch.from_numpy(rows)
             return
         # torch refuses to share memory that NumPy marks as read-only.
-        owned = images[rows] if rows is not None else np.require(images, requirements="W")
+        owned = kept[rows] if rows is not None else np.require(kept, requirements="W")
         self._stored = torch.from_numpy(owned)
         self.placement = "in memory"
         if device.type == "cuda":
@@ -128,22 +134,24 @@ class DeviceImages:
         """Number of values in an image: C H W."""
         return self._stored[0].numel()
 
-    def stored_rows(self) -> NDArray[np.uint8] | NDArray[np.float32]:
+    def stored_rows(self) -> StoredImages:
         """Return all images in their stored form, (N, C H W), on the CPU; do not write to them."""
         stored = self._stored if self._rows is None else self._stored[self._rows]
-        rows: NDArray[np.uint8] | NDArray[np.float32] = stored.cpu().flatten(1).numpy()
-        return rows
+        rows: StoredImages = stored.cpu().flatten(1).numpy()
+        return rows.view(np.uint16) if rows.dtype == np.int16 else rows
 
     def batch(self, index: Tensor) -> Tensor:
         """Return the images at ``index`` (int64): (B, C, H, W), float32, channels-last.
 
-        uint8 values are divided by 255.
+        uint8 values are divided by 255, uint16 values by 65,535.
         """
         index = index.to(self._stored.device)
         chosen = self._stored[index if self._rows is None else self._rows[index]]
         chosen = chosen.to(self.device)
+        if chosen.dtype == torch.int16:
+            chosen = chosen.view(torch.uint16)
         batch = chosen.to(torch.float32, memory_format=torch.channels_last)
-        return batch.div_(self._white) if self._stored.dtype == torch.uint8 else batch
+        return batch if self._white is None else batch.div_(self._white)
 
     def targets(self, index: Tensor, images: Tensor) -> Tensor:
         """Return what a model should output for ``images`` at ``index``: the images themselves."""
@@ -172,7 +180,7 @@ class LabelledImages(DeviceImages):
 
     def __init__(
         self,
-        images: NDArray[np.uint8],
+        images: StoredImages,
         labels: NDArray[np.int64],
         device: torch.device,
         rows: NDArray[np.int64] | None = None,

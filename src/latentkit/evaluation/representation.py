@@ -23,6 +23,7 @@ from latentkit.data.batches import DeviceImages
 from latentkit.evaluation.inference import encode
 from latentkit.evaluation.measuring import Json, MeasuringHarness
 from latentkit.plugin.events import StageProgress
+from latentkit.plugin.images import Pixels
 
 N_NEIGHBORS = 10
 MOST_ITERATIONS = 100
@@ -30,7 +31,7 @@ _MOST_DIMENSIONS = 64  # with more dimensions, all distances are computed
 _TEST_ROWS, _TRAIN_ROWS = 1024, 8192  # at once, to limit the memory
 _PART = 2**20  # values processed at once, so that they stay in the processor's cache
 
-Features = NDArray[np.float32] | NDArray[np.uint8]
+Features = NDArray[np.float32] | Pixels
 """Rows of features. To save memory, bytes become float32 only a few rows at a time."""
 Labels = NDArray[np.int64]
 

@@ -23,6 +23,7 @@ from latentkit.explore.traversals import Interpolation, ManifoldGrid, Traversals
 from latentkit.figures.class_points import class_groups, class_legend, scatter_classes
 from latentkit.figures.image_grids import image_table, in_colour, wrapped
 from latentkit.figures.style import empty_figure, house_style, save_png, save_svg, shown
+from latentkit.plugin.images import as_floats
 from latentkit.report.drawing import Drawing, Drawn
 from latentkit.runs.context import StageContext
 from latentkit.runs.folder import RunFolder
@@ -258,9 +259,7 @@ def neighbours_figure(run: ExploredRun, found: TrainingNeighbours, names: Sequen
     """Draw items beside their nearest training images, by latents and by pixels."""
     count, k = found.in_latents.rows.shape
     gap = np.full((count, 1, *found.images.shape[1:]), np.nan, np.float32)
-    sides = [
-        images.astype(np.float32) / 255 for images in (found.latent_images, found.pixel_images)
-    ]
+    sides = [as_floats(images) for images in (found.latent_images, found.pixel_images)]
     cells = np.concatenate([found.images[:, None], sides[0], gap, sides[1]], axis=1)
     heads = ["", *_ordinals("latents", k), "", *_ordinals("pixels", k)]
     near, pixel = found.in_latents, found.in_pixels

@@ -17,6 +17,7 @@ from latentkit.evaluation.inference import decode
 from latentkit.explore.samples import Samples, TrainingNeighbours, nearest
 from latentkit.explore.scale import Floats, LatentScale, latent_scale
 from latentkit.nn.likelihoods import kl_to_standard_normal
+from latentkit.plugin.images import as_floats
 from latentkit.plugin.protocols import Generative, provides
 from latentkit.plugin.seeds import short_stream_seed
 from latentkit.registry.options import fault_of
@@ -159,8 +160,7 @@ class ExploredRun:
     def images(self, rows: NDArray[np.integer[Any]]) -> Floats:
         """Return test images (M, C, H, W) in [0, 1]."""
         chosen = self.context.images("test").images[self._arrays["test"]["index"][rows]]
-        images: Floats = chosen.astype(np.float32) / 255
-        return images
+        return as_floats(chosen)
 
     def decode(self, latents: Floats) -> Floats:
         """Return the images (N, C, H, W) in [0, 1] of latents (N, D)."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from latentkit.errors import UserError
 from latentkit.explore.scale import Decode, Floats
+from latentkit.plugin.images import Pixels, as_floats
 
 _FULL = 64  # dimensions; with more, a full covariance has too many entries to fit
 
@@ -116,16 +117,16 @@ class TrainingNeighbours:
         latents: (M, D), their latents.
         in_latents: the nearest training images by distance of latents.
         in_pixels: the nearest training images by distance of pixels.
-        latent_images: (M, k, C, H, W), uint8, the images of ``in_latents``.
-        pixel_images: (M, k, C, H, W), uint8, the images of ``in_pixels``.
+        latent_images: (M, k, C, H, W), as stored, the images of ``in_latents``.
+        pixel_images: (M, k, C, H, W), as stored, the images of ``in_pixels``.
     """
 
     images: NDArray[np.float32]
     latents: NDArray[np.float32]
     in_latents: Nearest
     in_pixels: Nearest
-    latent_images: NDArray[np.uint8]
-    pixel_images: NDArray[np.uint8]
+    latent_images: Pixels
+    pixel_images: Pixels
 
 
 def nearest(
@@ -139,7 +140,7 @@ def nearest(
 
     Args:
         queries: (M, ...), the items whose neighbours are wanted.
-        reference: (N, ...), may be memory-mapped; uint8 values are pixels and are divided by 255.
+        reference: (N, ...), may be memory-mapped; stored images become numbers in [0, 1].
         k: number of neighbours.
         tests: (T, ...), test items, whose distances show what is typical.
         rows: (R,), the rows of the reference to search; None for all. The result gives rows of
@@ -191,9 +192,8 @@ def _search(
 
 
 def _as_rows(values: NDArray[Any]) -> NDArray[np.float32]:
-    """Return items (N, ...) as float32 rows; uint8 values become pixels in [0, 1]."""
-    rows = values.reshape(len(values), -1).astype(np.float32)
-    return rows / np.float32(255) if values.dtype == np.uint8 else rows
+    """Return items (N, ...) as float32 rows; stored images become numbers in [0, 1]."""
+    return as_floats(values.reshape(len(values), -1))
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ __all__ = [
     "Tuner",
     "TunerSpec",
     "VerifiedFiles",
+    "as_floats",
     "check_memory",
     "class_codes",
     "flat_figures",
@@ -113,6 +114,7 @@ _HOMES = {
     ),
     "images": (
         "ImageData",
+        "as_floats",
         "class_codes",
         "to_uint8",
     ),

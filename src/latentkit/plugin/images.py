@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+MOST_CHANNELS = 64
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+"""Images as they are stored; white is the largest number of the type."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,8 +22,8 @@ class ImageData:
     """The images of one split of a data set.
 
     Args:
-        images: uint8, shape (N, C, H, W), N at least 1, C 1 or 3. `to_uint8` makes them from
-            other arrays.
+        images: uint8 or uint16, shape (N, C, H, W), N at least 1, C from 1 to 64. White is 255 or
+            65,535. `to_uint8` makes them from other arrays. A memory-mapped array stays on disk.
         labels: integers of any type, shape (N,), each from 0 to ``len(class_names) - 1``; None if
             unknown. They become int64. `class_codes` makes them from other labels.
         class_names: the name of each label; may be omitted if there are no labels.
@@ -27,6 +32,14 @@ class ImageData:
         factor_names: the name of each column of ``factors``.
         licence: licence of the images, as an SPDX name or a sentence.
         checksum: SHA-256 of the source files, if there are any.
+        validation: rows of the training images that the data set has set aside for validation,
+            integers (V,), each once; None if there are none, so that runs draw their own.
+        images_sha256: a SHA-256 that changes if any pixel does, if one is known. The pixels are
+            then not read to tell whether images have changed.
+        notes: a sentence for everything that the user should know about how the images were
+            read, such as files that were left out, and how numbers became shades.
+        display_channels: the channels that pictures show, one or three of them, each from 0;
+            empty for the first three, or for the first if there are fewer than three.
 
     Arrays may be NumPy's or torch's, read-only, mirrored or in any order of bytes; they are only
     copied if torch could not use them as they are.
@@ -45,27 +58,34 @@ class ImageData:
         array([1, 1])
         >>> lk.ImageData(pixels / 255)
         Traceback (most recent call last):
-        ValueError: images must be uint8 (N, C, H, W), not float64 (4, 1, 8, 8)
+        ValueError: images must be uint8 or uint16 (N, C, H, W), not float64 (4, 1, 8, 8)
     """
 
-    images: NDArray[np.uint8]
+    images: Pixels
     labels: NDArray[np.int64] | None = None
     class_names: tuple[str, ...] = ()
     factors: NDArray[np.float64] | None = None
     factor_names: tuple[str, ...] = ()
     licence: str = ""
     checksum: str = ""
+    validation: NDArray[np.int64] | None = None
+    images_sha256: str = ""
+    notes: tuple[str, ...] = ()
+    display_channels: tuple[int, ...] = ()
     _digest: list[str] = field(default_factory=list, repr=False, init=False)
 
     def __post_init__(self) -> None:
-        kept = {name: _names(name, getattr(self, name)) for name in ("class_names", "factor_names")}
+        texts = ("class_names", "factor_names", "notes")
+        kept = {name: _names(name, getattr(self, name)) for name in texts}
         images = _checked_images(self.images)
         labels, factors = self.labels, self.factors
         if labels is not None:
             labels = _checked_labels(labels, len(images), len(kept["class_names"]))
         if factors is not None:
             factors = _checked_factors(factors, (len(images), len(kept["factor_names"])))
-        checked = {**kept, "images": images, "labels": labels, "factors": factors}
+        checked: dict[str, Any] = {**kept, "images": images, "labels": labels, "factors": factors}
+        checked["validation"] = _checked_rows(self.validation, len(images))
+        checked["display_channels"] = _checked_channels(self.display_channels, images.shape[1])
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
@@ -79,27 +99,43 @@ class ImageData:
         return channels, height, width
 
     def subset(self, index: NDArray[np.integer[Any]]) -> ImageData:
-        """Return the images at ``index`` (int, shape (M,)), in that order."""
-        return ImageData(
-            images=self.images[index],
-            labels=None if self.labels is None else self.labels[index],
-            class_names=self.class_names,
-            factors=None if self.factors is None else self.factors[index],
-            factor_names=self.factor_names,
-            licence=self.licence,
-            checksum=self.checksum,
+        """Return the images at ``index`` (int, shape (M,)), in that order.
+
+        Rows that follow each other are not copied.
+        """
+        rows = _as_slice(index)
+        validation = self.validation
+        if validation is not None:
+            validation = np.flatnonzero(np.isin(index, validation))
+        return replace(
+            self,
+            images=self.images[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            factors=None if self.factors is None else self.factors[rows],
+            validation=validation if validation is not None and len(validation) else None,
+            images_sha256=_sha256_of_part(self.images_sha256, index),
         )
 
     def digest(self) -> str:
-        """Return the SHA-256 of the shapes and contents of images, labels and factors."""
+        """Return the SHA-256 of the shapes and contents of images, labels and factors.
+
+        ``images_sha256`` stands for the contents of the images, if it is known.
+        """
         if not self._digest:
             sha = hashlib.sha256()
+            known = self.images_sha256.encode()
             for array in (self.images, self.labels, self.factors):
                 if array is None:
                     sha.update(b"none")
                 else:
                     sha.update(f"{array.dtype.str}{array.shape}".encode())
-                    sha.update(np.ascontiguousarray(array).data)
+                    if array is self.images and known:
+                        sha.update(known)
+                    else:
+                        _update(sha, array)
+            if self.validation is not None:
+                sha.update(b"validation")
+                _update(sha, self.validation)
             self._digest.append(sha.hexdigest())
         return self._digest[0]
 
@@ -107,6 +143,43 @@ class ImageData:
         shape = "x".join(map(str, self.image_shape))
         classes = f", {len(self.class_names)} classes" if self.labels is not None else ""
         return f"ImageData({len(self):,} images {shape}{classes})"
+
+
+def _update(sha: Any, array: NDArray[Any]) -> None:
+    """Hash an array in the order of its values, a few images at a time."""
+    if array.flags.c_contiguous:
+        sha.update(array.data)
+        return
+    for start in range(0, len(array), _HASHED):
+        sha.update(np.ascontiguousarray(array[start : start + _HASHED]).data)
+
+
+_HASHED = 4096  # most images that are copied at once
+
+
+def _as_slice(index: NDArray[np.integer[Any]]) -> slice | NDArray[np.integer[Any]]:
+    """Return ascending rows without gaps as a slice, which copies nothing."""
+    index = np.asarray(index)
+    follows = index.ndim == 1 and len(index) and index.dtype.kind in "iu" and index[0] >= 0
+    if follows and (np.diff(index) == 1).all():
+        return slice(int(index[0]), int(index[-1]) + 1)
+    return index
+
+
+def _sha256_of_part(whole: str, index: NDArray[np.integer[Any]]) -> str:
+    if not whole:
+        return ""
+    rows = np.ascontiguousarray(index, dtype=np.int64)
+    return hashlib.sha256(whole.encode() + rows.tobytes()).hexdigest()
+
+
+def as_floats(images: NDArray[Any]) -> NDArray[np.float32]:
+    """Return stored images of any shape as float32: uint8 and uint16 in [0, 1], others as they are.
+
+    White is 255 of uint8 and 65,535 of uint16.
+    """
+    floats = images.astype(np.float32)
+    return floats / np.float32(np.iinfo(images.dtype).max) if images.dtype.kind == "u" else floats
 
 
 def to_uint8(values: ArrayLike) -> NDArray[np.uint8]:
@@ -299,15 +372,19 @@ def _comparable(labels: NDArray[Any]) -> NDArray[Any]:
     return labels
 
 
-def _checked_images(given: Any) -> NDArray[np.uint8]:
+def _checked_images(given: Any) -> Pixels:
     images = plain_array(given)
-    if images.dtype != np.uint8 or images.ndim != 4:
+    if images.dtype.kind != "u" or images.dtype.itemsize > 2 or images.ndim != 4:
         kind = images.dtype if hasattr(given, "dtype") else type(given).__name__
-        raise ValueError(f"images must be uint8 (N, C, H, W), not {kind} {images.shape}")
+        raise ValueError(f"images must be uint8 or uint16 (N, C, H, W), not {kind} {images.shape}")
     if not len(images):
         raise ValueError("there are no images")
-    if images.shape[1] not in (1, 3) or not images.size:
-        raise ValueError(f"images must have 1 or 3 channels and pixels, not {images.shape[1:]}")
+    if not 1 <= images.shape[1] <= MOST_CHANNELS or not images.size:
+        raise ValueError(
+            f"images must have 1 to {MOST_CHANNELS} channels and pixels, not {images.shape[1:]}"
+        )
+    if not images.dtype.isnative:
+        images = images.astype(images.dtype.newbyteorder("="))
     return with_forward_strides(images)
 
 
@@ -331,6 +408,30 @@ def _checked_labels(given: Any, n: int, classes: int) -> NDArray[np.int64]:
             f"labels must be in 0..{classes - 1}, not {low}..{high}: each needs a class name"
         )
     return np.ascontiguousarray(labels.reshape(n), dtype=np.int64)
+
+
+def _checked_rows(given: Any, n: int) -> NDArray[np.int64] | None:
+    if given is None:
+        return None
+    rows = plain_array(given)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows):
+        raise ValueError(f"validation must be rows (V,), not {rows.dtype} {rows.shape}")
+    found = np.unique(rows).astype(np.int64)
+    if len(found) < len(rows) or found[0] < 0 or found[-1] >= n or len(found) == n:
+        raise ValueError(
+            f"validation must be rows of the {n:,} images, each once, and must leave some of them "
+            f"for training"
+        )
+    return found
+
+
+def _checked_channels(given: Any, channels: int) -> tuple[int, ...]:
+    chosen = tuple(int(one) for one in given)
+    if len(chosen) not in (0, 1, 3) or not all(0 <= one < channels for one in chosen):
+        raise ValueError(
+            f"display_channels must be one or three numbers from 0 to {channels - 1}, not {chosen}"
+        )
+    return chosen
 
 
 def _checked_factors(given: Any, shape: tuple[int, int]) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from latentkit.config import PartConfig, RunConfig, canonical_sha256
@@ -90,8 +91,11 @@ class RunContext:
 
     @cached_property
     def split(self) -> batches.TrainValidationSplit:
-        """Training and validation rows of the training set."""
+        """Training and validation rows of the training set: the data set's own, or drawn."""
         images = self.images("train")
+        if images.validation is not None:
+            train = np.setdiff1d(np.arange(len(images)), images.validation, assume_unique=True)
+            return batches.TrainValidationSplit(train, images.validation)
         seed = stream_seed(self.seed, "split")
         try:
             return batches.split_train_validation(
