@@ -1,6 +1,9 @@
 """What a user has allowed or made is known again, and nothing else."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -49,3 +52,18 @@ def test_a_seal_is_for_this_folder_and_this_user(tmp_path, monkeypatch):
 def test_a_folder_without_a_secret_of_this_user_is_not_sealed(tmp_path):
     (tmp_path / ".owner").write_text("")
     assert not trust.is_sealed(tmp_path)
+
+
+@pytest.mark.parametrize(("places", "safe"), [([], True), ([""], False), (["."], False)])
+def test_other_processes_import_nothing_from_a_folder_that_this_one_does_not(
+    tmp_path, monkeypatch, places, safe
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "planted.py").write_text("print('executed')")
+    monkeypatch.setattr(sys, "path", places)
+    environment = {**os.environ, **trust.without_current_folder()}
+    monkeypatch.undo()
+    done = subprocess.run(
+        [sys.executable, "-m", "planted"], cwd=tmp_path, env=environment, capture_output=True
+    )
+    assert (b"executed" in done.stdout) is not safe

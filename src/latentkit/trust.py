@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -46,6 +47,18 @@ def trust(kind: Kind, key: str, name: str) -> bool:
     except StorageError:
         return False
     return True
+
+
+def without_current_folder() -> dict[str, str]:
+    """Return variables for new Python processes, so that they import nothing from where they start.
+
+    The current folder may be a stranger's. They import from it only if this process does so, too,
+    as in a notebook.
+    """
+    here = Path.cwd()
+    if any(Path(place).absolute() == here for place in sys.path):
+        return {}
+    return {"PYTHONSAFEPATH": "1"}
 
 
 def is_trusted(kind: Kind, key: str) -> bool:

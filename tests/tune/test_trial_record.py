@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from latentkit.errors import IntegrityError, StorageError, UserError
-from latentkit.plugin import SearchRange, StudyResult, TrialRecord
+from latentkit.plugin import SearchRange, StudyResult, TrialRecord, check_sqlite_files
 from latentkit.tune.study_folder import (
     DATABASE,
     STUDY,
@@ -19,7 +19,6 @@ from latentkit.tune.study_folder import (
 )
 from latentkit.tune.trial_record import (
     TRIALS,
-    check_database,
     commit_trials,
     read_trials,
     verified,
@@ -148,22 +147,22 @@ def test_links_in_a_study_are_not_followed(study, tmp_path):
 
 
 def test_a_database_that_leads_elsewhere_is_not_opened(study, tmp_path):
-    check_database(study.path)
+    check_sqlite_files(study.path / DATABASE)
     journal = study.path / f"{DATABASE}-journal"
     # The end of a journal that names another file, which SQLite would delete.
     name = str(tmp_path / "precious").encode()
     end = [len(name).to_bytes(4, "big"), sum(name).to_bytes(4, "big")]
     journal.write_bytes(b"".join([bytes(512), name, *end, bytes.fromhex("d9d505f920a163d7")]))
     with pytest.raises(IntegrityError, match="names another file"):
-        check_database(study.path)
+        check_sqlite_files(study.path / DATABASE)
     journal.write_bytes(bytes(512))
-    check_database(study.path)
+    check_sqlite_files(study.path / DATABASE)
     for suffix in ("-wal", "-shm", ""):
         path = study.path / f"{DATABASE}{suffix}"
         path.unlink(missing_ok=True)
         path.symlink_to(tmp_path / "precious")
         with pytest.raises(IntegrityError, match="is a link"):
-            check_database(study.path)
+            check_sqlite_files(study.path / DATABASE)
         path.unlink()
 
 

@@ -237,6 +237,16 @@ def test_an_unreachable_server_causes_one_warning_a_run(uri, run, monkeypatch):
     assert registry.notify("latentkit_run_finished", run=run, **ended) == {}
 
 
+def test_a_database_whose_journal_names_a_file_is_not_opened(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    (tmp_path / "mlflow.db").write_bytes(b"SQLite format 3")
+    super_journal = bytes.fromhex("d9d505f920a163d7")
+    (tmp_path / "mlflow.db-journal").write_bytes(bytes(512) + super_journal)
+    (line,) = default_registry().notify("latentkit_run_started", run=run).values()
+    assert "mlflow.db-journal names another file" in line
+
+
 def test_a_study_without_a_server_warns_only_once_for_all_its_trials(run, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "folders").as_uri())
     study, registry = info_of_study(tmp_path / "s"), default_registry()

@@ -70,6 +70,7 @@ __all__ = [
     "VerifiedFiles",
     "as_floats",
     "check_memory",
+    "check_sqlite_files",
     "class_codes",
     "flat_figures",
     "flat_options",
@@ -119,6 +120,7 @@ _HOMES = {
         "to_uint8",
     ),
     "database_urls": (
+        "check_sqlite_files",
         "public_url",
         "without_secrets",
     ),

@@ -1,9 +1,13 @@
-"""The URL of a database without its secrets, for messages and files that others may read."""
+"""Databases: their URLs without secrets, and SQLite files that a stranger may have made."""
 
 from __future__ import annotations
 
 import re
+import stat
+from pathlib import Path
 from urllib.parse import unquote
+
+from latentkit.errors import IntegrityError
 
 _HARMLESS = frozenset(
     {
@@ -68,3 +72,52 @@ def without_secrets(text: str, url: str) -> str:
         if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, "***")
     return text
+
+
+_SQLITE_FILES = ("", "-journal", "-wal", "-shm")
+_SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
+
+
+def check_sqlite_files(database: Path) -> None:
+    """Refuse an SQLite database whose opening would touch files elsewhere, or would block.
+
+    SQLite follows links. It also reads, and may delete, the file that a journal names at its end,
+    which it only writes for transactions over several databases.
+
+    Args:
+        database: the database's file; it may be missing.
+
+    Raises:
+        IntegrityError: the database or a file that belongs to it is a link or no regular file, or
+            its journal names another file.
+    """
+    for suffix in _SQLITE_FILES:
+        path = database.with_name(f"{database.name}{suffix}")
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise IntegrityError(f"{path} cannot be read: {error.strerror}") from error
+        if not stat.S_ISREG(found.st_mode):
+            raise IntegrityError(f"{path} is no regular file: remove it")
+        if found.st_nlink > 1:
+            raise IntegrityError(
+                f"{path} has another name elsewhere (a hard link), so writing would change that "
+                f"file: copy its folder, and open the copy"
+            )
+        if suffix == "-journal" and _names_a_file(path):
+            raise IntegrityError(
+                f"{path} names another file, which SQLite might delete: nothing is opened"
+            )
+
+
+def _names_a_file(journal: Path) -> bool:
+    try:
+        with journal.open("rb") as file:
+            if file.seek(0, 2) < 2 * len(_SUPER_JOURNAL):
+                return False
+            file.seek(-len(_SUPER_JOURNAL), 2)
+            return file.read() == _SUPER_JOURNAL
+    except OSError:  # SQLite will say what is wrong
+        return False

@@ -12,6 +12,7 @@ from typing import Any
 
 from latentkit.config import RunConfig, build_config, choose_part
 from latentkit.errors import IntegrityError, LatentkitError, PluginError, StudyError
+from latentkit.plugin.database_urls import check_sqlite_files
 from latentkit.plugin.events import Listener
 from latentkit.plugin.studies import Budget, StudyResult, StudyStopped, StudyTask, Trial, Tuner
 from latentkit.registry.catalogue import Registry
@@ -20,9 +21,9 @@ from latentkit.runs.context import ImageCache
 from latentkit.runs.prepare import prepare
 from latentkit.tune.space import option_of
 from latentkit.tune.storage_url import check_allowed
-from latentkit.tune.study_folder import SPLITS, StudyFolder, StudyPlan
+from latentkit.tune.study_folder import DATABASE, SPLITS, StudyFolder, StudyPlan
 from latentkit.tune.trial import TrialKind, TrialRunner, check_goals
-from latentkit.tune.trial_record import check_database, commit_trials, verified
+from latentkit.tune.trial_record import commit_trials, verified
 
 _SHARE_OF_TIME = 0.05  # that is spent on recording trials while others are run
 
@@ -64,7 +65,7 @@ class Search:
     def task(self) -> StudyTask:
         """The task that the tuner receives."""
         if not self.storage:
-            check_database(self.study.path)
+            check_sqlite_files(self.study.path / DATABASE)
         return self.study.plan.task(self.study.path, self.storage)
 
     @cached_property

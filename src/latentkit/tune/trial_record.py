@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-import stat
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from latentkit.errors import IntegrityError
 from latentkit.hashed_json import read_hashed, write_hashed
 from latentkit.plugin.studies import StudyResult, TrialRecord
-from latentkit.reading import MOST_JSON, inside
+from latentkit.reading import MOST_JSON
 from latentkit.terminal import shell_command
 from latentkit.tune.study_folder import DATABASE, StudyFolder
 
@@ -200,49 +198,3 @@ def _from_json(fields: Mapping[str, Any]) -> TrialRecord:
         notes=dict(fields["notes"]),
         error=str(fields["error"]),
     )
-
-
-_FILES = ("", "-journal", "-wal", "-shm")
-_SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
-
-
-def check_database(folder: Path) -> None:
-    """Refuse a database whose opening would touch files elsewhere, or would block.
-
-    SQLite follows links. It also reads, and may delete, the file that a journal names at its end,
-    which it only writes for transactions over several databases.
-
-    Raises:
-        IntegrityError: the database or a file that belongs to it is a link or no regular file, or
-            its journal names another file.
-    """
-    for suffix in _FILES:
-        path = inside(folder, f"{DATABASE}{suffix}")
-        try:
-            found = path.lstat()
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise IntegrityError(f"{path} cannot be read: {error.strerror}") from error
-        if not stat.S_ISREG(found.st_mode):
-            raise IntegrityError(f"{path} is no regular file: remove it")
-        if found.st_nlink > 1:
-            raise IntegrityError(
-                f"{path} has another name elsewhere (a hard link), so writing would change that "
-                f"file: copy the study's folder, and open the copy"
-            )
-        if suffix == "-journal" and _names_a_file(path):
-            raise IntegrityError(
-                f"{path} names another file, which SQLite might delete: nothing is opened"
-            )
-
-
-def _names_a_file(journal: Path) -> bool:
-    try:
-        with journal.open("rb") as file:
-            if file.seek(0, 2) < 2 * len(_SUPER_JOURNAL):
-                return False
-            file.seek(-len(_SUPER_JOURNAL), 2)
-            return file.read() == _SUPER_JOURNAL
-    except OSError:  # SQLite will say what is wrong
-        return False

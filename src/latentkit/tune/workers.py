@@ -22,6 +22,7 @@ from latentkit.plugin.studies import StudyResult, TrialRecord
 from latentkit.reading import open_file
 from latentkit.terminal import printable
 from latentkit.training.device import usable_cpus
+from latentkit.trust import without_current_folder
 from latentkit.tune.study import Search
 
 WORKER_STORAGE = "LATENTKIT_WORKER_STORAGE"
@@ -167,7 +168,7 @@ class _Crew:
         command += ["--threads", str(self._threads), "--until-eof"]
         if self._end is not None:
             command += ["--seconds", f"{max(0.0, self._end - time.monotonic()):.1f}"]
-        environment = {**os.environ}
+        environment = {**os.environ, **without_current_folder()}
         if self._search.storage:
             environment[WORKER_STORAGE] = self._search.storage  # other users can read arguments
         with self._opened_log(number) as log:

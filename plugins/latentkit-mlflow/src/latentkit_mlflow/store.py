@@ -19,6 +19,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from latentkit.plugin import check_sqlite_files
+
 RECORD = "mlflow.json"
 _EXPERIMENT = "latentkit"
 _SQLITE = "sqlite:///"
@@ -34,10 +36,13 @@ class Store:
 
     def __init__(self) -> None:
         uri = mlflow.get_tracking_uri()
+        if uri.startswith(_SQLITE):
+            database = Path(uri.removeprefix(_SQLITE).partition("?")[0])
+            check_sqlite_files(database)  # by default it lies in the current folder
         self._client = MlflowClient(uri)
         if uri.startswith(_SQLITE):
             # Two processes must not create the tables of a new database at the same time.
-            with FileLock(f"{uri.removeprefix(_SQLITE).partition('?')[0]}.lock"):
+            with FileLock(f"{database}.lock"):
                 self._experiment()
 
     def begin(
