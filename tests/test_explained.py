@@ -2,6 +2,7 @@
 
 import errno
 import os
+import traceback
 
 import pytest
 
@@ -97,3 +98,17 @@ def test_python_gets_the_explained_error_and_the_run_records_it(tmp_path, monkey
 
 def test_a_message_does_not_control_a_terminal():
     assert str(errors.UserError("run \x1b[31mred")) == "run \\x1b[31mred"
+
+
+def test_neither_does_the_error_that_it_explains():
+    def read():
+        try:
+            raise ValueError("member \x1b]0;taken\x07 is damaged")
+        except ValueError as error:
+            raise errors.DataError(str(error)) from error
+
+    with pytest.raises(errors.DataError) as raised:
+        read()
+    text = "".join(traceback.format_exception(raised.value))
+    assert "\x1b" not in text
+    assert r"\x1b]0;taken\x07" in text

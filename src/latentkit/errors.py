@@ -10,9 +10,10 @@ import difflib
 import errno
 import os
 import re
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import ClassVar
 
 from latentkit.terminal import printable
@@ -26,6 +27,16 @@ class LatentkitError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        # The interpreter prints the error that this one explains, too, which may quote a file.
+        cause = sys.exception()
+        if cause is not None and not isinstance(cause, LatentkitError):
+            with suppress(Exception):  # an exception of another package may allow no change
+                cause.args = tuple(
+                    printable(one) if isinstance(one, str) else one for one in cause.args
+                )
 
     def __str__(self) -> str:
         """Return the message; names in it may come from a stranger's file."""

@@ -1,12 +1,14 @@
 """A finished run can be trained for more epochs; its other options cannot be changed."""
 
 import hashlib
+import shutil
 import tomllib
 
 import pytest
 
 import latentkit as lk
 from latentkit.errors import IntegrityError, UserError
+from latentkit.plugin.events import StageStarted
 
 pytestmark = [pytest.mark.early, pytest.mark.usefixtures("blank_figures")]
 
@@ -82,3 +84,60 @@ def test_reducing_the_epochs_in_the_file_is_refused_as_an_edited_configuration(t
     config.write_text(config.read_text().replace("epochs = 2", "epochs = 1"))
     with pytest.raises(IntegrityError, match=r"training\.epochs: 2 became 1"):
         lk.resume(run.path)
+
+
+def stop_before(stage):
+    """Return a listener that stops a run when a stage starts."""
+
+    def listener(event):
+        if isinstance(event, StageStarted) and event.stage == stage:
+            raise KeyboardInterrupt
+
+    return listener
+
+
+@pytest.mark.parametrize("stage", ["encode", "evaluate"])
+def test_results_of_the_earlier_weights_are_not_given_for_those_of_longer_training(tmp_path, stage):
+    short = start(tmp_path / "a", 1)
+    with pytest.raises(KeyboardInterrupt):
+        lk.resume(short.path, epochs=2, listener=stop_before(stage))
+    stopped = lk.open(short.path)
+    assert stopped.summary["epochs"] == 2
+    assert "reconstruction" not in stopped.summary
+    with pytest.raises(IntegrityError, match=r"made from another .*latentkit resume"):
+        _ = stopped.evaluation
+    if stage == "encode":
+        assert stopped.summary["maps"] == {}
+        with pytest.raises(IntegrityError, match=r"another model\.safetensors"):
+            stopped.latents("test")
+    finished = lk.resume(short.path)
+    assert finished.evaluation["reconstruction"]["mse"]["value"] > 0
+    assert finished.latents("test").shape[1] == 3
+
+
+def test_checkpoints_of_a_shorter_run_with_the_same_options_are_not_used(tmp_path):
+    options = {**SMALL, "training.schedule": "one-cycle"}
+    runs = [
+        lk.run(epochs=epochs, options=options, embed=[], runs=tmp_path, name=str(epochs))
+        for epochs in (2, 4)
+    ]
+    whole = sha256(runs[1])
+    (runs[1].path / "model.safetensors").unlink()
+    for kept in (runs[1].path / "checkpoints").iterdir():
+        kept.unlink()
+    shutil.copytree(runs[0].path / "checkpoints", runs[1].path / "checkpoints", dirs_exist_ok=True)
+    assert sha256(lk.resume(runs[1].path)) == whole
+
+
+def test_extended_training_that_cannot_be_repeated_is_said_to_differ(tmp_path):
+    options = {**SMALL, "training.schedule": "one-cycle"}
+    run = lk.run(epochs=1, options=options, embed=[], runs=tmp_path, name="x")
+    longer = lk.resume(run.path, epochs=2)
+    before = sha256(longer)
+    shutil.rmtree(run.path / "checkpoints")
+    (run.path / "history.json").unlink()
+    events = []
+    again = lk.resume(run.path, listener=events.append)
+    (notice,) = [e for e in events if getattr(e, "code", "") == "made-otherwise"]
+    assert "model.safetensors" in notice.message
+    assert sha256(again) != before

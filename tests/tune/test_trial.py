@@ -23,12 +23,13 @@ from latentkit.registry.catalogue import default_registry
 from latentkit.runs import run_files
 from latentkit.runs.context import ImageCache
 from latentkit.runs.folder import RunFolder
-from latentkit.runs.lifecycle import start_run
+from latentkit.runs.lifecycle import resume_run, start_run
 from latentkit.tune import trial as trial_module
 from latentkit.tune.finish import finish_best, report_study
 from latentkit.tune.space import search_space
 from latentkit.tune.study import Search, prepared
 from latentkit.tune.study_folder import StudyFolder, StudyPlan
+from latentkit.tune.trial import TrialKind
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -269,6 +270,19 @@ def test_a_run_in_the_folder_of_another_trial_is_not_finished_as_the_best(begin)
     for use in (lambda: finish_best(search, result, ignore), lambda: report_study(search, result)):
         with pytest.raises(IntegrityError, match=r"is not the run of trial .*learning_rate is"):
             use()
+
+
+def test_a_trial_is_not_trained_for_more_epochs_than_its_study_compared(begin):
+    search = begin(trials=1)
+    number = search.work().best.number
+    path = search.study.run_of(number)
+    with pytest.raises(UserError, match="is a trial of a study, which compared it at"):
+        resume_run(path, search.registry, ignore, TrialKind(), overrides={"training.epochs": 9})
+    text = (path / "config.toml").read_text()
+    epochs = search.study.plan.config["training"]["epochs"]
+    (path / "config.toml").write_text(text.replace(f"epochs = {epochs}\n", "epochs = 9\n"))
+    with pytest.raises(IntegrityError, match=r"its training\.epochs is 9"):
+        finish_best(search, search.result(), ignore)
 
 
 def test_a_trial_that_makes_progress_may_be_started_any_number_of_times(begin):

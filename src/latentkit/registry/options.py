@@ -199,7 +199,8 @@ def validate(model: type[M], values: Mapping[str, Any], where: str) -> M:
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise errors.UserError(_explain(error, model, values, where)) from error
+        # Its own text quotes the values, which may come from a stranger's file.
+        raise errors.UserError(_explain(error, model, values, where)) from None
 
 
 def is_utf8(text: str) -> bool:

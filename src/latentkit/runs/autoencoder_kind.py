@@ -46,8 +46,9 @@ def record_images(context: StageContext) -> None:
     Raises:
         DataError: the record was lost, and the images have changed since it was made.
     """
-    train_images, test_images = context.images("train"), context.images("test")
-    split = context.split
+    train_images = context.unchecked_images("train")
+    test_images = context.unchecked_images("test")
+    split = context.divided(train_images)
     known = context.folder.manifest.artefacts.get(run_files.DATA)
     record = {
         "dataset": context.config.dataset.name,
@@ -276,6 +277,7 @@ def _train(context: StageContext) -> None:
         precision="bfloat16" if config.training.precision == "bfloat16" else "float32",
         seed=context.seed,
         config_sha256=context.training_sha256,
+        earlier_epochs=tuple(context.folder.manifest.earlier_epochs),
     )
     root = context.folder.path
     checkpoints = CheckpointStore(root / run_files.CHECKPOINTS, root)

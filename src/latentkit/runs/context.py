@@ -92,7 +92,14 @@ class RunContext:
     @cached_property
     def split(self) -> batches.TrainValidationSplit:
         """Training and validation rows of the training set: the data set's own, or drawn."""
-        images = self.images("train")
+        return self.divided(self.images("train"))
+
+    def divided(self, images: ImageData) -> batches.TrainValidationSplit:
+        """Return training and validation rows of these training images.
+
+        Raises:
+            DataError: there are too few of them.
+        """
         if images.validation is not None:
             train = np.setdiff1d(np.arange(len(images)), images.validation, assume_unique=True)
             return batches.TrainValidationSplit(train, images.validation)
@@ -179,20 +186,28 @@ class StageContext(RunContext):
 
         Raises:
             DataError: the images have changed since the run started, or would be downloaded.
+            IntegrityError: the run has no record of its images, or it was changed.
         """
-        part = self.config.dataset
-        with part.offline():
-            images = super().images(split)
-        if self._knows_images:
-            with unexpected_content(self.folder.path / run_files.DATA):
-                known = self.folder.json(run_files.DATA)["digest"][split]
-            if images.digest() != known:
-                raise DataError(
-                    f"the {split} images of {self.config.dataset.name!r} in {self.data_dir} are "
-                    f"not those that run {self.folder.manifest.id} started with: restore them, or "
-                    f"start a new run"
-                )
+        images = self.unchecked_images(split)
+        with unexpected_content(self.folder.path / run_files.DATA):
+            known = self.folder.json(run_files.DATA)["digest"][split]
+        if images.digest() != known:
+            part = self.config.dataset
+            where = getattr(part.options, "path", "") or self.data_dir
+            raise DataError(
+                f"the {split} images of {part.name!r} in {where} are not those that run "
+                f"{self.folder.manifest.id} started with: restore them, or start a new run"
+            )
         return images
+
+    def unchecked_images(self, split: Split) -> ImageData:
+        """Return images that may be others than the run started with; the first stage checks them.
+
+        Raises:
+            DataError: the images would be downloaded.
+        """
+        with self.config.dataset.offline():
+            return super().images(split)
 
     @property
     def _knows_images(self) -> bool:

@@ -33,6 +33,8 @@ CONFIG = "config.toml"
 EVENTS = "events.jsonl"
 LOCK = ".lock"
 _NAME_TRIES = 100
+LEFT_OUT = "left out: "
+"""Begins what stands for the hash of an optional result that could not be made."""
 _PIECE = 2**20  # bytes hashed at once
 
 
@@ -259,11 +261,35 @@ class RunFolder:
         self._check(relative, hashlib.sha256(content).hexdigest())
         return content
 
+    def outdated_by(self, relative: str) -> str:
+        """Return the artefact whose change made another one outdated; empty if it is current.
+
+        A run that is stopped while its training is repeated for more epochs, for example, still has
+        the latents and the card of the earlier weights.
+        """
+        manifest = self.manifest
+        artefact = manifest.artefacts.get(relative)
+        record = manifest.stages.get(artefact.stage) if artefact else None
+        for path, sha256 in record.inputs.items() if record else ():
+            now = manifest.artefacts.get(path)
+            if now is None and sha256.startswith(LEFT_OUT):
+                continue
+            if now is None or now.sha256 != sha256:
+                return path
+            if found := self.outdated_by(path):
+                return found
+        return ""
+
     @contextmanager
     def _opened(self, relative: str) -> Iterator[BinaryIO]:
         if relative not in self.manifest.artefacts:
             raise errors.IntegrityError(
                 f"run {self.manifest.id} has no {relative} yet: {self._resume} finishes it"
+            )
+        if other := self.outdated_by(relative):
+            raise errors.IntegrityError(
+                f"{self.path / relative} was made from another {other}, because the run stopped "
+                f"before it was made again: {self._resume} finishes it"
             )
         path = reading.inside(self.path, relative)
         try:

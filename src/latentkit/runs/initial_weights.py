@@ -329,11 +329,16 @@ def saved_weights(config: RunConfig) -> SavedWeights:
     """Return the weights that a resolved configuration starts from.
 
     Raises:
-        IntegrityError: the file was changed.
+        IntegrityError: the file was changed, or its SHA-256 is not given.
     """
     assert config.init is not None  # noqa: S101  # only called for runs with saved weights
+    if not config.init.sha256:  # such as a stranger's, who would copy your file into the run
+        raise errors.IntegrityError(
+            f"the run starts from {config.init.path}, but does not say which SHA-256 the file has: "
+            f"start a new run with --init-from, if you trust it"
+        )
     saved = read_weights(Path(config.init.path))
-    if config.init.sha256 and saved.sha256 != config.init.sha256:
+    if saved.sha256 != config.init.sha256:
         raise errors.IntegrityError(
             f"{saved.path} is not the file that the run was prepared with (its SHA-256 differs): "
             f"restore the original, or start a new run"

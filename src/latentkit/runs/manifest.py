@@ -69,7 +69,8 @@ class Manifest(_Record):
     later. ``config_sha256`` is its hash, and ``config_file_sha256`` that of the whole file
     ``config.toml``; empty in runs of early versions. ``plugins`` maps each distribution to its
     version, ``plugin_files`` maps each absolute path to its SHA-256. ``left_out`` maps the stage of
-    each optional part that could not be made to the reason. Times are in UTC.
+    each optional part that could not be made to the reason. ``earlier_epochs`` lists the numbers of
+    epochs that training had before it was extended. Times are in UTC.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=False, allow_inf_nan=False)
@@ -91,6 +92,7 @@ class Manifest(_Record):
     error: str = ""
     stages: dict[str, StageRecord] = Field(default_factory=dict)
     left_out: dict[str, LeftOut] = Field(default_factory=dict)
+    earlier_epochs: list[int] = Field(default_factory=list)
     artefacts: dict[str, Artefact] = Field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
@@ -155,7 +157,7 @@ def _checked(document: Any, path: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise IntegrityError(f"{path} is damaged: {where}: {first['msg']}") from error
+        raise IntegrityError(f"{path} is damaged: {where}: {first['msg']}") from None
     for key, artefact in manifest.artefacts.items():
         if key != artefact.path:
             raise IntegrityError(f"{path} is damaged: artefact {key!r} has another path")

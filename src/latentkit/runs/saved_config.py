@@ -85,6 +85,7 @@ def extended_config(
     known = folder.manifest.config
     if known != after:
         folder.write_config(config.to_toml())
+        folder.manifest.earlier_epochs.append(int(known["training"]["epochs"]))
         folder.manifest.config = after
         folder.manifest.config_sha256 = config.identity_sha256()
         folder.manifest.write(folder.path)

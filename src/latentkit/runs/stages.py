@@ -21,7 +21,7 @@ from latentkit.errors import UserError, leaving_out
 from latentkit.plugin.events import Listener, Notice, StageFinished, StageSkipped, StageStarted
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.context import StageContext
-from latentkit.runs.folder import RunFolder
+from latentkit.runs.folder import LEFT_OUT, RunFolder
 from latentkit.runs.manifest import LeftOut, StageRecord
 from latentkit.terminal import shell_command
 
@@ -148,6 +148,7 @@ def run_stages(
 
 def _execute(stage: Stage, context: StageContext) -> None:
     folder = context.folder
+    lost = _lost_results(stage, folder)
     if not (stage.same or _is_whole(stage, folder)):
         folder.forget_stage(stage.name)
     context.emit(StageStarted(stage.name))
@@ -160,7 +161,34 @@ def _execute(stage: Stage, context: StageContext) -> None:
     folder.manifest.left_out.pop(stage.name, None)
     record = StageRecord(inputs=_inputs(stage, folder), seconds=seconds, settings=stage.settings)
     folder.finish_stage(stage.name, record)
+    now = folder.manifest.artefacts
+    changed = [path for path, sha in lost.items() if path not in now or now[path].sha256 != sha]
+    if changed:
+        context.emit(
+            Notice(
+                "made-otherwise",
+                f"files of {stage.name} were missing, and were made again with other content: "
+                f"{', '.join(changed)}; training that was extended, or interrupted under other "
+                f"versions, cannot be repeated without its checkpoints",
+            )
+        )
     context.emit(StageFinished(stage.name, seconds, peak_rss_bytes()))
+
+
+def _lost_results(stage: Stage, folder: RunFolder) -> dict[str, str]:
+    """Return the SHA-256 of a stage's arrays, if it is only executed because files are missing."""
+    record = folder.manifest.stages.get(stage.name)
+    reads = all(path in folder.manifest.artefacts for path in stage.reads)
+    if record is None or record.settings != stage.settings or not reads:
+        return {}
+    if record.inputs != _inputs(stage, folder) or _is_whole(stage, folder):
+        return {}
+    artefacts = folder.manifest.artefacts.items()
+    return {
+        path: artefact.sha256
+        for path, artefact in artefacts
+        if artefact.stage == stage.name and path.endswith((".safetensors", ".npz"))
+    }
 
 
 UNENDED = "it was started, but did not end"
@@ -232,7 +260,7 @@ def _inputs(stage: Stage, folder: RunFolder) -> dict[str, str]:
     if stage.uses:
         found |= {path: artefacts[path].sha256 for path in stage.uses if path in artefacts}
         others = (name for name in left_out if name != stage.name)
-        found |= {name: f"left out: {left_out[name].why}" for name in others}
+        found |= {name: f"{LEFT_OUT}{left_out[name].why}" for name in others}
     return found
 
 

@@ -34,7 +34,7 @@ def _summarised(folder: RunFolder, kind: RunKind) -> dict[str, Any]:
         **_chosen(folder),
         "seconds": {name: round(stage.seconds, 3) for name, stage in manifest.stages.items()},
     }
-    there = manifest.artefacts
+    there = [path for path in manifest.artefacts if not folder.outdated_by(path)]
     if run_files.DATA in there:
         summary["counts"] = folder.json(run_files.DATA)["counts"]
     if run_files.HISTORY in there:
@@ -89,7 +89,8 @@ def _left_out(folder: RunFolder) -> list[dict[str, str]]:
 
 def map_facts(folder: RunFolder) -> list[Mapping[str, Any]]:
     """Return the facts of every committed map, sorted by name."""
-    paths = (path for path in folder.manifest.artefacts if path.startswith("embeddings/"))
+    made = (path for path in folder.manifest.artefacts if path.startswith("embeddings/"))
+    paths = (path for path in made if not folder.outdated_by(path))
     facts = (folder.json(path) for path in paths if path.endswith(".json"))
     return sorted(facts, key=lambda one: str(one["map"]))
 

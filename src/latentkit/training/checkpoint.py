@@ -8,7 +8,7 @@ function of seed and epoch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,8 @@ from latentkit.hashed_json import read_hashed, write_hashed
 from latentkit.reading import read_inside
 
 KEPT = 2
-_KEYS = {"epoch", "step", "config_sha256", "tensors_sha256", "history"}
+_KEYS = {"epoch", "step", "epochs", "config_sha256", "tensors_sha256", "history"}
+_OLDER_KEYS = _KEYS - {"epochs"}
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,16 @@ class Progress:
         epoch: number of finished epochs.
         step: number of optimiser steps taken.
         history: one record per epoch.
-        config_sha256: SHA-256 of the configuration of the training.
+        config_sha256: SHA-256 of the configuration of the training, without ``epochs``.
+        epochs: number of epochs that the training had, on which the learning rate depends; 0 in
+            checkpoints of early versions.
     """
 
     epoch: int
     step: int
     history: tuple[Mapping[str, Any], ...]
     config_sha256: str
+    epochs: int = 0
 
 
 class CheckpointStore:
@@ -63,6 +67,7 @@ class CheckpointStore:
         record = {
             "epoch": progress.epoch,
             "step": progress.step,
+            "epochs": progress.epochs,
             "config_sha256": progress.config_sha256,
             "tensors_sha256": sha256_of(tensors_path),
             "history": list(progress.history),
@@ -73,8 +78,15 @@ class CheckpointStore:
                 with suppress(OSError):  # an old checkpoint that stays does no harm
                     path.unlink(missing_ok=True)
 
-    def latest(self, config_sha256: str) -> tuple[Progress | None, dict[str, Tensor], list[str]]:
+    def latest(
+        self, config_sha256: str, epochs: Collection[int]
+    ) -> tuple[Progress | None, dict[str, Tensor], list[str]]:
         """Read the latest intact checkpoint of this configuration.
+
+        Args:
+            config_sha256: as in `Progress`.
+            epochs: the numbers of epochs that this training has had, now and before it was
+                extended. Checkpoints of a training with other numbers are not used.
 
         Returns:
             Its progress (None if there is no checkpoint), its tensors, and one line for each
@@ -87,7 +99,7 @@ class CheckpointStore:
             except IntegrityError as error:
                 damaged.append(str(error))
                 continue
-            if progress.config_sha256 == config_sha256:
+            if progress.config_sha256 == config_sha256 and progress.epochs in (0, *epochs):
                 return progress, tensors, damaged
             damaged.append(f"checkpoint of epoch {epoch} belongs to another configuration")
         return None, {}, damaged
@@ -108,7 +120,11 @@ class CheckpointStore:
             if hashlib.sha256(content).hexdigest() != record["tensors_sha256"]:
                 raise IntegrityError(f"checkpoint {path} is damaged (SHA-256 differs)")
             progress = Progress(
-                record["epoch"], record["step"], tuple(record["history"]), record["config_sha256"]
+                record["epoch"],
+                record["step"],
+                tuple(record["history"]),
+                record["config_sha256"],
+                record.get("epochs", 0),
             )
             return progress, load(content)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
@@ -122,10 +138,10 @@ class CheckpointStore:
         """
         _, path = self._paths(epoch)
         try:
-            record = read_hashed(self._folder, path.name, older=_KEYS)
+            record = read_hashed(self._folder, path.name, older=_OLDER_KEYS)
         except OSError as error:
             raise IntegrityError(f"checkpoint {path} is damaged: {error}") from error
-        if record.keys() != _KEYS:
+        if record.keys() not in (_KEYS, _OLDER_KEYS):
             raise IntegrityError(f"checkpoint {path} is damaged: it has other keys")
         if record["epoch"] != epoch:
             raise IntegrityError(f"checkpoint {path} is that of epoch {record['epoch']}")

@@ -122,6 +122,7 @@ class TrainingJob:
         seed: the run's seed.
         config_sha256: SHA-256 of the configuration; checkpoints with another one are not used.
         augmentation: applied to training images, and to their targets if these are images.
+        earlier_epochs: the numbers of epochs that this training had before it was extended.
     """
 
     model: Any
@@ -133,6 +134,7 @@ class TrainingJob:
     seed: int
     config_sha256: str
     augmentation: Corruption | None = None
+    earlier_epochs: tuple[int, ...] = ()
 
     @property
     def epochs(self) -> int:
@@ -206,7 +208,8 @@ def train(
         record = _run_epoch(job, state, steps, progress.epoch + 1, emit)
         history = (*progress.history, asdict(record))
         epoch = record.epoch
-        progress = Progress(epoch, epoch * job.steps_per_epoch, history, job.config_sha256)
+        step = epoch * job.steps_per_epoch
+        progress = Progress(epoch, step, history, job.config_sha256, job.epochs)
         if job.options.keep == "best" and best_epoch(job, history) == epoch:
             state.best = state.weights()
         if keep is not None and epoch in job.options.snapshots:
@@ -263,10 +266,11 @@ def _restore(
     checkpoints: CheckpointStore | None,
     emit: Listener,
 ) -> Progress:
-    start = Progress(0, 0, (), job.config_sha256)
+    start = Progress(0, 0, (), job.config_sha256, job.epochs)
     if checkpoints is None:
         return start
-    progress, tensors, damaged = checkpoints.latest(job.config_sha256)
+    known = (job.epochs, *job.earlier_epochs)
+    progress, tensors, damaged = checkpoints.latest(job.config_sha256, known)
     for line in damaged:
         emit(Notice("checkpoint-damaged", f"{line}; training resumes from an earlier state"))
     if progress is None:

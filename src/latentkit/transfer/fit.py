@@ -260,6 +260,7 @@ def train_fit(
         precision="bfloat16" if fit.training.precision == "bfloat16" else "float32",
         seed=fit.seed,
         config_sha256=context.training_sha256,
+        earlier_epochs=tuple(context.folder.manifest.earlier_epochs),
         augmentation=augmentation or None,
     )
     trained = train(job, checkpoints, emit)

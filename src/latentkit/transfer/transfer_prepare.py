@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from latentkit.config import RunConfig, TransferOptions
-from latentkit.errors import UserError
-from latentkit.runs import initial_weights
+from latentkit.errors import UserError, unexpected_content
+from latentkit.runs import initial_weights, run_files
 from latentkit.runs.context import RunContext
+from latentkit.runs.folder import RunFolder
 from latentkit.runs.prepare import with_counts
 from latentkit.transfer.classifier import Classifier
 from latentkit.transfer.fit import (
@@ -99,6 +100,18 @@ def whole_encoder_text(config: RunConfig, found: initial_weights.Match) -> str:
     if any(not name.startswith(HEAD) for name in found.unused):
         rest += "; what the features do not need, such as the decoder, is left out"
     return f"start: {taken} {len(found.sources)} tensors are those of {options.parent}{rest}"
+
+
+def have_images_changed(context: RunContext) -> bool:
+    """Return whether a transfer uses its parent's data set, but other images than its parent."""
+    assert context.config.init is not None  # noqa: S101  # a transfer with a parent
+    parent = RunFolder.open(Path(context.config.init.path).parent)
+    if parent.manifest.config.get("dataset") != context.config.dataset.as_dict():
+        return False
+    with unexpected_content(parent.path / run_files.DATA):
+        known = parent.json(run_files.DATA)["digest"]
+        train, test = context.images("train"), context.images("test")
+        return bool(train.digest() != known["train"] or test.digest() != known["test"])
 
 
 def _is_parents(options: TransferOptions, weights: Path) -> bool:

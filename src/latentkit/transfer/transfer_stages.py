@@ -34,7 +34,11 @@ from latentkit.transfer.fit import (
     trained_classifier,
     transfer_of,
 )
-from latentkit.transfer.transfer_prepare import start_classifier, whole_encoder_text
+from latentkit.transfer.transfer_prepare import (
+    have_images_changed,
+    start_classifier,
+    whole_encoder_text,
+)
 
 FEATURES = "features.npz"
 """Features and probabilities of the test images, before and after training."""
@@ -50,6 +54,15 @@ def start(context: StageContext) -> None:
     classifier = new_classifier(context, featured(context.config), len(class_names(context)))
     found = start_classifier(context, classifier) if context.config.init else None
     said = whole_encoder_text(context.config, found) if found else ""
+    if said and have_images_changed(context):
+        context.emit(
+            Notice(
+                "other-images",
+                f"the images of {context.config.dataset.name!r} have changed since "
+                f"{transfer_of(context.config).parent} was trained: test images of this transfer "
+                f"may be among those that the encoder has learned from",
+            )
+        )
     commit_start(context, classifier, found, said)
 
 

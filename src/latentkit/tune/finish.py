@@ -63,7 +63,7 @@ def check_run(search: Search, trial: TrialRecord, run: Path) -> None:
     """
     asked = _config_of(search, trial)
     found = stored_config(RunFolder.open(run), search.registry)
-    for key in trial.params:
+    for key in (*trial.params, "training.epochs"):
         wanted, here = option_of(asked, key), None
         with suppress(KeyError):  # it has another model
             here = option_of(found, key)

@@ -218,6 +218,17 @@ class TrialKind(AutoencoderKind):
         """
         super().check_maps(config, replace(images, latent_dim=0))
 
+    def check_more_epochs(self, config: RunConfig, run: str) -> None:
+        """Refuse more epochs, because the study has compared its trials at the epochs they have.
+
+        Raises:
+            UserError: always.
+        """
+        raise errors.UserError(
+            f"run {run} is a trial of a study, which compared it at {config.training.epochs} "
+            f"epochs: start another run with its config.toml and more epochs"
+        )
+
     def trial(self, folder: RunFolder, config: RunConfig) -> events.TrialInfo | None:
         """Return the number and options of the trial, and its study."""
         return trial_of(folder.path, partial(option_of, config))
