@@ -46,6 +46,7 @@ def test_a_network_much_larger_than_its_weights_is_refused_before_it_is_built(
         run_files.MODEL: SimpleNamespace(size=100_000),
         run_files.DATA: SimpleNamespace(size=1),
     }
+    (tmp_path / run_files.DATA).touch()
     folder = SimpleNamespace(
         path=tmp_path,
         manifest=SimpleNamespace(artefacts=artefacts),

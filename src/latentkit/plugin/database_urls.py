@@ -99,6 +99,8 @@ def check_sqlite_files(database: Path) -> None:
             continue
         except OSError as error:
             raise IntegrityError(f"{path} cannot be read: {error.strerror}") from error
+        if stat.S_ISLNK(found.st_mode):
+            raise IntegrityError(f"{path} is a link, which is not followed: remove it")
         if not stat.S_ISREG(found.st_mode):
             raise IntegrityError(f"{path} is no regular file: remove it")
         if found.st_nlink > 1:
