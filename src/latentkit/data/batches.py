@@ -19,7 +19,7 @@ from torch import Generator, Tensor
 from latentkit.errors import PluginError
 from latentkit.plugin.images import Pixels, with_forward_strides
 from latentkit.plugin.protocols import Corruption
-from latentkit.plugin.seeds import stream_seed
+from latentkit.plugin.seeds import draw_rows, stream_seed
 from latentkit.registry.options import fault_of
 
 Index = NDArray[np.int64]
@@ -46,8 +46,7 @@ def split_train_validation(
         seed: the same seed gives the same split.
 
     Returns:
-        The split. Each class gives its exact quota rounded down; the classes with the largest
-        remainders give one row more, until the total is right.
+        The split; `latentkit.plugin.draw_rows` says how many rows each class gives.
 
     Raises:
         ValueError: there are fewer than two rows.
@@ -55,27 +54,9 @@ def split_train_validation(
     if n < 2:
         raise ValueError("a split needs at least two images")
     total = min(max(round(n * share), 1), n - 1)
-    generator = np.random.default_rng(seed)
-    if labels is None:
-        groups = [np.arange(n)]
-    else:
-        groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    quotas = _largest_remainders(np.array([len(group) for group in groups]), total)
-    drawn = [
-        generator.permutation(group)[:quota] for group, quota in zip(groups, quotas, strict=True)
-    ]
-    validation = np.sort(np.concatenate(drawn))
+    validation = draw_rows(n, labels, total, seed)
     train = np.setdiff1d(np.arange(n), validation, assume_unique=True)
     return TrainValidationSplit(train, validation)
-
-
-def _largest_remainders(sizes: Index, total: int) -> Index:
-    """Divide ``total`` in proportion to ``sizes`` (Hamilton's method of largest remainders)."""
-    exact = sizes * (total / sizes.sum())
-    quotas = np.asarray(np.floor(exact), dtype=np.int64)
-    short = total - int(quotas.sum())
-    quotas[np.argsort(quotas - exact, kind="stable")[:short]] += 1
-    return np.asarray(quotas)
 
 
 EVALUATION_BATCH = 1000

@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
     from latentkit.plugin.downloads import *
     from latentkit.plugin.events import *
     from latentkit.plugin.hookspecs import *
+    from latentkit.plugin.image_files import *
+    from latentkit.plugin.image_sets import *
     from latentkit.plugin.images import *
     from latentkit.plugin.options import *
     from latentkit.plugin.protocols import *
@@ -34,6 +36,7 @@ __all__ = [
     "Corruption",
     "CorruptionSpec",
     "DatasetSpec",
+    "DecodedImage",
     "Direction",
     "Embedding",
     "EmbeddingSpec",
@@ -44,6 +47,9 @@ __all__ = [
     "HasFeatures",
     "HasImportances",
     "ImageData",
+    "ImageFile",
+    "ImageReading",
+    "ImagesRead",
     "ModelSpec",
     "NoOptions",
     "Objective",
@@ -72,17 +78,23 @@ __all__ = [
     "check_memory",
     "check_sqlite_files",
     "class_codes",
+    "common_form",
+    "draw_rows",
     "flat_figures",
     "flat_options",
     "hookimpl",
+    "in_range_of",
     "public_url",
     "read_bytes",
+    "read_images",
+    "reading_notes",
     "search_all",
     "short_stream_seed",
     "strength",
     "strength_option",
     "to_uint8",
     "torchvision_datasets",
+    "widened",
     "without_secrets",
 ]
 
@@ -112,6 +124,19 @@ _HOMES = {
     "array_files": (
         "ArrayFile",
         "check_memory",
+    ),
+    "image_files": (
+        "DecodedImage",
+        "ImageFile",
+        "ImageReading",
+    ),
+    "image_sets": (
+        "ImagesRead",
+        "common_form",
+        "in_range_of",
+        "read_images",
+        "reading_notes",
+        "widened",
     ),
     "images": (
         "ImageData",
@@ -150,7 +175,10 @@ _HOMES = {
         "ResourceEstimate",
         "Split",
     ),
-    "seeds": ("short_stream_seed",),
+    "seeds": (
+        "draw_rows",
+        "short_stream_seed",
+    ),
     "studies": (
         "BLAMELESS",
         "Budget",
