@@ -201,9 +201,12 @@ def a_bomb():
         (image_bytes(Image.new("L", (20, 20)))[:-30], "."),
         (
             image_bytes(Image.fromarray(np.full((9, 9), 300, np.int32)), "TIFF"),
-            "from 300 to 300: save",
+            r"from 300 to 300: say which are black and white with range=LOW\.\.HIGH",
         ),
-        (image_bytes(Image.new("F", (9, 9), 0.5), "TIFF"), r"from 0\.5 to 0\.5: save it with 8"),
+        (
+            image_bytes(Image.new("F", (9, 9), 1.5), "TIFF"),
+            r"float32 and reach from 1\.5 to 1\.5: say",
+        ),
     ],
     ids=["empty", "bomb", "EPS", "cut", "32 bits", "float"],
 )
@@ -232,12 +235,14 @@ def test_image_names_of_pipes_and_broken_links_are_listed_and_folders_are_search
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
-def test_16_bit_grey_becomes_8_bit_instead_of_white(tmp_path, kind):
+def test_16_bit_grey_stays_as_it_is_or_becomes_8_bit(tmp_path, kind):
     values = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
     for number in range(5):
         ending = {"PNG": "png", "TIFF": "tif", "PPM": "pgm"}[kind]
         Image.fromarray(values).save(tmp_path / f"{number}.{ending}", kind)
     images = lk.dataset("image-folder", path=str(tmp_path), size=8).images
+    assert (images[0, 0] == values).all()
+    images = lk.dataset("image-folder", path=str(tmp_path), size=8, depth=8).images
     assert (images[0, 0] == np.rint(values / 257)).all()
 
 
@@ -245,7 +250,7 @@ def test_16_bit_grey_becomes_8_bit_instead_of_white(tmp_path, kind):
 def test_a_folder_of_more_images_than_fit_into_memory_is_refused(tmp_path):
     for number in range(5):
         Image.new("L", (9, 9)).save(tmp_path / f"{number}.png")
-    with pytest.raises(ResourceError, match="5 images of 512 pixels a side needs"):
+    with pytest.raises(ResourceError, match="5 images of 512x512 pixels needs"):
         lk.dataset("image-folder", path=str(tmp_path), size=512)
 
 

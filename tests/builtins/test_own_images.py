@@ -279,13 +279,15 @@ def test_an_image_that_belongs_to_no_class_is_an_error_and_not_left_out(photos):
         folder(photos)
 
 
-def test_a_class_that_only_the_test_folder_has_is_an_error(photos):
+def test_a_class_that_only_the_test_folder_has_is_a_class_without_training_images(photos):
     for split, classes in (("train", ("cats",)), ("test", ("cats", "dogs"))):
         for name in classes:
             shutil.copytree(photos / name, photos.parent / "split" / split / name)
-    assert len(folder(photos.parent / "split")) == 6
-    with pytest.raises(DataError, match=r"dogs.* and 5 more images are in no folder of a class"):
-        folder(photos.parent / "split", "test")
+    train, test = folder(photos.parent / "split"), folder(photos.parent / "split", "test")
+    assert train.class_names == test.class_names == ("cats", "dogs")
+    assert np.bincount(train.labels).tolist() == [6]
+    assert np.bincount(test.labels).tolist() == [6, 6]
+    assert "1 of 2 classes have no training images: dogs" in train.notes
 
 
 def test_a_relative_path_is_named_in_full_if_it_is_not_found(tmp_path, monkeypatch):

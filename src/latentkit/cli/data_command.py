@@ -97,6 +97,8 @@ def preview(
     """Draw the first images of each class."""
     _, chosen = _choose(name, options)
     images = _load(chosen, split, data_dir)
+    for note in images.notes:
+        shared_options.echo(f"note: {note}", err=True)
     from latentkit.atomic import write_atomically
     from latentkit.figures.image_grids import sample_grid
     from latentkit.figures.style import save_png
@@ -135,6 +137,8 @@ def verify(name: str, options: tuple[str, ...], data_dir: str | None, as_json: b
         if found["factors"]:
             shared_options.echo(f"  factors {', '.join(found['factors'])}")
         shared_options.echo(f"  SHA-256 of the arrays {found['sha256']}")
+    for note in facts["train"]["notes"]:
+        shared_options.echo(f"note: {note}")
     shared_options.echo(f"licence: {facts['train']['licence'] or 'not stated'}")
 
 
@@ -183,5 +187,6 @@ def _facts(images: ImageData) -> dict[str, Any]:
         "classes": {images.class_names[code]: counts[code] for code in sorted(counts)},
         "factors": list(images.factor_names),
         "licence": images.licence,
+        "notes": list(images.notes),
         "sha256": images.digest(),
     }

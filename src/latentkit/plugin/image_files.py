@@ -32,6 +32,7 @@ from latentkit.plugin.images import MOST_CHANNELS, Pixels
 
 MOST_PIXELS = 178_956_970
 SHALLOW = frozenset(f"{bits} bits" for bits in range(1, 9))
+_DARK = 1 / 8
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -214,6 +215,8 @@ class ImageReading:
                     f"which are black and white with range=LOW..HIGH, or range=data"
                 )
             shades = _scaled_by_type(values, picture.bits)
+            if values.dtype.kind == "u" and picture.bits > 8 and shades.max() < _DARK:
+                facts.append("dark")
         else:
             if isinstance(self.value_range, str):
                 raise TypeError("range 'data' needs in_range_of first")

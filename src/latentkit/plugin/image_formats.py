@@ -110,6 +110,8 @@ def open_picture(
         warnings.simplefilter("ignore")  # about odd facts beside the pixels
         if content[:4] in _TIFF:
             return _tiff(content, page, most_pixels)
+        if _is_heif(content):
+            return _heif_picture(content, page, most_pixels)
         with _opened(content, most_pixels) as image:
             several = image.format != "MPO" and bool(getattr(image, "is_animated", False))
             if page:
@@ -134,6 +136,8 @@ def count_pages(content: bytes, most_pixels: int) -> int:
         if content[:4] in _TIFF:
             with _tiff_file(content) as file:
                 return sum(_stack(one)[0] for one in _series(file))
+        if _is_heif(content):
+            return len(_heif(content))
         with _opened(content, most_pixels) as image:
             return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
 
@@ -161,16 +165,12 @@ def _check_sides(size: tuple[int, int], most_pixels: int) -> None:
 
 @contextmanager
 def _opened(content: bytes, most_pixels: int) -> Iterator[Image.Image]:
-    """Open a file with Pillow, or with pillow-heif."""
+    """Open a file with Pillow."""
     pillows = Image.MAX_IMAGE_PIXELS
     if most_pixels > 2 * (pillows or math.inf):
         Image.MAX_IMAGE_PIXELS = most_pixels  # Pillow has no other way to raise its own limit
     try:
-        if content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS:
-            image = _heif(content, most_pixels)
-        else:
-            image = Image.open(io.BytesIO(content), formats=_formats())
-        with image:
+        with Image.open(io.BytesIO(content), formats=_formats()) as image:
             _check_sides(image.size, most_pixels)
             yield image
     finally:
@@ -181,31 +181,57 @@ def _formats() -> tuple[str, ...]:
     return FORMATS if features.check("avif") else FORMATS[:-1]
 
 
-def _heif(content: bytes, most_pixels: int) -> Image.Image:
+def _is_heif(content: bytes) -> bool:
+    return content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS
+
+
+def _heif(content: bytes) -> Any:
+    """Return the pictures of a HEIF file, not yet decoded."""
     try:
         import pillow_heif
     except ImportError:
         raise ValueError("an HEIF image: install pillow-heif") from None
-    file = pillow_heif.open_heif(io.BytesIO(content))  # of 8 bits, turned upright
-    _check_sides(file.size, most_pixels)
-    image: Image.Image = file.to_pillow()
-    image.getexif().pop(_ORIENTATION, None)
-    return image
+    return pillow_heif.open_heif(io.BytesIO(content), convert_hdr_to_8bit=False)
+
+
+def _heif_picture(content: bytes, page: int, most_pixels: int) -> Picture:
+    """Return a picture of a HEIF file, which its library turns upright."""
+    file = _heif(content)
+    if page >= len(file):
+        raise ValueError("the file has fewer pictures")
+    one, several = file[page], len(file) > 1
+    _check_sides(one.size, most_pixels)
+    if ";16" not in one.mode:
+        return Picture(one.to_pillow(), one.size, several=several)
+    values = np.asarray(one)
+    values = values[..., None] if values.ndim == 2 else values
+    return Picture(values, one.size, 1, values.shape[2] in (2, 4), 16, several=several)
+
+
+def _deep_avif(content: bytes) -> int:
+    """Return how many bits an AVIF has if it has more than 8, of which Pillow keeps 8; else 0."""
+    at = content.find(b"av1C") + 4  # the header of AV1, whose third byte has the depth
+    flags = content[at + 2] if at > 4 and at + 2 < len(content) else 0
+    return (12 if flags & 0x20 else 10) if flags & 0x40 else 0
 
 
 def _pillow(
     image: Any, content: bytes, several: bool, extent: tuple[float, float] | None = None
 ) -> Picture:
     """Return an opened image, at the depth of its file."""
-    raw = image.tile[0][3] if image.tile else ""
-    if image.format == "PNG" and ";16" in str(raw):
+    tiles = getattr(image, "tile", None)  # absent if another library has made the image
+    raw = tiles[0][3] if tiles else ""
+    avif_bits = _deep_avif(content) if image.format == "AVIF" and not several else 0
+    if avif_bits or (image.format == "PNG" and ";16" in str(raw)):
         import imagecodecs
 
-        values = imagecodecs.png_decode(content)
+        decode = imagecodecs.avif_decode if avif_bits else imagecodecs.png_decode
+        values = decode(content)
         values = values[..., None] if values.ndim == 2 else values
         image.load()  # the orientation may come after the pixels
         turn = _orientation(image)
-        return Picture(values, image.size, turn, values.shape[2] in (2, 4), 16, several=several)
+        alpha, bits = values.shape[2] in (2, 4), avif_bits or 16
+        return Picture(values, image.size, turn, alpha, bits, several=several)
     if image.format == "PPM" and image.mode == "RGB" and isinstance(raw, tuple) and raw[1] > 255:
         return _deep_ppm(image, content, int(raw[1]))
     image.load()

@@ -100,13 +100,14 @@ def reading_notes(facts: Mapping[str, int], n: int, reading: ImageReading) -> tu
         black, white = (f"{one:,g}" for one in reading.value_range)
         notes.append(f"values of the files ({listed}): {black} is black and {white} is white")
     elif unusual:
-        rules = [_RULES.get(kind, "full range of the type") for kind in sorted(kinds)]
+        rules = [_RULES.get(kind, "full range") for kind in sorted(kinds)]
         rule = "; ".join(dict.fromkeys(rules))
         notes.append(f"values of the files ({listed}): black and white are the {rule}")
     sentences = {
         "reduced": "were reduced to 8 bits (depth=8)",
         "clipped": "have values out of this range, which were clipped",
         "transparent": "have transparent parts, which became white",
+        "dark": "use less than an eighth of this range (range=data makes all images brighter)",
         "several": "are from files of several pictures, of which the first was used (page=first)",
         "cropped": "lost a part of their longer side (fit=crop; fit=pad keeps all)",
         "constant": "are constant: every pixel is the same",

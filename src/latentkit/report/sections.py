@@ -53,7 +53,9 @@ def _samples(context: StageContext) -> Drawn:
     images = context.images("train")
     title = f"{context.config.dataset.name}: training images"
     figure = sample_grid(images.images, images.labels, images.class_names, title)
-    return figure, "The first training images of each class." if images.labels is not None else ""
+    about = ["The first training images of each class."] if images.labels is not None else []
+    notes = [f"{note[:1].upper()}{note[1:]}." for note in images.notes]
+    return figure, " ".join(about + notes)
 
 
 def _reconstructions(context: StageContext) -> Drawn:

@@ -24,7 +24,7 @@ from latentkit.evaluation.card import PROTOCOL, evaluate
 from latentkit.evaluation.card_tables import card_rows, card_summary, card_tables, map_tables
 from latentkit.evaluation.inference import encode
 from latentkit.maps.make import check_maps, embed, embed_again, latents_read, reads_of_same_run
-from latentkit.plugin.events import StageProgress
+from latentkit.plugin.events import Notice, StageProgress
 from latentkit.report.page import Table
 from latentkit.runs import run_files
 from latentkit.runs.context import RunContext, StageContext, load_weights
@@ -41,7 +41,7 @@ from latentkit.training.state import Weights
 
 
 def record_images(context: StageContext) -> None:
-    """Commit the shape, counts, classes, licence and checksums of the images.
+    """Commit the shape, counts, classes, licence, checksums and notes of the images.
 
     Raises:
         DataError: the record was lost, and the images have changed since it was made.
@@ -64,6 +64,11 @@ def record_images(context: StageContext) -> None:
         "source_sha256": {"train": train_images.checksum, "test": test_images.checksum},
         "digest": {"train": train_images.digest(), "test": test_images.digest()},
     }
+    # Without notes, the record is the one that earlier versions wrote.
+    if notes := tuple(dict.fromkeys((*train_images.notes, *test_images.notes))):
+        record["notes"] = notes
+    for note in notes:
+        context.emit(Notice("images", note, "info"))
     written = json_bytes(record)
     if known is not None and known.sha256 != hashlib.sha256(written).hexdigest():
         raise DataError(
