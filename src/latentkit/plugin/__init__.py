@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
     from latentkit.plugin.events import *
     from latentkit.plugin.hookspecs import *
     from latentkit.plugin.image_files import *
+    from latentkit.plugin.image_formats import *
     from latentkit.plugin.image_sets import *
     from latentkit.plugin.images import *
     from latentkit.plugin.options import *
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
 __all__ = [
     "BLAMELESS",
     "HOOKSPEC_VERSION",
+    "MOST_CHANNELS",
     "ArrayFile",
     "Autoencoder",
     "Budget",
@@ -54,6 +56,7 @@ __all__ = [
     "NoOptions",
     "Objective",
     "Options",
+    "Pixels",
     "Progress",
     "ReportsProgress",
     "ResourceEstimate",
@@ -75,6 +78,7 @@ __all__ = [
     "TunerSpec",
     "VerifiedFiles",
     "as_floats",
+    "check_float_images",
     "check_memory",
     "check_sqlite_files",
     "class_codes",
@@ -83,10 +87,13 @@ __all__ = [
     "flat_figures",
     "flat_options",
     "hookimpl",
+    "how_to_read",
     "in_range_of",
+    "plain_array",
     "public_url",
     "read_bytes",
     "read_images",
+    "readable_endings",
     "reading_notes",
     "search_all",
     "short_stream_seed",
@@ -130,6 +137,10 @@ _HOMES = {
         "ImageFile",
         "ImageReading",
     ),
+    "image_formats": (
+        "how_to_read",
+        "readable_endings",
+    ),
     "image_sets": (
         "ImagesRead",
         "common_form",
@@ -139,9 +150,13 @@ _HOMES = {
         "widened",
     ),
     "images": (
+        "MOST_CHANNELS",
         "ImageData",
+        "Pixels",
         "as_floats",
+        "check_float_images",
         "class_codes",
+        "plain_array",
         "to_uint8",
     ),
     "database_urls": (

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit.builtins.datasets.options import ValueOptions
-from latentkit.plugin.images import MOST_CHANNELS, Pixels, check_float_images, plain_array
+from latentkit.plugin import MOST_CHANNELS, Pixels, check_float_images, plain_array
 
 _AT_ONCE = 1024  # images that are converted together
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -138,7 +138,7 @@ def _fits_8_bits(values: NDArray[Any]) -> bool:
     """Return whether floats in [0, 1] are bytes divided by 255."""
     for start in range(0, len(values), _AT_ONCE):
         levels = values[start : start + _AT_ONCE].astype(np.float32) * 255
-        if (abs(levels - np.rint(levels)) > 1e-3 * (1 + 60 * (values.dtype.itemsize == 2))).any():
+        if (abs(levels - np.rint(levels)) > (0.1 if values.dtype == np.float16 else 1e-3)).any():
             return False
     return True
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from latentkit.errors import DataError
-from latentkit.plugin.image_formats import how_to_read, readable_endings
+from latentkit.plugin import how_to_read, readable_endings
 
 Part = Literal["train", "validation", "test"]
 SPLITS: dict[str, Part] = {

@@ -22,8 +22,7 @@ from latentkit.builtins.datasets.array_images import as_images, rule_of, with_ch
 from latentkit.builtins.datasets.options import NpzOptions
 from latentkit.builtins.datasets.subsets import draw_note, rows_of
 from latentkit.errors import DataError, UserError
-from latentkit.plugin import ArrayFile, ImageData, Split, class_codes
-from latentkit.plugin.images import Pixels
+from latentkit.plugin import ArrayFile, ImageData, Pixels, Split, class_codes
 
 Labels = tuple[NDArray[np.int64], tuple[str, ...]]
 _PARTS = {

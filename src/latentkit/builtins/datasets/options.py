@@ -67,6 +67,7 @@ _RANGE = rf"^(type|data|{_NUMBER}\.\.{_NUMBER})$"
 class ValueOptions(Options):
     """How numbers become images, for data sets of the user's own."""
 
+    path: str = Field("", description="Path of the images.")
     channels: Annotated[
         Literal["auto", "grey", "rgb", "all"] | _Numbers, BeforeValidator(_channels_of)
     ] = Field(
