@@ -314,7 +314,7 @@ def test_a_set_has_the_depth_and_the_channels_that_hold_every_image(tmp_path):
     assert (found.pixels[1] == DEEP).all()
     assert (found.pixels[2] == first(COLOUR).astype(np.uint16) * 257).all()
     assert found.notes == (
-        "values of the files (1 of 16 bits, 2 of 8 bits): black and white are the full range",
+        "numbers in the files: 16 bits in 1, 8 bits in 2; black and white are the full range",
     )
 
 
@@ -325,7 +325,7 @@ def test_the_range_of_the_data_is_that_of_all_files_and_is_said(tmp_path):
     expected = np.rint((DEEP.astype(float) - low) / (high - low) * 65_535)
     assert abs(found.pixels[0, 0] - expected).max() <= 1
     assert found.notes == (
-        "values of the files (3 of 16 bits): 3 is black and 57,307 is white",
+        "numbers in the files: 16 bits in 3; 3 is black and 57,307 is white",
         "1 of 3 images are constant: every pixel is the same",
     )
     with pytest.raises(DataError, match="every number in every file is 7"):
@@ -352,7 +352,7 @@ def test_what_is_lost_is_counted(tmp_path):
         assert note.startswith(start)
     clipped = read_images(files[1:2], ImageReading((8, 8), "pad", value_range=(0, 1000))).notes
     assert clipped == (
-        "values of the files (1 of 16 bits): 0 is black and 1,000 is white",
+        "numbers in the files: 16 bits in 1; 0 is black and 1,000 is white",
         "1 of 1 images have values out of this range, which were clipped",
     )
 

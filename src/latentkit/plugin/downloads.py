@@ -196,6 +196,9 @@ def no_downloads(dataset: str, options: Mapping[str, object] | None = None) -> I
         _offline.reset(token)
 
 
+_UNCHECKED = 2**24  # bytes of a file that always fit; asking for the free memory takes longer
+
+
 def read_bytes(path: Path) -> bytes:
     """Return the content of a file.
 
@@ -205,7 +208,9 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         with reading.open_file(path) as file:
-            check_memory(os.fstat(file.fileno()).st_size, str(path))
+            size = os.fstat(file.fileno()).st_size
+            if size > _UNCHECKED:
+                check_memory(size, str(path))
             return file.read()
     except OSError as error:
         raise _cannot_read(path, error) from error

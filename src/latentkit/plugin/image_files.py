@@ -104,7 +104,8 @@ class ImageReading:
             raise
         except Exception as error:  # damaged files raise anything
             raise ValueError(reason_of(error)) from error
-        if pixels.size and (pixels == pixels[:, :1, :1]).all():
+        corner = pixels[:, :1, :1]
+        if (pixels[:, :1] == corner).all() and (pixels == corner).all():
             facts.append("constant")
         if picture.several:
             facts.append("several")

@@ -12,10 +12,12 @@ import importlib.util
 import io
 import logging
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -118,8 +120,7 @@ def open_picture(
                 image.seek(page)
             extent: tuple[float, float] = image.size
             if draft is not None and image.format in ("JPEG", "MPO"):
-                lies = image.getexif().get(_ORIENTATION) in LYING
-                wanted = draft(image, lies)
+                wanted = draft(image, _orientation(image) in LYING)
                 if wanted and (drafted := image.draft(*wanted)):
                     extent = drafted[1][2:]
             return _pillow(image, content, several, extent)
@@ -177,6 +178,7 @@ def _opened(content: bytes, most_pixels: int) -> Iterator[Image.Image]:
         Image.MAX_IMAGE_PIXELS = pillows
 
 
+@cache
 def _formats() -> tuple[str, ...]:
     return FORMATS if features.check("avif") else FORMATS[:-1]
 
@@ -245,7 +247,12 @@ def _pillow(
     return Picture(image, extent or image.size, turn, several=several)
 
 
+_MAY_TURN = re.compile("exif|xmp|XML", re.IGNORECASE)
+
+
 def _orientation(image: Image.Image) -> int:
+    if image.format != "TIFF" and not _MAY_TURN.search(" ".join(map(str, image.info))):
+        return 1  # without parsing what is not there, which takes longer than a small image
     found = image.getexif().get(_ORIENTATION, 1)
     return found if isinstance(found, int) else 1
 

@@ -95,14 +95,14 @@ def reading_notes(facts: Mapping[str, int], n: int, reading: ImageReading) -> tu
     notes = []
     kinds = {key[5:]: count for key, count in facts.items() if key.startswith("kind ")}
     unusual = any(kind not in SHALLOW for kind in kinds)
-    listed = ", ".join(f"{count:,} of {kind}" for kind, count in sorted(kinds.items()))
+    listed = ", ".join(f"{kind} in {count:,}" for kind, count in sorted(kinds.items()))
     if not isinstance(reading.value_range, str):
         black, white = (f"{one:,g}" for one in reading.value_range)
-        notes.append(f"values of the files ({listed}): {black} is black and {white} is white")
+        notes.append(f"numbers in the files: {listed}; {black} is black and {white} is white")
     elif unusual:
         rules = [_RULES.get(kind, "full range") for kind in sorted(kinds)]
         rule = "; ".join(dict.fromkeys(rules))
-        notes.append(f"values of the files ({listed}): black and white are the {rule}")
+        notes.append(f"numbers in the files: {listed}; black and white are the {rule}")
     sentences = {
         "reduced": "were reduced to 8 bits (depth=8)",
         "clipped": "have values out of this range, which were clipped",
