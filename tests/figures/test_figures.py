@@ -9,6 +9,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from latentkit.figures import image_grids
 from latentkit.figures.image_grids import reconstruction_rows, sample_grid, several_reconstructions
 from latentkit.figures.style import (
     DPI,
@@ -188,3 +189,13 @@ def test_settings_of_the_user_do_not_change_a_figure(tmp_path):
     with mpl.rc_context({"text.usetex": True, "lines.linewidth": 9, "axes.facecolor": "red"}):
         assert draw("after.png") == before
         assert mpl.rcParams["lines.linewidth"] == 9
+
+
+def test_pictures_show_the_chosen_channels_of_images_of_any_depth():
+    images = np.arange(6, dtype=np.uint16).reshape(1, 6, 1, 1).repeat(4, 2).repeat(5, 3) * 10_000
+    assert image_grids.displayed(images)[0, :, 0, 0].tolist() == [0, 10_000, 20_000]
+    assert image_grids.displayed(images[:, :2]).shape == (1, 1, 4, 5)
+    assert image_grids.displayed(images, (5, 0, 1))[0, :, 0, 0].tolist() == [50_000, 0, 10_000]
+    shown = image_grids.pixels(images[0])
+    assert shown.shape == (4, 5, 3)
+    assert shown[0, 0].tolist() == [0, 10_000 / 65_535, 20_000 / 65_535]

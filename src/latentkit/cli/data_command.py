@@ -105,7 +105,8 @@ def preview(
 
     path = Path(out or f"{name.replace(':', '.')}-{split}.png")
     title = f"{name}: {len(images):,} {split} images, {'x'.join(map(str, images.image_shape))}"
-    figure = sample_grid(images.images, images.labels, images.class_names, title)
+    names, channels = images.class_names, images.display_channels
+    figure = sample_grid(images.images, images.labels, names, title, channels=channels)
     write_atomically(path, lambda temporary: save_png(figure, temporary))
     shared_options.echo(path)
 

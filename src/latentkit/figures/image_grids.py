@@ -91,7 +91,7 @@ def _canvas(
 
 def in_colour(image: NDArray[np.floating[Any]], grow: int = 1) -> NDArray[np.floating[Any]]:
     """Enlarge an image (C, H, W) to colour pixels (H * grow, W * grow, 3), in [0, 1]."""
-    enlarged = image.repeat(grow, axis=1).repeat(grow, axis=2)
+    enlarged = displayed(image).repeat(grow, axis=1).repeat(grow, axis=2)
     return np.broadcast_to(np.moveaxis(enlarged, 0, -1), (*enlarged.shape[1:], 3)).clip(0, 1)
 
 
@@ -124,15 +124,17 @@ def sample_grid(
     class_names: Sequence[str],
     title: str,
     per_row: int = 10,
+    channels: Sequence[int] = (),
 ) -> Figure:
     """Draw a row of images for each class, or at most five unlabelled rows without labels.
 
     Args:
-        images: (N, C, H, W), uint8 or float in [0, 1].
+        images: (N, C, H, W), uint8, uint16 or float in [0, 1].
         labels: (N,) or None.
         class_names: name of each label.
         title: figure title.
         per_row: number of images in a row.
+        channels: the channels that are shown, as in `displayed`.
     """
     rows: list[tuple[str, NDArray[Any]]]
     if labels is None:
@@ -140,10 +142,10 @@ def sample_grid(
         rows = [("", images[r * per_row : (r + 1) * per_row]) for r in range(count)]
     else:
         rows = [
-            (shown(class_names, int(label)), images[labels == label][:per_row])
+            (shown(class_names, int(label)), images[np.flatnonzero(labels == label)[:per_row]])
             for label in np.unique(labels)
         ]
-    return image_rows(rows, title)
+    return image_rows([(name, displayed(row, channels)) for name, row in rows], title)
 
 
 def reconstruction_rows(
@@ -167,7 +169,7 @@ def several_reconstructions(
     """Draw images above their reconstructions in several settings, such as epochs.
 
     Args:
-        original: (N, C, H, W), uint8 or float in [0, 1].
+        original: (N, C, H, W), uint8, uint16 or float in [0, 1].
         rows: for each setting, its label, reconstructions (N, C, H, W) and their (N,) mean
             squared errors per pixel.
         title: figure title.
@@ -203,20 +205,35 @@ def image_rows(
     )
 
 
+def displayed(images: NDArray[Any], channels: Sequence[int] = ()) -> NDArray[Any]:
+    """Return the channels that pictures show, of images (..., C, H, W) of any type.
+
+    Args:
+        images: the images.
+        channels: one or three numbers; empty for the first three, or for the first of fewer.
+
+    Returns:
+        Images (..., 1 or 3, H, W).
+    """
+    if channels:
+        return images[..., list(channels), :, :]
+    return images[..., : 3 if images.shape[-3] >= 3 else 1, :, :]
+
+
 def show_image(axes: Axes, image: NDArray[Any]) -> None:
-    """Draw one grey or colour image (C, H, W), uint8 or float in [0, 1]."""
+    """Draw one image (C, H, W), uint8, uint16 or float in [0, 1]."""
     axes.imshow(pixels(image), vmin=0, vmax=1, cmap="gray", interpolation="nearest")
 
 
 def pixels(image: NDArray[Any]) -> NDArray[np.floating[Any]]:
     """Convert an image (C, H, W) to matplotlib's layout, (H, W) or (H, W, 3), in [0, 1]."""
-    scaled = unit_range(image)
+    scaled = unit_range(displayed(image))
     return scaled[0] if len(scaled) == 1 else np.moveaxis(scaled, 0, -1)
 
 
 def unit_range(images: NDArray[Any]) -> NDArray[np.floating[Any]]:
-    """Convert images, uint8 or float, to floats in [0, 1]."""
-    return images / 255 if images.dtype == np.uint8 else images.clip(0, 1)
+    """Convert images, uint8, uint16 or float, to floats in [0, 1]."""
+    return images / np.iinfo(images.dtype).max if images.dtype.kind == "u" else images.clip(0, 1)
 
 
 def bare(axes: Axes) -> None:

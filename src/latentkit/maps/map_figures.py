@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from latentkit.config import MapConfig
 from latentkit.evaluation.card_tables import quality_line
 from latentkit.figures import class_points, style
-from latentkit.figures.image_grids import pixels
+from latentkit.figures.image_grids import displayed, pixels
 from latentkit.maps.make import made_maps, map_points, points_text
 from latentkit.report.drawing import Drawing, Drawn
 from latentkit.runs import run_files
@@ -275,7 +275,7 @@ def map_thumbnails(
 
     Args:
         coordinates: (N, 2).
-        images: (N, C, H, W), uint8 or float in [0, 1], in the order of the coordinates.
+        images: (N, C, H, W), uint8, uint16 or float in [0, 1], in the order of the coordinates.
         labels: (N,) or None; the frame of a thumbnail has the colour of its class.
         class_names: name of each label.
         title: figure title.
@@ -368,7 +368,8 @@ def _map(context: StageContext, part: MapConfig) -> Drawn:
 def _thumbnails(context: StageContext, part: MapConfig) -> Drawn:
     arrays = context.folder.arrays(run_files.map_paths(part)[0])
     points = map_points(context.folder, part.map, context.seed)
-    images = np.empty((len(points.index), *context.images("test").image_shape), np.uint8)
+    stored = context.images("test")
+    images = np.empty((len(points.index), *stored.image_shape), stored.images.dtype)
     for code, split in enumerate(run_files.SPLITS):
         own = points.split == code
         if own.any():
@@ -377,7 +378,7 @@ def _thumbnails(context: StageContext, part: MapConfig) -> Drawn:
     caption = _caption(context, part)
     figure = map_thumbnails(
         arrays["coordinates"],
-        images,
+        displayed(images, stored.display_channels),
         points.labels,
         context.folder.json(run_files.DATA)["class_names"],
         _title(context, part, len(images)),

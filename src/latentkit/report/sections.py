@@ -11,7 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from latentkit.figures import error_figures
-from latentkit.figures.image_grids import reconstruction_rows, sample_grid, several_reconstructions
+from latentkit.figures.image_grids import (
+    displayed,
+    reconstruction_rows,
+    sample_grid,
+    several_reconstructions,
+)
 from latentkit.figures.latent_figures import encoded_item, kl_bars, latent_scatter
 from latentkit.figures.training_figures import kernel_grid, loss_curves, weight_histograms
 from latentkit.plugin.protocols import Generative, provides
@@ -52,7 +57,8 @@ def reconstruction_figures(context: StageContext) -> list[Drawing]:
 def _samples(context: StageContext) -> Drawn:
     images = context.images("train")
     title = f"{context.config.dataset.name}: training images"
-    figure = sample_grid(images.images, images.labels, images.class_names, title)
+    channels = images.display_channels
+    figure = sample_grid(images.images, images.labels, images.class_names, title, channels=channels)
     about = ["The first training images of each class."] if images.labels is not None else []
     notes = [f"{note[:1].upper()}{note[1:]}." for note in images.notes]
     return figure, " ".join(about + notes)
@@ -79,6 +85,7 @@ def reconstruction_example(
     if context.corruption:
         rows.append(("corrupted", as_array(inputs)))
     rows.append(("reconstruction", as_array(rebuilt)))
+    rows = [(name, displayed(row, images.display_channels)) for name, row in rows]
     errors = (rebuilt - clean).square().flatten(1).mean(1).double().cpu().numpy()
     return rows, errors
 
@@ -121,7 +128,8 @@ def _errors(context: StageContext) -> Drawn:
     shown = min(_EXTREMES, len(errors) // 2)
     best, worst = order[:shown], order[::-1][:shown]
     clean, _, rebuilt = rebuild(context, np.concatenate([best, worst]), corrupted=False)
-    images, made = as_array(clean), as_array(rebuilt)
+    channels = context.images("test").display_channels
+    images, made = (displayed(as_array(one), channels) for one in (clean, rebuilt))
     figure = error_figures.error_histogram(
         errors,
         images[:shown],
@@ -303,9 +311,11 @@ def _over_epochs(context: StageContext, models: Mapping[int, Any]) -> Drawn:
     for epoch, model in models.items():
         clean, _, rebuilt = rebuild(context, chosen, model=model)
         errors = (rebuilt - clean).square().flatten(1).mean(1).double().cpu().numpy()
-        rows.append((f"epoch {epoch}", as_array(rebuilt), errors))
+        shown = displayed(as_array(rebuilt), images.display_channels)
+        rows.append((f"epoch {epoch}", shown, errors))
     title = f"{context.config.model.name}: the same test images after some epochs"
-    return several_reconstructions(images.images[chosen], rows, title), (
+    originals = displayed(images.images[chosen], images.display_channels)
+    return several_reconstructions(originals, rows, title), (
         "Below each reconstruction: its mean squared error per pixel."
     )
 
