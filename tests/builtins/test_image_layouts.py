@@ -278,3 +278,19 @@ def test_a_copy_of_the_folder_elsewhere_gives_the_same_images(tmp_path):
     fill(tmp_path / "one", *many("a/", "b/"))
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     assert load(tmp_path / "one").digest() == load(tmp_path / "two").digest()
+
+
+def test_all_pages_of_a_file_are_images_of_one_split_and_class(tmp_path):
+    for number in range(10):
+        folder = tmp_path / "ab"[number % 2]
+        folder.mkdir(exist_ok=True)
+        shades = [Image.new("L", (9, 9), 10 * number + page) for page in range(1 + number % 3)]
+        shades[0].save(folder / f"{number}.tif", save_all=True, append_images=shades[1:])
+    train, test = both(tmp_path, page="all")
+    assert len(train) + len(test) == 4 * 1 + 3 * 2 + 3 * 3
+    for data in (train, test):
+        assert (data.images[:, 0, 0, 0] // 10 % 2 == data.labels).all()
+    files = [set((data.images[:, 0, 0, 0] // 10).tolist()) for data in (train, test)]
+    assert not files[0] & files[1]
+    assert not any("page=first" in note for note in train.notes)
+    assert any("page=first" in note for note in load(tmp_path).notes)

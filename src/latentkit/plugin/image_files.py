@@ -71,6 +71,8 @@ class ImageReading:
             range of unsigned integers of up to 16 bits and of signed ones of 8 or 16, and [0, 1]
             for floats. ``data`` must be replaced by `in_range_of` first.
         max_pixels: width times height above which a file is refused.
+        all_pages: whether every picture of a file is used, so that none is lost; `pages` counts
+            them, and each is an `ImageFile` of its own.
     """
 
     size: tuple[int, int] = (64, 64)
@@ -79,6 +81,7 @@ class ImageReading:
     depth: Literal["auto", 8, 16] = "auto"
     value_range: Literal["type", "data"] | tuple[float, float] = "type"
     max_pixels: int = MOST_PIXELS
+    all_pages: bool = False
 
     def decode(self, file: ImageFile | Path) -> Pixels:
         """Return a file as an image (C, H, W), uint8 or uint16; raises as `read`."""
@@ -107,7 +110,7 @@ class ImageReading:
         corner = pixels[:, :1, :1]
         if (pixels[:, :1] == corner).all() and (pixels == corner).all():
             facts.append("constant")
-        if picture.several:
+        if picture.several and not self.all_pages:
             facts.append("several")
         return DecodedImage(pixels, tuple(facts), hashlib.sha256(content).hexdigest())
 

@@ -147,7 +147,10 @@ def reason_of(error: Exception) -> str:
     """Return in one line why a file cannot be read."""
     if isinstance(error, UnidentifiedImageError):
         return f"no image of the formats {', '.join(FORMATS)}"
-    return " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split())
+    if isinstance(error, ValueError | OSError | EOFError | SyntaxError | RuntimeError):
+        return text or type(error).__name__
+    return f"the file is damaged ({type(error).__name__}: {text})"
 
 
 def _check_sides(size: tuple[int, int], most_pixels: int) -> None:

@@ -87,6 +87,7 @@ def plan_folder(options: ImageFolderOptions) -> FolderPlan:
         depth=options.depth,
         value_range=options.limits,
         max_pixels=options.max_pixels,
+        all_pages=options.page == "all",
     )
     codes = {name: code for code, name in enumerate(listing.class_names)}
     files: list[ImageFile] = []
@@ -95,7 +96,7 @@ def plan_folder(options: ImageFolderOptions) -> FolderPlan:
     for part, places in sorted(_with_test(listing).items(), key=lambda item: _ORDER[item[0]]):
         for place, name in places:
             path = listing.root / place
-            pages = reading.pages(path) if options.page == "all" else 1
+            pages = reading.pages(path) if reading.all_pages else 1
             files += [ImageFile(path, page) for page in range(pages)]
             parts += [part] * pages
             labels += [codes.get(name, 0)] * pages
