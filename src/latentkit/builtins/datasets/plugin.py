@@ -31,7 +31,7 @@ def latentkit_datasets() -> Iterator[DatasetSpec]:
     )
     yield DatasetSpec(
         name="image-folder",
-        summary="Your own image files of any kind, in a folder, in classes and splits, or with a table of labels",
+        summary="Your own image files of any kind, by class, by split or with a table of labels",
         target=f"{_HERE}.image_folder:load",
         options=f"{_HERE}.options:ImageFolderOptions",
         tags=_LOCAL,
