@@ -38,6 +38,11 @@ _ENVIRONMENT = [
     ),
     ("`LATENTKIT_DATA`", "The folder of data sets, unless `--data-dir` is given."),
     ("`LATENTKIT_RUNS`", "The folder of runs, unless `--runs` is given."),
+    ("`LATENTKIT_CACHE`", "The folder of decoded images; by default in the user's cache."),
+    (
+        "`LATENTKIT_CACHE_LIMIT`",
+        "How many gigabytes of decoded images are kept; by default a quarter of the disk.",
+    ),
     (
         "`LATENTKIT_PLUGINS`",
         "Distributions whose plugins may load, separated by commas. If empty, none may.",

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from latentkit.atomic import write_json
-from latentkit.config import canonical_sha256
 from latentkit.errors import IntegrityError, describe_os_error
 from latentkit.reading import MOST_JSON, parse_json, read_inside
 
 _HASH = "sha256"
+
+
+def canonical_sha256(document: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a JSON document; the order of its keys does not matter."""
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def write_hashed(path: Path, document: Mapping[str, Any], root: Path | None = None) -> None:

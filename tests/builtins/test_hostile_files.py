@@ -247,10 +247,12 @@ def test_16_bit_grey_stays_as_it_is_or_becomes_8_bit(tmp_path, kind):
 
 
 @pytest.mark.usefixtures("little_memory")
-def test_a_folder_of_more_images_than_fit_into_memory_is_refused(tmp_path):
+def test_images_that_fit_neither_on_the_disk_nor_into_memory_are_refused(tmp_path, monkeypatch):
     for number in range(5):
         Image.new("L", (9, 9)).save(tmp_path / f"{number}.png")
-    with pytest.raises(ResourceError, match="5 images of 512x512 pixels needs"):
+    assert lk.dataset("image-folder", path=str(tmp_path), size=512).image_shape == (1, 512, 512)
+    monkeypatch.setenv("LATENTKIT_CACHE", str(tmp_path / "0.png"))
+    with pytest.raises(ResourceError, match="5 images that cannot be kept on the disk needs"):
         lk.dataset("image-folder", path=str(tmp_path), size=512)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from latentkit.builtins.datasets.mnist_family import STEMS
+from latentkit.plugin import ImageFile, ImageReading, read_images
 
 
 def touch(path):
@@ -124,3 +125,18 @@ def test_an_error_is_one_line(latentkit):
     ended = latentkit("data", "preview", "npz", "-o", "npz.path=no.npz")
     assert (ended.code, Path("npz-train.png").exists()) == (4, False)
     assert "no.npz: No such file" in ended.error
+
+
+def test_the_cache_is_listed_and_deleted(latentkit, tmp_path, monkeypatch):
+    monkeypatch.setenv("LATENTKIT_CACHE", str(tmp_path / "cache"))
+    files = [tmp_path / "a.png"]
+    Image.new("L", (8, 8), 7).save(files[0])
+    read_images([ImageFile(path) for path in files], ImageReading(size=(8, 8)), source="my photos")
+    listed = latentkit("data", "cache")
+    assert "my photos" in listed.out
+    assert "1 set, " in listed.out
+    (one,) = json.loads(latentkit("data", "cache", "--json").out)["sets"]
+    assert (one["source"], one["count"]) == ("my photos", 1)
+    assert latentkit("data", "cache", "--prune", "--keep", "1").out.startswith("0 sets")
+    assert "1 set, " in latentkit("data", "cache", "--prune").out
+    assert json.loads(latentkit("data", "cache", "--json").out)["sets"] == []

@@ -1,8 +1,9 @@
-"""``latentkit data``: list data sets, look at one, verify one."""
+"""``latentkit data``: list data sets, look at one, verify one, and the cache of decoded images."""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,7 +28,7 @@ _WHERE = {
 
 @click.group("data")
 def data_command() -> None:
-    """List data sets, look at one, verify one."""
+    """List data sets, look at one, verify one, or free disk space."""
 
 
 def _one_data_set(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -191,3 +192,45 @@ def _facts(images: ImageData) -> dict[str, Any]:
         "notes": list(images.notes),
         "sha256": images.digest(),
     }
+
+
+@data_command.command("cache")
+@click.option("--prune", is_flag=True, help="Delete all sets, or those beyond --keep.")
+@click.option(
+    "--keep",
+    metavar="GB",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="With --prune: keep the sets used last, up to this many gigabytes.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@shared_options.common_options
+def cache(prune: bool, keep: float, as_json: bool) -> None:
+    """List or delete the decoded images that later commands use again.
+
+    Deleted images are decoded again when they are needed. LATENTKIT_CACHE names another folder,
+    and LATENTKIT_CACHE_LIMIT how many gigabytes it may have (a quarter of the disk otherwise).
+    """
+    from latentkit.plugin import image_cache
+
+    folder = image_cache.cache_folder()
+    if prune:
+        sets = image_cache.prune(int(keep * 1e9), folder=folder)
+    else:
+        sets = image_cache.cached_sets(folder)
+    total = sum(one.bytes for one in sets)
+    if as_json:
+        facts = [asdict(one) for one in sets]
+        document = {"folder": str(folder), "deleted": prune, "bytes": total, "sets": facts}
+        shared_options.print_json(document)
+        return
+    if not prune:
+        rows = ((one.source or one.key, f"{one.count:,}", _size(one.bytes)) for one in sets)
+        shared_options.print_rows(("made of", "images", "size"), rows)
+    found = f"{len(sets)} set{'' if len(sets) == 1 else 's'}, {_size(total)}"
+    shared_options.echo(f"{found}, {'deleted from' if prune else 'in'} {folder}")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"

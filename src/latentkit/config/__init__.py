@@ -47,7 +47,8 @@ from latentkit.config.options import (
     TransferOptions,
     read_labels,
 )
-from latentkit.config.run_config import MapConfig, PartConfig, RunConfig, canonical_sha256
+from latentkit.config.run_config import MapConfig, PartConfig, RunConfig
+from latentkit.hashed_json import canonical_sha256
 
 __all__ = [
     "DEFAULT_DATASET",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +16,7 @@ from latentkit.config.options import (
     TrainingOptions,
     TransferOptions,
 )
+from latentkit.hashed_json import canonical_sha256
 from latentkit.plugin.options import Options
 from latentkit.registry.catalogue import Part
 from latentkit.registry.options import fault_of
@@ -161,9 +159,3 @@ class RunConfig:
         document = self.identity()
         document["training"] = {k: v for k, v in document["training"].items() if k != "epochs"}
         return canonical_sha256(document)
-
-
-def canonical_sha256(document: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a JSON document; the order of its keys does not matter."""
-    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
     from latentkit.plugin.downloads import *
     from latentkit.plugin.events import *
     from latentkit.plugin.hookspecs import *
+    from latentkit.plugin.image_cache import *
     from latentkit.plugin.image_files import *
     from latentkit.plugin.image_formats import *
     from latentkit.plugin.image_sets import *
@@ -26,6 +27,8 @@ if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
     from latentkit.plugin.protocols import *
     from latentkit.plugin.seeds import *
     from latentkit.plugin.specs import *
+    from latentkit.plugin.stored_images import *
+    from latentkit.plugin.stored_rows import *
     from latentkit.plugin.studies import *
 
 __all__ = [
@@ -65,6 +68,7 @@ __all__ = [
     "SearchDomain",
     "SearchRange",
     "Split",
+    "StoredImages",
     "StudyInfo",
     "StudyResult",
     "StudyStopped",
@@ -97,6 +101,7 @@ __all__ = [
     "reading_notes",
     "search_all",
     "short_stream_seed",
+    "stored_rows",
     "strength",
     "strength_option",
     "to_uint8",
@@ -132,6 +137,9 @@ _HOMES = {
         "ArrayFile",
         "check_memory",
     ),
+    "image_cache": ("StoredImages",),
+    "stored_images": ("ImagesRead", "read_images"),
+    "stored_rows": ("stored_rows",),
     "image_files": (
         "DecodedImage",
         "ImageFile",
@@ -142,10 +150,8 @@ _HOMES = {
         "readable_endings",
     ),
     "image_sets": (
-        "ImagesRead",
         "common_form",
         "in_range_of",
-        "read_images",
         "reading_notes",
         "widened",
     ),

@@ -2,23 +2,18 @@
 
 An image can be decoded without the others (`latentkit.plugin.image_files`). What needs all of them
 is here: `in_range_of` the range that they share, `common_form` the channels and depth that hold
-each of them, and `reading_notes` what the user should know. `read_images` does all of it in memory.
+each of them, and `reading_notes` what the user should know.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from latentkit.errors import DataError
-from latentkit.plugin.array_files import check_memory
 from latentkit.plugin.image_files import SHALLOW, ImageFile, ImageReading
 from latentkit.plugin.images import Pixels
 
@@ -121,99 +116,7 @@ def reading_notes(facts: Mapping[str, int], n: int, reading: ImageReading) -> tu
 _RULES = dict.fromkeys(("float16", "float32", "float64"), "range [0, 1] of floats")
 
 
-class ImagesRead(NamedTuple):
-    """The images of files.
-
-    Args:
-        pixels: uint8 or uint16, (N, C, H, W).
-        kept: positions of the files that could be read, int64 (N,).
-        sha256: changes if any of the files does.
-        notes: as in `latentkit.plugin.ImageData`.
-    """
-
-    pixels: Pixels
-    kept: NDArray[np.int64]
-    sha256: str
-    notes: tuple[str, ...]
-
-
-def read_images(
-    files: Sequence[ImageFile],
-    reading: ImageReading,
-    *,
-    skip: bool = False,
-    advice: Callable[[str], str] = str,
-) -> ImagesRead:
-    """Read files into memory.
-
-    Args:
-        files: one for each image.
-        reading: the rules.
-        skip: leave out files that cannot be read, and say so in the notes; else they are an error.
-        advice: turns ``OPTION=VALUE`` into what the user has to write.
-
-    Raises:
-        latentkit.errors.DataError: files cannot be read, or have no common form.
-        latentkit.errors.ResourceError: the images do not fit into memory.
-    """
-    unreadable: dict[int, str] = {}
-    if reading.value_range == "data":
-        reading = _with_range(files, reading, unreadable)
-    sha, facts, forms = hashlib.sha256(), Counter[str](), Counter[Form]()
-    array: Pixels | None = None
-    kept: list[int] = []
-    for position, file in enumerate(files):
-        try:
-            image = reading.read(file)
-        except (ValueError, DataError) as error:
-            unreadable[position] = str(error)
-            continue
-        channels, height, width = image.pixels.shape
-        forms[channels, height, width, image.pixels.dtype.name] += 1
-        try:
-            form = common_form(forms, reading)
-        except ValueError as error:
-            raise DataError(f"{error}; the first that differs is {file.path}") from error
-        array = _with_room(array, form, len(files))
-        array[len(kept)] = widened(image.pixels, form)
-        facts.update(image.facts)
-        sha.update(image.sha256.encode())
-        kept.append(position)
-    said = _unreadable(files, unreadable, skip, advice)
-    assert array is not None  # noqa: S101  # else all were unreadable, which is an error
-    notes = (*said, *reading_notes(facts, len(kept), reading))
-    return ImagesRead(array[: len(kept)], np.array(kept, np.int64), sha.hexdigest(), notes)
-
-
-def _with_range(
-    files: Sequence[ImageFile], reading: ImageReading, unreadable: dict[int, str]
-) -> ImageReading:
-    """Return a reading with the range of all files; files that cannot be read do not count."""
-    found = []
-    for position, file in enumerate(files):
-        try:
-            found.append(reading.limits(file))
-        except (ValueError, DataError) as error:
-            unreadable[position] = str(error)
-    if not found:  # reading them says why
-        return replace(reading, value_range="type")
-    try:
-        return in_range_of(reading, found)
-    except ValueError as error:
-        raise DataError(str(error)) from error
-
-
-def _with_room(array: Pixels | None, form: Form, n: int) -> Pixels:
-    """Return an array of ``n`` images of a form, with the images that there are."""
-    shape, kind = (n, *form[:3]), form[3]
-    if array is not None and array.shape == shape and array.dtype.name == kind:
-        return array
-    size = math.prod(shape) * np.dtype(kind).itemsize
-    check_memory(size, f"{n:,} images of {form[1]}x{form[2]} pixels")
-    return np.empty(shape, kind) if array is None else widened(array, form)
-
-
-def _unreadable(
+def unreadable_note(
     files: Sequence[ImageFile],
     reasons: Mapping[int, str],
     skip: bool,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from latentkit.config import MapConfig, RunConfig, build_config, canonical_sha256, choose_map
 from latentkit.errors import DataError, LatentkitError, RunExistsError, UserError, explained
 from latentkit.plugin import events
+from latentkit.plugin.image_cache import decoding_progress
 from latentkit.plugin.studies import TrialPruned
 from latentkit.registry.catalogue import Registry
 from latentkit.runs import run_files, saved_config
@@ -72,7 +73,7 @@ def execute(
         context = StageContext(
             config, registry, context.data_dir, context.device, folder, emit, context.image_cache
         )
-        with repeatable(context.device, config.run.threads):
+        with repeatable(context.device, config.run.threads), _decoding_shown(emit):
             run_stages(planned, context, force, needed=needed, retry=retry)
         status = "finished"
         folder.set_status("finished")
@@ -97,6 +98,15 @@ def execute(
         ended = {"status": status, "summary": summary, "error": why}
         notify("latentkit_run_finished", run=info, **ended)
         emit(events.RunFinished(info.id, status, time.perf_counter() - started, summary))
+
+
+def _decoding_shown(emit: events.Listener) -> AbstractContextManager[None]:
+    """Report as progress of the stage data how many image files have been decoded."""
+    return decoding_progress(
+        lambda done, total: emit(
+            events.StageProgress("data", done, total, f"decoding {total:,} image files")
+        )
+    )
 
 
 def _info(folder: RunFolder, config: RunConfig, kind: RunKind, resumed: bool) -> events.RunInfo:
@@ -174,9 +184,10 @@ def start_run(
         KeyboardInterrupt: the run is marked as interrupted and can be resumed.
     """
     emit(events.RunPreparing(kind.stage_names(config)))
-    context = prepare(
-        config, registry, place.data, kind, runs=place.runs, image_cache=place.image_cache
-    )
+    with _decoding_shown(emit):
+        context = prepare(
+            config, registry, place.data, kind, runs=place.runs, image_cache=place.image_cache
+        )
     config = context.config
     facts = {
         "config": config.identity(),

@@ -10,6 +10,7 @@ all splits, and so are the channels and the depth that hold every image.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,18 +51,26 @@ class FolderPlan:
 def load(options: ImageFolderOptions, split: Split, cache: Path) -> ImageData:
     """Return the images of a split, (N, C, H, W); validation images follow the training images."""
     plan = plan_folder(options)
-    read = read_images(plan.files, plan.reading, skip=options.unreadable == "skip", advice=_OPTION)
+    read = read_images(
+        plan.files,
+        plan.reading,
+        source=str(_root(options)),
+        skip=options.unreadable == "skip",
+        advice=_OPTION,
+    )
     parts = np.array(plan.parts)[read.kept]
     rows = np.flatnonzero((parts == "test") == (split == "test"))
     if not len(rows) or (split == "train" and not (parts == "train").any()):
         raise DataError(f"no {split} image can be read in {options.path}")
     validation = np.flatnonzero(parts[rows] == "validation")
+    shown = f"{read.pixels_sha256} {rows[0]} {rows[-1]}"
     try:
         return ImageData(
             images=read.pixels[rows[0] : rows[-1] + 1],
             labels=None if plan.codes is None else plan.codes[read.kept][rows],
             class_names=plan.class_names,
             checksum=read.sha256,
+            images_sha256=hashlib.sha256(shown.encode()).hexdigest(),
             validation=validation if len(validation) else None,
             notes=(*plan.notes, *read.notes),
             display_channels=options.display_channels,

@@ -1,0 +1,116 @@
+"""How fast image files become images: the first pass, and every later one, beside torchvision.
+
+python tests/benchmarks/image_loading.py FOLDER [--size 64] [--times 3] [--small 50000]
+
+The peer is torchvision's ImageFolder with Resize, CenterCrop and ToTensor, read by a DataLoader
+with two workers. Both are run in turn, each in a process of its own, with warm files; medians are
+printed. ``--small N`` also makes N small PNG files of 32x32 and measures them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+_PEER = """
+import sys, time
+import torch
+from torchvision import datasets, transforms as T
+root, size = sys.argv[1], int(sys.argv[2])
+torch.set_num_threads(1)
+steps = T.Compose([T.Resize(size), T.CenterCrop(size), T.ToTensor()])
+started = time.perf_counter()
+folder = datasets.ImageFolder(root, steps)
+loader = torch.utils.data.DataLoader(folder, batch_size=256, num_workers=2)
+total, n = 0.0, 0
+for images, _ in loader:
+    total += images.double().sum().item(); n += len(images)
+print(n, time.perf_counter() - started, total / n / images[0].numel())
+"""
+_OURS = """
+import sys, time
+import latentkit as lk
+root, size = sys.argv[1], int(sys.argv[2])
+started = time.perf_counter()
+found = [lk.dataset("image-folder", split, path=root, size=size) for split in ("train", "test")]
+seconds = time.perf_counter() - started
+total = sum(float(one.images.sum(dtype="float64")) for one in found)
+n = sum(map(len, found))
+print(n, seconds, total / n / found[0].images[0].size / 255)
+"""
+
+
+def measured(code: str, folder: Path, size: int, cache: Path) -> tuple[int, float, float]:
+    """Return the number of images, seconds without imports, and the mean pixel."""
+    environment = {**os.environ, "LATENTKIT_CACHE": str(cache)}
+    command = [sys.executable, "-c", code, str(folder), str(size)]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    count, seconds, mean = done.stdout.split()
+    return int(count), float(seconds), float(mean)
+
+
+def make_small(folder: Path, n: int) -> None:
+    """Write ``n`` colour PNG files of 32x32 in ten folders."""
+    draw = np.random.default_rng(0)
+    for number in range(10):
+        (folder / str(number)).mkdir(parents=True)
+    smooth = draw.integers(0, 256, (n, 4, 4, 3), dtype=np.uint8)
+    for row, pixels in enumerate(smooth):
+        image = Image.fromarray(pixels).resize((32, 32), Image.Resampling.BICUBIC)
+        image.save(folder / str(row % 10) / f"{row}.png")
+
+
+def compare(folder: Path, size: int, times: int) -> None:
+    """Print a row for the first pass and one for later ones."""
+    first, later, peer, means = [], [], [], {}
+    for _ in range(times):
+        with tempfile.TemporaryDirectory() as cache:
+            count, seconds, mean = measured(_PEER, folder, size, Path(cache))
+            peer.append(seconds)
+            means["peer"] = mean
+            count, seconds, mean = measured(_OURS, folder, size, Path(cache))
+            first.append(seconds)
+            means["ours"] = mean
+            later.append(measured(_OURS, folder, size, Path(cache))[1])
+    theirs, ours, again = map(statistics.median, (peer, first, later))
+    print(
+        f"| {folder.name} | {count:,} | {size} | {count / theirs:,.0f} | {count / ours:,.0f} ",
+        end="",
+    )
+    print(f"| {theirs / ours:.2f} | {again:.2f} s | {theirs / again:,.0f} ", end="")
+    print(f"| {255 * (means['ours'] - means['peer']):+.2f} |", flush=True)
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--small", type=int, default=0)
+    asked = parser.parse_args()
+    print(
+        "| files | images | pixels | peer images/s | images/s | ratio | opened again | ratio",
+        end="",
+    )
+    print(" | mean difference of 255 |\n| --- | --: | --: | --: | --: | --: | --: | --: | --: |")
+    started = time.perf_counter()
+    compare(asked.folder, asked.size, asked.times)
+    if asked.small:
+        with tempfile.TemporaryDirectory() as folder:
+            make_small(Path(folder) / "small", asked.small)
+            compare(Path(folder) / "small", 32, asked.times)
+    print(f"\n{time.perf_counter() - started:.0f} s in all")
+
+
+if __name__ == "__main__":
+    main()
