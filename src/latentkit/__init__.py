@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from latentkit.api.commands import open_run as open  # noqa: A004
     from latentkit.api.encoder import LatentEncoder
-    from latentkit.api.files import export, write_page
+    from latentkit.api.files import export, pack, unpack, write_page
     from latentkit.api.run_handle import Run
     from latentkit.api.transfer import transfer
     from latentkit.api.tune import Study, open_study, tune
@@ -54,11 +54,13 @@ __all__ = [
     "model",
     "open",
     "open_study",
+    "pack",
     "progress",
     "resume",
     "run",
     "transfer",
     "tune",
+    "unpack",
     "write_page",
     "write_report",
 ]
@@ -82,11 +84,13 @@ __getattr__, __dir__ = lazy_attributes(
         "model": "latentkit.api.building_blocks",
         "open": "latentkit.api.commands:open_run",
         "open_study": "latentkit.api.tune",
+        "pack": "latentkit.api.files",
         "progress": "latentkit.cli.study_display",
         "resume": "latentkit.api.commands",
         "run": "latentkit.api.commands",
         "transfer": "latentkit.api.transfer",
         "tune": "latentkit.api.tune",
+        "unpack": "latentkit.api.files",
         "write_page": "latentkit.api.files",
         "write_report": "latentkit.api.commands",
     },

@@ -17,9 +17,10 @@ from latentkit.evaluation.compare_runs import compare_runs
 from latentkit.plugin.events import Listener, Notice, ignore
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs import run_files
-from latentkit.runs.find import find_run, readable_runs
+from latentkit.runs.find import readable_runs
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.lifecycle import Place, add_embeddings, resume_run, start_named_run
+from latentkit.runs.packed import SUFFIX, can_write, is_unpacked, named_run
 from latentkit.runs.prepare import with_found_runs
 from latentkit.runs.saved_config import registry_of
 
@@ -178,7 +179,7 @@ def resume(
         >>> [record["epoch"] for record in run.history]
         [1, 2]
     """
-    found = find_run(os.fspath(path), inputs.runs_dir(runs))
+    found = named_run(os.fspath(path), inputs.runs_dir(runs))
     overrides = {**({} if epochs is None else {"training.epochs": epochs}), **(options or {})}
     return _resumed(found, data, listener, "resume", overrides=overrides)
 
@@ -221,7 +222,7 @@ def embed(
         >>> run.maps, run.coordinates("isomap").shape
         (['isomap', 'pca'], (360, 2))
     """
-    found = find_run(os.fspath(path), inputs.runs_dir(runs))
+    found = named_run(os.fspath(path), inputs.runs_dir(runs))
     known = RunFolder.open(found)
     _check_writable(found, "embed")
     registry = registry_of(known.manifest)
@@ -232,7 +233,7 @@ def embed(
         registry,
         listener,
         kind_of(known),
-        inputs.given_data_dir(data),
+        inputs.data_dir_of(known.manifest.data_dir, data),
         {
             key: value
             for key, value in {"on": on, "align_to": align_to}.items()
@@ -274,8 +275,8 @@ def evaluate(
         >>> sorted(card["reconstruction"])  # MSE per pixel in [0, 1], PSNR in dB, SSIM up to 1
         ['mse', 'psnr', 'ssim']
     """
-    found = find_run(os.fspath(path), inputs.runs_dir(runs))
-    if not (again or os.access(found, os.W_OK)):
+    found = named_run(os.fspath(path), inputs.runs_dir(runs))
+    if not (again or can_write(found)):
         known = RunFolder.open(found)
         if run_files.EVALUATION in known.manifest.artefacts:
             return Run(known)
@@ -315,7 +316,7 @@ def write_report(
         >>> (run.path / "report.html").stat().st_size > 100_000  # bytes, including all pictures
         True
     """
-    found = find_run(os.fspath(path), inputs.runs_dir(runs))
+    found = named_run(os.fspath(path), inputs.runs_dir(runs))
     return _resumed(found, data, listener, "report", force=("report",), svg=svg, retry=False)
 
 
@@ -326,7 +327,12 @@ def _resumed(
     _check_writable(found, command)
     registry = registry_of(known.manifest)
     folder = resume_run(
-        found, registry, listener, kind_of(known), inputs.given_data_dir(data), **what
+        found,
+        registry,
+        listener,
+        kind_of(known),
+        inputs.data_dir_of(known.manifest.data_dir, data),
+        **what,
     )
     return Run(folder, registry)
 
@@ -337,7 +343,12 @@ def _check_writable(run: Path, command: str) -> None:
     Raises:
         StorageError: the run's folder is read-only; the message says how to go on.
     """
-    if not os.access(run, os.W_OK):
+    if is_unpacked(run):
+        raise StorageError(
+            f"{run.name}{SUFFIX} is a packed run, which is only read: make a folder of it with "
+            f"'latentkit unpack FILE', and then 'latentkit {command} {run.name}'"
+        )
+    if not can_write(run):
         raise StorageError(
             f"{run} is read-only: copy the folder to a place of yours, and name the copy: "
             f"'latentkit {command} COPY'"
@@ -365,8 +376,9 @@ def open_run(
     """Open a run, which may come from a stranger: no code that came with it is executed.
 
     Args:
-        path: the run's folder, its id in ``runs``, an unambiguous start or end of that id, or
-            ``last``.
+        path: the run's folder, its id in ``runs``, an unambiguous start or end of that id,
+            ``last``, or a packed run (``NAME.latentkit``, from ``latentkit pack``). A packed run
+            is unpacked to the user's cache and only read.
         runs: the folder of runs; by default ``LATENTKIT_RUNS`` or ``./runs``.
         root: another name of ``runs``.
         plugins: plugin files that the run may use. A file that the run names but that you never
@@ -386,7 +398,7 @@ def open_run(
         Traceback (most recent call last):
         latentkit.errors.UserError: there is no run 'first'...
     """
-    folder = RunFolder.open(find_run(os.fspath(path), inputs.runs_dir(runs, root)))
+    folder = RunFolder.open(named_run(os.fspath(path), inputs.runs_dir(runs, root)))
     named = tuple(plugins)
     if named:
         default_registry(named)  # from now on, other calls may use them, too
@@ -445,5 +457,5 @@ def compare(*paths: inputs.Path_, runs: inputs.Path_ | None = None) -> dict[str,
         {'value': 0.0, 'standard_error': 0.0, 'low': 0.0, 'high': 0.0}
     """
     folder = inputs.runs_dir(runs)
-    found = [RunFolder.open(find_run(os.fspath(path), folder)) for path in paths]
+    found = [RunFolder.open(named_run(os.fspath(path), folder)) for path in paths]
     return compare_runs(found, kind_of)

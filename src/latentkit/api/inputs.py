@@ -32,6 +32,14 @@ def given_data_dir(given: str | os.PathLike[str] | None = None) -> Path | None:
     return data_dir(given) if given or os.environ.get(DATA_VARIABLE) else None
 
 
+def data_dir_of(recorded: str, given: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder of data sets of a run: the user's choice, or the one that it recorded.
+
+    A run that came as a packed run recorded none, and has the default folder.
+    """
+    return given_data_dir(given) or (Path(recorded) if recorded else data_dir())
+
+
 def runs_dir(
     given: str | os.PathLike[str] | None = None, alias: str | os.PathLike[str] | None = None
 ) -> Path:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from latentkit.api.inputs import Path_, data_dir, given_data_dir, read_document, runs_dir
+from latentkit.api.inputs import Path_, data_dir_of, read_document, runs_dir
 from latentkit.api.kinds import TRANSFER
 from latentkit.api.run_handle import Run
 from latentkit.config import MODES, RunConfig, build_config
@@ -19,6 +20,7 @@ from latentkit.runs import run_files
 from latentkit.runs.find import find_run
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.lifecycle import Place, start_named_run
+from latentkit.runs.packed import named_run
 from latentkit.runs.prepare import with_found_runs
 from latentkit.runs.saved_config import registry_of, stored_config
 
@@ -125,7 +127,7 @@ def transfer(
         device=device,
         config=config,
     )
-    known = given_data_dir(data) or (Path(parent.manifest.data_dir) if parent else data_dir())
+    known = data_dir_of(parent.manifest.data_dir if parent else "", data)
     if out is not None:  # as in `_folder_of`
         resolved = with_found_runs(resolved, runs_dir(), name)
     place = Place(folder, known, name)
@@ -238,7 +240,8 @@ def _folder_of(run: Path_ | Run, runs: Path, out: Path_ | None, own: str) -> Run
     if isinstance(run, Run):
         return RunFolder.open(run.path)
     reference = os.fspath(run)
+    find = partial(find_run, other_than=own)
     if out is not None:
         with suppress(UserError):
-            return RunFolder.open(find_run(reference, runs_dir(), other_than=own))
-    return RunFolder.open(find_run(reference, runs, other_than=own))
+            return RunFolder.open(named_run(reference, runs_dir(), find))
+    return RunFolder.open(named_run(reference, runs, find))

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,27 @@ def stored_config(folder: RunFolder, registry: Registry) -> RunConfig:
     try:
         return build_config(document, registry)
     except UserError as error:
-        raise type(error)(f"{folder.path / CONFIG}: {error}") from error
+        hint = _not_installed(folder.manifest)
+        raise type(error)(f"{folder.path / CONFIG}: {error}{hint}") from error
+
+
+def _not_installed(manifest: Manifest) -> str:
+    """Return a hint at the distributions that a run was made with and that are not installed.
+
+    Whoever made the run chose the names, so the hint does not offer a command to be copied.
+    """
+    lacking = []
+    for name, known in manifest.plugins.items():
+        try:
+            version(name)
+        except (PackageNotFoundError, ValueError):
+            lacking.append(f"{name} {known}")
+    if not lacking:
+        return ""
+    return (
+        f"; the run was made with plugins that are not installed here: install, if you trust them, "
+        f"{', '.join(lacking)}"
+    )
 
 
 def extended_config(
