@@ -24,7 +24,7 @@ import numpy as np
 from latentkit.api.run_handle import Run
 from latentkit.errors import UserError
 from latentkit.explore.compare_models import Settings, compare_settings, settings_names
-from latentkit.explore.explored_run import class_label
+from latentkit.explore.explored_run import Source, class_label
 from latentkit.explore.overview import COMPONENTS, NEIGHBOURS, Overview, between, sample_neighbours
 from latentkit.explore.overview import overview as explore_all
 from latentkit.explore.samples import (
@@ -33,7 +33,6 @@ from latentkit.explore.samples import (
     Samples,
     TrainingNeighbours,
     add_difference,
-    mixture_samples,
 )
 from latentkit.explore.traversals import (
     Interpolation,
@@ -189,8 +188,6 @@ __all__ = [
     "traversals",
 ]
 
-Source = Literal["prior", "mixture"]
-
 
 def samples(
     run: Run,
@@ -223,20 +220,7 @@ def samples(
         >>> drawn.images.shape, drawn.latents.shape
         ((6, 1, 8, 8), (6, 3))
     """
-    explored = run.explored
-    if n < 1:
-        raise UserError(f"{n} samples cannot be drawn: ask for 1 or more")
-    if source is None:
-        source = "prior" if explored.has_prior else "mixture"
-    if source == "prior":
-        return explored.prior_samples(n, seed)
-    return mixture_samples(
-        explored.decode,
-        explored.drawn_latents,
-        n,
-        components=components,
-        seed=explored.seed if seed is None else seed,
-    )
+    return run.explored.samples(n, source, components, seed)
 
 
 def arithmetic(

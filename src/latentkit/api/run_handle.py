@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from functools import cached_property, partial, wraps
-from html import escape
 from pathlib import Path, PurePosixPath
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -14,18 +13,29 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from latentkit.api.inputs import given_data_dir
+from latentkit.api.inputs import data_dir_of
 from latentkit.api.kinds import kind_of
-from latentkit.config import RunConfig
+from latentkit.api.notebook_html import map_pictures, table, title
+from latentkit.config import Device, RunConfig
+from latentkit.data.new_images import GivenFiles, GivenImages, ImageForm, Unreadable, given_images
 from latentkit.errors import (
-    IntegrityError,
     LatentkitError,
     UserError,
     did_you_mean,
     unexpected_content,
 )
-from latentkit.explore.explored_run import ExploredRun
-from latentkit.plugin.events import ignore
+from latentkit.explore.encoded import (
+    EncodedImages,
+    chosen_maps,
+    encode_images,
+    reconstruct_images,
+)
+from latentkit.explore.explored_run import ExploredRun, Source
+from latentkit.explore.overview import COMPONENTS
+from latentkit.explore.samples import Samples
+from latentkit.maps.make import made_maps
+from latentkit.maps.placing import FittedMap, fitted_map
+from latentkit.plugin.events import Listener, Notice, ignore
 from latentkit.registry.catalogue import Registry
 from latentkit.runs import run_files
 from latentkit.runs.context import ImageCache, StageContext, stored_class_names
@@ -34,50 +44,12 @@ from latentkit.runs.kind import RunKind
 from latentkit.runs.saved_config import registry_of, stored_config
 from latentkit.runs.summary import map_facts, summarise, summary_rows
 from latentkit.terminal import printable, shell_command
+from latentkit.training.device import resolve_device
+from latentkit.transfer.classified import ClassifiedImages, classify_images
 from latentkit.transfer.transfer_stages import FEATURES
 
-_MAPS = ("map-", "features-")  # maps of latents; of a transfer's features before and after
-_OVERLAYS = "-images"  # the same map with thumbnails on it
-_WIDTH = 480  # maximum, in CSS pixels
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
-
-
-def table(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
-    """Return a table as HTML with escaped text; the first cell of each row is its heading."""
-    head = "".join(f"<th style='text-align:left'>{escape(name)}</th>" for name in header)
-    lines = [f"<tr>{head}</tr>"] if header else []
-    for name, *cells in rows:
-        others = "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in cells)
-        lines.append(f"<tr><th style='text-align:left'>{escape(name)}</th>{others}</tr>")
-    return f"<table>{''.join(lines)}</table>"
-
-
-def title(name: str, note: str) -> str:
-    """Return a line with a name and a note on it, as HTML."""
-    return f"<div><b>{escape(name)}</b> ({escape(note)})</div>"
-
-
-def map_pictures(figures: Mapping[str, Callable[[], bytes]]) -> str:
-    """Return the maps among figures as HTML with embedded PNGs.
-
-    Args:
-        figures: by name, a function that reads the PNG; it may raise `IntegrityError`, and the
-            picture is then replaced by the reason.
-    """
-    wanted = (n for n in sorted(figures) if n.startswith(_MAPS) and not n.endswith(_OVERLAYS))
-    return "".join(_picture(name, figures[name]) for name in wanted)
-
-
-def _picture(name: str, read: Callable[[], bytes]) -> str:
-    try:
-        data = base64.b64encode(read()).decode()
-    except IntegrityError as error:
-        return f"<p>{escape(name)} is left out: {escape(str(error))}</p>"
-    return (
-        f"<img alt='{escape(name, quote=True)}' style='max-width:{_WIDTH}px' "
-        f"src='data:image/png;base64,{data}'>"
-    )
 
 
 def _from_files(
@@ -117,6 +89,12 @@ class Run:
         (1, ['loss', 'mse'])
         >>> run.figures["map-pca"].name
         'map-pca.png'
+        >>> new = lk.dataset("digits", "test").images[:2]  # or "photos/*.png"
+        >>> seen = run.encode(new)
+        >>> seen.latents.shape, seen.coordinates["pca"].shape, bool((seen.novelty > 0).all())
+        ((2, 3), (2, 2), True)
+        >>> run.reconstruct(new).shape, run.sample(5).images.shape
+        ((2, 1, 8, 8), (5, 1, 8, 8))
         >>> run.coordinates("isomap")
         Traceback (most recent call last):
         latentkit.errors.UserError: run ... has no map 'isomap'; it has pca; to add it: ...
@@ -316,12 +294,150 @@ class Run:
         self._refuse_transfer()
         return self._kept("explored", lambda: ExploredRun(self._context, self.model))
 
+    def encode(
+        self,
+        images: Any,
+        *,
+        maps: Iterable[str] | None = None,
+        unreadable: Unreadable = "refuse",
+        device: Device = "auto",
+        listener: Listener = ignore,
+    ) -> EncodedImages:
+        """Encode new images, and compare them with those that the model was trained on.
+
+        Args:
+            images: the path of a file or folder, a pattern such as ``"photos/*.png"``, or a list
+                of paths; an image of Pillow or a list of them; `latentkit.ImageData`; or an array
+                or tensor (N, C, H, W), (N, H, W, C) or (N, H, W) of the size of the run's images:
+                uint8, uint16, bool, or float in [0, 1]. Files and images of Pillow are brought to
+                the size of the run's images as the run's data set does it.
+            maps: the run's maps in which to place the images; by default all that can place new
+                points. Each is fitted again once, because no fitted estimator is stored.
+            unreadable: whether files that cannot be read are an error (``refuse``) or are left
+                out (``skip``).
+            device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+            listener: called with events: progress, and notices of how files are read.
+
+        Returns:
+            Latents (N, D), reconstruction errors, distances to training latents, and coordinates.
+
+        Raises:
+            UserError: the run is a transfer, there is no such file or map, or arrays have another
+                shape or range.
+            DataError: a file cannot be read.
+        """
+        given = self.given_images(images, unreadable, listener)
+        chosen = chosen_maps(self.explored, maps)
+        model = self._model_on(device)
+        return encode_images(
+            self.explored, model, given, chosen, partial(self._fitted_map, emit=listener), listener
+        )
+
+    def reconstruct(
+        self,
+        images: Any,
+        *,
+        unreadable: Unreadable = "refuse",
+        device: Device = "auto",
+        listener: Listener = ignore,
+    ) -> NDArray[np.float32]:
+        """Return the reconstructions (N, C, H, W) in [0, 1] of new images.
+
+        The images are taken as they are, so a run that learned to remove noise removes it from
+        them. Arguments and errors are those of `encode`.
+        """
+        batches = self.reconstructions(
+            images, unreadable=unreadable, device=device, listener=listener
+        )
+        return np.concatenate([rebuilt for _, rebuilt in batches])
+
+    def reconstructions(
+        self,
+        images: Any,
+        *,
+        unreadable: Unreadable = "refuse",
+        device: Device = "auto",
+        listener: Listener = ignore,
+    ) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+        """Yield names and reconstructions as `reconstruct` does, a batch at a time."""
+        self._refuse_transfer()
+        given = self.given_images(images, unreadable, listener)
+        return reconstruct_images(self._model_on(device), given, listener)
+
+    def sample(
+        self, n: int = 64, *, source: Source | None = None, seed: int | None = None
+    ) -> Samples:
+        """Draw new images; their ``images`` are (n, C, H, W) in [0, 1].
+
+        Args:
+            n: number of images.
+            source: the model's ``prior``, or a ``mixture`` of Gaussians fitted to the training
+                latents; by default the prior, if the model has one.
+            seed: seed of the draws, 0 to 2**31 - 1; by default derived from the run's.
+
+        Raises:
+            UserError: ``n`` is below 1, the model has no prior, or the run is a transfer.
+        """
+        return self.explored.samples(n, source, COMPONENTS, seed)
+
+    def predict(
+        self,
+        images: Any,
+        *,
+        unreadable: Unreadable = "refuse",
+        device: Device = "auto",
+        listener: Listener = ignore,
+    ) -> ClassifiedImages:
+        """Classify new images with a transfer's classifier; arguments and errors as in `encode`.
+
+        Returns:
+            The probability of each class (N, K); ``classes`` has the names of the best.
+
+        Raises:
+            UserError: the run is no transfer.
+        """
+        if self.kind.points != "features":
+            raise UserError(
+                f"run {self.id} is no classifier: train one on its encoder with "
+                f"'{shell_command('transfer', self.path)}'"
+            )
+        given = self.given_images(images, unreadable, listener)
+        return classify_images(self._model_on(device), self.class_names, given, listener)
+
+    def given_images(
+        self, images: Any, unreadable: Unreadable = "refuse", listener: Listener = ignore
+    ) -> GivenImages:
+        """Return new images in the form of the run's images; files are not read yet.
+
+        Arguments and errors are those of `encode`, which takes the result as ``images``, too.
+        """
+        form = ImageForm.of_data_set(self.config.dataset.options, self._context.image_shape)
+        given = given_images(images, form, unreadable)
+        if isinstance(given, GivenFiles) and given is not images:
+            for note in given.notes():
+                listener(Notice("image-files", note, "info"))
+        return given
+
+    def _model_on(self, device: Device) -> Any:
+        chosen = resolve_device(device)
+        if chosen.type == "cpu":
+            return self.model
+        return self._kept(f"model on {chosen}", lambda: deepcopy(self.model).to(chosen))
+
+    def _fitted_map(self, name: str, emit: Listener) -> FittedMap:
+        def fit() -> FittedMap:
+            context = self._context
+            part = next(part for part in made_maps(context) if part.label == name)
+            return fitted_map(self._opened, part, context.seed, emit)
+
+        return self._kept(f"map {name}", fit)
+
     @property
     def _context(self) -> StageContext:
         return self._kept("context", self._new_context)
 
     def _new_context(self) -> StageContext:
-        data = given_data_dir() or Path(self._opened.manifest.data_dir)
+        data = data_dir_of(self._opened.manifest.data_dir)
         device = torch.device("cpu")
         return StageContext(
             self.config, self._registry, data, device, self._opened, ignore, self._image_cache

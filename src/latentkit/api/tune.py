@@ -13,7 +13,8 @@ from typing import Any
 
 from latentkit import trust
 from latentkit.api.inputs import STUDIES, Path_, configure, data_dir, runs_dir
-from latentkit.api.run_handle import Run, table, title
+from latentkit.api.notebook_html import table, title
+from latentkit.api.run_handle import Run
 from latentkit.config import DEFAULT_TUNER, RunConfig, choose_part
 from latentkit.errors import LatentkitError, UserError
 from latentkit.plugin import SearchDomain, StudyResult, TrialRecord

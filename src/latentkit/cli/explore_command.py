@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,8 +15,9 @@ from latentkit.errors import StorageError, UserError, did_you_mean
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from latentkit.api.explore import Source, Way
+    from latentkit.api.explore import Way
     from latentkit.api.run_handle import Run
+    from latentkit.explore.explored_run import Source
 
 
 WAYS: tuple[Way, ...] = ("linear", "spherical", "graph")
@@ -331,9 +331,10 @@ def _pair(text: str | None) -> tuple[int, int] | None:
 def _write(run: Run, name: str, figure: Figure, out: str | None) -> None:
     """Write the figure and print its paths."""
     from latentkit.explore.exploration_figures import keep_figure, write_figure
+    from latentkit.runs.packed import can_write
 
     if out is None:
-        if not os.access(run.path, os.W_OK):
+        if not can_write(run.path):
             raise StorageError(f"{run.path} is read-only: choose another place with --out FILE")
         paths = keep_figure(run.explored.context.folder, f"explore-{name}", figure)
     else:

@@ -38,6 +38,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explore": ("explore_command:explore_command", "Draw figures of a run's latent space."),
     "export": ("explore_command:export_command", "Write a run's encoder and decoder as ONNX."),
     "runs": ("runs_command:runs_command", "List runs, or show one."),
+    "encode": ("use_command:encode_command", "Encode new images with a run."),
+    "reconstruct": ("use_command:reconstruct_command", "Reconstruct or denoise new images."),
+    "classify": ("use_command:classify_command", "Classify new images with a transfer."),
+    "sample": ("use_command:sample_command", "Draw new images from a run's model."),
+    "pack": ("use_command:pack_command", "Write a run as one file, for another machine."),
+    "unpack": ("use_command:unpack_command", "Make a folder of a packed run."),
     "tune": ("tune_command:tune_command", "Search for better options."),
     "studies": ("tune_command:studies_command", "List studies, or show one."),
     "plugins": (

@@ -127,6 +127,11 @@ def print_tables(tables: Sequence[Table], note: str = "") -> None:
 
 def _next_command(run: Run, summary: Mapping[str, Any]) -> str:
     """Return a useful next command."""
+    from latentkit.runs.packed import SUFFIX, is_unpacked
+
+    if is_unpacked(run.path):  # the suggestions of its kind would write to it
+        used = "encode" if run.kind.points == "latents" else "classify"
+        return shell_command(used, f"{run.id}{SUFFIX}", "photos")
     near = shared_options.near_path(run.path)
     if summary["status"] == "finished":
         return run.kind.next_command(Path(near), summary)

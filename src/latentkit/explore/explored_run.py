@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from latentkit.data.batches import EVALUATION_BATCH
 from latentkit.errors import LatentkitError, UserError, did_you_mean
 from latentkit.evaluation.inference import decode
-from latentkit.explore.samples import Samples, TrainingNeighbours, nearest
+from latentkit.explore.samples import Samples, TrainingNeighbours, mixture_samples, nearest
 from latentkit.explore.scale import Floats, LatentScale, latent_scale
 from latentkit.nn.likelihoods import kl_to_standard_normal
 from latentkit.plugin.images import as_floats
@@ -23,6 +23,9 @@ from latentkit.plugin.seeds import short_stream_seed
 from latentkit.registry.options import fault_of
 from latentkit.runs import run_files
 from latentkit.runs.context import StageContext, stored_class_names
+
+Source = Literal["prior", "mixture"]
+"""What new images are drawn from: the model's prior, or a mixture fitted to training latents."""
 
 _PREFIX = "class:"
 
@@ -197,6 +200,25 @@ class ExploredRun:
             return latents
         rows = np.random.default_rng(self.seed).choice(len(latents), _DRAWN, replace=False)
         return latents[np.sort(rows)]
+
+    def samples(
+        self, count: int, source: Source | None, components: int, seed: int | None
+    ) -> Samples:
+        """Draw ``count`` new images; see `latentkit.explore.samples`.
+
+        Raises:
+            UserError: ``count`` is below 1, there is no such source, or the model has no prior.
+        """
+        if count < 1:
+            raise UserError(f"{count} samples cannot be drawn: ask for 1 or more")
+        if source not in (None, "prior", "mixture"):
+            raise UserError(f"there is no source {source!r}: choose 'prior' or 'mixture'")
+        if source == "prior" or (source is None and self.has_prior):
+            return self.prior_samples(count, seed)
+        chosen = self.seed if seed is None else seed
+        return mixture_samples(
+            self.decode, self.drawn_latents, count, components=components, seed=chosen
+        )
 
     def prior_samples(self, count: int, seed: int | None = None) -> Samples:
         """Draw ``count`` images from the model's prior.

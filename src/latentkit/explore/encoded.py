@@ -1,0 +1,229 @@
+"""New images under a trained model: latents, errors, novelty, and places in the run's maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from latentkit.data.batches import DeviceImages
+from latentkit.data.new_images import GivenImages
+from latentkit.errors import PluginError, UserError, did_you_mean, leaving_out, unexpected_content
+from latentkit.evaluation.inference import decode, encode
+from latentkit.explore.explored_run import ExploredRun
+from latentkit.explore.scale import Floats
+from latentkit.maps.make import Coordinates, made_maps
+from latentkit.maps.placing import FittedMap
+from latentkit.neighbors import NeighborIndex
+from latentkit.plugin.events import Listener, StageProgress
+from latentkit.runs import run_files
+
+_COMPARED = 2000  # test latents whose distances show what is usual
+Fit = Callable[[str], FittedMap]
+
+
+@dataclass(frozen=True)
+class EncodedImages:
+    """New images as a run's model sees them, for N images.
+
+    Args:
+        names: (N,), the files, or the row of each image.
+        latents: (N, D).
+        errors: (N,), mean squared error per pixel of each reconstruction; pixels are in [0, 1].
+            For a denoising run, this is the distance between the image as given and the cleaned
+            image. None if the model does not decode.
+        error_percentiles: (N,), percent of the run's test images whose error is at most as
+            large. None if the run has no evaluation yet.
+        novelty: (N,), distance to the nearest latent of a training image, in latent units.
+        novelty_percentiles: (N,), percent of the run's test images (of 2,000, evenly spread, if
+            there are more) whose distance is at most as large: 100 means that the image is
+            further from all training images than any of them.
+        coordinates: (N, 2 or 3) in each of the run's maps that can place new points, by its name.
+        left_out: why a map has no coordinates of the new images, by its name.
+        unreadable: why a file was left out, by its name.
+    """
+
+    names: tuple[str, ...]
+    latents: Floats
+    errors: NDArray[np.float64] | None
+    error_percentiles: NDArray[np.float64] | None
+    novelty: NDArray[np.float64]
+    novelty_percentiles: NDArray[np.float64]
+    coordinates: Mapping[str, Coordinates] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return a table as columns (N,): image, z0, z1, ..., error, ..., and ``pca_x``, ...
+
+        Bytes in a file's name that are no text are written with backslashes.
+        """
+        names = [name.encode(errors="backslashreplace").decode() for name in self.names]
+        found: dict[str, NDArray[Any]] = {"image": np.array(names, dtype=np.str_)}
+        found |= {f"z{place}": column for place, column in enumerate(self.latents.T)}
+        measured = {
+            "error": self.errors,
+            "error_percentile": self.error_percentiles,
+            "novelty": self.novelty,
+            "novelty_percentile": self.novelty_percentiles,
+        }
+        found |= {name: values for name, values in measured.items() if values is not None}
+        for name, placed in self.coordinates.items():
+            found |= {f"{name}_{a}": c for a, c in zip("xyz", placed.T, strict=False)}
+        return found
+
+
+def chosen_maps(explored: ExploredRun, names: Iterable[str] | None) -> list[str]:
+    """Return the names of maps to place images in; None stands for all maps of the run.
+
+    Raises:
+        UserError: the run has no such map.
+    """
+    there = [part.label for part in made_maps(explored.context)]
+    if names is None:
+        return there
+    chosen = list(dict.fromkeys(names))
+    for name in chosen:
+        if name not in there:
+            listed = ", ".join(there) or "none"
+            raise UserError(
+                f"run {explored.id} has no map {name!r}{did_you_mean(name, there)}; it has {listed}"
+            )
+    return chosen
+
+
+def encode_images(
+    explored: ExploredRun,
+    model: Any,
+    images: GivenImages,
+    maps: Iterable[str],
+    fit: Fit,
+    emit: Listener,
+) -> EncodedImages:
+    """Encode new images, and compare them with the run's own.
+
+    Images are decoded and encoded a batch at a time; only the results are kept.
+
+    Args:
+        explored: the run.
+        model: its trained model, on the device to use.
+        images: the new images.
+        maps: names of maps, from `chosen_maps`.
+        fit: returns a map that can place new points, or raises the reason why it cannot.
+        emit: receives progress.
+
+    Raises:
+        DataError: a file cannot be read.
+        PluginError: the model fails, or its latents are not finite.
+    """
+    decodes = hasattr(model, "decode")
+    names: list[str] = []
+    latents: list[Floats] = []
+    errors: list[NDArray[np.float64]] = []
+    for own, batch, codes in _encoded(model, images, emit, "encode"):
+        names += own
+        latents.append(codes)
+        if decodes:
+            errors.append(_errors(model, batch, codes))
+    codes = np.concatenate(latents)
+    novelty, usual = _distances(explored, codes)
+    error = np.concatenate(errors) if decodes else None
+    coordinates: dict[str, Coordinates] = {}
+    left_out: dict[str, str] = {}
+    for name in maps:
+        with leaving_out(partial(left_out.__setitem__, name)):
+            coordinates[name] = fit(name).place(codes)
+    return EncodedImages(
+        tuple(names),
+        codes,
+        error,
+        None if error is None else _error_percentiles(explored, error),
+        novelty,
+        _percentiles(usual, novelty),
+        coordinates,
+        left_out,
+        dict(images.unreadable),
+    )
+
+
+def reconstruct_images(
+    model: Any, images: GivenImages, emit: Listener
+) -> Iterator[tuple[list[str], Floats]]:
+    """Yield names (B) and reconstructions (B, C, H, W) in [0, 1] of new images, a batch at a time.
+
+    Raises:
+        UserError: the model does not decode.
+        DataError: a file cannot be read.
+        PluginError: the model fails.
+    """
+    if not hasattr(model, "decode"):
+        raise UserError("the run's model does not decode, so it reconstructs nothing")
+    for names, batch, codes in _encoded(model, images, emit, "reconstruct"):
+        yield names, decode(model, codes, batch.device)
+
+
+def _encoded(
+    model: Any, images: GivenImages, emit: Listener, stage: str
+) -> Iterator[tuple[list[str], DeviceImages, Floats]]:
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    done = 0
+    emit(StageProgress(stage, 0, len(images)))
+    for names, pixels in images.batches():
+        batch = DeviceImages(pixels, device)
+        codes = encode(model, batch)
+        if not np.isfinite(codes).all():
+            bad = names[int(np.argmin(np.isfinite(codes).all(1)))]
+            raise PluginError(f"the model's latents of {bad} are not all finite")
+        yield names, batch, codes
+        done += len(names)
+        emit(StageProgress(stage, done + len(images.unreadable), len(images)))
+
+
+def _errors(model: Any, batch: DeviceImages, codes: Floats) -> NDArray[np.float64]:
+    originals = next(batch.in_order(len(batch))).cpu().numpy()
+    rebuilt = decode(model, codes, batch.device)
+    squares = np.square(rebuilt - originals).reshape(len(codes), -1)
+    return np.asarray(squares.mean(1, dtype=np.float64))
+
+
+def _error_percentiles(
+    explored: ExploredRun, errors: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    folder = explored.context.folder
+    if run_files.FIGURES_OF_IMAGES not in folder.manifest.artefacts:
+        return None
+    known = folder.arrays(run_files.FIGURES_OF_IMAGES).get("mse")
+    if known is None:
+        return None
+    with unexpected_content(folder.path / run_files.FIGURES_OF_IMAGES):
+        return _percentiles(known.reshape(-1).astype(np.float64), errors)
+
+
+def _distances(
+    explored: ExploredRun, codes: Floats
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the distances of new and of test latents to the nearest training latent."""
+    with unexpected_content(explored.context.folder.path / "latents"):
+        index = NeighborIndex(explored.latents("train"))
+        test = explored.latents("test")
+    rows = np.linspace(0, len(test) - 1, min(_COMPARED, len(test))).astype(np.int64)
+    own, usual = (
+        index.query(latents, 1).distances[:, 0].astype(np.float64)
+        for latents in (codes, test[rows])
+    )
+    return own, usual
+
+
+def _percentiles(
+    known: NDArray[np.floating[Any]], values: NDArray[np.floating[Any]]
+) -> NDArray[np.float64]:
+    places = np.searchsorted(np.sort(known), values, side="right")
+    return np.asarray(100.0 * places / len(known), dtype=np.float64)

@@ -1,0 +1,199 @@
+"""New images in every form that Python users have them in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import latentkit as lk
+from latentkit.data.new_images import ImageForm, given_images
+from latentkit.errors import DataError, UserError
+
+OPTIONS = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
+DIGITS = lk.dataset("digits", "test")
+EIGHT = DIGITS.images[:5]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Return a run with a prior and a map, without a report."""
+    from latentkit.runs.autoencoder_kind import AutoencoderKind
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(AutoencoderKind, "_report", lambda kind, context, svg: None)
+        out = tmp_path_factory.mktemp("runs")
+        return lk.run(model="conv-vae", embed=["pca"], epochs=1, options=OPTIONS, out=out)
+
+
+@pytest.fixture(scope="module")
+def colour_run(tmp_path_factory):
+    """Return a run on colour images of 8 x 12 pixels."""
+    from latentkit.runs.autoencoder_kind import AutoencoderKind
+
+    folder = tmp_path_factory.mktemp("colour")
+    images = np.random.default_rng(0).integers(0, 256, (40, 3, 8, 12), np.uint8)
+    np.savez(folder / "images.npz", images=images)
+    options = OPTIONS | {"npz.path": str(folder / "images.npz")}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(AutoencoderKind, "_report", lambda kind, context, svg: None)
+        return lk.run(dataset="npz", epochs=1, options=options, out=folder / "runs")
+
+
+FORMS = {
+    "(N, 1, H, W) uint8": EIGHT,
+    "(N, H, W) uint8": EIGHT[:, 0],
+    "(N, H, W, 1) uint8": EIGHT.transpose(0, 2, 3, 1),
+    "uint16": EIGHT.astype(np.uint16) * 257,
+    "float64 in [0, 1]": EIGHT / 255,
+    "mirrored twice": EIGHT[:, :, ::-1].copy()[:, :, ::-1],
+    "a tensor": torch.from_numpy(EIGHT),
+    "a float tensor": torch.from_numpy(EIGHT / 255).requires_grad_(),
+    "ImageData": lk.ImageData(EIGHT),
+    "images of Pillow": [Image.fromarray(one) for one in EIGHT[:, 0]],
+    "nested lists": (EIGHT / 255).tolist(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_an_array_gives_the_same_results(run, form):
+    seen = run.encode(FORMS[form])
+    np.testing.assert_allclose(seen.latents, run.latents("test")[:5], atol=1e-5)
+    np.testing.assert_allclose(seen.coordinates["pca"], run.coordinates("pca")[:5], atol=1e-4)
+    assert seen.names == ("0", "1", "2", "3", "4")
+    rebuilt = run.reconstruct(FORMS[form])
+    assert rebuilt.shape == (5, 1, 8, 8)
+    error = np.square(rebuilt - EIGHT / 255).mean((1, 2, 3))
+    np.testing.assert_allclose(seen.errors, error, rtol=1e-3)
+
+
+@pytest.mark.parametrize("one", [EIGHT[0], EIGHT[0, 0], Image.fromarray(EIGHT[0, 0])])
+def test_a_single_image_is_a_batch_of_one(run, one):
+    np.testing.assert_allclose(run.encode(one).latents, run.latents("test")[:1], atol=1e-5)
+
+
+def test_a_training_image_has_no_distance_to_the_training_images(run):
+    rows = run.index("train")[:3]
+    seen = run.encode(lk.dataset("digits", "train").images[rows], maps=())
+    np.testing.assert_allclose(seen.novelty, 0, atol=1e-3)
+    assert seen.novelty_percentiles.max() < 20
+    assert seen.coordinates == {}
+
+
+def test_percentiles_compare_with_the_test_images(run):
+    seen = run.encode(DIGITS.images, maps=())
+    for percentiles, values in (
+        (seen.error_percentiles, seen.errors),
+        (seen.novelty_percentiles, seen.novelty),
+    ):
+        exact = np.array([100 * np.mean(values <= value * (1 + 1e-6)) for value in values])
+        np.testing.assert_allclose(percentiles, exact, atol=1)
+
+
+def test_colour_files_of_other_sizes_are_cropped_to_the_middle(colour_run, tmp_path):
+    wide = np.zeros((8, 36, 3), np.uint8)
+    wide[:, 12:24] = 200
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    form = colour_run.given_images(str(tmp_path)).form
+    assert (form.shape, form.fit, form.stated) == ((3, 8, 12), "crop", False)
+    ((names, images),) = colour_run.given_images(tmp_path).batches()
+    assert names == [str(tmp_path / "wide.png")]
+    assert images.shape == (1, 3, 8, 12)
+    assert (images == 200).all()
+
+
+@pytest.mark.parametrize("channels", ["grey", "rgb"])
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_a_file_becomes_what_the_data_set_makes_of_it(tmp_path, fit, channels):
+    for row, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (8, 30, 21, 3))):
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{row}.png")
+    options = {"path": str(tmp_path), "size": 16, "fit": fit, "channels": channels}
+    parts = [lk.dataset("image-folder", split, **options).images for split in ("train", "test")]
+    known = {image.tobytes() for image in np.concatenate(parts)}
+    form = ImageForm((1 if channels == "grey" else 3, 16, 16), fit, True)
+    ((_, images),) = given_images(tmp_path, form).batches()
+    assert {image.tobytes() for image in images} == known
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("RGBA", 255), ("I;16", 128), ("1", 255), ("P", 200), ("CMYK", 200)]
+)
+def test_modes_of_files_become_the_colours_of_the_run(colour_run, tmp_path, mode, expected):
+    if mode == "RGBA":  # transparent black becomes white
+        image = Image.new("RGBA", (12, 8), (0, 0, 0, 0))
+    elif mode == "I;16":
+        image = Image.fromarray(np.full((8, 12), 128 * 257, np.uint16))
+    else:
+        image = Image.new("RGB", (12, 8), (200, 200, 200))
+        image = image.quantize(4) if mode == "P" else image.convert(mode, dither=0)
+    ending = "tif" if mode == "CMYK" else "png"
+    image.save(tmp_path / f"image.{ending}")
+    ((_, images),) = colour_run.given_images(tmp_path).batches()
+    assert np.abs(images.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("images", "error"),
+    [
+        (np.zeros((2, 28, 28), np.uint8), r"have shape \(2, 28, 28\), but the run takes \(N, 1, 8"),
+        (np.zeros((2, 3, 8, 8), np.uint8), r"but the run takes \(N, 1, 8, 8\)"),
+        (np.zeros((0, 1, 8, 8), np.uint8), "but the run takes"),
+        (np.full((1, 8, 8), np.nan), "NaN or infinity"),
+        (np.full((1, 8, 8), 255.0), "divide by 255"),
+        (np.full((1, 8, 8), 7, np.int64), "divide them by"),
+        ([], "but the run takes"),
+        (object(), "but the run takes"),
+        ("nowhere.png", "there is no file, folder or match"),
+        ("a\0b.png", "there is no file, folder or match"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(run, images, error):
+    with pytest.raises(UserError, match=error) as refused:
+        run.encode(images)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_decompression_bomb_is_refused(run, tmp_path, monkeypatch):
+    Image.fromarray(EIGHT[0, 0]).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(DataError, match="decompression bomb"):
+        run.encode(tmp_path)
+    with pytest.raises(DataError, match="none of 1 images can be read"):
+        run.encode(tmp_path, unreadable="skip")
+
+
+def test_only_decoders_of_images_are_used_whatever_the_name(run, tmp_path):
+    (tmp_path / "program.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    with pytest.raises(DataError, match="no image of the formats PNG"):
+        run.encode(tmp_path)
+
+
+def test_links_to_folders_are_not_followed(run, tmp_path):
+    Image.fromarray(EIGHT[0, 0]).save(tmp_path / "a.png")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    assert len(run.encode(tmp_path, maps=())) == 1
+
+
+def test_batches_of_bounded_size_give_the_same_results(run, monkeypatch):
+    from latentkit.data import new_images
+
+    whole = run.encode(EIGHT, maps=())
+    monkeypatch.setattr(new_images, "_MOST_VALUES", 128)
+    parts = run.encode(EIGHT, maps=())
+    assert len(list(run.given_images(EIGHT).batches())) == 3
+    np.testing.assert_allclose(parts.latents, whole.latents, atol=1e-5)
+
+
+def test_samples_come_from_the_prior_unless_a_mixture_is_asked_for(run):
+    prior, mixture = run.sample(4, seed=1), run.sample(4, source="mixture", seed=1)
+    assert (prior.source, prior.images.shape) == ("prior", (4, 1, 8, 8))
+    assert mixture.source.startswith("Gaussian mixture")
+    np.testing.assert_array_equal(prior.images, lk.explore.samples(run, 4, seed=1).images)
+    with pytest.raises(UserError, match="there is no source 'posterior'"):
+        run.sample(4, source="posterior")
+
+
+def test_a_run_that_classifies_nothing_says_how_to_train_a_classifier(run):
+    with pytest.raises(UserError, match="is no classifier: train one on its encoder with"):
+        run.predict(EIGHT)
