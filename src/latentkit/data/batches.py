@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -60,6 +61,7 @@ def split_train_validation(
 
 
 EVALUATION_BATCH = 1000
+_BATCH_VALUES = 2**24  # most values of a batch in evaluation, to limit the memory
 _SHARE_OF_DEVICE = 0.5  # the share of a GPU's free memory that images may use
 
 
@@ -138,13 +140,26 @@ class DeviceImages:
         """Return what a model should output for ``images`` at ``index``: the images themselves."""
         return images
 
-    def in_order(self, size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
-        """Yield all images in order, ``size`` at a time."""
+    def subset(self, positions: NDArray[np.int64]) -> Self:
+        """Return the images at ``positions`` (int64, (M,)) of the split, without copying them."""
+        chosen = torch.from_numpy(positions).to(self._stored.device)
+        found = copy(self)
+        found._rows = chosen if self._rows is None else self._rows[chosen]
+        return found
+
+    def in_order(self, size: int | None = None) -> Iterator[Tensor]:
+        """Yield all images in order, as many at a time as `indices` says."""
         for index in self.indices(size):
             yield self.batch(index)
 
-    def indices(self, size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
-        """Yield the indices of all images in order, ``size`` at a time."""
+    def indices(self, size: int | None = None) -> Iterator[Tensor]:
+        """Yield the indices of all images in order.
+
+        Args:
+            size: how many at a time; None for `EVALUATION_BATCH`, or fewer if images are large.
+        """
+        if size is None:
+            size = min(EVALUATION_BATCH, max(1, _BATCH_VALUES // self.values_of_image))
         for start in range(0, len(self), size):
             yield torch.arange(start, min(start + size, len(self)), device=self.device)
 
@@ -169,6 +184,12 @@ class LabelledImages(DeviceImages):
         super().__init__(images, device, rows)
         own = labels if rows is None else labels[rows]
         self._labels = torch.from_numpy(np.array(own, np.int64)).to(device)
+
+    def subset(self, positions: NDArray[np.int64]) -> Self:
+        """Return the images at ``positions`` (int64, (M,)), with their labels."""
+        found = super().subset(positions)
+        found._labels = self._labels[torch.from_numpy(positions).to(self._labels.device)]
+        return found
 
     def targets(self, index: Tensor, images: Tensor) -> Tensor:
         """Return the labels (B,) at ``index``."""

@@ -9,14 +9,17 @@ import numpy as np
 import scipy.linalg
 import torch
 from numpy.typing import NDArray
-from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
 from latentkit.data.batches import DeviceImages
+from latentkit.plugin.images import as_floats
 
-_ROWS = 1024
+MOST_VALUES = 2**28
+"""Most values (images times values of an image) that components are fitted on."""
+_ROWS, _BLOCK = 1024, 2**23  # most images, and most values, at once
 _DIRECT = 4096
 """Most images or pixels for which a square matrix of that size is decomposed as a whole."""
+_PASSES, _SETTLED = 50, 1e-12  # of the iteration: most passes, and the change that ends it
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class PixelPCA:
     def fit(cls, images: DeviceImages, dimension: int) -> PixelPCA:
         """Fit the ``dimension`` leading components of ``images``, or all if there are fewer.
 
-        Mean and covariance are summed in float64 on the CPU; the components are exact.
+        Mean and covariance are summed in float64 on the CPU, a block at a time. The components are
+        exact up to rounding, whatever the size of the set.
         """
         return cls(*_principal_components(images, dimension))
 
@@ -73,41 +77,67 @@ def _principal_components(images: DeviceImages, dimension: int) -> tuple[Tensor,
 
 
 def _leading(scatter: Tensor, k: int) -> Tensor:
-    """Return the ``k`` leading eigenvectors (M, k) of a symmetric matrix (M, M)."""
+    """Return the ``k`` leading eigenvectors (M, k) of a symmetric matrix (M, M).
+
+    Only the entries on and below the diagonal are read.
+    """
     m = len(scatter)
     found = scipy.linalg.eigh(scatter.numpy(), subset_by_index=(m - k, m - 1), overwrite_a=True)
     return torch.from_numpy(found[1][:, ::-1].copy())  # eigh sorts in ascending order
 
 
 def _of_few(images: DeviceImages, mean: Tensor, k: int) -> Tensor:
-    """Return the components for fewer images than pixels, from products of the images."""
-    centred = torch.cat([rows.double() for rows in _rows(images)]) - mean
-    spanned: Tensor = centred.T @ _leading(centred @ centred.T, k)
+    """Return the components for fewer images than pixels, from products of the images.
+
+    The images stay as they are stored; a few pixels of all of them at a time become float64.
+    """
+    stored = images.stored_rows()
+    n, d = stored.shape
+    step = max(1, _BLOCK // n)
+    blocks = [slice(start, start + step) for start in range(0, d, step)]
+
+    def centred(block: slice) -> Tensor:
+        return torch.from_numpy(as_floats(stored[:, block])).double() - mean[block]
+
+    products = np.zeros((n, n), order="F")
+    for block in blocks:
+        # The products are symmetric, so that half of them are enough.
+        part = np.asfortranarray(centred(block).numpy())
+        products = scipy.linalg.blas.dsyrk(1.0, part, 1.0, products, lower=1, overwrite_c=1)
+    leading = _leading(torch.from_numpy(products), k)
+    spanned = torch.cat([centred(block).T @ leading for block in blocks])
     basis: Tensor = torch.linalg.qr(spanned).Q
     return basis
 
 
 def _iterated(images: DeviceImages, mean: Tensor, k: int) -> Tensor:
-    """Return the components by Lanczos iteration, if the covariance is too large for memory."""
+    """Return the components if the covariance is too large for memory, by subspace iteration.
 
-    def product(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-        given = torch.from_numpy(vector.reshape(-1))
-        total = torch.zeros_like(mean)
-        for rows in _rows(images):
-            centred = rows.double() - mean
-            total += centred.T @ (centred @ given)
-        return total.numpy()
-
+    A pass reads all images and multiplies twice as many directions as are wanted by the covariance.
+    The passes end when the variance in the leading directions does not change any more, so that
+    the components are as good as exact (N. Halko, P. Martinsson, J. Tropp 2011).
+    """
     d = len(mean)
-    operator = LinearOperator((d, d), matvec=product, dtype=np.float64)
-    start = np.random.default_rng(0).standard_normal(d)
-    _, vectors = eigsh(operator, min(k, d - 1), v0=start, tol=1e-6)
-    return torch.from_numpy(np.ascontiguousarray(vectors[:, ::-1]))
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.randn(d, min(d, 2 * k + 8), generator=generator, dtype=torch.float64)
+    directions, before = torch.linalg.qr(directions).Q, 0.0
+    for _ in range(_PASSES):
+        product = torch.zeros_like(directions)
+        for rows in _rows(images):
+            centred = rows.double().sub_(mean)
+            product.addmm_(centred.T, centred @ directions)
+        variances, turned = torch.linalg.eigh(directions.T @ product)
+        leading = directions @ turned[:, -k:].flip(1)
+        captured = float(variances[-k:].sum())
+        if captured - before <= _SETTLED * abs(captured):
+            break
+        directions, before = torch.linalg.qr(product).Q, captured
+    return leading
 
 
 def _rows(images: DeviceImages) -> Iterator[Tensor]:
     """Yield images as float32 rows (B, D) on the CPU."""
-    for batch in images.in_order(_ROWS):
+    for batch in images.in_order(min(_ROWS, max(1, _BLOCK // images.values_of_image))):
         yield _flat(batch)
 
 
