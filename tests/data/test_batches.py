@@ -5,6 +5,7 @@ import torch
 from latentkit.data.batches import (
     CorruptionChain,
     DeviceImages,
+    LabelledImages,
     epoch_order,
     full_batches,
     noise_generator,
@@ -77,3 +78,22 @@ def test_a_corruption_that_changes_the_shape_is_named():
     chain = CorruptionChain([("crop", lambda x, g: x[..., :2])])
     with pytest.raises(PluginError, match="'crop' turned images"):
         chain(torch.zeros(1, 1, 4, 4), noise_generator(CPU, 0, "t"))
+
+
+@pytest.mark.parametrize("rows", [None, np.array([1, 2, 4, 5])])
+def test_a_subset_has_the_images_and_labels_at_its_positions(images, rows):
+    labels, chosen = np.arange(len(images)), np.array([0, 3])
+    own = chosen if rows is None else rows[chosen]
+    few = LabelledImages(images, labels, CPU, rows).subset(chosen)
+    assert len(few) == 2
+    (index,) = few.indices()
+    batch = few.batch(index)
+    assert np.array_equal(np.rint(batch.numpy() * 255), images[own])
+    assert few.targets(index, batch).tolist() == own.tolist()
+
+
+def test_batches_of_large_images_are_smaller(images, monkeypatch):
+    monkeypatch.setattr("latentkit.data.batches._BATCH_VALUES", 2 * images[0].size)
+    batches = list(DeviceImages(images, CPU).in_order())
+    assert [len(batch) for batch in batches[:2]] == [2, 2]
+    assert sum(map(len, batches)) == len(images)

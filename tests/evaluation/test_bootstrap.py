@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import scipy.stats
+from scipy.sparse import csr_array
 
 from latentkit.evaluation.bootstrap import Bootstrap
 
@@ -47,3 +48,16 @@ def test_a_seed_fixes_the_interval_and_a_single_item_has_zero_width():
 def test_many_items_get_fewer_resamples():
     assert Bootstrap(10_000, 0).resamples == 1000
     assert Bootstrap(400_000, 0).resamples == 250
+
+
+def test_resamples_in_smaller_blocks_and_sparse_columns_give_the_same_interval(monkeypatch):
+    rng = np.random.default_rng(0)
+    columns = (rng.random((90, 4)) < 0.3).astype(float)
+
+    def share(sums):
+        return sums[..., 0] / sums.sum(-1)
+
+    whole = Bootstrap(90, 0).of(share, columns)
+    monkeypatch.setattr("latentkit.evaluation.bootstrap._MOST_VALUES", 7 * 90)
+    assert Bootstrap(90, 0).of(share, columns) == whole
+    assert Bootstrap(90, 0).of(share, csr_array(columns)) == whole

@@ -259,3 +259,62 @@ def test_kept_weights_are_drawn_and_match_their_epoch(plain, tmp_path):
     same = (plain.path / "model.safetensors").read_bytes()
     assert (run.path / "model.safetensors").read_bytes() == same
     assert (run.path / "weights/epoch-0002.safetensors").read_bytes() == same
+
+
+MAPPED = """
+    import numpy as np
+    from pydantic import Field
+    from latentkit.plugin import DatasetSpec, ImageData, Options, hookimpl
+
+    LATENTKIT_HOOKSPEC_VERSION = 1
+
+    class Mapped(Options):
+        folder: str = Field("", description="Folder of the files.")
+        mapped: bool = Field(True, description="Whether the files are memory-mapped.")
+
+    def load(options, split, cache):
+        mode = "r" if options.mapped else None
+        images = np.load(f"{options.folder}/{split}.npy", mmap_mode=mode)
+        return ImageData(images, np.arange(len(images)) % 3, ("a", "b", "c"))
+
+    @hookimpl
+    def latentkit_datasets():
+        target, options = f"{__name__}:load", f"{__name__}:Mapped"
+        return [DatasetSpec(name="mapped", summary="A file", target=target, options=options)]
+"""
+
+
+def test_a_memory_mapped_set_gets_the_card_of_the_same_set_in_memory(
+    tmp_path, install_plugin, monkeypatch
+):
+    install_plugin("mapped_images", MAPPED)
+    images = RNG.integers(0, 256, (400, 1, 8, 8)).astype(np.uint8)
+    np.save(tmp_path / "train.npy", images[:300])
+    np.save(tmp_path / "test.npy", images[300:])
+    monkeypatch.setattr(measuring, "MOST_TRAIN", 100)
+    monkeypatch.setattr(measuring, "MOST_TEST", 40)
+    monkeypatch.setattr(measuring, "MOST_VALUES", 64 * 120)
+
+    def run(name, seed=0, *, mapped):
+        options = {"mapped.folder": str(tmp_path), "mapped.mapped": mapped}
+        return small_run(tmp_path, options, dataset="mapped", name=name, seed=seed, epochs=1)
+
+    cards = []
+    for mapped in (True, False):
+        monkeypatch.setattr(measuring, "_kept", {})
+        cards.append(run(f"mapped-{mapped}", mapped=mapped))
+    card = cards[0].evaluation
+    assert card == cards[1].evaluation
+    assert card["sampled"] == [
+        "PCA is fitted on 120 of 240 training images, drawn at random",
+        "probes and k-means are fitted on 100 of 240 training images, drawn at random",
+        "probes and k-means are measured on 40 of 100 test images, drawn at random",
+    ]
+    assert "Probes and k-means are measured on 40 of 100 test images" in card_note(card)
+    found = card["representation"]
+    assert (card["n_images"], found["n_train"], found["n_test"]) == (100, 100, 40)
+    assert np.array(found["spaces"]["latents"]["confusion"]["counts"]).sum() == 40
+    other = run("other", seed=1, mapped=True)
+    rows = [np.load(one.path / "evaluation.npz")["probed_rows"] for one in (cards[0], other)]
+    assert np.array_equal(*rows)  # so that runs are compared image by image
+    assert lk.compare(cards[0].path, other.path)["paired"]

@@ -74,7 +74,9 @@ def ordinary(n: int = 30, channels: int = 1, names: tuple[str, ...] = NAMES):
     matrix = np.arange(len(names) ** 2).reshape(len(names), -1)
     settings = [(name, images[:4], errors[:4]) for name in names[:6]]
     return {
-        "thumbnails": lambda: map_thumbnails(numbers(n, 2), images, labels, names, TITLE),
+        "thumbnails": lambda: map_thumbnails(
+            numbers(n, 2), images.__getitem__, labels, names, TITLE
+        ),
         "map": lambda: map_scatter(numbers(n, 2), labels, names, TITLE),
         "latents": lambda: latent_scatter(numbers(n, 2), labels, names, TITLE),
         "item": lambda: encoded_item(images[0], numbers(4), numbers(4), images[0], TITLE),
@@ -144,11 +146,11 @@ def awkward():
     """Return figures of arrays with faulty, very small or very large contents."""
     one = np.zeros((1, 3, 9, 5), np.uint8)
     zero, many = np.zeros(1), tuple(f"the class number {number} of sixty" for number in range(60))
-    same = np.zeros((30, 2))
+    same, repeated = np.zeros((30, 2)), one.repeat(30, 0)
     return {
-        "thumbnails, one point": lambda: map_thumbnails(same[:1], one, None, (), TITLE),
+        "thumbnails, one point": lambda: map_thumbnails(same[:1], one.__getitem__, None, (), TITLE),
         "thumbnails, one place": lambda: map_thumbnails(
-            same, one.repeat(30, 0), zero.repeat(30).astype(int), ("only",), TITLE, "a caption."
+            same, repeated.__getitem__, zero.repeat(30).astype(int), ("only",), TITLE, "a caption."
         ),
         "latents, 1": lambda: latent_scatter(same[:, :1], None, (), TITLE),
         "latents, constant": lambda: latent_scatter(same, zero.repeat(30).astype(int), (), TITLE),

@@ -17,7 +17,7 @@ def frames(figure):
 
 def test_thumbnails_do_not_overlap_and_each_is_at_its_point():
     coordinates = GENERATOR.normal(size=(300, 2))
-    figure = map_thumbnails(coordinates, IMAGES, LABELS, "abc", "title")
+    figure = map_thumbnails(coordinates, IMAGES.__getitem__, LABELS, "abc", "title")
     boxes = np.array([[*f.get_xy(), f.get_width(), f.get_height()] for f in frames(figure)])
     assert 30 < len(boxes) == len(figure.axes[0].images)
     corners, sides = boxes[:, :2], boxes[0, 2:]
@@ -30,15 +30,15 @@ def test_thumbnails_do_not_overlap_and_each_is_at_its_point():
 
 def test_frames_have_the_colour_of_the_class():
     coordinates = np.arange(3)[:, None] * np.ones(2)
-    labelled = frames(map_thumbnails(coordinates, IMAGES[:3], LABELS[:3], "abc", "title"))
+    labelled = frames(map_thumbnails(coordinates, IMAGES.__getitem__, LABELS[:3], "abc", "title"))
     assert {to_hex(f.get_edgecolor()) for f in labelled} == {class_style(k)[0] for k in range(3)}
-    plain = frames(map_thumbnails(coordinates, IMAGES[:3], None, (), "title"))
+    plain = frames(map_thumbnails(coordinates, IMAGES.__getitem__, None, (), "title"))
     assert {to_hex(f.get_edgecolor()) for f in plain} == {PALETTE[0]}
 
 
 def test_if_there_are_few_images_all_are_shown_and_counted():
     coordinates = np.arange(5)[:, None] * np.ones(2)
-    figure = map_thumbnails(coordinates, IMAGES[:5], None, (), "title", "quality 0.9.")
+    figure = map_thumbnails(coordinates, IMAGES.__getitem__, None, (), "title", "quality 0.9.")
     assert len(frames(figure)) == 5
     assert figure.get_supxlabel() == (
         "quality 0.9. 5 of 5 images are shown, each at its own point."
@@ -47,7 +47,7 @@ def test_if_there_are_few_images_all_are_shown_and_counted():
 
 def test_thumbnails_are_within_the_axes():
     coordinates = GENERATOR.normal(size=(50, 2))
-    figure = map_thumbnails(coordinates, IMAGES[:50], None, (), "title")
+    figure = map_thumbnails(coordinates, IMAGES.__getitem__, None, (), "title")
     figure.canvas.draw()
     box = figure.axes[0].get_window_extent()
     for frame in frames(figure):

@@ -121,6 +121,7 @@ def _iterated(images: DeviceImages, mean: Tensor, k: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     directions = torch.randn(d, min(d, 2 * k + 8), generator=generator, dtype=torch.float64)
     directions, before = torch.linalg.qr(directions).Q, 0.0
+    leading: Tensor = directions[:, :k]
     for _ in range(_PASSES):
         product = torch.zeros_like(directions)
         for rows in _rows(images):

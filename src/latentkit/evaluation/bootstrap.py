@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 RESAMPLES = 1_000
 _MOST_DRAWS = 100_000_000
 _FEWEST_RESAMPLES = 200
-_CHUNK = 50
+_CHUNK = 50  # most resamples at once
+_MOST_VALUES = 2**24  # of the counts and the sums of these resamples, to limit the memory
 
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """Function from sums over items (..., M) to figures (...)."""
@@ -54,29 +56,27 @@ class Bootstrap:
         values = np.asarray(values, np.float64)
         n = len(values)
         center = float(values.mean())
-        drawn = center + self._sums((values - center)[:, None])[:, 0] / n
+        sums = np.concatenate(list(self._sums((values - center)[:, None])))
         error = float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0
-        return Interval(center, error, *_ends(drawn))
+        return Interval(center, error, *_ends(center + sums[:, 0] / n))
 
-    def of(self, statistic: Statistic, columns: NDArray[Any]) -> Interval:
+    def of(self, statistic: Statistic, columns: NDArray[Any] | csr_array) -> Interval:
         """Return a figure that is a function of the sums of ``columns`` (N, M).
 
         Resamples repeat items, which biases such a function. So the resampled figures are shifted
         until their mean is the figure itself.
         """
-        columns = np.asarray(columns, np.float64)
-        drawn = statistic(self._sums(columns))
-        value = float(statistic(columns.sum(0)))
+        if not isinstance(columns, csr_array):
+            columns = np.asarray(columns, np.float64)
+        drawn = np.concatenate([statistic(sums) for sums in self._sums(columns)])
+        value = float(statistic(np.asarray(columns.sum(0))))
         return Interval(value, float(drawn.std(ddof=1)), *_ends(drawn - drawn.mean() + value))
 
-    def _sums(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the sums of ``columns`` (N, M) over each resample, (resamples, M)."""
-        return np.concatenate(
-            [
-                self._counts[start : start + _CHUNK].astype(np.float64) @ columns
-                for start in range(0, self.resamples, _CHUNK)
-            ]
-        )
+    def _sums(self, columns: NDArray[np.float64] | csr_array) -> Iterator[NDArray[np.float64]]:
+        """Yield the sums of ``columns`` (N, M) over some resamples at a time, (resamples, M)."""
+        size = min(_CHUNK, max(1, _MOST_VALUES // max(columns.shape)))
+        for start in range(0, self.resamples, size):
+            yield self._counts[start : start + size].astype(np.float64) @ columns
 
 
 def _ends(drawn: NDArray[np.float64]) -> tuple[float, float]:

@@ -67,6 +67,7 @@ def make_card(context: StageContext) -> Card:
         document |= found
     context.emit(StageProgress("evaluate", len(parts), len(parts), "done"))
     document["left_out"] = harness.left_out
+    document["sampled"] = harness.sampled
     return Card(document, harness.arrays)
 
 

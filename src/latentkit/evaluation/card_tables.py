@@ -81,13 +81,14 @@ def _sampled(figure: Card | None) -> str:
 
 
 def card_note(card: Card) -> str:
-    """Return sentences that explain the intervals of a card."""
+    """Return sentences that explain the intervals of a card, and what was sampled."""
     intervals = card["intervals"]
+    sampled = "".join(f" {one[0].upper()}{one[1:]}." for one in card.get("sampled", ()))
     return (
         f"Measured on {card['n_images']:,} test images. Brackets contain "
         f"{percent_text(intervals['confidence'])} intervals: {intervals['method']}, "
         f"{intervals['resamples']:,} resamples. "
-        f"Protocol {card['protocol']}, seed {card['seed']}."
+        f"Protocol {card['protocol']}, seed {card['seed']}.{sampled}"
     )
 
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from latentkit.errors import leaving_out
-from latentkit.evaluation.baselines import PixelPCA
+from latentkit.evaluation.baselines import MOST_VALUES, PixelPCA
 from latentkit.evaluation.bootstrap import Bootstrap
 from latentkit.plugin.events import Notice
 from latentkit.plugin.seeds import stream_seed
@@ -24,14 +24,24 @@ from latentkit.runs.context import StageContext
 Json = dict[str, Any]
 T = TypeVar("T")
 
+MOST_TRAIN = 60_000
+"""Most training images that baselines encode, and that probes and k-means may be fitted on."""
+MOST_TEST = 10_000
+"""Most test images that probes and k-means are measured on."""
+
 _MOST_KEPT = 32
-_MOST_VALUES = 2**20  # largest size of principal components that is still cached
+_MOST_KEPT_VALUES = 2**20  # largest size of principal components that is still cached
 # Least-recently-used cache of results that do not depend on the model, by what they depend on.
 _kept: dict[tuple[str | float, ...], Any] = {}
 
 
 class MeasuringHarness:
     """Measuring harness: a run, the draws for intervals, per-image arrays and parts left out.
+
+    Reconstructions and latents are measured on every test image. What takes memory or time in
+    proportion to images times pixels is measured on images drawn here, if there are more than
+    `MOST_TRAIN`, `MOST_TEST` or `latentkit.evaluation.baselines.MOST_VALUES` allow, and the card
+    says so.
 
     Args:
         context: context of a run whose latents are committed.
@@ -43,6 +53,7 @@ class MeasuringHarness:
         self.test = context.device_images("test")
         self.model = context.model
         self.left_out: list[Json] = []
+        self.sampled: list[str] = []
         self.arrays: dict[str, NDArray[Any]] = {}
 
     @cached_property
@@ -53,10 +64,49 @@ class MeasuringHarness:
     @cached_property
     def pca(self) -> PixelPCA:
         """PCA with as many dimensions as the model has, fitted on training images."""
-        dimension = self.model.latent_dim
-        if self.train.values_of_image * dimension > _MOST_VALUES:
-            return PixelPCA.fit(self.train, dimension)
-        return self.once(f"pca of {dimension}", lambda: PixelPCA.fit(self.train, dimension))
+        dimension, values = self.model.latent_dim, self.train.values_of_image
+        most = max(MOST_VALUES // values, 2 * dimension)
+        rows = self.drawn("PCA is fitted on", "training", len(self.train), most, "pca items")
+        images = self.train if rows is None else self.train.subset(rows)
+        if values * dimension > _MOST_KEPT_VALUES:
+            return PixelPCA.fit(images, dimension)
+        return self.once(f"pca of {dimension}", lambda: PixelPCA.fit(images, dimension))
+
+    @cached_property
+    def probed_train(self) -> NDArray[np.int64] | None:
+        """Positions of the training images that probes are fitted on; None for all."""
+        what = "probes and k-means are fitted on"
+        return self.drawn(what, "training", len(self.train), MOST_TRAIN, "training items")
+
+    @cached_property
+    def probed_test(self) -> NDArray[np.int64] | None:
+        """Rows of the test images that probes are measured on; None for all.
+
+        They do not depend on the run's seed, so that runs can be compared image by image.
+        """
+        what = "probes and k-means are measured on"
+        return self.drawn(what, "test", len(self.test), MOST_TEST, "")
+
+    def drawn(
+        self, what: str, split: str, n: int, most: int, name: str
+    ) -> NDArray[np.int64] | None:
+        """Draw ``most`` of n images without replacement, in ascending order, and record it.
+
+        Args:
+            what: the start of the sentence that the card says about it.
+            split: which images they are, for that sentence.
+            n: number of images.
+            most: number of images to draw.
+            name: name of the draw's seed; empty for a draw that is the same in every run.
+
+        Returns:
+            (most,), or None if there are not more than ``most`` images.
+        """
+        if n <= most:
+            return None
+        self.sampled.append(f"{what} {most:,} of {n:,} {split} images, drawn at random")
+        seed = self.seed(name) if name else stream_seed(0, "evaluation", "test items")
+        return np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """Return the result of ``make``, cached within the process.

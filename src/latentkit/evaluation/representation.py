@@ -11,15 +11,18 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_array
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, linear
 
 from latentkit.data.batches import DeviceImages
+from latentkit.evaluation.bootstrap import Bootstrap
 from latentkit.evaluation.inference import encode
 from latentkit.evaluation.measuring import Json, MeasuringHarness
 from latentkit.plugin.events import StageProgress
@@ -157,7 +160,11 @@ def nearest(train: Features, test: Features, k: int) -> NDArray[np.int64]:
     if train.shape[1] <= _MOST_DIMENSIONS:
         from latentkit.neighbors import NeighborIndex
 
-        return NeighborIndex(train).query(test, k).indices.astype(np.int64)
+        # numba shares torch's threads, and would leave torch with as many as there are cores.
+        threads = torch.get_num_threads()
+        indices = NeighborIndex(train).query(test, k).indices
+        torch.set_num_threads(threads)
+        return indices.astype(np.int64)
     # Centre the rows: differences of large squares would lose the distances to rounding.
     center = train.mean(0, dtype=np.float64).astype(np.float32)
     queries = torch.from_numpy(test - center)
@@ -229,12 +236,14 @@ def k_means(train: Features, test: Features, k: int, seed: int) -> NDArray[np.in
     return found
 
 
-def indicators(clusters: NDArray[np.int64], labels: NDArray[np.int64]) -> Counts:
-    """Return (M, K C): 1 in the column of an item's pair of cluster and class, else 0."""
+def indicators(clusters: NDArray[np.int64], labels: NDArray[np.int64]) -> csr_array:
+    """Return (M, K C): 1 in the column of an item's pair of cluster and class, else 0.
+
+    It is sparse, because a table of many classes has far more pairs than there are items.
+    """
     k, c = int(clusters.max()) + 1, int(labels.max()) + 1
-    table = np.zeros((len(labels), k * c))
-    table[np.arange(len(labels)), clusters * c + labels] = 1
-    return table
+    m = len(labels)
+    return csr_array((np.ones(m), (np.arange(m), clusters * c + labels)), shape=(m, k * c))
 
 
 def matched_accuracy(counts: Counts) -> Counts:
@@ -277,7 +286,6 @@ def _pairs(counts: Counts) -> Counts:
 
 SHARES = (0.01, 0.1, 1.0)
 """Shares of the training labels that probes are trained on."""
-MOST_ITEMS = 60_000
 _MOST_VALUES = 3_072  # of an image; larger images are reduced
 _SIDE = 32  # height and width of a reduced image
 _OWN = "latents"
@@ -293,20 +301,17 @@ def representation(harness: MeasuringHarness) -> Json:
     if train_labels is None or test_labels is None:
         harness.leave_out("representation", "probes and clusters need labels")
         return {}
-    rows = harness.context.split.train
-    if len(np.unique(train_labels[rows])) < 2 or len(np.unique(test_labels)) < 2:
+    known = _chosen(train_labels[harness.context.split.train], harness.probed_train)
+    truth = _chosen(test_labels, harness.probed_test)
+    if len(np.unique(known)) < 2 or len(np.unique(truth)) < 2:
         harness.leave_out("representation", "all images are of one class")
         return {}
-    kept = np.arange(len(rows))
-    if len(rows) > MOST_ITEMS:
-        generator = np.random.default_rng(harness.seed("training items"))
-        kept = np.sort(generator.choice(len(rows), MOST_ITEMS, replace=False))
-    trial = _Trial(harness, train_labels[rows][kept], test_labels)
+    trial = _Trial(harness, known, truth)
     spaces = _spaces(harness)
     found: Json = {}
     for done, (name, features, once) in enumerate(spaces):
         harness.context.emit(StageProgress("evaluate", done, len(spaces), f"probes of {name}"))
-        measure = partial(_measure, trial, features, kept, own=name == _OWN)
+        measure = partial(_measure, trial, features, own=name == _OWN)
         if name == _OWN:
             found[name] = measure()
             continue
@@ -314,21 +319,20 @@ def representation(harness: MeasuringHarness) -> Json:
             found[name] = harness.once(once, measure) if once else measure()
     return {
         "representation": {
-            "n_train": len(kept),
+            "n_train": len(known),
+            "n_test": len(truth),
             "n_classes": trial.classes,
             "knn": {"n_neighbors": N_NEIGHBORS},
             "linear": {"penalty": "l2", "C": 1.0, "max_iter": MOST_ITERATIONS},
-            "kmeans": {"n_fitted": min(MOST_FITTED, len(kept))},
+            "kmeans": {"n_fitted": min(MOST_FITTED, len(known))},
             "spaces": found,
         }
     }
 
 
-def _measure(
-    trial: _Trial, features: Callable[[], Pair], kept: NDArray[np.int64], *, own: bool
-) -> Json:
+def _measure(trial: _Trial, features: Callable[[], Pair], *, own: bool) -> Json:
     train, test = features()
-    return trial.of(_chosen(train, kept), test, own=own)
+    return trial.of(train, test, own=own)
 
 
 class _Trial:
@@ -340,6 +344,10 @@ class _Trial:
         self.harness = harness
         self.train_labels = train_labels
         self.test_labels = test_labels
+        self.bootstrap = harness.bootstrap
+        if harness.probed_test is not None:
+            self.bootstrap = Bootstrap(len(test_labels), harness.seed("probes"))
+            harness.arrays["probed_rows"] = harness.probed_test
         self.classes = len(np.unique(train_labels))
         seed = harness.seed("labels")
         self.rows = {share: labelled_rows(train_labels, share, seed) for share in SHARES}
@@ -351,7 +359,7 @@ class _Trial:
             for share, rows in self.rows.items():
                 given = fit(_chosen(train, rows), self.train_labels[rows], test)
                 hits = (given == self.test_labels).astype(np.float64)
-                accuracy = self.harness.mean(hits)
+                accuracy = asdict(self.bootstrap.of_mean(hits))
                 found[probe].append({"share": share, "n_labels": len(rows), "accuracy": accuracy})
                 if own and share == 1.0:
                     self.harness.arrays[f"{probe}_hits"] = hits
@@ -375,7 +383,7 @@ class _Trial:
 
         def figure(name: str) -> Json:
             return asdict(
-                self.harness.bootstrap.of(
+                self.bootstrap.of(
                     lambda sums: figures[name](sums.reshape(*sums.shape[:-1], *shape)), columns
                 )
             )
@@ -386,34 +394,43 @@ class _Trial:
 def _spaces(harness: MeasuringHarness) -> list[tuple[str, Callable[[], Pair], str]]:
     """Return (name, function, cache name) of each space that probes are trained on.
 
-    The function returns features of training and of test images. The cache name is empty if the
-    features depend on the run's model, because such results cannot be shared between runs.
+    The function returns features of the training and test images that are probed, and computes no
+    others. The cache name is empty if the features depend on the run's model, because such results
+    cannot be shared between runs.
     """
+    rows = harness.probed_train, harness.probed_test
+
+    def images() -> tuple[DeviceImages, DeviceImages]:
+        of_split = zip((harness.train, harness.test), rows, strict=True)
+        train, test = (whole if few is None else whole.subset(few) for whole, few in of_split)
+        return train, test
+
+    def of_images(features: Callable[[DeviceImages], Features]) -> Pair:
+        train, test = images()
+        return features(train), features(test)
 
     def latents() -> Pair:
-        return harness.latents("train"), harness.latents("test")
-
-    def pca() -> Pair:
-        return harness.pca.codes(harness.train), harness.pca.codes(harness.test)
+        return _chosen(harness.latents("train"), rows[0]), _chosen(harness.latents("test"), rows[1])
 
     def random_encoder() -> Pair:
         model = harness.context.new_model()
-        return encode(model, harness.train), encode(model, harness.test)
-
-    def raw_pixels() -> Pair:
-        return _pixels(harness.train), _pixels(harness.test)
+        return of_images(partial(encode, model))
 
     return [
         (_OWN, latents, ""),
-        ("pca", pca, f"probes of pca of {harness.model.latent_dim}"),
+        (
+            "pca",
+            lambda: of_images(harness.pca.codes),
+            f"probes of pca of {harness.model.latent_dim}",
+        ),
         ("random_encoder", random_encoder, ""),
-        ("raw_pixels", raw_pixels, "probes of raw pixels"),
+        ("raw_pixels", lambda: of_images(_pixels), "probes of raw pixels"),
     ]
 
 
-def _chosen(features: Features, rows: NDArray[np.int64]) -> Features:
-    """Return rows of features, without a copy if the (ascending) rows are all of them."""
-    return features if len(rows) == len(features) else features[rows]
+def _chosen(values: Any, rows: NDArray[np.int64] | None) -> Any:
+    """Return rows of an array, without a copy if the (ascending) rows are all of them."""
+    return values if rows is None or len(rows) == len(values) else values[rows]
 
 
 def _pixels(images: DeviceImages) -> Features:

@@ -276,6 +276,11 @@ def neighbours_figure(run: ExploredRun, found: TrainingNeighbours, names: Sequen
         f"divided by the median for test items ({near.typical:.3g} in latents, "
         f"{pixel.typical:.3g} in pixels). A value far below 1× in both means a copy."
     )
+    if found.n_searched < found.n_training:
+        caption += (
+            f" Pixels were compared with {found.n_searched:,} of {found.n_training:,} training "
+            f"images, drawn at random."
+        )
     title = f"{_model(run)}: nearest training images"
     return image_table(cells, rows, heads, title, notes=notes, caption=caption)
 

@@ -90,6 +90,7 @@ def _row_in_class(item: str, labels: NDArray[np.int64] | None, class_names: Sequ
 
 _SCALE_IMAGES = 1000  # test images over which the KL of each dimension is averaged
 _DRAWN = 10_000  # most training latents in a density or a graph
+_MOST_SEARCHED = 100_000  # training images whose pixels are compared
 _TYPICAL = 200  # test items from which the typical distance is measured
 
 
@@ -243,6 +244,9 @@ class ExploredRun:
     ) -> TrainingNeighbours:
         """Find the nearest training images of images (M, C, H, W) with latents (M, D).
 
+        Latents are compared with those of all training images, and pixels with at most
+        `_MOST_SEARCHED`, drawn at random, because all pixels of a large set take too long to read.
+
         Args:
             images: in [0, 1].
             latents: of the same items.
@@ -257,9 +261,13 @@ class ExploredRun:
         test_latents = self.latents()[rows]
         test_images = self.decode(test_latents) if decoded else self.images(rows)
         training = self.context.images("train").images
+        searched = index
+        if len(index) > _MOST_SEARCHED:
+            generator = np.random.default_rng(self.seed)
+            searched = np.sort(generator.choice(index, _MOST_SEARCHED, replace=False))
         found = nearest(latents, self.latents("train"), k, test_latents)
         in_latents = replace(found, rows=index[found.rows])
-        in_pixels = nearest(images, training, k, test_images, index)
+        in_pixels = nearest(images, training, k, test_images, searched)
         return TrainingNeighbours(
             images=images,
             latents=latents,
@@ -267,6 +275,8 @@ class ExploredRun:
             in_pixels=in_pixels,
             latent_images=training[in_latents.rows],
             pixel_images=training[in_pixels.rows],
+            n_searched=len(searched),
+            n_training=len(index),
         )
 
     @cached_property

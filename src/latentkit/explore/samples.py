@@ -119,6 +119,8 @@ class TrainingNeighbours:
         in_pixels: the nearest training images by distance of pixels.
         latent_images: (M, k, C, H, W), as stored, the images of ``in_latents``.
         pixel_images: (M, k, C, H, W), as stored, the images of ``in_pixels``.
+        n_searched: number of training images whose pixels were compared.
+        n_training: number of all training images.
     """
 
     images: NDArray[np.float32]
@@ -127,6 +129,8 @@ class TrainingNeighbours:
     in_pixels: Nearest
     latent_images: Pixels
     pixel_images: Pixels
+    n_searched: int
+    n_training: int
 
 
 def nearest(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -264,7 +264,7 @@ _GAP = 1.08  # least distance of two thumbnails, in thumbnail sides
 
 def map_thumbnails(
     coordinates: NDArray[np.floating[Any]],
-    images: NDArray[Any],
+    image: Callable[[int], NDArray[Any]],
     labels: NDArray[np.integer[Any]] | None,
     class_names: Sequence[str],
     title: str,
@@ -275,7 +275,8 @@ def map_thumbnails(
 
     Args:
         coordinates: (N, 2).
-        images: (N, C, H, W), uint8, uint16 or float in [0, 1], in the order of the coordinates.
+        image: function from a row of the coordinates to its image (C, H, W), as stored or float
+            in [0, 1]. Only images that are drawn are asked for, because all may not fit in memory.
         labels: (N,) or None; the frame of a thumbnail has the colour of its class.
         class_names: name of each label.
         title: figure title.
@@ -284,7 +285,8 @@ def map_thumbnails(
     """
     low, high = coordinates.min(axis=0), coordinates.max(axis=0)
     unit = float((high - low).max()) / _PLOT or 1.0  # map units per inch
-    sides = np.array(images.shape[:1:-1]) / max(images.shape[2:]) * _THUMBNAIL * unit
+    height, width = image(0).shape[1:]
+    sides = np.array([width, height]) / max(width, height) * _THUMBNAIL * unit
     chosen = _side_by_side(coordinates, sides * _GAP)
     with style.house_style():
         figure = style.empty_figure(*_SIZE)
@@ -293,7 +295,7 @@ def map_thumbnails(
         class_points.scatter_classes(axes, coordinates, groups, 5, alpha=0.5)
         for row in chosen:
             colour = style.PALETTE[0] if labels is None else style.class_style(int(labels[row]))[0]
-            _lay(axes, coordinates[row], images[row], sides, colour)
+            _lay(axes, coordinates[row], image(int(row)), sides, colour)
         axes.autoscale_view()
         dress_map(axes, axis_name, flat=True)
         said = f"{len(chosen):,} of {len(coordinates):,} images are shown, each at its own point."
@@ -368,20 +370,19 @@ def _map(context: StageContext, part: MapConfig) -> Drawn:
 def _thumbnails(context: StageContext, part: MapConfig) -> Drawn:
     arrays = context.folder.arrays(run_files.map_paths(part)[0])
     points = map_points(context.folder, part.map, context.seed)
-    stored = context.images("test")
-    images = np.empty((len(points.index), *stored.image_shape), stored.images.dtype)
-    for code, split in enumerate(run_files.SPLITS):
-        own = points.split == code
-        if own.any():
-            source = context.images("test" if split == "test" else "train").images
-            images[own] = source[points.index[own]]
+
+    def image(row: int) -> NDArray[Any]:
+        of_test = run_files.SPLITS[points.split[row]] == "test"
+        stored = context.images("test" if of_test else "train")
+        return displayed(stored.images[points.index[row]][None], stored.display_channels)[0]
+
     caption = _caption(context, part)
     figure = map_thumbnails(
         arrays["coordinates"],
-        displayed(images, stored.display_channels),
+        image,
         points.labels,
         context.folder.json(run_files.DATA)["class_names"],
-        _title(context, part, len(images)),
+        _title(context, part, len(points.index)),
         caption,
         part.name,
     )

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from latentkit.config import MapConfig
 from latentkit.data.batches import DeviceImages
 from latentkit.errors import UserError
+from latentkit.evaluation.measuring import MOST_TRAIN
 from latentkit.evaluation.representation import linear_probabilities
 from latentkit.maps.make import MadeMap, Reference, draw_rows, make_map
 from latentkit.plugin.events import EpochFinished, Event, Listener, Notice, StageProgress
+from latentkit.plugin.seeds import stream_seed
 from latentkit.runs import run_files
 from latentkit.runs.context import StageContext
 from latentkit.runs.initial_weights import INITIAL_FACTS, commit_start
@@ -108,6 +110,12 @@ def _before(context: StageContext, test: DeviceImages) -> tuple[Predictions, boo
     if any(name.startswith(HEAD) for name in matched):
         return found, False
     rows, labels = rows_of_fit(context, fit), labels_of(context, "train")
+    if len(rows) > MOST_TRAIN:
+        generator = np.random.default_rng(stream_seed(context.seed, "training items"))
+        rows = np.sort(generator.choice(rows, MOST_TRAIN, replace=False))
+        said = "the regression on features before training is fitted on"
+        text = f"{said} {MOST_TRAIN:,} training images, drawn at random"
+        context.emit(Notice("sampled", text, level="info"))
     given = DeviceImages(context.images("train").images, context.device, rows)
     train = predict(classifier, given).features
     probabilities = linear_probabilities(

@@ -1,0 +1,132 @@
+"""Run latentkit on a set of images that is larger than memory, and watch the memory that it takes.
+
+The images are photographs of a folder, cropped and flipped at random, in two memory-mapped files:
+nine in ten for training, the others for testing. A child process trains a small network for one
+epoch, encodes, makes four maps, measures the card and writes the report. Its anonymous memory
+(RssAnon, without the page cache) is read every second. The script prints the seconds of each stage
+and the largest anonymous memory. A set of a million images takes 12 GB of disk.
+
+    python tests/benchmarks/million_images.py PHOTOGRAPHS [--images N] [--folder DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+SIDE, LARGER = 64, 80  # sides of an image and of the photographs that it is cropped from
+BLOCK = 10_000
+MAPS = ("pca", "tsne", "isomap", "umap")
+PLUGIN = """
+from pathlib import Path
+
+import numpy as np
+from latentkit.plugin import DatasetSpec, ImageData, hookimpl
+
+FOLDER = Path({folder!r})
+LATENTKIT_HOOKSPEC_VERSION = 1
+
+
+def load(options, split, cache):
+    images = np.load(FOLDER / f"x_{{split}}.npy", mmap_mode={mode!r})
+    labels = np.load(FOLDER / f"y_{{split}}.npy")
+    names = tuple(map(str, range(int(labels.max()) + 1)))
+    return ImageData(images, labels, names)
+
+
+@hookimpl
+def latentkit_datasets():
+    return [DatasetSpec(name="many-images", summary="Photographs", target=f"{{__name__}}:load")]
+"""
+
+
+def make(photographs: Path, folder: Path, n: int) -> None:
+    """Write n images, cropped and flipped from the photographs, and their labels."""
+    import latentkit as lk
+
+    source = lk.dataset("image-folder", "train", path=str(photographs), size=LARGER)
+    assert source.labels is not None
+    rng = np.random.default_rng(0)
+    for split, count in (("train", n - n // 10), ("test", n // 10)):
+        path, labels = folder / f"x_{split}.npy", np.empty(count, np.int64)
+        shape = (count, 3, SIDE, SIDE)
+        if path.exists() and np.load(path, mmap_mode="r").shape == shape:
+            continue
+        images = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+        for start in range(0, count, BLOCK):
+            size = min(BLOCK, count - start)
+            rows = rng.integers(0, len(source), size)
+            corners = rng.integers(0, LARGER - SIDE + 1, (size, 2))
+            flips = rng.random(size) < 0.5
+            for place, (row, (top, left), flip) in enumerate(
+                zip(rows, corners, flips, strict=True), start
+            ):
+                crop = source.images[row, :, top : top + SIDE, left : left + SIDE]
+                images[place] = crop[:, :, ::-1] if flip else crop
+            labels[start : start + size] = source.labels[rows]
+        images.flush()
+        np.save(folder / f"y_{split}.npy", labels)
+
+
+def anonymous_bytes(pid: int) -> int:
+    """Return the anonymous memory of a process, 0 if it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    found = [line.split()[1] for line in lines if line.startswith("RssAnon:")]
+    return 1024 * int(found[0]) if found else 0
+
+
+def watched(command: list[str]) -> tuple[int, list[int]]:
+    """Run a command, and return its exit code and its anonymous memory in each second."""
+    memory: list[int] = []
+    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "2"})
+    while process.poll() is None:
+        memory.append(anonymous_bytes(process.pid))
+        time.sleep(1)
+    return process.returncode, memory
+
+
+def main() -> None:
+    """Make the images, run latentkit on them, and print stages and memory."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("photographs", type=Path, help="folder of photographs by class")
+    parser.add_argument("--images", type=int, default=1_000_000)
+    parser.add_argument("--folder", type=Path, default=Path("million-images"))
+    parser.add_argument("--maps", default=",".join(MAPS), help="names of maps, with commas")
+    parser.add_argument("--in-memory", action="store_true", help="load the images, to compare")
+    chosen = parser.parse_args()
+    folder = chosen.folder.absolute() / str(chosen.images)
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    make(chosen.photographs, folder, chosen.images)
+    print(f"images ready after {time.perf_counter() - started:.0f} s")
+    plugin = folder / "many_images.py"
+    mode = None if chosen.in_memory else "r"
+    plugin.write_text(PLUGIN.format(folder=str(folder), mode=mode))
+    name = f"run-{time.time_ns()}"
+    maps = [word for one in chosen.maps.split(",") if one for word in ("--embed", one)]
+    options = ("model.channels=[8,16]", "model.hidden=[64]", "training.epochs=1")
+    command = [sys.executable, "-m", "latentkit", "run", "--plugin", str(plugin)]
+    command += ["--dataset", "many-images", "--runs", str(folder), "--name", name, *maps]
+    command += [word for option in options for word in ("-o", option)]
+    code, memory = watched(command)
+    if code:
+        sys.exit(code)
+    manifest = json.loads((folder / name / "run.json").read_text())
+    for stage, record in manifest["stages"].items():
+        seconds = record["seconds"]
+        print(f"{stage:16} {seconds:8.1f} s  {1e6 * seconds / chosen.images:8.1f} us an image")
+    print(f"exit code {code}, peak RssAnon {max(memory) / 2**30:.2f} GiB over {len(memory)} s")
+
+
+if __name__ == "__main__":
+    main()
