@@ -193,3 +193,19 @@ def test_views_that_need_no_images_work_without_the_data_set(vae, monkeypatch):
     assert found.traversals.weight_name == "variance"
     with pytest.raises(LatentkitError, match="the images are gone"):
         lk.explore.neighbours(again, [0])
+
+
+def test_pixels_of_a_large_set_are_compared_with_a_drawn_part_of_it(run, monkeypatch):
+    from latentkit.explore import explored_run
+    from latentkit.explore.exploration_figures import neighbours_figure
+
+    whole = lk.explore.neighbours(run, [0], k=2)
+    assert whole.n_searched == whole.n_training
+    monkeypatch.setattr(explored_run, "_MOST_SEARCHED", 50)
+    found = lk.explore.neighbours(run, [0], k=2)
+    assert (found.n_searched, found.n_training) == (50, whole.n_training)
+    assert found.in_pixels.distances[0, 0] >= whole.in_pixels.distances[0, 0]
+    assert np.array_equal(found.in_latents.rows, whole.in_latents.rows)
+    figure = neighbours_figure(run.explored, found, ["item 0"])
+    said = " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
+    assert "Pixels were compared with 50 of" in said
