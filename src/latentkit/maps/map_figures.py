@@ -374,7 +374,7 @@ def _thumbnails(context: StageContext, part: MapConfig) -> Drawn:
     def image(row: int) -> NDArray[Any]:
         of_test = run_files.SPLITS[points.split[row]] == "test"
         stored = context.images("test" if of_test else "train")
-        return displayed(stored.images[points.index[row]][None], stored.display_channels)[0]
+        return displayed(np.asarray(stored.images[points.index[row]]), stored.display_channels)
 
     caption = _caption(context, part)
     figure = map_thumbnails(
