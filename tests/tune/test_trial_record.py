@@ -174,6 +174,16 @@ def test_a_study_is_not_made_among_other_files(study, tmp_path):
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 
+def test_temporary_files_of_killed_writers_are_removed_and_those_of_others_stay(study):
+    names = [".writing-old.json", ".writing-new.json", "worker-0.log"]
+    for name in names:
+        (study.path / name).touch()
+    os.utime(study.path / names[0], (0, 0))
+    os.utime(study.path / names[2], (0, 0))
+    study.continued(study.plan)
+    assert [(study.path / name).exists() for name in names] == [False, True, True]
+
+
 def test_a_study_that_was_deleted_stays_deleted(study):
     commit_trials(study, RESULT)
     for path in study.path.iterdir():

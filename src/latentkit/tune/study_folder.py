@@ -6,7 +6,9 @@ import errno
 import json
 import math
 import re
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ RUNS = "runs"
 REPORT = "report.html"
 SPLITS: tuple[Split, ...] = ("train", "test")
 _SCHEMA = 1
+_SECONDS_OF_A_WRITE = 3600  # far more than a worker's temporary file lives
 
 
 @dataclass(frozen=True)
@@ -206,6 +209,7 @@ class StudyFolder:
                 f"{shell_command('tune', '--resume', self.path)}"
             )
         self.check_images(plan.images)
+        self._sweep()
         # A study of an early version does not know on which images its trials were measured.
         folder = replace(self, plan=replace(plan, images=self.plan.images))
         folder._write()
@@ -251,6 +255,13 @@ class StudyFolder:
             raise errors.StorageError(
                 f"{self.path} was deleted while it was written: nothing is saved there"
             )
+
+    def _sweep(self) -> None:
+        """Remove temporary files of killed writers; those of others are younger."""
+        with suppress(OSError):  # they are in nobody's way
+            for path in self.path.glob(f"{TEMPORARY_PREFIX}*"):
+                if time.time() - path.lstat().st_mtime > _SECONDS_OF_A_WRITE:
+                    path.unlink()
 
     def _write(self) -> None:
         write_hashed(self.path / STUDY, self.plan.as_dict())
