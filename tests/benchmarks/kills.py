@@ -28,14 +28,14 @@ PAUSE = 0.05
 RESULTS = ("model.safetensors", "evaluation.json", "evaluation.npz", "latents/", "embeddings/")
 
 
-def signal_once(folder: Path, sent: signal.Signals, seconds: float) -> int | None:
+def signal_once(run: list[str], folder: Path, sent: signal.Signals, seconds: float) -> int | None:
     """Start or resume the run, and signal it after some seconds.
 
     Returns:
         Its exit code, negative for the signal that ended it; None if it ended before the signal.
     """
     started = (folder / "runs/r/run.json").exists()
-    child = warm_forks.start(["resume", "r", "-q"] if started else RUN, folder)
+    child = warm_forks.start(["resume", "r", "-q"] if started else run, folder)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if os.waitpid(child, os.WNOHANG)[0]:
@@ -70,7 +70,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=40, help="number of signals")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--images", type=Path, help="image files to train on; by default digits")
     asked = parser.parse_args()
+    run = list(RUN)
+    if asked.images is not None:
+        os.environ["LATENTKIT_CACHE"] = tempfile.mkdtemp(prefix="kills-cache-")
+        run += ["--dataset", "image-folder", "-o", f"image-folder.path={asked.images.absolute()}"]
+        run += ["-o", "image-folder.size=32"]
     chance = random.Random(asked.seed)
     warm_forks.warm_up()
     warm_forks.draw_blank_figures()
@@ -80,7 +86,7 @@ def main() -> None:
         whole = Path(name) / "whole"
         whole.mkdir()
         begun = time.monotonic()
-        code, errors = warm_forks.run(RUN, whole)
+        code, errors = warm_forks.run(run, whole)
         assert code == 0, errors
         seconds, expected = time.monotonic() - begun, results(whole)
         while sent_to.total() < asked.times:
@@ -90,7 +96,7 @@ def main() -> None:
             finished = False
             while not finished:
                 sent = chance.choice(SIGNALS)
-                ended = signal_once(folder, sent, seconds * chance.random() ** 2)
+                ended = signal_once(run, folder, sent, seconds * chance.random() ** 2)
                 finished = ended in (None, 0)
                 if ended is not None:
                     sent_to[sent.name] += 1
