@@ -1,5 +1,6 @@
 """Properties of every built-in map, and of t-SNE and PCA in particular. UMAP has its own file."""
 
+import json
 import subprocess
 import sys
 import warnings
@@ -20,7 +21,7 @@ from latentkit.builtins.embeddings.tsne_gradient import MeshGradient
 from latentkit.errors import UserError
 
 NAMES = ("pca", "tsne", "umap")
-FAST = {"tsne": {"n_iter": 50}, "pca": {}, "umap": {}}
+FAST = {"tsne": {"n_iter": 50}, "pca": {}, "umap": {}, "isomap": {}}
 
 
 def fast(name, **options):
@@ -231,6 +232,41 @@ def test_the_gradient_on_the_mesh_is_close_to_the_exact_one(extent, error):
     share = dense[dense > 0]
     expected = (share * np.log(share * normaliser / kernel[dense > 0])).sum()
     assert divergence == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("n", [5, 8, 20])
+def test_tsne_of_few_points_has_the_exact_divergence_and_does_not_explode(n):
+    points = np.random.default_rng(n).normal(size=(n, 16)).astype(np.float32)
+    estimator = fast("tsne")
+    coordinates = estimator.fit_transform(points)
+    assert 0 < estimator.facts_["kl_divergence"] < 1  # natural logarithms
+    assert np.ptp(coordinates) < 60
+
+
+def test_the_repulsion_of_few_points_is_the_exact_one():
+    points = np.random.default_rng(0).normal(size=(20, 2)) * 30
+    between = points[:, None] - points[None]
+    kernel = 1 / (1 + (between**2).sum(-1))
+    force, potential = MeshGradient(1).repulsion(points)
+    assert np.allclose(force, (kernel[..., None] ** 2 * between).sum(1))
+    assert np.allclose(potential, kernel.sum(1))
+
+
+@pytest.mark.parametrize("n", [5, 12])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("pca", {}),
+        ("isomap", {"n_neighbors": 2}),
+        ("tsne", {"affinities": "uniform"}),
+        ("tsne", {"n_components": 3}),
+    ],
+)
+def test_the_facts_of_few_points_on_a_line_are_json(name, options, n):
+    points = np.linspace(0, 1, n)[:, None] * np.ones(8)
+    estimator = fast(name, **options)
+    estimator.fit_transform(points.astype(np.float32))
+    assert json.dumps(estimator.facts_, allow_nan=False)
 
 
 def test_pca_reports_how_much_variance_it_keeps(digits):

@@ -98,7 +98,7 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             "perplexity": perplexity,
             "affinities": self.affinities,
             "iterations": steps,
-            "kl_divergence": divergence,
+            "kl_divergence": divergence if np.isfinite(divergence) else None,
         }
         return coordinates
 

@@ -5,6 +5,9 @@ grid, an FFT convolves the grid with the kernel 1 / (1 + d^2), and the splines a
 the potential and the force at each point. This takes two Fourier transforms, while interpolating
 each term of the force (G. Linderman et al., Nature Methods 16, 2019) takes eight. The splines are
 those of U. Essmann et al., J. Chem. Phys. 103 (1995).
+
+Few points lie so far apart that the mesh's error exceeds their interaction, and the map would
+explode. Their repulsion is summed over all pairs, which also takes less time.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ _LEAST_CELLS = 64  # along the longer side of a small map
 _MARGIN = 3  # cells around the map, because a spline reaches beyond its own cell
 _COARSENESS = 16  # grid sides are multiples of this
 _EPSILON = np.finfo(np.float64).eps
+_FEW = 256  # up to so many points, all pairs are summed
 
 
 class MeshGradient:
@@ -64,6 +68,10 @@ class MeshGradient:
 
         The second sum includes each point's own 1.
         """
+        if len(points) <= _FEW:
+            force, potential = np.empty_like(points), np.empty(len(points))
+            _sum_pairs(points, force, potential)
+            return force, potential
         low = points.min(0)
         extent = points.max(0) - low
         # A small map gets a finer grid, so that it still spans enough cells.
@@ -132,6 +140,22 @@ def _weights(t: float) -> Any:
 def _slopes(t: float) -> Any:
     s = 1 - t
     return -s * s / 2, (3 * t * t - 4 * t) / 2, (4 * s - 3 * s * s) / 2, t * t / 2
+
+
+@compiled()
+def _sum_pairs(points: NDArray[Any], force: NDArray[Any], potential: NDArray[Any]) -> None:
+    for i in range(len(points)):
+        x, y = points[i, 0], points[i, 1]
+        total = sum_x = sum_y = 0.0
+        for j in range(len(points)):
+            dx, dy = x - points[j, 0], y - points[j, 1]
+            kernel = 1 / (1 + dx * dx + dy * dy)
+            total += kernel
+            sum_x += kernel * kernel * dx
+            sum_y += kernel * kernel * dy
+        potential[i] = total
+        force[i, 0] = sum_x
+        force[i, 1] = sum_y
 
 
 @compiled()
