@@ -104,6 +104,29 @@ def test_a_model_that_cannot_be_exported_leaves_no_file(tmp_path, runtime):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("opset", [0, 999])
+def test_an_opset_that_does_not_exist_is_refused_at_once(tmp_path, runtime, monkeypatch, opset):
+    monkeypatch.setattr(onnx_export, "_written", None)
+    model = lk.model("dense-ae", image_shape=(1, 8, 8), hidden=[8], latent_dim=2)
+    with pytest.raises(UserError, match=rf"opset {opset}: .* knows versions 1 to \d+: leave it"):
+        onnx_export.export_onnx(model, "dense-ae", (1, 8, 8), tmp_path, {}, opset)
+
+
+def test_an_opset_that_the_model_cannot_be_converted_to_is_one_line(
+    tmp_path, runtime, monkeypatch, capfd
+):
+    def fail(*arguments):
+        print("Traceback", file=sys.stderr)
+        raise ValueError("No Adapter\nmore")
+
+    monkeypatch.setattr(onnx_export, "_written", fail)
+    model = lk.model("dense-ae", image_shape=(1, 8, 8), hidden=[8], latent_dim=2)
+    with pytest.raises(UserError, match="with opset 19: leave it out, which means 18 ") as caught:
+        onnx_export.export_onnx(model, "dense-ae", (1, 8, 8), tmp_path, {}, 19)
+    assert str(caught.value).endswith("(ValueError: No Adapter)")
+    assert capfd.readouterr().err == ""
+
+
 def test_the_default_folder_is_refused_if_it_is_a_link(tmp_path):
     run = tmp_path / "run"
     assert files._beside(run) == tmp_path / "run-onnx"

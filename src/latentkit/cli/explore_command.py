@@ -361,7 +361,7 @@ def _write(run: Run, name: str, figure: Figure, out: str | None) -> None:
     type=click.IntRange(18),
     default=18,
     show_default=True,
-    help="Version of ONNX's operator set.",
+    help="Version of ONNX's operator set. The newest may not suit the model.",
 )
 @shared_options.runs_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

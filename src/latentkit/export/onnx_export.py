@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -16,7 +17,7 @@ from packaging.version import Version
 from torch import Tensor, nn
 
 from latentkit.atomic import write_atomically
-from latentkit.errors import BrokenEnvironmentError, LatentkitError, PluginError
+from latentkit.errors import BrokenEnvironmentError, LatentkitError, PluginError, UserError
 from latentkit.plugin.protocols import ImageShape
 
 OPSET = 18
@@ -28,6 +29,7 @@ _BATCHES = (1, 2, 7)
 # Before 2.9, the exporter based on torch.export was experimental; since then, the older one is
 # deprecated.
 _DYNAMO = Version(torch.__version__).release >= (2, 9)
+_DEFAULT_WORKS = f"leave it out, which means {OPSET}"
 _NEEDS = ("onnx", "onnxscript") if _DYNAMO else ("onnx",)
 
 
@@ -56,6 +58,21 @@ def check_onnx_is_there() -> None:
         raise BrokenEnvironmentError(f"ONNX needs {', '.join(missing)}: run  {INSTALL}")
 
 
+def _check_opset(opset: int) -> None:
+    """Refuse an operator set that the installed onnx does not know.
+
+    Raises:
+        UserError: the version is out of range.
+    """
+    import onnx
+
+    most = onnx.defs.onnx_opset_version()
+    if not 1 <= opset <= most:
+        raise UserError(
+            f"opset {opset}: the installed onnx knows versions 1 to {most}: {_DEFAULT_WORKS}"
+        )
+
+
 def export_onnx(
     model: Any,
     name: str,
@@ -79,10 +96,12 @@ def export_onnx(
 
     Raises:
         BrokenEnvironmentError: a package is missing.
+        UserError: the installed packages cannot export the model to this ``opset``.
         PluginError: the model cannot be exported, or the exported model gives other values.
         StorageError: the folder cannot be written.
     """
     check_onnx_is_there()
+    _check_opset(opset)
     generator = torch.Generator().manual_seed(0)
     images = [torch.rand(n, *image_shape, generator=generator) for n in _BATCHES]
     model.eval()
@@ -95,13 +114,19 @@ def export_onnx(
     contents = {}
     for part, module, batches, (source, result) in work:
         try:
-            content = _written(module.eval(), batches[1], source, result, facts, opset)
-            difference = _difference(content, module, batches)
+            with _nothing_printed():
+                content = _written(module.eval(), batches[1], source, result, facts, opset)
+                difference = _difference(content, module, batches)
         except LatentkitError:
             raise
         # Any failure of the exporter is caused by the model, whose code may also call sys.exit.
         except (Exception, SystemExit) as error:
             reason = (str(error).strip().splitlines() or [""])[0][:300]
+            if opset != OPSET:  # a few operators cannot be converted to most versions
+                raise UserError(
+                    f"the {part} of model {name!r} cannot be exported to ONNX with opset {opset}: "
+                    f"{_DEFAULT_WORKS} ({type(error).__name__}: {reason})"
+                ) from error
             raise PluginError(
                 f"the {part} of model {name!r} cannot be exported to ONNX: "
                 f"{type(error).__name__}: {reason}"
@@ -119,6 +144,13 @@ def export_onnx(
         write_atomically(path, partial(_write, content=content))
         files.append(ExportedFile(path, off))
     return files
+
+
+@contextmanager
+def _nothing_printed() -> Iterator[None]:
+    """Drop what the exporter prints: tracebacks of attempts, while the error says what failed."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        yield
 
 
 class _Part(nn.Module):
@@ -170,6 +202,9 @@ def _written(
         entry = document.metadata_props.add()
         entry.key, entry.value = key, value
     onnx.checker.check_model(document)
+    found = next(one.version for one in document.opset_import if one.domain in ("", "ai.onnx"))
+    if found != opset:  # after a failed conversion, torch returns what it had
+        raise ValueError(f"the exporter gave opset {found}")
     content: bytes = document.SerializeToString()
     return content
 
