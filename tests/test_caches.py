@@ -13,6 +13,7 @@ from numba.core import caching
 
 from latentkit import caches
 from latentkit.cli import doctor_command
+from latentkit.errors import StorageError
 
 
 def refuse(*_arguments, **_options):
@@ -42,6 +43,17 @@ def test_a_full_disk_or_a_damaged_cache_costs_only_a_compilation(tmp_path, monke
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(caching.IndexDataCacheFile, method, refuse)
     assert numba.njit(cache=True)(doubled)(3) == 6
+
+
+def test_a_deleted_current_folder_is_refused_before_torch_is_loaded(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    caches.prepare()  # here torch is loaded, so all is well
+    monkeypatch.delitem(sys.modules, "torch")
+    with pytest.raises(StorageError, match="current folder was deleted: change to another"):
+        caches.prepare()
 
 
 def test_packages_of_maps_are_imported_where_no_machine_code_can_be_kept():

@@ -10,10 +10,13 @@ import atexit
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from latentkit.errors import StorageError
 
 _PREPARED = "_latentkit_prepared"
 _ABOUT_CACHES = (
@@ -28,7 +31,18 @@ def prepare() -> None:
     """Let other packages work without folders for caches and temporary files.
 
     'latentkit doctor' reports such folders, so matplotlib's lines on them are dropped.
+
+    Raises:
+        StorageError: the current folder was deleted. Without one, torch's libraries would end the
+            process when they are loaded.
     """
+    if "torch" not in sys.modules:
+        try:
+            Path.cwd()
+        except FileNotFoundError as error:
+            raise StorageError(
+                "the current folder was deleted: change to another folder, for example with  cd ~"
+            ) from error
     for name in ("matplotlib", "matplotlib.font_manager"):
         logging.getLogger(name).addFilter(_not_about_caches)
     try:
