@@ -1,5 +1,8 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from latentkit.figures.error_figures import (
     class_bars,
@@ -7,6 +10,7 @@ from latentkit.figures.error_figures import (
     error_histogram,
     robustness_curve,
 )
+from latentkit.report import sections
 
 VALUES = np.array([[1.0, 0.9, 1.2], [2.0, 1.8, 2.1], [3.0, 3.0, 3.0]])
 
@@ -24,6 +28,22 @@ def test_errors_are_a_histogram_with_best_and_worst_beside_their_reconstruction(
     assert sum(len(axes.images) for axes in figure.axes) == 8
     below = [axes.get_xlabel() for axes in figure.axes[1:] if axes.get_xlabel()]
     assert below == ["0.0000", "0.0100", "0.9900", "1.0000"]
+
+
+def test_a_single_test_image_has_the_least_and_the_largest_error(monkeypatch):
+    images = torch.zeros(2, 1, 8, 8)
+    given = []
+
+    def rebuild(context, rows, **options):
+        given.extend(rows)
+        return images, images, images
+
+    monkeypatch.setattr(sections, "rebuild", rebuild)
+    folder = SimpleNamespace(arrays=lambda path: {"mse": np.array([0.25])})
+    config = SimpleNamespace(model=SimpleNamespace(name="m"))
+    figure, _ = sections._errors(SimpleNamespace(folder=folder, config=config))
+    assert given == [0, 0]
+    assert [axes.get_xlabel() for axes in figure.axes[1:] if axes.get_xlabel()] == ["0.2500"] * 2
 
 
 def test_a_robustness_curve_has_bands_and_marks_the_training_strength():

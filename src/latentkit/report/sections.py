@@ -125,7 +125,7 @@ def one_of_each(labels: NDArray[np.int64] | None, n: int) -> NDArray[np.int64]:
 def _errors(context: StageContext) -> Drawn:
     errors = context.folder.arrays(run_files.FIGURES_OF_IMAGES)["mse"]
     order = np.argsort(errors, kind="stable")
-    shown = min(_EXTREMES, len(errors) // 2)
+    shown = min(_EXTREMES, max(1, len(errors) // 2))  # a single image is on both sides
     best, worst = order[:shown], order[::-1][:shown]
     clean, _, rebuilt = rebuild(context, np.concatenate([best, worst]), corrupted=False)
     channels = context.images("test").display_channels
