@@ -176,7 +176,9 @@ def test_an_interrupt_names_the_plugin_that_was_loading(latentkit, install_plugi
     install_plugin("hanging", "raise KeyboardInterrupt")
     ended = latentkit("plugins", "list")
     assert ended.code == 130
-    assert ended.error.endswith("interrupted while plugin 'hanging' of hanging 1.0 was loaded")
+    assert "interrupted while plugin 'hanging' of hanging 1.0 was loaded" in ended.error
+    assert "--no-plugins leaves all plugins out" in ended.error
+    assert latentkit("--no-plugins", "plugins", "list").code == 0
 
 
 def test_text_printed_while_options_are_imported_does_not_reach_stdout(latentkit, install_plugin):

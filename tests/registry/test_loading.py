@@ -61,6 +61,7 @@ BAD = {
         "broken",
         "device",
     ),
+    "is out of memory": ("raise MemoryError", "broken", "MemoryError: it, or the system, is out"),
     "has a misspelt hook": (
         GOOD.replace("latentkit_embeddings", "latentkit_embedings"),
         "broken",
@@ -253,4 +254,6 @@ def test_interrupting_a_plugin_that_hangs_names_it(install_plugin):
     install_plugin("hanging", "raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt) as stopped:
         default_registry()
-    assert stopped.value.__notes__ == ["while plugin 'hanging' of hanging 1.0 was loaded"]
+    assert stopped.value.__notes__ == [
+        "while plugin 'hanging' of hanging 1.0 was loaded: --no-plugins leaves all plugins out"
+    ]

@@ -19,6 +19,8 @@ from latentkit.plugin import HOOKSPEC_VERSION, hookspecs
 from latentkit.plugin.specs import SPEC_TYPES, Spec
 from latentkit.registry.discovery import GROUP, FoundPlugin
 
+_WITHOUT = "--no-plugins leaves all plugins out"
+
 SLOW = 2.0
 """Load time, in seconds, from which a plugin is reported as slow."""
 
@@ -155,11 +157,9 @@ class PluginLoader:
             if not specs and not hooks:
                 raise ValueError(_nothing_found(plugin))
         except KeyboardInterrupt as stop:
-            # If the plugin hangs and the user presses Ctrl-C, the message names the plugin.
-            stop.add_note(f"while {found.label} was loaded")
-            raise
-        except MemoryError:  # not the plugin's fault: without it, the result would be another
-            self.forget(found)
+            # If the plugin hangs and the user presses Ctrl-C, the message names the plugin. A
+            # plugin that raises this exception itself looks the same.
+            stop.add_note(f"while {found.label} was loaded: {_WITHOUT}")
             raise
         # Catch SystemExit too: a plugin that is also a script must not stop latentkit.
         except BaseException as error:
@@ -250,6 +250,8 @@ def _nothing_found(plugin: object) -> str:
 
 
 def _one_line(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "MemoryError: it, or the system, is out of memory"
     try:
         text = " ".join(str(error).split())
     except Exception:  # the exception's __str__ may be the plugin's code, and may fail too
