@@ -23,12 +23,14 @@ def folders_with(
         holds: returns whether a folder counts as one with such a file; None for `contains`.
 
     Raises:
-        UserError: ``root`` cannot be read.
+        UserError: ``root`` cannot be read, or is a file.
     """
     try:
         return sorted(path for path in root.iterdir() if (holds or contains)(path, name))
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return []
+    except NotADirectoryError as error:
+        raise UserError(f"{root} is not a folder: give the path of a folder") from error
     except OSError as error:
         raise UserError(f"cannot read {root}: {describe_os_error(error)}") from error
 

@@ -66,7 +66,20 @@ def test_only_folders_that_hold_a_run_are_listed_by_name(folder, root, new_run):
     paths = [folder.path, new_run(root, "a").path, new_run(root, "z").path]
     assert run_folders(root) == sorted(paths)
     assert run_folders(root / "nowhere") == []
-    assert run_folders(root / "file.txt") == []
+    with pytest.raises(UserError, match=r"file\.txt is not a folder"):
+        run_folders(root / "file.txt")
+
+
+@pytest.mark.parametrize("reference", ["", " ", ".", "..", "./"])
+def test_an_empty_name_or_one_of_dots_is_not_the_start_of_another(root, new_run, reference):
+    new_run(root).path.rename(root / ".hidden")
+    with pytest.raises(UserError, match=r"name of the run is empty|is no run: name a run"):
+        find_run(reference, root)
+
+
+def test_a_dot_is_the_current_folder_if_that_is_a_run(folder, root, monkeypatch):
+    monkeypatch.chdir(folder.path)
+    assert find_run(".", root).resolve() == folder.path
 
 
 def later_schema(text):

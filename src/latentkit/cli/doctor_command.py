@@ -195,13 +195,18 @@ def _runs(runs_dir: str | None) -> Iterator[Finding]:
     from latentkit.runs.find import run_folders
 
     folder = find_runs_dir(runs_dir).absolute()
-    if not folder.is_dir():
+    if not folder.exists():
         yield Finding("runs", "note", f"{folder} does not exist yet; runs will be made there")
         return
     try:
         count = len(run_folders(folder))
     except UserError as error:
-        yield Finding("runs", "broken", str(error), "change its permissions, or use --runs")
+        yield Finding(
+            "runs",
+            "broken",
+            str(error),
+            "choose another folder with --runs, or change its permissions",
+        )
         return
     yield Finding("runs", "ok", f"{folder} holds {count} run{'' if count == 1 else 's'}")
 

@@ -39,6 +39,8 @@ def find_run(reference: str, root: Path, emit: Listener = _warn, *, other_than: 
         UserError: no run matches, or more than one does.
         IntegrityError: ``last`` is asked for, but no run can be read.
     """
+    if not reference.strip("./\\ "):  # else every name starts with '', and a hidden one with '.'
+        return _of_path(reference)
     if reference == "last" and (runs := run_folders(root)):
         return _last_run([run for run in runs if run.name != other_than] or runs, emit)
     for path in (Path(reference).expanduser(), root / reference):
@@ -58,6 +60,22 @@ def find_run(reference: str, root: Path, emit: Listener = _warn, *, other_than: 
         )
     raise errors.UserError(
         f"there is no run {reference!r}, here or in {root}: 'latentkit runs' lists them"
+    )
+
+
+def _of_path(reference: str) -> Path:
+    """Return the folder that an empty name, or one of dots, means as a path.
+
+    Raises:
+        UserError: it is empty, or the folder is no run.
+    """
+    if not reference.strip():
+        raise errors.UserError("the name of the run is empty: 'latentkit runs' lists the runs")
+    path = Path(reference)
+    if contains(path, NAME):
+        return path
+    raise errors.UserError(
+        f"folder {reference!r} is no run: name a run, which 'latentkit runs' lists, or its folder"
     )
 
 
@@ -109,6 +127,6 @@ def run_folders(root: Path) -> list[Path]:
     """Return the folders in ``root`` that contain a run, readable or not, sorted by name.
 
     Raises:
-        UserError: ``root`` cannot be read.
+        UserError: ``root`` cannot be read, or is a file.
     """
     return folders_with(NAME, root)
