@@ -66,10 +66,14 @@ def test_its_results_are_read_in_python(archived):
 @pytest.mark.parametrize(
     ("command", "named"),
     [
-        (("resume", "RUN"), "resume COPY"),
-        (("report", "RUN"), "report COPY"),
-        (("embed", "RUN", "--embed", "pca"), "embed COPY"),
-        (("evaluate", "RUN", "--again"), "evaluate COPY"),
+        (("resume", "RUN"), "latentkit resume COPY'"),
+        (("resume", "RUN", "--epochs", "3"), "resume COPY -o training.epochs=3'"),
+        (("report", "RUN"), "report COPY'"),
+        (
+            ("embed", "RUN", "--embed", "pca", "--on", "9", "-o", "pca.n_components=3"),
+            "embed COPY --embed pca --on 9 -o pca.n_components=3'",
+        ),
+        (("evaluate", "RUN", "--again"), "evaluate COPY --again'"),
         (("explore", "RUN", "grid", "--steps", "2"), "--out FILE"),
     ],
 )

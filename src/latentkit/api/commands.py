@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from latentkit.runs.lifecycle import Place, add_embeddings, resume_run, start_na
 from latentkit.runs.packed import SUFFIX, can_write, is_unpacked, named_run
 from latentkit.runs.prepare import with_found_runs
 from latentkit.runs.saved_config import registry_of
+from latentkit.terminal import shell_command
 
 
 def run(
@@ -181,7 +183,8 @@ def resume(
     """
     found = named_run(os.fspath(path), inputs.runs_dir(runs))
     overrides = {**({} if epochs is None else {"training.epochs": epochs}), **(options or {})}
-    return _resumed(found, data, listener, "resume", overrides=overrides)
+    command = ("resume", *_option_words(overrides))
+    return _resumed(found, data, listener, command, overrides=overrides)
 
 
 def embed(
@@ -222,9 +225,12 @@ def embed(
         >>> run.maps, run.coordinates("isomap").shape
         (['isomap', 'pca'], (360, 2))
     """
-    found = named_run(os.fspath(path), inputs.runs_dir(runs))
+    found, names = named_run(os.fspath(path), inputs.runs_dir(runs)), tuple(names)
     known = RunFolder.open(found)
-    _check_writable(found, "embed")
+    words = [word for name in names for word in ("--embed", name)]
+    words += [] if on is None else ["--on", str(on)]
+    words += [] if align_to is None else ["--align-to", align_to]
+    _check_writable(found, "embed", *words, *_option_words(options))
     registry = registry_of(known.manifest)
     folder = add_embeddings(
         found,
@@ -280,9 +286,8 @@ def evaluate(
         known = RunFolder.open(found)
         if run_files.EVALUATION in known.manifest.artefacts:
             return Run(known)
-    return _resumed(
-        found, data, listener, "evaluate", force=("evaluate",) if again else (), retry=False
-    )
+    command, force = (("evaluate", "--again"), ("evaluate",)) if again else (("evaluate",), ())
+    return _resumed(found, data, listener, command, force=force, retry=False)
 
 
 def write_report(
@@ -317,14 +322,19 @@ def write_report(
         True
     """
     found = named_run(os.fspath(path), inputs.runs_dir(runs))
-    return _resumed(found, data, listener, "report", force=("report",), svg=svg, retry=False)
+    command = ("report", "--svg") if svg else ("report",)
+    return _resumed(found, data, listener, command, force=("report",), svg=svg, retry=False)
 
 
 def _resumed(
-    found: Path, data: inputs.Path_ | None, listener: Listener, command: str, **what: Any
+    found: Path,
+    data: inputs.Path_ | None,
+    listener: Listener,
+    command: Sequence[str],
+    **what: Any,
 ) -> Run:
     known = RunFolder.open(found)
-    _check_writable(found, command)
+    _check_writable(found, *command)
     registry = registry_of(known.manifest)
     folder = resume_run(
         found,
@@ -337,7 +347,15 @@ def _resumed(
     return Run(folder, registry)
 
 
-def _check_writable(run: Path, command: str) -> None:
+def _option_words(options: Mapping[str, Any] | None) -> list[str]:
+    """Return options as a command takes them."""
+    texts = (
+        f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in (options or {}).items()
+    )
+    return [word for text in texts for word in ("-o", text)]
+
+
+def _check_writable(run: Path, command: str, *words: str) -> None:
     """Refuse to write into a run that this user can only read.
 
     Raises:
@@ -346,12 +364,12 @@ def _check_writable(run: Path, command: str) -> None:
     if is_unpacked(run):
         raise StorageError(
             f"{run.name}{SUFFIX} is a packed run, which is only read: make a folder of it with "
-            f"'latentkit unpack FILE', and then 'latentkit {command} {run.name}'"
+            f"'latentkit unpack FILE', and then '{shell_command(command, run.name, *words)}'"
         )
     if not can_write(run):
         raise StorageError(
             f"{run} is read-only: copy the folder to a place of yours, and name the copy: "
-            f"'latentkit {command} COPY'"
+            f"'{shell_command(command, 'COPY', *words)}'"
         )
 
 
