@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,17 @@ def test_a_run_is_finished_without_a_map_and_says_so_everywhere(run):
     assert "reconstruction" in run.evaluation
 
 
+def test_no_command_is_given_for_what_comes_again(run, monkeypatch):
+    failing_with(monkeypatch, raising(UserError("all vectors are equal: give others")))
+    told = []
+    resumed = lk.resume(run.path, listener=told.append)
+    (left_out,) = resumed.summary["left_out"]
+    assert (left_out["why"], left_out["again"]) == ("all vectors are equal: give others", "")
+    assert status_text(resumed.summary) == "finished, with 1 map left out"
+    said = [event.message for event in told if getattr(event, "code", "") == "left-out"]
+    assert said == ["map pca is left out: all vectors are equal: give others"]
+
+
 def test_only_resume_and_embed_try_a_left_out_map_again(run, monkeypatch):
     tried = []
 
@@ -225,6 +237,15 @@ def test_figures_that_fail_are_left_out_and_the_others_are_drawn(
     assert "ValueError: no walk" in page
 
 
+def test_more_points_are_asked_for_only_where_there_are_some():
+    (part,) = configure(default_registry(), embed=["pca"], options={"pca.on": "all"}).embeddings
+    for test, said in ((1, "use a data set of more images, or leave"), (9, "pca.on=all")):
+        counts = {"train": 1, "validation": 1, "test": test}
+        few = replace(part, map=part.map.model_copy(update={"on": "train"}))
+        with pytest.raises(UserError, match=f"would have 1: .*{said}"):
+            make.check_maps([few], MapImages(counts, str, Path()))
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -255,8 +276,14 @@ def test_interrupts_pass_and_other_errors_are_recorded_in_one_line():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"training.batch_size": 1}, r"\(model.norm=batch\) cannot .* training.batch_size=1 makes"),
-        ({"split.validation": 0.999}, "split.validation=0.999, which leaves 1 training image"),
+        (
+            {"training.batch_size": 1},
+            "one image with model.norm=batch: set training.batch_size to 2 or more, or set model.n",
+        ),
+        (
+            {"split.validation": 0.999},
+            "split.validation=0.999 leaves only 1 training image, so set a smaller share, or set m",
+        ),
     ],
     ids=str,
 )

@@ -289,7 +289,9 @@ def check_maps(parts: Sequence[MapConfig], images: MapImages) -> None:
     """
     made = set(images.made)
     for part in parts:
-        check_points(part, _count(part, images.counts), images.latent_dim)
+        check_points(
+            part, _count(part, images.counts), images.latent_dim, _more(part, images.counts)
+        )
         run, label = part.reference
         if part.map.align_to and run:
             _other_run(part, images.runs, images.digest)
@@ -310,14 +312,21 @@ def _count(part: MapConfig, counts: Mapping[str, int]) -> int:
     return len(draw_rows(there, part.map.on, seed=0))
 
 
-def check_points(part: MapConfig, n: int, d: int, more: str = "") -> None:
+def _more(part: MapConfig, counts: Mapping[str, int]) -> str:
+    """Return how to give a map of a run more points."""
+    if sum(counts[split] for split in run_files.SPLITS) < FEWEST_POINTS:
+        return "use a data set of more images"
+    return f"map more images, for example with {part.name}.on=all"
+
+
+def check_points(part: MapConfig, n: int, d: int, more: str) -> None:
     """Refuse a map of ``n`` points that cannot be made, whatever the points are.
 
     Args:
         part: the map.
         n: number of points.
         d: dimensions of the points; 0 if they are not known.
-        more: how to map more points; by default, for the points of a run.
+        more: how to map more points.
 
     Raises:
         UserError: there are too few points, or the embedding cannot map ``d`` dimensions.
@@ -325,7 +334,6 @@ def check_points(part: MapConfig, n: int, d: int, more: str = "") -> None:
         PluginError: the embedding cannot be built.
     """
     if n < FEWEST_POINTS:
-        more = more or f"map more images, for example with {part.name}.on=all"
         raise UserError(
             f"map {part.label}: a map needs {FEWEST_POINTS} points or more and would have {n}: "
             f"{more}, or leave the map out"

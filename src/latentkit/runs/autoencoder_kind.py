@@ -248,7 +248,7 @@ def _check_single_images(context: RunContext) -> None:
     """Refuse batches of one image if the model cannot train on them, as with batch normalisation.
 
     Raises:
-        UserError: names the option that makes the batches, and the model's own reason.
+        UserError: names the option that makes the batches, and says what to change.
     """
     config, count = context.config, len(context.split.train)
     if config.training.epochs == 0 or min(int(config.training.batch_size), count) > 1:
@@ -259,16 +259,28 @@ def _check_single_images(context: RunContext) -> None:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             model.loss(image, image, step=0)
     except Exception as error:
-        why = (
-            "training.batch_size=1"
-            if config.training.batch_size == 1
-            else f"split.validation={config.split.validation}, which leaves 1 training image"
+        normalised = getattr(config.model.options, "norm", "") == "batch"
+        why, other = (
+            ("with model.norm=batch", ", or set model.norm=group")
+            if normalised
+            else (f"({describe_error(error)})", "")
         )
-        norm = " (model.norm=batch)" if getattr(config.model.options, "norm", "") == "batch" else ""
         raise UserError(
-            f"model {config.model.name!r}{norm} cannot train on batches of one image, as {why} "
-            f"makes them: {describe_error(error)}"
+            f"model {config.model.name!r} cannot train on batches of one image {why}: "
+            f"{_larger_batches(context)}{other}"
         ) from error
+
+
+def _larger_batches(context: RunContext) -> str:
+    """Return what to change so that a batch holds more than one image."""
+    config, split = context.config, context.split
+    if config.training.batch_size == 1 and len(split.train) > 1:
+        return "set training.batch_size to 2 or more"
+    own = context.images("train").validation is not None
+    if own or len(split.train) + len(split.validation) < 3:
+        return "there is only 1 training image, so use a data set of more images"
+    share = config.split.validation
+    return f"split.validation={share} leaves only 1 training image, so set a smaller share"
 
 
 def _train(context: StageContext) -> None:

@@ -54,7 +54,8 @@ class LeftOut(_Record):
     """An optional part of a run that could not be made.
 
     ``part`` is the user's name for it, such as ``map isomap``; ``why`` is the reason in one line;
-    ``again`` are the words of the command that makes it, without the run.
+    ``again`` are the words of the command that makes it, without the run; none if it would fail
+    until something else is changed.
     """
 
     part: str

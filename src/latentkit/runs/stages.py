@@ -9,8 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -140,10 +139,23 @@ def run_stages(
             _execute(stage, context)
         elif retry or stage.name not in left_out:
             _record_left_out(stage, context.folder, UNENDED)
-            with leaving_out(partial(_leave_out, stage, context)):
-                _execute(stage, context)
+            _try(stage, context)
         else:
             _notice_left_out(stage, context)
+
+
+def _try(stage: Stage, context: StageContext) -> None:
+    """Execute an optional stage, or leave its result out."""
+    again = [stage.again]
+    with leaving_out(lambda why: _leave_out(replace(stage, again=again[0]), context, why)):
+        try:
+            _execute(stage, context)
+        except UserError:
+            # It comes again until something else is changed, which its message says. What the stage
+            # reads may be made, and then the command helps.
+            if not _lacking(stage, context.folder):
+                again[0] = ()
+            raise
 
 
 def _execute(stage: Stage, context: StageContext) -> None:
@@ -153,7 +165,7 @@ def _execute(stage: Stage, context: StageContext) -> None:
         folder.forget_stage(stage.name)
     context.emit(StageStarted(stage.name))
     started = time.perf_counter()
-    if lacking := [path for path in stage.reads if path not in folder.manifest.artefacts]:
+    if lacking := _lacking(stage, folder):
         raise UserError(f"it needs {lacking[0]}, which this run does not have")
     with warnings_told(context.emit), folder.reading_once():
         stage.work(context)
@@ -178,8 +190,7 @@ def _execute(stage: Stage, context: StageContext) -> None:
 def _lost_results(stage: Stage, folder: RunFolder) -> dict[str, str]:
     """Return the SHA-256 of a stage's arrays, if it is only executed because files are missing."""
     record = folder.manifest.stages.get(stage.name)
-    reads = all(path in folder.manifest.artefacts for path in stage.reads)
-    if record is None or record.settings != stage.settings or not reads:
+    if record is None or record.settings != stage.settings or _lacking(stage, folder):
         return {}
     if record.inputs != _inputs(stage, folder) or _is_whole(stage, folder):
         return {}
@@ -189,6 +200,10 @@ def _lost_results(stage: Stage, folder: RunFolder) -> dict[str, str]:
         for path, artefact in artefacts
         if artefact.stage == stage.name and path.endswith((".safetensors", ".npz"))
     }
+
+
+def _lacking(stage: Stage, folder: RunFolder) -> list[str]:
+    return [path for path in stage.reads if path not in folder.manifest.artefacts]
 
 
 UNENDED = "it was started, but did not end"
@@ -213,16 +228,15 @@ def _record_left_out(stage: Stage, folder: RunFolder, why: str) -> None:
 
 def _notice_left_out(stage: Stage, context: StageContext) -> None:
     one = context.folder.manifest.left_out[stage.name]
-    context.emit(
-        Notice(
-            "left-out",
-            f"{one.part} is left out: {one.why}; {again_command(context.folder, one)} tries again",
-        )
-    )
+    command = again_command(context.folder, one)
+    again = f"; {command} tries again" if command else ""
+    context.emit(Notice("left-out", f"{one.part} is left out: {one.why}{again}"))
 
 
 def again_command(folder: RunFolder, left_out: LeftOut) -> str:
-    """Return the command that tries to make a left-out part again."""
+    """Return the command that tries to make a left-out part again; empty if it would only fail."""
+    if not left_out.again:
+        return ""
     command, *words = left_out.again
     return shell_command(command, folder.path, *words)
 

@@ -121,7 +121,7 @@ def _rows(summary: Mapping[str, Any], kind: RunKind) -> list[tuple[str, str]]:
     for name, quality in summary["maps"].items():
         rows.append((f"Map {name}", quality_line(quality, kind.points)))
     for one in summary.get("left_out", ()):
-        again = f"; {one['again']} tries again" if "again" in one else ""
+        again = f"; {one['again']} tries again" if one.get("again") else ""
         rows.append(("Left out", f"{one['part']}: {one['why']}{again}"))
     if "train" in summary["seconds"]:
         total = sum(summary["seconds"].values())

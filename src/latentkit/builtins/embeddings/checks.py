@@ -31,7 +31,9 @@ def checked_vectors(
     check_size(len(points), points.shape[1], name, n_components=n_components, least=least)
     if (points == points[0]).all():
         raise UserError(
-            f"embedding {name!r}: all {len(points):,} vectors are equal: there is nothing to map"
+            f"embedding {name!r}: all {len(points):,} vectors are equal, so there is nothing "
+            f"to map: give vectors that differ (the latents of different images are equal if the "
+            f"model learned nothing: train it for longer, or with other options)"
         )
     return points
 

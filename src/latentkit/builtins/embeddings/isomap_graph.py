@@ -139,11 +139,19 @@ def connected_graph(rows: Floats, n_neighbors: int, disconnected: Disconnected, 
     return Net(graph, index, kept[order], _places(order), count, bridges, found.recall)
 
 
+_FEWEST = 3  # two neighbours for each
+
+
 def _refuse_too_few(n: int, n_neighbors: int, what: str) -> None:
+    if n < _FEWEST:
+        raise VectorsError(
+            f"{n} samples are too few for a map, counting {what}: give {_FEWEST} {what} or more"
+            f" (the latents of different images are equal if the model learned nothing)"
+        )
     if n <= n_neighbors:
         raise VectorsError(
             f"{n} samples are too few for {n_neighbors} neighbours each, counting {what}: set"
-            f" n_neighbors to {max(n - 1, 2)} or less, or give more {what}"
+            f" n_neighbors to {n - 1} or less, or give more {what}"
         )
 
 
