@@ -19,7 +19,6 @@ from latentkit.explore.explored_run import ExploredRun
 from latentkit.explore.scale import Floats
 from latentkit.maps.make import Coordinates, made_maps
 from latentkit.maps.placing import FittedMap
-from latentkit.neighbors import NeighborIndex
 from latentkit.plugin.events import Listener, StageProgress
 from latentkit.runs import run_files
 
@@ -211,6 +210,8 @@ def _distances(
     explored: ExploredRun, codes: Floats
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the distances of new and of test latents to the nearest training latent."""
+    from latentkit.neighbors import NeighborIndex  # it imports numba, which few commands need
+
     with unexpected_content(explored.context.folder.path / "latents"):
         index = NeighborIndex(explored.latents("train"))
         test = explored.latents("test")
