@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
 import latentkit as lk
-from latentkit.data.new_images import ImageForm, given_images
+from latentkit.builtins.datasets.options import ImageFolderOptions
+from latentkit.data import new_images
+from latentkit.data.new_images import ImageForm, given_images, loss_notes
 from latentkit.errors import DataError, UserError
+from latentkit.plugin import decoding
 
 OPTIONS = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
 DIGITS = lk.dataset("digits", "test")
@@ -30,12 +36,24 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def colour_run(tmp_path_factory):
     """Return a run on colour images of 8 x 12 pixels."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 3, 8, 12), np.uint8)
+    return run_on(images, tmp_path_factory.mktemp("colour"))
+
+
+@pytest.fixture(scope="module")
+def deep_run(tmp_path_factory):
+    """Return a run on images of 16 bits with numbers from 100 to 4,000."""
+    images = np.random.default_rng(0).integers(100, 4001, (40, 1, 8, 8), np.uint16)
+    images.ravel()[:2] = 100, 4000
+    return run_on(images, tmp_path_factory.mktemp("deep"), {"npz.range": "data"})
+
+
+def run_on(images, folder, options=()):
+    """Return a run on an array of images, without a report."""
     from latentkit.runs.autoencoder_kind import AutoencoderKind
 
-    folder = tmp_path_factory.mktemp("colour")
-    images = np.random.default_rng(0).integers(0, 256, (40, 3, 8, 12), np.uint8)
     np.savez(folder / "images.npz", images=images)
-    options = OPTIONS | {"npz.path": str(folder / "images.npz")}
+    options = OPTIONS | {"npz.path": str(folder / "images.npz")} | dict(options)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(AutoencoderKind, "_report", lambda kind, context, svg: None)
         return lk.run(dataset="npz", epochs=1, options=options, out=folder / "runs")
@@ -96,24 +114,116 @@ def test_colour_files_of_other_sizes_are_cropped_to_the_middle(colour_run, tmp_p
     wide[:, 12:24] = 200
     Image.fromarray(wide).save(tmp_path / "wide.png")
     form = colour_run.given_images(str(tmp_path)).form
-    assert (form.shape, form.fit, form.stated) == ((3, 8, 12), "crop", False)
+    assert (form.shape, form.reading.fit, form.stated) == ((3, 8, 12), "crop", False)
     ((names, images),) = colour_run.given_images(tmp_path).batches()
     assert names == [str(tmp_path / "wide.png")]
     assert images.shape == (1, 3, 8, 12)
     assert (images == 200).all()
 
 
-@pytest.mark.parametrize("channels", ["grey", "rgb"])
-@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
-def test_a_file_becomes_what_the_data_set_makes_of_it(tmp_path, fit, channels):
-    for row, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (8, 30, 21, 3))):
-        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{row}.png")
-    options = {"path": str(tmp_path), "size": 16, "fit": fit, "channels": channels}
-    parts = [lk.dataset("image-folder", split, **options).images for split in ("train", "test")]
-    known = {image.tobytes() for image in np.concatenate(parts)}
-    form = ImageForm((1 if channels == "grey" else 3, 16, 16), fit, True)
-    ((_, images),) = given_images(tmp_path, form).batches()
-    assert {image.tobytes() for image in images} == known
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("photos", {"fit": "pad"}),
+        ("photos", {"fit": "stretch", "channels": "grey"}),
+        ("photos", {"channels": [2, 0]}),
+        ("grey in colour", {}),
+        ("16 bits", {}),
+        ("16 bits", {"depth": 8}),
+        ("16 bits", {"range": "data"}),
+        ("five channels", {"fit": "none"}),
+        ("five channels", {"range": "0..4095", "depth": 16, "channels": [4, 1]}),
+        ("floats", {"range": "data", "fit": "pad"}),
+    ],
+)
+def test_a_file_becomes_what_the_data_set_makes_of_it(tmp_path, kind, options):
+    rng = np.random.default_rng(0)
+    for row in range(8):
+        bands = rng.integers(0, 4096, (30, 21, 5), np.uint16)
+        if kind == "photos" or (kind == "grey in colour" and row):
+            Image.fromarray((bands[..., :3] // 16).astype(np.uint8)).save(tmp_path / f"{row}.png")
+        elif kind == "grey in colour":
+            Image.fromarray((bands[..., 0] // 16).astype(np.uint8)).save(tmp_path / f"{row}.png")
+        elif kind == "16 bits":
+            Image.fromarray(bands[..., 0]).save(tmp_path / f"{row}.png")
+        else:
+            values = bands[..., 0].astype(np.float32) - 9 if kind == "floats" else bands
+            how = {"photometric": "minisblack", "planarconfig": "contig"}
+            tifffile.imwrite(tmp_path / f"{row}.tif", values, **(how if values.ndim > 2 else {}))
+    chosen = {"path": str(tmp_path), "size": 16} | options
+    parts = [lk.dataset("image-folder", split, **chosen) for split in ("train", "test")]
+    known = np.concatenate([part.images for part in parts])
+    assert kind != "floats" or parts[0].value_range[0] < 0
+    form = ImageForm.of_data_set(
+        ImageFolderOptions(**chosen),
+        parts[0].image_shape,
+        16 if known.dtype == np.uint16 else 8,
+        parts[0].value_range,
+    )
+    given = given_images(tmp_path, form)
+    ((_, images),) = given.batches()
+    assert (images.dtype, len(images)) == (known.dtype, 8)
+    assert {image.tobytes() for image in images} == {image.tobytes() for image in known}
+    reduced = options.get("depth") == 8
+    assert any("were reduced to 8 bits" in note for note in loss_notes(given)) == reduced
+
+
+def test_many_files_are_decoded_by_all_processors_in_their_order(tmp_path, monkeypatch):
+    form = ImageForm.of_data_set(None, (1, 1, 1))
+    for row in range(40):
+        Image.new("L", (1, 1), row).save(tmp_path / f"{row:02d}.png")
+    (tmp_path / "07.png").write_bytes(b"damaged")
+    monkeypatch.setattr(decoding, "_FEW", 20)
+    monkeypatch.setattr(new_images, "_MOST_IMAGES", 30)
+    given = given_images(tmp_path, form, "skip")
+    batches = list(given.batches())
+    assert [len(names) for names, _ in batches] == [29, 10]
+    shades = np.concatenate([images for _, images in batches]).ravel()
+    assert shades.tolist() == [row for row in range(40) if row != 7]
+    assert list(given.unreadable) == [str(tmp_path / "07.png")]
+    assert loss_notes(given) == ("39 of 39 images are constant: every pixel is the same",)
+
+
+@pytest.mark.parametrize(
+    ("form", "mode", "error"),
+    [
+        (ImageForm.of_data_set(ImageFolderOptions(fit="none"), (1, 9, 9)), "L", "8x12 pixels, exp"),
+        (ImageForm.of_data_set(None, (4, 8, 12)), "RGB", "channels: 3, and the run's images have"),
+        (ImageForm.of_data_set(None, (1, 8, 12)), "F", "values are float32 and reach from 7 to 7"),
+        (ImageForm.of_data_set(ImageFolderOptions(max_pixels=9), (1, 8, 8)), "L", "limit of 9"),
+    ],
+)
+def test_why_a_file_does_not_fit_a_run_names_no_options_of_data_sets(tmp_path, form, mode, error):
+    image = Image.new(mode, (12, 8), 7)
+    image.save(tmp_path / "image.tif")
+    with pytest.raises(DataError, match=error) as refused:
+        list(given_images(tmp_path, form).batches())
+    assert "range=" not in str(refused.value)
+    assert "channels=" not in str(refused.value)
+    assert "max_pixels" not in str(refused.value)
+    if "limit" not in error:
+        with pytest.raises(UserError, match=error):
+            given_images(image, form)
+
+
+def test_files_are_refused_if_nobody_knows_which_number_was_white(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "image.png")
+    form = ImageForm.of_data_set(ImageFolderOptions(range="data"), (1, 8, 8))
+    for images in (tmp_path, Image.new("L", (8, 8))):
+        with pytest.raises(UserError, match=r"earlier version .* did not record them: give arrays"):
+            given_images(images, form)
+    assert len(given_images(np.zeros((1, 1, 8, 8), np.uint8), form)) == 1
+
+
+def test_a_run_records_the_numbers_that_were_black_and_white(deep_run, tmp_path):
+    record = json.loads((deep_run.path / "data.json").read_text())
+    assert (record["bits"], record["value_range"]) == (16, [100, 4000])
+    values = np.linspace(100, 4000, 64).reshape(1, 8, 8)
+    tifffile.imwrite(tmp_path / "image.tif", values[0].astype(np.uint16))
+    seen = deep_run.encode(tmp_path / "image.tif", maps=())
+    expected = deep_run.encode((np.floor(values) - 100) / 3900, maps=())
+    np.testing.assert_allclose(seen.latents, expected.latents, atol=1e-3)
+    assert seen.notes == ("numbers in the files: 16 bits in 1; 100 is black and 4,000 is white",)
 
 
 @pytest.mark.parametrize(
@@ -156,8 +266,8 @@ def test_what_cannot_be_used_is_one_line(run, images, error):
 
 def test_a_decompression_bomb_is_refused(run, tmp_path, monkeypatch):
     Image.fromarray(EIGHT[0, 0]).save(tmp_path / "bomb.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    with pytest.raises(DataError, match="decompression bomb"):
+    monkeypatch.setattr(new_images, "MOST_PIXELS", 10)
+    with pytest.raises(DataError, match="exceeds limit of"):
         run.encode(tmp_path)
     with pytest.raises(DataError, match="none of 1 images can be read"):
         run.encode(tmp_path, unreadable="skip")
@@ -176,8 +286,6 @@ def test_links_to_folders_are_not_followed(run, tmp_path):
 
 
 def test_batches_of_bounded_size_give_the_same_results(run, monkeypatch):
-    from latentkit.data import new_images
-
     whole = run.encode(EIGHT, maps=())
     monkeypatch.setattr(new_images, "_MOST_VALUES", 128)
     parts = run.encode(EIGHT, maps=())

@@ -70,7 +70,7 @@ def rows_of(path):
 def test_encode_writes_a_row_for_each_file_in_the_order_of_names(finished_once, photos, latentkit):
     ended = latentkit("encode", finished_once, photos, "--out", "latents.csv")
     assert (ended.code, ended.out) == (0, "latents.csv\n")
-    assert "1 other files are no images, by their names: 1 .txt" in ended.err
+    assert "1 of 4 files left out: 1 .txt" in ended.err
     assert "cropped to the middle: 8x8 grey, because its data set states no other rule" in ended.err
     rows = rows_of("latents.csv")
     assert [row["image"] for row in rows] == ["photos/a.png", "photos/b.png", "photos/more/c.bmp"]
@@ -100,6 +100,7 @@ def test_encode_writes_other_tables(finished_once, photos, latentkit, ending):
         "latent_dim": 3,
         "maps": [],
         "left_out_maps": {},
+        "notes": [],
         "unreadable": {},
     }
     if ending == "npz":

@@ -38,7 +38,7 @@ from latentkit.maps.placing import FittedMap, fitted_map
 from latentkit.plugin.events import Listener, Notice, ignore
 from latentkit.registry.catalogue import Registry
 from latentkit.runs import run_files
-from latentkit.runs.context import ImageCache, StageContext, stored_class_names
+from latentkit.runs.context import ImageCache, StageContext, stored_class_names, stored_numbers
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.kind import RunKind
 from latentkit.runs.saved_config import registry_of, stored_config
@@ -411,7 +411,11 @@ class Run:
 
         Arguments and errors are those of `encode`, which takes the result as ``images``, too.
         """
-        form = ImageForm.of_data_set(self.config.dataset.options, self._context.image_shape)
+        form = ImageForm.of_data_set(
+            self.config.dataset.options,
+            self._context.image_shape,
+            *stored_numbers(self._opened),
+        )
         given = given_images(images, form, unreadable)
         if isinstance(given, GivenFiles) and given is not images:
             for note in given.notes():

@@ -203,7 +203,7 @@ def encode_command(
         shared_options.warn(f"no coordinates in map {name}: {why}")
     facts = {"images": len(found), "latent_dim": found.latents.shape[1]}
     maps_of = {"maps": list(found.coordinates), "left_out_maps": dict(found.left_out)}
-    _show(path, facts | maps_of, dict(found.unreadable), as_json)
+    _show(path, facts | maps_of | {"notes": found.notes}, dict(found.unreadable), as_json)
 
 
 def _show(path: Path, facts: dict[str, Any], unreadable: dict[str, str], as_json: bool) -> None:
@@ -271,7 +271,7 @@ def classify_command(
     write_table(
         path, found.columns(top), {"probabilities": found.probabilities, "labels": found.labels}
     )
-    facts = {"images": len(found), "classes": list(found.class_names)}
+    facts = {"images": len(found), "classes": found.class_names, "notes": found.notes}
     _show(path, facts, dict(found.unreadable), as_json)
 
 
@@ -303,7 +303,7 @@ def reconstruct_command(
     images are taken as they are. Each result is a PNG of the size of RUN's images, named after its
     file.
     """
-    from latentkit.data.new_images import GivenFiles
+    from latentkit.data.new_images import GivenFiles, loss_notes
     from latentkit.export.tables import FolderOfImages
 
     opened = _open(run, runs_dir)
@@ -324,7 +324,8 @@ def reconstruct_command(
             for name, image in zip(names, rebuilt, strict=True):
                 folder.write(targets[name], image)
             count += len(names)
-    _show(folder.path, {"images": count}, dict(given.unreadable), as_json)
+    facts = {"images": count, "notes": loss_notes(given)}
+    _show(folder.path, facts, dict(given.unreadable), as_json)
 
 
 @click.command("sample")

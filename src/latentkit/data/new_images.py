@@ -1,39 +1,39 @@
 """Images that a user gives to a trained run: files, folders, arrays, in the form of the run's own.
 
-`ImageForm` says how an image gets the shape that the model takes: by the rule of the run's data
-set, if it has one. Files may be hostile: only known decoders of Pillow are used, nothing but
-regular files is opened, and an image larger than Pillow's limit is refused.
+`ImageForm` says how an image gets the shape that the model takes: by the rules of the run's data
+set, if it reads files. Files may be hostile: only known decoders are used, nothing but regular
+files is opened, and an image of very many pixels is refused.
 """
 
 from __future__ import annotations
 
 import glob
 import os
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from latentkit.errors import DataError, UserError, describe_os_error
+from latentkit.errors import DataError, UserError, describe_error, describe_os_error
+from latentkit.plugin.decoding import in_processes
+from latentkit.plugin.image_files import MOST_PIXELS, DecodedImage, ImageReading
+from latentkit.plugin.image_formats import (
+    NeedsOptionError,
+    is_hidden,
+    left_out_note,
+    readable_endings,
+)
+from latentkit.plugin.image_sets import reading_notes
 from latentkit.plugin.images import ImageData, check_float_images, plain_array
-from latentkit.reading import open_file
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
-# Only these decoders are used, whatever a file's name says: others may start programs.
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-_SIXTEEN_BITS = {"PNG", "PPM"}  # formats whose mode I, in older Pillows, has 16 bits
-_WHITE_OF_16_BITS = 65_535
 _MOST_VALUES = 2**24  # values of a batch; as float32, they take 64 MiB
 _MOST_IMAGES = 1000
-_NAMED = 5  # most endings that a message lists
+_FILES_OF_TASK = 16
 
 Unreadable = Literal["refuse", "skip"]
 
@@ -44,22 +44,52 @@ class ImageForm:
 
     Args:
         shape: channels, height, width.
-        fit: ``crop`` scales an image until it covers the shape and cuts out the middle, ``pad``
-            scales it until it fits and fills the rest with black, ``stretch`` scales both sides,
-            and ``none`` refuses other sizes.
-        stated: whether the run's data set states ``fit``; otherwise it is a choice of ours.
+        reading: how files become images of this shape. Its range is ``data`` if the run used the
+            range of its own files, and did not record it.
+        stated: whether the run's data set states how; otherwise files are cropped, which is a
+            choice of ours.
     """
 
     shape: tuple[int, int, int]
-    fit: str = "crop"
+    reading: ImageReading
     stated: bool = False
 
     @classmethod
-    def of_data_set(cls, options: Any, shape: tuple[int, int, int]) -> ImageForm:
-        """Return the form of a run's images, from its shape and its data set's options."""
-        fit = getattr(options, "fit", None)
-        known = fit in ("crop", "pad", "stretch", "none")
-        return cls(shape, str(fit) if known else "crop", known)
+    def of_data_set(
+        cls,
+        options: Any,
+        shape: tuple[int, int, int],
+        bits: Literal[8, 16] = 8,
+        value_range: tuple[float, float] | None = None,
+    ) -> ImageForm:
+        """Return the form of a run's images, from what is known of its data set.
+
+        Args:
+            options: the options of the data set; those that `ImageReading` has are followed.
+            shape: channels, height, width.
+            bits: of each value.
+            value_range: the numbers of files that are black and white, if they were recorded.
+        """
+        fit: Any = getattr(options, "fit", None)
+        stated = fit in ("crop", "pad", "stretch", "none")
+        channels: Any = getattr(options, "channels", None)
+        if channels not in ("grey", "rgb", "all") and not isinstance(channels, tuple):
+            # The images have what the files had; of other data sets, transparency is a channel.
+            other: Literal["auto", "all"] = "auto" if stated else "all"
+            channels = {1: "grey", 3: "rgb"}.get(shape[0], other)
+        limits: Any = getattr(options, "limits", None)
+        if value_range is not None or not (limits == "data" or isinstance(limits, tuple)):
+            limits = value_range or "type"
+        most = getattr(options, "max_pixels", None)
+        reading = ImageReading(
+            size=shape[1:],
+            fit=fit if stated else "crop",
+            channels=channels,
+            depth=bits,
+            value_range=limits,
+            max_pixels=most if isinstance(most, int) else MOST_PIXELS,
+        )
+        return cls(shape, reading, stated)
 
     def __str__(self) -> str:
         channels, height, width = self.shape
@@ -68,80 +98,43 @@ class ImageForm:
             "pad": "scaled, and padded with black",
             "stretch": "stretched",
             "none": "of one size",
-        }[self.fit]
-        colour = "grey" if channels == 1 else "colour"
+        }[self.reading.fit]
+        colour = {1: "grey", 3: "colour"}.get(channels, f"with {channels} channels")
+        depth = ", 16 bits" if self.reading.depth == 16 else ""
         why = "as for this run" if self.stated else "because its data set states no other rule"
-        return f"images are {how}: {height}x{width} {colour}, {why}"
+        return f"images are {how}: {height}x{width} {colour}{depth}, {why}"
 
     @property
     def batch(self) -> int:
         """Number of images in a batch of bounded memory."""
         return max(1, min(_MOST_IMAGES, _MOST_VALUES // int(np.prod(self.shape))))
 
+    def checked(self, decoded: DecodedImage) -> DecodedImage:
+        """Return an image that was read, if it has the shape.
 
-def read_image(path: Path, form: ImageForm) -> NDArray[np.uint8]:
-    """Return the image in a file, uint8 (C, H, W), in the form of a run's images.
+        Raises:
+            ValueError: it has another.
+        """
+        channels, height, width = self.shape
+        own, *size = decoded.pixels.shape
+        if size != [height, width]:
+            raise ValueError(f"it has {size[0]}x{size[1]} pixels, expected {height}x{width}")
+        if own != channels:
+            raise ValueError(f"it has channels: {own}, and the run's images have {channels}")
+        return decoded
 
-    Orientation tags are applied, transparent parts become white, and 16-bit grey becomes 8-bit.
-    Of a file with several pictures, the first is used.
+    def check_range(self) -> None:
+        """Refuse to read files if nobody knows which of their numbers are black and white.
 
-    Raises:
-        Exception: the file cannot be decoded; decoders raise exceptions of many types.
-    """
-    from PIL import Image
-
-    with warnings.catch_warnings(), open_file(path) as file:
-        # Pillow itself refuses images of twice the size that it warns about.
-        warnings.simplefilter("ignore")
-        if not os.fstat(file.fileno()).st_size:
-            raise ValueError("the file is empty")
-        with Image.open(file, formats=_FORMATS) as image:
-            return in_form(image, form)
-
-
-def in_form(image: Image.Image, form: ImageForm) -> NDArray[np.uint8]:
-    """Return an image of Pillow as uint8 (C, H, W), in the form of a run's images.
-
-    Raises:
-        ValueError: it has another size and the form fits none, or it has numbers without a white.
-    """
-    from PIL import Image, ImageOps
-
-    channels, height, width = form.shape
-    upright = ImageOps.exif_transpose(_eight_bits(image))
-    if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-        layered = upright.convert("RGBA")
-        upright = Image.new("RGBA", layered.size, "white")
-        upright.alpha_composite(layered)
-    plain = upright.convert("L" if channels == 1 else "RGB")
-    size, scaling = (width, height), Image.Resampling.BILINEAR
-    if form.fit == "none" and plain.size != size:
-        raise ValueError(f"it has {plain.height}x{plain.width} pixels, expected {height}x{width}")
-    if form.fit == "crop":
-        plain = ImageOps.fit(plain, size, scaling)
-    elif form.fit == "pad":
-        plain = ImageOps.pad(plain, size, scaling)
-    elif form.fit == "stretch":
-        plain = plain.resize(size, scaling)
-    pixels = np.asarray(plain, dtype=np.uint8).reshape(height, width, -1)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return an image whose values are bytes; Pillow itself would cut larger values off."""
-    from PIL import Image
-
-    if not image.mode.startswith(("I", "F")):
-        return image
-    values = np.asarray(image)
-    if image.mode == "F" or (image.mode == "I" and image.format not in _SIXTEEN_BITS):
-        low, high = values.min(), values.max()
-        raise ValueError(f"its values reach from {low:g} to {high:g}: save it with 8 or 16 bits")
-    grey = Image.fromarray(np.rint(values / _WHITE_OF_16_BITS * 255).astype(np.uint8))
-    grey.info.update(image.info)
-    if isinstance(image.info.get("transparency"), int):
-        grey.info["transparency"] = image.info["transparency"] * 255 // _WHITE_OF_16_BITS
-    return grey
+        Raises:
+            UserError: nobody does.
+        """
+        if self.reading.value_range == "data":
+            raise UserError(
+                "this run's black and white are the smallest and largest number of its own files "
+                "(range=data), and an earlier version of latentkit did not record them: give "
+                "arrays of floats in [0, 1], or train the run again"
+            )
 
 
 Batch = tuple[list[str], NDArray[Any]]
@@ -156,12 +149,15 @@ class GivenArrays:
         names: a name for each image.
         images: (N, C, H, W), uint8, uint16, or float32 in [0, 1].
         form: the form of the run's images, which these have.
+        unreadable: empty; as in `GivenFiles`.
+        facts: how many images have each fact of `DecodedImage`.
     """
 
     names: Sequence[str]
     images: NDArray[Any]
     form: ImageForm
     unreadable: dict[str, str] = field(default_factory=dict)
+    facts: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -175,14 +171,15 @@ class GivenArrays:
 
 @dataclass(frozen=True)
 class GivenFiles:
-    """Image files, each decoded when its batch is due.
+    """Image files, which are decoded when their batch is due, by all processors if they are many.
 
     Args:
         paths: the files, as the user gave them or below a folder that the user gave.
         form: the form of the run's images.
         on_unreadable: whether a file that cannot be read is an error or is left out.
-        left_out: number of files in the given folders that are no images, by their endings.
+        left_out: number of files in the given folders that are not read, by their endings.
         unreadable: why a file could not be read, filled by `batches`.
+        facts: how many images have each fact of `DecodedImage`, filled by `batches`.
     """
 
     paths: Sequence[Path]
@@ -190,6 +187,7 @@ class GivenFiles:
     on_unreadable: Unreadable = "refuse"
     left_out: Counter[str] = field(default_factory=Counter)
     unreadable: dict[str, str] = field(default_factory=dict)
+    facts: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -200,17 +198,19 @@ class GivenFiles:
         Raises:
             DataError: a file cannot be read, and such files are not left out; or none can be read.
         """
+        self.unreadable.clear()
+        self.facts.clear()
         found = False
         for start in range(0, len(self), self.form.batch):
             names: list[str] = []
-            images: list[NDArray[np.uint8]] = []
-            for path in self.paths[start : start + self.form.batch]:
-                try:
-                    images.append(read_image(path, self.form))
-                # Broken files make Pillow's decoders raise exceptions of many types.
-                except Exception as error:
-                    self._skip(path, error)
+            images: list[NDArray[Any]] = []
+            paths = self.paths[start : start + self.form.batch]
+            for path, image in zip(paths, self._decoded(paths), strict=True):
+                if isinstance(image, _Fault):
+                    self._skip(path, image)
                 else:
+                    self.facts.update(image.facts)
+                    images.append(image.pixels)
                     names.append(str(path))
             if names:
                 found = True
@@ -219,38 +219,64 @@ class GivenFiles:
             first, why = next(iter(self.unreadable.items()))
             raise DataError(f"none of {len(self)} images can be read, such as {first} ({why})")
 
-    def _skip(self, path: Path, error: Exception) -> None:
-        if isinstance(error, MemoryError):
-            raise error
-        why = _reason(error)
+    def _decoded(self, paths: Sequence[Path]) -> list[DecodedImage | _Fault]:
+        size = _FILES_OF_TASK
+        tasks = ((at, paths[at : at + size], self.form) for at in range(0, len(paths), size))
+        found = dict(in_processes(_decode, tasks, len(self)))
+        return [image for at in sorted(found) for image in found[at]]
+
+    def _skip(self, path: Path, fault: _Fault) -> None:
         if self.on_unreadable == "refuse":
             raise DataError(
-                f"{path} cannot be read ({why}): repair or remove it, or leave such files out with "
-                f"--unreadable skip"
-            ) from error
-        self.unreadable[str(path)] = why
+                f"{path} cannot be read ({fault.why}): repair or remove it, or leave such files "
+                f"out with --unreadable skip"
+            )
+        self.unreadable[str(path)] = fault.why
 
     def notes(self) -> Iterator[str]:
         """Yield a line for each thing that the user should know before the images are used."""
         yield f"{len(self):,} files; {self.form}"
-        if self.left_out:
-            kinds = [f"{n:,} {ending}" for ending, n in self.left_out.most_common(_NAMED)]
-            more = ["..."] if len(self.left_out) > _NAMED else []
-            total = sum(self.left_out.values())
-            yield f"{total:,} other files are no images, by their names: {', '.join(kinds + more)}"
+        if note := left_out_note(self.left_out, len(self)):
+            yield note
 
 
 GivenImages = GivenArrays | GivenFiles
 
 
-def _reason(error: Exception) -> str:
-    from PIL import UnidentifiedImageError
+class _Fault(NamedTuple):
+    """Why a file cannot be read."""
 
-    if isinstance(error, UnidentifiedImageError):
-        return f"no image of the formats {', '.join(_FORMATS)}"
-    if isinstance(error, OSError) and error.strerror:
-        return describe_os_error(error)
-    return " ".join(str(error).split()) or type(error).__name__
+    why: str
+
+
+def _decode(
+    start: int, paths: Sequence[Path], form: ImageForm
+) -> tuple[int, list[DecodedImage | _Fault]]:
+    """Decode files in any process; ``start`` is given back, because results have no order."""
+    found: list[DecodedImage | _Fault] = []
+    for path in paths:
+        try:
+            found.append(form.checked(form.reading.read(path)))
+        except MemoryError:
+            raise
+        # Broken files make decoders raise exceptions of many types.
+        except Exception as error:
+            found.append(_Fault(_reason(error).removeprefix(f"cannot read {path}: ")))
+    return start, found
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, NeedsOptionError):
+        return error.what  # whose options are of data sets
+    return " ".join(str(error).split()) or describe_error(error)
+
+
+def loss_notes(images: GivenImages) -> tuple[str, ...]:
+    """Return a sentence for each thing that was lost when images were read, once they were."""
+    if not images.facts:
+        return ()
+    count = len(images) - len(images.unreadable)
+    return reading_notes(images.facts, count, images.form.reading, options=False)
 
 
 def given_images(images: Any, form: ImageForm, unreadable: Unreadable = "refuse") -> GivenImages:
@@ -268,8 +294,6 @@ def given_images(images: Any, form: ImageForm, unreadable: Unreadable = "refuse"
         UserError: there is no such file, or arrays have another shape or range.
         DataError: a folder holds no image files.
     """
-    from PIL import Image
-
     if isinstance(images, GivenArrays | GivenFiles):
         return images
     if unreadable not in ("refuse", "skip"):
@@ -284,21 +308,19 @@ def given_images(images: Any, form: ImageForm, unreadable: Unreadable = "refuse"
         if all(isinstance(one, str | os.PathLike) for one in images):
             return _files(images, form, unreadable)
         if all(isinstance(one, Image.Image) for one in images):
-            _check_channels(form)
-            try:
-                pixels = np.stack([in_form(one, form) for one in images])
-            except (ValueError, OSError) as error:
-                raise UserError(f"an image cannot be used: {_reason(error)}") from error
-            return GivenArrays([str(row) for row in range(len(images))], pixels, form)
+            return _of_pillow(images, form)
     return _of_array(images, form)
 
 
-def _check_channels(form: ImageForm) -> None:
-    if form.shape[0] not in (1, 3):
-        raise UserError(
-            f"the run's images have {form.shape[0]} channels, which image files do not have: give "
-            f"arrays, or a data set"
-        )
+def _of_pillow(images: Sequence[Image.Image], form: ImageForm) -> GivenArrays:
+    form.check_range()
+    try:
+        read = [form.checked(form.reading.of_pillow(one)) for one in images]
+    except ValueError as error:
+        raise UserError(f"an image cannot be used: {_reason(error)}") from error
+    facts = Counter(fact for one in read for fact in one.facts)
+    names = [str(row) for row in range(len(images))]
+    return GivenArrays(names, np.stack([one.pixels for one in read]), form, facts=facts)
 
 
 def _of_array(values: Any, form: ImageForm) -> GivenArrays:
@@ -333,7 +355,7 @@ def _of_array(values: Any, form: ImageForm) -> GivenArrays:
 def _files(
     sources: Iterable[str | os.PathLike[str]], form: ImageForm, unreadable: Unreadable
 ) -> GivenFiles:
-    _check_channels(form)
+    form.check_range()
     found: dict[Path, None] = {}
     left_out: Counter[str] = Counter()
     for source in sources:
@@ -344,7 +366,9 @@ def _files(
                 found[path] = None
     if not found:
         named = ", ".join(os.fspath(source) for source in sources)
-        raise DataError(f"{named} holds no image files ({', '.join(sorted(ENDINGS))})")
+        note = left_out_note(left_out, 0)
+        kinds = ", ".join(sorted(readable_endings()))
+        raise DataError(f"{named} holds no image files ({kinds})" + (f"; {note}" if note else ""))
     return GivenFiles(list(found), form, unreadable, left_out)
 
 
@@ -365,23 +389,21 @@ def _matches(source: str) -> list[Path]:
 def _below(folder: Path, left_out: Counter[str]) -> Iterator[Path]:
     """Yield the image files in a folder and its folders, in the order of their names.
 
-    Hidden files and folders are left out, and ``__MACOSX``; links to folders are not followed.
+    Files and folders that `is_hidden` names are left out; links to folders are not followed.
     """
+    endings = readable_endings()
 
     def fail(error: OSError) -> None:
         raise DataError(f"cannot read {error.filename}: {describe_os_error(error)}") from error
-
-    def is_hidden(name: str) -> bool:
-        return name.startswith(".") or name == "__MACOSX"
 
     for place, folders, names in os.walk(folder, onerror=fail):
         folders[:] = sorted(name for name in folders if not is_hidden(name))
         for name in sorted(name for name in names if not is_hidden(name)):
             path = Path(place, name)
-            if path.suffix.lower() in ENDINGS:
+            if path.suffix.lower() in endings:
                 yield path
             else:
-                left_out[path.suffix.lower() or "without ending"] += 1
+                left_out[path.suffix.lower()] += 1
 
 
 def result_paths(paths: Sequence[Path], ending: str) -> list[Path]:

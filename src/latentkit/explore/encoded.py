@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 from latentkit.data.batches import DeviceImages
-from latentkit.data.new_images import GivenImages
+from latentkit.data.new_images import GivenImages, loss_notes
 from latentkit.errors import PluginError, UserError, did_you_mean, leaving_out, unexpected_content
 from latentkit.evaluation.inference import decode, encode
 from latentkit.explore.explored_run import ExploredRun
 from latentkit.explore.scale import Floats
 from latentkit.maps.make import Coordinates, made_maps
 from latentkit.maps.placing import FittedMap
-from latentkit.plugin.events import Listener, StageProgress
+from latentkit.plugin.events import Listener, Notice, StageProgress
 from latentkit.runs import run_files
 
 _COMPARED = 2000  # test latents whose distances show what is usual
@@ -45,6 +45,7 @@ class EncodedImages:
         coordinates: (N, 2 or 3) in each of the run's maps that can place new points, by its name.
         left_out: why a map has no coordinates of the new images, by its name.
         unreadable: why a file was left out, by its name.
+        notes: a sentence for each thing that was lost when files were read.
     """
 
     names: tuple[str, ...]
@@ -56,6 +57,7 @@ class EncodedImages:
     coordinates: Mapping[str, Coordinates] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -150,6 +152,7 @@ def encode_images(
         coordinates,
         left_out,
         dict(images.unreadable),
+        loss_notes(images),
     )
 
 
@@ -184,6 +187,8 @@ def _encoded(
         yield names, batch, codes
         done += len(names)
         emit(StageProgress(stage, done + len(images.unreadable), len(images)))
+    for note in loss_notes(images):
+        emit(Notice("image-files", note, "info"))
 
 
 def _errors(model: Any, batch: DeviceImages, codes: Floats) -> NDArray[np.float64]:

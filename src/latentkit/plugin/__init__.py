@@ -93,6 +93,8 @@ __all__ = [
     "hookimpl",
     "how_to_read",
     "in_range_of",
+    "is_hidden",
+    "left_out_note",
     "plain_array",
     "public_url",
     "read_bytes",
@@ -147,6 +149,8 @@ _HOMES = {
     ),
     "image_formats": (
         "how_to_read",
+        "is_hidden",
+        "left_out_note",
         "readable_endings",
     ),
     "image_sets": (

@@ -22,9 +22,11 @@ from latentkit.errors import DataError
 from latentkit.plugin.downloads import read_bytes
 from latentkit.plugin.image_formats import (
     LYING,
+    NeedsOptionError,
     Picture,
     count_pages,
     open_picture,
+    picture_of,
     reason_of,
     upright,
 )
@@ -102,17 +104,33 @@ class ImageReading:
         content = read_bytes(path)
         try:
             picture = open_picture(content, page, most_pixels=self.max_pixels, draft=self._draft)
-            pixels, facts = self._image(picture)
-        except (MemoryError, DataError):
+            return self._decoded(picture, hashlib.sha256(content).hexdigest())
+        except (MemoryError, DataError, NeedsOptionError):
             raise
         except Exception as error:  # damaged files raise anything
             raise ValueError(reason_of(error)) from error
+
+    def of_pillow(self, image: Image.Image) -> DecodedImage:
+        """Return an image of Pillow's by the same rules; without a SHA-256.
+
+        Raises:
+            ValueError: it cannot be read by these rules; the message is one line.
+        """
+        try:
+            return self._decoded(picture_of(image), "")
+        except (MemoryError, NeedsOptionError):
+            raise
+        except Exception as error:
+            raise ValueError(reason_of(error)) from error
+
+    def _decoded(self, picture: Picture, sha256: str) -> DecodedImage:
+        pixels, facts = self._image(picture)
         corner = pixels[:, :1, :1]
         if (pixels[:, :1] == corner).all() and (pixels == corner).all():
             facts.append("constant")
         if picture.several and not self.all_pages:
             facts.append("several")
-        return DecodedImage(pixels, tuple(facts), hashlib.sha256(content).hexdigest())
+        return DecodedImage(pixels, tuple(facts), sha256)
 
     def limits(self, file: ImageFile | Path) -> tuple[float, float]:
         """Return the smallest and the largest number in a file, without its transparency.
@@ -214,9 +232,9 @@ class ImageReading:
         if self.value_range == "type":
             floats = values.dtype.kind == "f"
             if (low < 0 or high > 1) if floats else values.dtype.itemsize > 2:
-                raise ValueError(
-                    f"its values are {values.dtype.name} and reach from {low:g} to {high:g}: say "
-                    f"which are black and white with range=LOW..HIGH, or range=data"
+                raise NeedsOptionError(
+                    f"its values are {values.dtype.name} and reach from {low:g} to {high:g}",
+                    "say which are black and white with range=LOW..HIGH, or range=data",
                 )
             shades = _scaled_by_type(values, picture.bits)
             if values.dtype.kind == "u" and picture.bits > 8 and shades.max() < _DARK:
@@ -239,12 +257,14 @@ class ImageReading:
                 raise ValueError(f"it has {n} channels, without channel {max(self.channels)}")
             return shades[..., list(self.channels)]
         if self.channels in ("grey", "rgb") and n not in (1, 3):
-            raise ValueError(
-                f"it has {n} channels, which are no {self.channels} picture: keep them with "
-                f"channels=all, or choose some, such as channels=0,1,2"
+            raise NeedsOptionError(
+                f"it has {n} channels, which are no {self.channels} picture",
+                "keep them with channels=all, or choose some, such as channels=0,1,2",
             )
         if n > MOST_CHANNELS:
-            raise ValueError(f"it has {n} channels, and {MOST_CHANNELS} is most: choose some")
+            raise NeedsOptionError(
+                f"it has {n} channels, and {MOST_CHANNELS} is most", "choose some"
+            )
         if self.channels == "grey" and n == 3:
             return (shades @ _LUMA)[..., None]
         return np.repeat(shades, 3, 2) if self.channels == "rgb" and n == 1 else shades

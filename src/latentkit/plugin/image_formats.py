@@ -14,7 +14,7 @@ import logging
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +30,13 @@ _ENDINGS = frozenset(
     | {".tiff", ".btf", ".tf8", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"}
 )
 _HEIF_ENDINGS = frozenset({".heic", ".heif", ".hif"})
+_SYSTEM = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"} | {
+    "#recycle",
+    "thumbs.db",
+    "desktop.ini",
+    "ehthumbs.db",
+}
+_NAMED = 5  # most endings that a note lists
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"mif1", b"msf1"})
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _COMPRESSIONS = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34925, 50000, 50001}
@@ -57,6 +64,42 @@ def how_to_read(ending: str) -> str:
     if ending in _HEIF_ENDINGS:
         return "install pillow-heif"
     return "install a Pillow with AVIF" if ending == ".avif" else ""
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether other programs keep a file or folder of this name for themselves."""
+    return name.startswith(".") or name.lower() in _SYSTEM
+
+
+def left_out_note(others: Mapping[str, int], images: int) -> str:
+    """Return a sentence on the files of a folder that were left out; empty if none were.
+
+    Args:
+        others: number of these files by their ending in lower case, which may be empty.
+        images: number of files that were not left out.
+    """
+    count = sum(others.values())
+    if not count:
+        return ""
+    kinds = []
+    for ending, number in sorted(others.items(), key=lambda item: -item[1]):
+        advice = how_to_read(ending)
+        kinds.append(f"{number:,} {ending or 'without ending'}" + (f", {advice}" if advice else ""))
+    shown = "; ".join(kinds[:_NAMED]) + ("; ..." if len(kinds) > _NAMED else "")
+    return f"{count:,} of {count + images:,} files left out: {shown}"
+
+
+class NeedsOptionError(ValueError):
+    """A file that other rules could read.
+
+    Args:
+        what: what the file is.
+        advice: the options of a data set that would read it.
+    """
+
+    def __init__(self, what: str, advice: str) -> None:
+        super().__init__(f"{what}: {advice}")
+        self.what = what
 
 
 @dataclass(frozen=True)
@@ -161,9 +204,10 @@ def _check_sides(size: tuple[int, int], most_pixels: int) -> None:
     """
     width, height = size
     if width * height > most_pixels:
-        raise ValueError(
+        raise NeedsOptionError(
             f"{width:,}x{height:,} pixels exceeds limit of {most_pixels:,}, which guards the "
-            f"memory: raise max_pixels if you trust the file"
+            f"memory",
+            "raise max_pixels if you trust the file",
         )
 
 
@@ -248,6 +292,19 @@ def _pillow(
         bits = values.dtype.itemsize * 8
         return Picture(values[..., None], image.size, turn, bits=bits, several=several)
     return Picture(image, extent or image.size, turn, several=several)
+
+
+def picture_of(image: Image.Image) -> Picture:
+    """Return an image of Pillow's as a picture, with the depth that Pillow gave it.
+
+    Raises:
+        Exception: it is read from its file now, and the file cannot be read.
+    """
+    image.load()  # from here on, nothing refers to its file
+    if image.mode == "I" and image.format == "PNG":  # 16 bits, in Pillow before version 11
+        values = np.asarray(image).astype(np.uint16)[..., None]
+        return Picture(values, image.size, _orientation(image), bits=16)
+    return _pillow(image, b"", several=False)
 
 
 _MAY_TURN = re.compile("exif|xmp|XML", re.IGNORECASE)

@@ -79,13 +79,16 @@ def widened(pixels: Pixels, form: Form) -> Pixels:
     return images.astype(np.uint16) * np.uint16(257) if kind != images.dtype.name else images
 
 
-def reading_notes(facts: Mapping[str, int], n: int, reading: ImageReading) -> tuple[str, ...]:
+def reading_notes(
+    facts: Mapping[str, int], n: int, reading: ImageReading, *, options: bool = True
+) -> tuple[str, ...]:
     """Return a sentence for each thing that users should know about how images were read.
 
     Args:
         facts: how many images have each fact of `DecodedImage`.
         n: number of images.
         reading: the rules.
+        options: whether to name the options of a data set that say so, or that would help.
     """
     notes = []
     kinds = {key[5:]: count for key, count in facts.items() if key.startswith("kind ")}
@@ -98,21 +101,22 @@ def reading_notes(facts: Mapping[str, int], n: int, reading: ImageReading) -> tu
         rules = [_RULES.get(kind, "full range") for kind in sorted(kinds)]
         rule = "; ".join(dict.fromkeys(rules))
         notes.append(f"numbers in the files: {listed}; black and white are the {rule}")
-    sentences = {
-        "reduced": "were reduced to 8 bits (depth=8)",
-        "clipped": "have values out of this range, which were clipped",
-        "transparent": "have transparent parts, which became white",
-        "dark": "use less than an eighth of this range (range=data makes all images brighter)",
-        "several": "are from files of several pictures, of which the first was used (page=first)",
-        "cropped": "lost a part of their longer side (fit=crop; fit=pad keeps all)",
-        "constant": "are constant: every pixel is the same",
-    }
-    for key, sentence in sentences.items():
+    for key, (sentence, option) in _SENTENCES.items():
         if count := facts.get(key, 0):
-            notes.append(f"{count:,} of {n:,} images {sentence}")
+            named = f" ({option})" if options and option else ""
+            notes.append(f"{count:,} of {n:,} images {sentence}{named}")
     return tuple(notes)
 
 
+_SENTENCES = {
+    "reduced": ("were reduced to 8 bits", "depth=8"),
+    "clipped": ("have values out of this range, which were clipped", ""),
+    "transparent": ("have transparent parts, which became white", ""),
+    "dark": ("use less than an eighth of this range", "range=data makes all images brighter"),
+    "several": ("are from files of several pictures, of which the first was used", "page=first"),
+    "cropped": ("lost a part of their longer side", "fit=crop; fit=pad keeps all"),
+    "constant": ("are constant: every pixel is the same", ""),
+}
 _RULES = dict.fromkeys(("float16", "float32", "float64"), "range [0, 1] of floats")
 
 

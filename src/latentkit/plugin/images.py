@@ -40,6 +40,8 @@ class ImageData:
             read, such as files that were left out, and how numbers became shades.
         display_channels: the channels that pictures show, one or three of them, each from 0;
             empty for the first three, or for the first if there are fewer than three.
+        value_range: the numbers of the source that became black and white, so that new files are
+            read alike; None if the types of the numbers say so.
 
     Arrays may be NumPy's or torch's, read-only, mirrored or in any order of bytes; they are only
     copied if torch could not use them as they are.
@@ -72,6 +74,7 @@ class ImageData:
     images_sha256: str = ""
     notes: tuple[str, ...] = ()
     display_channels: tuple[int, ...] = ()
+    value_range: tuple[float, float] | None = None
     _digest: list[str] = field(default_factory=list, repr=False, init=False)
 
     def __post_init__(self) -> None:
@@ -86,6 +89,7 @@ class ImageData:
         checked: dict[str, Any] = {**kept, "images": images, "labels": labels, "factors": factors}
         checked["validation"] = _checked_rows(self.validation, len(images))
         checked["display_channels"] = _checked_channels(self.display_channels, images.shape[1])
+        checked["value_range"] = _checked_range(self.value_range)
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
@@ -432,6 +436,15 @@ def _checked_channels(given: Any, channels: int) -> tuple[int, ...]:
             f"display_channels must be one or three numbers from 0 to {channels - 1}, not {chosen}"
         )
     return chosen
+
+
+def _checked_range(given: Any) -> tuple[float, float] | None:
+    if given is None:
+        return None
+    low, high = map(float, given)
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"value_range must be two numbers, the smaller first, not {given}")
+    return low, high
 
 
 def _checked_factors(given: Any, shape: tuple[int, int]) -> NDArray[np.float64]:

@@ -71,6 +71,8 @@ class ImagesRead(NamedTuple):
         sha256: of the files; changes if any of them does.
         pixels_sha256: changes if any pixel does.
         notes: as in `latentkit.plugin.ImageData`.
+        value_range: the numbers of the files that became black and white; None if the types of
+            the numbers say so.
     """
 
     pixels: Pixels
@@ -78,6 +80,7 @@ class ImagesRead(NamedTuple):
     sha256: str
     pixels_sha256: str
     notes: tuple[str, ...]
+    value_range: tuple[float, float] | None = None
 
 
 def read_images(
@@ -110,7 +113,8 @@ def read_images(
         reading = replace(reading, value_range=stored.value_range)
     notes = (*said, *reading_notes(stored.facts, len(stored.kept), reading))
     notes = (*notes, stored.note) if stored.note else notes
-    return ImagesRead(stored.images, stored.kept, stored.files_sha256, stored.sha256, notes)
+    limits = None if isinstance(reading.value_range, str) else reading.value_range
+    return ImagesRead(stored.images, stored.kept, stored.files_sha256, stored.sha256, notes, limits)
 
 
 @dataclass(frozen=True)

@@ -64,12 +64,19 @@ def record_images(context: StageContext) -> None:
         "source_sha256": {"train": train_images.checksum, "test": test_images.checksum},
         "digest": {"train": train_images.digest(), "test": test_images.digest()},
     }
-    # Without notes, the record is the one that earlier versions wrote.
+    # Without what follows, the record is the one that earlier versions wrote.
     if notes := tuple(dict.fromkeys((*train_images.notes, *test_images.notes))):
         record["notes"] = notes
     for note in notes:
         context.emit(Notice("images", note, "info"))
+    earlier = json_bytes(record)
+    if train_images.images.dtype == np.uint16:
+        record["bits"] = 16
+    if train_images.value_range is not None:
+        record["value_range"] = list(train_images.value_range)
     written = json_bytes(record)
+    if known is not None and known.sha256 == hashlib.sha256(earlier).hexdigest():
+        written = earlier
     if known is not None and known.sha256 != hashlib.sha256(written).hexdigest():
         raise DataError(
             f"{context.folder.path / run_files.DATA} was lost, and the images of "

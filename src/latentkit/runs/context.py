@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -282,6 +283,28 @@ def stored_image_shape(folder: RunFolder) -> tuple[int, int, int]:
         ):
             raise ValueError(f"images of shape {shape}")
         return shape
+
+
+def stored_numbers(folder: RunFolder) -> tuple[Literal[8, 16], tuple[float, float] | None]:
+    """Return how many bits the values of a run's images have, and the range that became shades.
+
+    Runs of earlier versions record neither, and have 8 bits. The range is None if the types of
+    the numbers say what is black and white, or if it is not recorded.
+
+    Raises:
+        IntegrityError: the run has no data yet, or the file has another structure.
+    """
+    with unexpected_content(folder.path / run_files.DATA):
+        record = folder.json(run_files.DATA)
+        bits, limits = record.get("bits", 8), record.get("value_range")
+        if bits not in (8, 16):
+            raise ValueError(f"images of {bits} bits")
+        if limits is not None:
+            low, high = map(float, limits)
+            if not -math.inf < low < high < math.inf:
+                raise ValueError(f"numbers from {low} to {high}")
+            limits = (low, high)
+        return (16 if bits == 16 else 8), limits
 
 
 def stored_class_names(folder: RunFolder) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from latentkit.data.batches import DeviceImages
-from latentkit.data.new_images import GivenImages
+from latentkit.data.new_images import GivenImages, loss_notes
 from latentkit.errors import PluginError
-from latentkit.plugin.events import Listener, StageProgress
+from latentkit.plugin.events import Listener, Notice, StageProgress
 from latentkit.transfer.classifier import predict
 
 
@@ -26,12 +26,14 @@ class ClassifiedImages:
         class_names: (K,), the name of each class.
         probabilities: (N, K), softmax of the logits; each row sums to 1. They are not calibrated.
         unreadable: why a file was left out, by its name.
+        notes: a sentence for each thing that was lost when files were read.
     """
 
     names: tuple[str, ...]
     class_names: tuple[str, ...]
     probabilities: NDArray[np.float32]
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -100,6 +102,9 @@ def classify_images(
         names += own
         found.append(probabilities)
         emit(StageProgress("classify", len(names) + len(images.unreadable), len(images)))
+    notes = loss_notes(images)
+    for note in notes:
+        emit(Notice("image-files", note, "info"))
     return ClassifiedImages(
-        tuple(names), class_names, np.concatenate(found), dict(images.unreadable)
+        tuple(names), class_names, np.concatenate(found), dict(images.unreadable), notes
     )

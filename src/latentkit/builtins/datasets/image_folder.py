@@ -74,6 +74,7 @@ def load(options: ImageFolderOptions, split: Split, cache: Path) -> ImageData:
             validation=validation if len(validation) else None,
             notes=(*plan.notes, *read.notes),
             display_channels=options.display_channels,
+            value_range=read.value_range,
         )
     except ValueError as error:
         raise DataError(f"{options.path}: {error}") from error

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from latentkit.errors import DataError
-from latentkit.plugin import how_to_read, readable_endings
+from latentkit.plugin import is_hidden, left_out_note, readable_endings
 
 Part = Literal["train", "validation", "test"]
 SPLITS: dict[str, Part] = {
@@ -32,12 +32,6 @@ SPLITS: dict[str, Part] = {
     "valid": "validation",
     "validation": "validation",
     "test": "test",
-}
-_SYSTEM = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"} | {
-    "#recycle",
-    "thumbs.db",
-    "desktop.ini",
-    "ehthumbs.db",
 }
 _NAMED = 5
 
@@ -91,10 +85,12 @@ def list_folder(root: Path, classes: Literal["auto", "top", "none"]) -> Listing:
         raise DataError(f"cannot read {place}: {error.strerror or error}") from error
     if not found.images:
         kinds = ", ".join(sorted(readable_endings()))
-        left = _left_out(found)
+        left = left_out_note(found.others, len(found.images))
         raise DataError(f"{root} holds no image files ({kinds})" + (f"; {left}" if left else ""))
     splits = _split_folders(root, found)
-    listing = Listing(root, notes=list(filter(None, [_left_out(found)])))
+    listing = Listing(
+        root, notes=list(filter(None, [left_out_note(found.others, len(found.images))]))
+    )
     if splits:
         _fill_splits(listing, found, splits)
     else:
@@ -136,27 +132,9 @@ def _search(root: Path) -> _Found:
             elif (ending := os.path.splitext(entry.name)[1].lower()) in endings:  # noqa: PTH122
                 found.images.append(place)
             else:
-                found.others[ending or "without ending"] += 1
+                found.others[ending] += 1
     found.images.sort(key=lambda place: place.split("/"))
     return found
-
-
-def is_hidden(name: str) -> bool:
-    """Return whether other programs keep a file or folder of this name for themselves."""
-    return name.startswith(".") or name.lower() in _SYSTEM
-
-
-def _left_out(found: _Found) -> str:
-    """Return one sentence on the files that were left out; empty if none were."""
-    count = sum(found.others.values())
-    if not count:
-        return ""
-    kinds = []
-    for ending, number in found.others.most_common():
-        advice = how_to_read(ending)
-        kinds.append(f"{number:,} {ending}" + (f", {advice}" if advice else ""))
-    shown = "; ".join(kinds[:_NAMED]) + ("; ..." if len(kinds) > _NAMED else "")
-    return f"{count:,} of {count + len(found.images):,} files left out: {shown}"
 
 
 def _split_folders(root: Path, found: _Found) -> dict[str, Part]:

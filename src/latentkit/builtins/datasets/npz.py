@@ -94,6 +94,7 @@ def _given(
         validation=np.arange(n, n + len(pixels[own[1]])) if len(own) > 1 else None,
         notes=tuple(notes),
         display_channels=options.display_channels,
+        value_range=None if options.range == "type" else (rule.black, rule.white),
     )
 
 
@@ -140,4 +141,5 @@ def _drawn(arrays: ArrayFile, options: NpzOptions, split: Split) -> ImageData:
         checksum=arrays.sha256(),
         notes=(*rule.notes, *notes, *said),
         display_channels=options.display_channels,
+        value_range=None if options.range == "type" else (rule.black, rule.white),
     )
