@@ -55,6 +55,17 @@ def commands_on_run(box: Box, run: str) -> list[list[str]]:
     ]
 
 
+def commands_on_packed(box: Box, run: str) -> list[list[str]]:
+    name = f"runs/{run}.latentkit"
+    return [
+        ["runs", name],
+        ["evaluate", name],
+        ["unpack", name, "--runs", "unpacked"],
+        ["export", name, "--out", "onnx"],
+        ["python", name],
+    ]
+
+
 def commands_on_study(box: Box, study: str) -> list[list[str]]:
     name = f"studies/{study}"
     return [
@@ -69,7 +80,12 @@ def commands_on_page(box: Box, run: str) -> list[list[str]]:
     return [["page", "page.toml", "--root", "runs"]]
 
 
-COMMANDS = {"run": commands_on_run, "study": commands_on_study, "page": commands_on_page}
+COMMANDS = {
+    "run": commands_on_run,
+    "packed": commands_on_packed,
+    "study": commands_on_study,
+    "page": commands_on_page,
+}
 
 
 def in_python(path: str) -> None:

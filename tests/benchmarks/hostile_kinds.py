@@ -49,6 +49,10 @@ class Box:
         return self.here / "runs" / "sent"
 
     @property
+    def packed(self) -> Path:
+        return self.here / "runs" / "sent.latentkit"
+
+    @property
     def study(self) -> Path:
         return self.here / "studies" / "sent"
 
@@ -70,7 +74,7 @@ class Kind:
 
     Args:
         name: what is hostile about it.
-        what: ``run``, ``study`` or ``page``.
+        what: ``run``, ``packed``, ``study`` or ``page``.
         attack: changes the intact folders of a box.
         renamed: the folder's name.
     """
@@ -613,6 +617,83 @@ def _(box: Box) -> None:
         document["space"][EVIL_TEXT] = domain
 
     edit(box.study / "study.json", change)
+
+
+# Packed runs
+
+
+def repack(
+    box: Box,
+    change: Callable[[dict[str, bytes]], None],
+    *,
+    link: str = "",
+    compression: int = zipfile.ZIP_STORED,
+) -> None:
+    """Pack the run, and write the file again with changed members, one of which may be a link."""
+    from latentkit.runs.folder import RunFolder
+    from latentkit.runs.packed import pack_run
+
+    pack_run(RunFolder.open(box.run), box.packed)
+    with zipfile.ZipFile(box.packed) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    with zipfile.ZipFile(box.packed, "w", compression) as archive:
+        for name, content in members.items():
+            info = zipfile.ZipInfo(name)
+            info.create_system, info.compress_type = 3, compression
+            info.external_attr = (0o120777 if name == link else 0o100644) << 16
+            archive.writestr(info, content)
+
+
+def listed(members: dict[str, bytes], name: str, content: bytes) -> None:
+    """Add a member, and list it among the artefacts of the run with its hash."""
+    from latentkit.config import canonical_sha256
+
+    members[f"sent/{name}"] = content
+    document = json.loads(members["sent/run.json"])
+    document.pop("sha256")
+    facts = {"path": name, "stage": "report", "size": len(content)}
+    document["artefacts"][name] = facts | {"sha256": hashlib.sha256(content).hexdigest()}
+    document["sha256"] = canonical_sha256(document)
+    members["sent/run.json"] = json.dumps(document).encode()
+
+
+for _name in ("../../../../victim/notes.txt", "{victim}/notes.txt"):
+
+    @kind(f"a packed run has a member {_name}", "packed")
+    def _(box: Box, name: str = _name) -> None:
+        name = name.format(victim=box.victim)
+        repack(box, lambda members: listed(members, name, b"owned"))
+
+
+@kind("a packed run has a member that is a link to the user's notes", "packed")
+def _(box: Box) -> None:
+    target = str(box.victim / "notes.txt").encode()
+    repack(
+        box,
+        lambda members: listed(members, "report.html", target),
+        link="sent/report.html",
+    )
+
+
+@kind("a packed run has 1 GiB of zeros, compressed", "packed")
+def _(box: Box) -> None:
+    repack(box, lambda members: None)
+    with (
+        zipfile.ZipFile(box.packed, "a", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("sent/report.html", "w") as file,
+    ):
+        for _ in range(1024):
+            file.write(bytes(2**20))
+
+
+@kind("a packed run has other weights than its hash says", "packed")
+def _(box: Box) -> None:
+    def change(members: dict[str, bytes]) -> None:
+        weights = members["sent/model.safetensors"]
+        members["sent/model.safetensors"] = weights[:-1] + bytes([weights[-1] ^ 1])
+
+    repack(box, change)
 
 
 # Pages

@@ -205,7 +205,8 @@ def test_a_table_that_cannot_be_written_is_refused_before_the_work(
     monkeypatch.setattr(tables, "find_spec", lambda name: None)
     ended = latentkit("encode", finished_once, photos, "--out", "t.parquet")
     assert ended.code == 3
-    assert "pip install pyarrow, or write .csv or .npz" in ended.error
+    assert "needs the package pyarrow: write .csv or .npz, or install it with" in ended.error
+    assert ended.error.endswith("pip install 'latentkit[parquet]'")
 
 
 def test_a_folder_without_images_is_named(finished_once, latentkit, tmp_path):

@@ -35,7 +35,8 @@ def check_table(path: Path) -> None:
         raise UserError(f"{path} is a folder: name a file")
     if path.suffix == ".parquet" and find_spec("pyarrow") is None:
         raise BrokenEnvironmentError(
-            f"{path} needs a package that is missing: pip install pyarrow, or write .csv or .npz"
+            f"{path} needs the package pyarrow: write .csv or .npz, or install it with  "
+            f"pip install 'latentkit[parquet]'"
         )
     folder = next((one for one in path.absolute().parents if one.exists()), path)
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
@@ -49,7 +50,8 @@ def write_table(
 
     Args:
         path: checked by `check_table`.
-        columns: (N,) each, for .csv and .parquet.
+        columns: (N,) each, for .csv and .parquet. In a .csv, text that a spreadsheet would take
+            for a formula gets an apostrophe in front.
         arrays: (N, ...) each, for .npz, which also gets the first column; None is left out.
 
     Raises:
@@ -60,9 +62,13 @@ def write_table(
         if path.suffix == ".csv":
             with temporary.open("w", encoding="utf-8", newline="") as file:
                 table = csv.writer(file)
-                table.writerow(columns)
+                table.writerow(map(_cell, columns))
                 # The elements stay NumPy's, whose text has as many digits as their type.
-                table.writerows(zip(*columns.values(), strict=True))
+                cells = (
+                    map(_cell, values) if values.dtype.kind == "U" else values
+                    for values in columns.values()
+                )
+                table.writerows(zip(*cells, strict=True))
         elif path.suffix == ".npz":
             name = next(iter(columns))
             kept = {name: columns[name], **{k: v for k, v in arrays.items() if v is not None}}
@@ -77,6 +83,14 @@ def write_table(
             parquet.write_table(pyarrow.table(plain), temporary)
 
     write_atomically(path, write)
+
+
+def _cell(text: str) -> str:
+    """Return text that spreadsheets show, and do not calculate.
+
+    A name of a file or a class may be a stranger's; a tab or line end may come before the formula.
+    """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
 @dataclass

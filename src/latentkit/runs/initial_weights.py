@@ -31,9 +31,9 @@ from latentkit.plugin.array_files import check_memory
 from latentkit.plugin.events import Notice
 from latentkit.runs import run_files
 from latentkit.runs.context import RunContext, StageContext
-from latentkit.runs.find import find_run
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.manifest import NAME
+from latentkit.runs.packed import SUFFIX, named_run
 from latentkit.training.checkpoint import save_tensors
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "backbone.", "encoder.")
@@ -143,17 +143,18 @@ class SavedWeights:
 
 
 def find_weights(reference: str, runs: Path) -> Path:
-    """Return a file of weights, given as its path or as the run that trained them.
+    """Return a file of weights, given as its path or as the run, packed or not, that trained them.
 
     Raises:
         UserError: there is no such file or run.
         IntegrityError: the run's weights were changed, or do not exist yet.
+        DataError: the packed run is damaged.
     """
     path = Path(reference).expanduser()
-    if path.is_file():
+    if path.is_file() and path.suffix != SUFFIX:
         return path
     try:
-        run = find_run(reference, runs)
+        run = named_run(reference, runs)
     except errors.UserError:
         raise errors.UserError(
             f"there is no file and no run {reference!r} to take weights from: give a run, a "
