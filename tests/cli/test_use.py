@@ -209,11 +209,49 @@ def test_a_table_that_cannot_be_written_is_refused_before_the_work(
     assert ended.error.endswith("pip install 'latentkit[parquet]'")
 
 
-def test_a_folder_without_images_is_named(finished_once, latentkit, tmp_path):
+def test_text_that_a_spreadsheet_would_calculate_gets_an_apostrophe(
+    finished_once, latentkit, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("=1+1.png", "@b.png", "c=1.png"):
+        picture(name)
+    ended = latentkit("encode", finished_once, "=1+1.png", "@b.png", "c=1.png", "--no-maps")
+    assert ended.code == 0
+    assert [row["image"] for row in rows_of("latents.csv")] == ["'=1+1.png", "'@b.png", "c=1.png"]
+    assert all(float(row["z0"]) < 1e9 for row in rows_of("latents.csv"))  # numbers stay numbers
+
+
+@pytest.mark.parametrize(
+    ("names", "error"),
+    [
+        ([], "holds no image files (.apng"),
+        (["notes.txt"], "; 1 of 1 files left out: 1 .txt"),
+        ([".hidden.png", "Thumbs.db"], "holds no image files ("),
+    ],
+)
+def test_a_folder_without_images_is_named(finished_once, latentkit, tmp_path, names, error):
     (tmp_path / "empty").mkdir()
+    for name in names:
+        (tmp_path / "empty" / name).touch()
     ended = latentkit("encode", finished_once, tmp_path / "empty")
     assert ended.code == 4
     assert f"{tmp_path / 'empty'} holds no image files (" in ended.error
+    assert error in ended.error
+
+
+def test_what_is_lost_of_a_file_is_said(finished_once, latentkit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frames = [Image.new("L", (8, 8), shade) for shade in (9, 99)]
+    frames[0].save("film.gif", save_all=True, append_images=frames[1:])
+    Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 999).save("deep.png")
+    ended = latentkit("encode", finished_once, "film.gif", "deep.png", "--no-maps", "--json")
+    assert json.loads(ended.out)["notes"] == [
+        "numbers in the files: 16 bits in 1, 8 bits in 1; black and white are the full range",
+        "1 of 2 images were reduced to 8 bits",
+        "1 of 2 images are from files of several pictures, of which the first was used",
+        "1 of 2 images are constant: every pixel is the same",
+    ]
+    assert "1 of 2 images were reduced to 8 bits" in ended.err
 
 
 def test_what_is_no_regular_file_is_not_opened(finished_once, latentkit, tmp_path):
@@ -265,11 +303,20 @@ def test_a_map_that_cannot_be_repeated_is_left_out_by_name(finished, photos, lat
     assert "pca_x" not in rows_of("latents.csv")[0]
 
 
-def test_a_run_that_never_finished_says_what_is_missing(finished, photos, latentkit):
+def test_a_run_that_never_finished_says_what_is_missing_before_images_are_read(
+    finished, photos, latentkit
+):
     shutil.rmtree(finished / "latents")
+    (photos / "a.png").write_bytes(b"damaged")
     ended = latentkit("encode", finished, photos)
     assert ended.code == 8
     assert "latents/train.npz is missing" in ended.error
+
+
+def test_more_samples_than_the_memory_holds_are_refused(finished_once, latentkit):
+    ended = latentkit("sample", finished_once, "--out", "s", "-n", str(10**12))
+    assert ended.code == 10
+    assert ended.error.endswith("draw fewer at once, with several seeds")
 
 
 def test_commands_read_a_packed_run(finished_once, photos, latentkit):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -192,6 +193,34 @@ def test_a_hostile_file_is_refused_and_nothing_is_kept(file, cache, tmp_path, wh
     assert error in str(refused.value)
     made = set(tmp_path.rglob("*")) - before
     assert made <= {cache.parent.parent, cache.parent, cache}
+
+
+def test_a_member_that_says_it_is_a_link_becomes_no_link(file, cache, tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    target = str(tmp_path / "secret").encode()
+    link = zipfile.ZipInfo("small/link")
+    link.create_system, link.external_attr = 3, 0o120777 << 16
+
+    def change(manifest):
+        sha256 = hashlib.sha256(target).hexdigest()
+        facts = {"path": "link", "size": len(target), "sha256": sha256, "stage": "data"}
+        manifest["artefacts"]["link"] = facts
+
+    run = lk.open(rewritten(file, change, extra=[(link, target)]))
+    assert not (run.path / "link").is_symlink()
+    assert (run.path / "link").read_bytes() == target
+
+
+def test_a_run_starts_from_the_weights_of_a_packed_run(file, trained, cache):
+    from latentkit.runs import run_files
+    from latentkit.runs.initial_weights import find_weights
+
+    weights = find_weights(str(file), Path("runs"))
+    assert weights.read_bytes() == (trained.path / run_files.MODEL).read_bytes()
+    assert cache in weights.parents
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(DataError, match="is no packed run, or is damaged"):
+        find_weights(str(file), Path("runs"))
 
 
 @pytest.mark.parametrize("run", ["..", "-rf", ".hidden", "a:b", "x" * 300, "a\x1b[31m"])

@@ -126,6 +126,7 @@ def encode_images(
         PluginError: the model fails, or its latents are not finite.
     """
     decodes = hasattr(model, "decode")
+    distances = _distances_of(explored)  # before images are read, because it may be missing
     names: list[str] = []
     latents: list[Floats] = []
     errors: list[NDArray[np.float64]] = []
@@ -135,7 +136,7 @@ def encode_images(
         if decodes:
             errors.append(_errors(model, batch, codes))
     codes = np.concatenate(latents)
-    novelty, usual = _distances(explored, codes)
+    novelty, usual = distances(codes)
     error = np.concatenate(errors) if decodes else None
     coordinates: dict[str, Coordinates] = {}
     left_out: dict[str, str] = {}
@@ -211,21 +212,25 @@ def _error_percentiles(
         return _percentiles(known.reshape(-1).astype(np.float64), errors)
 
 
-def _distances(
-    explored: ExploredRun, codes: Floats
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the distances of new and of test latents to the nearest training latent."""
+def _distances_of(
+    explored: ExploredRun,
+) -> Callable[[Floats], tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Return what gives the distances of new and of test latents to the nearest training latent."""
     from latentkit.neighbors import NeighborIndex  # it imports numba, which few commands need
 
     with unexpected_content(explored.context.folder.path / "latents"):
         index = NeighborIndex(explored.latents("train"))
         test = explored.latents("test")
     rows = np.linspace(0, len(test) - 1, min(_COMPARED, len(test))).astype(np.int64)
-    own, usual = (
-        index.query(latents, 1).distances[:, 0].astype(np.float64)
-        for latents in (codes, test[rows])
-    )
-    return own, usual
+
+    def distances(codes: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        own, usual = (
+            index.query(latents, 1).distances[:, 0].astype(np.float64)
+            for latents in (codes, test[rows])
+        )
+        return own, usual
+
+    return distances
 
 
 def _percentiles(

@@ -17,6 +17,7 @@ from latentkit.evaluation.inference import decode
 from latentkit.explore.samples import Samples, TrainingNeighbours, mixture_samples, nearest
 from latentkit.explore.scale import Floats, LatentScale, latent_scale
 from latentkit.nn.likelihoods import kl_to_standard_normal
+from latentkit.plugin.array_files import check_memory
 from latentkit.plugin.images import as_floats
 from latentkit.plugin.protocols import Generative, provides
 from latentkit.plugin.seeds import short_stream_seed
@@ -209,11 +210,14 @@ class ExploredRun:
 
         Raises:
             UserError: ``count`` is below 1, there is no such source, or the model has no prior.
+            ResourceError: the images do not fit into the memory.
         """
         if count < 1:
             raise UserError(f"{count} samples cannot be drawn: ask for 1 or more")
         if source not in (None, "prior", "mixture"):
             raise UserError(f"there is no source {source!r}: choose 'prior' or 'mixture'")
+        size = count * 4 * int(np.prod(self.image_shape))
+        check_memory(size, f"a set of {count:,} samples", "draw fewer at once, with several seeds")
         if source == "prior" or (source is None and self.has_prior):
             return self.prior_samples(count, seed)
         chosen = self.seed if seed is None else seed

@@ -151,12 +151,15 @@ class ArrayFile(Mapping[str, NDArray[Any]]):
             raise errors.DataError(f"{self._path} is damaged ({reason}): {self._remedy}") from error
 
 
-def check_memory(size: int, what: str) -> None:
-    """Refuse to read what does not fit into the free memory.
+def check_memory(
+    size: int, what: str, advice: str = "use a smaller file or a larger machine"
+) -> None:
+    """Refuse what does not fit into the free memory.
 
     Args:
         size: number of bytes that are needed.
         what: what needs them, for the error.
+        advice: what to do about it.
 
     Raises:
         latentkit.errors.ResourceError: less memory is free.
@@ -167,5 +170,5 @@ def check_memory(size: int, what: str) -> None:
     if size > free:
         raise errors.ResourceError(
             f"{what} needs {size / 2**30:,.1f} GiB of memory, and {free / 2**30:,.1f} GiB are "
-            f"free: use a smaller file or a larger machine"
+            f"free: {advice}"
         )
