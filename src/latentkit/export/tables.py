@@ -129,8 +129,10 @@ class FolderOfImages:
         """Refuse to replace files.
 
         Raises:
-            UserError: a file exists and may not be replaced, or was read.
+            UserError: a file exists and may not be replaced, or was read; or the folder is a file.
         """
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is a file: name a folder with --out")
         there = [path for path in targets if os.path.lexists(path)]
         read = {path.resolve() for path in self._read}
         if of_user := [path for path in there if path.resolve() in read]:
