@@ -7,6 +7,7 @@ import latentkit as lk
 from latentkit.errors import DataError
 
 BYTES = np.arange(6 * 8 * 9, dtype=np.uint8).reshape(6, 8, 9)
+NEARLY = "so images are nearly black: range=data makes them brighter"
 DEEP = BYTES.astype(np.uint16) * 250
 
 
@@ -102,8 +103,21 @@ def test_range_and_clipping_are_said(tmp_path):
     )
     assert of_test_set(tmp_path, DEEP // 16).notes == (
         "values (uint16): black and white are the full range of the type",
-        "they reach to 3,984 of 65,535 only: range=data makes images brighter",
+        f"the brightest pixel is 3,984 of 65,535, {NEARLY}",
     )
+
+
+@pytest.mark.parametrize(
+    ("brightest", "said"),
+    [
+        (0, ("every pixel is 0",)),
+        (1, (f"the brightest pixel is 1 of 255, {NEARLY}",)),
+        (31, (f"the brightest pixel is 31 of 255, {NEARLY}",)),
+        (32, ()),
+    ],
+)
+def test_images_that_are_nearly_black_are_said(tmp_path, brightest, said):
+    assert of_test_set(tmp_path, np.minimum(BYTES, np.uint8(brightest))).notes == said
 
 
 def test_splits_share_range_and_depth(tmp_path):

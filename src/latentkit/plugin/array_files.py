@@ -69,11 +69,26 @@ class ArrayFile(Mapping[str, NDArray[Any]]):
         """The shape of each array by name, known without reading it."""
         return {name: shape for name, (shape, *_) in self._described.items()}
 
+    def nbytes(self, name: str) -> int:
+        """Return the size of an array, known without reading it."""
+        shape, dtype, *_ = self._described[name]
+        return int(np.prod(shape, dtype=object)) * dtype.itemsize
+
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Return an array; raises `KeyError` for an unknown name."""
+        check_memory(self.nbytes(name), f"{self._path}" + (f": {name}" if name else ""))
+        return self._read(name)
+
+    def mapped(self, name: str = "") -> NDArray[Any]:
+        """Return an array that may be larger than the memory, if the file is a ``.npy``.
+
+        The array of a ``.npz`` is read, as by ``[name]``.
+        """
+        return self[name] if self._archive is not None else self._read(name)
+
+    def _read(self, name: str) -> NDArray[Any]:
         shape, dtype, fortran, start = self._described[name]
         count = int(np.prod(shape, dtype=object))
-        check_memory(count * dtype.itemsize, f"{self._path}" + (f": {name}" if name else ""))
         order: Literal["F", "C"] = "F" if fortran else "C"
         with self._explained():
             if self._archive is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,15 +44,19 @@ def stored_rows(
     settings: Mapping[str, Any],
     *,
     source: str,
+    facts: Callable[[], Sequence[str]] = tuple,
 ) -> StoredImages:
     """Return chosen images of a large array file as an array of their own on the disk.
 
     Args:
-        path: the file, absolute.
+        path: the file, absolute; of an array that is a folder, ``settings`` must change when its
+            files do.
         rows: which images, (N,).
         read: returns some of them.
         settings: everything that decides what ``read`` returns, as JSON has it.
         source: as in `stored_images`.
+        facts: called when all rows were read; returns sentences on how, which `StoredImages.facts`
+            has also when the rows are not read again.
 
     Raises:
         latentkit.errors.ResourceError: there is room neither on the disk nor in memory.
@@ -65,11 +69,11 @@ def stored_rows(
         with filelock.FileLock(place.folder / f"{key}{LOCK}"):
             entry = place.entry()
             if entry is None or not _is_of(entry, path):
-                _copy_rows(place, path, rows, read)
+                _copy_rows(place, path, rows, read, facts)
                 entry = place.entry()
     except OSError as error:
         note = why_not_kept(place.folder, error)
-        return _rows_in_memory(rows, read, note)
+        return _rows_in_memory(rows, read, facts, note)
     if entry is None:
         raise errors.DataError(f"{path} changes while it is read: repeat the command later")
     stored = entry.stored(entry.files())
@@ -84,7 +88,13 @@ def _is_of(entry: Entry, path: Path) -> bool:
     return files.are([ImageFile(path)]) and files.are_as_they_were()
 
 
-def _copy_rows(place: Place, path: Path, rows: NDArray[np.int64], read: ReadRows) -> None:
+def _copy_rows(
+    place: Place,
+    path: Path,
+    rows: NDArray[np.int64],
+    read: ReadRows,
+    facts: Callable[[], Sequence[str]],
+) -> None:
     stat, form, hashes = stat_of(path), Form.of(read(rows[:1])[0]), []
     make_room(place.folder, len(rows) * form.bytes_of_image, keep=place.key)
     place.building.mkdir(exist_ok=True)
@@ -94,13 +104,16 @@ def _copy_rows(place: Place, path: Path, rows: NDArray[np.int64], read: ReadRows
             file.write(images.data)
             hashes.append(hashlib.sha256(images.data).hexdigest())
             report_progress(start + len(images), len(rows))
-    files = Files.of([ImageFile(path)], [FileFound(stat)])
+    files = Files.of([ImageFile(path)], [FileFound(stat, tuple(facts()))])
     place.commit(form, hashes, files, {}, count=len(rows))
 
 
-def _rows_in_memory(rows: NDArray[np.int64], read: ReadRows, note: str) -> StoredImages:
+def _rows_in_memory(
+    rows: NDArray[np.int64], read: ReadRows, facts: Callable[[], Sequence[str]], note: str
+) -> StoredImages:
     first = read(rows[:1])
     check_memory(len(rows) * first.nbytes, f"{len(rows):,} images that cannot be kept on the disk")
     images, form = read(rows), Form.of(first[0])
     sha = sha256_of_all(form, len(rows), hashes_of(images, form.files_of_block))
-    return StoredImages(images, np.arange(len(rows)), sha, note=note)
+    said = dict.fromkeys(facts(), 1)
+    return StoredImages(images, np.arange(len(rows)), sha, facts=said, note=note)

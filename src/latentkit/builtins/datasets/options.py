@@ -113,7 +113,7 @@ class ValueOptions(Options):
 class NpzOptions(ValueOptions):
     """Options of ``npz``."""
 
-    path: str = Field("", description="Path of the .npz or .npy file.")
+    path: str = Field("", description="Path of the file (.npz, .npy, .h5) or Zarr folder.")
 
 
 class ImageFolderOptions(ValueOptions):

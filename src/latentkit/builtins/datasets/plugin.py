@@ -38,7 +38,7 @@ def latentkit_datasets() -> Iterator[DatasetSpec]:
     )
     yield DatasetSpec(
         name="npz",
-        summary="Your own NumPy arrays",
+        summary="Your own arrays of any size: NumPy, HDF5 or Zarr",
         target=f"{_HERE}.npz:load",
         options=f"{_HERE}.options:NpzOptions",
         tags=_LOCAL,
