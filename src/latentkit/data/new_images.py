@@ -315,7 +315,7 @@ def given_images(images: Any, form: ImageForm, unreadable: Unreadable = "refuse"
 def _of_pillow(images: Sequence[Image.Image], form: ImageForm) -> GivenArrays:
     form.check_range()
     try:
-        read = [form.checked(form.reading.of_pillow(one)) for one in images]
+        read = [form.checked(form.reading.read_picture(one)) for one in images]
     except ValueError as error:
         raise UserError(f"an image cannot be used: {_reason(error)}") from error
     facts = Counter(fact for one in read for fact in one.facts)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
     from latentkit.plugin.seeds import *
     from latentkit.plugin.specs import *
     from latentkit.plugin.stored_images import *
+    from latentkit.plugin.stored_pictures import *
     from latentkit.plugin.stored_rows import *
     from latentkit.plugin.studies import *
 
@@ -59,6 +60,7 @@ __all__ = [
     "NoOptions",
     "Objective",
     "Options",
+    "Picture",
     "Pixels",
     "Progress",
     "ReportsProgress",
@@ -82,6 +84,7 @@ __all__ = [
     "TunerSpec",
     "VerifiedFiles",
     "as_floats",
+    "check_downloads_allowed",
     "check_float_images",
     "check_memory",
     "check_sqlite_files",
@@ -103,6 +106,7 @@ __all__ = [
     "reading_notes",
     "search_all",
     "short_stream_seed",
+    "stored_pictures",
     "stored_rows",
     "strength",
     "strength_option",
@@ -141,6 +145,7 @@ _HOMES = {
     ),
     "image_cache": ("StoredImages",),
     "stored_images": ("ImagesRead", "read_images"),
+    "stored_pictures": ("stored_pictures",),
     "stored_rows": ("stored_rows",),
     "image_files": (
         "DecodedImage",
@@ -148,6 +153,7 @@ _HOMES = {
         "ImageReading",
     ),
     "image_formats": (
+        "Picture",
         "how_to_read",
         "is_hidden",
         "left_out_note",
@@ -176,6 +182,7 @@ _HOMES = {
     ),
     "downloads": (
         "VerifiedFiles",
+        "check_downloads_allowed",
         "read_bytes",
         "torchvision_datasets",
     ),

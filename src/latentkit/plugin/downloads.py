@@ -196,6 +196,26 @@ def no_downloads(dataset: str, options: Mapping[str, object] | None = None) -> I
         _offline.reset(token)
 
 
+def check_downloads_allowed(what: str, cache: Path) -> None:
+    """Refuse to download what is missing, if this command must not download anything.
+
+    Call it before a library downloads files of a data set that has no `VerifiedFiles`.
+
+    Args:
+        what: what is missing, for the message.
+        cache: folder that holds all data sets.
+
+    Raises:
+        DataError: the call is inside `no_downloads`.
+    """
+    command = _offline.get()
+    if command is not None:
+        raise errors.DataError(
+            f"{cache} lacks {what}, and nothing is downloaded here: fetch with  "
+            f"{shell_command(*command, '--data-dir', cache)}"
+        )
+
+
 _UNCHECKED = 2**24  # bytes of a file that always fit; asking for the free memory takes longer
 
 

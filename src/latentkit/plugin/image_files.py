@@ -22,6 +22,7 @@ from latentkit.errors import DataError
 from latentkit.plugin.downloads import read_bytes
 from latentkit.plugin.image_formats import (
     LYING,
+    Draft,
     NeedsOptionError,
     Picture,
     count_pages,
@@ -101,36 +102,39 @@ class ImageReading:
             latentkit.errors.DataError: the file cannot be opened.
         """
         path, page = (file, 0) if isinstance(file, Path) else file
-        content = read_bytes(path)
+        return self.read_picture(read_bytes(path), page)
+
+    def read_picture(self, source: bytes | Image.Image | Picture, page: int = 0) -> DecodedImage:
+        """Return a picture as an image (C, H, W), with what is to be said about it.
+
+        Args:
+            source: the content of an image file; an image of Pillow's; or numbers, as a `Picture`.
+            page: which picture of a file.
+
+        Raises:
+            ValueError: the picture cannot be read by these rules; the message is one line.
+        """
         try:
-            picture = open_picture(content, page, most_pixels=self.max_pixels, draft=self._draft)
-            return self._decoded(picture, hashlib.sha256(content).hexdigest())
+            picture = self._opened(source, page, draft=self._draft)
+            pixels, facts = self._image(picture)
         except (MemoryError, DataError, NeedsOptionError):
             raise
         except Exception as error:  # damaged files raise anything
             raise ValueError(reason_of(error)) from error
-
-    def of_pillow(self, image: Image.Image) -> DecodedImage:
-        """Return an image of Pillow's by the same rules; without a SHA-256.
-
-        Raises:
-            ValueError: it cannot be read by these rules; the message is one line.
-        """
-        try:
-            return self._decoded(picture_of(image), "")
-        except (MemoryError, NeedsOptionError):
-            raise
-        except Exception as error:
-            raise ValueError(reason_of(error)) from error
-
-    def _decoded(self, picture: Picture, sha256: str) -> DecodedImage:
-        pixels, facts = self._image(picture)
         corner = pixels[:, :1, :1]
         if (pixels[:, :1] == corner).all() and (pixels == corner).all():
             facts.append("constant")
         if picture.several and not self.all_pages:
             facts.append("several")
-        return DecodedImage(pixels, tuple(facts), sha256)
+        content = source if isinstance(source, bytes) else np.ascontiguousarray(pixels).data
+        return DecodedImage(pixels, tuple(facts), hashlib.sha256(content).hexdigest())
+
+    def _opened(
+        self, source: bytes | Image.Image | Picture, page: int, draft: Draft | None = None
+    ) -> Picture:
+        if isinstance(source, bytes):
+            return open_picture(source, page, most_pixels=self.max_pixels, draft=draft)
+        return source if isinstance(source, Picture) else picture_of(source)
 
     def limits(self, file: ImageFile | Path) -> tuple[float, float]:
         """Return the smallest and the largest number in a file, without its transparency.
@@ -139,9 +143,14 @@ class ImageReading:
             ValueError: the file cannot be read, or holds NaN or infinity.
         """
         path, page = (file, 0) if isinstance(file, Path) else file
+        return self.limits_of_picture(read_bytes(path), page)
+
+    def limits_of_picture(
+        self, source: bytes | Image.Image | Picture, page: int = 0
+    ) -> tuple[float, float]:
+        """Return the smallest and the largest number of what `read_picture` takes; raises alike."""
         try:
-            picture = open_picture(read_bytes(path), page, most_pixels=self.max_pixels)
-            values, _ = _numbers(picture)
+            values, _ = _numbers(self._opened(source, page))
         except (MemoryError, DataError):
             raise
         except Exception as error:

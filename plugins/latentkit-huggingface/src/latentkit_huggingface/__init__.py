@@ -1,0 +1,1 @@
+"""Image data sets of the library datasets of Hugging Face, for latentkit."""
