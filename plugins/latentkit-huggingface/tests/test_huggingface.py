@@ -149,7 +149,7 @@ def test_names_of_splits_and_columns_are_chosen(load, tmp_path):
     assert "splits that are not used: held_out" in only.notes
     with pytest.raises(DataError, match="has the splits fit, held_out: say which"):
         load(tmp_path / "a")
-    with pytest.raises(DataError, match="has no split 'fits' .did you mean 'fit'"):
+    with pytest.raises(DataError, match=r"has no split 'fits' .did you mean 'fit'"):
         load(tmp_path / "a", train_split="fits")
     with pytest.raises(DataError, match="has no column 'labl'"):
         load(tmp_path / "a", label_column="labl", **options)

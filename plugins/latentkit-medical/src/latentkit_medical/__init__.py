@@ -1,0 +1,1 @@
+"""Slices of DICOM and NIfTI files as images of latentkit."""
