@@ -196,6 +196,12 @@ class LabelledImages(DeviceImages):
         return self._labels[index]
 
 
+def spread_rows(rows: Index, most: int) -> Index:
+    """Return at most ``most`` of ``rows``, evenly spread over all."""
+    count = min(most, len(rows))
+    return rows[np.arange(count) * len(rows) // max(1, count)]
+
+
 def epoch_order(n: int, seed: int, epoch: int, device: torch.device) -> Tensor:
     """Return the order of training images in an epoch: int64 (n,).
 

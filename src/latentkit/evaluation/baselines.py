@@ -17,7 +17,7 @@ from latentkit.plugin.images import as_floats
 MOST_VALUES = 2**28
 """Most values (images times values of an image) that components are fitted on."""
 _ROWS, _BLOCK = 1024, 2**23  # most images, and most values, at once
-_DIRECT = 4096
+DIRECT = 4096
 """Most images or pixels for which a square matrix of that size is decomposed as a whole."""
 _PASSES, _SETTLED = 50, 1e-12  # of the iteration: most passes, and the change that ends it
 
@@ -63,7 +63,7 @@ def _principal_components(images: DeviceImages, dimension: int) -> tuple[Tensor,
     sums = torch.stack([rows.double().sum(0) for rows in _rows(images)]).sum(0)
     mean = sums / len(images)
     n, d = len(images), len(mean)
-    if min(n, d) > _DIRECT:
+    if min(n, d) > DIRECT:
         vectors = _iterated(images, mean, min(dimension, d))
     elif n < d:
         vectors = _of_few(images, mean, min(dimension, max(1, n - 1)))

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from latentkit.errors import leaving_out
-from latentkit.evaluation.baselines import MOST_VALUES, PixelPCA
+from latentkit.evaluation.baselines import DIRECT, MOST_VALUES, PixelPCA
 from latentkit.evaluation.bootstrap import Bootstrap
 from latentkit.plugin.events import Notice
 from latentkit.plugin.seeds import stream_seed
@@ -29,10 +29,27 @@ MOST_TRAIN = 60_000
 MOST_TEST = 10_000
 """Most test images that probes and k-means are measured on."""
 
+MOST_PROBED = 3_072
+"""Most pixels of an image that probes are fitted on; larger images are reduced."""
+
 _MOST_KEPT = 32
 _MOST_KEPT_VALUES = 2**20  # largest size of principal components that is still cached
 # Least-recently-used cache of results that do not depend on the model, by what they depend on.
 _kept: dict[tuple[str | float, ...], Any] = {}
+
+
+def card_bytes(n_train: int, n_test: int, values: int, latent_dim: int) -> int:
+    """Return about how many bytes the card takes: pixels for probes, or principal components.
+
+    Args:
+        n_train: number of training images.
+        n_test: number of test images.
+        values: number of values in an image.
+        latent_dim: dimensions of the latents.
+    """
+    pixels = 4 * (min(n_train, MOST_TRAIN) + min(n_test, MOST_TEST)) * min(values, MOST_PROBED)
+    side = min(n_train, values, DIRECT)
+    return max(2 * pixels, 8 * (3 * side**2 + 3 * values * latent_dim))
 
 
 class MeasuringHarness:

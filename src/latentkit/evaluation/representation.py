@@ -24,7 +24,7 @@ from torch.nn.functional import adaptive_avg_pool2d, linear
 from latentkit.data.batches import DeviceImages
 from latentkit.evaluation.bootstrap import Bootstrap
 from latentkit.evaluation.inference import encode
-from latentkit.evaluation.measuring import Json, MeasuringHarness
+from latentkit.evaluation.measuring import MOST_PROBED, Json, MeasuringHarness
 from latentkit.plugin.events import StageProgress
 from latentkit.plugin.images import Pixels
 
@@ -160,11 +160,7 @@ def nearest(train: Features, test: Features, k: int) -> NDArray[np.int64]:
     if train.shape[1] <= _MOST_DIMENSIONS:
         from latentkit.neighbors import NeighborIndex
 
-        # numba shares torch's threads, and would leave torch with as many as there are cores.
-        threads = torch.get_num_threads()
-        indices = NeighborIndex(train).query(test, k).indices
-        torch.set_num_threads(threads)
-        return indices.astype(np.int64)
+        return NeighborIndex(train).query(test, k).indices.astype(np.int64)
     # Centre the rows: differences of large squares would lose the distances to rounding.
     center = train.mean(0, dtype=np.float64).astype(np.float32)
     queries = torch.from_numpy(test - center)
@@ -286,7 +282,6 @@ def _pairs(counts: Counts) -> Counts:
 
 SHARES = (0.01, 0.1, 1.0)
 """Shares of the training labels that probes are trained on."""
-_MOST_VALUES = 3_072  # of an image; larger images are reduced
 _SIDE = 32  # height and width of a reduced image
 _OWN = "latents"
 Pair = tuple[Features, Features]
@@ -435,7 +430,7 @@ def _chosen(values: Any, rows: NDArray[np.int64] | None) -> Any:
 
 def _pixels(images: DeviceImages) -> Features:
     """Return the stored pixels as rows (N, P); large images are reduced by average pooling."""
-    if images.values_of_image <= _MOST_VALUES:
+    if images.values_of_image <= MOST_PROBED:
         return images.stored_rows()
     reduced = np.empty((0, 0), dtype=np.float32)
     done = 0

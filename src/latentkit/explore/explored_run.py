@@ -17,8 +17,8 @@ from latentkit.evaluation.inference import decode
 from latentkit.explore.samples import Samples, TrainingNeighbours, mixture_samples, nearest
 from latentkit.explore.scale import Floats, LatentScale, latent_scale
 from latentkit.nn.likelihoods import kl_to_standard_normal
-from latentkit.plugin.array_files import check_memory
 from latentkit.plugin.images import as_floats
+from latentkit.plugin.memory import check_memory
 from latentkit.plugin.protocols import Generative, provides
 from latentkit.plugin.seeds import short_stream_seed
 from latentkit.registry.options import fault_of

@@ -342,6 +342,20 @@ def check_points(part: MapConfig, n: int, d: int, more: str) -> None:
         estimate(part.build(0), part.name, n, d)
 
 
+def most_bytes(parts: Sequence[MapConfig], images: MapImages) -> int:
+    """Return the largest memory that one of the maps is estimated to need, in bytes.
+
+    Raises:
+        LatentkitError: as `check_points`.
+    """
+    most = 0
+    for part in parts:
+        n = _count(part, images.counts)
+        found = estimate(part.build(0), part.name, n, images.latent_dim)
+        most = max(most, found.bytes if found else 0)
+    return most
+
+
 def made_maps(context: StageContext) -> list[MapConfig]:
     """Return the maps of a run's configuration that could be made."""
     there = context.folder.manifest.artefacts

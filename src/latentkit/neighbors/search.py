@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit import caches
+from latentkit.neighbors.threads import start_numba
 
 caches.prepare_numba()
+start_numba()
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
     from latentkit.plugin.image_formats import *
     from latentkit.plugin.image_sets import *
     from latentkit.plugin.images import *
+    from latentkit.plugin.memory import *
     from latentkit.plugin.options import *
     from latentkit.plugin.protocols import *
     from latentkit.plugin.seeds import *
@@ -139,10 +140,8 @@ _HOMES = {
         "strength",
         "strength_option",
     ),
-    "array_files": (
-        "ArrayFile",
-        "check_memory",
-    ),
+    "array_files": ("ArrayFile",),
+    "memory": ("check_memory",),
     "image_cache": ("StoredImages",),
     "stored_images": ("ImagesRead", "read_images"),
     "stored_pictures": ("stored_pictures",),

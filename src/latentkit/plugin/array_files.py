@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit import errors, reading
+from latentkit.plugin.memory import check_memory
 
 _NPY, _ZIPS = b"\x93NUMPY", (b"PK\x03\x04", b"PK\x05\x06")
 _CHUNK = 2**20  # bytes that are unpacked at once
@@ -164,26 +165,3 @@ class ArrayFile(Mapping[str, NDArray[Any]]):
                 ) from error
             reason = " ".join(str(error).split()) or type(error).__name__
             raise errors.DataError(f"{self._path} is damaged ({reason}): {self._remedy}") from error
-
-
-def check_memory(
-    size: int, what: str, advice: str = "use a smaller file or a larger machine"
-) -> None:
-    """Refuse what does not fit into the free memory.
-
-    Args:
-        size: number of bytes that are needed.
-        what: what needs them, for the error.
-        advice: what to do about it.
-
-    Raises:
-        latentkit.errors.ResourceError: less memory is free.
-    """
-    import psutil
-
-    free = psutil.virtual_memory().available
-    if size > free:
-        raise errors.ResourceError(
-            f"{what} needs {size / 2**30:,.1f} GiB of memory, and {free / 2**30:,.1f} GiB are "
-            f"free: {advice}"
-        )

@@ -33,6 +33,8 @@ from latentkit.plugin.image_files import ImageFile
 
 CACHE_VARIABLE = "LATENTKIT_CACHE"
 LIMIT_VARIABLE = "LATENTKIT_CACHE_LIMIT"
+SMALLER = f"choose a smaller size, or set {CACHE_VARIABLE} to a folder on a disk with more room"
+"""What a user can do if images fit neither on the disk nor into the memory."""
 
 SCHEMA = 1
 PIXELS, INDEX, FILES, JOURNAL = "images.bin", "index.json", "files.npz", "journal.jsonl"

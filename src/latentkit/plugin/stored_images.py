@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit import errors
-from latentkit.plugin.array_files import check_memory
 from latentkit.plugin.decoding import (
     Block,
     FileFound,
@@ -37,6 +36,7 @@ from latentkit.plugin.image_cache import (
     LOCK,
     PIXELS,
     SCHEMA,
+    SMALLER,
     Entry,
     Files,
     Place,
@@ -57,6 +57,7 @@ from latentkit.plugin.image_sets import (
     unreadable_note,
 )
 from latentkit.plugin.images import Pixels
+from latentkit.plugin.memory import check_memory
 
 _SAMPLED = 16  # files whose forms are expected of all
 _DAMAGED = (OSError, errors.LatentkitError, KeyError, TypeError, ValueError, IndexError)
@@ -454,7 +455,9 @@ def _in_memory(wanted: _Wanted, note: str) -> StoredImages:
     form = _sampled(wanted, reading)
     n = len(wanted.files)
     while True:
-        check_memory(n * form.bytes_of_image, f"{n:,} images that cannot be kept on the disk")
+        check_memory(
+            n * form.bytes_of_image, f"{n:,} images that cannot be kept on the disk", SMALLER
+        )
         images = np.empty((n, *form.shape), form.dtype)
 
         def keep(start: int, block: NDArray[Any], into: NDArray[Any] = images) -> None:

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit import errors
-from latentkit.plugin.array_files import check_memory
 from latentkit.plugin.decoding import FileFound, Form, stat_of
 from latentkit.plugin.image_cache import (
     LOCK,
     PIXELS,
+    SMALLER,
     Entry,
     Files,
     Place,
@@ -32,6 +32,7 @@ from latentkit.plugin.image_cache import (
     why_not_kept,
 )
 from latentkit.plugin.image_files import ImageFile
+from latentkit.plugin.memory import check_memory
 
 ReadRows = Callable[[NDArray[np.int64]], NDArray[Any]]
 """Returns the images at rows of an array, uint8 or uint16, (M, C, H, W)."""
@@ -112,7 +113,9 @@ def _rows_in_memory(
     rows: NDArray[np.int64], read: ReadRows, facts: Callable[[], Sequence[str]], note: str
 ) -> StoredImages:
     first = read(rows[:1])
-    check_memory(len(rows) * first.nbytes, f"{len(rows):,} images that cannot be kept on the disk")
+    check_memory(
+        len(rows) * first.nbytes, f"{len(rows):,} images that cannot be kept on the disk", SMALLER
+    )
     images, form = read(rows), Form.of(first[0])
     sha = sha256_of_all(form, len(rows), hashes_of(images, form.files_of_block))
     said = dict.fromkeys(facts(), 1)

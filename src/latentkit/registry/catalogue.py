@@ -11,6 +11,7 @@ from typing import Any
 
 from latentkit import caches, trust
 from latentkit.errors import PluginError, UserError, did_you_mean
+from latentkit.neighbors.threads import start_numba
 from latentkit.plugin.options import Options
 from latentkit.plugin.specs import SPEC_TYPES, Spec
 from latentkit.registry import discovery
@@ -64,6 +65,7 @@ class Part:
         check_requirements(self.spec)
         if self.spec.kind == "embedding":
             caches.prepare_numba()  # packages of maps compile with numba when they are imported
+            start_numba()
         return resolve_target(self.spec.target, str(self))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from latentkit.atomic import json_bytes, write_bytes
 from latentkit.config import RunConfig, canonical_sha256
+from latentkit.data.batches import DeviceImages, spread_rows
 from latentkit.errors import (
     DataError,
     PluginError,
@@ -23,7 +26,15 @@ from latentkit.errors import (
 from latentkit.evaluation.card import PROTOCOL, evaluate
 from latentkit.evaluation.card_tables import card_rows, card_summary, card_tables, map_tables
 from latentkit.evaluation.inference import encode
-from latentkit.maps.make import check_maps, embed, embed_again, latents_read, reads_of_same_run
+from latentkit.evaluation.measuring import card_bytes
+from latentkit.maps.make import (
+    check_maps,
+    embed,
+    embed_again,
+    latents_read,
+    most_bytes,
+    reads_of_same_run,
+)
 from latentkit.plugin.events import Notice, StageProgress
 from latentkit.report.page import Table
 from latentkit.runs import run_files
@@ -175,6 +186,20 @@ class AutoencoderKind(RunKind):
         """Check that points and reference maps of all maps exist; raises as `check_maps`."""
         check_maps(config.embeddings, images)
 
+    def trial_training(self, context: RunContext, most: int) -> tuple[TrainingJob, int] | None:
+        """Return the run's training on some of its images."""
+        rows = context.split.train
+        some = spread_rows(rows, most)
+        images = DeviceImages(context.images("train").images, context.device, some)
+        return _job(context, context.new_model(), images, images), len(rows)
+
+    def memory_after_training(self, context: RunContext, latent_dim: int) -> int:
+        """Return the bytes of the largest map's estimate, or of the card."""
+        images = MapImages.of_context(context, latent_dim)
+        fitted, measured = len(context.split.train), len(context.images("test"))
+        card = card_bytes(fitted, measured, math.prod(context.image_shape), latent_dim)
+        return max(card, most_bytes(context.config.embeddings, images))
+
     def summary(self, card: Facts) -> dict[str, Any]:
         """Return the parts of the evaluation card, without its protocol and notes."""
         return card_summary(card)
@@ -290,16 +315,29 @@ def _larger_batches(context: RunContext) -> str:
     return f"split.validation={share} leaves only 1 training image, so set a smaller share"
 
 
-def _train(context: StageContext) -> None:
-    config = context.config
-    job = TrainingJob(
-        model=started_model(context),
-        train=context.device_images("train"),
-        validation=context.device_images("validation"),
+def _job(
+    context: RunContext, model: Any, train: DeviceImages, validation: DeviceImages
+) -> TrainingJob:
+    training = context.config.training
+    return TrainingJob(
+        model=model,
+        train=train,
+        validation=validation,
         corruption=context.corruption,
-        options=config.training,
-        precision="bfloat16" if config.training.precision == "bfloat16" else "float32",
+        options=training,
+        precision="bfloat16" if training.precision == "bfloat16" else "float32",
         seed=context.seed,
+    )
+
+
+def _train(context: StageContext) -> None:
+    job = replace(
+        _job(
+            context,
+            started_model(context),
+            context.device_images("train"),
+            context.device_images("validation"),
+        ),
         config_sha256=context.training_sha256,
         earlier_epochs=tuple(context.folder.manifest.earlier_epochs),
     )

@@ -27,8 +27,8 @@ from torch import Tensor, nn
 
 from latentkit import errors, reading
 from latentkit.config import RunConfig
-from latentkit.plugin.array_files import check_memory
 from latentkit.plugin.events import Notice
+from latentkit.plugin.memory import check_memory
 from latentkit.runs import run_files
 from latentkit.runs.context import RunContext, StageContext
 from latentkit.runs.folder import RunFolder

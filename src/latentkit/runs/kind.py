@@ -18,6 +18,7 @@ from latentkit.runs import run_files
 from latentkit.runs.context import RunContext, StageContext
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.stages import Stage
+from latentkit.training.loop import TrainingJob
 
 if TYPE_CHECKING:
     from latentkit.report.page import Table
@@ -121,6 +122,22 @@ class RunKind(ABC):
         Raises:
             UserError: a map needs more points than there are, or its reference does not exist.
         """
+
+    def trial_training(self, context: RunContext, most: int) -> tuple[TrainingJob, int] | None:
+        """Return the run's longest training with a new model, to measure what it needs.
+
+        Args:
+            context: the run before it has a folder, with its configuration resolved.
+            most: how many of its training images it has; they are spread over all.
+
+        Returns:
+            The training, and how many training images the run has; None if nobody asks.
+        """
+        return None
+
+    def memory_after_training(self, context: RunContext, latent_dim: int) -> int:
+        """Return the bytes that maps and card take at most; 0 if they are not known."""
+        return 0
 
     def check_more_epochs(self, config: RunConfig, run: str) -> None:  # noqa: B027  # most can
         """Refuse more epochs if this kind cannot train longer; ``run`` is the run's id."""

@@ -22,6 +22,7 @@ from latentkit.runs.folder import RunFolder, check_folder_name, new_folder
 from latentkit.runs.initial_weights import resolve_init
 from latentkit.runs.kind import MapImages, RunKind
 from latentkit.runs.manifest import NAME, Manifest
+from latentkit.runs.needs import state_needs
 from latentkit.runs.prepare import check_parts, prepare, with_found_runs
 from latentkit.runs.stages import hardware, package_versions, plugin_versions, run_stages
 from latentkit.runs.summary import summarise
@@ -188,6 +189,7 @@ def start_run(
         context = prepare(
             config, registry, place.data, kind, runs=place.runs, image_cache=place.image_cache
         )
+    state_needs(context, kind, place.runs, emit)
     config = context.config
     facts = {
         "config": config.identity(),

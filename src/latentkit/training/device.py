@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 
 from latentkit.config import Device
 from latentkit.errors import BrokenEnvironmentError
+from latentkit.neighbors.threads import numba_threads
 
 _MARK = "__dynamo_disable"  # set by torch._compile; if torch renames it, the compiler is imported
 
@@ -146,6 +147,7 @@ def usable_cpus() -> int:
 def repeatable(device: torch.device, threads: int) -> Iterator[None]:
     """Compute with ``threads`` threads and deterministic algorithms until the ``with`` block ends.
 
+    Code that numba compiles has as many threads as torch.
     At the end, the previous settings and torch's random state are restored, but the effect of
     `keep_freed_memory` remains. torch's compiler is not imported, see `without_compiler`.
 
@@ -169,7 +171,7 @@ def repeatable(device: torch.device, threads: int) -> Iterator[None]:
     if device.type == "cpu":
         keep_freed_memory()
     try:
-        with without_compiler():
+        with without_compiler(), numba_threads(threads):
             yield
     finally:
         torch.set_rng_state(random_state)

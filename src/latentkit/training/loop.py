@@ -120,7 +120,8 @@ class TrainingJob:
         options: training options, with ``epochs`` and ``batch_size`` as numbers.
         precision: precision of the forward and backward pass.
         seed: the run's seed.
-        config_sha256: SHA-256 of the configuration; checkpoints with another one are not used.
+        config_sha256: SHA-256 of the configuration; checkpoints with another one are not used. It
+            may be empty if nothing is saved.
         augmentation: applied to training images, and to their targets if these are images.
         earlier_epochs: the numbers of epochs that this training had before it was extended.
     """
@@ -132,7 +133,7 @@ class TrainingJob:
     options: TrainingOptions
     precision: Precision
     seed: int
-    config_sha256: str
+    config_sha256: str = ""
     augmentation: Corruption | None = None
     earlier_epochs: tuple[int, ...] = ()
 

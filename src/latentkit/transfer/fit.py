@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -243,25 +243,41 @@ def rows_of_fit(context: RunContext, fit: Fit) -> NDArray[np.int64]:
     return rows[draw_labelled(labels_of(context, "train")[rows], fit.labels, seed)]
 
 
-def train_fit(
-    context: StageContext, fit: Fit, checkpoints: CheckpointStore, emit: Listener
-) -> tuple[Classifier, Trained]:
-    """Train a fit's classifier or resume its training; return it in eval mode with the result."""
+def job_of(
+    context: RunContext, fit: Fit, classifier: Classifier, train: Labels, validation: Labels
+) -> TrainingJob:
+    """Return the training of a fit's classifier.
+
+    Args:
+        context: the context of the run.
+        fit: what is trained.
+        classifier: with its initial weights, on the device.
+        train: rows (N,) of the training set that it learns from.
+        validation: rows (M,) of the training set that it is validated on.
+    """
     options = transfer_of(context.config)
     images, labels = context.images("train").images, labels_of(context, "train")
-    classifier = started_classifier(context, fit)
-    augmentation = Augmentation(options.shift, options.flip)
-    job = TrainingJob(
+    return TrainingJob(
         model=classifier,
-        train=LabelledImages(images, labels, context.device, rows_of_fit(context, fit)),
-        validation=LabelledImages(images, labels, context.device, context.split.validation),
+        train=LabelledImages(images, labels, context.device, train),
+        validation=LabelledImages(images, labels, context.device, validation),
         corruption=CorruptionChain(),
         options=fit.training,
         precision="bfloat16" if fit.training.precision == "bfloat16" else "float32",
         seed=fit.seed,
+        augmentation=Augmentation(options.shift, options.flip) or None,
+    )
+
+
+def train_fit(
+    context: StageContext, fit: Fit, checkpoints: CheckpointStore, emit: Listener
+) -> tuple[Classifier, Trained]:
+    """Train a fit's classifier or resume its training; return it in eval mode with the result."""
+    classifier, rows = started_classifier(context, fit), rows_of_fit(context, fit)
+    job = replace(
+        job_of(context, fit, classifier, rows, context.split.validation),
         config_sha256=context.training_sha256,
         earlier_epochs=tuple(context.folder.manifest.earlier_epochs),
-        augmentation=augmentation or None,
     )
     trained = train(job, checkpoints, emit)
     weights: dict[str, Any] = trained.weights

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from latentkit.config import RunConfig, canonical_sha256
+from latentkit.data.batches import spread_rows
 from latentkit.errors import UserError
 from latentkit.maps.make import embed_again
 from latentkit.report.page import Table
@@ -17,8 +18,17 @@ from latentkit.runs.initial_weights import INITIAL, INITIAL_FACTS, START
 from latentkit.runs.kind import Facts, MapImages, Row, RunKind
 from latentkit.runs.stages import Stage
 from latentkit.terminal import shell_command
+from latentkit.training.loop import TrainingJob
 from latentkit.transfer import transfer_stages
-from latentkit.transfer.fit import series_of, trained_classifier, transfer_of
+from latentkit.transfer.fit import (
+    featured,
+    job_of,
+    new_classifier,
+    rows_of_fit,
+    series_of,
+    trained_classifier,
+    transfer_of,
+)
 from latentkit.transfer.transfer_card import PROTOCOL, evaluate_transfer
 from latentkit.transfer.transfer_prepare import prepare_transfer
 from latentkit.transfer.transfer_tables import transfer_rows, transfer_tables
@@ -115,6 +125,14 @@ class TransferKind(RunKind):
         """
         for part in config.embeddings:
             transfer_stages.check_feature_map(part)
+
+    def trial_training(self, context: RunContext, most: int) -> tuple[TrainingJob, int] | None:
+        """Return the training of the classifier that is reported in full, on some images."""
+        fit = featured(context.config)
+        classifier = new_classifier(context, fit, len(context.images("train").class_names))
+        rows = rows_of_fit(context, fit)
+        some = spread_rows(rows, most)
+        return job_of(context, fit, classifier, some, some), len(rows)
 
     def check_more_epochs(self, config: RunConfig, run: str) -> None:
         """Refuse more epochs for a comparison, whose classifiers must have equal epochs.

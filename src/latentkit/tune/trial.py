@@ -41,6 +41,7 @@ from latentkit.runs.manifest import NAME
 from latentkit.runs.saved_config import stored_config
 from latentkit.runs.stages import Stage
 from latentkit.training.checkpoint import CheckpointStore
+from latentkit.training.loop import TrainingJob
 from latentkit.tune.goals import Goal
 from latentkit.tune.space import option_of
 from latentkit.tune.study_folder import StudyFolder, trial_name, trial_of
@@ -217,6 +218,10 @@ class TrialKind(AutoencoderKind):
         Trials make no maps. The best one is completed without those that cannot be made.
         """
         super().check_maps(config, replace(images, latent_dim=0))
+
+    def trial_training(self, context: RunContext, most: int) -> tuple[TrainingJob, int] | None:
+        """Return None: trials follow each other, and each would say nearly the same."""
+        return None
 
     def check_more_epochs(self, config: RunConfig, run: str) -> None:
         """Refuse more epochs, because the study has compared its trials at the epochs they have.

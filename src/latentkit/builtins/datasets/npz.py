@@ -232,9 +232,7 @@ def _loaded(path: Path, arrays: NamedArrays, options: NpzOptions, split: Split) 
         validation=np.arange(n, len(pixels)) if len(own) > 1 else None,
         notes=(*said, *notes, *plan.unused(arrays.shapes)),
         display_channels=options.display_channels,
-        value_range=(
-            None if options.range == "type" else (reading.rule.black, reading.rule.white)
-        ),
+        value_range=(None if options.range == "type" else (reading.rule.black, reading.rule.white)),
     )
 
 

@@ -1,0 +1,286 @@
+"""What a run needs: its memory, disk and time, found before its folder is made.
+
+Memory follows from the tensors that a training step of a few images keeps for its backward pass,
+and from what maps and card state. Time is that of a few steps, if the training is long. A new model
+takes these steps, so the run's own does not change.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor
+
+from latentkit.data.batches import epoch_order, noise_generator
+from latentkit.errors import ResourceError, StorageError
+from latentkit.plugin.events import Listener, Notice
+from latentkit.plugin.image_cache import cache_folder
+from latentkit.plugin.memory import available_memory_bytes
+from latentkit.plugin.protocols import provides
+from latentkit.runs.context import RunContext
+from latentkit.runs.kind import RunKind
+from latentkit.training.device import repeatable
+from latentkit.training.loop import TrainingJob
+from latentkit.training.state import Staged, TrainingState
+from latentkit.training.step import Steps, loss_terms
+
+_FEW = 8  # images of the step that memory is measured on
+_LONG = 100_000_000  # values of images in all epochs from which on the time of a step is measured
+_STEPS, _SECONDS = 8, 1.0  # most steps that are measured, and the time after which none is begun
+_LIBRARIES = 150_000_000  # bytes of what later stages import, such as matplotlib
+_REPORT = 6_000_000  # bytes of figures and report
+_BYTES_OF_IMAGE = 200  # on the disk: index, label and what the card says of each image
+_KEPT = 3  # checkpoints: the last two, and the one that is being written
+_VALIDATION = 1 / 3  # the time of an image without its backward pass
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a run needs.
+
+    Args:
+        memory: bytes of the process at its largest.
+        training: bytes that training adds on its device.
+        others: bytes that the stages after training add at most.
+        disk: bytes of the run's folder.
+        cached: bytes of its decoded images, which are in the cache already.
+        epochs: number of epochs.
+        seconds: time of an epoch; None if it was not measured.
+    """
+
+    memory: int
+    training: int
+    others: int
+    disk: int
+    cached: int
+    epochs: int
+    seconds: float | None = None
+
+    def __str__(self) -> str:
+        """Return one line that says everything."""
+        parts = [f"{_size(self.memory)} of memory", f"{_size(self.disk)} of disk"]
+        if self.cached:
+            parts[1] += f" (beside {_size(self.cached)} of decoded images)"
+        if self.seconds is None:
+            return f"needs about {' and '.join(parts)}"
+        epochs = f"{self.epochs} epochs" if self.epochs != 1 else "1 epoch"
+        total = _duration(self.epochs * self.seconds)
+        parts.append(f"and {_duration(self.seconds)} an epoch ({epochs}, {total})")
+        return f"needs about {', '.join(parts)}"
+
+
+def state_needs(context: RunContext, kind: RunKind, runs: Path, emit: Listener) -> None:
+    """Say what a run needs, and refuse it if this cannot fit.
+
+    Args:
+        context: the run before it has a folder, with its configuration resolved.
+        kind: the kind of run.
+        runs: the folder that the run's folder will be made in.
+        emit: receives a notice.
+
+    Raises:
+        ResourceError: there is too little memory; the message says what to change.
+        StorageError: there is too little room on the disk.
+        PluginError: a step of the model or of a corruption fails.
+    """
+    found = kind.trial_training(context, _FEW)
+    if found is None:
+        return
+    job, n = found
+    with repeatable(context.device, context.config.run.threads):
+        needs = _needs(context, kind, job, n)
+        _check_memory(needs, context)
+        _check_disk(needs.disk, runs)
+        values = n * job.train.values_of_image * job.epochs
+        if values >= _LONG:
+            longer = kind.trial_training(context, (_STEPS + 1) * int(job.options.batch_size))
+            assert longer is not None  # noqa: S101  # it was there before
+            seconds = _seconds_of_epoch(*longer, len(context.split.validation))
+            needs = replace(needs, seconds=seconds)
+    emit(Notice("needs", str(needs), "info"))
+
+
+def _needs(context: RunContext, kind: RunKind, job: TrainingJob, n: int) -> Needs:
+    """Return what a run needs without its time; ``n`` is the number of training images."""
+    train, test = context.images("train"), context.images("test")
+    weights = sum(one.nbytes for one in (*job.model.parameters(), *job.model.buffers()))
+    trained = sum(one.nbytes for one in job.model.parameters() if one.requires_grad)
+    copies = 2 + bool(job.options.ema_decay) + (job.options.keep == "best")
+    training = 0
+    if job.epochs:
+        batch = min(int(job.options.batch_size), n)
+        training = copies * trained + weights + _bytes_of_step(job, batch)
+    copied = 0 if isinstance(train.images, np.memmap) else train.images.nbytes
+    if context.device.type == "cuda":
+        training += copied + test.images.nbytes * bool(copied)
+    latent_dim = int(getattr(context.new_model(), "latent_dim", 0))
+    images = len(train) + len(test)
+    others = max(4 * images * latent_dim, kind.memory_after_training(context, latent_dim))
+    host = 0 if context.device.type == "cuda" else training
+    saved = weights + trained * copies
+    snapshots = len(job.options.snapshots)
+    return Needs(
+        memory=psutil.Process().memory_info().rss + copied + _LIBRARIES + max(host, others),
+        training=training,
+        others=copied + others,
+        disk=_KEPT * saved * bool(job.epochs)
+        + (1 + snapshots) * weights
+        + images * (4 * latent_dim + _BYTES_OF_IMAGE)
+        + _REPORT,
+        cached=_bytes_in_cache(context),
+        epochs=job.epochs,
+    )
+
+
+def _bytes_of_step(job: TrainingJob, batch: int) -> int:
+    """Return the bytes that a step of ``batch`` images adds to weights and optimiser.
+
+    They grow with the number of images from a fixed part, so two small steps give both.
+    """
+    most = len(job.train)
+    whole, largest = _kept_bytes(job, most)
+    half = max(1, most // 2)
+    fixed = 0
+    each = whole / most
+    if half < most:
+        part, _ = _kept_bytes(job, half)
+        each = max(0.0, (whole - part) / (most - half))
+        fixed = max(0, round(whole - each * most))
+    # Backward, the gradients of two neighbouring layers are there at once.
+    per_image = each + 2 * largest / most + 4 * job.train.values_of_image
+    return fixed + round(batch * per_image)
+
+
+def _kept_bytes(job: TrainingJob, count: int) -> tuple[int, int]:
+    """Return the bytes that a forward pass of ``count`` images keeps, and those of its largest."""
+    weights = (*job.model.parameters(), *job.model.buffers())
+    own = {one.untyped_storage().data_ptr() for one in weights}
+    kept: dict[int, int] = {}
+    largest = 0
+
+    def keep(tensor: Tensor) -> Tensor:
+        nonlocal largest
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+            largest = max(largest, tensor.nbytes)
+        return tensor
+
+    inputs, targets = _batch(job, torch.arange(count, device=job.train.device))
+    _begin(job)
+    mixed = job.precision == "bfloat16"
+    with (
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        torch.autocast(inputs.device.type, torch.bfloat16, enabled=mixed),
+    ):
+        terms = loss_terms(job.model, inputs, targets, job.warm_up_steps)
+    del terms  # until here, no memory that was kept is given to another tensor
+    return sum(kept.values()), largest
+
+
+def _batch(job: TrainingJob, index: Tensor) -> tuple[Tensor, Tensor]:
+    images = job.train.batch(index)
+    if job.augmentation is not None:
+        images = job.augmentation(images, noise_generator(job.train.device, job.seed, "needs"))
+    noise = noise_generator(job.train.device, job.seed, "needs")
+    return job.corruption(images, noise), job.train.targets(index, images)
+
+
+def _begin(job: TrainingJob) -> None:
+    """Put the model into the mode of its last epoch, in which all that ever trains does."""
+    if provides(job.model, Staged):
+        job.model.begin_epoch(job.epochs)
+    job.model.train()
+
+
+def _seconds_of_epoch(job: TrainingJob, n: int, validation: int) -> float:
+    """Return the time of an epoch of ``n`` training and of ``validation`` images.
+
+    The first steps set up what later ones use, so only the second half counts.
+    """
+    state = TrainingState(job.model, job.options, job.train.device)
+    steps = Steps(state, job.options, job.precision, job.train.device, lambda event: None)
+    _begin(job)
+    steps.begin_epoch()
+    batch = min(int(job.options.batch_size), len(job.train))
+    times: list[float] = []
+    for index in _indices(job, batch):
+        started = time.perf_counter()
+        terms = steps.take(*_batch(job, index), job.warm_up_steps)
+        float(terms["loss"])  # waits for the device
+        times.append(time.perf_counter() - started)
+        if sum(times) > _SECONDS:
+            break
+    step = float(np.median(times[(len(times) + 1) // 2 :] or times))
+    return step * (n + _VALIDATION * validation) / batch
+
+
+def _indices(job: TrainingJob, batch: int) -> Iterator[Tensor]:
+    order = epoch_order(len(job.train), job.seed, 0, job.train.device)
+    return (one for one in torch.split(order, batch) if len(one) == batch)
+
+
+def _check_memory(needs: Needs, context: RunContext) -> None:
+    free = host = available_memory_bytes()
+    where = ""
+    if context.device.type == "cuda":
+        free, where = torch.cuda.mem_get_info(context.device)[0], " on the GPU"
+    if needs.training > free:
+        batch = context.config.training.batch_size
+        raise ResourceError(
+            f"training needs about {_size(needs.training)} of memory{where}, and {_size(free)} are "
+            f"free: lower training.batch_size (now {batch}), or choose smaller images or a smaller "
+            f"model"
+        )
+    if needs.others > host:
+        raise ResourceError(
+            f"maps and card need about {_size(needs.others)} of memory, and {_size(host)} are "
+            f"free: leave maps out, choose smaller or fewer images, or end other programs"
+        )
+
+
+def _check_disk(size: int, runs: Path) -> None:
+    runs = runs.absolute()
+    there = next(path for path in (runs, *runs.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if size > free:
+        raise StorageError(
+            f"the run needs about {_size(size)} of disk, and {runs} has room for {_size(free)}: "
+            f"make room, or choose another folder with --runs"
+        )
+
+
+def _bytes_in_cache(context: RunContext) -> int:
+    folder = cache_folder()
+    found = 0
+    for split in ("train", "test"):
+        images = context.images(split).images
+        name = getattr(images, "filename", None)
+        if name is not None and folder in Path(name).parents:
+            found += images.nbytes
+    return found
+
+
+def _size(count: float) -> str:
+    """Return a number of bytes as text, in decimal units."""
+    megabytes = count / 1e6
+    if megabytes < 999.5:
+        return f"{max(1, megabytes):.0f} MB"
+    return f"{megabytes / 1e3:,.1f} GB"
+
+
+def _duration(seconds: float) -> str:
+    """Return a time as text, in the unit that a person would choose."""
+    if seconds < 1.5:
+        return "1 second"
+    if seconds < 100:
+        return f"{seconds:.0f} seconds"
+    minutes = seconds / 60
+    return f"{minutes:.0f} minutes" if minutes < 100 else f"{minutes / 60:,.1f} hours"
