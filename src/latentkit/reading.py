@@ -140,10 +140,17 @@ def read_inside(root: Path, relative: str, most: int | None = None) -> bytes:
         return read_at_most(file, path, most)
 
 
+_GROWTH = 2**20  # bytes that a file may grow by while it is read
+
+
 def read_at_most(file: BinaryIO, path: Path, most: int | None) -> bytes:
     """Return the content of an opened file; raises `IntegrityError` if it has more bytes."""
-    content = file.read() if most is None else file.read(most + 1)
-    if most is not None and len(content) > most:
+    if most is None:
+        return file.read()
+    # Python allocates what is asked for, which may be gigabytes more than the file has.
+    size = os.fstat(file.fileno()).st_size
+    content = file.read(min(most, size + _GROWTH) + 1)
+    if len(content) > most:
         raise IntegrityError(
             f"{path} is larger than {most // 2**20} MiB, more than such a file ever needs"
         )

@@ -1,4 +1,4 @@
-"""What a run needs: its memory, disk and time, found before its folder is made.
+"""What is said of a run before its folder is made: what it needs, and faults of its images.
 
 Memory follows from the tensors that a training step of a few images keeps for its backward pass,
 and from what maps and card state. Time is that of a few steps, if the training is long. A new model
@@ -7,6 +7,7 @@ takes these steps, so the run's own does not change.
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Iterator
@@ -18,10 +19,11 @@ import psutil
 import torch
 from torch import Tensor
 
-from latentkit.data.batches import epoch_order, noise_generator
+from latentkit.data.batches import epoch_order, noise_generator, spread_rows
 from latentkit.errors import ResourceError, StorageError
 from latentkit.plugin.events import Listener, Notice
 from latentkit.plugin.image_cache import cache_folder
+from latentkit.plugin.images import ImageData
 from latentkit.plugin.memory import available_memory_bytes
 from latentkit.plugin.protocols import provides
 from latentkit.runs.context import RunContext
@@ -31,11 +33,13 @@ from latentkit.training.loop import TrainingJob
 from latentkit.training.state import Staged, TrainingState
 from latentkit.training.step import Steps, loss_terms
 
+_LOOKED_AT, _MOST_VALUES = 1000, 2**25  # most images and values that are looked at for faults
+_DARK = 32  # of 255; images whose brightest pixel is below it are nearly black
 _FEW = 8  # images of the step that memory is measured on
 _LONG = 100_000_000  # values of images in all epochs from which on the time of a step is measured
 _STEPS, _SECONDS = 8, 1.0  # most steps that are measured, and the time after which none is begun
-_LIBRARIES = 150_000_000  # bytes of what later stages import, such as matplotlib
-_REPORT = 6_000_000  # bytes of figures and report
+_DRAWING = 400_000_000  # bytes that the report takes, of which the packages for figures are most
+_REPORT = 17_000_000  # bytes of figures and report on the disk
 _BYTES_OF_IMAGE = 200  # on the disk: index, label and what the card says of each image
 _KEPT = 3  # checkpoints: the last two, and the one that is being written
 _VALIDATION = 1 / 3  # the time of an image without its backward pass
@@ -77,13 +81,13 @@ class Needs:
 
 
 def state_needs(context: RunContext, kind: RunKind, runs: Path, emit: Listener) -> None:
-    """Say what a run needs, and refuse it if this cannot fit.
+    """Say what a run needs, refuse it if this cannot fit, and warn of faults of its images.
 
     Args:
         context: the run before it has a folder, with its configuration resolved.
         kind: the kind of run.
         runs: the folder that the run's folder will be made in.
-        emit: receives a notice.
+        emit: receives notices.
 
     Raises:
         ResourceError: there is too little memory; the message says what to change.
@@ -94,13 +98,15 @@ def state_needs(context: RunContext, kind: RunKind, runs: Path, emit: Listener) 
     if found is None:
         return
     job, n = found
+    if fault := image_fault(context.images("train")):
+        emit(Notice("image-fault", fault))
     with repeatable(context.device, context.config.run.threads):
         needs = _needs(context, kind, job, n)
         _check_memory(needs, context)
         _check_disk(needs.disk, runs)
         values = n * job.train.values_of_image * job.epochs
         if values >= _LONG:
-            longer = kind.trial_training(context, (_STEPS + 1) * int(job.options.batch_size))
+            longer = kind.trial_training(context, (_STEPS + 1) * _batch_size(job))
             assert longer is not None  # noqa: S101  # it was there before
             seconds = _seconds_of_epoch(*longer, len(context.split.validation))
             needs = replace(needs, seconds=seconds)
@@ -110,33 +116,39 @@ def state_needs(context: RunContext, kind: RunKind, runs: Path, emit: Listener) 
 def _needs(context: RunContext, kind: RunKind, job: TrainingJob, n: int) -> Needs:
     """Return what a run needs without its time; ``n`` is the number of training images."""
     train, test = context.images("train"), context.images("test")
+    on_gpu = context.device.type == "cuda"
     weights = sum(one.nbytes for one in (*job.model.parameters(), *job.model.buffers()))
     trained = sum(one.nbytes for one in job.model.parameters() if one.requires_grad)
+    # Adam's two averages, and copies of the weights.
     copies = 2 + bool(job.options.ema_decay) + (job.options.keep == "best")
-    training = 0
-    if job.epochs:
-        batch = min(int(job.options.batch_size), n)
-        training = copies * trained + weights + _bytes_of_step(job, batch)
+    saved = weights + trained * copies
     copied = 0 if isinstance(train.images, np.memmap) else train.images.nbytes
-    if context.device.type == "cuda":
-        training += copied + test.images.nbytes * bool(copied)
+    training = saving = 0
+    if job.epochs:
+        # Besides the weights and their gradients, convolutions keep the weights in another order.
+        training = saved + weights + trained + _bytes_of_step(job, min(_batch_size(job), n))
+        training += (copied + test.images.nbytes * bool(copied)) * on_gpu
+        saving = 2 * saved  # as tensors and as a file
     latent_dim = int(getattr(context.new_model(), "latent_dim", 0))
     images = len(train) + len(test)
     others = max(4 * images * latent_dim, kind.memory_after_training(context, latent_dim))
-    host = 0 if context.device.type == "cuda" else training
-    saved = weights + trained * copies
-    snapshots = len(job.options.snapshots)
+    in_training = copied + saving + training * (not on_gpu)
+    more = max(in_training, copied + others, _DRAWING)
     return Needs(
-        memory=psutil.Process().memory_info().rss + copied + _LIBRARIES + max(host, others),
-        training=training,
+        memory=psutil.Process().memory_info().rss + more,
+        training=training if on_gpu else in_training,
         others=copied + others,
-        disk=_KEPT * saved * bool(job.epochs)
-        + (1 + snapshots) * weights
+        disk=min(_KEPT, job.epochs) * saved
+        + (1 + len(job.options.snapshots)) * weights
         + images * (4 * latent_dim + _BYTES_OF_IMAGE)
         + _REPORT,
         cached=_bytes_in_cache(context),
         epochs=job.epochs,
     )
+
+
+def _batch_size(job: TrainingJob) -> int:
+    return int(job.options.batch_size)
 
 
 def _bytes_of_step(job: TrainingJob, batch: int) -> int:
@@ -209,7 +221,7 @@ def _seconds_of_epoch(job: TrainingJob, n: int, validation: int) -> float:
     steps = Steps(state, job.options, job.precision, job.train.device, lambda event: None)
     _begin(job)
     steps.begin_epoch()
-    batch = min(int(job.options.batch_size), len(job.train))
+    batch = min(_batch_size(job), len(job.train))
     times: list[float] = []
     for index in _indices(job, batch):
         started = time.perf_counter()
@@ -225,6 +237,23 @@ def _seconds_of_epoch(job: TrainingJob, n: int, validation: int) -> float:
 def _indices(job: TrainingJob, batch: int) -> Iterator[Tensor]:
     order = epoch_order(len(job.train), job.seed, 0, job.train.device)
     return (one for one in torch.split(order, batch) if len(one) == batch)
+
+
+def image_fault(images: ImageData) -> str:
+    """Return a line if all of at most 1,000 images are nearly black or constant, else nothing."""
+    most = min(_LOOKED_AT, max(1, _MOST_VALUES // math.prod(images.image_shape)))
+    few = spread_rows(np.arange(len(images)), most)
+    pixels = images.images[few].reshape(len(few), -1)
+    said = f"{len(few):,} training images" if len(few) < len(images) else "the training images"
+    brightest, white = int(pixels.max()), np.iinfo(pixels.dtype).max
+    if (pixels.min(1) == pixels.max(1)).all():
+        return f"each of {said} has one value only: nothing can be learned from constant images"
+    if pixels.dtype == np.uint8 and brightest < _DARK:
+        return (
+            f"the brightest pixel of {said} is {brightest} of {white}, so they are nearly black: "
+            f"scale their values to 0..{white}"
+        )
+    return ""
 
 
 def _check_memory(needs: Needs, context: RunContext) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from latentkit.config import MapConfig, RunConfig
 from latentkit.data.batches import DeviceImages, noise_generator
 from latentkit.errors import UserError
 from latentkit.evaluation.inference import encode
+from latentkit.plugin.images import ImageData
 from latentkit.plugin.specs import ModelSpec
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.context import ImageCache, RunContext
@@ -66,6 +68,7 @@ def prepare(
             f"dataset {config.dataset.name!r} has training images {train.image_shape} and test "
             f"images {test.image_shape}: both must have the same shape"
         )
+    _check_class_names(config.dataset.name, train, test)
     model = context.new_model()
     _try_out(context, model)
     precision = resolve_precision(config.training.precision, device, model)
@@ -73,6 +76,28 @@ def prepare(
     context.config = replace(config, training=training)
     context.config = kind.prepare(context, model)
     return context
+
+
+def _check_class_names(dataset: str, train: ImageData, test: ImageData) -> None:
+    """Refuse labels that mean other classes in the test images than in the training images."""
+    if train.labels is None or test.labels is None or train.class_names == test.class_names:
+        return
+    here, there = train.class_names, test.class_names
+    found = (("training", here, there), ("test", there, here))
+    said = [
+        f"only the {split} images have {names}"
+        for split, own, other in found
+        if (names := _first_names([name for name in own if name not in other]))
+    ]
+    raise UserError(
+        f"dataset {dataset!r} names the classes of its training and test images differently "
+        f"({'; '.join(said) or 'in another order'}): give both the same list of names"
+    )
+
+
+def _first_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(repr(name) for name in names[:3]) + more
 
 
 def _try_out(context: RunContext, model: Any) -> None:

@@ -139,12 +139,6 @@ def _check_head(found: initial_weights.Match, path: Path, layers: int, dataset: 
 def _check_labels(context: RunContext) -> None:
     for split in ("training", "test"):
         labels_of(context, split)
-    train, test = context.images("train"), context.images("test")
-    if train.class_names != test.class_names:
-        raise UserError(
-            f"dataset {context.config.dataset.name!r} has {len(train.class_names)} classes of "
-            f"training images and {len(test.class_names)} of test images: names must be the same"
-        )
 
 
 def _check_given(context: RunContext, fit: Fit) -> None:
