@@ -18,6 +18,7 @@ from latentkit._version import __version__
 if TYPE_CHECKING:
     from latentkit.api import explore
     from latentkit.api.building_blocks import dataset, embed_vectors, embedding, model
+    from latentkit.api.check_data import check_data
     from latentkit.api.commands import (
         compare,
         embed,
@@ -42,6 +43,7 @@ __all__ = [
     "Run",
     "Study",
     "__version__",
+    "check_data",
     "compare",
     "dataset",
     "embed",
@@ -72,6 +74,7 @@ __getattr__, __dir__ = lazy_attributes(
         "LatentEncoder": "latentkit.api.encoder",
         "Run": "latentkit.api.run_handle",
         "Study": "latentkit.api.tune",
+        "check_data": "latentkit.api.check_data",
         "compare": "latentkit.api.commands",
         "dataset": "latentkit.api.building_blocks",
         "embed": "latentkit.api.commands",

@@ -1,4 +1,4 @@
-"""``latentkit data``: list data sets, look at one, verify one, and the cache of decoded images."""
+"""``latentkit data``: list data sets, check or look at one, and the cache of decoded images."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from latentkit.plugin.images import ImageData
     from latentkit.plugin.specs import DatasetSpec
 
+_NAMED = 10  # most unreadable files that are printed
 _WHERE = {
     "bundled": "nothing to download",
     "download": "downloaded once",
@@ -28,7 +29,7 @@ _WHERE = {
 
 @click.group("data")
 def data_command() -> None:
-    """List data sets, look at one, verify one, or free disk space."""
+    """List data sets, check or look at one, verify one, or free disk space."""
 
 
 def _one_data_set(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -192,6 +193,39 @@ def _facts(images: ImageData) -> dict[str, Any]:
         "notes": list(images.notes),
         "sha256": images.digest(),
     }
+
+
+@data_command.command("check")
+@click.argument("source")
+@shared_options.settings_option("Set an option, e.g. -o image-folder.size=128.")
+@data_option
+@click.option("--out", metavar="FILE", help="Also write an HTML page with pictures.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@shared_options.common_options
+def check(
+    source: str, options: tuple[str, ...], data_dir: str | None, out: str | None, as_json: bool
+) -> None:
+    """Say what a data set holds, what cannot be read, and which images it has twice.
+
+    SOURCE is a folder of images, a file of arrays, or the name of a data set.
+    """
+    from latentkit.api.check_data import check_data
+    from latentkit.report.data_page import check_document, findings
+
+    with shared_options.work_of_parts():
+        found = check_data(
+            source, options=shared_options.parse_options(options), out=out, data=data_dir
+        )
+    if as_json:
+        shared_options.print_json(check_document(found))
+        return
+    shared_options.print_facts(findings(found))
+    for path, why in list(found.unreadable.items())[:_NAMED]:
+        shared_options.echo(f"cannot read {path}: {why}", err=True)
+    for note in found.notes:
+        shared_options.echo(f"note: {note}", err=True)
+    if out:
+        shared_options.echo(out)
 
 
 @data_command.command("cache")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from latentkit.evaluation.bootstrap import CONFIDENCE
+from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap
 from latentkit.evaluation.disentanglement import measure_factors
 from latentkit.evaluation.inference import saturated_share
 from latentkit.evaluation.likelihood import likelihood
@@ -65,10 +66,53 @@ def make_card(context: StageContext) -> Card:
                 found = make(harness)
         document["baselines"] |= found.pop("baselines", {})
         document |= found
+    document |= _without_duplicates(harness)
     context.emit(StageProgress("evaluate", len(parts), len(parts), "done"))
     document["left_out"] = harness.left_out
     document["sampled"] = harness.sampled
     return Card(document, harness.arrays)
+
+
+def _without_duplicates(harness: MeasuringHarness) -> Json:
+    """Return figures of the test images that are not also training images, beside those of all.
+
+    The record of the run's images says which they are. If there are none, the result is empty.
+    """
+    recorded = harness.context.folder.json(run_files.DATA).get("duplicates", {})
+    rows = [row for found in recorded.values() for row in found]
+    if not rows:
+        return {}
+    alone = np.ones(len(harness.test), dtype=bool)
+    alone[rows] = False
+    probed = harness.arrays.get("probed_rows", np.arange(len(alone)))
+    of_images = {len(alone): alone, len(probed): alone[probed]}
+    figures: Json = {}
+    for name, values in figures_of_images(harness).items():
+        kept = of_images[len(values)]
+        if not kept.any():
+            harness.leave_out("figures without duplicates", "all test images are in training")
+            return {}
+        draws = Bootstrap(int(kept.sum()), harness.seed("without duplicates"))
+        every = Bootstrap(len(values), harness.seed("with duplicates"))
+        figures[name] = {
+            "all": asdict(every.of_mean(values)),
+            "without": asdict(draws.of_mean(values[kept])),
+        }
+    n = {f"n_{kind}": len(found) for kind, found in recorded.items()}
+    return {"without_duplicates": {"n_images": int(alone.sum()), **n, "figures": figures}}
+
+
+def figures_of_images(harness: MeasuringHarness) -> dict[str, NDArray[Any]]:
+    """Return the measured figures that are means over test images, by name, each (N,)."""
+    names = {
+        "mse": "mse",
+        "ssim": "ssim",
+        "mse_from_corrupted": "mse_from_corrupted",
+        "pca_mse": "pca_mse",
+        "linear_hits": "linear_accuracy",
+        "knn_hits": "knn_accuracy",
+    }
+    return {new: harness.arrays[old] for old, new in names.items() if old in harness.arrays}
 
 
 def _parts(harness: MeasuringHarness) -> list[tuple[str, Callable[[MeasuringHarness], Json]]]:

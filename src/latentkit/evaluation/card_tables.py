@@ -37,6 +37,8 @@ def card_tables(card: Card) -> list[Table]:
         tables.append(_likelihood(card["likelihood"], card["latent_dim"]))
     if "disentanglement" in card:
         tables += _disentanglement(card["disentanglement"])
+    if "without_duplicates" in card:
+        tables.append(_without_duplicates(card["without_duplicates"]))
     if card.get("left_out"):
         rows = [(one["part"], one["why"]) for one in card["left_out"]]
         tables.append(Table("Left out", ("part", "why"), rows))
@@ -188,6 +190,28 @@ def _clusters(found: Card) -> Table:
     ]
     title = f"k-means against the labels, {found['n_classes']} clusters"
     return Table(title, ("", *map(SPACES.__getitem__, spaces)), rows)
+
+
+def _without_duplicates(found: Card) -> Table:
+    names = {
+        "mse": ("MSE", 4),
+        "ssim": ("SSIM", 3),
+        "mse_from_corrupted": ("MSE from corrupted input", 4),
+        "pca_mse": ("PCA's MSE", 4),
+        "linear_accuracy": ("accuracy of the linear probe", 3),
+        "knn_accuracy": ("accuracy of the k-NN probe", 3),
+    }
+    rows = [
+        (name, *(interval_text(found["figures"][key][of], digits) for of in ("all", "without")))
+        for key, (name, digits) in names.items()
+        if key in found["figures"]
+    ]
+    count = found["n_equal"] + found["n_near"]
+    title = (
+        f"Without {count:,} test images that are also in training "
+        f"({found['n_equal']:,} equal, {found['n_near']:,} nearly)"
+    )
+    return Table(title, ("", "all test images", "without them"), rows)
 
 
 def _likelihood(found: Card, dimensions: int) -> Table:

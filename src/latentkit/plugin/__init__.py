@@ -49,6 +49,7 @@ __all__ = [
     "EmbeddingSpec",
     "EpochFinished",
     "Event",
+    "FilePlan",
     "Generative",
     "HasFacts",
     "HasFeatures",
@@ -159,6 +160,7 @@ _HOMES = {
         "readable_endings",
     ),
     "image_sets": (
+        "FilePlan",
         "common_form",
         "in_range_of",
         "reading_notes",

@@ -9,8 +9,9 @@ form that holds it: one channel if it is grey, uint8 if its file has 8 bits.
 from __future__ import annotations
 
 import hashlib
+import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -55,6 +56,30 @@ class DecodedImage(NamedTuple):
     pixels: Pixels
     facts: tuple[str, ...]
     sha256: str
+
+
+class SurveyedImage(NamedTuple):
+    """What a file is like, besides its picture.
+
+    Args:
+        pixels: the whole picture, (C, 32, 32), uint8 or uint16, stretched to this shape.
+        facts: as in `DecodedImage`.
+        sha256: of the file.
+        pixels_sha256: of the picture's numbers, at the size at which they were decoded.
+        size: height and width, upright, in pixels.
+        form: format, mode or number of channels, and depth, such as ``JPEG``, ``RGB``, ``8 bits``.
+        orientation: of the orientation tag, from 1 to 8; 1 is upright.
+        limits: the smallest and the largest number, at the size at which they were decoded.
+    """
+
+    pixels: Pixels
+    facts: tuple[str, ...]
+    sha256: str
+    pixels_sha256: str
+    size: tuple[int, int]
+    form: tuple[str, str, str]
+    orientation: int
+    limits: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -135,6 +160,44 @@ class ImageReading:
         if isinstance(source, bytes):
             return open_picture(source, page, most_pixels=self.max_pixels, draft=draft)
         return source if isinstance(source, Picture) else picture_of(source)
+
+    def survey(self, file: ImageFile, *, whole: bool = False) -> SurveyedImage:
+        """Return what a file is like; raises as `read`.
+
+        Args:
+            file: the file.
+            whole: whether to decode a JPEG at its full size, which takes longer.
+        """
+        content = read_bytes(file.path)
+        small = replace(self, size=(_SURVEYED, _SURVEYED), fit="stretch")
+        draft = None if whole else small._draft
+        try:
+            picture = open_picture(content, file.page, most_pixels=self.max_pixels, draft=draft)
+            pixels, facts = small._image(picture)
+            values, alpha = _numbers(picture)
+            limits = _limits(values)
+            name, width, height = _format_and_size(content, picture)
+        except (MemoryError, DataError):
+            raise
+        except Exception as error:  # damaged files raise anything
+            raise ValueError(reason_of(error)) from error
+        if (values == values[:1, :1]).all():
+            facts.append("constant")
+        if picture.several and not self.all_pages:
+            facts.append("several")
+        all_values = values if alpha is None else np.concatenate([values, alpha], axis=2)
+        shown = np.ascontiguousarray(upright(all_values, picture.orientation))
+        mode = getattr(picture.pixels, "mode", f"{all_values.shape[2]} channels")
+        return SurveyedImage(
+            pixels,
+            tuple(facts),
+            hashlib.sha256(content).hexdigest(),
+            hashlib.sha256(f"{shown.shape}{shown.dtype}".encode() + shown.tobytes()).hexdigest(),
+            (width, height) if picture.orientation in LYING else (height, width),
+            (name, mode, picture.kind),
+            picture.orientation,
+            limits,
+        )
 
     def limits(self, file: ImageFile | Path) -> tuple[float, float]:
         """Return the smallest and the largest number in a file, without its transparency.
@@ -297,6 +360,32 @@ class ImageReading:
         at = round((target[0] - inner[0]) / 2), round((target[1] - inner[1]) / 2)
         padded.paste(image.resize(inner, _SCALING, whole), at)
         return padded
+
+
+_SURVEYED = 32
+_STARTS = {
+    b"\x89PNG": "PNG",
+    b"\xff\xd8": "JPEG",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"RIFF": "WEBP",
+    b"II": "TIFF",
+    b"MM": "TIFF",
+    b"P": "PPM",
+}
+
+
+def _format_and_size(content: bytes, picture: Picture) -> tuple[str, int, int]:
+    """Return a file's format by its content, and the width and height of a picture of it."""
+    if content[4:8] == b"ftyp":
+        name = "AVIF" if content[8:11] == b"avi" else "HEIF"
+    else:
+        name = next((name for start, name in _STARTS.items() if content.startswith(start)), "")
+    width, height = picture.extent
+    if name == "JPEG":  # which may have been decoded at a fraction of its size
+        with Image.open(io.BytesIO(content), formats=("JPEG", "MPO")) as image:
+            width, height = image.size
+    return name, int(width), int(height)
 
 
 _SCALING = Image.Resampling.BILINEAR

@@ -9,15 +9,41 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from latentkit.errors import DataError
 from latentkit.plugin.image_files import SHALLOW, ImageFile, ImageReading
 from latentkit.plugin.images import Pixels
 
 _NAMED = 5  # most unreadable files that a message lists
+
+
+@dataclass(frozen=True)
+class FilePlan:
+    """Which image files a data set reads, before it reads any.
+
+    Args:
+        files: every picture, training images first, then validation and test images.
+        parts: the split of each picture.
+        codes: the class of each picture, int64; None if there are no classes.
+        class_names: the names of the classes.
+        reading: how files become images.
+        notes: what users should know so far.
+        left_out: how many other files there are, by their endings.
+    """
+
+    files: tuple[ImageFile, ...]
+    parts: tuple[Literal["train", "validation", "test"], ...]
+    codes: NDArray[np.int64] | None
+    class_names: tuple[str, ...]
+    reading: ImageReading
+    notes: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
 
 Form = tuple[int, int, int, str]
 """Channels, height, width and type of an image: ``(3, 64, 64, "uint8")``."""

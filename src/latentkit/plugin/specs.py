@@ -43,9 +43,9 @@ class Spec:
             raise ValueError(f"name {self.name!r} is not lower case words joined by hyphens")
         if not isinstance(self.summary, str) or not self.summary.strip() or "\n" in self.summary:
             raise ValueError(f"{self.name}: summary must be one line of text")
-        for field in ("target", "options"):
-            value = getattr(self, field)
-            if value is None and field == "options":
+        for field in ("target", "options", "plan"):
+            value = getattr(self, field, None)
+            if value is None and field != "target":
                 continue
             if not isinstance(value, str) or not _TARGET.fullmatch(value):
                 raise ValueError(f"{self.name}: {field} {value!r} is not 'package.module:name'")
@@ -92,12 +92,16 @@ class DatasetSpec(Spec):
             empty if not known. ``latentkit data list`` uses them to check whether the files are
             present.
         megabytes: size of the download; 0 if not known.
+        plan: ``"package.module:attribute"`` of ``plan(options) -> FilePlan``, which says which
+            image files ``load`` reads, without reading them; None if it reads none, or if they are
+            not known. ``latentkit data check`` then checks each file.
     """
 
     kind: ClassVar[str] = "dataset"
 
     files: tuple[str, ...] = ()
     megabytes: int = 0
+    plan: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

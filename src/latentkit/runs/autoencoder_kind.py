@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from latentkit.atomic import json_bytes, write_bytes
 from latentkit.config import RunConfig, canonical_sha256
 from latentkit.data.batches import DeviceImages, spread_rows
+from latentkit.data.duplicates import rows_in_training
 from latentkit.errors import (
     DataError,
     PluginError,
@@ -36,6 +37,7 @@ from latentkit.maps.make import (
     reads_of_same_run,
 )
 from latentkit.plugin.events import Notice, StageProgress
+from latentkit.plugin.images import ImageData
 from latentkit.report.page import Table
 from latentkit.runs import run_files
 from latentkit.runs.context import RunContext, StageContext, load_weights
@@ -52,7 +54,7 @@ from latentkit.training.state import Weights
 
 
 def record_images(context: StageContext) -> None:
-    """Commit the shape, counts, classes, licence, checksums and notes of the images.
+    """Commit the shape, counts, classes, licence, checksums, notes and duplicates of the images.
 
     Raises:
         DataError: the record was lost, and the images have changed since it was made.
@@ -80,14 +82,16 @@ def record_images(context: StageContext) -> None:
         record["notes"] = notes
     for note in notes:
         context.emit(Notice("images", note, "info"))
-    earlier = json_bytes(record)
+    earlier = [json_bytes(record)]
     if train_images.images.dtype == np.uint16:
         record["bits"] = 16
     if train_images.value_range is not None:
         record["value_range"] = list(train_images.value_range)
-    written = json_bytes(record)
-    if known is not None and known.sha256 == hashlib.sha256(earlier).hexdigest():
-        written = earlier
+    earlier.append(json_bytes(record))
+    shas = {hashlib.sha256(one).hexdigest(): one for one in earlier}
+    written = shas.get(known.sha256) if known else None
+    if written is None:  # earlier versions wrote less
+        written = json_bytes(record | _duplicates(context, train_images, test_images))
     if known is not None and known.sha256 != hashlib.sha256(written).hexdigest():
         raise DataError(
             f"{context.folder.path / run_files.DATA} was lost, and the images of "
@@ -95,6 +99,38 @@ def record_images(context: StageContext) -> None:
             f"the file or the images, or start a new run"
         )
     context.folder.commit(run_files.DATA, "data", lambda path: write_bytes(path, written))
+
+
+def _duplicates(
+    context: StageContext, train_images: ImageData, test_images: ImageData
+) -> dict[str, Any]:
+    """Return the record of test images that are also training images, and say how many there are.
+
+    It is empty if there are none.
+    """
+    total = len(train_images)
+
+    def progress(done: int) -> None:
+        if total >= _MANY:
+            context.emit(StageProgress("data", done, total, "looking for duplicates"))
+
+    equal, near = rows_in_training(train_images, test_images, progress)
+    count = len(equal) + len(near)
+    if not count:
+        return {}
+    name = context.config.dataset.name
+    text = (
+        f"{count:,} of {len(test_images):,} test images of {name} are also in its training or "
+        f"validation images ({len(equal):,} equal, {len(near):,} nearly): the evaluation card shows "
+        f"its main figures without them, too; 'latentkit data check' shows them"
+    )
+    much = count >= _MUCH * len(test_images)
+    context.emit(Notice("duplicates", text, "warning" if much else "info"))
+    return {"duplicates": {"equal": equal.tolist(), "near": near.tolist()}}
+
+
+_MANY = 100_000  # images, whose search takes long enough to be shown
+_MUCH = 0.01
 
 
 class AutoencoderKind(RunKind):

@@ -11,41 +11,18 @@ all splits, and so are the channels and the depth that hold every image.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from latentkit.builtins.datasets.image_listing import Listing, Part, list_folder
 from latentkit.builtins.datasets.label_file import labelled
 from latentkit.builtins.datasets.options import ImageFolderOptions
 from latentkit.builtins.datasets.subsets import LEAST_IMAGES, draw_note, rows_of
 from latentkit.errors import DataError, UserError, describe_os_error
-from latentkit.plugin import ImageData, ImageFile, ImageReading, Split, read_images
+from latentkit.plugin import FilePlan, ImageData, ImageFile, ImageReading, Split, read_images
 
 _OPTION = "-o image-folder.{}".format
-
-
-@dataclass(frozen=True)
-class FolderPlan:
-    """What is read from a folder, before anything is.
-
-    Args:
-        files: every picture, training images first, then validation and test images.
-        parts: the split of each picture.
-        codes: the class of each picture, int64; None if there are no classes.
-        class_names: the names of the classes.
-        reading: how files become images.
-        notes: what users should know so far.
-    """
-
-    files: tuple[ImageFile, ...]
-    parts: tuple[Part, ...]
-    codes: NDArray[np.int64] | None
-    class_names: tuple[str, ...]
-    reading: ImageReading
-    notes: tuple[str, ...]
 
 
 def load(options: ImageFolderOptions, split: Split, cache: Path) -> ImageData:
@@ -80,7 +57,7 @@ def load(options: ImageFolderOptions, split: Split, cache: Path) -> ImageData:
         raise DataError(f"{options.path}: {error}") from error
 
 
-def plan_folder(options: ImageFolderOptions) -> FolderPlan:
+def plan_folder(options: ImageFolderOptions) -> FilePlan:
     """Return which files are read, how, and for which split and class.
 
     Raises:
@@ -110,13 +87,14 @@ def plan_folder(options: ImageFolderOptions) -> FolderPlan:
             files += [ImageFile(path, page) for page in range(pages)]
             parts += [part] * pages
             labels += [codes.get(name, 0)] * pages
-    return FolderPlan(
+    return FilePlan(
         tuple(files),
         tuple(parts),
         np.array(labels, np.int64) if codes else None,
         listing.class_names,
         reading,
         tuple(listing.notes),
+        dict(listing.left_out),
     )
 
 

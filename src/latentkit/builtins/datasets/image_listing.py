@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -47,6 +47,7 @@ class Listing:
         classes: name of the class of each file, by split; None if there are no classes.
         class_names: one list of names for all splits.
         notes: what was left out, and what the names of folders were taken for.
+        left_out: how many files are no images that can be read, by their endings.
     """
 
     root: Path
@@ -54,6 +55,7 @@ class Listing:
     classes: dict[Part, list[str]] | None = None
     class_names: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -88,9 +90,8 @@ def list_folder(root: Path, classes: Literal["auto", "top", "none"]) -> Listing:
         left = left_out_note(found.others, len(found.images))
         raise DataError(f"{root} holds no image files ({kinds})" + (f"; {left}" if left else ""))
     splits = _split_folders(root, found)
-    listing = Listing(
-        root, notes=list(filter(None, [left_out_note(found.others, len(found.images))]))
-    )
+    left = left_out_note(found.others, len(found.images))
+    listing = Listing(root, notes=[left] if left else [], left_out=found.others)
     if splits:
         _fill_splits(listing, found, splits)
     else:

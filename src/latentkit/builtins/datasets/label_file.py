@@ -54,6 +54,7 @@ def labelled(listing: Listing, file: str, columns: str) -> Listing:
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error
     found = Listing(listing.root, class_names=names, classes={}, notes=list(listing.notes))
+    found.left_out = listing.left_out
     for place, code in sorted(zip(places, codes.tolist(), strict=True)):
         found.files.setdefault(of_place[place], []).append(place)
         assert found.classes is not None  # noqa: S101  # for mypy

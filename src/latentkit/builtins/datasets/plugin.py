@@ -33,6 +33,7 @@ def latentkit_datasets() -> Iterator[DatasetSpec]:
         name="image-folder",
         summary="Your own image files of any kind, by class, by split or with a table of labels",
         target=f"{_HERE}.image_folder:load",
+        plan=f"{_HERE}.image_folder:plan_folder",
         options=f"{_HERE}.options:ImageFolderOptions",
         tags=_LOCAL,
     )

@@ -1,0 +1,91 @@
+"""A data set checked before it is trained on, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from latentkit.api.inputs import Path_, configure, data_dir
+from latentkit.atomic import write_bytes
+from latentkit.config import PartConfig
+from latentkit.data.data_check import DataCheck, check_files, check_images
+from latentkit.plugin.image_sets import FilePlan
+from latentkit.registry.catalogue import Registry, default_registry
+from latentkit.registry.options import fault_of, resolve_target
+from latentkit.runs.context import load_images
+
+FOLDER, ARRAYS = "image-folder", "npz"
+
+
+def check_data(
+    source: Path_,
+    *,
+    options: Mapping[str, Any] | None = None,
+    out: Path_ | None = None,
+    data: Path_ | None = None,
+    plugins: Iterable[Path_] = (),
+) -> DataCheck:
+    """Check a data set: what it holds, what cannot be read, and which images it has twice.
+
+    Nothing is changed, and nothing is kept but the page.
+
+    Args:
+        source: a folder of images, a file of arrays, or the name of a data set. A name that is
+            both means the data set; ``./NAME`` means the folder.
+        options: options of the data set by ``"part.key"``, e.g. ``{"image-folder.size": 128}``.
+        out: file for an HTML page with pictures, which loads nothing; None for no page.
+        data: the folder of data sets; by default ``LATENTKIT_DATA`` or the user's cache.
+        plugins: files of plugins that are not installed.
+
+    Returns:
+        What was found.
+
+    Raises:
+        latentkit.errors.DataError: the images cannot be read, or their folders are ambiguous.
+        latentkit.errors.UserError: there is no such source, or an option is unknown.
+
+    Example:
+        >>> import latentkit as lk
+        >>> check = lk.check_data("digits")
+        >>> len(check), check.counts("test")["3"], check.in_training
+        (1797, 37, [])
+    """
+    registry = default_registry(plugins)
+    chosen = _chosen(registry, str(source), options or {})
+    plan = _plan(chosen)
+    if plan is not None:
+        path = Path(getattr(chosen.options, "path", "")).expanduser().absolute()
+        check = check_files(plan, path, chosen.name)
+    else:
+        folder = data_dir(data)
+        images = {"train": load_images(chosen, "train", folder)}
+        images["test"] = load_images(chosen, "test", folder)
+        check = check_images(images, str(source), chosen.name)
+    if out is not None:
+        from latentkit.report.data_page import data_page
+
+        write_bytes(Path(out).expanduser(), data_page(check).encode())
+    return check
+
+
+def _chosen(registry: Registry, source: str, options: Mapping[str, Any]) -> PartConfig:
+    """Return the data set that a source means."""
+    path = Path(source).expanduser()
+    is_name = any(part.is_called(source) for part in registry.parts("dataset"))
+    if is_name or not path.exists():
+        return configure(registry, dataset=source, options=options).dataset
+    name = FOLDER if path.is_dir() and path.suffix != ".zarr" else ARRAYS
+    return configure(registry, dataset=name, options={f"{name}.path": str(path), **options}).dataset
+
+
+def _plan(chosen: PartConfig) -> FilePlan | None:
+    """Return which files a data set reads; None if it does not say."""
+    stated = getattr(chosen.part.spec, "plan", None)
+    if stated is None:
+        return None
+    chosen.part.target()  # which says what is missing
+    plan = resolve_target(stated, str(chosen.part))
+    with fault_of(f"{chosen.part} failed to list its files"):
+        found: FilePlan = plan(chosen.options)
+    return found
