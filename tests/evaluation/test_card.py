@@ -318,3 +318,30 @@ def test_a_memory_mapped_set_gets_the_card_of_the_same_set_in_memory(
     rows = [np.load(one.path / "evaluation.npz")["probed_rows"] for one in (cards[0], other)]
     assert np.array_equal(*rows)  # so that runs are compared image by image
     assert lk.compare(cards[0].path, other.path)["paired"]
+
+
+def test_figures_are_shown_without_test_images_that_are_also_in_training(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (80, 20, 20), np.uint8)
+    labels = np.arange(80) % 2
+    images[60:65] = images[:5]
+    split = {"x_train": images[:60], "x_test": images[60:]}
+    split |= {"y_train": labels[:60], "y_test": labels[60:]}
+    np.savez(tmp_path / "mine.npz", **split)
+    said = []
+    options = {**SMALL, "npz.path": str(tmp_path / "mine.npz")}
+    out = tmp_path / "runs"
+    run = lk.run(dataset="npz", epochs=1, options=options, out=out, listener=said.append)
+    (notice,) = [one for one in said if getattr(one, "code", "") == "duplicates"]
+    assert "5 of 20 test images of npz are also among its training" in notice.message
+    found = run.evaluation["without_duplicates"]
+    assert (found["n_images"], found["n_equal"], found["n_near"]) == (15, 5, 0)
+    arrays = np.load(run.path / "evaluation.npz")
+    for name, values in (("mse", "mse"), ("ssim", "ssim"), ("linear_accuracy", "linear_hits")):
+        figure = found["figures"][name]
+        assert figure["all"]["value"] == pytest.approx(arrays[values].mean())
+        assert figure["without"]["value"] == pytest.approx(arrays[values][5:].mean())
+    page = (run.path / "report.html").read_text()
+    assert "Without 5 test images that are also in training" in page
+    (run.path / "data.json").unlink()  # it is made again as it was
+    lk.resume(run.path)

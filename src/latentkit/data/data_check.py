@@ -187,7 +187,9 @@ def check_images(data: Mapping[str, ImageData], source: str, dataset: str) -> Da
     found = _duplicates(looks)
 
     def picture(row: int) -> NDArray[Any]:
-        return train.images[row] if row < len(train) else test.images[row - len(train)]
+        data, at = (train, row) if row < len(train) else (test, row - len(train))
+        image: NDArray[Any] = data.images[at]
+        return image
 
     return DataCheck(
         source=source,

@@ -106,7 +106,7 @@ class Looks:
         hashes = []
         size = max(1, _VALUES // max(1, images[:1].size))
         for start in range(0, n, size):
-            block = np.ascontiguousarray(images[start : start + size])
+            block: Pixels = np.ascontiguousarray(images[start : start + size])  # type: ignore[assignment]
             rows = slice(start, start + len(block))
             greys[rows] = grey_copies(block)
             constant[rows] = (block == block[:, :, :1, :1]).all((1, 2, 3))
@@ -137,7 +137,8 @@ def grey_copies(images: Pixels) -> Greys:
     if size != (height, width):
         grey = adaptive_avg_pool2d(torch.from_numpy(grey)[:, None], size)[:, 0].numpy()
     scale = 255 / np.iinfo(images.dtype).max
-    return np.rint(grey * np.float32(scale)).astype(np.uint8)
+    copies: Greys = np.rint(grey * np.float32(scale)).astype(np.uint8)
+    return copies
 
 
 def _keys(greys: Greys) -> NDArray[np.uint64]:
@@ -267,7 +268,8 @@ def _count_bits(values: NDArray[np.uint64]) -> NDArray[Any]:
     if hasattr(np, "bitwise_count"):  # from NumPy 2 on
         found: NDArray[Any] = np.bitwise_count(values)
         return found
-    return np.unpackbits(values.view(np.uint8).reshape(-1, 8), axis=1).sum(1)
+    counts: NDArray[Any] = np.unpackbits(values.view(np.uint8).reshape(-1, 8), axis=1).sum(1)
+    return counts
 
 
 def _alike(greys: Greys, rows: Rows, others: Greys, other_rows: Rows) -> NDArray[np.float32]:
@@ -287,7 +289,8 @@ def _differences(greys: Greys) -> NDArray[np.float32]:
     across, down = np.diff(values, axis=2), np.diff(values, axis=1)
     joined = np.concatenate([one.reshape(len(values), -1) for one in (across, down)], axis=1)
     norm = np.linalg.norm(joined, axis=1, keepdims=True)
-    return joined / np.maximum(norm, np.float32(1e-6))
+    scaled: NDArray[np.float32] = joined / np.maximum(norm, np.float32(1e-6))
+    return scaled
 
 
 _MOST_KEPT = 4

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latentkit.errors import unexpected_content
 from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap
 from latentkit.evaluation.disentanglement import measure_factors
 from latentkit.evaluation.inference import saturated_share
@@ -78,12 +79,15 @@ def _without_duplicates(harness: MeasuringHarness) -> Json:
 
     The record of the run's images says which they are. If there are none, the result is empty.
     """
-    recorded = harness.context.folder.json(run_files.DATA).get("duplicates", {})
-    rows = [row for found in recorded.values() for row in found]
-    if not rows:
-        return {}
+    folder = harness.context.folder
     alone = np.ones(len(harness.test), dtype=bool)
-    alone[rows] = False
+    with unexpected_content(folder.path / run_files.DATA):
+        recorded = folder.json(run_files.DATA).get("duplicates", {})
+        n = {f"n_{kind}": len(recorded[kind]) for kind in ("equal", "near")} if recorded else {}
+        for rows in recorded.values():
+            alone[np.array(rows, np.int64)] = False
+    if alone.all():
+        return {}
     probed = harness.arrays.get("probed_rows", np.arange(len(alone)))
     of_images = {len(alone): alone, len(probed): alone[probed]}
     figures: Json = {}
@@ -98,7 +102,6 @@ def _without_duplicates(harness: MeasuringHarness) -> Json:
             "all": asdict(every.of_mean(values)),
             "without": asdict(draws.of_mean(values[kept])),
         }
-    n = {f"n_{kind}": len(found) for kind, found in recorded.items()}
     return {"without_duplicates": {"n_images": int(alone.sum()), **n, "figures": figures}}
 
 

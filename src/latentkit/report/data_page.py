@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -234,7 +235,7 @@ def _shades(check: DataCheck) -> list[Section]:
             rows = [(check.names[row], f"{check.limits[row, 0]:g}") for row in found]
             tables.append(Table(f"{name}: {len(found):,}", ("image", "least number"), _first(rows)))
             title = f"{name} images"
-            pictures += _drawn(title, lambda f=found, t=title: _tiles(check, f, t), "")  # type: ignore[misc]
+            pictures += _drawn(title, partial(_tiles, check, found, title), "")
     return [Section("Images without content", tables=tables, pictures=pictures)] if tables else []
 
 
@@ -282,8 +283,10 @@ def _duplicates(check: DataCheck) -> list[Section]:
     kinds = (
         (
             "Test images that are also in training",
-            f"{len(members):,} test images have a duplicate among the training or validation "
-            f"images, so that what is measured on them flatters the model.",
+            (
+                f"{len(members):,} test images have a duplicate among the training or validation "
+                f"images, so that what is measured on them flatters the model."
+            ),
             leaks,
         ),
         (
@@ -298,9 +301,11 @@ def _duplicates(check: DataCheck) -> list[Section]:
         ),
         (
             "Near duplicates",
-            "The same picture saved again, resized, made brighter or slightly cropped. Mirrored "
-            "and turned copies are not found. The number is the correlation of neighbouring "
-            "pixels' differences.",
+            (
+                "The same picture saved again, resized, made brighter or slightly cropped. "
+                "Mirrored and turned copies are not found. The number is the correlation of neighbouring "
+                "pixels' differences."
+            ),
             check.pairs,
         ),
     )
@@ -316,7 +321,7 @@ def _duplicates(check: DataCheck) -> list[Section]:
                 for at, few in enumerate(shown)
                 for picture in _drawn(
                     f"{title}, {at * _ROWS + 1} to {at * _ROWS + len(few)}",
-                    lambda few=few: _pairs(check, few, alike),  # type: ignore[misc]
+                    partial(_pairs, check, few, alike),
                     "",
                 )
             ]
@@ -356,7 +361,7 @@ def _tile(check: DataCheck, row: int) -> NDArray[np.float64]:
 
 
 def _pairs(
-    check: DataCheck, groups: Sequence[tuple[int, ...]], alike: Mapping[tuple[int, ...], float]
+    check: DataCheck, groups: Sequence[tuple[int, ...]], alike: Mapping[Any, float]
 ) -> Figure:
     """Draw the first two images of each group side by side, with their names."""
     names = []

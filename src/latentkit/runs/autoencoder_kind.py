@@ -120,9 +120,9 @@ def _duplicates(
         return {}
     name = context.config.dataset.name
     text = (
-        f"{count:,} of {len(test_images):,} test images of {name} are also in its training or "
-        f"validation images ({len(equal):,} equal, {len(near):,} nearly): the evaluation card shows "
-        f"its main figures without them, too; 'latentkit data check' shows them"
+        f"{count:,} of {len(test_images):,} test images of {name} are also among its training or "
+        f"validation images ({len(equal):,} equal, {len(near):,} nearly): the evaluation card has "
+        f"its main figures without them, too, and 'latentkit data check' shows them"
     )
     much = count >= _MUCH * len(test_images)
     context.emit(Notice("duplicates", text, "warning" if much else "info"))
