@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,7 +136,7 @@ def test_copies_are_found_within_and_across_splits_and_classes(check):
 
 
 def test_the_page_has_the_pictures_and_loads_nothing(check):
-    page = open("check.html", encoding="utf-8").read()
+    page = Path("check.html").read_text(encoding="utf-8")
     assert page.count("data:image/png") >= 6
     for title in ("The same picture in several classes", "Aspect ratios", "Images without content"):
         assert title in page

@@ -42,7 +42,9 @@ def begun(out, emit, kind=None, **asked):
 
 
 def said(events):
-    return [event.message for event in events if isinstance(event, Notice) and event.code == "needs"]
+    return [
+        event.message for event in events if isinstance(event, Notice) and event.code == "needs"
+    ]
 
 
 def test_the_time_is_measured_on_long_trainings_and_changes_no_weight(tmp_path, monkeypatch):

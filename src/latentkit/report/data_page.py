@@ -303,8 +303,8 @@ def _duplicates(check: DataCheck) -> list[Section]:
             "Near duplicates",
             (
                 "The same picture saved again, resized, made brighter or slightly cropped. "
-                "Mirrored and turned copies are not found. The number is the correlation of neighbouring "
-                "pixels' differences."
+                "Mirrored and turned copies are not found. The number is the correlation of "
+                "neighbouring pixels' differences."
             ),
             check.pairs,
         ),
