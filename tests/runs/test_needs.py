@@ -42,9 +42,8 @@ def begun(out, emit, kind=None, **asked):
 
 
 def said(events):
-    return [
-        event.message for event in events if isinstance(event, Notice) and event.code == "needs"
-    ]
+    notices = [event for event in events if isinstance(event, Notice)]
+    return [notice.message for notice in notices if notice.code == "needs"]
 
 
 def test_the_time_is_measured_on_long_trainings_and_changes_no_weight(tmp_path, monkeypatch):
@@ -105,15 +104,15 @@ def test_trials_of_a_study_are_not_measured_one_by_one():
         (
             {"cached": 46 * 10**6, "seconds": 0.2},
             (
-                "needs about 1.2 GB of memory, 310 MB of disk (beside 46 MB of decoded images), and "
-                "1 second an epoch (1 epoch, 1 second)"
+                "needs about 1.2 GB of memory, 310 MB of disk (beside 46 MB of decoded images), "
+                "and 1 second an epoch (1 epoch, 1 second)"
             ),
         ),
         (
             {"seconds": 80.0, "epochs": 200},
             (
-                "needs about 1.2 GB of memory, 310 MB of disk, and 80 seconds an epoch (200 epochs, "
-                "4.4 hours)"
+                "needs about 1.2 GB of memory, 310 MB of disk, and 80 seconds an epoch (200 "
+                "epochs, 4.4 hours)"
             ),
         ),
     ],

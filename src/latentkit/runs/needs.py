@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from latentkit.data.batches import epoch_order, noise_generator, spread_rows
-from latentkit.errors import ResourceError, StorageError
+from latentkit.errors import PluginError, ResourceError, StorageError
 from latentkit.plugin.events import Listener, Notice
 from latentkit.plugin.image_cache import cache_folder
 from latentkit.plugin.images import ImageData
@@ -92,7 +92,6 @@ def state_needs(context: RunContext, kind: RunKind, runs: Path, emit: Listener) 
     Raises:
         ResourceError: there is too little memory; the message says what to change.
         StorageError: there is too little room on the disk.
-        PluginError: a step of the model or of a corruption fails.
     """
     found = kind.trial_training(context, _FEW)
     if found is None:
@@ -100,16 +99,18 @@ def state_needs(context: RunContext, kind: RunKind, runs: Path, emit: Listener) 
     job, n = found
     if fault := image_fault(context.images("train")):
         emit(Notice("image-fault", fault))
-    with repeatable(context.device, context.config.run.threads):
-        needs = _needs(context, kind, job, n)
-        _check_memory(needs, context)
-        _check_disk(needs.disk, runs)
-        values = n * job.train.values_of_image * job.epochs
-        if values >= _LONG:
-            longer = kind.trial_training(context, (_STEPS + 1) * _batch_size(job))
-            assert longer is not None  # noqa: S101  # it was there before
-            seconds = _seconds_of_epoch(*longer, len(context.split.validation))
-            needs = replace(needs, seconds=seconds)
+    try:
+        with repeatable(context.device, context.config.run.threads):
+            needs = _needs(context, kind, job, n)
+            _check_memory(needs, context)
+            _check_disk(needs.disk, runs)
+            if n * job.train.values_of_image * job.epochs >= _LONG:
+                longer = kind.trial_training(context, (_STEPS + 1) * _batch_size(job))
+                assert longer is not None  # noqa: S101  # it was there before
+                seconds = _seconds_of_epoch(*longer, len(context.split.validation))
+                needs = replace(needs, seconds=seconds)
+    except PluginError:  # training will say it, in a folder that keeps the log
+        return
     emit(Notice("needs", str(needs), "info"))
 
 
