@@ -1,0 +1,1 @@
+"""Image classification sets of torchvision as data sets of latentkit."""
