@@ -105,14 +105,15 @@ def test_rows_of_test_images_that_are_also_training_images():
     test[2] = test[7] = train[3]
     test[4] = changed(train[5:6], resaved)[0]
     test[5] = train[6] = 90  # constant
-    equal, near = rows_in_training(ImageData(train), ImageData(test))
+    equal, near, complete = rows_in_training(ImageData(train), ImageData(test))
     assert equal.tolist() == [2, 7]
     assert near.tolist() == [4]
+    assert complete
 
 
 def test_images_of_a_few_pixels_are_only_compared_for_equality():
     train, test = pictures(20, side=12), pictures(5, side=12, seed=1)
     test[1] = train[1]
     test[2] = np.minimum(train[2] + 1, 255)
-    equal, near = rows_in_training(ImageData(train), ImageData(test))
-    assert (equal.tolist(), near.tolist()) == ([1], [])
+    equal, near, complete = rows_in_training(ImageData(train), ImageData(test))
+    assert (equal.tolist(), near.tolist(), complete) == ([1], [], True)

@@ -10,6 +10,8 @@ from latentkit.api.inputs import Path_, configure, data_dir
 from latentkit.atomic import write_bytes
 from latentkit.config import PartConfig
 from latentkit.data.data_check import DataCheck, check_files, check_images
+from latentkit.plugin.events import Listener, StageProgress, ignore
+from latentkit.plugin.image_cache import decoding_progress
 from latentkit.plugin.image_sets import FilePlan
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.registry.options import fault_of, resolve_target
@@ -25,6 +27,7 @@ def check_data(
     out: Path_ | None = None,
     data: Path_ | None = None,
     plugins: Iterable[Path_] = (),
+    listener: Listener = ignore,
 ) -> DataCheck:
     """Check a data set: what it holds, what cannot be read, and which images it has twice.
 
@@ -37,6 +40,7 @@ def check_data(
         out: file for an HTML page with pictures, which loads nothing; None for no page.
         data: the folder of data sets; by default ``LATENTKIT_DATA`` or the user's cache.
         plugins: files of plugins that are not installed.
+        listener: called with the progress, `latentkit.plugin.events.StageProgress`.
 
     Returns:
         What was found.
@@ -53,20 +57,23 @@ def check_data(
     """
     registry = default_registry(plugins)
     chosen = _chosen(registry, str(source), options or {})
-    plan = _plan(chosen)
-    if plan is not None:
-        path = Path(getattr(chosen.options, "path", "")).expanduser().absolute()
-        check = check_files(plan, path, chosen.name)
-    else:
-        folder = data_dir(data)
-        images = {"train": load_images(chosen, "train", folder)}
-        images["test"] = load_images(chosen, "test", folder)
-        check = check_images(images, str(source), chosen.name)
+    with decoding_progress(lambda done, total: listener(StageProgress("check", done, total))):
+        check = _checked(chosen, str(source), data)
     if out is not None:
         from latentkit.report.data_page import data_page
 
         write_bytes(Path(out).expanduser(), data_page(check).encode())
     return check
+
+
+def _checked(chosen: PartConfig, source: str, data: Path_ | None) -> DataCheck:
+    plan = _plan(chosen)
+    if plan is not None:
+        path = Path(getattr(chosen.options, "path", "")).expanduser().absolute()
+        return check_files(plan, path, chosen.name)
+    folder = data_dir(data)
+    train, test = load_images(chosen, "train", folder), load_images(chosen, "test", folder)
+    return check_images({"train": train, "test": test}, source, chosen.name)
 
 
 def _chosen(registry: Registry, source: str, options: Mapping[str, Any]) -> PartConfig:

@@ -210,12 +210,14 @@ def check(
     SOURCE is a folder of images, a file of arrays, or the name of a data set.
     """
     from latentkit.api.check_data import check_data
+    from latentkit.cli.display import progress_display
+    from latentkit.plugin.events import RunPreparing
     from latentkit.report.data_page import check_document, findings
 
-    with shared_options.work_of_parts():
-        found = check_data(
-            source, options=shared_options.parse_options(options), out=out, data=data_dir
-        )
+    chosen = shared_options.parse_options(options)
+    with shared_options.work_of_parts(), progress_display() as display:
+        display(RunPreparing(("check",)))
+        found = check_data(source, options=chosen, out=out, data=data_dir, listener=display)
     if as_json:
         shared_options.print_json(check_document(found))
         return

@@ -40,7 +40,7 @@ LEAST_CONTRAST = 2.0
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _BAND = 16  # bits of a quarter of a key
 _VALUES = 2**22  # at once, to limit the memory
-_MOST_CANDIDATES = 20_000_000
+_MOST_CANDIDATES = 5_000_000  # pairs of similar keys; 30 s, and 400 MB
 
 Rows = NDArray[np.int64]
 Greys = NDArray[np.uint8]
@@ -294,16 +294,19 @@ def _differences(greys: Greys) -> NDArray[np.float32]:
 
 
 _MOST_KEPT = 4
-_kept: dict[tuple[str, str], tuple[Rows, Rows]] = {}
+_kept: dict[tuple[str, str], tuple[Rows, Rows, bool]] = {}
 
 
 def rows_in_training(
     train: ImageData, test: ImageData, done: Done | None = None
-) -> tuple[Rows, Rows]:
-    """Return the rows of test images that are also training images: equal ones, and near ones.
+) -> tuple[Rows, Rows, bool]:
+    """Return the rows of test images that are also training images, and whether they are all.
 
     Validation images count as training images. All images are read once. The result is kept within
     the process, because it depends on the images alone.
+
+    Returns:
+        The rows of equal images, those of near duplicates, and `Pairs.complete`.
     """
     key = train.digest(), test.digest()
     if key not in _kept:
@@ -313,7 +316,7 @@ def rows_in_training(
         pairs = near_pairs(asked, known)
         # Of equal test images, only the first was compared.
         near = np.isin(asked.sha256, asked.sha256[pairs.first]) & ~equal
-        _kept[key] = np.flatnonzero(equal), np.flatnonzero(near)
+        _kept[key] = np.flatnonzero(equal), np.flatnonzero(near), pairs.complete
         while len(_kept) > _MOST_KEPT:
             del _kept[next(iter(_kept))]
     return _kept[key]

@@ -114,14 +114,15 @@ def _duplicates(
         if total >= _MANY:
             context.emit(StageProgress("data", done, total, "looking for duplicates"))
 
-    equal, near = rows_in_training(train_images, test_images, progress)
+    equal, near, complete = rows_in_training(train_images, test_images, progress)
     count = len(equal) + len(near)
     if not count:
         return {}
     name = context.config.dataset.name
     text = (
-        f"{count:,} of {len(test_images):,} test images of {name} are also among its training or "
-        f"validation images ({len(equal):,} equal, {len(near):,} nearly): the evaluation card has "
+        f"{'' if complete else 'at least '}{count:,} of {len(test_images):,} test images of {name} "
+        f"are also among its training or validation images ({len(equal):,} equal, {len(near):,} "
+        f"nearly): the evaluation card has "
         f"its main figures without them, too, and 'latentkit data check' shows them"
     )
     much = count >= _MUCH * len(test_images)
