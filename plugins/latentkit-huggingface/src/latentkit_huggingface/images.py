@@ -79,7 +79,7 @@ def _loaded(source: Source, options: HuggingfaceOptions, split: Split) -> ImageD
         if label:
             labels[part] = found
     codes, names = _codes(labels, features.get(label), source)
-    own = ("test",) if split == "test" else ("train", "validation")
+    own: tuple[str, ...] = ("test",) if split == "test" else ("train", "validation")
     own = tuple(part for part in own if part in parts) or ("train",)
     rows = {part: np.arange(counts[part]) for part in own}
     if "test" not in parts:
@@ -166,7 +166,7 @@ def _image_column(features: Any, options: HuggingfaceOptions, source: Source) ->
             f"{source.named} has {len(found)} columns of images among {', '.join(features)}: name "
             f"one with  -o huggingface.image_column=NAME"
         )
-    return found[0]
+    return str(found[0])
 
 
 def _label_column(features: Any, options: HuggingfaceOptions, source: Source) -> str:
@@ -180,7 +180,7 @@ def _label_column(features: Any, options: HuggingfaceOptions, source: Source) ->
         return ""
     classes = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
     if len(classes) == 1:
-        return classes[0]
+        return str(classes[0])
     usual = [name for name in _LABELS if name in (classes or features)]
     if not usual and classes:
         raise DataError(

@@ -8,6 +8,7 @@ or keeps it; only pixels leave this module. Paths may hold names, and errors nam
 from __future__ import annotations
 
 import hashlib
+import importlib
 import re
 import warnings
 from collections import defaultdict
@@ -139,8 +140,7 @@ def _is_dicom(path: Path) -> bool:
 
 
 def _nifti_volume(root: Path, path: Path, options: MedicalOptions) -> Volume:
-    import nibabel
-
+    nibabel: Any = importlib.import_module("nibabel")
     place = path.relative_to(root)
     try:
         image = nibabel.load(path)
@@ -161,8 +161,7 @@ def _nifti_volume(root: Path, path: Path, options: MedicalOptions) -> Volume:
 
 def _nifti_values(path: Path) -> NDArray[Any]:
     """Return the numbers of a volume, rescaled, from left to right, back to front, and upwards."""
-    import nibabel
-
+    nibabel: Any = importlib.import_module("nibabel")
     image = nibabel.as_closest_canonical(nibabel.load(path))
     first = (slice(None), slice(None), slice(None), *[0] * (len(image.shape) - 3))
     values = np.asarray(image.dataobj[first], np.float32)
@@ -177,8 +176,7 @@ def _nifti_slice(values: NDArray[Any], position: int, options: MedicalOptions) -
 
 
 def _dicom_volumes(root: Path, paths: list[Path], options: MedicalOptions) -> list[Volume]:
-    import pydicom
-
+    pydicom: Any = importlib.import_module("pydicom")
     series: dict[str, list[tuple[tuple[float, ...], Path, Any]]] = defaultdict(list)
     for path in paths:
         try:
@@ -216,8 +214,7 @@ def _position(header: Any) -> tuple[float, ...]:
 
 def _dicom_frames(path: Path) -> tuple[Any, NDArray[Any]]:
     """Return the header of a file, and its frames (F, H, W) or (F, H, W, 3)."""
-    import pydicom
-
+    pydicom: Any = importlib.import_module("pydicom")
     with _without_warnings():
         header = pydicom.dcmread(path)
         frames = pydicom.pixels.pixel_array(header)  # YBR becomes RGB
@@ -228,8 +225,7 @@ def _dicom_frames(path: Path) -> tuple[Any, NDArray[Any]]:
 def _dicom_slice(
     header: Any, frames: NDArray[Any], position: int, options: MedicalOptions
 ) -> Picture:
-    import pydicom
-
+    pydicom: Any = importlib.import_module("pydicom")
     values = frames[position]
     kind = str(header.PhotometricInterpretation)
     if kind == "PALETTE COLOR":

@@ -147,7 +147,7 @@ def _loaded(
     # All parts have one list of class names.
     sets = {part: _open(name, described, root, part, False) for part in described.splits}
     codes, names = _codes(name, sets)
-    own = ("test",) if split == "test" else ("train", "validation")
+    own: tuple[str, ...] = ("test",) if split == "test" else ("train", "validation")
     own = tuple(part for part in own if part in sets) or ("train",)
     rows = {part: np.arange(len(sets[part])) for part in own}
     if "test" not in sets:
@@ -193,7 +193,7 @@ def _labels(one: Any) -> list[Any]:
     """Return the labels of a set; images are only decoded if it does not keep them as a list."""
     for name in _LABELS:
         if (found := getattr(one, name, None)) is not None and len(found) == len(one):
-            return np.asarray(found).tolist()
+            return list(np.asarray(found).tolist())
     for name in _PAIRS:
         if (found := getattr(one, name, None)) is not None and len(found) == len(one):
             return [label for *_, label in found]
