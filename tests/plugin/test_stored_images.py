@@ -15,7 +15,7 @@ from latentkit.plugin import ImageFile, ImageReading, image_cache, read_images
 from latentkit.plugin import stored_images as module
 from latentkit.plugin.decoding import stat_of
 from latentkit.plugin.image_cache import decoding_progress
-from latentkit.plugin.stored_rows import stored_rows
+from latentkit.plugin.row_store import stored_rows
 
 SIDE = 6
 

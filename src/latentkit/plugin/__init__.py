@@ -25,12 +25,12 @@ if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
     from latentkit.plugin.images import *
     from latentkit.plugin.memory import *
     from latentkit.plugin.options import *
+    from latentkit.plugin.picture_store import *
     from latentkit.plugin.protocols import *
+    from latentkit.plugin.row_store import *
     from latentkit.plugin.seeds import *
     from latentkit.plugin.specs import *
     from latentkit.plugin.stored_images import *
-    from latentkit.plugin.stored_pictures import *
-    from latentkit.plugin.stored_rows import *
     from latentkit.plugin.studies import *
 
 __all__ = [
@@ -145,8 +145,8 @@ _HOMES = {
     "memory": ("check_memory",),
     "image_cache": ("StoredImages",),
     "stored_images": ("ImagesRead", "read_images"),
-    "stored_pictures": ("stored_pictures",),
-    "stored_rows": ("stored_rows",),
+    "picture_store": ("stored_pictures",),
+    "row_store": ("stored_rows",),
     "image_files": (
         "DecodedImage",
         "ImageFile",

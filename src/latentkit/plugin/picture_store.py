@@ -18,7 +18,7 @@ from latentkit.plugin.image_cache import StoredImages
 from latentkit.plugin.image_files import DecodedImage, ImageReading
 from latentkit.plugin.image_formats import Picture
 from latentkit.plugin.image_sets import Form, common_form, in_range_of, reading_notes, widened
-from latentkit.plugin.stored_rows import stored_rows
+from latentkit.plugin.row_store import stored_rows
 
 Pictures = Callable[[], Iterator[bytes | Image.Image | Picture]]
 _SAMPLED = 32  # pictures at the start, whose form is expected of all
