@@ -292,7 +292,13 @@ def check_files(plan: FilePlan, root: Path, dataset: str) -> DataCheck:
     equal, looks = _equal(found, looks, files, reading)
     facts = Counter(fact for one in found for fact in one.facts if fact != "constant")
     sizes = np.array([one.size for one in found], np.int64)
-    shown = replace(reading, size=(_SHOWN_SIDE, _SHOWN_SIDE), fit="pad", depth=8)
+
+    def picture(row: int) -> NDArray[Any]:
+        scale = _SHOWN_SIDE / sizes[row].max()
+        height, width = (max(1, round(side * scale)) for side in sizes[row].tolist())
+        shown = replace(reading, size=(height, width), fit="stretch", depth=8)
+        return shown.decode(files[row])
+
     return DataCheck(
         source=str(root),
         dataset=dataset,
@@ -316,7 +322,7 @@ def check_files(plan: FilePlan, root: Path, dataset: str) -> DataCheck:
         equal=equal,
         near=near_pairs(looks),
         notes=(*plan.notes, *reading_notes(facts, len(found), reading)),
-        picture=lambda row: shown.decode(files[row]),
+        picture=picture,
     )
 
 

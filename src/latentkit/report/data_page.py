@@ -115,7 +115,7 @@ def findings(check: DataCheck) -> list[tuple[str, str]]:
         ("Files that say how they lie", f"{orientations}; all are turned upright")
         if orientations
         else ("Files that say how they lie", "none"),
-        ("Classes without images", ", ".join(check.empty_classes[:10]) or "none"),
+        ("Classes without a readable image", ", ".join(check.empty_classes[:10]) or "none"),
         ("Constant images", _count(len(check.constant))),
         ("Nearly black images", _count(len(check.near_black))),
         ("Nearly white images", _count(len(check.near_white))),
@@ -136,7 +136,7 @@ def findings(check: DataCheck) -> list[tuple[str, str]]:
         ("The same picture in several classes", _count(len(check.conflicts))),
     ]
     if check.codes is None:
-        rows = [row for row in rows if row[0] != "Classes without images"]
+        rows = [row for row in rows if row[0] != "Classes without a readable image"]
     return rows
 
 
@@ -254,7 +254,7 @@ def _aspects(check: DataCheck) -> list[Section]:
         many = int((check.lost > 0.25).sum())
         text = (
             f"The crop (fit=crop) cuts away {check.lost.mean():.1%} of an image in the mean, "
-            f"{check.lost.max():.1%} at most, and more than a quarter of {many:,} images. "
+            f"{check.lost.max():.1%} at most, and more than a quarter of {many:,} of them. "
             f"fit=pad and fit=stretch cut nothing away."
         )
     pictures = _drawn("Aspect and crop", lambda: _histograms(aspect, check.lost), "")
@@ -284,8 +284,8 @@ def _duplicates(check: DataCheck) -> list[Section]:
         (
             "Test images that are also in training",
             (
-                f"{len(members):,} test images have a duplicate among the training or validation "
-                f"images, so that what is measured on them flatters the model."
+                f"Test images with a duplicate among the training or validation images: "
+                f"{len(members):,}. What is measured on them flatters the model."
             ),
             leaks,
         ),
