@@ -373,7 +373,10 @@ def _pairs(
         said = f"; {classes[0]} and {classes[1]}" if classes[0] != classes[1] else ""
         names.append("\n".join([*lines, kind + more + said]))
     cells = np.stack([np.stack([_tile(check, row) for row in rows[:2]]) for rows in groups])
-    return image_table(cells, names, (), "")
+    figure = image_table(cells, names, (), "")
+    with house_style():
+        figure.draw_without_rendering()  # the first layout cuts long names off
+    return figure
 
 
 def _tiles(check: DataCheck, rows: Sequence[int], title: str) -> Figure:
