@@ -104,7 +104,8 @@ def findings(check: DataCheck) -> list[tuple[str, str]]:
         for tag, n in sorted(check.orientations.items())
     )
     left_out = "; ".join(
-        f"{n:,} {ending}" + (f", {advice}" if (advice := how_to_read(ending)) else "")
+        f"{n:,} {ending or 'without ending'}"
+        + (f", {advice}" if (advice := how_to_read(ending)) else "")
         for ending, n in Counter(check.left_out).most_common()
     )
     rows = [
