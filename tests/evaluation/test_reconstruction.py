@@ -37,7 +37,7 @@ def test_the_pca_baseline_equals_scikit_learns_clipped(images):
 def test_pca_of_few_images_or_many_pixels_still_equals_scikit_learns(
     images, monkeypatch, rows, direct
 ):
-    monkeypatch.setattr("latentkit.evaluation.baselines._DIRECT", direct)
+    monkeypatch.setattr("latentkit.evaluation.baselines.DIRECT", direct)
     train, test = images[0][:rows], images[1]
     flat, other = (part.reshape(len(part), -1) / 255 for part in (train, test))
     pca = PCA(5).fit(flat)

@@ -41,7 +41,9 @@ def test_a_single_test_image_has_the_least_and_the_largest_error(monkeypatch):
     monkeypatch.setattr(sections, "rebuild", rebuild)
     folder = SimpleNamespace(arrays=lambda path: {"mse": np.array([0.25])})
     config = SimpleNamespace(model=SimpleNamespace(name="m"))
-    figure, _ = sections._errors(SimpleNamespace(folder=folder, config=config))
+    shown = SimpleNamespace(display_channels=())
+    context = SimpleNamespace(folder=folder, config=config, images=lambda split: shown)
+    figure, _ = sections._errors(context)
     assert given == [0, 0]
     assert [axes.get_xlabel() for axes in figure.axes[1:] if axes.get_xlabel()] == ["0.2500"] * 2
 
