@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -131,6 +131,16 @@ class Block:
         """The rows of its images."""
         return slice(self.start, self.start + len(self.files))
 
+    def __getstate__(self) -> tuple[Any, ...]:
+        """Return the block for another process; text is sent faster than paths."""
+        files = [(os.fspath(file.path), file.page) for file in self.files]
+        return self.start, files, self.sha256, self.found, self.forms
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        """Take over what another process sent."""
+        self.start, files, self.sha256, self.found, self.forms = state
+        self.files = [ImageFile(Path(path), page) for path, page in files]
+
 
 Keep = Callable[[int, NDArray[Any]], None]
 """Receives the first row and the images of a block."""
@@ -169,6 +179,12 @@ def decode_block(block: Block, reading: Reads, form: Form, keep: Keep) -> Block:
         block.sha256 = hashlib.sha256(array.data).hexdigest()
         keep(block.start, array)
     return block
+
+
+def decode_for(block: Block, reading: Reads, form: Form, keep: Keep) -> Block:
+    """Decode a block for a process that knows its files: the result has none, to be sent faster."""
+    decode_block(block, reading, form, keep)
+    return replace(block, files=[])
 
 
 def _decoded(file: ImageFile, reading: Reads) -> tuple[FileFound, NDArray[Any] | None]:

@@ -28,6 +28,7 @@ from latentkit.plugin.decoding import (
     FileOfImages,
     Form,
     decode_block,
+    decode_for,
     in_processes,
     stat_of,
 )
@@ -374,7 +375,9 @@ class _Building:
             left = sum(len(block.files) for block in blocks)
             keep, wider = FileOfImages(self._pixels), self._form
             tasks = ((block, self._reading, self._form, keep) for block in blocks)
-            for block in in_processes(decode_block, tasks, left):
+            files = {block.start: block.files for block in blocks}
+            for block in in_processes(decode_for, tasks, left):
+                block.files = files[block.start]
                 if block.forms:
                     joined = self._forms.joined(block)
                     wider = wider if wider.holds(joined) else joined
