@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+from latentkit.cli import main as main_module
 from latentkit.cli import shared_options
 
 pytestmark = pytest.mark.early
@@ -139,3 +140,12 @@ def test_nohup_keeps_a_run_alive(latentkit, monkeypatch):
         assert latentkit("runs").code == 0
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_before_a_command_begins_or_after_it_ended_gives_its_exit_code(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(main_module, "run_guarded", lambda cli: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(SystemExit) as ended:
+        main_module.main()
+    assert ended.value.code == 130
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -14,7 +14,7 @@ from click.shell_completion import get_completion_class
 
 from latentkit._version import __version__
 from latentkit.cli.shared_options import common_options, echo, run_guarded
-from latentkit.errors import UserError
+from latentkit.errors import INTERRUPTED_EXIT_CODE, UserError
 
 # The short help is here so that listing the commands does not import them.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -116,12 +116,17 @@ def main() -> None:
         threading.current_thread() is not threading.main_thread()
     ):  # only the main thread can set signal handlers
         sys.exit(run_guarded(cli))
-    before = {number: signal.signal(number, _interrupt) for number in _ending_signals()}
+    before = {number: signal.getsignal(number) for number in _ending_signals()}
     try:
-        sys.exit(run_guarded(cli))
+        for number in before:
+            signal.signal(number, _interrupt)
+        code = run_guarded(cli)
+    except KeyboardInterrupt:  # just before the command began, or just after it ended
+        code = INTERRUPTED_EXIT_CODE
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    sys.exit(code)
 
 
 def _ending_signals() -> list[signal.Signals]:
