@@ -541,7 +541,7 @@ def _read_checkpoint(content: bytes, folder: Path) -> object:
     except Exception:
         return None
     store = CheckpointStore(folder)
-    progress, _, _ = store.latest("c")
+    progress, _, _ = store.latest("c", (1,))
     return store.history(progress.epoch) if progress else None
 
 

@@ -253,3 +253,12 @@ def test_any_array_is_taken_or_refused_in_one_line(values):
             take(values)
         except (ValueError, LatentkitError) as error:
             assert "\n" not in str(error)  # noqa: PT017  # most arrays are refused
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_text_with_characters_that_do_not_exist_is_refused(order):
+    labels = np.array(["cat", "dog"], f"{order}U3")
+    assert class_codes(labels, 2)[1] == ("cat", "dog")
+    labels.view(f"{order}u4")[4] = 0x110000
+    with pytest.raises(ValueError, match="characters that do not exist"):
+        class_codes(labels, 2)

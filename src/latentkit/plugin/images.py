@@ -373,6 +373,10 @@ def _comparable(labels: NDArray[Any]) -> NDArray[Any]:
         return labels.astype(np.int64)
     if kind not in "biuU":
         raise ValueError(f"labels are {labels.dtype}: make them whole numbers or text")
+    if kind == "U" and labels.dtype.itemsize and labels.size:
+        number = np.dtype("u4").newbyteorder(labels.dtype.byteorder)
+        if np.ascontiguousarray(labels).view(number).max() > sys.maxunicode:
+            raise ValueError("labels hold characters that do not exist: the text is damaged")
     return labels
 
 
