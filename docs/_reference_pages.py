@@ -20,7 +20,6 @@ from latentkit.plugin import (
     events,
     hookspecs,
     images,
-    memory,
     protocols,
     specs,
     studies,
@@ -87,7 +86,7 @@ def hooks_page() -> str:
     blocks += ["## Files and arrays of the user", parse_docstring(array_files.__doc__).text]
     for name, thing in _own_classes(array_files):
         blocks += _class_blocks(name, thing)
-    taken = (memory.check_memory, downloads.read_bytes, images.to_uint8, images.class_codes)
+    taken = (machine.check_memory, downloads.read_bytes, images.to_uint8, images.class_codes)
     for function in taken:
         blocks += [f"### {function.__name__}", *_function_blocks(function.__name__, function)]
     intro = parse_docstring(hookspecs.__doc__).text

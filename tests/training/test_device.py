@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from latentkit.errors import BrokenEnvironmentError
+from latentkit.plugin.machine import usable_cpus
 from latentkit.training.device import (
     device_at_hand,
     repeatable,
     resolve_device,
     resolve_precision,
     resolve_threads,
-    usable_cpus,
 )
 
 

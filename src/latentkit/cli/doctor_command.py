@@ -99,7 +99,8 @@ def _device() -> Iterator[Finding]:
     try:
         import torch
 
-        from latentkit.training.device import resolve_device, usable_cpus
+        from latentkit.plugin.machine import usable_cpus
+        from latentkit.training.device import resolve_device
     except Exception:  # _packages reports it
         return
     device = resolve_device("auto")

@@ -18,7 +18,7 @@ from latentkit.explore.samples import Samples, TrainingNeighbours, mixture_sampl
 from latentkit.explore.scale import Floats, LatentScale, latent_scale
 from latentkit.nn.likelihoods import kl_to_standard_normal
 from latentkit.plugin.images import as_floats
-from latentkit.plugin.memory import check_memory
+from latentkit.plugin.machine import check_memory
 from latentkit.plugin.protocols import Generative, provides
 from latentkit.plugin.seeds import short_stream_seed
 from latentkit.registry.options import fault_of

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from latentkit.errors import PluginError, ResourceError
 from latentkit.plugin import protocols
 from latentkit.plugin.events import Listener, Notice, StageProgress, ignore
-from latentkit.plugin.memory import available_memory_bytes
+from latentkit.plugin.machine import available_memory_bytes
 from latentkit.registry.options import fault_of
 
 _SECONDS_BETWEEN_EVENTS = 0.1

@@ -21,7 +21,7 @@ from latentkit.maps.map_figures import map_scatter
 from latentkit.plugin.array_files import ArrayFile
 from latentkit.plugin.events import Listener, RunPreparing, StageFinished, StageStarted
 from latentkit.plugin.images import ImageData, class_codes, plain_array
-from latentkit.plugin.memory import check_memory
+from latentkit.plugin.machine import check_memory
 from latentkit.runs.folder import new_folder
 from latentkit.runs.stages import package_versions, peak_rss_bytes, warnings_told
 from latentkit.training.device import resolve_threads

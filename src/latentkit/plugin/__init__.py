@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
     from latentkit.plugin.image_formats import *
     from latentkit.plugin.image_sets import *
     from latentkit.plugin.images import *
-    from latentkit.plugin.memory import *
+    from latentkit.plugin.machine import *
     from latentkit.plugin.options import *
     from latentkit.plugin.picture_store import *
     from latentkit.plugin.protocols import *
@@ -114,7 +114,6 @@ __all__ = [
     "strength_option",
     "to_uint8",
     "torchvision_datasets",
-    "widened",
     "without_secrets",
 ]
 
@@ -142,7 +141,7 @@ _HOMES = {
         "strength_option",
     ),
     "array_files": ("ArrayFile",),
-    "memory": ("check_memory",),
+    "machine": ("check_memory",),
     "image_cache": ("StoredImages",),
     "stored_images": ("ImagesRead", "read_images"),
     "picture_store": ("stored_pictures",),
@@ -164,7 +163,6 @@ _HOMES = {
         "common_form",
         "in_range_of",
         "reading_notes",
-        "widened",
     ),
     "images": (
         "MOST_CHANNELS",

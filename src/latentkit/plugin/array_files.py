@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit import errors, reading
-from latentkit.plugin.memory import check_memory
+from latentkit.plugin.machine import check_memory
 
 _NPY, _ZIPS = b"\x93NUMPY", (b"PK\x03\x04", b"PK\x05\x06")
 _CHUNK = 2**20  # bytes that are unpacked at once

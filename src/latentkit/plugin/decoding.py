@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from latentkit import errors
 from latentkit.plugin.image_files import DecodedImage, ImageFile
+from latentkit.plugin.image_sets import Form
+from latentkit.plugin.machine import usable_cpus
 from latentkit.trust import without_current_folder
 
 Stat = tuple[int, int, int]
 """Size in bytes, and times of the last change of the content and of the file in nanoseconds."""
 T = TypeVar("T")
 
-_FILES_OF_BLOCK = 128
-_BYTES_OF_BLOCK = 4 * 2**20
 _FEW = 256  # files that are decoded faster than threads help
 _SOME = 4096  # files that threads decode faster than other processes start
 _ATTEMPTS = 3  # to read a file that changes while it is read
@@ -36,59 +36,6 @@ class Reads(Protocol):
 
     def read(self, file: ImageFile) -> DecodedImage:
         """Return an image; raises any exception if there is none."""
-
-
-class Form(NamedTuple):
-    """The form that all images of a set have: channels, height, width, and name of the type."""
-
-    channels: int
-    height: int
-    width: int
-    kind: str
-
-    @classmethod
-    def of(cls, image: NDArray[Any]) -> Form:
-        """Return the form of an image (C, H, W)."""
-        channels, height, width = image.shape
-        return cls(channels, height, width, image.dtype.name)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width."""
-        return self.channels, self.height, self.width
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """uint8 or uint16."""
-        return np.dtype(self.kind)
-
-    @property
-    def bytes_of_image(self) -> int:
-        """Bytes of an image."""
-        return self.channels * self.height * self.width * self.dtype.itemsize
-
-    @property
-    def files_of_block(self) -> int:
-        """Number of images in a block."""
-        return max(1, min(_FILES_OF_BLOCK, _BYTES_OF_BLOCK // self.bytes_of_image))
-
-    def holds(self, other: Form) -> bool:
-        """Return whether images of another form can be stored in this one without loss."""
-        return (
-            other[1:3] == self[1:3]
-            and other.channels in (self.channels, 1)
-            and other.dtype.itemsize <= self.dtype.itemsize
-        )
-
-    def fitted(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Return images (..., C, H, W) of a form that this one holds in this form.
-
-        Grey images become colour images with equal channels, and 8 bits become 16.
-        """
-        if images.dtype.itemsize < self.dtype.itemsize:
-            images = images.astype(np.uint16) * np.uint16(257)  # 255 becomes 65,535
-        shape = (*images.shape[:-3], *self.shape)
-        return np.ascontiguousarray(np.broadcast_to(images, shape))
 
 
 class FileFound(NamedTuple):
@@ -270,7 +217,7 @@ def in_processes(
 
 def _in_threads(work: Callable[..., T], tasks: Iterable[tuple[Any, ...]]) -> Iterator[T]:
     # Decoders leave out warnings, each thread for itself: the filters they leave are mixed up.
-    with warnings.catch_warnings(), ThreadPoolExecutor(_usable_cpus()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(usable_cpus()) as pool:
         waiting = [pool.submit(work, *task) for task in tasks]
         try:
             for done in as_completed(waiting):
@@ -278,8 +225,3 @@ def _in_threads(work: Callable[..., T], tasks: Iterable[tuple[Any, ...]]) -> Ite
         finally:
             for one in waiting:
                 one.cancel()
-
-
-def _usable_cpus() -> int:
-    usable = getattr(os, "sched_getaffinity", None)  # only on Linux
-    return len(usable(0)) if usable else os.cpu_count() or 1

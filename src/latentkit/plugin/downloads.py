@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from latentkit import errors, reading
-from latentkit.plugin.memory import check_memory
+from latentkit.plugin.machine import check_memory
 from latentkit.terminal import shell_command
 
 _compared: ContextVar[list[Path] | None] = ContextVar("compared", default=None)

@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 from latentkit import errors, reading
 from latentkit.atomic import write_atomically
 from latentkit.hashed_json import read_hashed, write_hashed
-from latentkit.plugin.decoding import FileFound, Form, Stat, stat_of
+from latentkit.plugin.decoding import FileFound, Stat, stat_of
 from latentkit.plugin.image_files import ImageFile
+from latentkit.plugin.image_sets import Form
 
 CACHE_VARIABLE = "LATENTKIT_CACHE"
 LIMIT_VARIABLE = "LATENTKIT_CACHE_LIMIT"

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latentkit.errors import DataError
 from latentkit.plugin.image_files import SHALLOW, ImageFile, ImageReading
-from latentkit.plugin.images import Pixels
 
 _NAMED = 5  # most unreadable files that a message lists
 
@@ -45,8 +44,61 @@ class FilePlan:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
-Form = tuple[int, int, int, str]
-"""Channels, height, width and type of an image: ``(3, 64, 64, "uint8")``."""
+_FILES_OF_BLOCK = 128
+_BYTES_OF_BLOCK = 4 * 2**20
+
+
+class Form(NamedTuple):
+    """The form that all images of a set have: channels, height, width, and name of the type."""
+
+    channels: int
+    height: int
+    width: int
+    kind: str
+
+    @classmethod
+    def of(cls, image: NDArray[Any]) -> Form:
+        """Return the form of an image (C, H, W)."""
+        channels, height, width = image.shape
+        return cls(channels, height, width, image.dtype.name)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        return self.channels, self.height, self.width
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8 or uint16."""
+        return np.dtype(self.kind)
+
+    @property
+    def bytes_of_image(self) -> int:
+        """Bytes of an image."""
+        return self.channels * self.height * self.width * self.dtype.itemsize
+
+    @property
+    def files_of_block(self) -> int:
+        """Number of images in a block."""
+        return max(1, min(_FILES_OF_BLOCK, _BYTES_OF_BLOCK // self.bytes_of_image))
+
+    def holds(self, other: Form) -> bool:
+        """Return whether images of another form can be stored in this one without loss."""
+        return (
+            other[1:3] == self[1:3]
+            and other.channels in (self.channels, 1)
+            and other.dtype.itemsize <= self.dtype.itemsize
+        )
+
+    def fitted(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Return images (..., C, H, W) of a form that this one holds in this form.
+
+        Grey images become colour images with equal channels, and 8 bits become 16.
+        """
+        if images.dtype.itemsize < self.dtype.itemsize:
+            images = images.astype(np.uint16) * np.uint16(257)  # 255 becomes 65,535
+        shape = (*images.shape[:-3], *self.shape)
+        return np.ascontiguousarray(np.broadcast_to(images, shape))
 
 
 def in_range_of(reading: ImageReading, found: Sequence[tuple[float, float]]) -> ImageReading:
@@ -95,14 +147,7 @@ def common_form(forms: Mapping[Form, int], reading: ImageReading) -> Form:
         )
     ((height, width),) = sizes
     deep = any(form[3] == "uint16" for form in forms)
-    return max(bands), height, width, "uint16" if deep else "uint8"
-
-
-def widened(pixels: Pixels, form: Form) -> Pixels:
-    """Return images (..., C, H, W) in a form that holds them: grey as colours, 8 bits as 16."""
-    channels, _, _, kind = form
-    images: Pixels = np.repeat(pixels, channels // pixels.shape[-3], -3)  # type: ignore[assignment]
-    return images.astype(np.uint16) * np.uint16(257) if kind != images.dtype.name else images
+    return Form(max(bands), height, width, "uint16" if deep else "uint8")
 
 
 def reading_notes(

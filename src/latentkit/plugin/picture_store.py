@@ -17,7 +17,7 @@ from latentkit.errors import DataError
 from latentkit.plugin.image_cache import StoredImages
 from latentkit.plugin.image_files import DecodedImage, ImageReading
 from latentkit.plugin.image_formats import Picture
-from latentkit.plugin.image_sets import Form, common_form, in_range_of, reading_notes, widened
+from latentkit.plugin.image_sets import Form, common_form, in_range_of, reading_notes
 from latentkit.plugin.row_store import stored_rows
 
 Pictures = Callable[[], Iterator[bytes | Image.Image | Picture]]
@@ -88,7 +88,7 @@ class _Decoding:
             self._iterator, self._at, self._facts = self._decoded(), 0, Counter()
         form = self._form
         assert form is not None  # noqa: S101  # for mypy
-        images = np.empty((len(rows), *form[:3]), form[3])
+        images = np.empty((len(rows), *form.shape), form.dtype)
         for position in range(len(rows)):
             found = next(self._iterator, None)
             if found is None:
@@ -96,7 +96,7 @@ class _Decoding:
             self._join(found, self._at)
             if self._form != form:
                 raise _Wider
-            images[position] = widened(found.pixels, form)
+            images[position] = form.fitted(found.pixels)
             self._facts.update(found.facts)
             self._at += 1
         return images
@@ -129,8 +129,7 @@ class _Decoding:
             raise DataError(f"{self._source}: image {at:,} cannot be read: {error}") from error
 
     def _join(self, found: DecodedImage, at: int) -> None:
-        channels, height, width = found.pixels.shape
-        form = (channels, height, width, found.pixels.dtype.name)
+        form = Form.of(found.pixels)
         is_known = form in self._forms
         if at >= self._seen:  # images are read again where a form turns out too small
             self._forms[form] += 1

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit import errors
-from latentkit.plugin.decoding import FileFound, Form, stat_of
+from latentkit.plugin.decoding import FileFound, stat_of
 from latentkit.plugin.image_cache import (
     LOCK,
     PIXELS,
@@ -32,7 +32,8 @@ from latentkit.plugin.image_cache import (
     why_not_kept,
 )
 from latentkit.plugin.image_files import ImageFile
-from latentkit.plugin.memory import check_memory
+from latentkit.plugin.image_sets import Form
+from latentkit.plugin.machine import check_memory
 
 ReadRows = Callable[[NDArray[np.int64]], NDArray[Any]]
 """Returns the images at rows of an array, uint8 or uint16, (M, C, H, W)."""

@@ -26,7 +26,6 @@ from latentkit.plugin.decoding import (
     Block,
     FileFound,
     FileOfImages,
-    Form,
     decode_block,
     decode_for,
     in_processes,
@@ -52,13 +51,14 @@ from latentkit.plugin.image_cache import (
 )
 from latentkit.plugin.image_files import ImageFile, ImageReading
 from latentkit.plugin.image_sets import (
+    Form,
     common_form,
     in_range_of,
     reading_notes,
     unreadable_note,
 )
 from latentkit.plugin.images import Pixels
-from latentkit.plugin.memory import check_memory
+from latentkit.plugin.machine import check_memory
 
 _SAMPLED = 16  # files whose forms are expected of all
 _DAMAGED = (OSError, errors.LatentkitError, KeyError, TypeError, ValueError, IndexError)
@@ -190,8 +190,8 @@ class _Forms:
 
     def __init__(self, reading: ImageReading) -> None:
         self._reading = reading
-        self._counts: dict[tuple[int, int, int, str], int] = {}
-        self._firsts: dict[tuple[int, int, int, str], Path] = {}
+        self._counts: dict[Form, int] = {}
+        self._firsts: dict[Form, Path] = {}
 
     def joined(self, block: Block) -> Form:
         """Return the form of all images so far, and those of a block.
@@ -203,7 +203,7 @@ class _Forms:
             self._counts[form] = self._counts.get(form, 0) + len(positions)
             self._firsts.setdefault(form, block.files[positions[0]].path)
         try:
-            return Form(*common_form(self._counts, self._reading))
+            return common_form(self._counts, self._reading)
         except ValueError as error:
             rarest = min(self._counts, key=lambda form: self._counts[form])
             raise errors.DataError(f"{error}; {self._firsts[rarest]} differs from most") from error

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from latentkit import errors, reading
 from latentkit.config import RunConfig
 from latentkit.plugin.events import Notice
-from latentkit.plugin.memory import check_memory
+from latentkit.plugin.machine import check_memory
 from latentkit.runs import run_files
 from latentkit.runs.context import RunContext, StageContext
 from latentkit.runs.folder import RunFolder

@@ -24,7 +24,7 @@ from latentkit.errors import PluginError, ResourceError, StorageError
 from latentkit.plugin.events import Listener, Notice
 from latentkit.plugin.image_cache import cache_folder
 from latentkit.plugin.images import ImageData
-from latentkit.plugin.memory import available_memory_bytes
+from latentkit.plugin.machine import available_memory_bytes
 from latentkit.plugin.protocols import provides
 from latentkit.runs.context import RunContext
 from latentkit.runs.kind import RunKind

@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -22,6 +21,7 @@ from torch.optim import Optimizer
 from latentkit.config import Device
 from latentkit.errors import BrokenEnvironmentError
 from latentkit.neighbors.threads import numba_threads
+from latentkit.plugin.machine import usable_cpus
 
 _MARK = "__dynamo_disable"  # set by torch._compile; if torch renames it, the compiler is imported
 
@@ -127,20 +127,6 @@ def resolve_threads(wanted: int) -> int:
     stated = os.environ.get("OMP_NUM_THREADS", "")
     limit = int(stated) if stated.isdigit() and int(stated) else usable_cpus()
     return wanted or min(limit, usable_cpus())
-
-
-def usable_cpus() -> int:
-    """Return how many CPUs this process may use: its affinity, limited by a container's quota."""
-    try:
-        count = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS
-        count = os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        count = min(count, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):  # no cgroup, or "max"
-        pass
-    return count
 
 
 @contextmanager

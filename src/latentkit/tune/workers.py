@@ -18,10 +18,10 @@ from latentkit.errors import (
     describe_os_error,
 )
 from latentkit.plugin.events import Listener, Notice, TrialFinished, TrialReported, TrialStarted
+from latentkit.plugin.machine import usable_cpus
 from latentkit.plugin.studies import StudyResult, TrialRecord
 from latentkit.reading import open_file
 from latentkit.terminal import printable
-from latentkit.training.device import usable_cpus
 from latentkit.trust import without_current_folder
 from latentkit.tune.study import Search
 

@@ -3,8 +3,8 @@
 import psutil
 import pytest
 
-from latentkit.plugin import memory
-from latentkit.plugin.memory import available_memory_bytes
+from latentkit.plugin import machine
+from latentkit.plugin.machine import available_memory_bytes
 
 GIB = 2**30
 
@@ -12,8 +12,8 @@ GIB = 2**30
 @pytest.fixture
 def groups(tmp_path, monkeypatch):
     """Return a function that makes this process a member of fake control groups."""
-    monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
-    monkeypatch.setattr(memory, "_MEMBERSHIP", tmp_path / "membership")
+    monkeypatch.setattr(machine, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(machine, "_MEMBERSHIP", tmp_path / "membership")
 
     def join(line, **folders):
         (tmp_path / "membership").write_text(f"5:cpu:/elsewhere\n{line}\n")

@@ -1,7 +1,8 @@
-"""Memory that this process may still take, whoever limits it."""
+"""Memory and processors that this process may take, whoever limits them."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -93,3 +94,17 @@ def check_memory(
             f"{what} needs {size / 2**30:,.1f} GiB of memory, and {free / 2**30:,.1f} GiB are "
             f"free: {remedy}"
         )
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs this process may use: its affinity, limited by a container's quota."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        count = os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        count = min(count, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):  # no cgroup, or "max"
+        pass
+    return count
