@@ -20,6 +20,7 @@ from latentkit.plugin import (
     events,
     hookspecs,
     images,
+    machine,
     protocols,
     specs,
     studies,
