@@ -101,7 +101,7 @@ def everything_in(root: Path) -> Iterator[tuple[Path, int]]:
                     waiting.append(Path(entry.path))
 
 
-def open_file(path: Path, *, follow: bool = True) -> io.BufferedReader:
+def open_file(path: Path | str, *, follow: bool = True) -> io.BufferedReader:
     """Open a regular file for reading.
 
     Args:
@@ -111,15 +111,21 @@ def open_file(path: Path, *, follow: bool = True) -> io.BufferedReader:
     Raises:
         OSError: the file cannot be opened, is no regular file, or is a link that is not followed.
     """
+    handle, _ = open_handle(path, follow=follow)
+    return os.fdopen(handle, "rb")
+
+
+def open_handle(path: Path | str, *, follow: bool = True) -> tuple[int, os.stat_result]:
+    """Open a regular file and return its handle and its state; raises as `open_file`."""
     handle = os.open(path, _WAITS_FOR_NOTHING | (0 if follow else _FOLLOWS_NO_LINK))
     try:
-        mode = os.fstat(handle).st_mode
-        if not stat.S_ISREG(mode):
-            raise OSError(0, f"it is a {_kind(mode)}, not a file")
-        return os.fdopen(handle, "rb")
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(0, f"it is a {_kind(found.st_mode)}, not a file")
     except BaseException:
         os.close(handle)
         raise
+    return handle, found
 
 
 def read_inside(root: Path, relative: str, most: int | None = None) -> bytes:

@@ -173,7 +173,7 @@ def test_many_files_are_decoded_by_all_processors_in_their_order(tmp_path, monke
     for row in range(40):
         Image.new("L", (1, 1), row).save(tmp_path / f"{row:02d}.png")
     (tmp_path / "07.png").write_bytes(b"damaged")
-    monkeypatch.setattr(decoding, "_FEW", 20)
+    monkeypatch.setattr(decoding, "_FOR_THREADS", 0)
     monkeypatch.setattr(new_images, "_MOST_IMAGES", 30)
     given = given_images(tmp_path, form, "skip")
     batches = list(given.batches())

@@ -237,6 +237,12 @@ BROKEN = {
     "text": (b"hello", {}, "no image of the formats PNG, JPEG"),
     "cut JPEG": (pillow(COLOUR, "JPEG")[:-200], {}, "Truncated"),
     "cut PNG": (imagecodecs.png_encode(DEEP_COLOUR)[:-300], {}, "."),
+    "cut PNG of 8 bits": (pillow(COLOUR)[:-60], {}, "."),
+    "a page too many of a PNG": (
+        pillow(COLOUR),
+        {"page": 1},
+        "no more images|attempt to seek|fewer",
+    ),
     "cut TIFF": (tiff(DEEP)[:-100], {}, "failed to read"),
     "cut LZW": (tiff(DEEP, compression="lzw")[:-100], {}, "corrupted strip"),
     "NaN": (tiff(np.where(FLOATS > 0.5, np.nan, FLOATS)), {}, "it holds NaN or infinity"),

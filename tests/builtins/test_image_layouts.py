@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 import latentkit as lk
+from latentkit.builtins.datasets import image_folder
+from latentkit.builtins.datasets.image_listing import list_folder
 from latentkit.errors import DataError, UserError
 
 
@@ -294,3 +296,17 @@ def test_all_pages_of_a_file_are_images_of_one_split_and_class(tmp_path):
     assert not files[0] & files[1]
     assert not any("page=first" in note for note in train.notes)
     assert any("page=first" in note for note in load(tmp_path).notes)
+
+
+def test_a_folder_is_listed_once_for_both_splits_and_again_when_it_changes(tmp_path, monkeypatch):
+    listed = []
+    monkeypatch.setattr(image_folder, "_SETTLED", -60)
+    monkeypatch.setattr(
+        image_folder, "list_folder", lambda *args: listed.append(1) or list_folder(*args)
+    )
+    fill(tmp_path, *many("a/", "b/"))
+    before = sum(map(len, both(tmp_path)))
+    assert (before, len(listed)) == (10, 1)
+    fill(tmp_path, "b/another.png")
+    assert sum(map(len, both(tmp_path))) == 11
+    assert len(listed) == 2

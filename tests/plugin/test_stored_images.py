@@ -1,6 +1,7 @@
 """Images are decoded once, and again only where a file has changed."""
 
 import json
+import math
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -11,9 +12,9 @@ import pytest
 from PIL import Image
 
 from latentkit.errors import DataError, UserError
-from latentkit.plugin import ImageFile, ImageReading, image_cache, read_images
+from latentkit.plugin import ImageFile, ImageReading, decoding, image_cache, read_images
 from latentkit.plugin import stored_images as module
-from latentkit.plugin.decoding import stat_of
+from latentkit.plugin.downloads import read_unchanged, stat_of
 from latentkit.plugin.image_cache import decoding_progress
 from latentkit.plugin.row_store import stored_rows
 
@@ -245,15 +246,19 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(paths):
 def test_a_file_that_always_changes_is_refused(paths):
     class Changing(Decoder):
         def read(self, file):
+            image = super().read(file)
             if file.path == paths[130]:
                 draw(file.path, len(self.decoded))
-            return super().read(file)
+            return image
 
-    with pytest.raises(DataError, match="it changes while it is read"):
+    with pytest.raises(DataError, match="change while they are read"):
         store(paths, Changing())
 
 
-def test_many_files_are_decoded_by_several_processes(tmp_path):
+@pytest.mark.parametrize("seconds", ["_FOR_THREADS", "_FOR_PROCESSES"])
+def test_many_files_are_decoded_by_all_processors(tmp_path, monkeypatch, seconds):
+    monkeypatch.setattr(decoding, seconds, 0)
+    monkeypatch.setattr(decoding, "_SLOW", 0 if seconds == "_FOR_THREADS" else math.inf)
     names = [tmp_path / f"{number:03}.png" for number in range(300)]
     for number, path in enumerate(names):
         draw(path, number % 256)
@@ -295,6 +300,23 @@ def test_a_set_of_another_version_is_made_again(paths, cache):
     (index,) = cache.glob("*/index.json")
     index.write_text(json.dumps({"schema": 99}))
     assert shades(store(paths)) == list(range(140))
+
+
+def test_a_file_that_is_written_while_it_is_read_is_read_again(tmp_path, monkeypatch):
+    path, read, grows = tmp_path / "file", os.read, [b"2", b"3"]
+    path.write_bytes(b"1")
+
+    def reading(handle, size):
+        content = read(handle, size)
+        if grows:
+            path.write_bytes(path.read_bytes() + grows.pop(0))
+        return content
+
+    monkeypatch.setattr(os, "read", reading)
+    assert read_unchanged(path) == (b"123", stat_of(path))
+    grows += [b"4"] * 9
+    with pytest.raises(DataError, match="it changes while it is read"):
+        read_unchanged(path)
 
 
 def test_a_missing_file_has_no_size():

@@ -271,7 +271,7 @@ def check_files(plan: FilePlan, root: Path, dataset: str) -> DataCheck:
         for start in range(0, len(plan.files), _BLOCK)
     )
     everything: dict[int, list[SurveyedImage | str]] = {}
-    for start, results in in_processes(survey_block, blocks, len(plan.files)):
+    for start, results in in_processes(survey_block, blocks, len(plan.files), _BLOCK):
         everything[start] = results
         report_progress(sum(map(len, everything.values())), len(plan.files))
     answers = [one for start in sorted(everything) for one in everything[start]]
@@ -315,7 +315,7 @@ def check_files(plan: FilePlan, root: Path, dataset: str) -> DataCheck:
         wrong_endings={
             name: one.form[0]
             for name, one, file in zip(names, found, files, strict=True)
-            if file.path.suffix.lower() not in _ENDINGS.get(one.form[0], {file.path.suffix.lower()})
+            if (ending := Path(file.path).suffix.lower()) not in _ENDINGS.get(one.form[0], {ending})
         },
         **_shades(looks),
         lost=_lost(sizes, reading) if reading.fit == "crop" else None,
@@ -328,7 +328,7 @@ def check_files(plan: FilePlan, root: Path, dataset: str) -> DataCheck:
 
 def _place(file: ImageFile, root: Path) -> str:
     """Return what a file is called: its place in the folder, and its page if not the first."""
-    path = file.path
+    path = Path(file.path)
     place = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
     return f"{place} page {file.page + 1}" if file.page else place
 

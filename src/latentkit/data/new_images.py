@@ -222,7 +222,7 @@ class GivenFiles:
     def _decoded(self, paths: Sequence[Path]) -> list[DecodedImage | _Fault]:
         size = _FILES_OF_TASK
         tasks = ((at, paths[at : at + size], self.form) for at in range(0, len(paths), size))
-        found = dict(in_processes(_decode, tasks, len(self)))
+        found = dict(in_processes(_decode, tasks, len(paths), size))
         return [image for at in sorted(found) for image in found[at]]
 
     def _skip(self, path: Path, fault: _Fault) -> None:

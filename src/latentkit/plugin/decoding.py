@@ -7,7 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -16,19 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit import errors
+from latentkit.plugin.downloads import Stat, stat_of
 from latentkit.plugin.image_files import DecodedImage, ImageFile
 from latentkit.plugin.image_sets import Form
 from latentkit.plugin.machine import usable_cpus
 from latentkit.trust import without_current_folder
 
-Stat = tuple[int, int, int]
-"""Size in bytes, and times of the last change of the content and of the file in nanoseconds."""
 T = TypeVar("T")
 
-_FEW = 256  # files that are decoded faster than threads help
-_SOME = 4096  # files that threads decode faster than other processes start
-_ATTEMPTS = 3  # to read a file that changes while it is read
-_TICK = 0.02  # seconds; two changes of a file within a tick may have the same time
+_SLOW = 3e-4  # seconds; decoding a slower file mostly leaves Python's lock to other threads
+_FOR_THREADS = 0.25  # seconds of work from which threads help
+_FOR_PROCESSES = 1.0  # seconds of work from which other processes help
+_FOR_MANY_PROCESSES = 10.0  # seconds of work from which they help more than threads
+_QUEUED = 2  # tasks that are sent to each process, so that none waits for the next
 
 
 class Reads(Protocol):
@@ -86,23 +86,11 @@ class Block:
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         """Take over what another process sent."""
         self.start, files, self.sha256, self.found, self.forms = state
-        self.files = [ImageFile(Path(path), page) for path, page in files]
+        self.files = [ImageFile(path, page) for path, page in files]
 
 
 Keep = Callable[[int, NDArray[Any]], None]
 """Receives the first row and the images of a block."""
-
-
-def stat_of(path: Path | str) -> Stat:
-    """Return size and times of change of a file; zeros if there is none.
-
-    The time of the last change of the file also changes if the other one is set by hand.
-    """
-    try:
-        found = os.stat(path)  # noqa: PTH116  # a million times
-    except OSError:
-        return (0, 0, 0)
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def decode_block(block: Block, reading: Reads, form: Form, keep: Keep) -> Block:
@@ -121,8 +109,10 @@ def decode_block(block: Block, reading: Reads, form: Form, keep: Keep) -> Block:
             block.forms.setdefault(Form.of(pixels), []).append(position)
     if all(map(form.holds, block.forms)):
         array = np.zeros((len(block.files), *form.shape), form.dtype)
-        for position, pixels in images.items():
-            array[position] = form.fitted(pixels)
+        for own, positions in block.forms.items():
+            for position in positions:
+                pixels = images[position]
+                array[position] = pixels if own == form else form.fitted(pixels)
         block.sha256 = hashlib.sha256(array.data).hexdigest()
         keep(block.start, array)
     return block
@@ -136,23 +126,15 @@ def decode_for(block: Block, reading: Reads, form: Form, keep: Keep) -> Block:
 
 def _decoded(file: ImageFile, reading: Reads) -> tuple[FileFound, NDArray[Any] | None]:
     """Return what was found of a file, and its image if it can be read."""
-    for _ in range(_ATTEMPTS):
-        before = stat_of(file.path)
-        if 0 <= time.time() - before[2] / 1e9 < _TICK:
-            time.sleep(_TICK)  # so that a later change has another time
-        try:
-            pixels, facts, sha256 = reading.read(file)
-            result: tuple[FileFound, NDArray[Any] | None]
-            result = FileFound(before, facts, sha256), pixels
-        except MemoryError:
-            raise
-        # Broken files make decoders raise exceptions of many types.
-        except Exception as error:
-            why = " ".join(str(error).split()) or type(error).__name__
-            result = FileFound(before, why=why), None
-        if stat_of(file.path) == before:
-            return result
-    return FileFound(before, why="it changes while it is read"), None
+    try:
+        image = reading.read(file)
+    except MemoryError:
+        raise
+    # Broken files make decoders raise exceptions of many types.
+    except Exception as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        return FileFound(stat_of(file.path), why=why), None
+    return FileFound(image.stat, image.facts, image.sha256), image.pixels
 
 
 class FileOfImages:
@@ -171,48 +153,68 @@ class FileOfImages:
 
 
 def in_processes(
-    work: Callable[..., T], tasks: Iterable[tuple[Any, ...]], files: int
+    work: Callable[..., T], tasks: Iterable[tuple[Any, ...]], files: int, files_of_task: int
 ) -> Iterator[T]:
-    """Yield the results of tasks in any order, from all processors if there are many files.
+    """Yield the results of tasks in any order, from all processors if there is much to do.
 
-    Threads are used for some files, because other processes need a second to start; they decode
-    many files faster.
+    The first task shows how long a file takes. Threads help with slow files, whose decoders mostly
+    leave Python's lock to others. Other processes help with any files, but need a second to start.
 
     Args:
         work: called with each task; it and the tasks are pickled.
         tasks: arguments.
         files: number of files that all tasks read.
+        files_of_task: most files that a task reads.
 
     Raises:
         ResourceError: the system ended a process, probably because there is no memory left.
     """
-    if files <= _FEW:
-        yield from (work(*task) for task in tasks)
+    waiting = iter(tasks)
+    started = time.perf_counter()
+    for task in waiting:
+        result = work(*task)
+        seconds = (time.perf_counter() - started) / min(files, files_of_task)
+        yield result
+        break
+    else:
         return
-    if files <= _SOME:
-        yield from _in_threads(work, tasks)
-        return
-    import joblib
+    total, slow = seconds * files, seconds > _SLOW
+    if usable_cpus() == 1 or total < (_FOR_THREADS if slow else _FOR_PROCESSES):
+        yield from (work(*task) for task in waiting)
+    elif slow and total < _FOR_MANY_PROCESSES:
+        yield from _in_threads(work, waiting)
+    else:
+        yield from _in_all_processes(work, waiting)
+
+
+def _in_all_processes(work: Callable[..., T], tasks: Iterator[tuple[Any, ...]]) -> Iterator[T]:
+    """Yield results from other processes, and from this one, which works meanwhile."""
+    from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    parallel = joblib.Parallel(n_jobs=-1, return_as="generator_unordered", batch_size=1)
+    others = usable_cpus() - 1
     # They must not import from the current folder, which may be a stranger's.
-    safe = without_current_folder()
-    before = {name: os.environ.get(name) for name in safe}
-    os.environ.update(safe)
+    one_thread = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
+    executor = get_reusable_executor(others, env={**one_thread, **without_current_folder()})
+    running: set[Future[T]] = set()
     try:
-        yield from parallel(joblib.delayed(work)(*task) for task in tasks)
+        for task in tasks:
+            if len(running) < _QUEUED * others:
+                running.add(executor.submit(work, *task))
+            else:
+                yield work(*task)
+            done = {one for one in running if one.done()}
+            running -= done
+            yield from (one.result() for one in done)
+        yield from (one.result() for one in as_completed(running))
     except TerminatedWorkerError as error:
         raise errors.ResourceError(
             "a process that decoded images was ended by the system, probably because the memory "
             "is full: close other programs and repeat the command, which goes on from there"
         ) from error
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    except BaseException:
+        executor.shutdown(kill_workers=True)
+        raise
 
 
 def _in_threads(work: Callable[..., T], tasks: Iterable[tuple[Any, ...]]) -> Iterator[T]:

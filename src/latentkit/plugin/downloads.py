@@ -19,6 +19,7 @@ import errno
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -219,7 +220,7 @@ def check_downloads_allowed(what: str, cache: Path) -> None:
 _UNCHECKED = 2**24  # bytes of a file that always fit; asking for the free memory takes longer
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path | str) -> bytes:
     """Return the content of a file.
 
     Raises:
@@ -234,6 +235,59 @@ def read_bytes(path: Path) -> bytes:
             return file.read()
     except OSError as error:
         raise _cannot_read(path, error) from error
+
+
+Stat = tuple[int, int, int]
+"""Size in bytes, and times of the last change of the content and of the file in nanoseconds."""
+
+_ATTEMPTS = 3  # to read a file that changes while it is read
+_TICK = 0.02  # seconds; two changes of a file within a tick may have the same time
+
+
+def stat_of(path: Path | str) -> Stat:
+    """Return size and times of change of a file; zeros if there is none.
+
+    The time of the last change of the file also changes if the other one is set by hand.
+    """
+    try:
+        return _stat(os.stat(path))  # noqa: PTH116  # a million times
+    except OSError:
+        return (0, 0, 0)
+
+
+def _stat(found: os.stat_result) -> Stat:
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def read_unchanged(path: Path | str) -> tuple[bytes, Stat]:
+    """Return the content of a file and its state, which was the same before and after reading.
+
+    Raises:
+        DataError: as `read_bytes`; or the file changes while it is read.
+        ResourceError: the file is larger than the free memory.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            handle, found = reading.open_handle(path)
+            try:
+                before = _stat(found)
+                if 0 <= time.time() - before[2] / 1e9 < _TICK:
+                    time.sleep(_TICK)  # so that a later change has another time
+                if before[0] > _UNCHECKED:
+                    check_memory(before[0], str(path))
+                content = os.read(handle, before[0] + 1)
+                if len(content) != before[0]:  # the system gives at most two gigabytes at once
+                    parts = [content]
+                    while parts[-1]:
+                        parts.append(os.read(handle, _UNCHECKED))
+                    content = b"".join(parts)
+                if _stat(os.fstat(handle)) == before:
+                    return content, before
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise _cannot_read(path, error) from error
+    raise errors.DataError(f"cannot read {path}: it changes while it is read")
 
 
 def torchvision_datasets() -> Any:
@@ -261,5 +315,5 @@ def _address(mirror: str, name: str) -> str:
     return f"{mirror.rstrip('/')}/{name}"
 
 
-def _cannot_read(path: Path, error: OSError) -> errors.DataError:
+def _cannot_read(path: Path | str, error: OSError) -> errors.DataError:
     return errors.DataError(f"cannot read {path}: {errors.describe_os_error(error)}")

@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from latentkit import errors, reading
 from latentkit.atomic import write_atomically
 from latentkit.hashed_json import read_hashed, write_hashed
-from latentkit.plugin.decoding import FileFound, Stat, stat_of
+from latentkit.plugin.decoding import FileFound
+from latentkit.plugin.downloads import Stat, stat_of
 from latentkit.plugin.image_files import ImageFile
 from latentkit.plugin.image_sets import Form
 
@@ -328,13 +329,14 @@ class Place:
         write_atomically(building / FILES, files.write)
         with (building / PIXELS).open("r+b") as file:
             os.fsync(file.fileno())
+        pixels_sha256 = sha256_of_all(form, count, hashes)
         index = {
             "schema": SCHEMA,
             "source": self.source,
             "form": list(form),
             "count": count,
             "blocks": list(hashes),
-            "pixels_sha256": sha256_of_all(form, count, hashes),
+            "pixels_sha256": pixels_sha256,
             "files_sha256": hashlib.sha256((building / FILES).read_bytes()).hexdigest(),
             "written": list(stat_of(building / PIXELS)),
             "unreadable": {str(position): why for position, why in unreadable.items()},
@@ -347,6 +349,8 @@ class Place:
         if final.exists():
             final.rename(old)  # who has mapped it keeps it
         building.rename(final)
+        # These pixels were hashed a moment ago.
+        _hashed.add((final / PIXELS, stat_of(final / PIXELS), pixels_sha256))
         shutil.rmtree(old, ignore_errors=True)
 
     def entry(self) -> Entry | None:

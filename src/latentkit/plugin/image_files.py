@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from latentkit.errors import DataError
-from latentkit.plugin.downloads import read_bytes
+from latentkit.plugin.downloads import Stat, read_bytes, read_unchanged
 from latentkit.plugin.image_formats import (
     LYING,
     Draft,
@@ -29,6 +29,7 @@ from latentkit.plugin.image_formats import (
     count_pages,
     open_picture,
     picture_of,
+    plain_png,
     reason_of,
     upright,
 )
@@ -43,19 +44,25 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 class ImageFile(NamedTuple):
     """A picture of a file; ``page`` counts from 0 in a file of several."""
 
-    path: Path
+    path: Path | str
     page: int = 0
 
 
 class DecodedImage(NamedTuple):
-    """An image, what is to be said about how it was read, and the file's SHA-256.
+    """An image, and what was found of its file.
 
-    ``facts`` are keys that `reading_notes` counts and turns into sentences.
+    Args:
+        pixels: the image, (C, H, W).
+        facts: what is to be said about how it was read: keys that `reading_notes` counts and turns
+            into sentences.
+        sha256: of the file.
+        stat: size and times of change of the file; zeros if the picture came from elsewhere.
     """
 
     pixels: Pixels
     facts: tuple[str, ...]
     sha256: str
+    stat: Stat = (0, 0, 0)
 
 
 class SurveyedImage(NamedTuple):
@@ -127,7 +134,8 @@ class ImageReading:
             latentkit.errors.DataError: the file cannot be opened.
         """
         path, page = (file, 0) if isinstance(file, Path) else file
-        return self.read_picture(read_bytes(path), page)
+        content, stat = read_unchanged(path)
+        return self._read(content, page, stat)
 
     def read_picture(self, source: bytes | Image.Image | Picture, page: int = 0) -> DecodedImage:
         """Return a picture as an image (C, H, W), with what is to be said about it.
@@ -139,20 +147,39 @@ class ImageReading:
         Raises:
             ValueError: the picture cannot be read by these rules; the message is one line.
         """
+        return self._read(source, page, (0, 0, 0))
+
+    def _read(self, source: bytes | Image.Image | Picture, page: int, stat: Stat) -> DecodedImage:
         try:
-            picture = self._opened(source, page, draft=self._draft)
-            pixels, facts = self._image(picture)
+            plain = self._plain(source) if isinstance(source, bytes) and not page else None
+            if plain is not None:
+                pixels, facts, several = plain, ["kind 8 bits"], False
+            else:
+                picture = self._opened(source, page, draft=self._draft)
+                pixels, facts = self._image(picture)
+                several = picture.several
         except (MemoryError, DataError, NeedsOptionError):
             raise
         except Exception as error:  # damaged files raise anything
             raise ValueError(reason_of(error)) from error
-        corner = pixels[:, :1, :1]
-        if (pixels[:, :1] == corner).all() and (pixels == corner).all():
+        first = pixels[0]
+        if first[0, 0] == first[-1, -1] and (pixels == pixels[:, :1, :1]).all():
             facts.append("constant")
-        if picture.several and not self.all_pages:
+        if several and not self.all_pages:
             facts.append("several")
         content = source if isinstance(source, bytes) else np.ascontiguousarray(pixels).data
-        return DecodedImage(pixels, tuple(facts), hashlib.sha256(content).hexdigest())
+        return DecodedImage(pixels, tuple(facts), hashlib.sha256(content).hexdigest(), stat)
+
+    def _plain(self, content: bytes) -> Pixels | None:
+        """Return the image of a small file that needs no change; None if it may need one."""
+        wanted = _PLAIN_CHANNELS.get(self.channels)
+        if wanted is None or self.value_range != "type" or self.depth == 16:
+            return None
+        values = plain_png(content, None if self.fit == "none" else self.size, self.max_pixels)
+        if values is None or (values.shape[2] if values.ndim == 3 else 1) not in wanted:
+            return None
+        pixels = values.transpose(2, 0, 1) if values.ndim == 3 else values[None]
+        return np.ascontiguousarray(_one_if_grey(pixels) if self.channels == "auto" else pixels)
 
     def _opened(
         self, source: bytes | Image.Image | Picture, page: int, draft: Draft | None = None
@@ -362,6 +389,7 @@ class ImageReading:
         return padded
 
 
+_PLAIN_CHANNELS: dict[Any, tuple[int, ...]] = {"auto": (1, 3), "grey": (1,), "rgb": (3,)}
 _SURVEYED = 32
 _STARTS = {
     b"\x89PNG": "PNG",
@@ -444,7 +472,9 @@ def _scaled_by_type(values: NDArray[Any], bits: int) -> NDArray[np.float32]:
 
 def _one_if_grey(pixels: NDArray[Any]) -> NDArray[Any]:
     """Return the first channel alone if there are three equal ones."""
-    if len(pixels) != 3 or not (pixels[0] == pixels[1]).all() or (pixels[0] != pixels[2]).any():
+    if len(pixels) != 3 or pixels[0, 0, 0] != pixels[1, 0, 0]:  # one pixel often decides
+        return pixels
+    if not (pixels[0] == pixels[1]).all() or (pixels[0] != pixels[2]).any():
         return pixels
     return pixels[:1]
 

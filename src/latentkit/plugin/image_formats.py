@@ -13,6 +13,7 @@ import io
 import logging
 import math
 import re
+import struct
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ _SYSTEM = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "l
 }
 _NAMED = 5  # most endings that a note lists
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"mif1", b"msf1"})
+_PNG_HEADER = struct.Struct(">IIBB")
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _COMPRESSIONS = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34925, 50000, 50001}
 _ORIENTATION = 0x0112
@@ -167,6 +169,45 @@ def open_picture(
                 if wanted and (drafted := image.draft(*wanted)):
                     extent = drafted[1][2:]
             return _pillow(image, content, several, extent)
+
+
+_PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+_WITHOUT_EFFECT = {b"IDAT", b"bKGD", b"cHRM", b"gAMA", b"pHYs", b"sBIT", b"sRGB", b"tIME"}
+
+
+def plain_png(
+    content: bytes, size: tuple[int, int] | None, most_pixels: int
+) -> NDArray[np.uint8] | None:
+    """Return the numbers of a PNG of 8 bits that is grey or has colours, and nothing else.
+
+    Sets of small images consist of such files, which libpng decodes in half of Pillow's time.
+
+    Args:
+        content: the bytes of a file.
+        size: the height and width that it must have; None for any.
+        most_pixels: the most that it may have.
+
+    Returns:
+        (H, W) or (H, W, 3); None for any other file, and for damaged ones.
+    """
+    if not content.startswith(_PNG_START):
+        return None
+    width, height, bits, colours = _PNG_HEADER.unpack_from(content, len(_PNG_START))
+    if bits != 8 or colours not in (0, 2) or width * height > most_pixels:
+        return None
+    if size is not None and size != (height, width):
+        return None
+    at = len(_PNG_START) + 17
+    while (kind := content[at + 4 : at + 8]) in _WITHOUT_EFFECT:
+        at += 12 + int.from_bytes(content[at : at + 4], "big")
+    if kind != b"IEND":
+        return None
+    from imagecodecs import png_decode
+
+    try:
+        return png_decode(content)
+    except Exception:  # Pillow says what is wrong
+        return None
 
 
 def count_pages(content: bytes, most_pixels: int) -> int:

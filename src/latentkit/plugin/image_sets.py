@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -44,6 +45,7 @@ class FilePlan:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
+_NAMES = {np.dtype(kind): kind for kind in ("uint8", "uint16")}  # numpy needs longer
 _FILES_OF_BLOCK = 128
 _BYTES_OF_BLOCK = 4 * 2**20
 
@@ -60,7 +62,7 @@ class Form(NamedTuple):
     def of(cls, image: NDArray[Any]) -> Form:
         """Return the form of an image (C, H, W)."""
         channels, height, width = image.shape
-        return cls(channels, height, width, image.dtype.name)
+        return cls(channels, height, width, _NAMES.get(image.dtype) or image.dtype.name)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -148,6 +150,34 @@ def common_form(forms: Mapping[Form, int], reading: ImageReading) -> Form:
     ((height, width),) = sizes
     deep = any(form[3] == "uint16" for form in forms)
     return Form(max(bands), height, width, "uint16" if deep else "uint8")
+
+
+class FormsFound:
+    """The forms of the images that were decoded so far, and the one that holds all of them."""
+
+    def __init__(self, reading: ImageReading) -> None:
+        self._reading = reading
+        self._counts: dict[Form, int] = {}
+        self._firsts: dict[Form, Path | str] = {}
+
+    def joined(self, forms: Mapping[Form, Sequence[int]], files: Sequence[ImageFile]) -> Form:
+        """Return the form of all images so far, and of some more.
+
+        Args:
+            forms: the forms of these, with the positions of their files.
+            files: their files.
+
+        Raises:
+            DataError: there is none.
+        """
+        for form, positions in forms.items():
+            self._counts[form] = self._counts.get(form, 0) + len(positions)
+            self._firsts.setdefault(form, files[positions[0]].path)
+        try:
+            return common_form(self._counts, self._reading)
+        except ValueError as error:
+            rarest = min(self._counts, key=lambda form: self._counts[form])
+            raise DataError(f"{error}; {self._firsts[rarest]} differs from most") from error
 
 
 def reading_notes(

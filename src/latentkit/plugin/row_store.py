@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit import errors
-from latentkit.plugin.decoding import FileFound, stat_of
+from latentkit.plugin.decoding import FileFound
+from latentkit.plugin.downloads import stat_of
 from latentkit.plugin.image_cache import (
     LOCK,
     PIXELS,

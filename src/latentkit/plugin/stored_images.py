@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -29,8 +30,8 @@ from latentkit.plugin.decoding import (
     decode_block,
     decode_for,
     in_processes,
-    stat_of,
 )
+from latentkit.plugin.downloads import stat_of
 from latentkit.plugin.image_cache import (
     JOURNAL,
     LOCK,
@@ -52,7 +53,7 @@ from latentkit.plugin.image_cache import (
 from latentkit.plugin.image_files import ImageFile, ImageReading
 from latentkit.plugin.image_sets import (
     Form,
-    common_form,
+    FormsFound,
     in_range_of,
     reading_notes,
     unreadable_note,
@@ -60,6 +61,8 @@ from latentkit.plugin.image_sets import (
 from latentkit.plugin.images import Pixels
 from latentkit.plugin.machine import check_memory
 
+_ATTEMPTS = 3
+_LOST = 2.0  # seconds of decoding that a process loses at most when it is killed
 _SAMPLED = 16  # files whose forms are expected of all
 _DAMAGED = (OSError, errors.LatentkitError, KeyError, TypeError, ValueError, IndexError)
 
@@ -108,7 +111,7 @@ def read_images(
         latentkit.errors.ResourceError: there is room neither on the disk nor in memory.
     """
     stored = stored_images(
-        _Wanted(tuple(files), reading, source or str(files[0].path.parent), skip)
+        _Wanted(tuple(files), reading, source or str(Path(files[0].path).parent), skip)
     )
     said = unreadable_note(files, stored.unreadable, skip, advice)
     if stored.value_range is not None:
@@ -176,37 +179,16 @@ def _built(place: Place, wanted: _Wanted) -> StoredImages:
     with filelock.FileLock(place.folder / f"{place.key}{LOCK}"):
         found = _opened(place, wanted)  # another process may have built it while this one waited
         if found is None:
-            found = _Building(place, wanted).build() or _opened(place, wanted)
+            for _ in range(_ATTEMPTS):  # files may change after they were read
+                found = _Building(place, wanted).build() or _opened(place, wanted)
+                if found is not None:
+                    break
     if found is None:
         raise errors.DataError(
             f"the images of {place.source} change while they are read: repeat the command when "
             f"nothing writes them"
         )
     return found
-
-
-class _Forms:
-    """The forms of the images that were decoded so far, and the one that holds all of them."""
-
-    def __init__(self, reading: ImageReading) -> None:
-        self._reading = reading
-        self._counts: dict[Form, int] = {}
-        self._firsts: dict[Form, Path] = {}
-
-    def joined(self, block: Block) -> Form:
-        """Return the form of all images so far, and those of a block.
-
-        Raises:
-            DataError: there is none.
-        """
-        for form, positions in block.forms.items():
-            self._counts[form] = self._counts.get(form, 0) + len(positions)
-            self._firsts.setdefault(form, block.files[positions[0]].path)
-        try:
-            return common_form(self._counts, self._reading)
-        except ValueError as error:
-            rarest = min(self._counts, key=lambda form: self._counts[form])
-            raise errors.DataError(f"{error}; {self._firsts[rarest]} differs from most") from error
 
 
 def _sampled(wanted: _Wanted, reading: ImageReading) -> Form:
@@ -220,7 +202,7 @@ def _sampled(wanted: _Wanted, reading: ImageReading) -> Form:
     nothing = Form(1, 1, 1, "uint8")
     decode_block(sample, reading, nothing, _forget)
     if sample.forms:
-        return _Forms(reading).joined(sample)
+        return FormsFound(reading).joined(sample.forms, sample.files)
     for file in wanted.files:
         with suppress(Exception):
             return Form.of(reading.read(file).pixels)
@@ -242,7 +224,7 @@ def _with_range(wanted: _Wanted) -> ImageReading:
         return reading
     size = 128
     tasks = ((reading, wanted.files[at : at + size]) for at in range(0, len(wanted.files), size))
-    limits = [one for some in in_processes(_limits, tasks, len(wanted.files)) for one in some]
+    limits = [one for some in in_processes(_limits, tasks, len(wanted.files), size) for one in some]
     if not limits:  # reading them says why
         return replace(reading, value_range="type")
     try:
@@ -265,9 +247,11 @@ class _Building:
     def __init__(self, place: Place, wanted: _Wanted) -> None:
         self._place, self._wanted = place, wanted
         self._reading = _with_range(wanted)
-        self._forms = _Forms(self._reading)
+        self._forms = FormsFound(self._reading)
         self._done: dict[int, Block] = {}
         self._form = Form(1, 1, 1, "uint8")
+        self._unwritten: list[Block] = []
+        self._written = time.monotonic()
 
     def build(self) -> StoredImages | None:
         """Make the set; return it only if it cannot be kept, because files cannot be read."""
@@ -276,7 +260,14 @@ class _Building:
         if not self._continued():
             self._start()
         with (folder / JOURNAL).open("a", encoding="utf-8") as journal:
-            self._decode_all(journal)
+            all_read = False
+            try:
+                self._decode_all(journal)
+                found = (one for block in self._done.values() for one in block.found)
+                all_read = not any(one.why for one in found)
+            finally:
+                if not all_read:
+                    self._write(journal)
         return self._commit()
 
     @property
@@ -336,6 +327,7 @@ class _Building:
                 block.sha256 = hashlib.sha256(copied.data).hexdigest()
                 keep(block.start, copied)
                 self._record(block, journal)
+            self._write(journal)
 
     def _continued(self) -> bool:
         """Take over what an earlier process has decoded; return whether there is any of it."""
@@ -367,26 +359,37 @@ class _Building:
     def _record(self, block: Block, journal: Any) -> None:
         self._done[block.start] = block
         if not any(found.why for found in block.found):  # unreadable files are tried again
+            self._unwritten.append(block)
+        if time.monotonic() - self._written > _LOST:
+            self._write(journal)
+
+    def _write(self, journal: Any) -> None:
+        """Write what is decoded into the journal, from which another process can resume."""
+        for block in self._unwritten:
             journal.write(json.dumps([block.start, block.sha256, block.found]) + "\n")
-            journal.flush()
+        journal.flush()
+        self._unwritten.clear()
+        self._written = time.monotonic()
 
     def _decode_all(self, journal: Any) -> None:
         while blocks := [b for b in self._wanted.blocks(self._form) if b.start not in self._done]:
             left = sum(len(block.files) for block in blocks)
+            done = len(self._wanted.files) - left
             keep, wider = FileOfImages(self._pixels), self._form
             tasks = ((block, self._reading, self._form, keep) for block in blocks)
             files = {block.start: block.files for block in blocks}
-            for block in in_processes(decode_for, tasks, left):
+            for block in in_processes(decode_for, tasks, left, self._form.files_of_block):
                 block.files = files[block.start]
                 if block.forms:
-                    joined = self._forms.joined(block)
+                    joined = self._forms.joined(block.forms, block.files)
                     wider = wider if wider.holds(joined) else joined
                 if block.sha256:
                     self._record(block, journal)
-                done = sum(len(one.files) for one in self._done.values())
+                    done += len(block.files)
                 report_progress(done, len(self._wanted.files))
             if wider != self._form:
                 self._widen(wider)
+                self._unwritten.clear()
                 journal.seek(0)
                 journal.truncate()
                 journal.write(json.dumps(self._head()) + "\n")
@@ -454,7 +457,7 @@ class _Building:
 def _in_memory(wanted: _Wanted, note: str) -> StoredImages:
     """Decode the images into memory, because they cannot be kept."""
     reading = _with_range(wanted)
-    forms = _Forms(reading)
+    forms = FormsFound(reading)
     form = _sampled(wanted, reading)
     n = len(wanted.files)
     while True:
@@ -471,7 +474,7 @@ def _in_memory(wanted: _Wanted, note: str) -> StoredImages:
         for block in wanted.blocks(form):
             decode_block(block, reading, form, keep)
             if block.forms:
-                joined = forms.joined(block)
+                joined = forms.joined(block.forms, block.files)
                 wider = wider if wider.holds(joined) else joined
             found += block.found
             report_progress(len(found), n)

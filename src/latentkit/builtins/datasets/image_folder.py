@@ -10,31 +10,45 @@ all splits, and so are the channels and the depth that hold every image.
 
 from __future__ import annotations
 
+import gc
 import hashlib
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from latentkit.builtins.datasets.image_listing import Listing, Part, list_folder
+from latentkit.builtins.datasets.image_listing import (
+    FolderTimes,
+    Listing,
+    Part,
+    folder_times,
+    list_folder,
+)
 from latentkit.builtins.datasets.label_file import labelled
 from latentkit.builtins.datasets.options import ImageFolderOptions
 from latentkit.builtins.datasets.subsets import LEAST_IMAGES, draw_note, rows_of
 from latentkit.errors import DataError, UserError, describe_os_error
 from latentkit.plugin import FilePlan, ImageData, ImageFile, ImageReading, Split, read_images
 
+_SETTLED = 0.1  # seconds; more than the clock of any file system lags behind
 _OPTION = "-o image-folder.{}".format
 
 
 def load(options: ImageFolderOptions, split: Split, cache: Path) -> ImageData:
     """Return the images of a split, (N, C, H, W); validation images follow the training images."""
-    plan = plan_folder(options)
-    read = read_images(
-        plan.files,
-        plan.reading,
-        source=str(_root(options)),
-        skip=options.unreadable == "skip",
-        advice=_OPTION,
-    )
+    with _light_collection():
+        plan = plan_folder(options)
+        read = read_images(
+            plan.files,
+            plan.reading,
+            source=str(_root(options)),
+            skip=options.unreadable == "skip",
+            advice=_OPTION,
+        )
     parts = np.array(plan.parts)[read.kept]
     rows = np.flatnonzero((parts == "test") == (split == "test"))
     if not len(rows) or (split == "train" and not (parts == "train").any()):
@@ -57,6 +71,27 @@ def load(options: ImageFolderOptions, split: Split, cache: Path) -> ImageData:
         raise DataError(f"{options.path}: {error}") from error
 
 
+@contextmanager
+def _light_collection() -> Iterator[None]:
+    """Let the garbage collector skip what exists so far while many small objects are made.
+
+    It would otherwise visit everything that torch has made several times, which takes longer than
+    to list a large folder.
+    """
+    if gc.get_freeze_count():  # the caller has done so
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+_planned: dict[str, tuple[FilePlan, Mapping[str, FolderTimes]]] = {}
+"""The last plan by its options, because the second split of a large folder is asked for next."""
+
+
 def plan_folder(options: ImageFolderOptions) -> FilePlan:
     """Return which files are read, how, and for which split and class.
 
@@ -64,6 +99,22 @@ def plan_folder(options: ImageFolderOptions) -> FilePlan:
         UserError: no folder is named.
         DataError: the folder or the label file cannot be read, or cannot be understood.
     """
+    asked = options.model_dump_json()
+    if asked in _planned:
+        plan, folders = _planned[asked]
+        if all(folder_times(folder) == times for folder, times in folders.items()):
+            return plan
+    plan, folders = _plan(options)
+    _planned.clear()
+    # A folder that has just changed may change again without another time.
+    newest = max((max(times) for times in folders.values()), default=math.inf) / 1e9
+    if time.time() - newest > _SETTLED and options.page != "all":
+        _planned[asked] = plan, folders
+    return plan
+
+
+def _plan(options: ImageFolderOptions) -> tuple[FilePlan, Mapping[str, FolderTimes]]:
+    """Return the plan, and the times of change of the folders that it depends on."""
     listing = list_folder(_root(options), "none" if options.labels else options.classes)
     if options.labels:
         listing = labelled(listing, options.labels, options.label_column)
@@ -78,16 +129,17 @@ def plan_folder(options: ImageFolderOptions) -> FilePlan:
     )
     codes = {name: code for code, name in enumerate(listing.class_names)}
     files: list[ImageFile] = []
+    root = os.path.join(listing.root, "")  # noqa: PTH118  # a text: a million paths take seconds
     parts: list[Part] = []
     labels: list[int] = []
     for part, places in sorted(_with_test(listing).items(), key=lambda item: _ORDER[item[0]]):
         for place, name in places:
-            path = listing.root / place
-            pages = reading.pages(path) if reading.all_pages else 1
+            path = f"{root}{place}"
+            pages = reading.pages(Path(path)) if reading.all_pages else 1
             files += [ImageFile(path, page) for page in range(pages)]
             parts += [part] * pages
             labels += [codes.get(name, 0)] * pages
-    return FilePlan(
+    plan = FilePlan(
         tuple(files),
         tuple(parts),
         np.array(labels, np.int64) if codes else None,
@@ -96,6 +148,7 @@ def plan_folder(options: ImageFolderOptions) -> FilePlan:
         tuple(listing.notes),
         dict(listing.left_out),
     )
+    return plan, listing.folders
 
 
 _ORDER: dict[Part, int] = {"train": 0, "validation": 1, "test": 2}

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from latentkit.errors import DataError
 from latentkit.plugin import is_hidden, left_out_note, readable_endings
@@ -36,6 +36,22 @@ SPLITS: dict[str, Part] = {
 _NAMED = 5
 
 
+class FolderTimes(NamedTuple):
+    """When the entries and the properties of a folder last changed, in nanoseconds."""
+
+    entries: int
+    properties: int
+
+
+def folder_times(folder: Path | str) -> FolderTimes | None:
+    """Return when a folder last changed; None if it cannot be read."""
+    try:
+        about = os.stat(folder)  # noqa: PTH116  # often a text
+    except OSError:
+        return None
+    return FolderTimes(about.st_mtime_ns, about.st_ctime_ns)
+
+
 @dataclass
 class Listing:
     """The images of a folder: for each split its files, and the class of each.
@@ -48,6 +64,7 @@ class Listing:
         class_names: one list of names for all splits.
         notes: what was left out, and what the names of folders were taken for.
         left_out: how many files are no images that can be read, by their endings.
+        folders: the times of change of each folder that was searched, before it was.
     """
 
     root: Path
@@ -56,16 +73,21 @@ class Listing:
     class_names: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    folders: Mapping[str, FolderTimes] = field(default_factory=dict)
 
 
 @dataclass
 class _Found:
-    """The places of images and of empty folders below a folder, and what was left out."""
+    """The places of images and of empty folders below a folder, and what was left out.
+
+    ``folders`` has the times of change of each folder that was searched, in nanoseconds.
+    """
 
     images: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     linked_again: int = 0
+    folders: dict[str, FolderTimes] = field(default_factory=dict)
 
 
 def list_folder(root: Path, classes: Literal["auto", "top", "none"]) -> Listing:
@@ -91,7 +113,8 @@ def list_folder(root: Path, classes: Literal["auto", "top", "none"]) -> Listing:
         raise DataError(f"{root} holds no image files ({kinds})" + (f"; {left}" if left else ""))
     splits = _split_folders(root, found)
     left = left_out_note(found.others, len(found.images))
-    listing = Listing(root, notes=[left] if left else [], left_out=found.others)
+    notes = [left] if left else []
+    listing = Listing(root, notes=notes, left_out=found.others, folders=found.folders)
     if splits:
         _fill_splits(listing, found, splits)
     else:
@@ -119,22 +142,28 @@ def _search(root: Path) -> _Found:
             found.linked_again += is_link
             continue
         seen.add((about.st_dev, about.st_ino))
+        found.folders[str(root / folder)] = FolderTimes(about.st_mtime_ns, about.st_ctime_ns)
+        start, is_empty = f"{folder}/" if folder else "", True
+        folders: dict[str, bool] = {}
         with os.scandir(root / folder) as entries:
-            shown = sorted(
-                (entry for entry in entries if not is_hidden(entry.name)),
-                key=lambda entry: entry.name,
-            )
-        if not shown and folder:
+            for entry in entries:
+                name = entry.name
+                if is_hidden(name):
+                    continue
+                is_empty = False
+                ending = name[name.rfind(".") :].lower() if "." in name else ""
+                if entry.is_dir():
+                    folders[start + name] = entry.is_symlink()
+                elif ending in endings:
+                    found.images.append(start + name)
+                else:
+                    found.others[ending] += 1
+        if is_empty and folder:
             found.empty.append(folder)
-        for entry in shown:
-            place = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.is_dir():
-                (linked if entry.is_symlink() else waiting).append(place)
-            elif (ending := os.path.splitext(entry.name)[1].lower()) in endings:  # noqa: PTH122
-                found.images.append(place)
-            else:
-                found.others[ending] += 1
-    found.images.sort(key=lambda place: place.split("/"))
+        for place in sorted(folders):
+            (linked if folders[place] else waiting).append(place)
+    # By folders, then names: no name has a character before the one that takes the slash's place.
+    found.images.sort(key=lambda place: place.replace("/", "\0"))
     return found
 
 
@@ -199,10 +228,17 @@ def _classes(
         DataError: only some files are.
     """
     named: dict[Part, list[str]] = {}
+    known: dict[str, str] = {}
+
+    def class_of(folder: str) -> str:
+        names = folder.split("/")[depth:]
+        name = "/".join(names[:1] if rule == "top" else names)
+        known[folder] = unicodedata.normalize("NFC", name)
+        return known[folder]
+
     for part, files in listing.files.items():
-        folders = (place.split("/")[depth:-1] for place in files)
-        kept = ("/".join(names[:1] if rule == "top" else names) for names in folders)
-        named[part] = [unicodedata.normalize("NFC", name) for name in kept]
+        folders = (place.rpartition("/")[0] for place in files)
+        named[part] = [known.get(folder) or class_of(folder) for folder in folders]
     all_names = {name for names in named.values() for name in names}
     if all_names == {""}:
         return None
