@@ -39,3 +39,10 @@ def codes(space, objectives=("mse",), schedule="one-cycle", corruption=(), tuner
 )
 def test_notices_warn_of_what_a_user_may_not_expect(asked, said):
     assert codes(**asked) == said
+
+
+def test_notes_of_the_images_are_notices():
+    plan = StudyPlan(
+        "s", {}, ACTIVATION, ("mse",), {"name": "grid"}, "data", notes=("all is dark",)
+    )
+    assert [(notice.code, notice.message) for notice in advice(plan)] == [("images", "all is dark")]

@@ -34,6 +34,14 @@ def test_a_study_is_read_back_as_it_was_created(tmp_path, plan):
     assert find_study("s", tmp_path) == folder.path
 
 
+def test_a_study_keeps_the_notes_of_its_images(tmp_path, plan):
+    folder = StudyFolder.begin(tmp_path / "s", replace(plan, notes=("29 of 29 images are dark",)))
+    assert StudyFolder.open(folder.path).plan.notes == ("29 of 29 images are dark",)
+    write_hashed(folder.path / STUDY, {**folder.plan.as_dict(), "notes": [1]})
+    with pytest.raises(IntegrityError, match="notes"):
+        StudyFolder.open(folder.path)
+
+
 def test_a_study_resumes_with_more_trials_or_another_storage_but_not_another_search(tmp_path, plan):
     StudyFolder.begin(tmp_path / "s", plan)
     more = replace(plan, trials=30, storage="postgresql://host/db")

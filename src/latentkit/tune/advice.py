@@ -15,8 +15,8 @@ _RECONSTRUCTION = ("loss", "mse", "psnr", "ssim")
 
 
 def advice(plan: StudyPlan) -> list[Notice]:
-    """Return notices about effects that a user may not expect from a study."""
-    notices = []
+    """Return notices about the images, and about effects that a user may not expect."""
+    notices = [Notice("images", note, "info") for note in plan.notes]
     if set(plan.objectives) <= {*_RECONSTRUCTION}:
         notices += _foregone(plan)
     if len(plan.objectives) > 1:

@@ -200,8 +200,9 @@ def prepared(plan: StudyPlan, registry: Registry, image_cache: ImageCache) -> St
     """Check data, model, goals and tuner, so that a study fails before its folder is made.
 
     Returns:
-        The plan. It has digests of the images, its first trial has the options that a run without
-        a study has, and its trials keep the weights of some epochs for the study's report.
+        The plan. It has digests and notes of the images, its first trial has the options that a
+        run without a study has, and its trials keep the weights of some epochs for the study's
+        report.
 
     Raises:
         LatentkitError: something is missing, damaged, or does not fit.
@@ -213,10 +214,12 @@ def prepared(plan: StudyPlan, registry: Registry, image_cache: ImageCache) -> St
     )
     resolved = context.config
     check_goals(plan.goals, context)
+    images = {split: context.images(split) for split in SPLITS}
     plan = replace(
         plan,
         first={key: option_of(resolved, key) for key in plan.space},
-        images={split: context.images(split).digest() for split in SPLITS},
+        images={split: images[split].digest() for split in SPLITS},
+        notes=tuple(dict.fromkeys(note for split in SPLITS for note in images[split].notes)),
     )
     if config.training.snapshots:
         return plan

@@ -52,6 +52,7 @@ class StudyPlan:
         first: options of the first trial, which are those of a run without a study.
         images: `ImageData.digest` of the training and of the test images, by split; empty in a
             study of an early version.
+        notes: what a user should know of the images, as `ImageData.notes`.
     """
 
     name: str
@@ -65,6 +66,7 @@ class StudyPlan:
     failures: int = 5
     first: Mapping[str, Any] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def goals(self) -> tuple[Goal, ...]:
@@ -131,6 +133,7 @@ class StudyPlan:
             "failures": self.failures,
             "first": dict(self.first),
             **({"images": dict(self.images)} if self.images else {}),
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
 
@@ -383,6 +386,9 @@ def _check_document(document: Mapping[str, Any]) -> None:
     images = document.get("images", {})
     if not isinstance(images, Mapping) or set(images) not in (set(), set(SPLITS)):
         raise TypeError("key 'images' does not have the digests of training and test images")
+    notes = document.get("notes", [])
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise TypeError("key 'notes' is not a list of texts")
 
 
 def _plan(document: Mapping[str, Any]) -> StudyPlan:
@@ -399,6 +405,7 @@ def _plan(document: Mapping[str, Any]) -> StudyPlan:
         failures=document["failures"],
         first=document["first"],
         images=document.get("images", {}),
+        notes=tuple(document.get("notes", ())),
     )
 
 
