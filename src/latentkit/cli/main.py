@@ -50,7 +50,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "plugins_command:plugins_command",
         "List installed parts, check them, and create a new plugin.",
     ),
-    "data": ("data_command:data_command", "List data sets, look at one, verify one."),
+    "data": ("data_command:data_command", "List data sets, check one, look at one, verify one."),
     "doctor": (
         "doctor_command:doctor_command",
         "Check the installation, and say how to repair it.",

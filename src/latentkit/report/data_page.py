@@ -108,14 +108,19 @@ def findings(check: DataCheck) -> list[tuple[str, str]]:
         + (f", {advice}" if (advice := how_to_read(ending)) else "")
         for ending, n in Counter(check.left_out).most_common()
     )
+    counts = sorted(check.counts().values()) if check.codes is not None else []
+    each = f"{counts[0]:,} to {counts[-1]:,}" if counts else ""
+    classes = f"{len(counts):,}, of {each} images" if counts else "none"
     rows = [
         ("Images", f"{len(check):,}"),
+        ("Splits", ", ".join(f"{n:,} {p}" for p in PARTS if (n := int((check.parts == p).sum())))),
+        ("Classes", classes),
         ("Files that cannot be read", _count(len(check.unreadable))),
         ("Files of other kinds, left out", left_out or "none"),
         ("Files with the ending of another format", _count(len(check.wrong_endings))),
-        ("Files that say how they lie", f"{orientations}; all are turned upright")
+        ("Files with an orientation tag", f"{orientations}; all are turned upright")
         if orientations
-        else ("Files that say how they lie", "none"),
+        else ("Files with an orientation tag", "none"),
         ("Classes without a readable image", ", ".join(check.empty_classes[:10]) or "none"),
         ("Constant images", _count(len(check.constant))),
         ("Nearly black images", _count(len(check.near_black))),
