@@ -220,11 +220,13 @@ def channels_first(values: ArrayLike) -> NDArray[Any]:
     """
     images = plain_array(values)
     shape = images.shape
+    if 0 in shape:
+        raise ValueError(f"there are no images: the array has shape {shape}")
     if images.ndim == 3:
         images = images[:, None]
     if images.ndim == 4 and images.shape[1] not in (1, 3) and images.shape[3] in (1, 3):
         images = images.transpose(0, 3, 1, 2)
-    if images.ndim != 4 or not images.size or images.shape[1] not in (1, 3):
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(
             f"images have shape {shape}, expected (N, H, W) or (N, C, H, W) with 1 or 3 channels; "
             f"rows of pixels must be reshaped first"

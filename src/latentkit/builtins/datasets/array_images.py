@@ -42,9 +42,11 @@ def with_channels_first(values: Any) -> NDArray[Any]:
     """
     images = plain_array(values)
     shape = images.shape
+    if 0 in shape:
+        raise ValueError(f"there are no images: the array has shape {shape}")
     if images.ndim == 3:
         images = images[:, None]
-    if images.ndim != 4 or not images.size:
+    if images.ndim != 4:
         raise ValueError(
             f"images have shape {shape}, expected (N, H, W) or (N, C, H, W); rows of pixels must "
             f"be reshaped first"
