@@ -237,6 +237,8 @@ def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, str]]:
             with zipfile.ZipFile(file) as archive:
                 yield archive, sha256
     except reading.ARCHIVE_FAULTS as error:
+        if isinstance(error, FileNotFoundError):
+            raise DataError(f"there is no file {path}: name a packed run") from error
         reason = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, OSError) and error.strerror:
             reason = describe_os_error(error)

@@ -10,8 +10,10 @@ from latentkit.evaluation.card_tables import quality_line
 from latentkit.runs import run_files
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.kind import RunKind
-from latentkit.runs.manifest import NAME
+from latentkit.runs.manifest import NAME, LeftOut
+from latentkit.runs.packed import SUFFIX, is_unpacked
 from latentkit.runs.stages import UNENDED, again_command
+from latentkit.terminal import shell_command
 
 
 def summarise(folder: RunFolder, kind: RunKind) -> dict[str, Any]:
@@ -81,10 +83,20 @@ def _left_out(folder: RunFolder) -> list[dict[str, str]]:
     """Return part, reason and command of each optional part that could not be made."""
     manifest = folder.manifest
     return [
-        {"part": one.part, "why": one.why, "again": again_command(folder, one)}
+        {"part": one.part, "why": one.why, "again": _again(folder, one)}
         for one in manifest.left_out.values()
         if manifest.status != "running" or one.why != UNENDED  # it may be executed now
     ]
+
+
+def _again(folder: RunFolder, one: LeftOut) -> str:
+    """Return the command that makes a part, for a packed run after it was unpacked."""
+    if not is_unpacked(folder.path) or not one.again:
+        return again_command(folder, one)
+    name = folder.path.name
+    command, *words = one.again
+    unpack, make = shell_command("unpack", f"{name}{SUFFIX}"), shell_command(command, name, *words)
+    return f"{unpack} && {make}"
 
 
 def map_facts(folder: RunFolder) -> list[Mapping[str, Any]]:
