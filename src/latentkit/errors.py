@@ -14,9 +14,21 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import ClassVar
+from functools import wraps
+from pathlib import Path
+from typing import ClassVar, Concatenate, ParamSpec, Protocol, TypeVar
 
 from latentkit.terminal import printable
+
+
+class _HasPath(Protocol):
+    @property
+    def path(self) -> Path: ...
+
+
+_InFiles = TypeVar("_InFiles", bound=_HasPath)
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 
 class LatentkitError(Exception):
@@ -273,6 +285,19 @@ def unexpected_content(*places: str | os.PathLike[str]) -> Iterator[None]:
             f"{where}: its content has an unexpected structure "
             f"({_shortened(error, describe_error(error))}): get another copy, or make it again"
         ) from error
+
+
+def in_files(
+    method: Callable[Concatenate[_InFiles, _P], _T],
+) -> Callable[Concatenate[_InFiles, _P], _T]:
+    """Let a method blame the files at its object's ``path``, as `unexpected_content` does."""
+
+    @wraps(method)
+    def guarded(one: _InFiles, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with unexpected_content(one.path):
+            return method(one, *args, **kwargs)
+
+    return guarded
 
 
 @contextmanager

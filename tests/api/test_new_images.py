@@ -14,7 +14,8 @@ import latentkit as lk
 from latentkit.builtins.datasets.options import ImageFolderOptions
 from latentkit.data import new_images
 from latentkit.data.new_images import ImageForm, given_images, loss_notes
-from latentkit.errors import DataError, UserError
+from latentkit.errors import DataError, PluginError, UserError
+from latentkit.maps.placing import FittedMap
 from latentkit.plugin import decoding
 
 OPTIONS = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
@@ -252,10 +253,13 @@ def test_modes_of_files_become_the_colours_of_the_run(colour_run, tmp_path, mode
         (np.full((1, 8, 8), np.nan), "NaN or infinity"),
         (np.full((1, 8, 8), 255.0), "divide by 255"),
         (np.full((1, 8, 8), 7, np.int64), "divide them by"),
-        ([], "but the run takes"),
-        (object(), "but the run takes"),
-        ("nowhere.png", "there is no file, folder or match"),
-        ("a\0b.png", "there is no file, folder or match"),
+        (np.zeros((2, 3, 8, 8), np.uint8), "give them 1 channel first"),
+        ([], "no images are given"),
+        (None, "images cannot be NoneType"),
+        (object(), "images cannot be object"),
+        (["a.png", Image.new("L", (8, 8))], r"of several kinds \(Image, str\)"),
+        ("nowhere.png", "no file or folder is called 'nowhere.png'"),
+        ("a\0b.png", "no file or folder is called"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(run, images, error):
@@ -291,6 +295,39 @@ def test_batches_of_bounded_size_give_the_same_results(run, monkeypatch):
     parts = run.encode(EIGHT, maps=())
     assert len(list(run.given_images(EIGHT).batches())) == 3
     np.testing.assert_allclose(parts.latents, whole.latents, atol=1e-5)
+
+
+def test_parts_of_bounded_size_give_the_same_results(run, monkeypatch):
+    whole = run.encode(EIGHT)
+    monkeypatch.setattr(new_images, "_MOST_IMAGES", 2)
+    monkeypatch.setattr(new_images, "_MOST_ROWS", 2)
+    parts = list(run.encode_parts(EIGHT))
+    assert [len(part) for part in parts] == [2, 2, 1]
+    joined = run.encode(EIGHT)
+    assert joined.names == whole.names
+    assert list(joined.columns()) == list(whole.columns())
+    for name, values in list(whole.columns().items())[1:]:
+        # An image that is also a test image has its error up to rounding, below it or not.
+        atol = 0.5 if name.endswith("percentile") else 1e-5
+        np.testing.assert_allclose(joined.columns()[name], values, atol=atol)
+
+
+def test_a_map_that_fails_at_a_later_part_has_no_numbers_from_there_on(run, monkeypatch):
+    monkeypatch.setattr(new_images, "_MOST_IMAGES", 2)
+    monkeypatch.setattr(new_images, "_MOST_ROWS", 2)
+    place, calls = FittedMap.place, []
+
+    def fails_once(fitted, latents):
+        calls.append(latents)
+        if len(calls) == 2:
+            raise PluginError("no room")
+        return place(fitted, latents)
+
+    monkeypatch.setattr(FittedMap, "place", fails_once)
+    seen = run.encode(EIGHT)
+    assert np.isfinite(seen.coordinates["pca"][:2]).all()
+    assert np.isnan(seen.coordinates["pca"][2:]).all()
+    assert seen.left_out == {"pca": "from image 3 on: no room"}
 
 
 def test_samples_come_from_the_prior_unless_a_mixture_is_asked_for(run):

@@ -177,8 +177,8 @@ def test_reconstruct_writes_a_png_of_the_same_stem(finished_once, photos, latent
     [
         (("reconstruct", "RUN", "photos/b.png", "--out", "photos", "--overwrite"), "one of the im"),
         (("encode", "RUN", "photos/a.png", "--out", "photos/a.png"), "should end in .csv"),
-        (("encode", "RUN", "nowhere/*.png"), "there is no file, folder or match of 'nowhere/"),
-        (("encode", "RUN", "photos/.cache/none"), "there is no file, folder or match of"),
+        (("encode", "RUN", "nowhere/*.png"), "no file or folder is called 'nowhere/"),
+        (("encode", "RUN", "photos/.cache/none"), "no file or folder is called"),
         (("encode", "RUN"), "say which images to take"),
         (("encode", "RUN", "photos", "--dataset", "digits"), "say which images to take"),
         (("encode", "RUN", "photos", "-o", "digits.x=1"), "add --dataset NAME"),
@@ -328,6 +328,8 @@ def test_commands_read_a_packed_run(finished_once, photos, latentkit):
     shown = latentkit("runs", "small.latentkit")
     assert shown.code == 0
     assert "the run was packed without them" in shown.out
+    name = finished_once.name
+    assert f"latentkit unpack {name}.latentkit && latentkit report {name}" in shown.out
     assert f"latentkit encode {finished_once.name}.latentkit photos" in shown.out
     for run, out in ((finished_once, "folder.csv"), ("small.latentkit", "packed.csv")):
         latentkit("encode", run, photos, "--out", out)
@@ -346,7 +348,7 @@ def test_commands_read_a_packed_run(finished_once, photos, latentkit):
     ("words", "code", "error"),
     [
         (("pack", "RUN", "--out", "run.zip"), 2, "run.zip should end in .latentkit"),
-        (("unpack", "nothing.latentkit"), 4, "nothing.latentkit is no packed run, or is damaged"),
+        (("unpack", "nothing.latentkit"), 4, "there is no file nothing.latentkit"),
         (("runs", "nothing.latentkit"), 2, "there is no run 'nothing.latentkit'"),
     ],
 )

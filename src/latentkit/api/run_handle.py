@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from functools import cached_property, partial, wraps
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,18 +18,8 @@ from latentkit.api.kinds import kind_of
 from latentkit.api.notebook_html import map_pictures, table, title
 from latentkit.config import Device, RunConfig
 from latentkit.data.new_images import GivenFiles, GivenImages, ImageForm, Unreadable, given_images
-from latentkit.errors import (
-    LatentkitError,
-    UserError,
-    did_you_mean,
-    unexpected_content,
-)
-from latentkit.explore.encoded import (
-    EncodedImages,
-    chosen_maps,
-    encode_images,
-    reconstruct_images,
-)
+from latentkit.errors import LatentkitError, UserError, did_you_mean, in_files
+from latentkit.explore.encoded import EncodedImages, chosen_maps, encoded_parts, reconstruct_images
 from latentkit.explore.explored_run import ExploredRun, Source
 from latentkit.explore.overview import COMPONENTS
 from latentkit.explore.samples import Samples
@@ -45,24 +35,10 @@ from latentkit.runs.saved_config import registry_of, stored_config
 from latentkit.runs.summary import map_facts, summarise, summary_rows
 from latentkit.terminal import printable, shell_command
 from latentkit.training.device import resolve_device
-from latentkit.transfer.classified import ClassifiedImages, classify_images
+from latentkit.transfer.classified import ClassifiedImages, classified_parts
 from latentkit.transfer.transfer_stages import FEATURES
 
 _T = TypeVar("_T")
-_P = ParamSpec("_P")
-
-
-def _from_files(
-    method: Callable[Concatenate[Run, _P], _T],
-) -> Callable[Concatenate[Run, _P], _T]:
-    """Raise `IntegrityError` if a method of `Run` finds files of an unexpected structure."""
-
-    @wraps(method)
-    def guarded(run: Run, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        with unexpected_content(run.path):
-            return method(run, *args, **kwargs)
-
-    return guarded
 
 
 class Run:
@@ -185,33 +161,33 @@ class Run:
         return self._kept("config", lambda: stored_config(self._opened, self._registry))
 
     @property
-    @_from_files
+    @in_files
     def summary(self) -> dict[str, Any]:
         """The run's main results as a JSON object."""
         status = self.status  # first, because it reads the manifest that the summary is made of
         return {**summarise(self._opened, self.kind), "status": status}
 
     @property
-    @_from_files
+    @in_files
     def history(self) -> Sequence[Mapping[str, Any]]:
         """One record per epoch: ``epoch``, ``train`` and ``validation`` loss terms, ``seconds``."""
         return [dict(epoch) for epoch in self._folder.json(run_files.HISTORY)["epochs"]]
 
     @property
-    @_from_files
+    @in_files
     def evaluation(self) -> dict[str, Any]:
         """The evaluation card, with the quality of every map under ``"maps"``."""
         folder = self._folder
         maps = {facts["map"]: facts["quality"] for facts in map_facts(folder)}
         return {**folder.json(run_files.EVALUATION), "maps": maps}
 
-    @_from_files
+    @in_files
     def latents(self, split: str = "test") -> NDArray[np.float32]:
         """Return latents (N, latent_dim) of ``train``, ``validation`` or ``test`` images."""
         latents: NDArray[np.float32] = self._split_arrays(split)["latents"]
         return latents
 
-    @_from_files
+    @in_files
     def features(self, when: str = "after") -> NDArray[np.float32]:
         """Return a transfer's features (N, F) of the test images, ``before`` or ``after`` training.
 
@@ -226,24 +202,24 @@ class Run:
         features: NDArray[np.float32] = self._folder.arrays(FEATURES)[when]
         return features
 
-    @_from_files
+    @in_files
     def labels(self, split: str = "test") -> NDArray[np.int64] | None:
         """Return the labels (N,) in the order of `latents`, or None if there are none."""
         return self._split_arrays(split).get("labels")
 
-    @_from_files
+    @in_files
     def index(self, split: str = "test") -> NDArray[np.int64]:
         """Return each latent's row (N,): that of its image in the training or test images."""
         index: NDArray[np.int64] = self._split_arrays(split)["index"]
         return index
 
     @property
-    @_from_files
+    @in_files
     def maps(self) -> list[str]:
         """The names of the run's maps."""
         return [facts["map"] for facts in map_facts(self._folder)]
 
-    @_from_files
+    @in_files
     def coordinates(self, name: str) -> NDArray[np.float64]:
         """Return the coordinates (N, 2 or 3) of a map, in the order of its latents.
 
@@ -257,7 +233,7 @@ class Run:
         coordinates: NDArray[np.float64] = self._map_arrays(name)["coordinates"]
         return coordinates
 
-    @_from_files
+    @in_files
     def map_index(self, name: str) -> tuple[NDArray[np.int64], list[str]]:
         """Return the row (N,) and the name of the split (N) of each point's image.
 
@@ -326,12 +302,30 @@ class Run:
                 shape or range.
             DataError: a file cannot be read.
         """
+        parts = self.encode_parts(
+            images, maps=maps, unreadable=unreadable, device=device, listener=listener
+        )
+        return EncodedImages.joined(parts)
+
+    def encode_parts(
+        self,
+        images: Any,
+        *,
+        maps: Iterable[str] | None = None,
+        unreadable: Unreadable = "refuse",
+        device: Device = "auto",
+        listener: Listener = ignore,
+    ) -> Iterator[EncodedImages]:
+        """Yield the results of `encode` in parts of up to 65,536 images, in constant memory.
+
+        The last part has all notes and unreadable files. Arguments and errors are those of
+        `encode`.
+        """
         given = self.given_images(images, unreadable, listener)
         chosen = chosen_maps(self.explored, maps)
+        fit = partial(self._fitted_map, emit=listener)
         model = self._model_on(device)
-        return encode_images(
-            self.explored, model, given, chosen, partial(self._fitted_map, emit=listener), listener
-        )
+        return encoded_parts(self.explored, model, given, chosen, fit, listener)
 
     def reconstruct(
         self,
@@ -396,13 +390,25 @@ class Run:
         Raises:
             UserError: the run is no transfer.
         """
+        parts = self.predict_parts(images, unreadable=unreadable, device=device, listener=listener)
+        return ClassifiedImages.joined(parts)
+
+    def predict_parts(
+        self,
+        images: Any,
+        *,
+        unreadable: Unreadable = "refuse",
+        device: Device = "auto",
+        listener: Listener = ignore,
+    ) -> Iterator[ClassifiedImages]:
+        """Yield the results of `predict` in parts of up to 65,536 images, in constant memory."""
         if self.kind.points != "features":
             raise UserError(
                 f"run {self.id} is no classifier: train one on its encoder with "
                 f"'{shell_command('transfer', self.path)}'"
             )
         given = self.given_images(images, unreadable, listener)
-        return classify_images(self._model_on(device), self.class_names, given, listener)
+        return classified_parts(self._model_on(device), self.class_names, given, listener)
 
     def given_images(
         self, images: Any, unreadable: Unreadable = "refuse", listener: Listener = ignore
@@ -468,7 +474,7 @@ class Run:
             status = "cannot be read"
         return printable(f"<Run {self.id}: {status}>")
 
-    @_from_files
+    @in_files
     def _repr_html_(self) -> str:
         facts = title(self.id, self.status) + table(summary_rows(self.summary, self.kind))
         relative = {name: path.relative_to(self.path) for name, path in self.figures.items()}

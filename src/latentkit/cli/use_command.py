@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
     from latentkit.api.run_handle import Run
     from latentkit.config import Device
     from latentkit.data.new_images import Unreadable
+    from latentkit.explore.encoded import EncodedImages
     from latentkit.explore.explored_run import Source
+    from latentkit.export.tables import TablePart
+    from latentkit.transfer.classified import ClassifiedImages
 
 _SHOWN = 20  # most unreadable files that are named on the terminal; --json names all
 Command = Callable[..., Any]
+_Part = TypeVar("_Part", bound=Sized)
 
 
 def _takes_images(function: Command) -> Command:
@@ -181,29 +186,61 @@ def encode_command(
     path = _table_path(out, images)
     opened = _open(run, runs_dir)
     with _working(quiet, "encode") as listener:
-        found = opened.encode(
+        parts = opened.encode_parts(
             _source(images, dataset, split, options, data_dir),
             maps=() if no_maps else (maps or None),
             unreadable=unreadable,
             device=device,
             listener=listener,
         )
-    from latentkit.export.tables import write_table
+        last, count = _write_parts(path, parts, _rows_of_encoded)
+    for name, why in last.left_out.items():
+        shared_options.warn(f"no coordinates in map {name}: {why}")
+    facts = {"images": count, "latent_dim": last.latents.shape[1]}
+    maps_of = {"maps": list(last.coordinates), "left_out_maps": dict(last.left_out)}
+    _show(path, facts | maps_of | {"notes": last.notes}, dict(last.unreadable), as_json)
+
+
+def _rows_of_encoded(part: EncodedImages) -> TablePart:
+    from latentkit.export.tables import TablePart
 
     arrays: dict[str, NDArray[Any] | None] = {
-        "latents": found.latents,
-        "error": found.errors,
-        "error_percentile": found.error_percentiles,
-        "novelty": found.novelty,
-        "novelty_percentile": found.novelty_percentiles,
-        **{f"map_{name}": placed for name, placed in found.coordinates.items()},
+        "latents": part.latents,
+        "error": part.errors,
+        "error_percentile": part.error_percentiles,
+        "novelty": part.novelty,
+        "novelty_percentile": part.novelty_percentiles,
+        **{f"map_{name}": placed for name, placed in part.coordinates.items()},
     }
-    write_table(path, found.columns(), arrays)
-    for name, why in found.left_out.items():
-        shared_options.warn(f"no coordinates in map {name}: {why}")
-    facts = {"images": len(found), "latent_dim": found.latents.shape[1]}
-    maps_of = {"maps": list(found.coordinates), "left_out_maps": dict(found.left_out)}
-    _show(path, facts | maps_of | {"notes": found.notes}, dict(found.unreadable), as_json)
+    return TablePart(part.columns(), arrays)
+
+
+def _rows_of_classified(part: ClassifiedImages, top: int) -> TablePart:
+    from latentkit.export.tables import TablePart
+
+    return TablePart(
+        part.columns(top), {"probabilities": part.probabilities, "labels": part.labels}
+    )
+
+
+def _write_parts(
+    path: Path, parts: Iterable[_Part], rows: Callable[[_Part], TablePart]
+) -> tuple[_Part, int]:
+    """Write results to a table; return their last part and the number of images."""
+    from latentkit.export.tables import write_table
+
+    written: list[_Part] = []
+    count = 0
+
+    def table() -> Iterator[TablePart]:
+        nonlocal count
+        for part in parts:
+            written[:] = [part]
+            count += len(part)
+            yield rows(part)
+
+    write_table(path, table())
+    return written[0], count
 
 
 def _show(path: Path, facts: dict[str, Any], unreadable: dict[str, str], as_json: bool) -> None:
@@ -260,19 +297,15 @@ def classify_command(
     path = _table_path(out, images)
     opened = _open(run, runs_dir)
     with _working(quiet, "classify") as listener:
-        found = opened.predict(
+        parts = opened.predict_parts(
             _source(images, dataset, split, options, data_dir),
             unreadable=unreadable,
             device=device,
             listener=listener,
         )
-    from latentkit.export.tables import write_table
-
-    write_table(
-        path, found.columns(top), {"probabilities": found.probabilities, "labels": found.labels}
-    )
-    facts = {"images": len(found), "classes": found.class_names, "notes": found.notes}
-    _show(path, facts, dict(found.unreadable), as_json)
+        last, count = _write_parts(path, parts, partial(_rows_of_classified, top=top))
+    facts = {"images": count, "classes": last.class_names, "notes": last.notes}
+    _show(path, facts, dict(last.unreadable), as_json)
 
 
 @click.command("reconstruct")

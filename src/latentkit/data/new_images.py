@@ -33,6 +33,7 @@ from latentkit.plugin.images import ImageData, check_float_images, plain_array
 
 _MOST_VALUES = 2**24  # values of a batch; as float32, they take 64 MiB
 _MOST_IMAGES = 1000
+_MOST_ROWS = 65_536  # of a part of the results
 _FILES_OF_TASK = 16
 
 Unreadable = Literal["refuse", "skip"]
@@ -182,7 +183,7 @@ class GivenFiles:
         facts: how many images have each fact of `DecodedImage`, filled by `batches`.
     """
 
-    paths: Sequence[Path]
+    paths: Sequence[str]  # not Path, which takes three times as much memory
     form: ImageForm
     on_unreadable: Unreadable = "refuse"
     left_out: Counter[str] = field(default_factory=Counter)
@@ -211,7 +212,7 @@ class GivenFiles:
                 else:
                     self.facts.update(image.facts)
                     images.append(image.pixels)
-                    names.append(str(path))
+                    names.append(path)
             if names:
                 found = True
                 yield names, np.stack(images)
@@ -219,19 +220,19 @@ class GivenFiles:
             first, why = next(iter(self.unreadable.items()))
             raise DataError(f"none of {len(self)} images can be read, such as {first} ({why})")
 
-    def _decoded(self, paths: Sequence[Path]) -> list[DecodedImage | _Fault]:
+    def _decoded(self, paths: Sequence[str]) -> list[DecodedImage | _Fault]:
         size = _FILES_OF_TASK
         tasks = ((at, paths[at : at + size], self.form) for at in range(0, len(paths), size))
         found = dict(in_processes(_decode, tasks, len(paths), size))
         return [image for at in sorted(found) for image in found[at]]
 
-    def _skip(self, path: Path, fault: _Fault) -> None:
+    def _skip(self, path: str, fault: _Fault) -> None:
         if self.on_unreadable == "refuse":
             raise DataError(
                 f"{path} cannot be read ({fault.why}): repair or remove it, or leave such files "
-                f"out with --unreadable skip"
+                f"out with --unreadable skip (in Python, unreadable='skip')"
             )
-        self.unreadable[str(path)] = fault.why
+        self.unreadable[path] = fault.why
 
     def notes(self) -> Iterator[str]:
         """Yield a line for each thing that the user should know before the images are used."""
@@ -250,13 +251,13 @@ class _Fault(NamedTuple):
 
 
 def _decode(
-    start: int, paths: Sequence[Path], form: ImageForm
+    start: int, paths: Sequence[str], form: ImageForm
 ) -> tuple[int, list[DecodedImage | _Fault]]:
     """Decode files in any process; ``start`` is given back, because results have no order."""
     found: list[DecodedImage | _Fault] = []
     for path in paths:
         try:
-            found.append(form.checked(form.reading.read(path)))
+            found.append(form.checked(form.reading.read(Path(path))))
         except MemoryError:
             raise
         # Broken files make decoders raise exceptions of many types.
@@ -269,6 +270,11 @@ def _reason(error: Exception) -> str:
     if isinstance(error, NeedsOptionError):
         return error.what  # whose options are of data sets
     return " ".join(str(error).split()) or describe_error(error)
+
+
+def rows_of_part(values: int) -> int:
+    """Return how many rows of results of so many values are kept in memory at a time."""
+    return max(1, min(_MOST_ROWS, _MOST_VALUES // values))
 
 
 def loss_notes(images: GivenImages) -> tuple[str, ...]:
@@ -304,11 +310,16 @@ def given_images(images: Any, form: ImageForm, unreadable: Unreadable = "refuse"
         return _of_array(images.images, form)
     if isinstance(images, Image.Image):
         images = [images]
-    if isinstance(images, Sequence) and len(images):
+    if isinstance(images, Sequence) and not isinstance(images, bytes):
+        if not len(images):
+            raise UserError("no images are given: give files, images of Pillow, or an array")
         if all(isinstance(one, str | os.PathLike) for one in images):
             return _files(images, form, unreadable)
         if all(isinstance(one, Image.Image) for one in images):
             return _of_pillow(images, form)
+        if any(isinstance(one, str | os.PathLike | Image.Image) for one in images):
+            kinds = sorted({type(one).__name__ for one in images})
+            raise UserError(f"the images are of several kinds ({', '.join(kinds)}): give one kind")
     return _of_array(images, form)
 
 
@@ -335,11 +346,20 @@ def _of_array(values: Any, form: ImageForm) -> GivenArrays:
         array = array[:, None]
     if array.ndim == 4 and array.shape[1:] == (height, width, channels) != form.shape:
         array = array.transpose(0, 3, 1, 2)
+    if not array.ndim:
+        raise UserError(
+            f"images cannot be {type(values).__name__}: give files, images of Pillow, or an array"
+        )
     if array.ndim != 4 or array.shape[1:] != form.shape or not len(array):
+        # Of images of the right size, only the channels differ.
+        same_size = (height, width) in (array.shape[-2:], array.shape[-3:-1])
+        wanted = f"{channels} channel{'s' if channels > 1 else ''}"
+        change = f"give them {wanted}" if same_size else "scale them"
+        does = "converted" if same_size else "scaled"
         raise UserError(
             f"the images have shape {np.shape(values)}, but the run takes (N, {channels}, "
-            f"{height}, {width}): scale them first, or give files or images of Pillow, which are "
-            f"scaled"
+            f"{height}, {width}): {change} first, or give files or images of Pillow, which are "
+            f"{does}"
         )
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * np.uint8(255)
@@ -356,14 +376,14 @@ def _files(
     sources: Iterable[str | os.PathLike[str]], form: ImageForm, unreadable: Unreadable
 ) -> GivenFiles:
     form.check_range()
-    found: dict[Path, None] = {}
+    found: dict[str, None] = {}
     left_out: Counter[str] = Counter()
     for source in sources:
         for path in _matches(os.fspath(source)):
             if path.is_dir():
                 found |= dict.fromkeys(_below(path, left_out))
             else:
-                found[path] = None
+                found[str(path)] = None
     if not found:
         named = ", ".join(os.fspath(source) for source in sources)
         note = left_out_note(left_out, 0)
@@ -382,11 +402,11 @@ def _matches(source: str) -> list[Path]:
     except ValueError:  # a NUL in the name
         matching = []
     if not matching:
-        raise UserError(f"there is no file, folder or match of {source!r}: name your images")
+        raise UserError(f"no file or folder is called {source!r} or matches it: check the path")
     return [Path(one) for one in matching]
 
 
-def _below(folder: Path, left_out: Counter[str]) -> Iterator[Path]:
+def _below(folder: Path, left_out: Counter[str]) -> Iterator[str]:
     """Yield the image files in a folder and its folders, in the order of their names.
 
     Files and folders that `is_hidden` names are left out; links to folders are not followed.
@@ -398,16 +418,17 @@ def _below(folder: Path, left_out: Counter[str]) -> Iterator[Path]:
 
     for place, folders, names in os.walk(folder, onerror=fail):
         folders[:] = sorted(name for name in folders if not is_hidden(name))
+        inside = "" if place == "." else place
         for name in sorted(name for name in names if not is_hidden(name)):
-            path = Path(place, name)
-            if path.suffix.lower() in endings:
-                yield path
+            ending = Path(name).suffix.lower()
+            if ending in endings:
+                yield os.path.join(inside, name)  # noqa: PTH118  # see GivenFiles.paths
             else:
-                left_out[path.suffix.lower()] += 1
+                left_out[ending] += 1
 
 
-def result_paths(paths: Sequence[Path], ending: str) -> list[Path]:
-    """Return a relative path for the result of each file: its own, with another ending.
+def result_paths(paths: Sequence[str], ending: str) -> Iterator[str]:
+    """Yield a relative path for the result of each file: its own, with another ending.
 
     Paths start at the folder that contains all files. Files that differ in their endings only
     keep them: ``a.jpg`` and ``a.gif`` become ``a.jpg.png`` and ``a.gif.png``.
@@ -416,13 +437,14 @@ def result_paths(paths: Sequence[Path], ending: str) -> list[Path]:
         paths: the files.
         ending: such as ``.png``.
     """
-    full = [Path(os.path.abspath(path)) for path in paths]  # noqa: PTH100  # links are kept
-    root = os.path.commonpath([path.parent for path in full])
-    inside = [path.relative_to(root) for path in full]
-    stems = Counter(str(path.with_suffix("")).casefold() for path in inside)
-    return [
-        path.with_suffix(ending)
-        if stems[str(path.with_suffix("")).casefold()] == 1
-        else path.with_name(f"{path.name}{ending}")
-        for path in inside
-    ]
+    root = os.path.commonpath({os.path.dirname(_full(path)) for path in paths})  # noqa: PTH120
+    stems = Counter(os.path.splitext(_full(path))[0].casefold() for path in paths)  # noqa: PTH122
+    for path in paths:
+        inside = os.path.relpath(_full(path), root)
+        stem = os.path.splitext(inside)[0]  # noqa: PTH122
+        alone = stems[os.path.splitext(_full(path))[0].casefold()] == 1  # noqa: PTH122
+        yield f"{stem if alone else inside}{ending}"
+
+
+def _full(path: str) -> str:
+    return os.path.abspath(path)  # noqa: PTH100  # links are kept

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from latentkit.data.batches import DeviceImages
-from latentkit.data.new_images import GivenImages, loss_notes
+from latentkit.data.new_images import GivenImages, loss_notes, rows_of_part
 from latentkit.errors import PluginError, UserError, did_you_mean, leaving_out, unexpected_content
 from latentkit.evaluation.inference import decode, encode
 from latentkit.explore.explored_run import ExploredRun
@@ -24,6 +24,7 @@ from latentkit.runs import run_files
 
 _COMPARED = 2000  # test latents whose distances show what is usual
 Fit = Callable[[str], FittedMap]
+Distances = Callable[[Floats], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,29 @@ class EncodedImages:
     left_out: Mapping[str, str] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def joined(cls, parts: Iterable[EncodedImages]) -> EncodedImages:
+        """Return the results that `encoded_parts` gives as one."""
+        parts = list(parts)
+
+        def together(values: Iterable[NDArray[Any] | None]) -> Any:
+            there = [value for value in values if value is not None]
+            return np.concatenate(there) if there else None
+
+        last = parts[-1]
+        return cls(
+            tuple(name for part in parts for name in part.names),
+            together(part.latents for part in parts),
+            together(part.errors for part in parts),
+            together(part.error_percentiles for part in parts),
+            together(part.novelty for part in parts),
+            together(part.novelty_percentiles for part in parts),
+            {name: together(part.coordinates[name] for part in parts) for name in last.coordinates},
+            last.left_out,
+            last.unreadable,
+            last.notes,
+        )
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -101,17 +125,19 @@ def chosen_maps(explored: ExploredRun, names: Iterable[str] | None) -> list[str]
     return chosen
 
 
-def encode_images(
+def encoded_parts(
     explored: ExploredRun,
     model: Any,
     images: GivenImages,
     maps: Iterable[str],
     fit: Fit,
     emit: Listener,
-) -> EncodedImages:
-    """Encode new images, and compare them with the run's own.
+) -> Iterator[EncodedImages]:
+    """Encode new images, and yield the results in parts, so that memory does not grow with them.
 
-    Images are decoded and encoded a batch at a time; only the results are kept.
+    Images are decoded and encoded a batch at a time. A part has up to 65,536 images, and fewer if
+    the latents have more than 256 dimensions. All parts have the same maps. The last part has the
+    notes and the unreadable files of all.
 
     Args:
         explored: the run.
@@ -126,35 +152,92 @@ def encode_images(
         PluginError: the model fails, or its latents are not finite.
     """
     decodes = hasattr(model, "decode")
-    distances = _distances_of(explored)  # before images are read, because it may be missing
-    names: list[str] = []
-    latents: list[Floats] = []
-    errors: list[NDArray[np.float64]] = []
-    for own, batch, codes in _encoded(model, images, emit, "encode"):
-        names += own
-        latents.append(codes)
-        if decodes:
-            errors.append(_errors(model, batch, codes))
-    codes = np.concatenate(latents)
-    novelty, usual = distances(codes)
-    error = np.concatenate(errors) if decodes else None
-    coordinates: dict[str, Coordinates] = {}
-    left_out: dict[str, str] = {}
-    for name in maps:
-        with leaving_out(partial(left_out.__setitem__, name)):
-            coordinates[name] = fit(name).place(codes)
-    return EncodedImages(
-        tuple(names),
-        codes,
-        error,
-        None if error is None else _error_percentiles(explored, error),
-        novelty,
-        _percentiles(usual, novelty),
-        coordinates,
-        left_out,
-        dict(images.unreadable),
-        loss_notes(images),
-    )
+    # Before images are read, because latents may be missing.
+    distances, usual_distances = _distances_of(explored)
+    usual_errors = _errors_of_test_images(explored) if decodes else None
+    placed = _Maps(maps, fit)
+
+    def part(batches: list[_Batch]) -> EncodedImages:
+        codes = np.concatenate([batch.latents for batch in batches])
+        novelty = distances(codes)
+        error = np.concatenate([batch.errors for batch in batches]) if decodes else None
+        return EncodedImages(
+            tuple(name for batch in batches for name in batch.names),
+            codes,
+            error,
+            None if error is None or usual_errors is None else _percentiles(usual_errors, error),
+            novelty,
+            _percentiles(usual_distances, novelty),
+            placed.coordinates(codes),
+            dict(placed.left_out),
+            dict(images.unreadable),
+            loss_notes(images),
+        )
+
+    waiting: list[_Batch] = []
+    for names, batch, codes in _encoded(model, images, emit, "encode"):
+        count = sum(len(one.names) for one in waiting) + len(names)
+        if waiting and count > rows_of_part(codes.shape[1]):
+            yield part(waiting)
+            waiting = []
+        errors = _errors(model, batch, codes) if decodes else np.empty(0)
+        waiting.append(_Batch(names, codes, errors))
+    yield part(waiting)
+
+
+class _Batch(NamedTuple):
+    """Names (B), latents (B, D) and errors (B) of a batch, or no errors."""
+
+    names: list[str]
+    latents: Floats
+    errors: NDArray[np.float64]
+
+
+class _Maps:
+    """The maps in which a part after the other is placed.
+
+    Args:
+        names: of the maps.
+        fit: as in `encoded_parts`; it is called with the first part, when images could be read.
+
+    Attributes:
+        left_out: why a map has no coordinates, or none from some image on, by its name.
+    """
+
+    def __init__(self, names: Iterable[str], fit: Fit) -> None:
+        self.left_out: dict[str, str] = {}
+        self._names = list(names)
+        self._fit = fit
+        self._fitted: dict[str, FittedMap] | None = None
+        self._done = 0
+
+    def coordinates(self, codes: Floats) -> dict[str, Coordinates]:
+        """Return the coordinates of the next part.
+
+        A map that fails at the first part is left out. One that fails later has been returned
+        before, so the coordinates of the rest are NaN.
+        """
+        first = self._fitted is None
+        if self._fitted is None:
+            self._fitted = {}
+            for name in self._names:
+                with leaving_out(partial(self.left_out.__setitem__, name)):
+                    self._fitted[name] = self._fit(name)
+        found: dict[str, Coordinates] = {}
+        for name, fitted in list(self._fitted.items()):
+            if name not in self.left_out:
+                with leaving_out(partial(self._fail, name)):
+                    found[name] = fitted.place(codes)
+            if name not in found and not first:
+                found[name] = np.full((len(codes), fitted.dimensions), np.nan)
+            elif name not in found:
+                del self._fitted[name]
+        self._done += len(codes)
+        return found
+
+    def _fail(self, name: str, why: str) -> None:
+        since = f"from image {self._done + 1:,} on: " if self._done else ""
+        self.left_out[name] = f"{since}{why}"
 
 
 def reconstruct_images(
@@ -199,9 +282,7 @@ def _errors(model: Any, batch: DeviceImages, codes: Floats) -> NDArray[np.float6
     return np.asarray(squares.mean(1, dtype=np.float64))
 
 
-def _error_percentiles(
-    explored: ExploredRun, errors: NDArray[np.float64]
-) -> NDArray[np.float64] | None:
+def _errors_of_test_images(explored: ExploredRun) -> NDArray[np.float64] | None:
     folder = explored.context.folder
     if run_files.FIGURES_OF_IMAGES not in folder.manifest.artefacts:
         return None
@@ -209,13 +290,11 @@ def _error_percentiles(
     if known is None:
         return None
     with unexpected_content(folder.path / run_files.FIGURES_OF_IMAGES):
-        return _percentiles(known.reshape(-1).astype(np.float64), errors)
+        return known.reshape(-1).astype(np.float64)
 
 
-def _distances_of(
-    explored: ExploredRun,
-) -> Callable[[Floats], tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Return what gives the distances of new and of test latents to the nearest training latent."""
+def _distances_of(explored: ExploredRun) -> tuple[Distances, NDArray[np.float64]]:
+    """Return what gives distances to the nearest training latent, and those of test latents."""
     from latentkit.neighbors import NeighborIndex  # it imports numba, which few commands need
 
     with unexpected_content(explored.context.folder.path / "latents"):
@@ -223,14 +302,10 @@ def _distances_of(
         test = explored.latents("test")
     rows = np.linspace(0, len(test) - 1, min(_COMPARED, len(test))).astype(np.int64)
 
-    def distances(codes: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        own, usual = (
-            index.query(latents, 1).distances[:, 0].astype(np.float64)
-            for latents in (codes, test[rows])
-        )
-        return own, usual
+    def distances(codes: Floats) -> NDArray[np.float64]:
+        return index.query(codes, 1).distances[:, 0].astype(np.float64)
 
-    return distances
+    return distances, distances(test[rows])
 
 
 def _percentiles(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from latentkit.data.batches import DeviceImages
-from latentkit.data.new_images import GivenImages, loss_notes
+from latentkit.data.new_images import GivenImages, loss_notes, rows_of_part
 from latentkit.errors import PluginError
 from latentkit.plugin.events import Listener, Notice, StageProgress
 from latentkit.transfer.classifier import predict
@@ -34,6 +34,19 @@ class ClassifiedImages:
     probabilities: NDArray[np.float32]
     unreadable: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def joined(cls, parts: Iterable[ClassifiedImages]) -> ClassifiedImages:
+        """Return the results that `classified_parts` gives as one."""
+        parts = list(parts)
+        last = parts[-1]
+        return cls(
+            tuple(name for part in parts for name in part.names),
+            last.class_names,
+            np.concatenate([part.probabilities for part in parts]),
+            last.unreadable,
+            last.notes,
+        )
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -75,10 +88,13 @@ class ClassifiedImages:
         return found
 
 
-def classify_images(
+def classified_parts(
     classifier: Any, class_names: tuple[str, ...], images: GivenImages, emit: Listener
-) -> ClassifiedImages:
-    """Classify new images, a batch at a time.
+) -> Iterator[ClassifiedImages]:
+    """Classify new images, and yield the results in parts of up to 65,536 images.
+
+    Images are decoded and classified a batch at a time. With more than 256 classes, parts are
+    smaller. The last part has the notes and the unreadable files of all.
 
     Args:
         classifier: a transfer's model, on the device to use.
@@ -93,18 +109,30 @@ def classify_images(
     device = next((p.device for p in classifier.parameters()), torch.device("cpu"))
     names: list[str] = []
     found: list[NDArray[np.float32]] = []
+    done = 0
+
+    def part() -> ClassifiedImages:
+        return ClassifiedImages(
+            tuple(names),
+            class_names,
+            np.concatenate(found),
+            dict(images.unreadable),
+            loss_notes(images),
+        )
+
     emit(StageProgress("classify", 0, len(images)))
     for own, pixels in images.batches():
         probabilities = predict(classifier, DeviceImages(pixels, device)).probabilities
         if not np.isfinite(probabilities).all():
             bad = own[int(np.argmin(np.isfinite(probabilities).all(1)))]
             raise PluginError(f"the classifier's probabilities of {bad} are not all finite")
+        if found and len(names) + len(own) > rows_of_part(len(class_names)):
+            yield part()
+            names, found = [], []
         names += own
         found.append(probabilities)
-        emit(StageProgress("classify", len(names) + len(images.unreadable), len(images)))
-    notes = loss_notes(images)
-    for note in notes:
+        done += len(own)
+        emit(StageProgress("classify", done + len(images.unreadable), len(images)))
+    for note in loss_notes(images):
         emit(Notice("image-files", note, "info"))
-    return ClassifiedImages(
-        tuple(names), class_names, np.concatenate(found), dict(images.unreadable), notes
-    )
+    yield part()
