@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,6 +19,7 @@ from latentkit.plugin.events import ignore
 from latentkit.registry.catalogue import default_registry
 from latentkit.runs.autoencoder_kind import AutoencoderKind
 from latentkit.runs.lifecycle import Place, start_run
+from latentkit.transfer.transfer_tables import transfer_tables
 
 pytestmark = [pytest.mark.early, pytest.mark.usefixtures("blank_figures")]
 
@@ -109,6 +111,30 @@ def test_a_transfer_killed_in_fine_tuning_and_resumed_gives_the_same_bytes(paren
     whole = lk.transfer(parent, out=tmp_path / "whole", **arguments)
     for name in ("model.safetensors", "features.npz", "evaluation.json"):
         assert sha256(resumed.path / name) == sha256(whole.path / name), name
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_figures_are_shown_without_test_images_that_are_also_in_training(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (80, 20, 20), np.uint8)
+    images[60:65] = images[:5]
+    labels = np.arange(80) % 2
+    split = {"x_train": images[:60], "x_test": images[60:]}
+    split |= {"y_train": labels[:60], "y_test": labels[60:]}
+    np.savez(tmp_path / "mine.npz", **split)
+    options = {"npz.path": str(tmp_path / "mine.npz"), "threads": 1}
+    run = lk.transfer(
+        mode="scratch", dataset="npz", epochs=1, embed=(), options=options, out=tmp_path / "runs"
+    )
+    found = run.evaluation["without_duplicates"]
+    assert (found["n_images"], found["n_equal"], found["n_near"]) == (15, 5, 0)
+    arrays = np.load(run.path / "evaluation.npz")
+    for figure, hits in (("accuracy", "hits"), ("accuracy_before", "hits_before")):
+        assert found["figures"][figure]["all"]["value"] == pytest.approx(arrays[hits].mean())
+        assert found["figures"][figure]["without"]["value"] == pytest.approx(
+            arrays[hits][5:].mean()
+        )
+    titles = [table.title for table in transfer_tables(run.evaluation)]
+    assert "Without 5 test images that are also in training (5 equal, 0 nearly)" in titles
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentkit.errors import unexpected_content
 from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap
 from latentkit.evaluation.disentanglement import measure_factors
 from latentkit.evaluation.inference import saturated_share
 from latentkit.evaluation.likelihood import likelihood
-from latentkit.evaluation.measuring import Json, MeasuringHarness
+from latentkit.evaluation.measuring import Json, MeasuringHarness, outside_training
 from latentkit.evaluation.reconstruction import reconstructions, robustness
 from latentkit.evaluation.representation import representation
 from latentkit.plugin.events import Notice, StageProgress
@@ -79,13 +78,7 @@ def _without_duplicates(harness: MeasuringHarness) -> Json:
 
     The record of the run's images says which they are. If there are none, the result is empty.
     """
-    folder = harness.context.folder
-    alone = np.ones(len(harness.test), dtype=bool)
-    with unexpected_content(folder.path / run_files.DATA):
-        recorded = folder.json(run_files.DATA).get("duplicates", {})
-        n = {f"n_{kind}": len(recorded[kind]) for kind in ("equal", "near")} if recorded else {}
-        for rows in recorded.values():
-            alone[np.array(rows, np.int64)] = False
+    alone, n = outside_training(harness.context.folder, len(harness.test))
     if alone.all():
         return {}
     probed = harness.arrays.get("probed_rows", np.arange(len(alone)))

@@ -38,7 +38,7 @@ def card_tables(card: Card) -> list[Table]:
     if "disentanglement" in card:
         tables += _disentanglement(card["disentanglement"])
     if "without_duplicates" in card:
-        tables.append(_without_duplicates(card["without_duplicates"]))
+        tables.append(duplicates_table(card["without_duplicates"], _WITHOUT_DUPLICATES))
     if card.get("left_out"):
         rows = [(one["part"], one["why"]) for one in card["left_out"]]
         tables.append(Table("Left out", ("part", "why"), rows))
@@ -192,15 +192,23 @@ def _clusters(found: Card) -> Table:
     return Table(title, ("", *map(SPACES.__getitem__, spaces)), rows)
 
 
-def _without_duplicates(found: Card) -> Table:
-    names = {
-        "mse": ("MSE", 4),
-        "ssim": ("SSIM", 3),
-        "mse_from_corrupted": ("MSE from corrupted input", 4),
-        "pca_mse": ("PCA's MSE", 4),
-        "linear_accuracy": ("accuracy of the linear probe", 3),
-        "knn_accuracy": ("accuracy of the k-NN probe", 3),
-    }
+_WITHOUT_DUPLICATES = {
+    "mse": ("MSE", 4),
+    "ssim": ("SSIM", 3),
+    "mse_from_corrupted": ("MSE from corrupted input", 4),
+    "pca_mse": ("PCA's MSE", 4),
+    "linear_accuracy": ("accuracy of the linear probe", 3),
+    "knn_accuracy": ("accuracy of the k-NN probe", 3),
+}
+
+
+def duplicates_table(found: Card, names: Mapping[str, tuple[str, int]]) -> Table:
+    """Return the figures of all test images beside those without duplicates of training images.
+
+    Args:
+        found: ``without_duplicates`` of a card.
+        names: text and digits of each figure.
+    """
     rows = [
         (name, *(interval_text(found["figures"][key][of], digits) for of in ("all", "without")))
         for key, (name, digits) in names.items()

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from latentkit.errors import leaving_out
+from latentkit.errors import leaving_out, unexpected_content
 from latentkit.evaluation.baselines import DIRECT, MOST_VALUES, PixelPCA
 from latentkit.evaluation.bootstrap import Bootstrap
 from latentkit.plugin.events import Notice
 from latentkit.plugin.seeds import stream_seed
 from latentkit.runs import run_files
 from latentkit.runs.context import StageContext
+from latentkit.runs.folder import RunFolder
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -179,3 +180,19 @@ class MeasuringHarness:
 
         with leaving_out(record):
             yield
+
+
+def outside_training(folder: RunFolder, n: int) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """Return which of n test images are not also training images, and the numbers of the others.
+
+    The record of the run's images says which they are. The numbers are ``n_equal`` and ``n_near``.
+
+    Raises:
+        IntegrityError: the record has another structure.
+    """
+    alone = np.ones(n, dtype=bool)
+    with unexpected_content(folder.path / run_files.DATA):
+        recorded = folder.json(run_files.DATA).get("duplicates", {})
+        for rows in recorded.values():
+            alone[np.array(rows, np.int64)] = False
+        return alone, {f"n_{kind}": len(rows) for kind, rows in recorded.items()}

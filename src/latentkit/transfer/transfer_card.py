@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from latentkit.config import Mode
 from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap, Interval, replicated
+from latentkit.evaluation.measuring import outside_training
 from latentkit.evaluation.representation import confusion
 from latentkit.plugin.seeds import stream_seed
 from latentkit.runs import run_files
@@ -266,6 +267,8 @@ def evaluate_transfer(context: StageContext) -> None:
         ),
         "confused": _confused(after, truth, names),
     }
+    measured = {"after": (after, document["after"]), "before": (before, document["before"])}
+    document |= _without_duplicates(context, truth, measured, names)
     if series := series_of(context.config):
         document["comparison"] = comparison(context, series)
         for one in series:
@@ -277,6 +280,36 @@ def evaluate_transfer(context: StageContext) -> None:
         hits=hits["after"].astype(np.float64),
     )
     context.folder.commit_json(run_files.EVALUATION, _STAGE, document)
+
+
+def _without_duplicates(
+    context: StageContext,
+    truth: Labels,
+    found: Mapping[str, tuple[Floats, Json]],
+    names: Sequence[str],
+) -> Json:
+    """Return figures of the test images that are not also training images, beside those of all.
+
+    If all test images are, or none, the result is empty.
+
+    Args:
+        context: of the stage.
+        truth: labels (N,).
+        found: probabilities (N, K) and what `classification` says of them, by when they were
+            measured.
+        names: name of each of the K classes.
+    """
+    alone, n = outside_training(context.folder, len(truth))
+    if alone.all() or not alone.any():
+        return {}
+    figures: Json = {}
+    draws = Bootstrap(int(alone.sum()), stream_seed(context.seed, "evaluation", "no duplicates"))
+    for when, (probabilities, measured) in found.items():
+        kept = classification(truth[alone], probabilities[alone], names, draws)
+        suffix = "" if when == "after" else f"_{when}"
+        for name in (*FIGURES, "log_loss"):
+            figures[f"{name}{suffix}"] = {"all": measured[name], "without": kept[name]}
+    return {"without_duplicates": {"n_images": int(alone.sum()), **n, "figures": figures}}
 
 
 def _setting(context: StageContext, n_features: int) -> Json:

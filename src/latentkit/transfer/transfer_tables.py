@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from latentkit.evaluation.card_tables import difference_text, interval_text
+from latentkit.evaluation.card_tables import difference_text, duplicates_table, interval_text
 from latentkit.report.page import Table
 
 Card = Mapping[str, Any]
@@ -23,6 +23,10 @@ _MISSING = "–"
 def transfer_tables(card: Card) -> list[Table]:
     """Return a transfer's evaluation card as tables."""
     tables = [_classifier(card), _classes(card)]
+    if "without_duplicates" in card:
+        names = {key: (name, 4) for key, name in _FIGURES}
+        names |= {f"{key}_before": (f"{name}, before", 4) for key, name in _FIGURES}
+        tables.insert(1, duplicates_table(card["without_duplicates"], names))
     if card["confused"]:
         rows = [
             (f"{one['true']} taken for {one['given']}", f"{one['count']:,}", f"{one['share']:.3f}")
