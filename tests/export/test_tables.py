@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import errno
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pyarrow import parquet
 
-from latentkit.errors import DataError
-from latentkit.export.tables import TablePart, write_table
+from latentkit.errors import DataError, StorageError
+from latentkit.export.tables import FolderOfImages, TablePart, write_table
 
 LENGTHS = (3, 1, 2)
 
@@ -66,3 +69,21 @@ def test_a_table_that_fails_half_way_leaves_the_old_one_and_no_other_file(tmp_pa
         write_table(path, parts(fail=True))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_an_image_that_the_disk_has_no_room_for_leaves_the_old_one(tmp_path, channels, monkeypatch):
+    folder = FolderOfImages(tmp_path, channels, overwrite=True)
+    target = folder.numbered(0, 10)
+    folder.write(target, np.zeros((channels, 8, 8), np.float32))
+    old = Path(target).read_bytes()
+
+    def full(*args, **others):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        folder.write(target, np.ones((channels, 8, 8), np.float32))
+    assert Path(target).read_bytes() == old
+    assert list(tmp_path.iterdir()) == [Path(target)]

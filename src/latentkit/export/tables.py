@@ -6,7 +6,7 @@ import csv
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,7 +18,7 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from latentkit.atomic import storage_error, write_atomically
+from latentkit.atomic import TEMPORARY_PREFIX, storage_error, write_atomically
 from latentkit.data.new_images import result_paths
 from latentkit.errors import BrokenEnvironmentError, StorageError, UserError
 
@@ -220,16 +220,21 @@ class FolderOfImages:
         Raises:
             StorageError: the file cannot be written.
         """
-        target = Path(path)
         from PIL import Image
 
+        target = Path(path)
+        # A full disk or a kill leaves no half of an image, and no name grows too long.
+        temporary = target.with_name(f"{TEMPORARY_PREFIX}image{self.ending}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             if self.ending == ".npy":
-                np.save(target, image)
-                return
-            pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-            shown = pixels[0] if self.channels == 1 else pixels.transpose(1, 2, 0)
-            Image.fromarray(np.ascontiguousarray(shown)).save(target)
+                np.save(temporary, image)
+            else:
+                pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+                shown = pixels[0] if self.channels == 1 else pixels.transpose(1, 2, 0)
+                Image.fromarray(np.ascontiguousarray(shown)).save(temporary)
+            temporary.replace(target)
         except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise storage_error(target, error) from error
