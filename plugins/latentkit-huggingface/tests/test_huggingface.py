@@ -183,6 +183,21 @@ def test_wrong_files_are_refused_in_one_line(load, tmp_path, content, reason):
     assert "\n" not in str(raised.value)
 
 
+def test_a_range_says_which_numbers_are_black_and_white(load, tmp_path):
+    deep = io.BytesIO()
+    numbers = np.array([[0, 1000, 2000, 9000]] * 4, np.uint16)
+    Image.fromarray(numbers).save(deep, "PNG")
+    content = table(image=[{"bytes": deep.getvalue(), "path": None}] * 5)
+    pq.write_table(content, tmp_path / "a.parquet")
+    options = {"fit": "none", "range": "0..2000"}
+    data = load(tmp_path / "a.parquet", **options)
+    assert data.images[0, 0, 0].tolist() == [0, 32768, 65535, 65535]
+    assert data.value_range == (0, 2000)
+    assert any("values out of this range, which were clipped" in note for note in data.notes)
+    with pytest.raises(UserError, match=r"range 5\.\.5 is empty"):
+        load(tmp_path / "a.parquet", range="5..5")
+
+
 def test_hidden_labels_damaged_and_missing_files_are_refused(load, tmp_path):
     hidden = made(4).remove_columns("label").add_column("label", [-1] * 4)
     hidden = hidden.cast_column("label", datasets.ClassLabel(names=["cat", "dog"]))

@@ -112,6 +112,7 @@ def _loaded(source: Source, options: HuggingfaceOptions, split: Split) -> ImageD
         images_sha256=stored.sha256,
         validation=np.arange(n[0], sum(n)) if len(own) > 1 else None,
         notes=tuple(notes),
+        value_range=None if options.limits == "type" else options.limits,
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from latentkit.plugin import ImageReading, Options
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 
 
 class HuggingfaceOptions(Options):
@@ -54,12 +57,36 @@ class HuggingfaceOptions(Options):
         "auto", description="Bits of each value; auto is 8, and 16 if 8 would lose something."
     )
 
+    range: str = Field(
+        "type",
+        pattern=rf"^(type|{_NUMBER}\.\.{_NUMBER})$",
+        description="Numbers that become black and white: type, the full range of integers of 8 and"
+        " 16 bits, and 0..1 of floats; or LOW..HIGH, such as 0..4095.",
+    )
+
+    @property
+    def limits(self) -> Literal["type"] | tuple[float, float]:
+        """The range: ``type``, or the numbers of black and white."""
+        found = re.fullmatch(rf"({_NUMBER})\.\.({_NUMBER})", self.range)
+        return (float(found[1]), float(found[2])) if found else "type"
+
     @property
     def reading(self) -> ImageReading:
         """The rules by which pictures become images."""
         return ImageReading(
-            size=(self.size, self.size), fit=self.fit, channels=self.channels, depth=self.depth
+            size=(self.size, self.size),
+            fit=self.fit,
+            channels=self.channels,
+            depth=self.depth,
+            value_range=self.limits,
         )
+
+    @model_validator(mode="after")
+    def _check_range(self) -> Self:
+        limits = self.limits
+        if limits != "type" and not limits[0] < limits[1]:
+            raise ValueError(f"range {self.range} is empty: the first number must be smaller")
+        return self
 
     @model_validator(mode="after")
     def _check_one_source(self) -> Self:
