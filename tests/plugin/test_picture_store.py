@@ -1,11 +1,14 @@
 """Pictures of a library become images of one form, once and in bounded memory."""
 
+import io
+import threading
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from latentkit.errors import DataError
-from latentkit.plugin import ImageReading, Picture, stored_pictures
+from latentkit.plugin import ImageReading, Picture, picture_store, stored_pictures
 
 READING = ImageReading(size=(8, 8))
 
@@ -31,6 +34,12 @@ def grey(shade, size=(8, 8)):
     return Image.new("L", size, shade)
 
 
+def png(shade):
+    file = io.BytesIO()
+    grey(shade).save(file, "PNG")
+    return file.getvalue()
+
+
 def test_pictures_are_decoded_once(store):
     get, reads = store
     pictures = [grey(shade) for shade in range(200)]
@@ -39,6 +48,39 @@ def test_pictures_are_decoded_once(store):
     reads.clear()
     assert get(pictures).sha256 == first.sha256
     assert reads == []
+
+
+@pytest.mark.parametrize("cpus", [1, 3])
+def test_encoded_pictures_are_decoded_by_all_processors_in_their_order(store, monkeypatch, cpus):
+    get, _ = store
+    monkeypatch.setattr(picture_store, "usable_cpus", lambda: cpus)
+    names = set()
+    read = ImageReading.read_picture
+
+    def seen(reading, picture):
+        names.add(threading.current_thread().name)
+        return read(reading, picture)
+
+    monkeypatch.setattr(ImageReading, "read_picture", seen)
+    found = get([png(shade) for shade in range(200)])
+    assert found.images[:, 0, 0, 0].tolist() == [*range(200)]
+    assert (threading.current_thread().name in names) == (cpus == 1)
+
+
+def test_an_object_that_a_library_uses_again_is_read_before_it_changes(store):
+    get, _ = store
+
+    class Again:
+        def __len__(self):
+            return 50
+
+        def __iter__(self):
+            picture = grey(0)
+            for shade in range(50):
+                picture.paste(shade, (0, 0, 8, 8))
+                yield png(shade) if shade % 7 == 0 else picture
+
+    assert get(Again()).images[:, 0, 0, 0].tolist() == [*range(50)]
 
 
 def test_late_colours_and_late_depth_widen_all_images(store):

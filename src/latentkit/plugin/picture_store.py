@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import warnings
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +20,10 @@ from latentkit.plugin.image_cache import StoredImages
 from latentkit.plugin.image_files import DecodedImage, ImageReading
 from latentkit.plugin.image_formats import Picture
 from latentkit.plugin.image_sets import Form, common_form, in_range_of, reading_notes
+from latentkit.plugin.machine import usable_cpus
 from latentkit.plugin.row_store import stored_rows
 
+T = TypeVar("T")
 Pictures = Callable[[], Iterator[bytes | Image.Image | Picture]]
 _SAMPLED = 32  # pictures at the start, whose form is expected of all
 
@@ -107,10 +111,7 @@ class _Decoding:
 
     def _start(self) -> None:
         if self._reading.value_range == "data":
-            limits = [
-                self._explained(at, self._reading.limits_of_picture, picture)
-                for at, picture in enumerate(islice(self._pictures(), self._n))
-            ]
+            limits = list(islice(self._in_order(self._reading.limits_of_picture), self._n))
             try:
                 self._reading = in_range_of(self._reading, limits)
             except ValueError as error:
@@ -119,12 +120,39 @@ class _Decoding:
             self._join(found, at)
 
     def _decoded(self) -> Iterator[DecodedImage]:
-        for at, picture in enumerate(self._pictures()):
-            yield self._explained(at, self._reading.read_picture, picture)
+        return self._in_order(self._reading.read_picture)
 
-    def _explained(self, at: int, read: Callable[[Any], Any], picture: Any) -> Any:
+    def _in_order(self, read: Callable[[Any], T]) -> Iterator[T]:
+        """Yield what ``read`` makes of each picture, in order.
+
+        Pictures that are bytes are decoded by threads, one for each processor, because decoders
+        let other threads work meanwhile. Only few are read ahead. A library may use its other
+        objects again for the next picture, so these are decoded before it is asked for that.
+        """
+        threads = usable_cpus()
+        waiting: deque[Future[T]] = deque()
+        # Decoders leave out warnings, each thread for itself: the filters they leave are mixed up.
+        with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
+            try:
+                at = 0
+                for picture in self._pictures():
+                    if isinstance(picture, bytes) and threads > 1:
+                        waiting.append(pool.submit(read, picture))
+                    else:
+                        waiting.append(_done(read, picture))
+                    if len(waiting) > 2 * threads or not isinstance(picture, bytes):
+                        yield self._explained(at, waiting.popleft())
+                        at += 1
+                while waiting:
+                    yield self._explained(at, waiting.popleft())
+                    at += 1
+            finally:
+                for one in waiting:
+                    one.cancel()
+
+    def _explained(self, at: int, found: Future[T]) -> T:
         try:
-            return read(picture)
+            return found.result()
         except ValueError as error:
             raise DataError(f"{self._source}: image {at:,} cannot be read: {error}") from error
 
@@ -140,3 +168,12 @@ class _Decoding:
             self._form = common_form(self._forms, self._reading)
         except ValueError as error:
             raise DataError(f"{self._source}: {error}; image {at:,} differs") from error
+
+
+def _done(read: Callable[[Any], T], picture: Any) -> Future[T]:
+    found: Future[T] = Future()
+    try:
+        found.set_result(read(picture))
+    except Exception as error:
+        found.set_exception(error)
+    return found
