@@ -214,7 +214,11 @@ class ImageReading:
             facts.append("several")
         all_values = values if alpha is None else np.concatenate([values, alpha], axis=2)
         shown = np.ascontiguousarray(upright(all_values, picture.orientation))
-        mode = getattr(picture.pixels, "mode", f"{all_values.shape[2]} channels")
+        mode = getattr(
+            picture.pixels,
+            "mode",
+            "grey" if all_values.shape[2] == 1 else f"{all_values.shape[2]} channels",
+        )
         return SurveyedImage(
             pixels,
             tuple(facts),

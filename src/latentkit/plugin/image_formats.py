@@ -245,11 +245,13 @@ def _check_sides(size: tuple[int, int], most_pixels: int) -> None:
     """
     width, height = size
     if width * height > most_pixels:
-        raise NeedsOptionError(
-            f"{width:,}x{height:,} pixels exceeds limit of {most_pixels:,}, which guards the "
-            f"memory",
-            "raise max_pixels if you trust the file",
-        )
+        raise _too_large(f"{width:,}x{height:,} pixels exceeds limit of {most_pixels:,}")
+
+
+def _too_large(what: str) -> NeedsOptionError:
+    return NeedsOptionError(
+        f"{what}, which guards the memory", "raise max_pixels if you trust the file"
+    )
 
 
 @contextmanager
@@ -262,6 +264,8 @@ def _opened(content: bytes, most_pixels: int) -> Iterator[Image.Image]:
         with Image.open(io.BytesIO(content), formats=_formats()) as image:
             _check_sides(image.size, most_pixels)
             yield image
+    except Image.DecompressionBombError:  # Pillow has its own limit
+        raise _too_large(f"more than {most_pixels:,} pixels") from None
     finally:
         Image.MAX_IMAGE_PIXELS = pillows
 

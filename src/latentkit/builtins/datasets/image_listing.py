@@ -251,7 +251,8 @@ def _classes(
         ]
         raise DataError(
             f"{lost[0]} and {len(lost) - 1} more images are in no folder of a class "
-            f"({some(sorted(all_names - {''}))}): move them into one, or elsewhere"
+            f"({some(sorted(all_names - {''}))}): move them into one, or "
+            f"elsewhere, or read all without classes with classes=none"
         )
     return named
 
