@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array, check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentkit._version import __version__
@@ -22,20 +24,14 @@ from latentkit.config import (
     DEFAULT_MODEL,
     DEFAULT_VECTOR_MODEL,
     Device,
-    PartConfig,
     RunConfig,
     build_config,
-    choose_part,
 )
 from latentkit.data.batches import CorruptionChain, DeviceImages, split_train_validation
-from latentkit.errors import (
-    BrokenEnvironmentError,
-    LatentkitError,
-    unexpected_content,
-)
+from latentkit.errors import BrokenEnvironmentError, UserError, unexpected_content
 from latentkit.evaluation.inference import decode, encode
 from latentkit.plugin.events import EpochFinished, Event, Listener, ignore
-from latentkit.plugin.protocols import ImageShape
+from latentkit.plugin.protocols import HasDecoder, HasLoss, provides
 from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.runs.context import build_model
@@ -88,6 +84,13 @@ def encoder_config(
     return build_config(document, registry, overrides=overrides)
 
 
+def trainable(config: RunConfig, network: Any) -> RunConfig:
+    """Return the configuration, with 0 epochs if the network has no loss and ``epochs`` is auto."""
+    if provides(network, HasLoss) or config.training.epochs != "auto":
+        return config
+    return replace(config, training=config.training.model_copy(update={"epochs": 0}))
+
+
 def train_network(
     config: RunConfig, images: NDArray[Any], emit: Listener
 ) -> tuple[Any, tuple[Record, ...]]:
@@ -116,7 +119,7 @@ def train_network(
             train=DeviceImages(images, device, split.train),
             validation=DeviceImages(images, device, split.validation),
             corruption=CorruptionChain(),
-            options=with_counts(config, len(split.train), rate).training,
+            options=with_counts(trainable(config, network), len(split.train), rate).training,
             precision=resolve_precision(config.training.precision, device, network),
             seed=seed,
             config_sha256="",
@@ -124,69 +127,6 @@ def train_network(
         trained = train(job, None, emit)
     network.load_state_dict(trained.weights)
     return network.eval(), trained.history
-
-
-def rebuilt_network(
-    registry: Registry,
-    model: Mapping[str, Any],
-    image_shape: ImageShape,
-    weights: Mapping[str, Any],
-) -> Any:
-    """Build a network on the CPU with trained weights, in eval mode.
-
-    Args:
-        registry: where the model is looked up.
-        model: the model's name and options.
-        image_shape: channels, height, width.
-        weights: tensors or arrays by name; they are copied.
-
-    Raises:
-        UserError: the model is not installed, or its weights have other names or shapes.
-    """
-    part = choose_part(registry, "model", model)
-    tensors = {
-        name: value if isinstance(value, torch.Tensor) else torch.from_numpy(np.array(value))
-        for name, value in weights.items()
-    }
-    _check_sizes(part, image_shape, tensors)
-    with torch.random.fork_rng(devices=[]):
-        network = build_model(part, image_shape)
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise encoder_files.InputError(
-            f"the weights do not fit the installed version of model {part.name!r}: {first}"
-        ) from error
-    return network.eval()
-
-
-def _check_sizes(
-    part: PartConfig, image_shape: ImageShape, tensors: Mapping[str, torch.Tensor]
-) -> None:
-    """Refuse a network that is larger than its weights, before it takes any memory.
-
-    A file of a few bytes may name a network of terabytes.
-
-    Raises:
-        InputError: the weights have other shapes.
-    """
-    try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            expected = build_model(part, image_shape).state_dict()
-    except LatentkitError:  # a model that cannot be built without memory, or not at all
-        return
-    for name, tensor in expected.items():
-        if name in tensors and tensors[name].shape != tensor.shape:
-            raise encoder_files.InputError(
-                f"the weights do not fit the installed version of model {part.name!r}: {name} has "
-                f"shape {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}"
-            )
-    if missing := expected.keys() - tensors.keys():
-        raise encoder_files.InputError(
-            f"the weights do not fit the installed version of model {part.name!r}: "
-            f"{min(missing)} is missing"
-        )
 
 
 def print_epochs(event: Event) -> None:
@@ -211,6 +151,20 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _decodes(encoder: LatentEncoder) -> bool:
+    """Return whether the model has a decoder, or is not fitted yet; scikit-learn asks for this.
+
+    Raises:
+        UserError: the fitted model has none.
+    """
+    if "model_" in vars(encoder) and not provides(encoder.model_, HasDecoder):
+        raise UserError(
+            f"model {encoder.model_config_['name']!r} has no decoder, so it reconstructs nothing: "
+            f"fit LatentEncoder with a model that has one, such as {DEFAULT_MODEL!r}"
+        )
+    return True
 
 
 _VERSION = "_latentkit_version"
@@ -332,6 +286,7 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         images = self._images(X)
         return encode(self.model_, DeviceImages(images, self._device()))
 
+    @available_if(_decodes)  # type: ignore[untyped-decorator]
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
         """Decode latents (N, latent_dim) to the layout and units of the data given to `fit`.
 
@@ -341,6 +296,7 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             received uint8.
 
         Raises:
+            AttributeError: the fitted model has no decoder.
             ValueError: X has a wrong shape, or contains NaN or infinity.
         """
         check_is_fitted(self)
@@ -353,6 +309,7 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             )
         return self._inputs.from_images(decode(self.model_, latents, self._device()))
 
+    @available_if(_decodes)  # type: ignore[untyped-decorator]
     def score(self, X: ArrayLike, y: object = None) -> float:  # noqa: N803
         """Return the negative mean squared error of X's reconstruction; higher is better.
 
@@ -362,6 +319,9 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         Args:
             X: as in `transform`.
             y: ignored.
+
+        Raises:
+            AttributeError: the fitted model has no decoder.
         """
         images = self._images(X)
         device = self._device()
@@ -448,7 +408,7 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self._take_weights(state["model_"])
 
     def _take_weights(self, weights: Mapping[str, Any]) -> None:
-        network = rebuilt_network(
+        network = encoder_files.rebuilt_network(
             default_registry(), self.model_config_, self._inputs.image_shape, weights
         )
         try:
@@ -482,5 +442,5 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return cast("NDArray[Any]", X) if streamed else checked
 
     def _device(self) -> torch.device:
-        device: torch.device = next(self.model_.parameters()).device
-        return device
+        first = next(self.model_.parameters(), None)
+        return torch.device("cpu") if first is None else first.device

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from safetensors.torch import save_file
 from torch import Tensor, uint8
@@ -20,10 +21,13 @@ from torch import Tensor, uint8
 from latentkit import reading
 from latentkit._version import __version__
 from latentkit.atomic import write_atomically
-from latentkit.config import canonical_sha256
-from latentkit.errors import IntegrityError, UserError, describe_os_error
+from latentkit.config import PartConfig, canonical_sha256, choose_part
+from latentkit.errors import IntegrityError, LatentkitError, UserError, describe_os_error
+from latentkit.plugin.downloads import saved_weights_follow
 from latentkit.plugin.images import channels_first, check_float_images, plain_array
 from latentkit.plugin.protocols import ImageShape
+from latentkit.registry.catalogue import Registry
+from latentkit.runs.context import build_model
 from latentkit.runs.initial_weights import read_safetensors
 
 _LEAST_SIDE = 8
@@ -205,6 +209,73 @@ def image_batch(values: ArrayLike) -> NDArray[Any]:
 def inputs_from(facts: Mapping[str, Any]) -> Inputs:
     """Build the inputs from the output of `ScaledVectors.as_dict` or `ImageLayout.as_dict`."""
     return ScaledVectors.from_dict(facts) if "low" in facts else ImageLayout.from_dict(facts)
+
+
+def rebuilt_network(
+    registry: Registry,
+    model: Mapping[str, Any],
+    image_shape: ImageShape,
+    weights: Mapping[str, Any],
+) -> Any:
+    """Build a network on the CPU with trained weights, in eval mode.
+
+    Args:
+        registry: where the model is looked up.
+        model: the model's name and options.
+        image_shape: channels, height, width.
+        weights: tensors or arrays by name; they are copied.
+
+    Raises:
+        UserError: the model is not installed, or its weights have other names or shapes.
+    """
+    part = choose_part(registry, "model", model)
+    tensors = {
+        name: value if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
+        for name, value in weights.items()
+    }
+    _check_sizes(part, image_shape, tensors)
+    with torch.random.fork_rng(devices=[]):
+        network = _blank(part, image_shape)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise InputError(
+            f"the weights do not fit the installed version of model {part.name!r}: {first}"
+        ) from error
+    return network.eval()
+
+
+def _blank(part: PartConfig, image_shape: ImageShape) -> Any:
+    """Build a network whose weights follow."""
+    with saved_weights_follow():
+        return build_model(part, image_shape)
+
+
+def _check_sizes(part: PartConfig, image_shape: ImageShape, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse a network that is larger than its weights, before it takes any memory.
+
+    A file of a few bytes may name a network of terabytes.
+
+    Raises:
+        InputError: the weights have other shapes.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            expected = _blank(part, image_shape).state_dict()
+    except LatentkitError:  # a model that cannot be built without memory, or not at all
+        return
+    for name, tensor in expected.items():
+        if name in tensors and tensors[name].shape != tensor.shape:
+            raise InputError(
+                f"the weights do not fit the installed version of model {part.name!r}: {name} has "
+                f"shape {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}"
+            )
+    if missing := expected.keys() - tensors.keys():
+        raise InputError(
+            f"the weights do not fit the installed version of model {part.name!r}: "
+            f"{min(missing)} is missing"
+        )
 
 
 FORMAT = 1

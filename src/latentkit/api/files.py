@@ -77,7 +77,8 @@ def export(
             ``./runs``.
 
     Returns:
-        The files, each with its largest absolute difference from the model.
+        The files, each with its largest absolute difference from the model. A model without a
+        decoder has only the encoder's.
 
     Raises:
         latentkit.errors.BrokenEnvironmentError: a package is missing; the message says how to

@@ -252,7 +252,7 @@ class Run:
     def model(self) -> Any:
         """The trained ``torch.nn.Module`` on the CPU, in eval mode, with ``encode`` and ``decode``.
 
-        For a transfer it is a classifier: called with images, it returns logits (B, K).
+        An encoder has no ``decode``. A transfer's model is a classifier: it returns logits (B, K).
         """
         return self._kept("model", self._new_model)
 
@@ -338,7 +338,8 @@ class Run:
         """Return the reconstructions (N, C, H, W) in [0, 1] of new images.
 
         The images are taken as they are, so a run that learned to remove noise removes it from
-        them. Arguments and errors are those of `encode`.
+        them. Arguments and errors are those of `encode`; a model without a decoder is a
+        `UserError`.
         """
         batches = self.reconstructions(
             images, unreadable=unreadable, device=device, listener=listener
@@ -354,7 +355,7 @@ class Run:
         listener: Listener = ignore,
     ) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
         """Yield names and reconstructions as `reconstruct` does, a batch at a time."""
-        self._refuse_transfer()
+        self.explored.check_decoder("reconstructs nothing")
         given = self.given_images(images, unreadable, listener)
         return reconstruct_images(self._model_on(device), given, listener)
 
@@ -370,7 +371,8 @@ class Run:
             seed: seed of the draws, 0 to 2**31 - 1; by default derived from the run's.
 
         Raises:
-            UserError: ``n`` is below 1, the model has no prior, or the run is a transfer.
+            UserError: ``n`` is below 1, the model has no prior or no decoder, or the run is a
+                transfer.
         """
         return self.explored.samples(n, source, COMPONENTS, seed)
 

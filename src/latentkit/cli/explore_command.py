@@ -371,6 +371,8 @@ def export_command(
 ) -> None:
     """Write the encoder and decoder of RUN for another runtime, and compare them with the model.
 
+    A model without a decoder has one file only.
+
     RUN is the run's folder, its name in the folder of runs, an unambiguous start or end of that
     name, or 'last'. Needs the packages of  pip install 'latentkit[onnx]'.
     """

@@ -246,6 +246,7 @@ class _Draft:
         transfer = self._optional("transfer", TransferOptions)
         training = validate(TrainingOptions, self.sections["training"], "training")
         _check_start(init, transfer, training)
+        _check_epochs(single["model"], transfer, training)
         return RunConfig(
             run=validate(RunOptions, self.run, "configuration"),
             model=single["model"],
@@ -306,6 +307,15 @@ def _check_start(
             f"mode {transfer.mode} needs an encoder: give a RUN or --init-from, or use "
             f"--mode scratch"
         )
+
+
+def _check_epochs(
+    model: PartConfig, transfer: TransferOptions | None, training: TrainingOptions
+) -> None:
+    """Refuse to train a model without a loss; a transfer trains a head on it."""
+    frozen = "frozen" in model.part.spec.tags and transfer is None
+    if frozen and training.epochs not in ("auto", 0):
+        raise UserError(f"model {model.name!r} has no loss, so it is not trained: use --epochs 0")
 
 
 def _table(value: Any, key: str) -> dict[str, Any]:

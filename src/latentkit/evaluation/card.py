@@ -11,16 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap
+from latentkit.evaluation.card_tables import collapse_text
 from latentkit.evaluation.disentanglement import measure_factors
 from latentkit.evaluation.inference import saturated_share
 from latentkit.evaluation.likelihood import likelihood
 from latentkit.evaluation.measuring import Json, MeasuringHarness, outside_training
 from latentkit.evaluation.reconstruction import reconstructions, robustness
 from latentkit.evaluation.representation import representation
+from latentkit.evaluation.spread import latent_spread
 from latentkit.plugin.events import Notice, StageProgress
-from latentkit.plugin.protocols import Generative, provides
+from latentkit.plugin.protocols import Generative, HasDecoder, provides
 from latentkit.runs import run_files
-from latentkit.runs.context import StageContext
+from latentkit.runs.context import StageContext, no_decoder_text
 
 PROTOCOL = 2
 """Version of the evaluation protocol; results of different versions are not comparable."""
@@ -59,7 +61,7 @@ def make_card(context: StageContext) -> Card:
     for done, (name, make) in enumerate(parts):
         context.emit(StageProgress("evaluate", done, len(parts), name))
         found: Json = {}
-        if make is reconstructions:  # a model that cannot reconstruct is an error
+        if make is reconstructions:  # a decoder that fails is an error
             found = make(harness)
         else:
             with harness.optional(name):
@@ -113,12 +115,16 @@ def figures_of_images(harness: MeasuringHarness) -> dict[str, NDArray[Any]]:
 
 def _parts(harness: MeasuringHarness) -> list[tuple[str, Callable[[MeasuringHarness], Json]]]:
     """Return the parts of the card that apply to the run, with their names."""
-    parts: list[tuple[str, Callable[[MeasuringHarness], Json]]] = [
-        ("reconstruction", reconstructions)
-    ]
+    parts: list[tuple[str, Callable[[MeasuringHarness], Json]]] = []
+    of_decoder = [("reconstruction", reconstructions)]
     if harness.context.corruption:
-        parts.append(("robustness", robustness))
-    parts.append(("representation", representation))
+        of_decoder.append(("robustness", robustness))
+    if provides(harness.model, HasDecoder):
+        parts += of_decoder
+    else:
+        for name, _ in of_decoder:
+            harness.leave_out(name, no_decoder_text(harness.context))
+    parts += [("latents", latent_spread), ("representation", representation)]
     if provides(harness.model, Generative):
         parts.append(("likelihood", likelihood))
     if harness.context.images("test").factors is not None:
@@ -142,6 +148,25 @@ def evaluate(context: StageContext) -> None:
 def _notices(context: StageContext, card: Json) -> list[Notice]:
     """Return notices about problems that the user should act on."""
     notices = []
+    if sentence := collapse_text(card):
+        notices.append(Notice("collapsed", sentence))
+    if "reconstruction" in card:
+        notices += _notices_of_decoder(context, card)
+    dimensions = card["latent_dim"]
+    active = card.get("likelihood", {}).get("active_dimensions", dimensions)
+    if active < dimensions:
+        notices.append(
+            Notice(
+                "posterior-collapse",
+                f"only {active} of {dimensions} latent dimensions carry information: "
+                f"lower model.beta, or set model.warm_up or model.free_bits",
+            )
+        )
+    return notices
+
+
+def _notices_of_decoder(context: StageContext, card: Json) -> list[Notice]:
+    notices = []
     error = card["reconstruction"]["mse"]["value"]
     pca = card["baselines"]["pca"]["mse"]["value"] if "pca" in card["baselines"] else math.inf
     if not context.corruption and error > pca:
@@ -158,16 +183,6 @@ def _notices(context: StageContext, card: Json) -> list[Notice]:
                 "saturated",
                 "the decoder is saturated, because nearly every pixel of the reconstructions is "
                 "black or white: lower training.learning_rate, or set training.clip_norm=1",
-            )
-        )
-    dimensions = card["latent_dim"]
-    active = card.get("likelihood", {}).get("active_dimensions", dimensions)
-    if active < dimensions:
-        notices.append(
-            Notice(
-                "posterior-collapse",
-                f"only {active} of {dimensions} latent dimensions carry information: "
-                f"lower model.beta, or set model.warm_up or model.free_bits",
             )
         )
     return notices

@@ -19,18 +19,20 @@ SPACES = {
 _MOST_DIGITS = 12
 _MISSING = "–"
 _SUMMARISED = (
-    *("latent_dim", "reconstruction", "baselines"),
+    *("latent_dim", "reconstruction", "baselines", "latents"),
     *("representation", "likelihood", "disentanglement", "robustness", "left_out"),
 )
 
 
 def card_tables(card: Card) -> list[Table]:
     """Return the tables that a card has results for."""
-    tables = [_reconstruction(card)]
+    tables = [_reconstruction(card)] if "reconstruction" in card else []
     if "classes" in card:
         tables.append(_classes(card["classes"]))
     if "robustness" in card:
         tables.append(_robustness(card["robustness"]))
+    if "latents" in card:
+        tables.append(_spread(card["latents"], card["latent_dim"]))
     if "representation" in card:
         tables += [_probes(card["representation"]), _clusters(card["representation"])]
     if "likelihood" in card:
@@ -165,6 +167,15 @@ def _robustness(found: Card) -> Table:
     return Table(f"Robustness, {found['n_images']:,} test images", header, rows)
 
 
+def _spread(found: Card, dimensions: int) -> Table:
+    rows = [
+        ("effective rank", f"{found['effective_rank']:.2f} of {dimensions}"),
+        ("spread of directions; 1 for all directions alike", f"{found['direction_spread']:.3f}"),
+        ("spread over length", f"{found['relative_spread']:.3g}"),
+    ]
+    return Table(f"Latents, {found['n_images']:,} test images", ("", "value"), rows)
+
+
 def _probes(found: Card) -> Table:
     spaces = found["spaces"]
     names = {"linear": "linear", "knn": f"{found['knn']['n_neighbors']}-NN"}
@@ -265,11 +276,46 @@ def card_summary(card: Card) -> dict[str, Any]:
     return {part: card[part] for part in _SUMMARISED if part in card}
 
 
+_COLLAPSED_SPREAD = 0.01  # relative spread below which all latents are one point in effect
+_COLLAPSED_RANK = 1.5  # effective rank below which many dimensions are one
+_LEAST_DIMENSIONS = 4  # fewer may lie on a line for a reason
+
+
+def collapse_text(card: Card) -> str:
+    """Return a sentence that says that the encoder collapsed and what to change, or nothing.
+
+    Args:
+        card: an evaluation card, or the summary of one.
+    """
+    found = card.get("latents")
+    if found is None:
+        return ""
+    rank, dimensions = found["effective_rank"], card["latent_dim"]
+    if found["relative_spread"] < _COLLAPSED_SPREAD:
+        how = f"nearly the same latents for all images (spread {found['relative_spread']:.2g})"
+    elif dimensions >= _LEAST_DIMENSIONS and rank < _COLLAPSED_RANK:
+        how = f"latents on a line (effective rank {rank:.2f} of {dimensions})"
+    else:
+        return ""
+    advice = "lower training.learning_rate, or take other weights"
+    if "reconstruction" not in card:
+        advice = (
+            "lower training.learning_rate, raise training.batch_size, or give the part of the loss "
+            "that keeps images apart more weight"
+        )
+    return f"the encoder collapsed: it gives {how}; {advice}"
+
+
 def card_rows(summary: Card) -> list[tuple[str, str]]:
     """Return the main results of a summarised card as rows of name and text."""
     rows = []
+    if sentence := collapse_text(summary):
+        rows.append(("Collapse", sentence))
     if "reconstruction" in summary:
         rows += _reconstruction_rows(summary)
+    if "latents" in summary:
+        rank = f"{summary['latents']['effective_rank']:.1f} of {summary['latent_dim']}"
+        rows.append(("Effective rank", rank))
     if "representation" in summary:
         rows += _representation_rows(summary["representation"])
     if "likelihood" in summary:

@@ -25,7 +25,7 @@ def encode(
     """Return the latents (N, latent_dim) of clean images, in order.
 
     Args:
-        model: an `Autoencoder`; it is put in eval mode.
+        model: an `Encoder`; it is put in eval mode.
         images: N images.
         progress: receives the number of images done, and N.
 
@@ -37,13 +37,13 @@ def encode(
     done = 0
     for batch in images.in_order():
         with fault_of("the model's encode failed"):
-            latents = model.encode(batch)
+            latents = model.encode(batch).float()
         if latents.shape != (len(batch), model.latent_dim):
             raise PluginError(
                 f"the model's encode gives {tuple(latents.shape)} for {len(batch)} images, "
                 f"expected ({len(batch)}, {model.latent_dim})"
             )
-        parts.append(latents.float().cpu().numpy())
+        parts.append(latents.cpu().numpy())
         done += len(batch)
         if progress:
             progress(done, len(images))

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, linear
 
 from latentkit.data.batches import DeviceImages
+from latentkit.errors import UserError
 from latentkit.evaluation.bootstrap import Bootstrap
 from latentkit.evaluation.inference import encode
 from latentkit.evaluation.measuring import MOST_PROBED, Json, MeasuringHarness
@@ -408,7 +409,8 @@ def _spaces(harness: MeasuringHarness) -> list[tuple[str, Callable[[], Pair], st
         return _chosen(harness.latents("train"), rows[0]), _chosen(harness.latents("test"), rows[1])
 
     def random_encoder() -> Pair:
-        model = harness.context.new_model()
+        model = harness.context.random_model()
+        _check_random(harness.context.new_model(), model)
         return of_images(partial(encode, model))
 
     return [
@@ -421,6 +423,21 @@ def _spaces(harness: MeasuringHarness) -> list[tuple[str, Callable[[], Pair], st
         ("random_encoder", random_encoder, ""),
         ("raw_pixels", lambda: of_images(_pixels), "probes of raw pixels"),
     ]
+
+
+def _check_random(model: Any, random: Any) -> None:
+    """Refuse a random encoder that has the weights with which the model arrives.
+
+    Raises:
+        UserError: they are the same.
+    """
+    if not getattr(model, "pretrained", False):
+        return
+    state = random.state_dict()
+    if all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items()):
+        raise UserError(
+            "the model loads the weights that it arrives with even if random ones are asked for"
+        )
 
 
 def _chosen(values: Any, rows: NDArray[np.int64] | None) -> Any:

@@ -20,6 +20,7 @@ from latentkit.explore.scale import Floats
 from latentkit.maps.make import Coordinates, made_maps
 from latentkit.maps.placing import FittedMap
 from latentkit.plugin.events import Listener, Notice, StageProgress
+from latentkit.plugin.protocols import HasDecoder, provides
 from latentkit.runs import run_files
 
 _COMPARED = 2000  # test latents whose distances show what is usual
@@ -151,7 +152,7 @@ def encoded_parts(
         DataError: a file cannot be read.
         PluginError: the model fails, or its latents are not finite.
     """
-    decodes = hasattr(model, "decode")
+    decodes = provides(model, HasDecoder)
     # Before images are read, because latents may be missing.
     distances, usual_distances = _distances_of(explored)
     usual_errors = _errors_of_test_images(explored) if decodes else None
@@ -246,12 +247,9 @@ def reconstruct_images(
     """Yield names (B) and reconstructions (B, C, H, W) in [0, 1] of new images, a batch at a time.
 
     Raises:
-        UserError: the model does not decode.
         DataError: a file cannot be read.
         PluginError: the model fails.
     """
-    if not hasattr(model, "decode"):
-        raise UserError("the run's model does not decode, so it reconstructs nothing")
     for names, batch, codes in _encoded(model, images, emit, "reconstruct"):
         yield names, decode(model, codes, batch.device)
 

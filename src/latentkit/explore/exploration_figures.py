@@ -25,7 +25,7 @@ from latentkit.figures.image_grids import image_table, in_colour, wrapped
 from latentkit.figures.style import empty_figure, house_style, save_png, save_svg, shown
 from latentkit.plugin.images import as_floats
 from latentkit.report.drawing import Drawing, Drawn
-from latentkit.runs.context import StageContext
+from latentkit.runs.context import StageContext, no_decoder_text
 from latentkit.runs.folder import RunFolder
 
 _POINTS = 3000
@@ -132,6 +132,7 @@ def _pale(canvas: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
 
 _STAGE = "pictures"
 _PER_ROW = 10
+_ITEMS, _NEAREST = 6, 5  # test images, and training images shown for each
 _NAME_WIDTH = 26
 TITLES = {
     "traversal": "Along each dimension",
@@ -352,6 +353,8 @@ def _model(run: ExploredRun) -> str:
 def exploration_figures(context: StageContext) -> list[Drawing]:
     """Return the figures that ``latentkit explore`` draws by default, if the run allows them."""
     run = ExploredRun(context, context.model)
+    if not run.has_decoder:
+        return _without_decoder(run)
     found = overview(run)
     a, b = found.items
     drawings = []
@@ -376,6 +379,25 @@ def exploration_figures(context: StageContext) -> list[Drawing]:
         draw = partial(neighbours_figure, run, found.neighbours, names)
         drawings.append(_drawing("neighbours", TITLES["neighbours"], draw))
     return drawings
+
+
+def _without_decoder(run: ExploredRun) -> list[Drawing]:
+    """Return the figure of the nearest training images, and the others as absent ones."""
+    rows = np.arange(min(_ITEMS, len(run.latents())))
+    if run.labelled:
+        rows = np.unique(run.labels(), return_index=True)[1][:_ITEMS]
+
+    def draw() -> Figure:
+        found = run.neighbours(run.images(rows), run.latents()[rows], _NEAREST, decoded=False)
+        return neighbours_figure(run, found, [item_text(run, int(row)) for row in rows])
+
+    why = no_decoder_text(run.context)
+    absent = [
+        Drawing(f"explored-{name}", TITLES[name], lambda: (draw(), ""), why)
+        for name in TITLES
+        if name not in ("neighbours", "settings")
+    ]
+    return [_drawing("neighbours", "Nearest training images of test images", draw), *absent]
 
 
 def _drawing(name: str, title: str, draw: Callable[[], Figure]) -> Drawing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -15,15 +15,15 @@ from latentkit.data.batches import EVALUATION_BATCH
 from latentkit.errors import LatentkitError, UserError, did_you_mean
 from latentkit.evaluation.inference import decode
 from latentkit.explore.samples import Samples, TrainingNeighbours, mixture_samples, nearest
-from latentkit.explore.scale import Floats, LatentScale, latent_scale
+from latentkit.explore.scale import Decode, Floats, LatentScale, latent_scale
 from latentkit.nn.likelihoods import kl_to_standard_normal
 from latentkit.plugin.images import as_floats
 from latentkit.plugin.machine import check_memory
-from latentkit.plugin.protocols import Generative, provides
+from latentkit.plugin.protocols import Generative, HasDecoder, provides
 from latentkit.plugin.seeds import short_stream_seed
 from latentkit.registry.options import fault_of
 from latentkit.runs import run_files
-from latentkit.runs.context import StageContext, stored_class_names
+from latentkit.runs.context import StageContext, check_decodes, stored_class_names
 
 Source = Literal["prior", "mixture"]
 """What new images are drawn from: the model's prior, or a mixture fitted to training latents."""
@@ -167,9 +167,24 @@ class ExploredRun:
         chosen = self.context.images("test").images[self._arrays["test"]["index"][rows]]
         return as_floats(chosen)
 
-    def decode(self, latents: Floats) -> Floats:
-        """Return the images (N, C, H, W) in [0, 1] of latents (N, D)."""
-        return decode(self.model, latents, self.context.device)
+    @property
+    def has_decoder(self) -> bool:
+        """Whether the model turns latents into images."""
+        return provides(self.model, HasDecoder)
+
+    def check_decoder(self, cannot: str) -> None:
+        """Refuse what needs a decoder if the model has none; see `check_decodes`."""
+        check_decodes(self.context, self.model, cannot)
+
+    @property
+    def decode(self) -> Decode:
+        """The function from latents (N, D) to images (N, C, H, W) in [0, 1].
+
+        Raises:
+            UserError: the model has no decoder; the message names models that have one.
+        """
+        self.check_decoder("turns no latents into images")
+        return partial(decode, self.model, device=self.context.device)
 
     @torch.no_grad()
     def encode(self, images: Floats) -> Floats:
@@ -209,7 +224,8 @@ class ExploredRun:
         """Draw ``count`` new images; see `latentkit.explore.samples`.
 
         Raises:
-            UserError: ``count`` is below 1, there is no such source, or the model has no prior.
+            UserError: ``count`` is below 1, there is no such source, or the model has no prior or
+                no decoder.
             ResourceError: the images do not fit into the memory.
         """
         if count < 1:
@@ -232,6 +248,7 @@ class ExploredRun:
             UserError: the model has no prior.
         """
         name = self.context.config.model.name
+        self.check_decoder("draws no images")
         if not self.has_prior:
             raise UserError(
                 f"model {name!r} has no prior to draw from: draw from a mixture fitted to its "

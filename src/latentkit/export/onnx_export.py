@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from latentkit.atomic import write_atomically
 from latentkit.errors import BrokenEnvironmentError, LatentkitError, PluginError, UserError
-from latentkit.plugin.protocols import ImageShape
+from latentkit.plugin.protocols import HasDecoder, ImageShape, provides
 
 OPSET = 18
 INSTALL = "pip install 'latentkit[onnx]'"
@@ -83,11 +83,13 @@ def export_onnx(
 ) -> list[ExportedFile]:
     """Write ``encoder.onnx`` and ``decoder.onnx``, or neither if one cannot be exported.
 
+    A model without a decoder has only ``encoder.onnx``.
+
     The encoder maps ``images`` (B, C, H, W), float32 in [0, 1], to ``latents`` (B, latent_dim).
     The decoder maps back. B is a dynamic dimension.
 
     Args:
-        model: an `Autoencoder` on the CPU.
+        model: an `Encoder` on the CPU, with or without ``decode``.
         name: name of the model, for errors.
         image_shape: C, H, W.
         folder: where the files are written.
@@ -107,10 +109,9 @@ def export_onnx(
     model.eval()
     with torch.no_grad():
         latents = [model.encode(batch) for batch in images]
-    work = (
-        ("encoder", _Part(model, "encode"), images, ("images", "latents")),
-        ("decoder", _Part(model, "decode"), latents, ("latents", "images")),
-    )
+    work = [("encoder", _Part(model, "encode"), images, ("images", "latents"))]
+    if provides(model, HasDecoder):
+        work.append(("decoder", _Part(model, "decode"), latents, ("latents", "images")))
     contents = {}
     for part, module, batches, (source, result) in work:
         try:

@@ -119,34 +119,36 @@ def encoded_item(
     image: NDArray[Any],
     latents: NDArray[np.floating[Any]],
     posterior_std: NDArray[np.floating[Any]] | None,
-    reconstruction: NDArray[Any],
+    reconstruction: NDArray[Any] | None,
     title: str,
     *,
     clean: NDArray[Any] | None = None,
 ) -> Figure:
-    """Draw one image, its code, and the image decoded from it.
+    """Draw one image, its code, and the image decoded from it, if there is one.
 
     Args:
         image: (C, H, W), uint8 or float in [0, 1].
         latents: (D,), for a VAE the posterior mean.
         posterior_std: (D,), standard deviation of the posterior, or None.
-        reconstruction: (C, H, W), as ``image``.
+        reconstruction: (C, H, W), as ``image``; None if the model has no decoder.
         title: figure title.
         clean: (C, H, W), the clean image if ``image`` is corrupted; the error is measured against
             it.
     """
-    difference = unit_range(image if clean is None else clean) - unit_range(reconstruction)
     dimensions = np.arange(len(latents))
     with house_style():
         figure = empty_figure(9.5, 2.9)
-        left, middle, right = figure.subplots(1, 3, width_ratios=(1, 2.4, 1))
+        shares = (1, 2.4) if reconstruction is None else (1, 2.4, 1)
+        left, middle, *right = figure.subplots(1, len(shares), width_ratios=shares)
         show_image(left, image)
         left.set_title("input", loc="center", fontsize=9)
-        show_image(right, reconstruction)
-        right.set_title("decoded", loc="center", fontsize=9)
-        right.set_xlabel(f"MSE {np.square(difference).mean():.4f}", fontsize=8)
-        for axes in (left, right):
-            bare(axes)
+        bare(left)
+        if reconstruction is not None:
+            difference = unit_range(image if clean is None else clean) - unit_range(reconstruction)
+            show_image(right[0], reconstruction)
+            right[0].set_title("decoded", loc="center", fontsize=9)
+            right[0].set_xlabel(f"MSE {np.square(difference).mean():.4f}", fontsize=8)
+            bare(right[0])
         name = "code" if posterior_std is None else "posterior mean ± 1 standard deviation"
         middle.bar(dimensions, latents, width=0.8, color=PALETTE[0])
         if posterior_std is not None:

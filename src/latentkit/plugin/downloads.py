@@ -33,6 +33,7 @@ from latentkit.plugin.machine import check_memory
 from latentkit.terminal import shell_command
 
 _compared: ContextVar[list[Path] | None] = ContextVar("compared", default=None)
+_saved_follow: ContextVar[bool] = ContextVar("saved_follow", default=False)
 _offline: ContextVar[tuple[str, ...] | None] = ContextVar("offline", default=None)
 _NOT_WRITTEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 
@@ -197,24 +198,51 @@ def no_downloads(dataset: str, options: Mapping[str, object] | None = None) -> I
         _offline.reset(token)
 
 
-def check_downloads_allowed(what: str, cache: Path) -> None:
+def check_downloads_allowed(what: str, cache: Path | None = None) -> None:
     """Refuse to download what is missing, if this command must not download anything.
 
-    Call it before a library downloads files of a data set that has no `VerifiedFiles`.
+    Call it before a library downloads files of a data set that has no `VerifiedFiles`, or the
+    weights of a model.
 
     Args:
         what: what is missing, for the message.
-        cache: folder that holds all data sets.
+        cache: folder that holds all data sets; None for the weights of a model.
 
     Raises:
         DataError: the call is inside `no_downloads`.
     """
     command = _offline.get()
-    if command is not None:
+    if command is None:
+        return
+    if cache is None:
         raise errors.DataError(
-            f"{cache} lacks {what}, and nothing is downloaded here: fetch with  "
-            f"{shell_command(*command, '--data-dir', cache)}"
+            f"{what} would be downloaded, and nothing is downloaded for a run that exists: start "
+            f"another run of this model, which downloads it"
         )
+    raise errors.DataError(
+        f"{cache} lacks {what}, and nothing is downloaded here: fetch with  "
+        f"{shell_command(*command, '--data-dir', cache)}"
+    )
+
+
+@contextmanager
+def saved_weights_follow() -> Iterator[None]:
+    """Say to models built inside the block that they need no weights of their own."""
+    token = _saved_follow.set(True)
+    try:
+        yield
+    finally:
+        _saved_follow.reset(token)
+
+
+def needs_own_weights() -> bool:
+    """Return whether a model that arrives with weights should load them while it is built.
+
+    It should not if the saved weights of a run are loaded afterwards, or if the model is the random
+    encoder that a card compares it with. It is then built with initial weights from torch's global
+    random state, and nothing is read or downloaded.
+    """
+    return not _saved_follow.get()
 
 
 _UNCHECKED = 2**24  # bytes of a file that always fit; asking for the free memory takes longer

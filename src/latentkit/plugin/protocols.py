@@ -6,7 +6,7 @@ protocols: provide the methods; no inheritance is needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard, TypeVar, runtime_checkable
@@ -46,9 +46,109 @@ def is_capturable(model: object) -> bool:
     return bool(vars(model).get("capturable", vars(type(model)).get("capturable", False)))
 
 
+def lacking(model: object, tags: Collection[str]) -> list[str]:
+    """Return what a built model lacks of `Autoencoder`, except what its tags say that it lacks.
+
+    Args:
+        model: what the target of a `latentkit.plugin.ModelSpec` built.
+        tags: the tags of the spec. A model tagged ``"encoder"`` needs no ``decode``, and one tagged
+            ``"frozen"`` needs no ``loss``.
+    """
+    excused = {"decode": "encoder", "loss": "frozen"}
+    needed = ("latent_dim", "encode", "decode", "loss")
+    return [
+        name
+        for name in needed
+        if getattr(model, name, None) is None and excused.get(name, "") not in tags
+    ]
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """What every model provides: a ``torch.nn.Module`` that also has these members.
+
+    A model with a decoder is an `Autoencoder`. One without is called an encoder, and its spec is
+    tagged ``"encoder"``. A model that cannot be trained has no ``loss``, and its spec is tagged
+    ``"frozen"``.
+
+    A model whose initial weights were trained elsewhere sets ``pretrained = True``, so that a run
+    of 0 epochs is not reported as untrained. It loads them only if
+    `latentkit.plugin.needs_own_weights` says so.
+    """
+
+    latent_dim: int
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W) in [0, 1] to latents (B, latent_dim).
+
+        Deterministic in eval mode: a model with a posterior returns the posterior's mean. The
+        latents of an image do not depend on the other images of the batch.
+        """
+        ...
+
+
+@runtime_checkable
+class HasDecoder(Protocol):
+    """A model that turns latents into images; see `Autoencoder`."""
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Map latents (B, latent_dim) to images (B, C, H, W) in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class HasLoss(Protocol):
+    """A model that can be trained.
+
+    If all training images are not enough for one batch, or few are left for the last one,
+    ``loss`` gets fewer images than the batch size. A training batch has two or more images unless
+    the user asks for batches of one, and a validation batch may have a single one. Its terms have
+    to be finite all the same.
+    """
+
+    def loss(self, inputs: Tensor, targets: Tensor, *, step: int) -> Mapping[str, Tensor]:
+        """Return the loss terms of a batch, each a scalar; ``"loss"`` is what is minimised.
+
+        A loss without a decoder makes its own views of the images, usually of ``targets``. Draw
+        their random numbers from torch's global state. latentkit seeds it before each epoch and
+        each validation, so that a resumed training repeats them and validation losses of different
+        epochs are of the same views. Terms may have any names.
+
+        Args:
+            inputs: what the model sees, (B, C, H, W): corrupted, if there is corruption.
+            targets: the clean images, (B, C, H, W), augmented if there is augmentation.
+            step: number of optimiser steps taken so far, from 0.
+        """
+        ...
+
+
+@runtime_checkable
+class HasAfterStep(Protocol):
+    """A model that updates something of its own after each step of the optimiser.
+
+    An example is a teacher whose weights are a moving average of the student's (BYOL, DINO). Keep
+    what it updates in parameters without gradient or in buffers of the state dict, and change them
+    in place. Then checkpoints contain it, and training that was resumed is exact.
+    """
+
+    def after_step(self, step: int, steps: int) -> None:
+        """Update the model, without gradients; called after each step of the optimiser.
+
+        It is not part of the captured step of a ``capturable`` model, so it may depend on ``step``.
+
+        Args:
+            step: number of the step that was taken, from 0.
+            steps: number of steps of the whole training, on which a schedule may depend.
+        """
+        ...
+
+
 @runtime_checkable
 class Autoencoder(Protocol):
-    """A model: a ``torch.nn.Module`` that also has these methods.
+    """A model with a decoder: a ``torch.nn.Module`` that also has these methods.
+
+    See `Encoder` for models without ``decode`` or ``loss``, and `HasAfterStep` for what a model may
+    do after each step.
 
     A model may set ``capturable = True``. It then promises three things about ``loss``. It performs
     the same operations at every step (after the ``warm_up_steps``, if it has any), whatever the
@@ -121,8 +221,10 @@ class HasFeatures(Protocol):
 class ModelTarget(Protocol):
     """Signature of the target of a `ModelSpec`."""
 
-    def __call__(self, options: Any, image_shape: ImageShape) -> Autoencoder:
+    def __call__(self, options: Any, image_shape: ImageShape) -> Encoder:
         """Build the network for images of ``image_shape``; each side is 8 pixels or more.
+
+        The result is an `Autoencoder`, or without a decoder an `Encoder`.
 
         A model tagged ``"vectors"`` also takes vectors, as images of 1 x 1 x D with D from 1 up.
         Initial weights come from torch's global random state, which latentkit seeds.

@@ -61,9 +61,10 @@ class Spec:
 class ModelSpec(Spec):
     """A model. Target: ``build(options, image_shape) -> nn.Module``, see `protocols.Autoencoder`.
 
-    Tags: ``"generative"`` if the module also has ``posterior`` and ``sample``. ``"vectors"`` if it
-    also takes vectors, as images of 1 x 1 x D with D from 1 up; values of data that it was not
-    trained on may be outside [0, 1].
+    Tags: ``"generative"`` if the module also has ``posterior`` and ``sample``. ``"encoder"`` if it
+    has no ``decode``; what needs a decoder is then left out. ``"frozen"`` if it has no ``loss``, so
+    that it cannot be trained. ``"vectors"`` if it also takes vectors, as images of 1 x 1 x D with D
+    from 1 up; values of data that it was not trained on may be outside [0, 1].
 
     Args:
         learning_rate: default peak learning rate, for AdamW with batches of 256; smaller batches
@@ -78,6 +79,11 @@ class ModelSpec(Spec):
         super().__post_init__()
         if not (isinstance(self.learning_rate, int | float) and 0 < self.learning_rate < math.inf):
             raise ValueError(f"{self.name}: learning_rate must be a positive number")
+        if {"generative", "encoder"} <= self.tags:
+            raise ValueError(
+                f"{self.name}: it is tagged both 'generative', which needs a decoder, and "
+                f"'encoder', which has none"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

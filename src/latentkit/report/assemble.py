@@ -49,12 +49,14 @@ def write_report(
     def commit(path: str, write: Callable[[Path], None]) -> None:
         folder.commit(path, STAGE, write)
 
-    sections = []
+    sections: list[Section] = []
+    expected: set[str] = set()
     for done, (name, figures) in enumerate(outline):
         context.emit(StageProgress(STAGE, done, len(outline), name.lower()))
         drawings: list[Drawing] = []
         with leaving_out(partial(missing.__setitem__, name)):
             drawings = figures(context)
+        expected.update(drawing.title for drawing in drawings if drawing.absent)
         pictures = drawn(folder.path, commit, drawings, missing, svg=svg)
         if pictures:
             sections.append(Section(name, pictures=pictures))
@@ -64,7 +66,7 @@ def write_report(
         Section("Summary", tables=[Table("", ("", "value"), _without_report(summary))]),
         Section("Evaluation card", note, tables=card),
     ]
-    _emit_missing(context, missing)
+    _emit_missing(context, {k: why for k, why in missing.items() if k not in expected})
     shown = [*overview, *sections, *left_out(missing)]
     folder.commit_json(RECORD, STAGE, page_record(title, shown))
     page = render_page(

@@ -30,11 +30,13 @@ class Drawing:
         name: name of its file below ``figures/``, without a suffix.
         title: heading above the figure.
         draw: returns the figure and its caption.
+        absent: why runs of this kind cannot have the figure; empty if it can be drawn.
     """
 
     name: str
     title: str
     draw: Callable[[], Drawn]
+    absent: str = ""
 
 
 def drawn(
@@ -56,6 +58,9 @@ def drawn(
     """
     pictures = []
     for drawing in drawings:
+        if drawing.absent:
+            missing[drawing.title] = drawing.absent
+            continue
         with leaving_out(partial(missing.__setitem__, drawing.title)):
             figure, caption = drawing.draw()
             path = f"figures/{drawing.name}.png"

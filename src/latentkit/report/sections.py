@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,12 +20,12 @@ from latentkit.figures.image_grids import (
 )
 from latentkit.figures.latent_figures import encoded_item, kl_bars, latent_scatter
 from latentkit.figures.training_figures import kernel_grid, loss_curves, weight_histograms
-from latentkit.plugin.protocols import Generative, provides
+from latentkit.plugin.protocols import Generative, HasDecoder, provides
 from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.options import fault_of
 from latentkit.report.drawing import Drawing, Drawn
 from latentkit.runs import run_files
-from latentkit.runs.context import StageContext
+from latentkit.runs.context import StageContext, no_decoder_text
 
 _SHOWN = 10  # images in a row
 _EXTREMES = 6  # best images, and as many worst images
@@ -51,7 +52,14 @@ def reconstruction_figures(context: StageContext) -> list[Drawing]:
         found.append(Drawing("robustness", "Error over corruption", lambda: _robustness(context)))
     if provides(context.model, Generative):
         found.append(Drawing("prior", "Samples from the prior", lambda: _prior(context)))
-    return found
+    return _without_decoder(context, found)
+
+
+def _without_decoder(context: StageContext, found: list[Drawing]) -> list[Drawing]:
+    """Return figures that need a decoder, as absent ones if the model has none."""
+    if provides(context.model, HasDecoder):
+        return found
+    return [replace(one, absent=no_decoder_text(context)) for one in found]
 
 
 def _samples(context: StageContext) -> Drawn:
@@ -103,10 +111,17 @@ def rebuild(
         model: the model to use; None for the run's own.
     """
     model = model or context.model
+    clean, inputs = shown_images(context, rows, corrupted=corrupted)
+    return clean, inputs, model.decode(model.encode(inputs)).float()
+
+
+def shown_images(
+    context: StageContext, rows: NDArray[np.int64], *, corrupted: bool = True
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return test images and the model's inputs, each (B, C, H, W); arguments as `rebuild`."""
     clean = context.device_images("test").batch(torch.from_numpy(rows).to(context.device))
     noise = context.corruption and corrupted
-    inputs = context.evaluation_noise()(clean) if noise else clean
-    return clean, inputs, model.decode(model.encode(inputs)).float()
+    return clean, context.evaluation_noise()(clean) if noise else clean
 
 
 def as_array(images: torch.Tensor) -> NDArray[np.float32]:
@@ -219,7 +234,8 @@ def _scatter(context: StageContext) -> Drawn:
 
 @torch.no_grad()
 def _item(context: StageContext) -> Drawn:
-    clean, inputs, rebuilt = rebuild(context, np.array([0]))
+    decodes = provides(context.model, HasDecoder)
+    clean, inputs = shown_images(context, np.array([0]))
     deviation = None
     if provides(context.model, Generative):
         log_var = context.model.posterior(inputs)[1]
@@ -227,13 +243,23 @@ def _item(context: StageContext) -> Drawn:
     latents = context.model.encode(inputs)[0].float().cpu().numpy()
     shown = inputs if context.corruption else clean
     title = f"{_name(context)}: test image 0"
+    rebuilt = (
+        as_array(context.model.decode(context.model.encode(inputs)).float())[0] if decodes else None
+    )
     figure = encoded_item(
-        *(as_array(shown)[0], latents, deviation, as_array(rebuilt)[0], title),
-        clean=as_array(clean)[0],
+        *(as_array(shown)[0], latents, deviation, rebuilt, title), clean=as_array(clean)[0]
     )
     return figure, (
-        "The image, its latents and its reconstruction."
-        + (" The error is measured against the clean image." if context.corruption else "")
+        (
+            "The image, its latents and its reconstruction."
+            if decodes
+            else "The image and its latents."
+        )
+        + (
+            " The error is measured against the clean image."
+            if context.corruption and decodes
+            else ""
+        )
         + (" Whiskers: one standard deviation of the posterior." if deviation is not None else "")
     )
 
@@ -269,7 +295,8 @@ def training_figures(context: StageContext) -> list[Drawing]:
     models = context.snapshots()
     if models:
         draw = partial(_over_epochs, context, models)
-        found.append(Drawing("epochs", "Reconstructions after chosen epochs", draw))
+        over = Drawing("epochs", "Reconstructions after chosen epochs", draw)
+        found += _without_decoder(context, [over])
     for epoch, model in models.items():
         after = f"after epoch {epoch}"
         title = f"{name}: weights {after}"

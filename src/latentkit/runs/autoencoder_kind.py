@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ from latentkit.maps.make import (
 )
 from latentkit.plugin.events import Notice, StageProgress
 from latentkit.plugin.images import ImageData
+from latentkit.plugin.protocols import HasLoss, provides
 from latentkit.report.page import Table
 from latentkit.runs import run_files
 from latentkit.runs.context import RunContext, StageContext, load_weights
@@ -148,11 +149,12 @@ class AutoencoderKind(RunKind):
         """Check maps, warm-up and initial weights, and resolve ``auto`` training options.
 
         Raises:
-            UserError: a map cannot be made, warm-up is longer than training, or the initial
-                weights do not fit.
+            UserError: a map cannot be made, the model cannot be trained, warm-up is longer than
+                training, or the initial weights do not fit.
         """
         images = MapImages.of_context(context, int(model.latent_dim))
         self.check_maps(context.config, images)
+        context.config = _without_training(context, model)
         rate = suited_learning_rate(context.config)
         context.config = with_counts(context.config, len(context.split.train), rate)
         _check_warm_up(context, model)
@@ -256,6 +258,8 @@ class AutoencoderKind(RunKind):
             if not tried & {embedding, f"map {embedding}"}:
                 return shell_command("embed", path, "--embed", embedding)
         again = ("run", "--config", path / "config.toml")
+        if "reconstruction" not in summary:
+            return shell_command("transfer" if "representation" in summary else "explore", path)
         if summary["latent_dim"] != 2:
             return shell_command(*again, "-o", "model.latent_dim=2")
         return shell_command(*again, "--corrupt", "gaussian-noise")
@@ -297,6 +301,25 @@ class AutoencoderKind(RunKind):
             card=card,
             svg=svg,
         )
+
+
+def _is_trainable(model: Any) -> bool:
+    return any(one.requires_grad for one in model.parameters()) and provides(model, HasLoss)
+
+
+def _without_training(context: RunContext, model: Any) -> RunConfig:
+    """Return the configuration with 0 epochs if the model has nothing to train.
+
+    Raises:
+        UserError: the model cannot be trained, and epochs are asked for.
+    """
+    config, name = context.config, context.config.model.name
+    if _is_trainable(model):
+        return config
+    if config.training.epochs not in ("auto", 0):
+        why = "no parameters to train" if provides(model, HasLoss) else "no loss"
+        raise UserError(f"model {name!r} has {why}, so it is not trained: use --epochs 0")
+    return replace(config, training=config.training.model_copy(update={"epochs": 0}))
 
 
 def _check_warm_up(context: RunContext, model: Any) -> None:
@@ -378,6 +401,9 @@ def _train(context: StageContext) -> None:
         config_sha256=context.training_sha256,
         earlier_epochs=tuple(context.folder.manifest.earlier_epochs),
     )
+    if job.epochs and not _is_trainable(job.model):  # 0 epochs were extended
+        name = context.config.model.name
+        raise UserError(f"model {name!r} cannot be trained, so this run cannot be extended")
     root = context.folder.path
     checkpoints = CheckpointStore(root / run_files.CHECKPOINTS, root)
     snapshots = _Snapshots(context.folder)
@@ -387,13 +413,30 @@ def _train(context: StageContext) -> None:
         run_files.MODEL, "train", lambda path: save_tensors(trained.weights, path)
     )
     document = {"weights_epoch": trained.weights_epoch, "epochs": list(trained.history)}
+    if not job.epochs:
+        document["weights"] = weights = _untrained_weights(context, job.model)
+        level: Literal["info", "warning"] = "warning" if weights == _RANDOM else "info"
+        context.emit(Notice("not-trained", f"weights: {weights}", level))
     context.folder.commit_json(run_files.HISTORY, "train", document)
+
+
+_RANDOM = "random initial values, because the model is not trained"
+
+
+def _untrained_weights(context: StageContext, model: Any) -> str:
+    """Return where the weights of a model come from that is not trained."""
+    if context.config.init is not None:
+        return f"those of {context.config.init.path}, not trained further"
+    if getattr(model, "pretrained", False):
+        return "those that the model arrives with, not trained further"
+    return _RANDOM if any(True for _ in model.parameters()) else "none, the model has no parameters"
 
 
 def started_model(context: StageContext) -> Any:
     """Return the model before training: with random weights, or the saved ones of ``init``."""
-    model = context.new_model()
-    return load_weights(model, context.folder, INITIAL) if context.config.init else model
+    if context.config.init is None:
+        return context.new_model()
+    return load_weights(context.random_model(), context.folder, INITIAL)
 
 
 class _Snapshots:

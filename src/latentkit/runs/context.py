@@ -13,15 +13,21 @@ import torch
 
 from latentkit.config import PartConfig, RunConfig, canonical_sha256
 from latentkit.data import batches
-from latentkit.errors import DataError, IntegrityError, PluginError, unexpected_content
+from latentkit.errors import (
+    DataError,
+    IntegrityError,
+    PluginError,
+    UserError,
+    unexpected_content,
+)
 from latentkit.evaluation.inference import Corrupt
-from latentkit.plugin import ImageData, Split
+from latentkit.plugin import ImageData, Split, protocols
+from latentkit.plugin.downloads import saved_weights_follow
 from latentkit.plugin.events import Listener
 from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.catalogue import Registry
 from latentkit.runs import run_files
 from latentkit.runs.folder import RunFolder
-from latentkit.training.loop import is_trainable
 
 _MOST_KEPT = 4  # training and test images of two data sets
 
@@ -152,6 +158,15 @@ class RunContext:
             model = build_model(self.config.model, self.image_shape)
         return model.to(self.device, memory_format=torch.channels_last)
 
+    def random_model(self) -> Any:
+        """Build the model with random initial weights, even if it arrives with others.
+
+        Raises:
+            PluginError: the plugin does not build a model.
+        """
+        with saved_weights_follow():
+            return self.new_model()
+
 
 class StageContext(RunContext):
     """Context of a run that has a folder, for its stages.
@@ -210,6 +225,15 @@ class StageContext(RunContext):
         with self.config.dataset.offline():
             return super().images(split)
 
+    def new_model(self) -> Any:
+        """Build the model as `RunContext.new_model` does, but download nothing for it.
+
+        Raises:
+            DataError: weights that the model arrives with would be downloaded.
+        """
+        with self.config.model.offline():
+            return super().new_model()
+
     @property
     def _knows_images(self) -> bool:
         """Whether the run's record of its images is there; it is made again if it was lost."""
@@ -246,7 +270,7 @@ class StageContext(RunContext):
             IntegrityError: the weights are missing, were changed, or belong to another network.
         """
         self._check_size()
-        return load_weights(self.new_model(), self.folder).eval()
+        return load_weights(self.random_model(), self.folder).eval()
 
     def _check_size(self) -> None:
         check_size(self.folder, lambda: build_model(self.config.model, self.image_shape))
@@ -259,12 +283,13 @@ class StageContext(RunContext):
             for epoch in sorted(self.config.training.snapshots)
         }
         return {
-            epoch: load_weights(self.new_model(), self.folder, path).eval()
+            epoch: load_weights(self.random_model(), self.folder, path).eval()
             for epoch, path in paths.items()
             if path in self.folder.manifest.artefacts
         }
 
 
+_LISTED = 4  # models that a message names
 _MOST_PIXELS = 2**28
 _MOST_CHANNELS = 1024
 
@@ -333,7 +358,7 @@ def check_size(folder: RunFolder, build: Callable[[], Any]) -> None:
         IntegrityError: the network has more than twice the bytes of the weights.
     """
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        with torch.random.fork_rng(devices=[]), torch.device("meta"), saved_weights_follow():
             network = build()
         size = sum(one.nbytes for one in (*network.parameters(), *network.buffers()))
     except IntegrityError:
@@ -380,18 +405,47 @@ def load_images(part: PartConfig, split: Split, data_dir: Path) -> ImageData:
 
 
 def build_model(part: PartConfig, image_shape: tuple[int, int, int]) -> Any:
-    """Build a model, and check that it has what training needs.
+    """Build a model, and check that it has what its spec says.
 
     Raises:
         PluginError: the model cannot be built, or lacks a method or attribute.
     """
     model = part.build(image_shape, doing=f"cannot be built for images {image_shape}")
-    if not is_trainable(model):
-        needed = ("latent_dim", "encode", "decode", "loss")
-        lacking = [name for name in needed if not hasattr(model, name)]
-        if not isinstance(model, torch.nn.Module):
-            lacking = ["the base class torch.nn.Module", *lacking]
+    lacking = protocols.lacking(model, part.part.spec.tags)
+    missing = list(lacking)
+    if not isinstance(model, torch.nn.Module):
+        missing = ["the base class torch.nn.Module", *lacking]
+    if missing:
+        tags = {"decode": "encoder", "loss": "frozen"}
+        hints = [f"{tags[one]!r} if it needs no {one}" for one in lacking if one in tags]
         raise PluginError(
-            f"model {part.name!r} builds a {type(model).__name__} that lacks {', '.join(lacking)}"
+            f"model {part.name!r} builds a {type(model).__name__} that lacks {', '.join(missing)}"
+            + (f"; tag its spec {' and '.join(hints)}" if hints else "")
         )
     return model
+
+
+def check_decodes(context: RunContext, model: Any, cannot: str) -> None:
+    """Refuse what needs a decoder if the model has none.
+
+    Args:
+        context: the run, whose registry says which models have a decoder.
+        model: its model.
+        cannot: what cannot be done, such as ``reconstructs nothing``.
+
+    Raises:
+        UserError: names the models that have one.
+    """
+    if not protocols.provides(model, protocols.HasDecoder):
+        parts = context.registry.parts("model")
+        able = [part.spec.name for part in parts if "encoder" not in part.spec.tags]
+        more = f" and {len(able) - _LISTED} more" if len(able) > _LISTED else ""
+        raise UserError(
+            f"{no_decoder_text(context)}, so it {cannot}: use a run of a model with a decoder "
+            f"({', '.join(able[:_LISTED])}{more})"
+        )
+
+
+def no_decoder_text(context: RunContext) -> str:
+    """Return why a run of an encoder lacks what needs a decoder."""
+    return f"model {context.config.model.name!r} has no decoder"

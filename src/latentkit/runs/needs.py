@@ -219,7 +219,8 @@ def _seconds_of_epoch(job: TrainingJob, n: int, validation: int) -> float:
     The first steps set up what later ones use, so only the second half counts.
     """
     state = TrainingState(job.model, job.options, job.train.device)
-    steps = Steps(state, job.options, job.precision, job.train.device, lambda event: None)
+    total = job.epochs * job.steps_per_epoch
+    steps = Steps(state, job.options, job.precision, job.train.device, lambda event: None, total)
     _begin(job)
     steps.begin_epoch()
     batch = min(_batch_size(job), len(job.train))

@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from latentkit.config import MapConfig, RunConfig
 from latentkit.data.batches import DeviceImages, noise_generator
-from latentkit.errors import UserError
+from latentkit.errors import PluginError, UserError
 from latentkit.evaluation.inference import encode
 from latentkit.plugin.images import ImageData
 from latentkit.plugin.specs import ModelSpec
@@ -103,7 +105,11 @@ def _first_names(names: Sequence[str]) -> str:
 def _try_out(context: RunContext, model: Any) -> None:
     """Try the model and the corruptions on a few images, to fail before training starts."""
     few = DeviceImages(context.images("train").images[:_FEW], context.device)
-    encode(model, few)
+    if not np.isfinite(encode(model, few)).all():
+        raise PluginError(
+            f"model {context.config.model.name!r} gives latents that are not all finite for the "
+            f"first training images, before training: choose other weights or options for it"
+        )
     noise = noise_generator(context.device, context.seed, "trying-out")
     for index in few.indices():
         context.corruption.try_out(few.batch(index), noise)

@@ -46,6 +46,8 @@ def _summarised(folder: RunFolder, kind: RunKind) -> dict[str, Any]:
         # A stage's seconds count from its last start, but training may have been resumed.
         trained = round(sum(epoch["seconds"] for epoch in history["epochs"]), 3)
         summary["seconds"]["train"] = max(summary["seconds"].get("train", 0.0), trained)
+        if "weights" in history:
+            summary["weights"] = history["weights"]
         if history["epochs"]:
             summary["validation"] = history["epochs"][history["weights_epoch"] - 1]["validation"]
     if run_files.OBJECTIVE in there:
@@ -129,7 +131,8 @@ def summary_rows(summary: Mapping[str, Any], kind: RunKind) -> list[tuple[str, s
 
 
 def _rows(summary: Mapping[str, Any], kind: RunKind) -> list[tuple[str, str]]:
-    rows = kind.rows(summary)
+    rows = [("Weights", summary["weights"])] if summary.get("weights") else []
+    rows += kind.rows(summary)
     for name, quality in summary["maps"].items():
         rows.append((f"Map {name}", quality_line(quality, kind.points)))
     for one in summary.get("left_out", ()):

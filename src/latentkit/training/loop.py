@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from latentkit.config import TrainingOptions
 from latentkit.data.batches import (
@@ -27,7 +27,7 @@ from latentkit.data.batches import (
 )
 from latentkit.errors import DivergedError
 from latentkit.plugin.events import BatchFinished, EpochFinished, Listener, Notice, TrainingStarted
-from latentkit.plugin.protocols import Autoencoder, Corruption, provides
+from latentkit.plugin.protocols import Corruption, provides
 from latentkit.plugin.seeds import stream_seed
 from latentkit.training.checkpoint import CheckpointStore, Progress
 from latentkit.training.device import Precision
@@ -112,8 +112,8 @@ class TrainingJob:
     """Model, images and options of one training.
 
     Args:
-        model: already on the device; ``nn.Module`` with the ``loss`` of an `Autoencoder`. It may
-            be a `Staged` one.
+        model: already on the device; ``nn.Module`` with the ``loss`` of an `Autoencoder`, which
+            training of 0 epochs does not need. It may be a `Staged` one.
         train: training images and their targets.
         validation: validation images and their targets.
         corruption: applied to the inputs; the targets stay clean.
@@ -187,9 +187,13 @@ def train(
         DivergedError: a loss is NaN or infinite; the last checkpoint is older than that.
         PluginError: the model or a corruption fails.
     """
+    if not job.epochs:
+        return _untrained(job, keep)
     state = TrainingState(job.model, job.options, job.train.device)
     progress = _restore(job, state, checkpoints, emit)
-    steps = Steps(state, job.options, job.precision, job.train.device, emit)
+    steps = Steps(
+        state, job.options, job.precision, job.train.device, emit, job.epochs * job.steps_per_epoch
+    )
     emit(
         TrainingStarted(
             epochs=job.epochs,
@@ -225,6 +229,14 @@ def train(
     if job.options.keep == "best" and state.best is not None:
         return Trained(state.best, best_epoch(job, progress.history), progress.history)
     return Trained(state.weights(), progress.epoch, progress.history)
+
+
+def _untrained(job: TrainingJob, keep: KeepWeights | None) -> Trained:
+    """Return the initial weights: a model that is not trained needs no optimiser."""
+    weights = {name: value.detach().clone() for name, value in job.model.state_dict().items()}
+    if keep is not None and 0 in job.options.snapshots:
+        keep(0, weights)
+    return Trained(weights, 0, ())
 
 
 def best_epoch(job: TrainingJob, history: Sequence[Record]) -> int:
@@ -342,8 +354,3 @@ def validate(job: TrainingJob, epoch: int) -> dict[str, float]:
         targets = job.validation.targets(index, images)
         meter.add(loss_terms(job.model, job.corruption(images, noise), targets, step), len(index))
     return meter.means()
-
-
-def is_trainable(model: object) -> bool:
-    """Return whether ``model`` is an ``nn.Module`` that implements `Autoencoder`."""
-    return isinstance(model, nn.Module) and provides(model, Autoencoder)

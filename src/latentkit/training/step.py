@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from latentkit.config import TrainingOptions
 from latentkit.plugin.events import Listener, Notice
-from latentkit.plugin.protocols import is_capturable
+from latentkit.plugin.protocols import HasAfterStep, is_capturable, provides
 from latentkit.registry.options import fault_of
 from latentkit.training.device import Precision, take_step
 from latentkit.training.state import TrainingState
@@ -126,6 +126,7 @@ class Steps:
         precision: precision of the forward and backward pass.
         device: the model's device.
         emit: receives a notice if steps cannot be replayed.
+        steps: number of steps of the whole training.
     """
 
     def __init__(
@@ -135,6 +136,7 @@ class Steps:
         precision: Precision,
         device: torch.device,
         emit: Listener,
+        steps: int,
     ) -> None:
         self._state = state
         self._options = options
@@ -145,6 +147,8 @@ class Steps:
         capturable = device.type == "cuda" and is_capturable(state.model)
         self._replayed = ReplayedStep() if capturable else None
         self._modes: list[bool] = []
+        self._after = state.model.after_step if provides(state.model, HasAfterStep) else None
+        self._steps = steps
 
     def begin_epoch(self) -> None:
         """Discard the captured step if other layers train now: a graph fits one choice only."""
@@ -162,6 +166,9 @@ class Steps:
         terms = self._replay(inputs, targets, step)
         if terms is None:
             terms = self._take(inputs, targets, step)
+        if self._after is not None:
+            with torch.no_grad(), fault_of("the model's after_step failed"):
+                self._after(step, self._steps)
         if self._state.average is not None:
             self._state.average.update(step)
         return terms

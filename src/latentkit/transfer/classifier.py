@@ -18,7 +18,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from latentkit.data.batches import DeviceImages
-from latentkit.errors import UserError
+from latentkit.errors import PluginError, UserError
 from latentkit.plugin.protocols import HasFeatures, is_capturable, provides
 from latentkit.registry.options import fault_of
 from latentkit.training.state import ParameterGroup
@@ -136,6 +136,7 @@ class Classifier(nn.Module):
 
     Raises:
         UserError: the encoder should be trained, but its features have no gradient.
+        PluginError: the features are not finite.
     """
 
     def __init__(
@@ -151,7 +152,8 @@ class Classifier(nn.Module):
         unfreeze_every: int = 0,
     ) -> None:
         super().__init__()
-        images = torch.zeros(2, *image_shape, device=next(network.parameters()).device)
+        first = next(network.parameters(), torch.empty(0))
+        images = torch.zeros(2, *image_shape, device=first.device)
         learns = reduce_to_encoder(network, images)
         if trains_encoder and not learns:
             raise UserError(
@@ -159,7 +161,13 @@ class Classifier(nn.Module):
                 f"works with this model"
             )
         with torch.no_grad():
-            self.n_features = features_of(network, images).shape[1]
+            features = features_of(network, images)
+        self.n_features = features.shape[1]
+        if not features.isfinite().all():
+            raise PluginError(
+                f"the {feature_source(network)} of {type(network).__name__} are not all finite for "
+                f"black images: choose other weights or options for the model"
+            )
         self.network = network
         self.capturable = is_capturable(network)
         self.head = make_head(self.n_features, hidden, classes, dropout)
@@ -174,7 +182,14 @@ class Classifier(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """Return the features (B, F), float32."""
         with torch.set_grad_enabled(self.trains_encoder and torch.is_grad_enabled()):
-            return features_of(self.network, images)
+            features = features_of(self.network, images)
+        if features.shape != (len(images), self.n_features):
+            raise PluginError(
+                f"the model's {feature_source(self.network)} gives {tuple(features.shape)} for "
+                f"{len(images)} images, after {self.n_features} features an image before: make "
+                f"their number the same for all batches"
+            )
+        return features
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (B, K), float32."""

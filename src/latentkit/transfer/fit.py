@@ -14,6 +14,7 @@ from latentkit.config import FITS, Mode, RunConfig, TrainingOptions, TransferOpt
 from latentkit.data.batches import CorruptionChain, LabelledImages
 from latentkit.errors import UserError
 from latentkit.evaluation.representation import labelled_rows
+from latentkit.plugin.downloads import saved_weights_follow
 from latentkit.plugin.events import Listener
 from latentkit.plugin.seeds import stream_seed
 from latentkit.runs import run_files
@@ -171,7 +172,8 @@ def new_classifier(context: RunContext, fit: Fit, classes: int) -> Classifier:
     """Build a fit's classifier on the device, with initial weights drawn from the fit's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(fit.seed, "initialisation"))
-        classifier = _built(context, fit, classes)
+        with saved_weights_follow():
+            classifier = _built(context, fit, classes)
     classifier.to(context.device)
     return classifier.to(memory_format=torch.channels_last)
 

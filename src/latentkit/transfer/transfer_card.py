@@ -324,7 +324,7 @@ def _setting(context: StageContext, n_features: int) -> Json:
             "n": len(given),
             "by_class": np.bincount(given, minlength=len(class_names(context))).tolist(),
         },
-        "features": {"of": feature_source(context.new_model()), "n": n_features},
+        "features": {"of": feature_source(context.random_model()), "n": n_features},
         "start": {
             key: value
             for key, value in context.folder.json(INITIAL_FACTS).items()

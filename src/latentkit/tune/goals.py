@@ -9,7 +9,7 @@ from typing import Literal
 from latentkit.errors import UserError, did_you_mean
 from latentkit.plugin.studies import Direction
 
-Need = Literal["", "labels", "factors", "generative"]
+Need = Literal["", "labels", "factors", "generative", "decoder"]
 
 VALIDATION = "validation."
 DEFAULT_GOAL = "loss"
@@ -37,9 +37,9 @@ class Goal:
 
 _GOALS = (
     Goal("loss", "validation loss", "minimize", term="loss"),
-    Goal("mse", "validation MSE", "minimize", term="mse"),
-    Goal("psnr", "validation PSNR, dB", "maximize"),
-    Goal("ssim", "validation SSIM", "maximize"),
+    Goal("mse", "validation MSE", "minimize", "decoder", term="mse"),
+    Goal("psnr", "validation PSNR, dB", "maximize", "decoder"),
+    Goal("ssim", "validation SSIM", "maximize", "decoder"),
     Goal("knn", "10-NN accuracy", "maximize", "labels"),
     Goal("linear", "linear probe accuracy", "maximize", "labels"),
     Goal("kmeans", "k-means accuracy", "maximize", "labels"),

@@ -27,7 +27,7 @@ from latentkit.evaluation.inference import encode, reconstruction
 from latentkit.evaluation.likelihood import LikelihoodCard, likelihood_card
 from latentkit.evaluation.reconstruction import Fidelity, fidelity
 from latentkit.plugin import events
-from latentkit.plugin.protocols import Generative, provides
+from latentkit.plugin.protocols import Generative, HasDecoder, provides
 from latentkit.plugin.seeds import stream_seed
 from latentkit.plugin.studies import BLAMELESS, StudyStopped, Trial, TrialPruned
 from latentkit.registry.catalogue import Registry
@@ -54,7 +54,8 @@ def objective_stage(goals: Sequence[Goal]) -> Stage:
 
     def measure(context: StageContext) -> None:
         history = context.folder.json(run_files.HISTORY)
-        terms = history["epochs"][history["weights_epoch"] - 1]["validation"]
+        epochs = history["epochs"]
+        terms = epochs[history["weights_epoch"] - 1]["validation"] if epochs else {}
         figures = _Figures(context)
         values = {goal.name: _value(goal, terms, figures) for goal in goals}
         context.folder.commit_json(
@@ -73,23 +74,28 @@ def check_goals(goals: Sequence[Goal], context: RunContext) -> None:
     Raises:
         UserError: names the goal and what is missing; or trials have no epochs.
     """
-    if context.config.training.epochs == 0:
-        raise errors.UserError("a study compares trained models: set --epochs to 1 or more")
-    images = context.images("train")
+    if context.config.training.epochs == 0 and any(one.name not in _MEASURES for one in goals):
+        raise errors.UserError(
+            "a study compares trained models: set --epochs to 1 or more, or choose what can be "
+            "measured without training, such as --objective knn"
+        )
+    images, model = context.images("train"), context.new_model()
     has = {
         "": True,
         "labels": images.labels is not None,
         "factors": images.factors is not None,
-        "generative": provides(context.new_model(), Generative),
+        "generative": provides(model, Generative),
+        "decoder": provides(model, HasDecoder),
     }
     for goal in goals:
         if not has[goal.needs]:
-            whose = "model" if goal.needs == "generative" else "data set"
+            whose = "model" if goal.needs in ("generative", "decoder") else "data set"
             part = context.config.model if whose == "model" else context.config.dataset
             what = {"generative": "is not generative"}.get(goal.needs, f"has no {goal.needs}")
+            other = "mse" if has["decoder"] else "loss"
             raise errors.UserError(
                 f"objective {goal.name!r} cannot be measured: {whose} {part.name!r} {what}; choose "
-                f"another, such as --objective mse"
+                f"another, such as --objective {other}"
             )
 
 
