@@ -66,9 +66,7 @@ def _classes():
         """VICReg (A. Bardes et al. 2022) on two noisy views, without an expander."""
 
         def loss(self, inputs, targets, *, step):
-            one, other = (
-                self.encode(targets + 0.1 * torch.randn_like(targets)) for _ in range(2)
-            )
+            one, other = (self.encode(targets + 0.1 * torch.randn_like(targets)) for _ in range(2))
             near = (one - other).square().mean()
             spread = sum(
                 (1 - (z.var(0, correction=0) + 1e-4).sqrt()).relu().mean() for z in (one, other)
@@ -91,9 +89,7 @@ def _classes():
 
         def after_step(self, step, steps):
             assert not torch.is_grad_enabled()
-            for mine, given in zip(
-                self.teacher.parameters(), self.layer.parameters(), strict=True
-            ):
+            for mine, given in zip(self.teacher.parameters(), self.layer.parameters(), strict=True):
                 mine.lerp_(given, 0.5 * (1 - step / steps))
             self.seen.copy_(torch.tensor([step + 1, steps]))
 

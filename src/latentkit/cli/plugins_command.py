@@ -170,13 +170,16 @@ def _end(checked: Iterable[_Checked]) -> None:
     help="What the plugin offers.",
 )
 @click.option(
+    "--no-decoder", is_flag=True, help="Create a model that only encodes: an encoder, with a loss."
+)
+@click.option(
     "--out",
     metavar="DIR",
     default=".",
     help="Folder in which the plugin's folder is created.  [default: here]",
 )
 @shared_options.common_options
-def new_plugin(name: str, kind: str, out: str) -> None:
+def new_plugin(name: str, kind: str, no_decoder: bool, out: str) -> None:
     """Create a working plugin NAME, with options and tests.
 
     \b
@@ -186,7 +189,7 @@ def new_plugin(name: str, kind: str, out: str) -> None:
     """  # noqa: D301  # Click takes a real backspace
     from latentkit.scaffold.distribution import new_distribution
 
-    written = new_distribution(name, kind, Path(out))
+    written = new_distribution(name, kind, Path(out), decoder=not no_decoder)
     for path in written:
         shared_options.echo(path)
     root = written[0].parent

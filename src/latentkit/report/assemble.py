@@ -50,14 +50,15 @@ def write_report(
         folder.commit(path, STAGE, write)
 
     sections: list[Section] = []
-    expected: set[str] = set()
+    absent: dict[str, str] = {}
     for done, (name, figures) in enumerate(outline):
         context.emit(StageProgress(STAGE, done, len(outline), name.lower()))
         drawings: list[Drawing] = []
         with leaving_out(partial(missing.__setitem__, name)):
             drawings = figures(context)
-        expected.update(drawing.title for drawing in drawings if drawing.absent)
-        pictures = drawn(folder.path, commit, drawings, missing, svg=svg)
+        absent |= {drawing.title: drawing.absent for drawing in drawings if drawing.absent}
+        possible = [drawing for drawing in drawings if not drawing.absent]
+        pictures = drawn(folder.path, commit, possible, missing, svg=svg)
         if pictures:
             sections.append(Section(name, pictures=pictures))
     with unexpected_content(folder.path / run_files.EVALUATION):
@@ -66,8 +67,8 @@ def write_report(
         Section("Summary", tables=[Table("", ("", "value"), _without_report(summary))]),
         Section("Evaluation card", note, tables=card),
     ]
-    _emit_missing(context, {k: why for k, why in missing.items() if k not in expected})
-    shown = [*overview, *sections, *left_out(missing)]
+    _emit_missing(context, missing)
+    shown = [*overview, *sections, *left_out({**missing, **absent})]
     folder.commit_json(RECORD, STAGE, page_record(title, shown))
     page = render_page(
         title=title,

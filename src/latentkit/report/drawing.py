@@ -30,7 +30,8 @@ class Drawing:
         name: name of its file below ``figures/``, without a suffix.
         title: heading above the figure.
         draw: returns the figure and its caption.
-        absent: why runs of this kind cannot have the figure; empty if it can be drawn.
+        absent: why runs of this kind cannot have the figure, which is then not drawn but listed
+            with the reason; empty if it can be drawn.
     """
 
     name: str
@@ -58,9 +59,6 @@ def drawn(
     """
     pictures = []
     for drawing in drawings:
-        if drawing.absent:
-            missing[drawing.title] = drawing.absent
-            continue
         with leaving_out(partial(missing.__setitem__, drawing.title)):
             figure, caption = drawing.draw()
             path = f"figures/{drawing.name}.png"

@@ -417,7 +417,8 @@ def build_model(part: PartConfig, image_shape: tuple[int, int, int]) -> Any:
         missing = ["the base class torch.nn.Module", *lacking]
     if missing:
         tags = {"decode": "encoder", "loss": "frozen"}
-        hints = [f"{tags[one]!r} if it needs no {one}" for one in lacking if one in tags]
+        hints = [f"{tags[one]!r} if it needs no {one}" for one in missing if one in tags]
+        hints = hints if len(hints) == len(missing) else []
         raise PluginError(
             f"model {part.name!r} builds a {type(model).__name__} that lacks {', '.join(missing)}"
             + (f"; tag its spec {' and '.join(hints)}" if hints else "")

@@ -31,8 +31,10 @@ class _Kind:
     usage: str
 
 
+_NO_DECODER = "encoder"
 _KINDS = {
     "model": _Kind(("network",), ("torch>=2.5",), "run --model {} --epochs 5"),
+    _NO_DECODER: _Kind(("network",), ("torch>=2.5",), "run --model {} --epochs 5"),
     "dataset": _Kind(("images",), ("numpy>=1.26",), "run --dataset {} --epochs 5"),
     "corruption": _Kind(("rectangle",), ("torch>=2.5",), "run --corrupt {} --epochs 5"),
     "embedding": _Kind(("components",), ("numpy>=1.26",), "run --embed {} --epochs 5"),
@@ -40,32 +42,39 @@ _KINDS = {
         ("search", "records"), ("psutil>=5.9",), "tune --tuner {} --trials 3 --epochs 1"
     ),
 }
-KINDS = tuple(_KINDS)
+KINDS = tuple(kind for kind in _KINDS if kind != _NO_DECODER)
 
 
-def new_distribution(name: str, kind: str, out: Path) -> list[Path]:
+def new_distribution(name: str, kind: str, out: Path, *, decoder: bool = True) -> list[Path]:
     """Write a distribution with one part.
 
     Args:
         name: name of the part; the distribution is called ``latentkit-NAME``.
         kind: one of the five kinds.
         out: folder in which the distribution's folder is created.
+        decoder: whether a model has a decoder.
 
     Returns:
         The written files; the first is ``pyproject.toml`` in the distribution's folder.
 
     Raises:
-        UserError: the name is not valid, the kind does not exist, or the folder already exists.
+        UserError: the name is not valid, the kind does not exist, something other than a model
+            should have no decoder, or the folder already exists.
         StorageError: the folder cannot be written.
     """
     name = name.removeprefix(_PREFIX)
     _check(name, kind)
+    if not decoder and kind != "model":
+        raise UserError(
+            f"--no-decoder is for models, and a {kind} has no decoder anyway: leave it out"
+        )
+    template = kind if decoder else _NO_DECODER
     root = out / f"{_PREFIX}{name}"
     if root.exists():
         raise UserError(f"{root} already exists: choose another name, or another --out")
     written = []
     try:
-        for relative, content in _content(name, kind):
+        for relative, content in _content(name, kind, template):
             path = root / relative
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content, encoding="utf-8")
@@ -78,7 +87,7 @@ def new_distribution(name: str, kind: str, out: Path) -> list[Path]:
 
 
 def _check(name: str, kind: str) -> None:
-    if kind not in _KINDS:
+    if kind not in KINDS:
         raise UserError(
             f"there is no kind {kind!r}{did_you_mean(kind, KINDS)}; the kinds are "
             f"{', '.join(KINDS)}"
@@ -93,23 +102,22 @@ def _check(name: str, kind: str) -> None:
         )
 
 
-def _content(name: str, kind: str) -> Iterator[tuple[str, str]]:
+def _content(name: str, kind: str, template: str) -> Iterator[tuple[str, str]]:
     """Yield each file's path relative to the distribution's folder, and its content."""
-    of = _KINDS[kind]
-    words = _words(name, kind)
+    of = _KINDS[template]
+    words = _words(name, kind, of)
     package = f"src/{words['package']}"
     yield "pyproject.toml", _filled("common/pyproject.toml", words)
     yield "README.md", _filled("common/README.md", words)
     yield f"{package}/__init__.py", _filled("common/__init__.py", words)
     yield f"{package}/py.typed", ""
     for module in ("plugin", "options", *of.modules):
-        yield f"{package}/{module}.py", _filled(f"{kind}/{module}.py", words)
-    yield f"tests/test_{words['package']}.py", _filled(f"{kind}/test.py", words)
+        yield f"{package}/{module}.py", _filled(f"{template}/{module}.py", words)
+    yield f"tests/test_{words['package']}.py", _filled(f"{template}/test.py", words)
 
 
-def _words(name: str, kind: str) -> dict[str, str]:
+def _words(name: str, kind: str, of: _Kind) -> dict[str, str]:
     """Return the replacement of each ``$word`` in the templates."""
-    of = _KINDS[kind]
     distribution = f"{_PREFIX}{name}"
     return {
         "name": name,

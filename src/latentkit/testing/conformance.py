@@ -139,10 +139,15 @@ def name_of(check: Check) -> str:
 
 
 def _model_checks(tags: frozenset[str]) -> tuple[Check, ...]:
-    from latentkit.testing.models import GENERATIVE_CHECKS, MODEL_CHECKS, VECTOR_CHECKS
+    from latentkit.testing import models
 
-    generative = GENERATIVE_CHECKS if "generative" in tags else ()
-    return MODEL_CHECKS + generative + (VECTOR_CHECKS if "vectors" in tags else ())
+    return (
+        *models.MODEL_CHECKS,
+        *(models.ENCODER_CHECKS if "encoder" in tags else models.DECODER_CHECKS),
+        *(() if "frozen" in tags else models.LOSS_CHECKS),
+        *(models.GENERATIVE_CHECKS if "generative" in tags else ()),
+        *(models.VECTOR_CHECKS if "vectors" in tags else ()),
+    )
 
 
 def _dataset_checks(tags: frozenset[str]) -> tuple[Check, ...]:

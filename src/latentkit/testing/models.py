@@ -13,7 +13,17 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from latentkit.plugin.protocols import Autoencoder, Generative, HasFeatures, is_capturable, provides
+from latentkit.plugin.downloads import saved_weights_follow
+from latentkit.plugin.protocols import (
+    Generative,
+    HasAfterStep,
+    HasDecoder,
+    HasFeatures,
+    HasLoss,
+    is_capturable,
+    lacking,
+    provides,
+)
 from latentkit.testing.checked_parts import Check, Subject, claim, global_seed
 
 SHAPES = ((1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 17, 23), (3, 64, 64))
@@ -29,26 +39,36 @@ _TOLERANCE = 1e-4
 
 
 def check_model_has_its_methods(subject: Subject) -> None:
-    """Check for a ``torch.nn.Module`` with ``latent_dim``, ``encode``, ``decode`` and ``loss``."""
-    model = _built(subject)
+    """Check for a ``torch.nn.Module`` with ``latent_dim``, ``encode``, ``decode`` and ``loss``.
+
+    The tag ``"encoder"`` says that it has no ``decode``, and ``"frozen"`` that it has no ``loss``.
+    """
+    model, tags = _built(subject), subject.spec.tags
     claim(
         isinstance(model, nn.Module),
         f"the target builds a {type(model).__name__}, not a torch.nn.Module",
     )
-    claim(provides(model, Autoencoder), "the model lacks latent_dim, encode, decode or loss")
-    generative = "generative" in subject.spec.tags
+    missing = lacking(model, tags)
+    claim(not missing, f"the model lacks {', '.join(missing)}")
+    for tag, protocol, name in (("encoder", HasDecoder, "decode"), ("frozen", HasLoss, "loss")):
+        claim(
+            not (tag in tags and provides(model, protocol)),
+            f"the model is tagged {tag!r}, which says that it has no {name}, but it has one",
+        )
+    generative = "generative" in tags
     lacks = "the model is tagged generative, but lacks posterior, sample or log_likelihood"
     claim(not generative or provides(model, Generative), lacks)
 
 
 def check_images_of_any_shape(subject: Subject) -> None:
-    """Check that latents (B, latent_dim) and reconstructions are finite and of the right shape."""
+    """Check that latents (B, latent_dim) and any reconstructions are finite and of their shape."""
     for shape in SHAPES:
         model, images = _built(subject, shape).eval(), pictures(_FEW, shape)
         with torch.no_grad():
             latents = model.encode(images)
             _claim_tensor(latents, (_FEW, model.latent_dim), f"encode of images {shape}")
-            _claim_tensor(model.decode(latents), images.shape, f"decode to images {shape}")
+            if provides(model, HasDecoder):
+                _claim_tensor(model.decode(latents), images.shape, f"decode to images {shape}")
 
 
 def check_decode_stays_between_0_and_1(subject: Subject) -> None:
@@ -111,10 +131,81 @@ def check_training_lowers_the_loss(subject: Subject) -> None:
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+            _after_step(model, step, begin + _STEPS)
             losses.append(loss.item())
     claim(all(map(_finite, losses)), f"the loss is not finite in {_STEPS} steps")
     before, after = sum(losses[:_ENDS]) / _ENDS, sum(losses[-_ENDS:]) / _ENDS
     claim(after < before, f"the loss goes from {before:.4g} to {after:.4g} in {_STEPS} steps")
+
+
+def check_a_loss_of_one_image_is_finite(subject: Subject) -> None:
+    """Check that the loss terms of one image in eval mode are finite.
+
+    The last batch of the validation images may be that small.
+    """
+    model, image = _built(subject).eval(), pictures(1, _SHAPE)
+    with torch.no_grad(), global_seed(0):
+        terms = model.loss(image, image, step=0)
+    for name, value in terms.items():
+        claim(
+            bool(value.isfinite()), f"in eval mode, the loss term {name!r} of one image is {value}"
+        )
+
+
+def check_state_has_what_after_step_changes(subject: Subject) -> None:
+    """Check that training from saved weights repeats the steps of a model with ``after_step``."""
+    if not provides(_built(subject), HasAfterStep):
+        return
+    model = _built(subject).train()
+    _take_steps(model, range(2))
+    other = _built(subject, seed=1).train()
+    other.load_state_dict(load(save(_tensors(model))))
+    for one in (model, other):
+        _take_steps(one, range(2, 4))
+    found = other.state_dict()
+    for name, tensor in model.state_dict().items():
+        same = torch.equal(tensor, found[name])
+        claim(same, f"after saved weights are loaded, two more steps give another {name}")
+
+
+def _take_steps(model: Any, steps: range) -> None:
+    images, optimiser = pictures(_BATCH, _SHAPE), torch.optim.SGD(model.parameters(), lr=1e-3)
+    for step in steps:
+        with global_seed(step):
+            loss = model.loss(images, images, step=step)["loss"]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        _after_step(model, step, _STEPS)
+
+
+def _after_step(model: Any, step: int, steps: int) -> None:
+    if provides(model, HasAfterStep):
+        with torch.no_grad():
+            model.after_step(step, steps)
+
+
+def check_latents_differ_between_images(subject: Subject) -> None:
+    """Check that an encoder does not give the same latents for all images."""
+    model, images = _built(subject).eval(), pictures(_FEW, _SHAPE)
+    with torch.no_grad():
+        latents = model.encode(images)
+    claim(
+        not _near(latents, latents[:1].expand_as(latents)), "different images have the same latents"
+    )
+
+
+def check_random_weights_on_request(subject: Subject) -> None:
+    """Check that a pretrained model has random weights if it needs none of its own.
+
+    `latentkit.plugin.needs_own_weights` says so, for the random encoder of a card.
+    """
+    if not getattr(_built(subject), "pretrained", False):
+        return
+    with saved_weights_follow():
+        first, second = (_built(subject, seed=seed).state_dict() for seed in (0, 1))
+    same = all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    claim(not same, "the model loads its own weights even if needs_own_weights() is False")
 
 
 def check_capturable_steps_are_alike(subject: Subject) -> None:
@@ -140,11 +231,13 @@ def check_inputs_are_left_alone(subject: Subject) -> None:
     latents = torch.zeros(_FEW, model.latent_dim)
     given = {"encode": images, "loss": images, "decode": latents}
     before = {name: tensor.clone() for name, tensor in given.items()}
-    model.loss(images, images, step=0)
+    if provides(model, HasLoss):
+        model.loss(images, images, step=0)
     model.eval()
     with torch.no_grad():
         model.encode(images)
-        model.decode(latents)
+        if provides(model, HasDecoder):
+            model.decode(latents)
     for name, tensor in given.items():
         claim(torch.equal(tensor, before[name]), f"{name} changes the tensor that it is given")
 
@@ -152,23 +245,28 @@ def check_inputs_are_left_alone(subject: Subject) -> None:
 def check_weights_survive_a_file(subject: Subject) -> None:
     """Check that a new model with weights restored from safetensors encodes the same."""
     model, images = _built(subject).eval(), pictures(_FEW, _SHAPE)
-    # Copy the tensors, because tied weights share memory and safetensors does not allow that.
-    tensors = {k: v.detach().contiguous().clone() for k, v in model.state_dict().items()}
     other = _built(subject, seed=1).eval()
-    other.load_state_dict(load(save(tensors)))
+    other.load_state_dict(load(save(_tensors(model))))
     with torch.no_grad():
         same = torch.equal(model.encode(images), other.encode(images))
     claim(same, "a model with another model's state dict gives different latents")
 
 
+def _tensors(model: Any) -> dict[str, Tensor]:
+    # Copies, because tied weights share memory and safetensors does not allow that.
+    return {k: v.detach().contiguous().clone() for k, v in model.state_dict().items()}
+
+
 def check_features_have_rows(subject: Subject) -> None:
-    """Check that ``features``, if the model has them, are finite (B, F)."""
+    """Check that ``features``, if the model has them, are finite (B, F) with F always the same."""
     model = _built(subject).eval()
     if not provides(model, HasFeatures):
         return
     with torch.no_grad():
         features = model.features(pictures(_FEW, _SHAPE))
-    _claim_tensor(features, (_FEW, features.shape[-1]), "features")
+        _claim_tensor(features, (_FEW, features.shape[-1]), "features")
+        one = model.features(pictures(1, _SHAPE))
+    _claim_tensor(one, (1, features.shape[-1]), "features of one image")
 
 
 def check_encode_is_the_posterior_mean(subject: Subject) -> None:
@@ -213,9 +311,12 @@ def check_vectors_of_any_length(subject: Subject) -> None:
         with torch.no_grad():
             latents = model.encode(3 * vectors - 1)
             _claim_tensor(latents, (_FEW, model.latent_dim), f"encode of {length} features")
-            _claim_images(model.decode(latents), vectors.shape, f"decode to {length} features")
-        terms = model.train().loss(vectors, vectors, step=0)
-        _claim_tensor(terms["loss"], (), f"the loss of {length} features")
+            if provides(model, HasDecoder):
+                _claim_images(model.decode(latents), vectors.shape, f"decode to {length} features")
+        model.train()
+        if provides(model, HasLoss):
+            terms = model.loss(vectors, vectors, step=0)
+            _claim_tensor(terms["loss"], (), f"the loss of {length} features")
 
 
 def pictures(n: int, shape: tuple[int, int, int]) -> Tensor:
@@ -255,16 +356,22 @@ def _finite(value: float) -> bool:
 MODEL_CHECKS: tuple[Check, ...] = (
     check_model_has_its_methods,
     check_images_of_any_shape,
-    check_decode_stays_between_0_and_1,
     check_encode_is_deterministic,
     check_encode_takes_each_image_by_itself,
     check_seed_decides_the_weights,
-    check_loss_terms,
-    check_training_lowers_the_loss,
-    check_capturable_steps_are_alike,
+    check_random_weights_on_request,
     check_inputs_are_left_alone,
     check_weights_survive_a_file,
     check_features_have_rows,
+)
+DECODER_CHECKS: tuple[Check, ...] = (check_decode_stays_between_0_and_1,)
+ENCODER_CHECKS: tuple[Check, ...] = (check_latents_differ_between_images,)
+LOSS_CHECKS: tuple[Check, ...] = (
+    check_loss_terms,
+    check_training_lowers_the_loss,
+    check_a_loss_of_one_image_is_finite,
+    check_capturable_steps_are_alike,
+    check_state_has_what_after_step_changes,
 )
 GENERATIVE_CHECKS: tuple[Check, ...] = (
     check_encode_is_the_posterior_mean,
