@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -309,3 +310,29 @@ def test_a_file_that_is_not_an_encoder_is_refused_in_one_line(fitted, tmp_path):
         lk.LatentEncoder.load(weights)
     with pytest.raises(NotFittedError):
         lk.LatentEncoder().save(text)
+
+
+def test_a_model_without_a_decoder_encodes_and_says_that_it_reconstructs_nothing(
+    digits, monkeypatch, tmp_path
+):
+    plugin = Path(__file__).parents[1] / "own_encoders.py"
+    monkeypatch.setenv("LATENTKIT_PLUGIN_FILES", str(plugin))
+    encoder = lk.LatentEncoder(model="own-views", epochs=1)
+    assert hasattr(encoder, "inverse_transform")  # not known before the model is
+    latents = encoder.fit(digits).transform(digits)
+    assert latents.shape == (120, 16)
+    assert not hasattr(encoder, "inverse_transform")
+    with pytest.raises(AttributeError) as refused:
+        encoder.score(digits)
+    assert "model 'own-views' has no decoder" in str(refused.value.__cause__)
+    encoder.save(tmp_path / "encoder.safetensors")
+    again = lk.LatentEncoder.load(tmp_path / "encoder.safetensors")
+    assert np.array_equal(again.transform(digits), latents)
+
+
+def test_a_model_without_a_loss_is_fitted_without_epochs(digits, monkeypatch):
+    plugin = Path(__file__).parents[1] / "own_encoders.py"
+    monkeypatch.setenv("LATENTKIT_PLUGIN_FILES", str(plugin))
+    assert lk.LatentEncoder(model="own-frozen").fit(digits).history_ == ()
+    with pytest.raises(UserError, match="has no loss, so it is not trained"):
+        lk.LatentEncoder(model="own-frozen", epochs=1).fit(digits)

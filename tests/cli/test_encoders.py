@@ -104,7 +104,9 @@ def test_nearest_training_images_of_test_images_need_no_decoder(encoded, latentk
 
 
 def test_a_transfer_classifies_with_the_encoder(encoded, latentkit, undrawn):
-    done = latentkit("transfer", encoded, "--mode", "probe", "--epochs", 1, "--name", "head")
+    done = latentkit(
+        "transfer", encoded, "--mode", "probe", "--epochs", 1, "--name", "head", "-o", "threads=1"
+    )
     assert done.code == 0, done.err
     ended = latentkit("classify", "head", "--dataset", "digits", "--out", "found.csv")
     assert ended.code == 0, ended.err
@@ -148,3 +150,27 @@ def test_an_encoder_whose_latents_are_not_finite_is_refused_before_a_folder_is_m
     ended = latentkit("run", "--model", "own-nan")
     assert "model 'own-nan' gives latents that are not all finite" in ended.error
     assert set(encoded.parent.iterdir()) == before
+
+
+STUDY = "tune --trials 1 --no-finish -o threads=1 --objective"
+
+
+def test_a_study_measures_what_needs_no_decoder(encoded, latentkit):
+    words = [*STUDY.split(), "knn", "--search", "model.latent_dim=2..4"]
+    ended = latentkit(*words, "--model", "own-views", "--epochs", 1, "--json")
+    assert ended.code == 0, ended.err
+    ended = latentkit(*words, "--model", "own-frozen", "--name", "frozen", "--json")
+    assert ended.code == 0, ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("mse --model own-views", "model 'own-views' has no decoder; choose another, such as"),
+        ("loss --model own-frozen", "a study compares trained models: set --epochs to 1 or more"),
+    ],
+)
+def test_a_goal_that_an_encoder_cannot_have_is_refused(words, message, encoded, latentkit):
+    ended = latentkit(*STUDY.split(), *words.split(), "--search", "model.latent_dim=2..4")
+    assert ended.code == 2
+    assert message in ended.error

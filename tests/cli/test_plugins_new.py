@@ -61,7 +61,8 @@ def written(latentkit, install, tmp_path):
         if kind == "tuner":
             pytest.importorskip("latentkit.testing.tuners")
         name = f"new-{kind}"
-        ended = latentkit("plugins", "new", name, "--kind", kind, "--out", tmp_path)
+        asked = ("model", "--no-decoder") if kind == "encoder" else (kind,)
+        ended = latentkit("plugins", "new", name, "--kind", *asked, "--out", tmp_path)
         assert ended.code == 0, ended.err
         root = tmp_path / f"latentkit-{name}"
         assert f"pip install -e '{root}[test]'" in ended.out
@@ -71,7 +72,7 @@ def written(latentkit, install, tmp_path):
     return write
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "encoder"])
 def test_a_written_plugin_is_found_and_passes_its_own_tests(kind, latentkit, written):
     root = written(kind)
     assert f"new-{kind}" in latentkit("plugins", "list", "--strict-plugins").out
@@ -91,6 +92,13 @@ def test_a_run_works_with_one_written_part_of_each_kind(latentkit, written):
         written(kind)
     ended = latentkit(*ALL_TOGETHER.split())
     assert ended.code == 0, ended.err
+
+
+def test_a_run_works_with_a_written_encoder(latentkit, written):
+    written("encoder")
+    ended = latentkit("run", "--model", "new-encoder", "--epochs", 2, "-o", "threads=1")
+    assert ended.code == 0, ended.err
+    assert "model 'new-encoder' has no decoder" in ended.out
 
 
 def test_a_written_tuner_searches(latentkit, written):

@@ -145,24 +145,7 @@ def test_a_model_that_lacks_a_decoder_without_saying_so_is_refused(install_plugi
         lk.model("untagged", (1, 8, 8))
 
 
-def test_a_study_measures_encoders_without_a_decoder(tmp_path):
-    options = {"threads": 1, "training.epochs": 1}
-    study = lk.tune(
-        model="own-views",
-        search={"model.latent_dim": [2, 3]},
-        objective=["knn"],
-        trials=1,
-        options=options,
-        finish=False,
-        plugins=[PLUGIN],
-        out=tmp_path,
-    )
-    assert 0 < study.best_values["knn"] <= 1
-    with pytest.raises(UserError, match=r"'mse' cannot be measured: model .* has no decoder"):
-        lk.tune(model="own-views", objective=["mse"], trials=1, plugins=[PLUGIN], out=tmp_path)
-
-
 def test_the_folder_of_a_frozen_run_can_be_copied_and_reported_again(frozen, tmp_path):
     copy = lk.open(shutil.copytree(frozen.path, tmp_path / frozen.id))
-    lk.report(copy.path)
+    lk.write_report(copy.path)
     assert copy.status == "finished"

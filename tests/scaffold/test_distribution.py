@@ -15,9 +15,12 @@ from latentkit.scaffold.distribution import KINDS, new_distribution
 RULES = "E,F,I,D1,UP,B,RUF,SIM,PT,N"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_files_name_the_part_and_its_distribution(kind, tmp_path):
-    project, *files = new_distribution("two-words", kind, tmp_path)
+EVERY = [*((kind, True) for kind in KINDS), ("model", False)]
+
+
+@pytest.mark.parametrize(("kind", "decoder"), EVERY)
+def test_the_files_name_the_part_and_its_distribution(kind, decoder, tmp_path):
+    project, *files = new_distribution("two-words", kind, tmp_path, decoder=decoder)
     assert project == tmp_path / "latentkit-two-words" / "pyproject.toml"
     about = tomllib.loads(project.read_text(encoding="utf-8"))
     assert about["project"]["name"] == "latentkit-two-words"
@@ -30,9 +33,9 @@ def test_the_files_name_the_part_and_its_distribution(kind, tmp_path):
 
 
 @pytest.mark.skipif(not find_spec("ruff"), reason="needs ruff")
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_linter_finds_no_fault_in_the_files(kind, tmp_path):
-    root = new_distribution("two-words", kind, tmp_path)[0].parent
+@pytest.mark.parametrize(("kind", "decoder"), EVERY)
+def test_a_linter_finds_no_fault_in_the_files(kind, decoder, tmp_path):
+    root = new_distribution("two-words", kind, tmp_path, decoder=decoder)[0].parent
     ignored = "--extend-per-file-ignores=tests/*:D,src/*:D107"
     for command in (["check", f"--select={RULES}", ignored], ["format", "--check"]):
         done = subprocess.run(
@@ -65,6 +68,12 @@ def test_an_invalid_name_is_refused_with_a_valid_suggestion(name, hint, tmp_path
     with pytest.raises(UserError, match="must be lower-case words joined by hyphens") as refused:
         new_distribution(name, "model", tmp_path)
     assert str(refused.value).endswith(hint)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_a_model_can_be_asked_for_without_a_decoder(tmp_path):
+    with pytest.raises(UserError, match="--no-decoder is for models"):
+        new_distribution("net", "corruption", tmp_path, decoder=False)
     assert list(tmp_path.iterdir()) == []
 
 

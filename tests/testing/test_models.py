@@ -174,3 +174,93 @@ def test_a_model_with_tied_weights_passes(faults_of):
         "self.decoder = nn.Linear(3, pixels); self.second = self.decoder",
     )
     assert faults_of("model", code) == {}
+
+
+ENCODER = """
+    import torch
+    from torch import nn
+    from latentkit.plugin import needs_own_weights
+
+    class Net(nn.Module):
+        latent_dim = 3
+
+        def __init__(self, image_shape):
+            super().__init__()
+            pixels = image_shape[0] * image_shape[1] * image_shape[2]
+            self.pretrained = True
+            self.encoder = nn.Linear(pixels, 3)
+            self.teacher = nn.Linear(pixels, 3).requires_grad_(False)
+            if needs_own_weights():
+                self.encoder.weight.data.copy_(torch.ones(pixels).cumsum(0).sin() * 0.1)
+
+        def encode(self, images):
+            return self.encoder(images.flatten(1))
+
+        def features(self, images):
+            return images.flatten(1)
+
+        def loss(self, inputs, targets, *, step):
+            seen = self.encode(targets + 0.1 * torch.randn_like(targets))
+            return {"loss": (seen - self.teacher(targets.flatten(1))).square().mean()}
+
+        def after_step(self, step, steps):
+            for mine, given in zip(self.teacher.parameters(), self.encoder.parameters()):
+                mine.lerp_(given, 0.1)
+
+    def build(options, image_shape):
+        return Net(image_shape)
+"""
+ENCODER_FAULTS = {
+    "one latent for all images": (
+        "return self.encoder(images.flatten(1))",
+        "return self.encoder(images.flatten(1)) * 0 + 1",
+        "check_latents_differ_between_images",
+    ),
+    "a loss that needs two images": (
+        ".square().mean()}",
+        ".square().mean() + 0 * seen.var(0).sum()}",
+        "check_a_loss_of_one_image_is_finite",
+    ),
+    "a teacher beside the state": (
+        "self.teacher = nn.Linear(pixels, 3).requires_grad_(False)",
+        "self.__dict__['teacher'] = nn.Linear(pixels, 3).requires_grad_(False)",
+        "check_state_has_what_after_step_changes",
+    ),
+    "weights that are always loaded": (
+        "if needs_own_weights():",
+        "if True:",
+        "check_random_weights_on_request",
+    ),
+    "features as wide as the batch": (
+        "return images.flatten(1)",
+        "return images.flatten(1)[:, : len(images)]",
+        "check_features_have_rows",
+    ),
+    "a decoder that it should not have": (
+        "def after_step",
+        "def decode(self, latents):\n            return latents\n\n        def after_step",
+        "check_model_has_its_methods",
+    ),
+}  # fmt: skip
+
+
+def test_a_good_encoder_passes(faults_of):
+    assert faults_of("model", ENCODER, tags=("encoder",)) == {}
+
+
+@pytest.mark.parametrize("fault", ENCODER_FAULTS)
+def test_the_fault_of_an_encoder_is_found(fault, faults_of):
+    old, new, check = ENCODER_FAULTS[fault]
+    assert ENCODER.count(old)
+    assert check in faults_of("model", ENCODER.replace(old, new), tags=("encoder",))
+
+
+def test_a_frozen_encoder_needs_no_loss_and_must_not_have_one(faults_of):
+    tags = ("encoder", "frozen")
+    lacking = faults_of("model", ENCODER, tags=tags)
+    assert "tagged 'frozen'" in lacking["check_model_has_its_methods"]
+
+
+def test_a_frozen_encoder_without_a_loss_passes(faults_of):
+    frozen = ENCODER.replace("def loss", "def cost")
+    assert faults_of("model", frozen, tags=("encoder", "frozen")) == {}

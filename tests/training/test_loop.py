@@ -261,3 +261,59 @@ def test_progress_is_reported_within_an_epoch(monkeypatch):
     trained(emit=events.append, epochs=1)
     steps = [event.step for event in events if isinstance(event, BatchFinished)]
     assert steps == list(range(1, 8))
+
+
+class Follower(nn.Module):
+    """A student, a teacher that follows it, and the steps that the teacher was told of."""
+
+    latent_dim = 2
+
+    def __init__(self):
+        super().__init__()
+        self.student = nn.Linear(64, 2)
+        self.teacher = nn.Linear(64, 2).requires_grad_(False)
+        self.register_buffer("told", torch.zeros(2))
+
+    def encode(self, images):
+        return self.student(images.flatten(1))
+
+    def loss(self, inputs, targets, *, step):
+        seen = self.encode(targets + 0.1 * torch.randn_like(targets))
+        return {"loss": (seen - self.teacher(targets.flatten(1))).square().mean()}
+
+    def after_step(self, step, steps):
+        assert not torch.is_grad_enabled()
+        for mine, given in zip(self.teacher.parameters(), self.student.parameters(), strict=True):
+            mine.lerp_(given, 0.1 + step / (2 * steps))
+        self.told.copy_(torch.tensor([step, steps]))
+
+
+def test_a_teacher_follows_after_each_step_and_is_exact_after_a_resume(tmp_path, monkeypatch):
+    monkeypatch.setattr("latentkit.training.loop._SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr("latentkit.training.loop._PAUSE_OVER_SAVING", 0)
+
+    def follower():
+        torch.manual_seed(1)
+        return Follower()
+
+    _, whole = trained(epochs=3, model=follower(), keep="last")
+    assert whole.weights["told"].tolist() == [20, 21]
+    store = CheckpointStore(tmp_path)
+    with pytest.raises(Stop):
+        trained(store, stop_after(2), epochs=3, model=follower(), keep="last")
+    _, resumed = trained(store, epochs=3, model=follower(), keep="last")
+    assert digest(resumed.weights) == digest(whole.weights)
+
+
+def test_without_epochs_a_model_needs_no_loss_and_nothing_to_train():
+    class Frozen(nn.Module):
+        latent_dim = 2
+
+        def encode(self, images):
+            return images.flatten(1)[:, :2]
+
+    kept = []
+    job = make_job(epochs=0, model=Frozen(), snapshots=[0])
+    result = train(job, None, ignore, lambda epoch, weights: kept.append((epoch, weights)))
+    assert (result.weights, result.weights_epoch, result.history) == ({}, 0, ())
+    assert kept == [(0, {})]
