@@ -54,8 +54,8 @@ def run(
         corrupt: corruptions of the input, in order; the model learns to restore the clean image.
         embed: embeddings that map the test latents.
         options: values by ``"part.key"``, e.g. ``{"model.latent_dim": 3}``.
-        epochs: passes over the training images; 0 skips training and uses the weights of
-            ``init_from`` unchanged.
+        epochs: passes over the training images; 0 skips training and uses the weights of the model
+            or of ``init_from`` unchanged.
         seed: seed of everything random, 0 to 2**31 - 1.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         init_from: source of initial weights, used if their names and shapes fit: a run or a

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     type=int,
     metavar="N",
     callback=shared_options.check_not_negative,
-    help="Passes over the training images; 0 uses the weights of --init-from unchanged. Short for "
-    "-o training.epochs=N.",
+    help="Passes over the training images; 0 trains nothing, and uses the weights of the model or "
+    "of --init-from. Short for -o training.epochs=N.",
 )
 @click.option("--seed", type=int, metavar="N", help="Seed of everything random.  [default: 0]")
 @click.option(

@@ -46,8 +46,8 @@ class TrainingOptions(Options):
 
     epochs: int | Literal["auto"] = Field(
         "auto",
-        description="Passes over the training images; auto uses 10, up to 50 for small sets; 0 "
-        "trains nothing and keeps the initial weights.",
+        description="Passes over the training images; auto uses 10, up to 50 for small sets, and 0 "
+        "for models without a loss; 0 trains nothing and keeps the initial weights.",
     )
     batch_size: int | Literal["auto"] = Field(
         "auto", description="Images per step; auto uses 256, down to 32 for small sets."
