@@ -218,6 +218,7 @@ def test_the_tables_of_a_card_show_all_of_it(plain):
     assert list(tables) == [
         "Reconstruction",
         "Reconstruction by class",
+        "Latents, 360 test images",
         "Accuracy of probes, 1,150 training images",
         "k-means against the labels, 10 clusters",
     ]
