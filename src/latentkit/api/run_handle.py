@@ -338,8 +338,7 @@ class Run:
         """Return the reconstructions (N, C, H, W) in [0, 1] of new images.
 
         The images are taken as they are, so a run that learned to remove noise removes it from
-        them. Arguments and errors are those of `encode`; a model without a decoder is a
-        `UserError`.
+        them. Arguments and errors are as in `encode`; a model without a decoder is a `UserError`.
         """
         batches = self.reconstructions(
             images, unreadable=unreadable, device=device, listener=listener
@@ -371,8 +370,7 @@ class Run:
             seed: seed of the draws, 0 to 2**31 - 1; by default derived from the run's.
 
         Raises:
-            UserError: ``n`` is below 1, the model has no prior or no decoder, or the run is a
-                transfer.
+            UserError: ``n`` is below 1, the model lacks a prior or decoder, or it is a transfer.
         """
         return self.explored.samples(n, source, COMPONENTS, seed)
 
