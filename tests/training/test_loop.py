@@ -1,5 +1,6 @@
 import hashlib
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -317,3 +318,63 @@ def test_without_epochs_a_model_needs_no_loss_and_nothing_to_train():
     result = train(job, None, ignore, lambda epoch, weights: kept.append((epoch, weights)))
     assert (result.weights, result.weights_epoch, result.history) == ({}, 0, ())
     assert kept == [(0, {})]
+
+
+class Starting(nn.Module):
+    """A model whose first weight is the mean of the images that it starts from."""
+
+    latent_dim = 1
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.started = 0
+
+    def encode(self, images):
+        return images.flatten(1).mean(1, keepdim=True) * self.weight
+
+    def decode(self, latents):
+        return latents[:, :, None, None].expand(-1, 1, 8, 8).clamp(0, 1)
+
+    def loss(self, inputs, targets, *, step):
+        return {"loss": (self.decode(self.encode(inputs)) - targets).square().mean()}
+
+    def start_from_images(self, batches):
+        self.started += 1
+        self.weight.fill_(torch.cat(list(batches)).mean())
+
+
+def test_a_model_starts_from_the_training_images():
+    job, result = trained(epochs=1, model=Starting(), learning_rate=1e-9)
+    assert result.weights["weight"].item() == pytest.approx(1 / 8)
+    assert job.model.started == 1
+
+
+def test_the_average_of_weights_starts_there_too():
+    job = make_job(epochs=1, model=Starting(), learning_rate=1e-9, ema_decay=0.9)
+    assert train(job, None, ignore).weights["weight"].item() == pytest.approx(1 / 8)
+
+
+def test_a_model_with_saved_weights_does_not_start_from_images():
+    job = make_job(epochs=1, model=Starting(), learning_rate=1e-9)
+    result = train(replace(job, new_weights=False), None, ignore)
+    assert result.weights["weight"].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_resumed_training_does_not_start_from_images_again(tmp_path):
+    with pytest.raises(Stop):
+        trained(CheckpointStore(tmp_path), stop_after(1), epochs=3, model=Starting())
+    job, result = trained(CheckpointStore(tmp_path), epochs=3, model=Starting())
+    assert job.model.started == 0
+    assert digest(result.weights) == digest(trained(epochs=3, model=Starting())[1].weights)
+
+
+def test_a_model_that_starts_as_pca_resumes_with_the_same_bytes(tmp_path):
+    def own():
+        torch.manual_seed(2)
+        return build("conv-ae", (1, 8, 8), latent_dim=4, channels=(4,), shortcut="pca")
+
+    with pytest.raises(Stop):
+        trained(CheckpointStore(tmp_path), stop_after(1), model=own())
+    resumed = trained(CheckpointStore(tmp_path), model=own())[1]
+    assert digest(resumed.weights) == digest(trained(model=own())[1].weights)

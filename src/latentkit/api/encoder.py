@@ -110,10 +110,10 @@ def train_network(
             f"validation={share:g} leaves 1 of {len(images)} samples to train on: lower it"
         )
     device = resolve_device(config.run.device)
-    rate = suited_learning_rate(config)
     with repeatable(device, resolve_threads(config.run.threads)):
         torch.manual_seed(stream_seed(seed, "initialisation"))
         network = build_model(config.model, images.shape[1:])
+        rate = suited_learning_rate(config, network)
         job = TrainingJob(
             model=network.to(device, memory_format=torch.channels_last),
             train=DeviceImages(images, device, split.train),
@@ -268,6 +268,7 @@ class LatentEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             else encoder_files.ImageLayout.fitted(values)
         )
         emit = print_epochs if self.verbose else ignore
+        config = replace(config, model=config.model.for_images(inputs.image_shape))
         network, history = train_network(config, inputs.to_images(values), emit)
         self.model_ = network
         self.model_config_ = config.model.as_dict()

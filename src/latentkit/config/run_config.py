@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import tomli_w
 
@@ -54,6 +54,26 @@ class PartConfig:
         with fault_of(f"{self.part.spec.kind} {self.name!r} {doing}"):
             return target(options or self.options, *arguments)
 
+    def for_images(self, image_shape: tuple[int, int, int]) -> Self:
+        """Return this part with the choices that its options make for images of a shape.
+
+        Raises:
+            PluginError: the options' `for_images` raises, or returns other options.
+        """
+        kind, name = self.part.spec.kind, self.name
+        with fault_of(f"{kind} {name!r} cannot choose options for images {image_shape}"):
+            options = self.options.for_images(image_shape)
+            if type(options) is not type(self.options):
+                raise TypeError(f"for_images returns {type(options).__name__}")
+        return replace(self, options=options)
+
+    def chosen(self) -> frozenset[str]:
+        """Return the names of the options that `for_images` chooses unless the user does."""
+        if type(self.options).for_images is Options.for_images:
+            return frozenset()
+        fields = type(self.options).model_fields
+        return frozenset(name for name, field in fields.items() if field.default == "auto")
+
     def offline(self) -> AbstractContextManager[None]:
         """Refuse to download the part's files in a block; see `no_downloads`."""
         from latentkit.plugin.downloads import no_downloads  # it imports what few commands need
@@ -66,8 +86,10 @@ class PartConfig:
         return self.name.replace(":", ".")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return name and options as one TOML table."""
-        return {"name": self.name, **self.options.model_dump(mode="json", exclude_none=True)}
+        """Return name and options as one TOML table, without choices that are not made yet."""
+        values = self.options.model_dump(mode="json", exclude_none=True)
+        later = {name for name in self.chosen() if values.get(name) == "auto"}
+        return {"name": self.name, **{k: v for k, v in values.items() if k not in later}}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
     from latentkit.nn.fast_conv import *
     from latentkit.nn.layers import *
     from latentkit.nn.likelihoods import *
+    from latentkit.nn.linear_path import *
     from latentkit.nn.networks import *
 
 __all__ = [
@@ -31,12 +32,17 @@ __all__ = [
     "Gaussian",
     "Likelihood",
     "LikelihoodName",
+    "LinearDecoder",
+    "LinearEncoder",
+    "LinearPath",
     "Norm",
     "OddSizes",
+    "ResidualBlock",
     "UnflattenMaps",
     "Upsampling",
     "activation",
     "all_but_last",
+    "clamp_to_images",
     "dense_layers",
     "fold",
     "folded_shape",
@@ -67,6 +73,7 @@ _HOMES = {
         "KERNEL",
         "Norm",
         "OddSizes",
+        "ResidualBlock",
         "STRIDE",
         "UnflattenMaps",
         "Upsampling",
@@ -90,6 +97,12 @@ _HOMES = {
         "make_likelihood",
         "reparameterise",
         "split_posterior",
+    ),
+    "linear_path": (
+        "LinearDecoder",
+        "LinearEncoder",
+        "LinearPath",
+        "clamp_to_images",
     ),
     "networks": (
         "ConvDecoder",

@@ -86,6 +86,36 @@ def norm_1d(name: Norm, features: int) -> nn.Module:
     return nn.LayerNorm(features) if name == "group" else nn.Identity()
 
 
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions whose result is added to their input (K. He et al., CVPR 2016).
+
+    The last norm, or without a norm the last convolution, starts at zero, so that a new block only
+    applies the activation and depth costs nothing at first (P. Goyal et al. 2017).
+
+    Args:
+        channels: number of feature maps, before and after.
+        act: activation between the convolutions and after the sum.
+        norm: normalisation after each convolution.
+    """
+
+    def __init__(self, channels: int, act: Activation, norm: Norm) -> None:
+        super().__init__()
+
+        def convolution() -> nn.Conv2d:
+            return nn.Conv2d(channels, channels, KERNEL, padding=1, bias=norm == "none")
+
+        last: nn.Module = norm_2d(norm, channels)
+        self.residual = nn.Sequential(
+            convolution(), norm_2d(norm, channels), activation(act), convolution(), last
+        )
+        nn.init.zeros_(self.residual[3 if norm == "none" else 4].weight)  # type: ignore[arg-type]
+        self.act = activation(act)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return feature maps of the same shape (B, C, H, W)."""
+        return self.act(maps + self.residual(maps))  # type: ignore[no-any-return]
+
+
 class FlattenMaps(nn.Module):
     """Layer that flattens feature maps (B, C, H, W) to vectors (B, H W C), pixel by pixel.
 

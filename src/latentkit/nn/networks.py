@@ -18,6 +18,7 @@ from latentkit.nn.layers import (
     FlattenMaps,
     Norm,
     OddSizes,
+    ResidualBlock,
     UnflattenMaps,
     Upsampling,
     activation,
@@ -112,7 +113,7 @@ class ConvEncoder(nn.Module):
 
     First, squares of ``patch`` x ``patch`` pixels are folded into channels. This trades resolution
     for the speed of wide layers on small maps. Then each entry of ``channels`` adds a 3x3
-    convolution of stride 2. Dense layers follow.
+    convolution of stride 2, and ``blocks`` residual blocks. Dense layers follow.
 
     Args:
         image_shape: C, H, W.
@@ -125,6 +126,7 @@ class ConvEncoder(nn.Module):
         patch: side of the squares. If the image's size is not a multiple of it, the edge pixels
             are repeated. With 1, nothing is folded.
         shortcut: add a linear map of the pixels to the features; its weights start at zero.
+        blocks: number of residual blocks after each halving.
 
     Raises:
         ValueError: the image is too small for so many halvings.
@@ -141,6 +143,7 @@ class ConvEncoder(nn.Module):
         odd_sizes: OddSizes = "up",
         patch: int = 1,
         shortcut: bool = False,
+        blocks: int = 0,
     ) -> None:
         super().__init__()
         depth, *grid = folded_shape(image_shape, patch)
@@ -155,6 +158,7 @@ class ConvEncoder(nn.Module):
                 nn.Conv2d(before, after, KERNEL, STRIDE, padding=padding, bias=norm == "none"),
                 norm_2d(norm, after),
                 activation(act),
+                *(ResidualBlock(after, act, norm) for _ in range(blocks)),
             ]
         self.convolutions = nn.Sequential(*layers)
         widths = [channels[-1] * prod(sizes[-1]), *hidden]
@@ -168,6 +172,10 @@ class ConvEncoder(nn.Module):
         """Return the features (B, features)."""
         features: Tensor = self.bottleneck(self.convolutions(fold(images, self.patch)))
         return features if self.shortcut is None else features + self.shortcut(images)
+
+    def start_at_zero(self) -> None:
+        """Set the last layer to zero, so that the features are zero until the network trains."""
+        _set_to_zero(self.bottleneck[-1])
 
     def hidden(self, images: Tensor) -> Tensor:
         """Return the input (B, F) of the last layer."""
@@ -191,6 +199,7 @@ class ConvDecoder(nn.Module):
         upsampling: how feature maps are doubled, see `latentkit.nn.layers.Doubling`.
         patch: as in the encoder.
         shortcut: add a linear map of the latents to the logits; its weights start at zero.
+        blocks: number of residual blocks before each doubling.
     """
 
     def __init__(
@@ -205,6 +214,7 @@ class ConvDecoder(nn.Module):
         upsampling: Upsampling = "pixel-shuffle",
         patch: int = 1,
         shortcut: bool = False,
+        blocks: int = 0,
     ) -> None:
         super().__init__()
         depth, *grid = folded_shape(image_shape, patch)
@@ -225,6 +235,7 @@ class ConvDecoder(nn.Module):
         widths = [*channels[::-1], depth]
         for level, (before, after) in enumerate(pairwise(widths)):
             last = level == len(channels) - 1
+            layers += [ResidualBlock(before, act, norm) for _ in range(blocks)]
             layers.append(
                 Doubling(
                     before,
@@ -246,6 +257,16 @@ class ConvDecoder(nn.Module):
             height, width = self.size
             logits = functional.pixel_shuffle(logits, self.patch)[..., :height, :width]
         return logits if self.shortcut is None else logits + self.shortcut(latents)
+
+    def start_at_zero(self) -> None:
+        """Set the last layer to zero, so that the logits are zero until the network trains."""
+        _set_to_zero(self.convolutions[-1])
+
+
+def _set_to_zero(layer: nn.Module) -> None:
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
 
 
 def pixels_to_features(image_shape: tuple[int, int, int], features: int) -> nn.Sequential:

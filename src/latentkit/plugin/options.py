@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
@@ -31,6 +31,18 @@ class Options(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
     )
+
+    def for_images(self, image_shape: tuple[int, int, int]) -> Self:
+        """Return these options with each choice that depends on the images made.
+
+        A model whose options have ``"auto"`` as a default overrides this method. latentkit calls it
+        before it builds the network and records the result, so that a run keeps its network. It
+        must be idempotent, and import nothing heavy.
+
+        Args:
+            image_shape: channels, height, width.
+        """
+        return self
 
     @field_validator("*", mode="before")
     @classmethod

@@ -6,7 +6,7 @@ protocols: provide the methods; no inheritance is needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard, TypeVar, runtime_checkable
@@ -215,6 +215,22 @@ class HasFeatures(Protocol):
 
     def features(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) in [0, 1] to features (B, F), such as the last hidden layer."""
+        ...
+
+
+@runtime_checkable
+class StartsFromImages(Protocol):
+    """A model whose first weights depend on the training images, for example on their PCA."""
+
+    def start_from_images(self, batches: Iterable[Tensor]) -> None:
+        """Set weights and buffers in place, before the first step and without gradients.
+
+        latentkit calls it for new, random weights only: not for saved ones, and not when training
+        resumes. The result must depend on nothing but the images and the present weights.
+
+        Args:
+            batches: training images (B, C, H, W) without corruption, at most 10,000 in total.
+        """
         ...
 
 

@@ -38,6 +38,7 @@ from latentkit.maps.make import (
 )
 from latentkit.plugin.events import Notice, StageProgress
 from latentkit.plugin.images import ImageData
+from latentkit.plugin.options import option_text
 from latentkit.plugin.protocols import HasLoss, provides
 from latentkit.report.page import Table
 from latentkit.runs import run_files
@@ -155,7 +156,7 @@ class AutoencoderKind(RunKind):
         images = MapImages.of_context(context, int(model.latent_dim))
         self.check_maps(context.config, images)
         context.config = _without_training(context, model)
-        rate = suited_learning_rate(context.config)
+        rate = suited_learning_rate(context.config, model)
         context.config = with_counts(context.config, len(context.split.train), rate)
         _check_warm_up(context, model)
         _check_single_images(context)
@@ -400,6 +401,7 @@ def _train(context: StageContext) -> None:
         ),
         config_sha256=context.training_sha256,
         earlier_epochs=tuple(context.folder.manifest.earlier_epochs),
+        new_weights=context.config.init is None,
     )
     if job.epochs and not _is_trainable(job.model):  # 0 epochs were extended
         name = context.config.model.name
@@ -408,6 +410,7 @@ def _train(context: StageContext) -> None:
     checkpoints = CheckpointStore(root / run_files.CHECKPOINTS, root)
     snapshots = _Snapshots(context.folder)
     snapshots.check()
+    _say_network(context)
     trained = train(job, checkpoints, context.emit, snapshots.keep)
     context.folder.commit(
         run_files.MODEL, "train", lambda path: save_tensors(trained.weights, path)
@@ -430,6 +433,16 @@ def _untrained_weights(context: StageContext, model: Any) -> str:
     if getattr(model, "pretrained", False):
         return "those that the model arrives with, not trained further"
     return _RANDOM if any(True for _ in model.parameters()) else "none, the model has no parameters"
+
+
+def _say_network(context: StageContext) -> None:
+    """Report the options that were chosen for the images, because they decide what is learned."""
+    model, shape = context.config.model, context.image_shape
+    if names := model.chosen():
+        options = model.for_images(shape).options
+        told = ", ".join(f"{k}={option_text(v)}" for k, v in options if k in names)
+        size = "x".join(map(str, shape))
+        context.emit(Notice("network", f"{model.name} for images {size}: {told}", "info"))
 
 
 def started_model(context: StageContext) -> Any:

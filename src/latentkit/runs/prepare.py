@@ -71,6 +71,7 @@ def prepare(
             f"images {test.image_shape}: both must have the same shape"
         )
     _check_class_names(config.dataset.name, train, test)
+    config = context.config = replace(config, model=config.model.for_images(train.image_shape))
     model = context.new_model()
     _try_out(context, model)
     precision = resolve_precision(config.training.precision, device, model)
@@ -153,8 +154,11 @@ def check_parts(config: RunConfig) -> None:
         chosen.part.target()
 
 
-def suited_learning_rate(config: RunConfig) -> float:
-    """Return the learning rate that the model's spec states for batches of 256."""
+def suited_learning_rate(config: RunConfig, model: Any = None) -> float:
+    """Return the learning rate that the model, or else its spec, states for batches of 256."""
+    stated = getattr(model, "learning_rate", None)
+    if isinstance(stated, float) and 0 < stated < math.inf:
+        return stated
     spec = config.model.part.spec
     return spec.learning_rate if isinstance(spec, ModelSpec) else LEAST_RATE
 

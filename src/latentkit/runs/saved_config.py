@@ -276,7 +276,8 @@ def check_same(folder: RunFolder, stored: RunConfig, asked: RunConfig) -> None:
     Raises:
         UserError: the options differ; the message names the first that does.
     """
-    known, wanted = stored.identity(), _settled(asked.identity(), stored.identity())
+    known = stored.identity()
+    wanted = _settled(with_choices_of(asked, stored), known)
     for document in (known, wanted):
         document.get("init", {}).pop("path", None)  # the SHA-256 identifies the file's content
         if "transfer" in document:
@@ -286,6 +287,21 @@ def check_same(folder: RunFolder, stored: RunConfig, asked: RunConfig) -> None:
             f"run {folder.manifest.id!r} in {folder.path.parent} was started with other options "
             f"({differing(known, wanted)}): choose another --name, or delete its folder"
         )
+
+
+def with_choices_of(asked: RunConfig, stored: RunConfig) -> dict[str, Any]:
+    """Return the identity of ``asked``, with the choices that its model made for the same images.
+
+    Args:
+        asked: the requested configuration; its model's options may be ``auto``.
+        stored: the configuration of a run, whose options were chosen when it started.
+    """
+    document = asked.identity()
+    if asked.model.name == stored.model.name:
+        chosen = stored.model.as_dict()
+        for name in asked.model.chosen() & chosen.keys():
+            document["model"].setdefault(name, chosen[name])
+    return document
 
 
 def _settled(asked: Mapping[str, Any], known: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,11 +25,13 @@ from latentkit.data.batches import (
     epoch_order,
     full_batches,
     noise_generator,
+    spread_rows,
 )
 from latentkit.errors import DivergedError
 from latentkit.plugin.events import BatchFinished, EpochFinished, Listener, Notice, TrainingStarted
-from latentkit.plugin.protocols import Corruption, provides
+from latentkit.plugin.protocols import Corruption, StartsFromImages, provides
 from latentkit.plugin.seeds import stream_seed
+from latentkit.registry.options import fault_of
 from latentkit.training.checkpoint import CheckpointStore, Progress
 from latentkit.training.device import Precision
 from latentkit.training.state import Staged, TrainingState, Weights, learning_rate
@@ -101,6 +104,7 @@ class LossMeter:
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
 _PAUSE_OVER_SAVING = 10  # multiple of a save's duration: saving takes a tenth of the time
 _SECONDS_BETWEEN_REPORTS = 0.1
+_IMAGES_TO_START_FROM = 10_000
 
 Record = Mapping[str, Any]
 KeepWeights = Callable[[int, Weights], None]
@@ -124,6 +128,8 @@ class TrainingJob:
             may be empty if nothing is saved.
         augmentation: applied to training images, and to their targets if these are images.
         earlier_epochs: the numbers of epochs that this training had before it was extended.
+        new_weights: whether the model has its random weights, so that it may start from images; if
+            not, it has saved ones.
     """
 
     model: Any
@@ -136,6 +142,7 @@ class TrainingJob:
     config_sha256: str = ""
     augmentation: Corruption | None = None
     earlier_epochs: tuple[int, ...] = ()
+    new_weights: bool = True
 
     @property
     def epochs(self) -> int:
@@ -191,6 +198,8 @@ def train(
         return _untrained(job, keep)
     state = TrainingState(job.model, job.options, job.train.device)
     progress = _restore(job, state, checkpoints, emit)
+    if progress.epoch == 0 and job.new_weights:
+        _start_from_images(job, state)
     steps = Steps(
         state, job.options, job.precision, job.train.device, emit, job.epochs * job.steps_per_epoch
     )
@@ -290,6 +299,16 @@ def _restore(
         return start
     state.load(tensors)
     return progress
+
+
+def _start_from_images(job: TrainingJob, state: TrainingState) -> None:
+    """Let the model set its first weights from training images, if it does that."""
+    if not provides(job.model, StartsFromImages):
+        return
+    rows = spread_rows(np.arange(len(job.train)), _IMAGES_TO_START_FROM)
+    with torch.no_grad(), fault_of("the model's start_from_images failed"):
+        job.model.start_from_images(job.train.subset(rows).in_order())
+    state.start_average()
 
 
 def _run_epoch(

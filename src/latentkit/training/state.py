@@ -183,6 +183,11 @@ class TrainingState:
         self.best: Weights | None = None
         self.learning_rate = 0.0
 
+    def start_average(self) -> None:
+        """Let the average start at the model's present weights."""
+        if self.average is not None:
+            self.average = WeightAverage(self.model, self.average.decay)
+
     def set_learning_rate(self, rate: float) -> None:
         """Set the learning rate of the next step."""
         self.learning_rate = rate

@@ -38,7 +38,7 @@ from latentkit.runs.folder import EVENTS, RunFolder
 from latentkit.runs.kind import MapImages
 from latentkit.runs.lifecycle import Place, resume_run, start_run
 from latentkit.runs.manifest import NAME
-from latentkit.runs.saved_config import stored_config
+from latentkit.runs.saved_config import stored_config, with_choices_of
 from latentkit.runs.stages import Stage
 from latentkit.training.checkpoint import CheckpointStore
 from latentkit.training.loop import TrainingJob
@@ -420,7 +420,8 @@ def _check_same(path: Path, asked: RunConfig, registry: Registry) -> None:
     Raises:
         UserError: names a part that differs.
     """
-    wanted, found = asked.identity(), stored_config(RunFolder.open(path), registry).identity()
+    stored = stored_config(RunFolder.open(path), registry)
+    wanted, found = with_choices_of(asked, stored), stored.identity()
     for option, value in wanted["training"].items():
         if value == "auto":
             wanted["training"][option] = found["training"][option]

@@ -7,6 +7,8 @@ upsampling="transpose" odd_sizes="down"`` give 28 -> 14 -> 7 -> 3 pixels, 288 ->
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,9 +19,18 @@ from latentkit.builtins.models.options import (
     DenseOptions,
 )
 from latentkit.errors import UserError
-from latentkit.nn import ConvDecoder, ConvEncoder, DenseDecoder, DenseEncoder
+from latentkit.nn import (
+    ConvDecoder,
+    ConvEncoder,
+    DenseDecoder,
+    DenseEncoder,
+    LinearPath,
+    clamp_to_images,
+)
 
 ImageShape = tuple[int, int, int]
+RESIDUAL_LEARNING_RATE = 4e-3
+"""Peak learning rate of networks with residual blocks."""
 
 
 def conv_pair(
@@ -51,13 +62,14 @@ def conv_pair(
         "odd_sizes": options.odd_sizes,
         "patch": options.patch,
         "shortcut": shortcut,
+        "blocks": options.blocks,
     }
     try:
         encoder = ConvEncoder(features=features, **shared)  # type: ignore[arg-type]
     except ValueError as error:
         raise UserError(f"model {model}: {error}") from error
     decoder = ConvDecoder(
-        latent_dim=options.latent_dim,
+        latent_dim=int(options.latent_dim),
         upsampling=options.upsampling,
         **shared,  # type: ignore[arg-type]
     )
@@ -80,21 +92,32 @@ class DeterministicAutoencoder(nn.Module):
 
     Args:
         encoder: images (B, C, H, W) to latents (B, latent_dim).
-        decoder: latents to logits (B, C, H, W).
+        decoder: latents to (B, C, H, W): logits, or with a linear path what is added to its images.
         latent_dim: number of latent dimensions.
+        linear: a linear path beside encoder and decoder, which starts as PCA; None for no path.
     """
 
     capturable = True
+    learning_rate: float | None = None
+    """Peak learning rate that suits the network; None for that of the spec."""
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, latent_dim: int) -> None:
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        latent_dim: int,
+        linear: LinearPath | None = None,
+    ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
         self.encoder = encoder
         self.decoder = decoder
+        self.linear = linear
 
     def encode(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) to latents (B, latent_dim)."""
-        return self.encoder(images)  # type: ignore[no-any-return]
+        latents: Tensor = self.encoder(images)
+        return latents if self.linear is None else latents + self.linear.encoder(images)
 
     def features(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) to the inputs of the encoder's last layer, (B, F)."""
@@ -102,11 +125,25 @@ class DeterministicAutoencoder(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Map latents (B, latent_dim) to images (B, C, H, W) in [0, 1]."""
-        return self.decoder(latents).sigmoid()  # type: ignore[no-any-return]
+        decoded: Tensor = self.decoder(latents)
+        if self.linear is None:
+            return decoded.sigmoid()
+        return clamp_to_images(decoded + self.linear.decoder(latents))
 
     def forward(self, images: Tensor) -> Tensor:
         """Reconstruct images (B, C, H, W)."""
         return self.decode(self.encode(images))
+
+    def start_from_images(self, batches: Iterable[Tensor]) -> None:
+        """Set the linear path, if there is one, to PCA of images, and the networks to add nothing.
+
+        Args:
+            batches: training images (B, C, H, W).
+        """
+        if self.linear is not None:
+            self.linear.start_as_pca(batches)
+            self.encoder.start_at_zero()  # type: ignore[operator]
+            self.decoder.start_at_zero()  # type: ignore[operator]
 
     def loss(self, inputs: Tensor, targets: Tensor, *, step: int) -> dict[str, Tensor]:
         """Return the mean squared error per pixel, in float32, as ``"loss"`` and ``"mse"``."""
@@ -122,10 +159,16 @@ def build_conv(
     Raises:
         UserError: the network is too deep for the images.
     """
+    options = options.for_images(image_shape)
+    dimension = int(options.latent_dim)
     encoder, decoder = conv_pair(
-        options, image_shape, options.latent_dim, "conv-ae", shortcut=options.shortcut
+        options, image_shape, dimension, "conv-ae", shortcut=options.shortcut is True
     )
-    return DeterministicAutoencoder(encoder, decoder, options.latent_dim)
+    linear = LinearPath(image_shape, dimension) if options.shortcut == "pca" else None
+    model = DeterministicAutoencoder(encoder, decoder, dimension, linear)
+    if options.blocks:
+        model.learning_rate = RESIDUAL_LEARNING_RATE
+    return model
 
 
 def build_dense(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import math
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
 from latentkit.plugin import Options, SearchRange, search_all
 
+ImageShape = tuple[int, int, int]
 Activation = Literal["relu", "leaky-relu", "gelu", "silu", "tanh"]
 Norm = Literal["none", "batch", "group"]
 Widths = Annotated[
@@ -16,21 +18,41 @@ Widths = Annotated[
 ]
 
 
+Maps = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=2048)], ...], Field(min_length=1, max_length=8)
+]
+
+
 def _listed(value: Any) -> Any:
     """Accept a single width as a list of one."""
     return [value] if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _latents(image_shape: ImageShape) -> int:
+    """Return the power of two below the square root of an image's values, from 16 to 128."""
+    return int(min(128, max(16, 2 ** int(math.log2(math.prod(image_shape)) / 2))))
+
+
 class NetworkOptions(Options):
     """Options that all built-in models share."""
 
-    latent_dim: Annotated[int, SearchRange(2, 64, log=True)] = Field(
-        16, ge=1, le=4096, description="Number of latent dimensions."
+    latent_dim: Annotated[
+        Annotated[int, Field(ge=1, le=4096)] | Literal["auto"], SearchRange(2, 64, log=True)
+    ] = Field(
+        "auto",
+        description="Number of latent dimensions; auto takes 16 for small images, up to 128 for"
+        " large ones.",
     )
     activation: Annotated[Activation, search_all] = Field(
         "relu", description="Activation of every hidden layer."
     )
     norm: Norm = Field("batch", description="Normalisation before every activation.")
+
+
+_SMALL = 28
+"""Most pixels a side of the images that one convolution and dense layers suit best."""
+_COARSEST = 4  # pixels a side after the last convolution of the network for larger images
+_WIDTHS = (192, 96, 48, 24)  # feature maps from the last convolution to the first
 
 
 class ConvOptions(NetworkOptions):
@@ -39,19 +61,25 @@ class ConvOptions(NetworkOptions):
     activation: Annotated[Activation, search_all] = Field(
         "gelu", description="Activation of every hidden layer."
     )
-    patch: Literal[1, 2, 4] = Field(
-        2,
+    patch: Literal[1, 2, 4, 8, "auto"] = Field(
+        "auto",
         description="Side in pixels of the squares that are folded into channels before the first"
-        " convolution; 1 folds nothing.",
+        " convolution; 1 folds nothing. auto takes 2, and more for large images.",
     )
-    channels: tuple[Annotated[int, Field(ge=1, le=2048)], ...] = Field(
-        (48,),
-        min_length=1,
-        max_length=8,
-        description="Feature maps after each 3x3 convolution of stride 2.",
+    channels: Maps | Literal["auto"] = Field(
+        "auto",
+        description="Feature maps after each 3x3 convolution of stride 2; auto takes one for small"
+        " images, and for others as many as lead to about 4x4 pixels.",
     )
-    hidden: Widths = Field(
-        (352, 128), description="Widths of the dense layers between convolutions and latents."
+    blocks: Annotated[int, Field(ge=0, le=16)] | Literal["auto"] = Field(
+        "auto",
+        description="Residual blocks after each of these convolutions; auto takes 0 for small"
+        " images or if channels are given, else 1.",
+    )
+    hidden: Widths | Literal["auto"] = Field(
+        "auto",
+        description="Widths of the dense layers between convolutions and latents; auto takes 352"
+        " and 128 for small images or if channels are given, else none.",
     )
     upsampling: Literal["transpose", "transpose-4", "resize", "pixel-shuffle"] = Field(
         "pixel-shuffle",
@@ -62,10 +90,40 @@ class ConvOptions(NetworkOptions):
         "up", description="How odd sizes are halved: 7 becomes 4 (up) or 3 (down)."
     )
 
+    def for_images(self, image_shape: ImageShape) -> Self:
+        """Return these options with every ``auto`` replaced.
+
+        Images of up to 28 pixels a side get the network that earlier versions had for all images.
+        So do other images if ``channels`` are given, so that a description that was complete
+        stays so.
+        """
+        side = max(image_shape[1:])
+        former = side <= _SMALL or self.channels != "auto"
+        patch = 2 if former or side <= 64 else 4 if side <= 256 else 8
+        levels = max(1, round(math.log2(side / patch / _COARSEST)))
+        chosen = {
+            "latent_dim": _latents(image_shape),
+            "patch": patch,
+            "channels": (48,) if former else _WIDTHS[:levels][::-1],
+            "blocks": 0 if former else 1,
+            "hidden": (352, 128) if former else (),
+        }
+        return self.model_copy(
+            update={name: value for name, value in chosen.items() if getattr(self, name) == "auto"}
+        )
+
+
+DenseLatents = Annotated[
+    int,
+    SearchRange(2, 64, log=True),
+    Field(ge=1, le=4096, description="Number of latent dimensions."),
+]
+
 
 class DenseOptions(NetworkOptions):
     """Options of the dense networks in `latentkit.nn`."""
 
+    latent_dim: DenseLatents = 16
     hidden: Widths = Field(
         (512, 256, 128), description="Widths of the hidden layers, from the image to the latents."
     )
@@ -105,11 +163,19 @@ class VaeOptions(NetworkOptions):
 class ConvAutoencoderOptions(ConvOptions):
     """Options of ``conv-ae``."""
 
-    shortcut: bool = Field(
-        False,
-        description="Add linear maps beside the networks, from pixels to latents and from latents"
-        " to pixels.",
+    shortcut: bool | Literal["pca", "auto"] = Field(
+        "auto",
+        description="Linear maps beside the networks, from pixels to latents and from latents to"
+        " pixels: true starts them at zero, pca at the principal components of the training images,"
+        " which then stay. auto is pca, or false if channels are given.",
     )
+
+    def for_images(self, image_shape: ImageShape) -> Self:
+        """Return these options with every ``auto`` replaced."""
+        chosen = super().for_images(image_shape)
+        if self.shortcut != "auto":
+            return chosen
+        return chosen.model_copy(update={"shortcut": "pca" if self.channels == "auto" else False})
 
 
 class DenseAutoencoderOptions(DenseOptions):
@@ -122,3 +188,5 @@ class ConvVaeOptions(VaeOptions, ConvOptions):
 
 class DenseVaeOptions(VaeOptions, DenseOptions):
     """Options of ``dense-vae``."""
+
+    latent_dim: DenseLatents = 16

@@ -12,7 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from latentkit.builtins.models.autoencoder import ImageShape, conv_pair, dense_pair
+from latentkit.builtins.models.autoencoder import (
+    RESIDUAL_LEARNING_RATE,
+    ImageShape,
+    conv_pair,
+    dense_pair,
+)
 from latentkit.builtins.models.options import ConvVaeOptions, DenseVaeOptions, VaeOptions
 from latentkit.nn import (
     kl_to_standard_normal,
@@ -33,10 +38,12 @@ class VariationalAutoencoder(nn.Module):
     """
 
     capturable = True
+    learning_rate: float | None = None
+    """Peak learning rate that suits the network; None for that of the spec."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, options: VaeOptions) -> None:
         super().__init__()
-        self.latent_dim = options.latent_dim
+        self.latent_dim = int(options.latent_dim)
         self.warm_up_steps = options.warm_up
         self.beta = options.beta
         self.free_bits = options.free_bits
@@ -126,8 +133,12 @@ def build_conv(options: ConvVaeOptions, image_shape: ImageShape) -> VariationalA
     Raises:
         UserError: the network is too deep for the images.
     """
-    encoder, decoder = conv_pair(options, image_shape, 2 * options.latent_dim, "conv-vae")
-    return VariationalAutoencoder(encoder, decoder, options)
+    options = options.for_images(image_shape)
+    encoder, decoder = conv_pair(options, image_shape, 2 * int(options.latent_dim), "conv-vae")
+    model = VariationalAutoencoder(encoder, decoder, options)
+    if options.blocks:
+        model.learning_rate = RESIDUAL_LEARNING_RATE
+    return model
 
 
 def build_dense(options: DenseVaeOptions, image_shape: ImageShape) -> VariationalAutoencoder:
