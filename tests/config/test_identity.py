@@ -110,7 +110,7 @@ def test_flags_and_overrides_are_written_to_the_configuration():
 def test_the_written_document_names_every_default():
     document = tomllib.loads(build(embeddings=["isomap"]).to_toml())
     assert document["seed"] == 0
-    assert document["model"]["channels"] == [48]
+    assert document["model"]["norm"] == "batch"
     (isomap,) = document["embedding"]
     options = build(embeddings=["isomap"]).embeddings[0].options
     assert isomap == {"name": "isomap", **options.model_dump()}

@@ -40,12 +40,14 @@ def plain(tmp_path_factory):
 
 def test_the_card_gives_every_figure_with_an_interval(plain):
     card = plain.evaluation
-    assert card["protocol"] == 2
+    assert card["protocol"] == 3
     assert card["n_images"] == 360
     assert card["intervals"]["resamples"] == 1000
     assert card["left_out"] == []
     for figures in (card["reconstruction"], card["baselines"]["pca"]):
-        assert all(is_interval(figures[name]) for name in ("mse", "psnr", "ssim"))
+        assert all(
+            is_interval(figures[name]) for name in ("mse", "psnr", "ssim", "ms_ssim", "spectrum")
+        )
     classes = card["classes"]
     assert [one["class"] for one in classes] == [str(digit) for digit in range(10)]
     assert sum(one["n_images"] for one in classes) == 360

@@ -35,7 +35,7 @@ def test_images_smaller_than_the_window_have_an_ssim_too(side):
 
 
 def test_psnr_follows_from_the_error_and_is_capped_at_100_db():
-    found = Fidelity(np.array([0.01, 0.0, 1.0]), np.ones(3))
+    found = Fidelity(np.array([0.01, 0.0, 1.0]), *np.ones((3, 3)))
     assert found.psnr == pytest.approx([20, 100, 0])
 
 

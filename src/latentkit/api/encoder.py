@@ -27,7 +27,12 @@ from latentkit.config import (
     RunConfig,
     build_config,
 )
-from latentkit.data.batches import CorruptionChain, DeviceImages, split_train_validation
+from latentkit.data.batches import (
+    Augmentation,
+    CorruptionChain,
+    DeviceImages,
+    split_train_validation,
+)
 from latentkit.errors import BrokenEnvironmentError, UserError, unexpected_content
 from latentkit.evaluation.inference import decode, encode
 from latentkit.plugin.events import EpochFinished, Event, Listener, ignore
@@ -114,15 +119,17 @@ def train_network(
         torch.manual_seed(stream_seed(seed, "initialisation"))
         network = build_model(config.model, images.shape[1:])
         rate = suited_learning_rate(config, network)
+        options = with_counts(trainable(config, network), len(split.train), rate).training
         job = TrainingJob(
             model=network.to(device, memory_format=torch.channels_last),
             train=DeviceImages(images, device, split.train),
             validation=DeviceImages(images, device, split.validation),
             corruption=CorruptionChain(),
-            options=with_counts(trainable(config, network), len(split.train), rate).training,
+            options=options,
             precision=resolve_precision(config.training.precision, device, network),
             seed=seed,
             config_sha256="",
+            augmentation=Augmentation(options.shift, options.flip) or None,
         )
         trained = train(job, None, emit)
     network.load_state_dict(trained.weights)

@@ -88,6 +88,17 @@ class TrainingOptions(Options):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Floating-point type of training; evaluation is always float32."
     )
+    flip: bool = Field(
+        False,
+        description="Mirror a random half of the training images left to right; only if that gives "
+        "images of the same kind, as of most photographs.",
+    )
+    shift: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="Largest random shift of training images, in pixels; the edge is repeated.",
+    )
     snapshots: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(
         (), description="Epochs whose weights are also saved; 0 saves the initial weights."
     )

@@ -86,10 +86,16 @@ class PartConfig:
         return self.name.replace(":", ".")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return name and options as one TOML table, without choices that are not made yet."""
-        values = self.options.model_dump(mode="json", exclude_none=True)
-        later = {name for name in self.chosen() if values.get(name) == "auto"}
-        return {"name": self.name, **{k: v for k, v in values.items() if k not in later}}
+        """Return name and options as one TOML table.
+
+        It lacks choices that are not made yet, and options that were added later and not used.
+        """
+        options = self.options
+        fields = type(options).model_fields
+        unused = {name for name in options.added if getattr(options, name) == fields[name].default}
+        later = {name for name in self.chosen() if getattr(options, name) == "auto"}
+        values = options.model_dump(mode="json", exclude_none=True, exclude=unused | later)
+        return {"name": self.name, **values}
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,7 @@ class RunConfig:
             **self.run.model_dump(mode="json"),
             "model": self.model.as_dict(),
             "dataset": self.dataset.as_dict(),
-            "training": self.training.model_dump(mode="json"),
+            "training": self._training(),
             "split": self.split.model_dump(mode="json"),
         }
         for key, section in (("init", self.init), ("transfer", self.transfer)):
@@ -158,6 +164,11 @@ class RunConfig:
             if parts:
                 document[kind] = [part.as_dict() for part in parts]
         return document
+
+    def _training(self) -> dict[str, Any]:
+        # Later versions added these: without them, a document is that of an earlier version.
+        unused = {name for name in ("flip", "shift") if not getattr(self.training, name)}
+        return self.training.model_dump(mode="json", exclude=unused)
 
     def to_toml(self) -> str:
         """Return the configuration as TOML; `build_config` accepts the parsed document."""

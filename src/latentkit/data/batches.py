@@ -1,4 +1,4 @@
-"""Images on their way to a model: the validation split, batches on the device, corruptions.
+"""Images on their way to a model: validation split, batches, augmentation and corruptions.
 
 There are no loader processes: a batch is one index operation and one conversion, both on the
 device of the network.
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
+from torch.nn import functional
 
 from latentkit.errors import PluginError
 from latentkit.plugin.images import Pixels, with_forward_strides
@@ -280,3 +281,45 @@ def noise_generator(device: torch.device, seed: int, *name: str | int) -> Genera
     leaves it out in evaluation, so that the noise is fixed.
     """
     return torch.Generator(device).manual_seed(stream_seed(seed, "corruption", *name))
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random shifts and mirroring of images.
+
+    Args:
+        shift: largest shift along each axis, in pixels. Pixels of the edge fill the gap.
+        flip: whether to mirror each image left to right with probability 1/2.
+    """
+
+    shift: int = 0
+    flip: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.shift or self.flip)
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """Return augmented images, in the shape (B, C, H, W) of the given images."""
+        if self.flip:
+            images = _flipped(images, generator)
+        return _shifted(images, self.shift, generator) if self.shift else images
+
+
+def _flipped(images: Tensor, generator: Generator) -> Tensor:
+    draws = torch.rand(len(images), 1, 1, 1, device=images.device, generator=generator)
+    return torch.where(draws < 0.5, images.flip(-1), images)
+
+
+def _shifted(images: Tensor, most: int, generator: Generator) -> Tensor:
+    """Pad the images, and cut a window of the original size at a random place in each."""
+    n, _, height, width = images.shape
+    padded = functional.pad(images, [most] * 4, mode="replicate")
+    places = torch.randint(
+        2 * most + 1, (2, n, 1), device=images.device, generator=generator, dtype=torch.int64
+    )
+    rows = places[0] + torch.arange(height, device=images.device)
+    columns = places[1] + torch.arange(width, device=images.device)
+    item = torch.arange(n, device=images.device)[:, None, None]
+    # Advanced indices around a slice come first: (B, H, W, C), so memory is channels-last.
+    moved: Tensor = padded[item, :, rows[:, :, None], columns[:, None, :]]
+    return moved.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)

@@ -24,7 +24,7 @@ from latentkit.plugin.protocols import Generative, HasDecoder, provides
 from latentkit.runs import run_files
 from latentkit.runs.context import StageContext, no_decoder_text
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Version of the evaluation protocol; results of different versions are not comparable."""
 
 

@@ -127,12 +127,27 @@ def _reconstruction(card: Card) -> Table:
         rows.append(_fidelity_row("the corrupted input itself", found, "_of_corrupted"))
     if pca is not None:
         rows.append(_fidelity_row(f"PCA of {pca['n_components']}", pca))
-    return Table("Reconstruction", ("of test images", "MSE", "PSNR, dB", "SSIM"), rows)
+    names = [name for key, (name, _) in _FIDELITY.items() if key in found]
+    return Table("Reconstruction", ("of test images", *names), rows)
+
+
+_FIDELITY = {
+    "mse": ("MSE", 4),
+    "psnr": ("PSNR, dB", 2),
+    "ssim": ("SSIM", 3),
+    "ms_ssim": ("MS-SSIM", 3),
+    "spectrum": ("spectrum, dB", 2),
+}
+"""Figures of reconstructions, with their names and digits. Older cards lack the last two."""
 
 
 def _fidelity_row(name: str, found: Card, suffix: str = "") -> Sequence[str]:
-    digits = {"mse": 4, "psnr": 2, "ssim": 3}
-    return (name, *(interval_text(found[f"{key}{suffix}"], digits[key]) for key in digits))
+    texts = (
+        interval_text(found[f"{key}{suffix}"], digits)
+        for key, (_, digits) in _FIDELITY.items()
+        if f"{key}{suffix}" in found
+    )
+    return (name, *texts)
 
 
 def _classes(classes: Sequence[Card]) -> Table:

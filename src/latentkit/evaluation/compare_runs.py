@@ -26,6 +26,8 @@ _FIGURES: dict[str, tuple[str, str, Path_, int]] = {
     # key: (display name, array with a value for each test image, path in the card, digits)
     "mse": ("MSE", "mse", ("reconstruction", "mse"), 4),
     "ssim": ("SSIM", "ssim", ("reconstruction", "ssim"), 3),
+    "ms_ssim": ("MS-SSIM", "ms_ssim", ("reconstruction", "ms_ssim"), 3),
+    "spectrum": ("spectrum, dB", "spectrum", ("reconstruction", "spectrum"), 2),
     "mse_from_corrupted": (
         "MSE from corrupted input",
         "mse_from_corrupted",

@@ -1,4 +1,4 @@
-"""Reconstruction on the evaluation card: MSE, PSNR, SSIM, and robustness to corruption."""
+"""Reconstruction on the evaluation card: errors, similarities, and robustness to corruption."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from latentkit.data.batches import CorruptionChain, DeviceImages, noise_generator
 from latentkit.errors import PluginError
 from latentkit.evaluation.bootstrap import Bootstrap
 from latentkit.evaluation.inference import reconstruction
 from latentkit.evaluation.measuring import Json, MeasuringHarness
+from latentkit.nn import ms_ssim, spectral_distance, ssim
 from latentkit.plugin.options import strength_option
 from latentkit.runs.context import StageContext
 
@@ -23,9 +23,6 @@ Rebuild = Callable[[Tensor], Tensor]
 """Function from images (B, C, H, W) to images (B, C, H, W), in [0, 1]."""
 
 _LEAST_MSE = 1e-10
-_WINDOW = 11
-_SIGMA = 1.5
-_C1, _C2 = 0.01**2, 0.03**2
 
 
 @dataclass(frozen=True)
@@ -34,11 +31,16 @@ class Fidelity:
 
     Args:
         mse: mean squared error per pixel; images range from 0 to 1.
-        ssim: structural similarity, see `ssim`; 1 means equal.
+        ssim: structural similarity, see `latentkit.nn.ssim`; 1 means equal.
+        ms_ssim: structural similarity over several scales, see `latentkit.nn.ms_ssim`.
+        spectrum: difference of the power spectra in dB, see `latentkit.nn.spectral_distance`; 0
+            means equal, and blur makes it large.
     """
 
     mse: NDArray[np.float64]
     ssim: NDArray[np.float64]
+    ms_ssim: NDArray[np.float64]
+    spectrum: NDArray[np.float64]
 
     @property
     def psnr(self) -> NDArray[np.float64]:
@@ -59,7 +61,7 @@ def fidelity(images: DeviceImages, rebuild: Rebuild, corrupt: Rebuild | None = N
     Raises:
         PluginError: a reconstruction has another shape than its image.
     """
-    errors, similarities = [], []
+    found: dict[str, list[Tensor]] = {name: [] for name in _MEASURES}
     for batch in images.in_order():
         rebuilt = rebuild(batch if corrupt is None else corrupt(batch))
         if rebuilt.shape != batch.shape:
@@ -68,41 +70,21 @@ def fidelity(images: DeviceImages, rebuild: Rebuild, corrupt: Rebuild | None = N
                 "make both shapes equal"
             )
         rebuilt = rebuilt.float()
-        errors.append((rebuilt - batch).square().flatten(1).mean(1).cpu())
-        similarities.append(ssim(rebuilt, batch).cpu())
-    return Fidelity(
-        torch.cat(errors).double().numpy(),
-        torch.cat(similarities).double().numpy(),
-    )
+        for name, measure in _MEASURES.items():
+            found[name].append(measure(rebuilt, batch).cpu())
+    return Fidelity(**{name: torch.cat(all_).double().numpy() for name, all_ in found.items()})
 
 
-def ssim(images: Tensor, others: Tensor) -> Tensor:
-    """Return the structural similarity of images (B, C, H, W) in [0, 1], float32 (B,).
+def _squared_error(images: Tensor, others: Tensor) -> Tensor:
+    return (images - others).square().flatten(1).mean(1)
 
-    This follows Z. Wang et al. (2004), with their constants. The Gaussian window is 11 x 11 with
-    sigma 1.5. For smaller images, it is cut to the largest odd size that fits. The result is the
-    mean over window places and channels.
-    """
-    side = min(_WINDOW, *images.shape[-2:])
-    side -= 1 - side % 2
-    at = torch.arange(side, device=images.device, dtype=torch.float32) - side // 2
-    weights = torch.exp(-at.square() / (2 * _SIGMA**2))
-    weights /= weights.sum()
 
-    def blurred(x: Tensor) -> Tensor:
-        planes = x.flatten(0, 1)[:, None]
-        rows = functional.conv2d(planes, weights.view(1, 1, 1, -1))
-        return functional.conv2d(rows, weights.view(1, 1, -1, 1))
-
-    a, b = images.float().contiguous(), others.float().contiguous()
-    mean_a, mean_b = blurred(a), blurred(b)
-    variance_a = blurred(a * a) - mean_a.square()
-    variance_b = blurred(b * b) - mean_b.square()
-    covariance = blurred(a * b) - mean_a * mean_b
-    luminance = (2 * mean_a * mean_b + _C1) / (mean_a.square() + mean_b.square() + _C1)
-    structure = (2 * covariance + _C2) / (variance_a + variance_b + _C2)
-    similarity: Tensor = (luminance * structure).reshape(len(images), -1).mean(1)
-    return similarity
+_MEASURES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": _squared_error,
+    "ssim": ssim,
+    "ms_ssim": ms_ssim,
+    "spectrum": spectral_distance,
+}
 
 
 def reconstructions(harness: MeasuringHarness) -> Json:
@@ -114,6 +96,7 @@ def reconstructions(harness: MeasuringHarness) -> Json:
     rebuild = reconstruction(harness.model)
     own = fidelity(harness.test, rebuild)
     harness.arrays |= {"mse": own.mse, "ssim": own.ssim}
+    harness.arrays |= {"ms_ssim": own.ms_ssim, "spectrum": own.spectrum}
     pca = _by_pca(harness)
     found = _figures(harness, own)
     if harness.context.corruption:
@@ -148,6 +131,8 @@ def _figures(harness: MeasuringHarness, found: Fidelity, suffix: str = "") -> Js
         f"mse{suffix}": harness.mean(found.mse),
         f"psnr{suffix}": harness.mean(found.psnr),
         f"ssim{suffix}": harness.mean(found.ssim),
+        f"ms_ssim{suffix}": harness.mean(found.ms_ssim),
+        f"spectrum{suffix}": harness.mean(found.spectrum),
     }
 
 
@@ -158,7 +143,7 @@ def _by_class(
     for label in np.unique(labels):
         chosen = labels == label
         draws = Bootstrap(int(chosen.sum()), harness.seed(f"class {label}"))
-        figures = {"mse": own.mse, "psnr": own.psnr, "ssim": own.ssim}
+        figures = {name: getattr(own, name) for name in ("psnr", *_MEASURES)}
         if pca is not None:
             figures["pca_mse"] = pca.mse
         means = {name: asdict(draws.of_mean(value[chosen])) for name, value in figures.items()}

@@ -9,6 +9,7 @@ from latentkit._lazy import lazy_attributes
 
 if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
     from latentkit.nn.fast_conv import *
+    from latentkit.nn.image_losses import *
     from latentkit.nn.layers import *
     from latentkit.nn.likelihoods import *
     from latentkit.nn.linear_path import *
@@ -30,6 +31,7 @@ __all__ = [
     "FastTransposed",
     "FlattenMaps",
     "Gaussian",
+    "ImageLoss",
     "Likelihood",
     "LikelihoodName",
     "LinearDecoder",
@@ -44,27 +46,42 @@ __all__ = [
     "all_but_last",
     "clamp_to_images",
     "dense_layers",
+    "focal_frequency",
     "fold",
     "folded_shape",
+    "gradient_difference",
     "halved",
     "halving_padding",
+    "image_loss",
     "kl_to_standard_normal",
     "latents_to_pixels",
     "log_constant",
     "log_normal",
     "make_likelihood",
+    "ms_ssim",
     "norm_1d",
     "norm_2d",
     "pixels_to_features",
     "reparameterise",
     "size_pyramid",
+    "spectral_distance",
     "split_posterior",
+    "ssim",
 ]
 
 _HOMES = {
     "fast_conv": (
         "FastConvolution",
         "FastTransposed",
+    ),
+    "image_losses": (
+        "ImageLoss",
+        "focal_frequency",
+        "gradient_difference",
+        "image_loss",
+        "ms_ssim",
+        "spectral_distance",
+        "ssim",
     ),
     "layers": (
         "Activation",

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args, get_origin
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
@@ -31,6 +31,12 @@ class Options(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
     )
+
+    added: ClassVar[frozenset[str]] = frozenset()
+    """Names of options that were added after the part's first release.
+
+    They are recorded only if they differ from their default, so that runs of earlier versions,
+    which lack them, keep their identity and resume."""
 
     def for_images(self, image_shape: tuple[int, int, int]) -> Self:
         """Return these options with each choice that depends on the images made.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from latentkit.atomic import json_bytes, write_bytes
 from latentkit.config import RunConfig, canonical_sha256
-from latentkit.data.batches import DeviceImages, spread_rows
+from latentkit.data.batches import Augmentation, DeviceImages, spread_rows
 from latentkit.data.duplicates import rows_in_training
 from latentkit.errors import (
     DataError,
@@ -388,6 +388,7 @@ def _job(
         options=training,
         precision="bfloat16" if training.precision == "bfloat16" else "float32",
         seed=context.seed,
+        augmentation=Augmentation(training.shift, training.flip) or None,
     )
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from latentkit.config import FITS, Mode, RunConfig, TrainingOptions, TransferOptions
-from latentkit.data.batches import CorruptionChain, LabelledImages
+from latentkit.data.batches import Augmentation, CorruptionChain, LabelledImages
 from latentkit.errors import UserError
 from latentkit.evaluation.representation import labelled_rows
 from latentkit.plugin.downloads import saved_weights_follow
@@ -29,7 +29,7 @@ from latentkit.runs.context import (
 from latentkit.runs.initial_weights import INITIAL, INITIAL_FACTS
 from latentkit.training.checkpoint import CheckpointStore
 from latentkit.training.loop import Trained, TrainingJob, train
-from latentkit.transfer.classifier import Augmentation, Classifier
+from latentkit.transfer.classifier import Classifier
 
 Labels = NDArray[np.int64]
 
@@ -267,7 +267,10 @@ def job_of(
         options=fit.training,
         precision="bfloat16" if fit.training.precision == "bfloat16" else "float32",
         seed=fit.seed,
-        augmentation=Augmentation(options.shift, options.flip) or None,
+        augmentation=Augmentation(
+            max(options.shift, fit.training.shift), options.flip or fit.training.flip
+        )
+        or None,
     )
 
 

@@ -24,8 +24,10 @@ from latentkit.nn import (
     ConvEncoder,
     DenseDecoder,
     DenseEncoder,
+    ImageLoss,
     LinearPath,
     clamp_to_images,
+    image_loss,
 )
 
 ImageShape = tuple[int, int, int]
@@ -95,6 +97,8 @@ class DeterministicAutoencoder(nn.Module):
         decoder: latents to (B, C, H, W): logits, or with a linear path what is added to its images.
         latent_dim: number of latent dimensions.
         linear: a linear path beside encoder and decoder, which starts as PCA; None for no path.
+        loss: what training minimises, see `latentkit.nn.image_loss`.
+        loss_weight: weight of the term that the loss adds.
     """
 
     capturable = True
@@ -107,12 +111,16 @@ class DeterministicAutoencoder(nn.Module):
         decoder: nn.Module,
         latent_dim: int,
         linear: LinearPath | None = None,
+        loss: ImageLoss = "mse",
+        loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
         self.encoder = encoder
         self.decoder = decoder
         self.linear = linear
+        self.loss_name = loss
+        self.loss_weight = loss_weight
 
     def encode(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) to latents (B, latent_dim)."""
@@ -146,9 +154,12 @@ class DeterministicAutoencoder(nn.Module):
             self.decoder.start_at_zero()  # type: ignore[operator]
 
     def loss(self, inputs: Tensor, targets: Tensor, *, step: int) -> dict[str, Tensor]:
-        """Return the mean squared error per pixel, in float32, as ``"loss"`` and ``"mse"``."""
-        mse = functional.mse_loss(self(inputs).float(), targets)
-        return {"loss": mse, "mse": mse.detach()}
+        """Return the loss, and the mean squared error per pixel as ``"mse"``, in float32."""
+        images = self(inputs)
+        loss = image_loss(self.loss_name, images, targets, self.loss_weight)
+        if self.loss_name == "mse":
+            return {"loss": loss, "mse": loss.detach()}
+        return {"loss": loss, "mse": functional.mse_loss(images.detach().float(), targets)}
 
 
 def build_conv(
@@ -165,7 +176,9 @@ def build_conv(
         options, image_shape, dimension, "conv-ae", shortcut=options.shortcut is True
     )
     linear = LinearPath(image_shape, dimension) if options.shortcut == "pca" else None
-    model = DeterministicAutoencoder(encoder, decoder, dimension, linear)
+    model = DeterministicAutoencoder(
+        encoder, decoder, dimension, linear, options.loss, options.loss_weight
+    )
     if options.blocks:
         model.learning_rate = RESIDUAL_LEARNING_RATE
     return model
@@ -176,4 +189,10 @@ def build_dense(
 ) -> DeterministicAutoencoder:
     """Build ``dense-ae``."""
     encoder, decoder = dense_pair(options, image_shape, options.latent_dim)
-    return DeterministicAutoencoder(encoder, decoder, options.latent_dim)
+    return DeterministicAutoencoder(
+        encoder,
+        decoder,
+        options.latent_dim,
+        loss=options.loss,
+        loss_weight=options.loss_weight,
+    )

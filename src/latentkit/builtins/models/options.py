@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
@@ -160,7 +160,21 @@ class VaeOptions(NetworkOptions):
     )
 
 
-class ConvAutoencoderOptions(ConvOptions):
+class LossOptions(Options):
+    """Options of the loss of models without a likelihood."""
+
+    added: ClassVar[frozenset[str]] = frozenset({"loss", "loss_weight"})
+
+    loss: Literal["mse", "l1", "ms-ssim", "gradient", "focal-frequency"] = Field(
+        "mse",
+        description="What training minimises: squared error; l1, absolute error; or a term for"
+        " sharp pictures beside one of these: ms-ssim beside the absolute error, gradient or"
+        " focal-frequency beside the squared error.",
+    )
+    loss_weight: float = Field(1.0, ge=0, le=1e4, description="Weight of the term that is added.")
+
+
+class ConvAutoencoderOptions(LossOptions, ConvOptions):
     """Options of ``conv-ae``."""
 
     shortcut: bool | Literal["pca", "auto"] = Field(
@@ -178,7 +192,7 @@ class ConvAutoencoderOptions(ConvOptions):
         return chosen.model_copy(update={"shortcut": "pca" if self.channels == "auto" else False})
 
 
-class DenseAutoencoderOptions(DenseOptions):
+class DenseAutoencoderOptions(LossOptions, DenseOptions):
     """Options of ``dense-ae``."""
 
 

@@ -1,6 +1,6 @@
 import torch
 
-from latentkit.transfer.classifier import Augmentation
+from latentkit.data.batches import Augmentation
 
 
 def images(n=64):
