@@ -155,6 +155,9 @@ class Autoencoder(Protocol):
     values in a batch. It draws random numbers only from torch's global state. It never waits for a
     result on the CPU (no ``item()``, no ``if`` on a tensor). latentkit then runs each training step
     on a GPU as one CUDA graph, which makes small networks several times faster.
+
+    A model may have ``learning_rate``, a float: the peak learning rate that suits it with batches of
+    256, instead of that of its `ModelSpec`.
     """
 
     latent_dim: int
