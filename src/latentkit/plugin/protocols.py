@@ -156,8 +156,8 @@ class Autoencoder(Protocol):
     result on the CPU (no ``item()``, no ``if`` on a tensor). latentkit then runs each training step
     on a GPU as one CUDA graph, which makes small networks several times faster.
 
-    A model may have ``learning_rate``, a float: the peak learning rate that suits it with batches of
-    256, instead of that of its `ModelSpec`.
+    A model may have ``learning_rate``, a float: the peak learning rate that suits it with batches
+    of 256, instead of that of its `ModelSpec`.
     """
 
     latent_dim: int
