@@ -21,7 +21,7 @@ SHAPES = [
     (3, 512, 512),
     (64, 512, 512),
 ]
-FORMER = {"channels": (48,), "hidden": (352, 128), "patch": 2, "blocks": 0}
+FORMER = {"channels": (48,), "hidden": (352, 128), "patch": 2, "blocks": 0, "squeeze": 0}
 """What earlier versions had for all images."""
 
 

@@ -7,9 +7,9 @@ from latentkit.registry.catalogue import default_registry
 from latentkit.runs.prepare import suited_learning_rate, with_counts
 
 
-def counted(n, rate=8e-3, **training):
+def counted(n, rate=8e-3, side=28, **training):
     config = build_config({"training": training}, default_registry())
-    return with_counts(config, n, rate).training
+    return with_counts(config, n, rate, side).training
 
 
 def test_small_sets_get_small_batches_and_more_epochs():
@@ -44,3 +44,17 @@ def test_a_models_declaration_states_its_learning_rate():
         for name in ("conv-ae", "conv-vae")
     }
     assert rates["conv-ae"] > rates["conv-vae"] == 8e-3
+
+
+def test_few_larger_images_are_shifted_by_a_twentieth_of_their_side():
+    assert counted(3_000, side=64).shift == 3
+    assert counted(3_000, side=128).shift == 6
+    assert counted(10_000, side=64).shift == 0
+    assert counted(3_000, side=28).shift == 0
+    assert counted(3_000, side=64, shift=1).shift == 1
+
+
+def test_a_model_may_state_its_learning_rate():
+    config = build_config({}, default_registry(), model="conv-ae")
+    model = config.model.build((3, 64, 64))
+    assert suited_learning_rate(config, model) == model.learning_rate < suited_learning_rate(config)

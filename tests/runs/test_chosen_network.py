@@ -12,7 +12,7 @@ from latentkit.hashed_json import read_hashed, write_hashed
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
 CHOSEN = {"patch": 2, "channels": [48], "blocks": 0, "hidden": [352, 128], "shortcut": "pca"}
-LATER = {"blocks", "loss", "loss_weight"}
+LATER = {"blocks", "squeeze", "loss", "loss_weight", "shift", "flip"}
 """Options that runs of earlier versions lack."""
 
 
@@ -51,9 +51,10 @@ def as_of_an_earlier_version(path):
     config, manifest = path / "config.toml", path / "run.json"
     document = tomllib.loads(config.read_text())
     facts = read_hashed(path, manifest.name)
-    for model in (document["model"], facts["config"]["model"]):
-        for name in LATER & model.keys():
-            del model[name]
+    for recorded in (document, facts["config"]):
+        for table in (recorded["model"], recorded["training"]):
+            for name in LATER & table.keys():
+                del table[name]
     facts["config_sha256"] = canonical_sha256(facts["config"])
     config.write_text(tomli_w.dumps(document))
     write_hashed(manifest, facts)
@@ -68,3 +69,17 @@ def test_a_run_of_an_earlier_version_opens_and_trains_on(tmp_path):
     assert opened.model.linear is None
     assert opened.latents("test").shape[1] == 3
     assert len(lk.resume(run.path, epochs=2).history) == 2
+
+
+def test_a_few_larger_images_are_shifted_in_training_and_the_run_says_so(tmp_path):
+    events = []
+    options = {"threads": 1, "sprites.size": 64, "sprites.n_train": 40, "sprites.n_test": 20}
+    options |= {"model.channels": [4], "model.hidden": [], "training.batch_size": 16}
+    same = {"options": options, "epochs": 1, "out": tmp_path, "name": "own"}
+    run = lk.run(dataset="sprites", listener=events.append, **same)
+    assert run.config.training.shift == 3
+    (notice,) = [event for event in events if getattr(event, "code", "") == "augmentation"]
+    assert notice.message == "training images are shifted by up to 3 pixels"
+    assert lk.run(dataset="sprites", **same).id == run.id
+    with pytest.raises(lk.errors.UserError, match=r"training\.shift"):
+        lk.run(dataset="sprites", **{**same, "options": {**options, "training.shift": 0}})

@@ -28,9 +28,9 @@ from latentkit.config import (
     build_config,
 )
 from latentkit.data.batches import (
-    Augmentation,
     CorruptionChain,
     DeviceImages,
+    augmentation_of,
     split_train_validation,
 )
 from latentkit.errors import BrokenEnvironmentError, UserError, unexpected_content
@@ -119,7 +119,8 @@ def train_network(
         torch.manual_seed(stream_seed(seed, "initialisation"))
         network = build_model(config.model, images.shape[1:])
         rate = suited_learning_rate(config, network)
-        options = with_counts(trainable(config, network), len(split.train), rate).training
+        side = 0 if images.shape[2] == 1 else max(images.shape[2:])
+        options = with_counts(trainable(config, network), len(split.train), rate, side).training
         job = TrainingJob(
             model=network.to(device, memory_format=torch.channels_last),
             train=DeviceImages(images, device, split.train),
@@ -129,7 +130,7 @@ def train_network(
             precision=resolve_precision(config.training.precision, device, network),
             seed=seed,
             config_sha256="",
-            augmentation=Augmentation(options.shift, options.flip) or None,
+            augmentation=augmentation_of(options),
         )
         trained = train(job, None, emit)
     network.load_state_dict(trained.weights)

@@ -93,11 +93,11 @@ class TrainingOptions(Options):
         description="Mirror a random half of the training images left to right; only if that gives "
         "images of the same kind, as of most photographs.",
     )
-    shift: int = Field(
-        0,
-        ge=0,
-        le=16,
-        description="Largest random shift of training images, in pixels; the edge is repeated.",
+    shift: Annotated[int, Field(ge=0, le=64)] | Literal["auto"] = Field(
+        "auto",
+        description="Largest random shift of training images, in pixels; the edge is repeated. "
+        "auto is a twentieth of the side for fewer than 10,000 images of more than 28 pixels, "
+        "else 0.",
     )
     snapshots: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(
         (), description="Epochs whose weights are also saved; 0 saves the initial weights."

@@ -167,8 +167,9 @@ class RunConfig:
 
     def _training(self) -> dict[str, Any]:
         # Later versions added these: without them, a document is that of an earlier version.
-        unused = {name for name in ("flip", "shift") if not getattr(self.training, name)}
-        return self.training.model_dump(mode="json", exclude=unused)
+        unused = {"flip": self.training.flip is False, "shift": self.training.shift == "auto"}
+        names = {name for name, is_unused in unused.items() if is_unused}
+        return self.training.model_dump(mode="json", exclude=names)
 
     def to_toml(self) -> str:
         """Return the configuration as TOML; `build_config` accepts the parsed document."""

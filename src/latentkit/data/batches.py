@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from latentkit.config import TrainingOptions
 from latentkit.errors import PluginError
 from latentkit.plugin.images import Pixels, with_forward_strides
 from latentkit.plugin.protocols import Corruption
@@ -281,6 +282,12 @@ def noise_generator(device: torch.device, seed: int, *name: str | int) -> Genera
     leaves it out in evaluation, so that the noise is fixed.
     """
     return torch.Generator(device).manual_seed(stream_seed(seed, "corruption", *name))
+
+
+def augmentation_of(training: TrainingOptions) -> Augmentation | None:
+    """Return the augmentation of training images, or None; a shift that is ``auto`` is none."""
+    shift = training.shift if isinstance(training.shift, int) else 0
+    return Augmentation(shift, training.flip) or None
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,8 @@ class ConvEncoder(nn.Module):
             are repeated. With 1, nothing is folded.
         shortcut: add a linear map of the pixels to the features; its weights start at zero.
         blocks: number of residual blocks after each halving.
+        squeeze: feature maps that a 1x1 convolution leaves before the dense layers, which then have
+            few weights; 0 leaves all.
 
     Raises:
         ValueError: the image is too small for so many halvings.
@@ -144,6 +146,7 @@ class ConvEncoder(nn.Module):
         patch: int = 1,
         shortcut: bool = False,
         blocks: int = 0,
+        squeeze: int = 0,
     ) -> None:
         super().__init__()
         depth, *grid = folded_shape(image_shape, patch)
@@ -160,8 +163,10 @@ class ConvEncoder(nn.Module):
                 activation(act),
                 *(ResidualBlock(after, act, norm) for _ in range(blocks)),
             ]
+        if squeeze:
+            layers.append(nn.Conv2d(channels[-1], squeeze, 1))
         self.convolutions = nn.Sequential(*layers)
-        widths = [channels[-1] * prod(sizes[-1]), *hidden]
+        widths = [(squeeze or channels[-1]) * prod(sizes[-1]), *hidden]
         self.bottleneck = nn.Sequential(
             FlattenMaps(),
             *dense_layers(widths, act, norm),
@@ -200,6 +205,7 @@ class ConvDecoder(nn.Module):
         patch: as in the encoder.
         shortcut: add a linear map of the latents to the logits; its weights start at zero.
         blocks: number of residual blocks before each doubling.
+        squeeze: feature maps that the dense layers give, and a 3x3 convolution widens; 0 gives all.
     """
 
     def __init__(
@@ -215,11 +221,12 @@ class ConvDecoder(nn.Module):
         patch: int = 1,
         shortcut: bool = False,
         blocks: int = 0,
+        squeeze: int = 0,
     ) -> None:
         super().__init__()
         depth, *grid = folded_shape(image_shape, patch)
         sizes = size_pyramid(grid[0], grid[1], len(channels), odd_sizes)[::-1]
-        start = (channels[-1], *sizes[0])
+        start = (squeeze or channels[-1], *sizes[0])
         dense = [latent_dim, *reversed(hidden)]
         self.patch = patch
         self.size = image_shape[1:]
@@ -228,6 +235,7 @@ class ConvDecoder(nn.Module):
             *dense_layers(dense, act, norm),
             nn.Linear(dense[-1], prod(start)),
             UnflattenMaps(start),
+            *([nn.Conv2d(squeeze, channels[-1], KERNEL, padding=1)] if squeeze else []),
             norm_2d(norm, channels[-1]),
             activation(act),
         )

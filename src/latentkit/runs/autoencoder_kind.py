@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from latentkit.atomic import json_bytes, write_bytes
 from latentkit.config import RunConfig, canonical_sha256
-from latentkit.data.batches import Augmentation, DeviceImages, spread_rows
+from latentkit.data.batches import DeviceImages, augmentation_of, spread_rows
 from latentkit.data.duplicates import rows_in_training
 from latentkit.errors import (
     DataError,
@@ -157,7 +157,9 @@ class AutoencoderKind(RunKind):
         self.check_maps(context.config, images)
         context.config = _without_training(context, model)
         rate = suited_learning_rate(context.config, model)
-        context.config = with_counts(context.config, len(context.split.train), rate)
+        _, height, width = context.image_shape
+        side = max(height, width) if min(height, width) > 1 else 0
+        context.config = with_counts(context.config, len(context.split.train), rate, side)
         _check_warm_up(context, model)
         _check_single_images(context)
         if context.config.init is not None:
@@ -388,7 +390,7 @@ def _job(
         options=training,
         precision="bfloat16" if training.precision == "bfloat16" else "float32",
         seed=context.seed,
-        augmentation=Augmentation(training.shift, training.flip) or None,
+        augmentation=augmentation_of(training),
     )
 
 
@@ -437,13 +439,19 @@ def _untrained_weights(context: StageContext, model: Any) -> str:
 
 
 def _say_network(context: StageContext) -> None:
-    """Report the options that were chosen for the images, because they decide what is learned."""
+    """Report what was chosen for the images, because it decides what is learned."""
     model, shape = context.config.model, context.image_shape
     if names := model.chosen():
         options = model.for_images(shape).options
         told = ", ".join(f"{k}={option_text(v)}" for k, v in options if k in names)
         size = "x".join(map(str, shape))
         context.emit(Notice("network", f"{model.name} for images {size}: {told}", "info"))
+    augmentation = augmentation_of(context.config.training)
+    if augmentation is not None:
+        moved = f"are shifted by up to {augmentation.shift} pixels" * bool(augmentation.shift)
+        mirrored = "are mirrored at random" * augmentation.flip
+        done = " and ".join(filter(None, (moved, mirrored)))
+        context.emit(Notice("augmentation", f"training images {done}", "info"))
 
 
 def started_model(context: StageContext) -> Any:

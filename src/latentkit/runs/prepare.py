@@ -27,6 +27,7 @@ from latentkit.training.device import resolve_device, resolve_precision, resolve
 # With a few hundred images, more epochs than the most only make the model memorise them.
 _TYPICAL_EPOCHS, _MOST_EPOCHS, _ENOUGH_STEPS = 10, 50, 2000
 _TYPICAL_BATCH, _LEAST_BATCH, _ENOUGH_BATCHES = 256, 32, 32
+_FEW_IMAGES, _SMALL_SIDE, _SIDE_OVER_SHIFT = 10_000, 28, 20
 _FEW = 8  # images for the trial before a run starts
 LEAST_RATE = 8e-3
 """Peak learning rate that suits most models, even with small batches."""
@@ -163,12 +164,19 @@ def suited_learning_rate(config: RunConfig, model: Any = None) -> float:
     return spec.learning_rate if isinstance(spec, ModelSpec) else LEAST_RATE
 
 
-def with_counts(config: RunConfig, n: int, rate: float = LEAST_RATE) -> RunConfig:
-    """Turn ``auto`` epochs, batch size and learning rate into numbers for ``n`` training images.
+def with_counts(config: RunConfig, n: int, rate: float = LEAST_RATE, side: int = 0) -> RunConfig:
+    """Turn every ``auto`` option of training into a number.
 
     Small data sets get smaller batches and more epochs, so that they also train for enough
     steps. The learning rate for batches of 256 is scaled by the square root of the batch size
-    (S. Malladi et al., NeurIPS 2022), but not below the rate that suits most models.
+    (S. Malladi et al., NeurIPS 2022), but not below the rate that suits most models. A few
+    thousand photographs are shifted at random, because a network learns them by heart otherwise.
+
+    Args:
+        config: the configuration.
+        n: number of training images.
+        rate: learning rate that suits the model with batches of 256.
+        side: the longer side of the images in pixels; 0 if they are not to be shifted.
     """
     training = config.training
     batch = training.batch_size
@@ -183,5 +191,13 @@ def with_counts(config: RunConfig, n: int, rate: float = LEAST_RATE) -> RunConfi
     if chosen == "auto":
         scaled = rate * math.sqrt(min(1.0, int(batch) / _TYPICAL_BATCH))
         chosen = max(scaled, min(rate, LEAST_RATE))
-    counted = {"batch_size": batch, "epochs": epochs, "learning_rate": chosen}
+    shift = training.shift
+    if shift == "auto":
+        shift = round(side / _SIDE_OVER_SHIFT) if n < _FEW_IMAGES and side > _SMALL_SIDE else 0
+    counted = {
+        "batch_size": batch,
+        "epochs": epochs,
+        "learning_rate": chosen,
+        "shift": shift,
+    }
     return replace(config, training=training.model_copy(update=counted))

@@ -290,7 +290,7 @@ def check_same(folder: RunFolder, stored: RunConfig, asked: RunConfig) -> None:
 
 
 def with_choices_of(asked: RunConfig, stored: RunConfig) -> dict[str, Any]:
-    """Return the identity of ``asked``, with the choices that its model made for the same images.
+    """Return the identity of ``asked``, with the choices that were made for the same images.
 
     Args:
         asked: the requested configuration; its model's options may be ``auto``.
@@ -301,6 +301,8 @@ def with_choices_of(asked: RunConfig, stored: RunConfig) -> dict[str, Any]:
         chosen = stored.model.as_dict()
         for name in asked.model.chosen() & chosen.keys():
             document["model"].setdefault(name, chosen[name])
+    if asked.training.shift == "auto" and stored.training.shift != "auto":
+        document["training"]["shift"] = stored.training.shift
     return document
 
 

@@ -11,7 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from latentkit.config import FITS, Mode, RunConfig, TrainingOptions, TransferOptions
-from latentkit.data.batches import Augmentation, CorruptionChain, LabelledImages
+from latentkit.data.batches import (
+    Augmentation,
+    CorruptionChain,
+    LabelledImages,
+    augmentation_of,
+)
 from latentkit.errors import UserError
 from latentkit.evaluation.representation import labelled_rows
 from latentkit.plugin.downloads import saved_weights_follow
@@ -267,10 +272,7 @@ def job_of(
         options=fit.training,
         precision="bfloat16" if fit.training.precision == "bfloat16" else "float32",
         seed=fit.seed,
-        augmentation=Augmentation(
-            max(options.shift, fit.training.shift), options.flip or fit.training.flip
-        )
-        or None,
+        augmentation=Augmentation(options.shift, options.flip) or augmentation_of(fit.training),
     )
 
 

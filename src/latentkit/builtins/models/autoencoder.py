@@ -31,7 +31,7 @@ from latentkit.nn import (
 )
 
 ImageShape = tuple[int, int, int]
-RESIDUAL_LEARNING_RATE = 4e-3
+RESIDUAL_LEARNING_RATE = 3e-3
 """Peak learning rate of networks with residual blocks."""
 
 
@@ -65,6 +65,7 @@ def conv_pair(
         "patch": options.patch,
         "shortcut": shortcut,
         "blocks": options.blocks,
+        "squeeze": options.squeeze,
     }
     try:
         encoder = ConvEncoder(features=features, **shared)  # type: ignore[arg-type]

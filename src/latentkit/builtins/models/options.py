@@ -52,7 +52,7 @@ class NetworkOptions(Options):
 _SMALL = 28
 """Most pixels a side of the images that one convolution and dense layers suit best."""
 _COARSEST = 4  # pixels a side after the last convolution of the network for larger images
-_WIDTHS = (192, 96, 48, 24)  # feature maps from the last convolution to the first
+_WIDTHS = (96, 64, 32, 16, 16)  # feature maps from the last convolution to the first
 
 
 class ConvOptions(NetworkOptions):
@@ -75,6 +75,11 @@ class ConvOptions(NetworkOptions):
         "auto",
         description="Residual blocks after each of these convolutions; auto takes 0 for small"
         " images or if channels are given, else 1.",
+    )
+    squeeze: Annotated[int, Field(ge=0, le=2048)] | Literal["auto"] = Field(
+        "auto",
+        description="Feature maps that a 1x1 convolution leaves before the dense layers; 0 leaves"
+        " all. auto takes 0 for small images or if channels are given, else 16 or more.",
     )
     hidden: Widths | Literal["auto"] = Field(
         "auto",
@@ -99,13 +104,15 @@ class ConvOptions(NetworkOptions):
         """
         side = max(image_shape[1:])
         former = side <= _SMALL or self.channels != "auto"
-        patch = 2 if former or side <= 64 else 4 if side <= 256 else 8
+        patch = 2 if former or side <= 64 else 4 if side <= 256 or image_shape[0] > 16 else 8
         levels = max(1, round(math.log2(side / patch / _COARSEST)))
+        latents = _latents(image_shape) if self.latent_dim == "auto" else self.latent_dim
         chosen = {
-            "latent_dim": _latents(image_shape),
+            "latent_dim": latents,
             "patch": patch,
             "channels": (48,) if former else _WIDTHS[:levels][::-1],
             "blocks": 0 if former else 1,
+            "squeeze": 0 if former else max(16, -(-latents // 8)),  # twice the latents, in 4x4
             "hidden": (352, 128) if former else (),
         }
         return self.model_copy(
