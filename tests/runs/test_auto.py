@@ -9,7 +9,7 @@ from latentkit.runs.prepare import suited_learning_rate, with_counts
 
 def counted(n, rate=8e-3, side=28, **training):
     config = build_config({"training": training}, default_registry())
-    return with_counts(config, n, rate, side).training
+    return with_counts(config, n, rate, (1, side, side)).training
 
 
 def test_small_sets_get_small_batches_and_more_epochs():

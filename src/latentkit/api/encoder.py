@@ -117,10 +117,10 @@ def train_network(
     device = resolve_device(config.run.device)
     with repeatable(device, resolve_threads(config.run.threads)):
         torch.manual_seed(stream_seed(seed, "initialisation"))
-        network = build_model(config.model, images.shape[1:])
+        shape = images.shape[1:]
+        network = build_model(config.model, shape)
         rate = suited_learning_rate(config, network)
-        side = 0 if images.shape[2] == 1 else max(images.shape[2:])
-        options = with_counts(trainable(config, network), len(split.train), rate, side).training
+        options = with_counts(trainable(config, network), len(split.train), rate, shape).training
         job = TrainingJob(
             model=network.to(device, memory_format=torch.channels_last),
             train=DeviceImages(images, device, split.train),

@@ -38,7 +38,6 @@ from latentkit.maps.make import (
 )
 from latentkit.plugin.events import Notice, StageProgress
 from latentkit.plugin.images import ImageData
-from latentkit.plugin.options import option_text
 from latentkit.plugin.protocols import HasLoss, provides
 from latentkit.report.page import Table
 from latentkit.runs import run_files
@@ -46,7 +45,7 @@ from latentkit.runs.context import RunContext, StageContext, load_weights
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.initial_weights import INITIAL, START, check_start, start_network
 from latentkit.runs.kind import Facts, MapImages, Row, RunKind
-from latentkit.runs.prepare import suited_learning_rate, with_counts
+from latentkit.runs.prepare import choices_made, suited_learning_rate, with_counts
 from latentkit.runs.stages import Stage
 from latentkit.runs.summary import map_facts, summarise, summary_rows
 from latentkit.terminal import shell_command
@@ -156,10 +155,8 @@ class AutoencoderKind(RunKind):
         images = MapImages.of_context(context, int(model.latent_dim))
         self.check_maps(context.config, images)
         context.config = _without_training(context, model)
-        rate = suited_learning_rate(context.config, model)
-        _, height, width = context.image_shape
-        side = max(height, width) if min(height, width) > 1 else 0
-        context.config = with_counts(context.config, len(context.split.train), rate, side)
+        counts = len(context.split.train), suited_learning_rate(context.config, model)
+        context.config = with_counts(context.config, *counts, context.image_shape)
         _check_warm_up(context, model)
         _check_single_images(context)
         if context.config.init is not None:
@@ -413,7 +410,8 @@ def _train(context: StageContext) -> None:
     checkpoints = CheckpointStore(root / run_files.CHECKPOINTS, root)
     snapshots = _Snapshots(context.folder)
     snapshots.check()
-    _say_network(context)
+    for notice in choices_made(context.config, context.image_shape):
+        context.emit(notice)
     trained = train(job, checkpoints, context.emit, snapshots.keep)
     context.folder.commit(
         run_files.MODEL, "train", lambda path: save_tensors(trained.weights, path)
@@ -436,22 +434,6 @@ def _untrained_weights(context: StageContext, model: Any) -> str:
     if getattr(model, "pretrained", False):
         return "those that the model arrives with, not trained further"
     return _RANDOM if any(True for _ in model.parameters()) else "none, the model has no parameters"
-
-
-def _say_network(context: StageContext) -> None:
-    """Report what was chosen for the images, because it decides what is learned."""
-    model, shape = context.config.model, context.image_shape
-    if names := model.chosen():
-        options = model.for_images(shape).options
-        told = ", ".join(f"{k}={option_text(v)}" for k, v in options if k in names)
-        size = "x".join(map(str, shape))
-        context.emit(Notice("network", f"{model.name} for images {size}: {told}", "info"))
-    augmentation = augmentation_of(context.config.training)
-    if augmentation is not None:
-        moved = f"are shifted by up to {augmentation.shift} pixels" * bool(augmentation.shift)
-        mirrored = "are mirrored at random" * augmentation.flip
-        done = " and ".join(filter(None, (moved, mirrored)))
-        context.emit(Notice("augmentation", f"training images {done}", "info"))
 
 
 def started_model(context: StageContext) -> Any:

@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 
 from latentkit.config import MapConfig, RunConfig
-from latentkit.data.batches import DeviceImages, noise_generator
+from latentkit.data.batches import DeviceImages, augmentation_of, noise_generator
 from latentkit.errors import PluginError, UserError
 from latentkit.evaluation.inference import encode
+from latentkit.plugin.events import Notice
 from latentkit.plugin.images import ImageData
+from latentkit.plugin.options import option_text
+from latentkit.plugin.protocols import ImageShape
 from latentkit.plugin.specs import ModelSpec
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.context import ImageCache, RunContext
@@ -164,7 +167,9 @@ def suited_learning_rate(config: RunConfig, model: Any = None) -> float:
     return spec.learning_rate if isinstance(spec, ModelSpec) else LEAST_RATE
 
 
-def with_counts(config: RunConfig, n: int, rate: float = LEAST_RATE, side: int = 0) -> RunConfig:
+def with_counts(
+    config: RunConfig, n: int, rate: float = LEAST_RATE, image_shape: ImageShape | None = None
+) -> RunConfig:
     """Turn every ``auto`` option of training into a number.
 
     Small data sets get smaller batches and more epochs, so that they also train for enough
@@ -176,7 +181,7 @@ def with_counts(config: RunConfig, n: int, rate: float = LEAST_RATE, side: int =
         config: the configuration.
         n: number of training images.
         rate: learning rate that suits the model with batches of 256.
-        side: the longer side of the images in pixels; 0 if they are not to be shifted.
+        image_shape: channels, height, width; None if images are not to be shifted.
     """
     training = config.training
     batch = training.batch_size
@@ -193,7 +198,9 @@ def with_counts(config: RunConfig, n: int, rate: float = LEAST_RATE, side: int =
         chosen = max(scaled, min(rate, LEAST_RATE))
     shift = training.shift
     if shift == "auto":
-        shift = round(side / _SIDE_OVER_SHIFT) if n < _FEW_IMAGES and side > _SMALL_SIDE else 0
+        _, height, width = image_shape or (0, 0, 0)
+        larger = max(height, width) > _SMALL_SIDE and min(height, width) > 1  # not a vector
+        shift = round(max(height, width) / _SIDE_OVER_SHIFT) if larger and n < _FEW_IMAGES else 0
     counted = {
         "batch_size": batch,
         "epochs": epochs,
@@ -201,3 +208,20 @@ def with_counts(config: RunConfig, n: int, rate: float = LEAST_RATE, side: int =
         "shift": shift,
     }
     return replace(config, training=training.model_copy(update=counted))
+
+
+def choices_made(config: RunConfig, image_shape: ImageShape) -> list[Notice]:
+    """Return notices of what was chosen for the images, because it decides what is learned."""
+    notices = []
+    if names := config.model.chosen():
+        options = config.model.for_images(image_shape).options
+        told = ", ".join(f"{k}={option_text(v)}" for k, v in options if k in names)
+        size = "x".join(map(str, image_shape))
+        notices.append(Notice("network", f"{config.model.name} for images {size}: {told}", "info"))
+    augmentation = augmentation_of(config.training)
+    if augmentation is not None:
+        shifted = f"are shifted by up to {augmentation.shift} pixels" * bool(augmentation.shift)
+        mirrored = "are mirrored at random" * augmentation.flip
+        done = " and ".join(filter(None, (shifted, mirrored)))
+        notices.append(Notice("augmentation", f"training images {done}", "info"))
+    return notices
