@@ -45,19 +45,19 @@ def test_plugins_list_names_every_part_and_who_offers_it(latentkit, install_plug
 def test_plugins_show_lists_options_with_default_values_and_meaning(latentkit):
     ended = latentkit("plugins", "show", "conv-ae")
     assert "latent_dim" in ended.out
-    assert "Number of latent dimensions." in ended.out
+    assert "Number of latent dimensions;" in ended.out
     facts = json.loads(latentkit("plugins", "show", "conv-ae", "--json").out)
     (option,) = [fact for fact in facts["options"] if fact["name"] == "latent_dim"]
     assert option["search"]
 
 
 def test_defaults_are_shown_as_they_are_typed(latentkit):
-    shown = latentkit("plugins", "show", "conv-ae").out
-    assert " [48] " in shown
-    assert " [352,128] " in shown
+    shown = latentkit("plugins", "show", "dense-ae").out
+    assert " [512,256,128] " in shown
     assert "None" not in latentkit("plugins", "show", "mnist").out
-    typed = latentkit("run", "--print-config", "-o", "model.hidden=[352,128]")
-    assert typed.out == latentkit("run", "--print-config").out
+    dense = ("run", "--print-config", "--model", "dense-ae")
+    typed = latentkit(*dense, "-o", "model.hidden=[512,256,128]")
+    assert typed.out == latentkit(*dense).out
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_suggested_commands_are_quoted_for_the_shell(latentkit, name):
     path = Path("runs", name)
     suggested = AUTOENCODER.next_command(path, {"maps": {}, "left_out": [], "latent_dim": 2})
     assert shlex.split(suggested)[:3] == ["latentkit", "embed", str(path)]
-    mapped = {"maps": ("isomap", "pca"), "left_out": [], "latent_dim": 2}
+    mapped = {"maps": ("isomap", "pca"), "left_out": [], "latent_dim": 2, "reconstruction": {}}
     suggested = AUTOENCODER.next_command(path, mapped)
     assert str(path / "config.toml") in shlex.split(suggested)
     assert shlex.split(TRANSFER.next_command(path, {})) == ["latentkit", "evaluate", str(path)]

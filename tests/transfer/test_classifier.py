@@ -7,14 +7,13 @@ from torch import nn
 
 from latentkit.api.building_blocks import model as build
 from latentkit.config import TrainingOptions
-from latentkit.data.batches import CorruptionChain, LabelledImages
+from latentkit.data.batches import Augmentation, CorruptionChain, LabelledImages
 from latentkit.errors import UserError
 from latentkit.plugin.events import EpochFinished, TrainingStarted, ignore
 from latentkit.training.checkpoint import CheckpointStore
 from latentkit.training.device import repeatable
 from latentkit.training.loop import TrainingJob, train
 from latentkit.transfer.classifier import (
-    Augmentation,
     Classifier,
     encoder_layers,
     feature_source,

@@ -279,7 +279,7 @@ def evaluate(
         >>> import latentkit as lk
         >>> card = lk.evaluate("last").evaluation
         >>> sorted(card["reconstruction"])  # MSE per pixel in [0, 1], PSNR in dB, SSIM up to 1
-        ['mse', 'ms_ssim', 'psnr', 'spectrum', 'ssim']
+        ['ms_ssim', 'mse', 'psnr', 'spectrum', 'ssim']
     """
     found = named_run(os.fspath(path), inputs.runs_dir(runs))
     if not (again or can_write(found)):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -180,14 +181,14 @@ def _components(centred: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def _averages(size: int, reduced: int) -> Tensor:
     """Return the matrix (reduced, size) that averages neighbouring values; each row sums to 1."""
     factor = -(-size // reduced)
-    group = torch.arange(size) // factor
-    member = (torch.arange(reduced)[:, None] == group).float()
-    return member / member.sum(1, keepdim=True).clamp(min=1)
+    # With NumPy, because torch's own operations would import its compiler on the meta device.
+    member = (np.arange(reduced)[:, None] == np.arange(size) // factor).astype(np.float32)
+    return torch.from_numpy(member / np.maximum(member.sum(1, keepdims=True), 1))
 
 
 def _interpolation(reduced: int, size: int) -> Tensor:
     """Return the matrix (size, reduced) that interpolates linearly between centres of groups."""
     factor = -(-size // reduced)
-    at = ((torch.arange(size) + 0.5) / factor - 0.5).clamp(0, reduced - 1)
-    distance = (at[:, None] - torch.arange(reduced)).abs()
-    return (1 - distance).clamp(min=0)
+    at = np.clip((np.arange(size, dtype=np.float32) + 0.5) / factor - 0.5, 0, reduced - 1)
+    distance = np.abs(at[:, None] - np.arange(reduced, dtype=np.float32))
+    return torch.from_numpy(np.maximum(1 - distance, 0).astype(np.float32))
