@@ -20,6 +20,8 @@ from latentkit.plugin.downloads import no_downloads
 from latentkit.registry.catalogue import Registry
 from latentkit.registry.discovery import find_plugins
 from latentkit.testing.suites import part_cases
+from latentkit_huggingface.options import HuggingfaceOptions
+from latentkit_huggingface.sources import find_source
 
 datasets = pytest.importorskip("datasets")
 
@@ -113,6 +115,18 @@ def test_a_single_file_is_divided_and_decoded_once(load, tmp_path, monkeypatch):
     assert (again.images_sha256, again.notes) == (train.images_sha256, train.notes)
     made(20, 100).to_parquet(tmp_path / "a.parquet")
     assert min(reds(load(tmp_path / "a.parquet"))) >= 100
+
+
+def test_parquet_is_not_read_by_a_scan_that_may_hang(load, tmp_path, monkeypatch):
+    from datasets.packaged_modules.parquet.parquet import Parquet
+
+    made(20).to_parquet(tmp_path / "a.parquet")
+    monkeypatch.delattr(Parquet, "_generate_tables")
+    options = HuggingfaceOptions(path=str(tmp_path / "a.parquet"))
+    rows = iter(find_source(options, tmp_path).open()["train"])
+    assert next(rows)["label"] == 0
+    rows.close()
+    assert len(load(tmp_path / "a.parquet")) == 16
 
 
 def test_files_that_datasets_has_not_written_are_read(load, tmp_path):
@@ -302,13 +316,13 @@ def test_an_interrupted_download_is_not_taken_for_complete(load, tmp_path, hub, 
 
 def test_images_of_the_hub_are_streamed_at_one_commit(load, tmp_path, hub, monkeypatch):
     made(12).to_parquet(tmp_path / "train.parquet")
-    real, seen = datasets.load_dataset, []
+    real, seen = datasets.load_dataset_builder, []
 
-    def load_dataset(name, config, **others):
+    def builder(name, config, **others):
         seen.append((name, others.pop("revision")))
         return real("parquet", data_files={"train": str(tmp_path / "train.parquet")}, **others)
 
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(datasets, "load_dataset_builder", builder)
     data = load(hub="some/images", streaming=True)
     assert seen == [("some/images", COMMIT)]
     assert len(data) == 9

@@ -19,6 +19,7 @@ from typing import Any
 from latentkit.errors import DataError, LatentkitError, NetworkError
 from latentkit.plugin import check_downloads_allowed
 from latentkit_huggingface.options import HuggingfaceOptions
+from latentkit_huggingface.parquet_files import parquet_splits
 
 _FOLDER = "HuggingFace"
 _COMMITS = "commits.json"
@@ -146,9 +147,10 @@ def _check_folder(path: Path) -> None:
 def _load(name: str, config: str, **others: Any) -> Mapping[str, Any]:
     import datasets
 
-    splits: Mapping[str, Any] = datasets.load_dataset(
-        name, config or None, streaming=True, **others
-    )
+    builder = datasets.load_dataset_builder(name, config or None, **others)
+    splits: Mapping[str, Any] | None = parquet_splits(builder)
+    if splits is None:
+        splits = builder.as_streaming_dataset()
     return {
         split: one if one.features else one._resolve_features() for split, one in splits.items()
     }
