@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
     from latentkit.nn.likelihoods import *
     from latentkit.nn.linear_path import *
     from latentkit.nn.networks import *
+    from latentkit.nn.quantisers import *
 
 __all__ = [
     "KERNEL",
@@ -39,9 +40,12 @@ __all__ = [
     "LinearPath",
     "Norm",
     "OddSizes",
+    "Quantised",
     "ResidualBlock",
+    "ScalarQuantiser",
     "UnflattenMaps",
     "Upsampling",
+    "VectorQuantiser",
     "activation",
     "all_but_last",
     "clamp_to_images",
@@ -59,14 +63,17 @@ __all__ = [
     "log_normal",
     "make_likelihood",
     "ms_ssim",
+    "nearest_codes",
     "norm_1d",
     "norm_2d",
+    "perplexity",
     "pixels_to_features",
     "reparameterise",
     "size_pyramid",
     "spectral_distance",
     "split_posterior",
     "ssim",
+    "usage",
 ]
 
 _HOMES = {
@@ -132,6 +139,14 @@ _HOMES = {
         "folded_shape",
         "latents_to_pixels",
         "pixels_to_features",
+    ),
+    "quantisers": (
+        "Quantised",
+        "ScalarQuantiser",
+        "VectorQuantiser",
+        "nearest_codes",
+        "perplexity",
+        "usage",
     ),
 }
 __getattr__, __dir__ = lazy_attributes(

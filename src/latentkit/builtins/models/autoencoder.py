@@ -156,7 +156,10 @@ class DeterministicAutoencoder(nn.Module):
 
     def loss(self, inputs: Tensor, targets: Tensor, *, step: int) -> dict[str, Tensor]:
         """Return the loss, and the mean squared error per pixel as ``"mse"``, in float32."""
-        images = self(inputs)
+        return self.errors_of(self(inputs), targets)
+
+    def errors_of(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Return the terms of the loss for reconstructions (B, C, H, W)."""
         loss = image_loss(self.loss_name, images, targets, self.loss_weight)
         if self.loss_name == "mse":
             return {"loss": loss, "mse": loss.detach()}
@@ -164,9 +167,9 @@ class DeterministicAutoencoder(nn.Module):
 
 
 def build_conv(
-    options: ConvAutoencoderOptions, image_shape: ImageShape
+    options: ConvAutoencoderOptions, image_shape: ImageShape, model: str = "conv-ae"
 ) -> DeterministicAutoencoder:
-    """Build ``conv-ae``.
+    """Build ``conv-ae``, or the networks of another model, whose name is for error messages.
 
     Raises:
         UserError: the network is too deep for the images.
@@ -174,15 +177,15 @@ def build_conv(
     options = options.for_images(image_shape)
     dimension = int(options.latent_dim)
     encoder, decoder = conv_pair(
-        options, image_shape, dimension, "conv-ae", shortcut=options.shortcut is True
+        options, image_shape, dimension, model, shortcut=options.shortcut is True
     )
     linear = LinearPath(image_shape, dimension) if options.shortcut == "pca" else None
-    model = DeterministicAutoencoder(
+    built = DeterministicAutoencoder(
         encoder, decoder, dimension, linear, options.loss, options.loss_weight
     )
     if options.blocks:
-        model.learning_rate = RESIDUAL_LEARNING_RATE
-    return model
+        built.learning_rate = RESIDUAL_LEARNING_RATE
+    return built
 
 
 def build_dense(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
-from latentkit.plugin import Options, SearchRange, search_all
+from latentkit.plugin import Options, SearchChoice, SearchRange, search_all
 
 ImageShape = tuple[int, int, int]
 Activation = Literal["relu", "leaky-relu", "gelu", "silu", "tanh"]
@@ -20,6 +20,13 @@ Widths = Annotated[
 
 Maps = Annotated[
     tuple[Annotated[int, Field(ge=1, le=2048)], ...], Field(min_length=1, max_length=8)
+]
+
+
+Levels = Annotated[
+    tuple[Annotated[int, Field(ge=2, le=256)], ...],
+    Field(min_length=1, max_length=16),
+    BeforeValidator(lambda value: _listed(value)),
 ]
 
 
@@ -197,6 +204,71 @@ class ConvAutoencoderOptions(LossOptions, ConvOptions):
         if self.shortcut != "auto":
             return chosen
         return chosen.model_copy(update={"shortcut": "pca" if self.channels == "auto" else False})
+
+
+class QuantisedOptions(ConvAutoencoderOptions):
+    """Options of autoencoders whose latents are vectors of codes."""
+
+    latent_dim: Annotated[
+        Annotated[int, Field(ge=1, le=4096)] | Literal["auto"], SearchChoice((4, 8, 16, 32, 64))
+    ] = Field(
+        "auto",
+        description="Number of latent dimensions: positions times the width of a code's vector;"
+        " auto takes about 16 for small images, up to 128 for large ones.",
+    )
+
+    def _with_whole_positions(self, given: Self, width: int) -> Self:
+        """Return these options with latents for a whole number of vectors if they may change."""
+        if given.latent_dim != "auto":
+            return self
+        return self.model_copy(update={"latent_dim": -(-int(self.latent_dim) // width) * width})
+
+
+class VqVaeOptions(QuantisedOptions):
+    """Options of ``vq-vae``."""
+
+    codes: Annotated[int, SearchRange(64, 1024, log=True)] = Field(
+        512, ge=2, le=16384, description="Number of vectors in the codebook."
+    )
+    code_width: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+        "auto",
+        description="Dimensions of a code's vector, which divide latent_dim: an image has"
+        " latent_dim / code_width codes. auto takes 2, or 1 if latent_dim is odd.",
+    )
+    commitment: Annotated[float, SearchRange(0.001, 1.0, log=True)] = Field(
+        0.02, ge=0, le=1e4, description="Weight of the distance between encoder and codebook."
+    )
+    decay: float = Field(
+        0.99, ge=0, lt=1, description="Share of the codebook's moving means that a step keeps."
+    )
+    restart: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="A code restarts if it is rarer than this, as a share of what it would be if"
+        " all were equally frequent; 0 restarts none.",
+    )
+
+    def for_images(self, image_shape: ImageShape) -> Self:
+        """Return these options with every ``auto`` replaced."""
+        chosen = super().for_images(image_shape)
+        if self.code_width != "auto":
+            return chosen._with_whole_positions(self, self.code_width)
+        return chosen.model_copy(update={"code_width": 1 if int(chosen.latent_dim) % 2 else 2})
+
+
+class FsqVaeOptions(QuantisedOptions):
+    """Options of ``fsq-vae``."""
+
+    levels: Levels = Field(
+        (8,),
+        description="Number of levels of each value of a code's vector. Their product is the number"
+        " of codes, and their count divides latent_dim.",
+    )
+
+    def for_images(self, image_shape: ImageShape) -> Self:
+        """Return these options with every ``auto`` replaced."""
+        return super().for_images(image_shape)._with_whole_positions(self, len(self.levels))
 
 
 class DenseAutoencoderOptions(LossOptions, DenseOptions):

@@ -40,3 +40,17 @@ def latentkit_models() -> Iterator[ModelSpec]:
         options=f"{_HERE}.options:DenseVaeOptions",
         tags=frozenset({"generative", "vectors"}),
     )
+    yield ModelSpec(
+        name="vq-vae",
+        summary="Convolutional autoencoder with a codebook of vectors",
+        target=f"{_HERE}.quantised:build_vq",
+        options=f"{_HERE}.options:VqVaeOptions",
+        learning_rate=1.6e-2,
+    )
+    yield ModelSpec(
+        name="fsq-vae",
+        summary="Convolutional autoencoder with latents of a few levels",
+        target=f"{_HERE}.quantised:build_fsq",
+        options=f"{_HERE}.options:FsqVaeOptions",
+        learning_rate=1.6e-2,
+    )

@@ -1,0 +1,152 @@
+"""``vq-vae`` and ``fsq-vae``: autoencoders whose latents are vectors of a finite set.
+
+The latents are cut into positions of equal width, and the vector at each position is replaced by
+one of a codebook (A. van den Oord, O. Vinyals, K. Kavukcuoglu, NeurIPS 2017) or by one with values
+of a few levels (F. Mentzer et al., ICLR 2024). They have no prior and no posterior: their names are
+those of the papers, whose prior is another network, trained later on the codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import Tensor
+from torch.nn import functional
+
+from latentkit.builtins.models.autoencoder import (
+    DeterministicAutoencoder,
+    ImageShape,
+    build_conv,
+)
+from latentkit.builtins.models.options import FsqVaeOptions, VqVaeOptions
+from latentkit.errors import UserError
+from latentkit.nn import ScalarQuantiser, VectorQuantiser, perplexity, usage
+
+
+class ScalarQuantisedAutoencoder(DeterministicAutoencoder):
+    """An autoencoder whose latents are cut into positions and quantised.
+
+    Args:
+        plain: the autoencoder whose networks it takes.
+        quantiser: applied to the vector at each position.
+    """
+
+    capturable = True
+
+    def __init__(
+        self, plain: DeterministicAutoencoder, quantiser: ScalarQuantiser | VectorQuantiser
+    ) -> None:
+        super().__init__(
+            plain.encoder,
+            plain.decoder,
+            plain.latent_dim,
+            plain.linear,
+            plain.loss_name,
+            plain.loss_weight,
+        )
+        self.learning_rate = plain.learning_rate
+        self.quantiser = quantiser
+        self.codebook_size = quantiser.n_codes
+
+    def vectors(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to vectors (B, positions, width) that are not quantised."""
+        return super().encode(images).unflatten(1, (-1, self.quantiser.width))
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to latents (B, latent_dim): the vectors of their codes."""
+        latents: Tensor = self.quantiser(self.vectors(images)).vectors
+        return latents.flatten(1)
+
+    def codes(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to codes (B, positions), int64 below ``codebook_size``."""
+        codes: Tensor = self.quantiser(self.vectors(images)).codes
+        return codes
+
+    def loss(self, inputs: Tensor, targets: Tensor, *, step: int) -> dict[str, Tensor]:
+        """Return the loss of the reconstructions, their ``mse``, and the batch's ``perplexity``."""
+        found = self.quantiser(self.vectors(inputs))
+        terms = self.errors_of(self.decode(found.vectors.flatten(1)), targets)
+        return {**terms, "perplexity": perplexity(usage(found.codes, self.codebook_size))}
+
+
+class VectorQuantisedAutoencoder(ScalarQuantisedAutoencoder):
+    """An autoencoder whose latents are vectors of a codebook, one for each position.
+
+    Args:
+        plain: the autoencoder whose networks it takes.
+        quantiser: the codebook.
+        commitment: weight of the distance between encoder and codebook.
+    """
+
+    capturable = True
+    quantiser: VectorQuantiser
+
+    def __init__(
+        self, plain: DeterministicAutoencoder, quantiser: VectorQuantiser, commitment: float
+    ) -> None:
+        super().__init__(plain, quantiser)
+        self.commitment = commitment
+
+    def start_from_images(self, batches: Iterable[Tensor]) -> None:
+        """Start the linear path as PCA, and the codebook as k-means of the encoder's vectors."""
+        kept = list(batches)
+        super().start_from_images(kept)
+        self.quantiser.start(self.vectors(images) for images in kept)
+
+    def loss(self, inputs: Tensor, targets: Tensor, *, step: int) -> dict[str, Tensor]:
+        """Return the loss and its terms.
+
+        Returns:
+            ``loss``: that of the reconstructions + weight x commitment; ``mse``: mean squared error
+            per pixel; ``commitment``: mean squared distance between the encoder's values and the
+            codebook's, which are fixed here; ``perplexity``: of the batch's codes.
+        """
+        vectors = self.vectors(inputs)
+        found = self.quantiser(vectors)
+        commitment = functional.mse_loss(vectors.float(), found.vectors.detach())
+        terms = self.errors_of(self.decode(found.vectors.flatten(1)), targets)
+        return {
+            **terms,
+            "loss": terms["loss"] + self.commitment * commitment,
+            "commitment": commitment.detach(),
+            "perplexity": perplexity(usage(found.codes, self.codebook_size)),
+        }
+
+    def after_step(self, step: int, steps: int) -> None:
+        """Move the codebook towards the vectors of the last batch."""
+        self.quantiser.update()
+
+
+def build_vq(options: VqVaeOptions, image_shape: ImageShape) -> VectorQuantisedAutoencoder:
+    """Build ``vq-vae``.
+
+    Raises:
+        UserError: the network is too deep for the images, or code_width does not divide latent_dim.
+    """
+    options = options.for_images(image_shape)
+    width = int(options.code_width)
+    _check_width("vq-vae", int(options.latent_dim), width, "model.code_width")
+    quantiser = VectorQuantiser(options.codes, width, options.decay, options.restart)
+    plain = build_conv(options, image_shape, "vq-vae")
+    return VectorQuantisedAutoencoder(plain, quantiser, options.commitment)
+
+
+def build_fsq(options: FsqVaeOptions, image_shape: ImageShape) -> ScalarQuantisedAutoencoder:
+    """Build ``fsq-vae``.
+
+    Raises:
+        UserError: the network is too deep for the images, or the number of levels does not divide
+            latent_dim.
+    """
+    options = options.for_images(image_shape)
+    _check_width("fsq-vae", int(options.latent_dim), len(options.levels), "entries of model.levels")
+    plain = build_conv(options, image_shape, "fsq-vae")
+    return ScalarQuantisedAutoencoder(plain, ScalarQuantiser(options.levels))
+
+
+def _check_width(model: str, latent_dim: int, width: int, option: str) -> None:
+    if latent_dim % width:
+        raise UserError(
+            f"model {model}: model.latent_dim={latent_dim} cannot be cut into vectors of {width} "
+            f"values ({option}): choose one that divides it"
+        )

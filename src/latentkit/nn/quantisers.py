@@ -1,0 +1,174 @@
+"""Quantisers: each replaces a vector by one of finitely many, and names it by an integer, its code.
+
+A vector is a position's share of the latents. Gradients pass a quantiser as if it were not there
+(the straight-through estimate of Y. Bengio et al. 2013).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_ROUNDS = 20  # of k-means
+_MOST_VECTORS = 2**15  # that k-means is fitted on
+
+
+class Quantised(NamedTuple):
+    """Vectors after quantisation.
+
+    Args:
+        vectors: (..., D), float32; their gradient is passed to what was quantised.
+        codes: (...), int64, which of the possible vectors each one is.
+    """
+
+    vectors: Tensor
+    codes: Tensor
+
+
+def usage(codes: Tensor, n_codes: int) -> Tensor:
+    """Return how often each code occurs, as a share of all, (n_codes,) in float32."""
+    counts = torch.zeros(n_codes, device=codes.device)
+    counts.scatter_add_(0, codes.flatten(), counts.new_ones(codes.numel()))
+    return counts / codes.numel()
+
+
+def perplexity(shares: Tensor) -> Tensor:
+    """Return the exponential of the entropy of shares (K,): K if all codes are equally frequent."""
+    return (-(shares * shares.clamp(min=1e-12).log()).sum()).exp()
+
+
+class VectorQuantiser(nn.Module):
+    """Codebook of vectors: each vector is replaced by the nearest of the codebook.
+
+    A codebook's vector is the moving mean of what it replaces (A. van den Oord, O. Vinyals, K.
+    Kavukcuoglu, NeurIPS 2017, appendix A.1), so no loss trains it. `forward` records a batch in
+    training mode, and `update` changes the codebook; call it after the optimiser's step. A code
+    that is hardly used restarts at a random vector of the last batch (P. Dhariwal et al. 2020).
+
+    Args:
+        n_codes: number of vectors in the codebook.
+        width: number of dimensions of a vector.
+        decay: share of the moving means that each update keeps.
+        restart: a code restarts if its moving share of all vectors is below this, as a share of
+            what it would be if all codes were equally frequent; 0 restarts none.
+    """
+
+    codebook: Tensor
+    usage: Tensor
+    batch_usage: Tensor
+    batch_sums: Tensor
+    candidates: Tensor
+
+    def __init__(self, n_codes: int, width: int, decay: float, restart: float) -> None:
+        super().__init__()
+        self.n_codes = n_codes
+        self.width = width
+        self.decay = decay
+        self.restart = restart
+        codebook = nn.init.normal_(torch.empty(n_codes, width))
+        self.register_buffer("codebook", codebook)
+        self.register_buffer("usage", torch.full((n_codes,), 1 / n_codes))
+        # What the last batch adds; every batch sets it before it is read, so it is not saved.
+        self.register_buffer("batch_usage", torch.zeros(n_codes), persistent=False)
+        self.register_buffer("batch_sums", torch.zeros(n_codes, width), persistent=False)
+        self.register_buffer("candidates", torch.zeros(n_codes, width), persistent=False)
+
+    def forward(self, vectors: Tensor) -> Quantised:
+        """Quantise vectors (..., width)."""
+        with torch.autocast(vectors.device.type, enabled=False):
+            vectors = vectors.float()
+            codes = nearest_codes(vectors, self.codebook)
+            if self.training:
+                self._record(vectors.detach().reshape(-1, self.width), codes.flatten())
+            found = functional.embedding(codes, self.codebook)
+            if torch.is_grad_enabled():
+                found = vectors + (found - vectors).detach()
+            return Quantised(found, codes)
+
+    @torch.no_grad()
+    def _record(self, vectors: Tensor, codes: Tensor) -> None:
+        # A product, because adding by index is not deterministic on GPUs.
+        member = functional.one_hot(codes, self.n_codes).to(vectors.dtype) / len(vectors)
+        self.batch_usage.copy_(member.sum(0))
+        self.batch_sums.copy_(member.T @ vectors)
+        rows = torch.randint(len(vectors), (self.n_codes,), device=vectors.device)
+        self.candidates.copy_(vectors[rows])
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the codebook towards the last batch of `forward` in training mode, in place."""
+        kept, new = self.decay * self.usage, (1 - self.decay) * self.batch_usage
+        total = (kept + new).clamp(min=1e-12)[:, None]
+        means = (kept[:, None] * self.codebook + (1 - self.decay) * self.batch_sums) / total
+        dead = kept + new < self.restart / self.n_codes
+        self.codebook.copy_(torch.where(dead[:, None], self.candidates, means))
+        self.usage.copy_(torch.where(dead, 1 / self.n_codes, kept + new))
+
+    @torch.no_grad()
+    def start(self, batches: Iterable[Tensor]) -> None:
+        """Set the codebook to k-means centres of vectors (..., width), always from the same draws.
+
+        Args:
+            batches: vectors; 2^15 of them are drawn at random.
+        """
+        vectors = torch.cat([batch.float().reshape(-1, self.width) for batch in batches])
+        generator = torch.Generator().manual_seed(0)
+        order = torch.randperm(len(vectors), generator=generator)[:_MOST_VECTORS]
+        vectors = vectors[order.to(vectors.device)]
+        centres = vectors[: self.n_codes]
+        missing = self.n_codes - len(centres)  # vectors of no image, which will be restarted
+        centres = torch.cat([centres, self.codebook[:missing]])
+        for _ in range(_ROUNDS):
+            member = functional.one_hot(nearest_codes(vectors, centres), self.n_codes).float()
+            counts = member.sum(0)[:, None]
+            means = member.T @ vectors / counts.clamp(min=1)
+            centres = torch.where(counts > 0, means, centres)
+        self.codebook.copy_(centres)
+        self.usage.fill_(1 / self.n_codes)
+
+
+def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
+    """Return the row of the codebook (K, D) that is nearest to each vector (..., D), int64."""
+    return (codebook.square().sum(1) - 2 * vectors @ codebook.T).argmin(-1)
+
+
+class ScalarQuantiser(nn.Module):
+    """Finite scalar quantisation: each value of a vector is replaced by one of a few levels.
+
+    There is no codebook to train (F. Mentzer et al., ICLR 2024). A value is squashed by tanh, and
+    the range is cut into intervals of equal length. Its level is the middle of its interval, mapped
+    back by atanh: so levels are in the units of the values, and suit values of unit variance.
+
+    Args:
+        levels: number of levels of each value of a vector; their product is the number of codes.
+    """
+
+    levels: Tensor
+    bases: Tensor
+
+    def __init__(self, levels: Sequence[int]) -> None:
+        super().__init__()
+        self.width = len(levels)
+        self.n_codes = math.prod(levels)
+        bases = [math.prod(levels[:place]) for place in range(len(levels))]
+        self.register_buffer("levels", torch.tensor([float(n) for n in levels]), persistent=False)
+        self.register_buffer("bases", torch.tensor(bases), persistent=False)
+
+    def forward(self, vectors: Tensor) -> Quantised:
+        """Quantise vectors (..., width)."""
+        with torch.autocast(vectors.device.type, enabled=False):
+            bounded = (vectors.float() / _SPREAD).tanh()
+            level = ((bounded + 1) / 2 * self.levels).floor().clamp(min=0)
+            level = torch.minimum(level, self.levels - 1)
+            middle = (2 * level + 1) / self.levels - 1
+            if torch.is_grad_enabled():
+                middle = bounded + (middle - bounded).detach()
+            return Quantised(_SPREAD * middle.atanh(), (level.long() * self.bases).sum(-1))
+
+
+_SPREAD = 1.65  # with it, eight levels are near the best ones for a standard normal distribution
