@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap
-from latentkit.evaluation.card_tables import collapse_text
+from latentkit.evaluation.card_tables import collapse_text, dead_codes_text
+from latentkit.evaluation.code_usage import code_usage
 from latentkit.evaluation.disentanglement import measure_factors
 from latentkit.evaluation.inference import saturated_share
 from latentkit.evaluation.likelihood import likelihood
@@ -20,7 +21,7 @@ from latentkit.evaluation.reconstruction import reconstructions, robustness
 from latentkit.evaluation.representation import representation
 from latentkit.evaluation.spread import latent_spread
 from latentkit.plugin.events import Notice, StageProgress
-from latentkit.plugin.protocols import Generative, HasDecoder, provides
+from latentkit.plugin.protocols import Generative, HasCodes, HasDecoder, provides
 from latentkit.runs import run_files
 from latentkit.runs.context import StageContext, no_decoder_text
 
@@ -127,6 +128,8 @@ def _parts(harness: MeasuringHarness) -> list[tuple[str, Callable[[MeasuringHarn
     parts += [("latents", latent_spread), ("representation", representation)]
     if provides(harness.model, Generative):
         parts.append(("likelihood", likelihood))
+    if provides(harness.model, HasCodes):
+        parts.append(("codes", code_usage))
     if harness.context.images("test").factors is not None:
         parts.append(("disentanglement", measure_factors))
     return parts
@@ -150,6 +153,8 @@ def _notices(context: StageContext, card: Json) -> list[Notice]:
     notices = []
     if sentence := collapse_text(card):
         notices.append(Notice("collapsed", sentence))
+    if sentence := dead_codes_text(card):
+        notices.append(Notice("dead-codes", sentence))
     if "reconstruction" in card:
         notices += _notices_of_decoder(context, card)
     dimensions = card["latent_dim"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ _MOST_DIGITS = 12
 _MISSING = "–"
 _SUMMARISED = (
     *("latent_dim", "reconstruction", "baselines", "latents"),
-    *("representation", "likelihood", "disentanglement", "robustness", "left_out"),
+    *("representation", "likelihood", "codes", "disentanglement", "robustness", "left_out"),
 )
 
 
@@ -37,6 +38,8 @@ def card_tables(card: Card) -> list[Table]:
         tables += [_probes(card["representation"]), _clusters(card["representation"])]
     if "likelihood" in card:
         tables.append(_likelihood(card["likelihood"], card["latent_dim"]))
+    if "codes" in card:
+        tables.append(_codes(card["codes"]))
     if "disentanglement" in card:
         tables += _disentanglement(card["disentanglement"])
     if "without_duplicates" in card:
@@ -267,6 +270,21 @@ def _likelihood(found: Card, dimensions: int) -> Table:
     return Table("Likelihood", ("", "nats an image"), rows)
 
 
+def _codes(found: Card) -> Table:
+    rows = [
+        ("codes used", f"{found['codes_used']:,} of {found['codebook_size']:,}"),
+        ("dead codes", f"{found['dead_codes']:,}"),
+        ("perplexity", interval_text(found["perplexity"], 1)),
+        ("codes an image", f"{found['positions']:,}"),
+        (
+            "bits an image",
+            f"{interval_text(found['bits_an_image'], 1)}, at most "
+            f"{found['most_bits_an_image']:.1f}",
+        ),
+    ]
+    return Table(f"Codes, {found['n_images']:,} test images", ("", "value"), rows)
+
+
 def _disentanglement(found: Card) -> list[Table]:
     names = {
         "mig": "MIG",
@@ -321,6 +339,31 @@ def collapse_text(card: Card) -> str:
     return f"the encoder collapsed: it gives {how}; {advice}"
 
 
+_FEW_CODES = 0.5  # share of the codes that evenly used ones would show
+
+
+def dead_codes_text(card: Card) -> str:
+    """Return a sentence that says that most codes are dead and what to change, or nothing.
+
+    Few images cannot use a large codebook, so the codes are compared with what as many draws of
+    equally frequent codes would use.
+
+    Args:
+        card: an evaluation card, or the summary of one.
+    """
+    found = card.get("codes")
+    if found is None:
+        return ""
+    size, used = found["codebook_size"], found["codes_used"]
+    drawn = size * -math.expm1(-found["n_images"] * found["positions"] / size)
+    if used >= _FEW_CODES * drawn:
+        return ""
+    return (
+        f"most codes are dead: the test images use {used:,} of {size:,}; take a smaller codebook, "
+        f"or train for longer"
+    )
+
+
 def card_rows(summary: Card) -> list[tuple[str, str]]:
     """Return the main results of a summarised card as rows of name and text."""
     rows = []
@@ -344,11 +387,32 @@ def card_rows(summary: Card) -> list[tuple[str, str]]:
         )
         active = f"{found['active_dimensions']} of {summary['latent_dim']}"
         rows.append(("Active dimensions", active))
+    if "codes" in summary:
+        rows += _code_rows(summary)
     if "disentanglement" in summary:
         found = summary["disentanglement"]
         names = {"mig": "MIG", "dci_disentanglement": "DCI", "sap": "SAP"}
         text = ", ".join(f"{name} {found[key]:.3f}" for key, name in names.items())
         rows.append(("Disentanglement", text))
+    return rows
+
+
+def _code_rows(summary: Card) -> list[tuple[str, str]]:
+    found = summary["codes"]
+    used = f"{found['codes_used']:,} of {found['codebook_size']:,} used"
+    rows = [
+        (
+            "Codes",
+            f"{used}, {found['dead_codes']:,} dead, perplexity {found['perplexity']['value']:.1f}",
+        ),
+        (
+            "Bits an image",
+            f"{found['bits_an_image']['value']:.1f} in {found['positions']:,} codes "
+            f"(at most {found['most_bits_an_image']:.1f})",
+        ),
+    ]
+    if sentence := dead_codes_text(summary):
+        rows.append(("Dead codes", sentence))
     return rows
 
 

@@ -38,6 +38,10 @@ _FIGURES: dict[str, tuple[str, str, Path_, int]] = {
     "knn_accuracy": ("k-NN probe", "knn_hits", ("knn",), 3),
     "elbo": ("ELBO, nats an image", "elbo", ("likelihood", "elbo"), 1),
     "kl": ("KL, nats an image", "kl", ("likelihood", "kl"), 1),
+    "codes_used": ("codes used", "", ("codes", "codes_used"), 0),
+    "dead_codes": ("dead codes", "", ("codes", "dead_codes"), 0),
+    "perplexity": ("perplexity of the codes", "", ("codes", "perplexity"), 1),
+    "code_bits": ("bits an image", "code_bits", ("codes", "bits_an_image"), 1),
     "accuracy": ("accuracy", "hits", ("after", "accuracy"), 4),
     "balanced_accuracy": ("balanced accuracy", "", ("after", "balanced_accuracy"), 4),
     "calibration_error": (
@@ -59,7 +63,8 @@ def compare_runs(folders: Sequence[RunFolder], kind_of: KindOf) -> Json:
 
     Returns:
         ``runs``: their names; ``config``: each key that is not the same in all, with its value
-        in each run; ``figures``: by name, the value of each run with its interval, or None;
+        in each run; ``figures``: by name, the value of each run with its interval, or None; counts,
+        such as that of dead codes, have no interval;
         ``differences``: by name, the value of each further run minus that of the first, with its
         interval; ``paired``: whether the differences were taken image by image.
 
@@ -154,8 +159,8 @@ def _figure(card: Json, key: str) -> Json | None:
     if len(where) == 1:
         spaces = card.get("representation", {}).get("spaces")
         return spaces["latents"][where[0]][-1]["accuracy"] if spaces else None
-    figure: Json | None = card.get(where[0], {}).get(where[1])
-    return figure
+    figure: Json | int | None = card.get(where[0], {}).get(where[1])
+    return {"value": figure} if isinstance(figure, int) else figure
 
 
 def _differences(arrays: Sequence[Mapping[str, NDArray[Any]]], paired: bool) -> Json:
@@ -217,7 +222,11 @@ def _text(value: Any) -> str:
 
 
 def _interval(figure: Json | None, digits: int) -> str:
-    return _MISSING if figure is None else card_tables.interval_text(figure, digits)
+    if figure is None:
+        return _MISSING
+    if "low" not in figure:  # a count
+        return f"{figure['value']:,}"
+    return card_tables.interval_text(figure, digits)
 
 
 def _difference(figure: Json | None, digits: int) -> str:

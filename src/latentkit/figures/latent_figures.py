@@ -195,6 +195,29 @@ def kl_bars(kl: NDArray[np.floating[Any]], title: str, threshold: float = 0.01) 
     return figure
 
 
+def code_curve(counts: NDArray[np.integer[Any]], size: int, title: str) -> Figure:
+    """Draw how often each code occurs, most frequent first, beside codes that are all as frequent.
+
+    Args:
+        counts: (U,), how often each code that occurs does, most frequent first.
+        size: number of all codes.
+        title: figure title.
+    """
+    shares = np.zeros(size)
+    shares[: len(counts)] = counts / counts.sum()
+    with house_style():
+        figure = empty_figure(7.2, 3.6)
+        axes = figure.subplots()
+        axes.stairs(shares, np.arange(size + 1), fill=True, color=PALETTE[0], label="codes")
+        axes.axhline(1 / size, color=PALETTE[2], ls="--", lw=1, label="all equally frequent")
+        axes.set(xlabel="code, by frequency", ylabel="share of all codes")
+        axes.set_xlim(0, size)
+        axes.set_ylim(bottom=0)
+        figure.legend(loc="outside right upper")
+        describe(figure, title, f"{len(counts):,} of {size:,} codes occur.")
+    return figure
+
+
 def _number_bars(axes: Axes, numbers: NDArray[np.integer[Any]]) -> None:
     """Write each bar's dimension below it, if there is room."""
     if len(numbers) <= _NUMBERED:

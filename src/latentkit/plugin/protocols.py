@@ -209,6 +209,27 @@ class Generative(Protocol):
 
 
 @runtime_checkable
+class HasCodes(Protocol):
+    """A model with quantised latents, whose vectors are taken from a finite set.
+
+    Its evaluation card says how many of the set are used, and how many bits an image has. The
+    latents of an image follow from its codes: equal codes have equal latents. A codebook that no
+    gradient trains is kept in buffers, and changes in ``after_step`` (`HasAfterStep`).
+    """
+
+    codebook_size: int
+    """Number of different codes."""
+
+    def codes(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W) in [0, 1] to int64 (B, positions), from 0 to codebook_size - 1.
+
+        Deterministic in eval mode. Each image has the same number of positions, and its codes do
+        not depend on the other images of the batch.
+        """
+        ...
+
+
+@runtime_checkable
 class HasFeatures(Protocol):
     """A model that offers a classifier richer features than its latents.
 

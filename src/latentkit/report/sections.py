@@ -18,7 +18,7 @@ from latentkit.figures.image_grids import (
     sample_grid,
     several_reconstructions,
 )
-from latentkit.figures.latent_figures import encoded_item, kl_bars, latent_scatter
+from latentkit.figures.latent_figures import code_curve, encoded_item, kl_bars, latent_scatter
 from latentkit.figures.training_figures import kernel_grid, loss_curves, weight_histograms
 from latentkit.plugin.protocols import Generative, HasDecoder, provides
 from latentkit.plugin.seeds import stream_seed
@@ -212,6 +212,8 @@ def latent_figures(context: StageContext) -> list[Drawing]:
     ]
     if "likelihood" in card:
         found.append(Drawing("kl", "KL of each dimension", lambda: _kl(context)))
+    if "codes" in card:
+        found.append(Drawing("codes", "How often each code occurs", lambda: _codes(context)))
     if "representation" in card:
         found.append(
             Drawing("confusion", "Confusion matrix of a linear probe", lambda: _confusion(context))
@@ -268,6 +270,19 @@ def _kl(context: StageContext) -> Drawn:
     kl = np.array(context.folder.json(run_files.EVALUATION)["likelihood"]["kl_by_dimension"])
     figure = kl_bars(kl, f"{_name(context)}: KL of the posterior from the prior, test images")
     return figure, "Means over the test images. A dimension near 0 carries no information."
+
+
+def _codes(context: StageContext) -> Drawn:
+    card = context.folder.json(run_files.EVALUATION)
+    found = card["codes"]
+    figure = code_curve(
+        np.array(card["code_counts"]), found["codebook_size"], f"{_name(context)}: use of its codes"
+    )
+    return figure, (
+        f"Codes of {found['n_images']:,} test images, {found['positions']:,} each. The perplexity, "
+        f"{found['perplexity']['value']:.1f}, is the number of equally frequent codes with the "
+        f"same entropy."
+    )
 
 
 def _confusion(context: StageContext) -> Drawn:

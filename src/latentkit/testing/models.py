@@ -17,6 +17,7 @@ from latentkit.plugin.downloads import saved_weights_follow
 from latentkit.plugin.protocols import (
     Generative,
     HasAfterStep,
+    HasCodes,
     HasDecoder,
     HasFeatures,
     HasLoss,
@@ -270,6 +271,33 @@ def check_features_have_rows(subject: Subject) -> None:
     _claim_tensor(one, (1, features.shape[-1]), "features of one image")
 
 
+def check_codes_are_of_the_codebook(subject: Subject) -> None:
+    """Check that ``codes``, if the model has them, are int64 (B, positions) below codebook_size.
+
+    An image has the same codes again, alone and in eval mode, and equal codes have equal latents.
+    """
+    model, images = _built(subject).eval(), pictures(_BATCH, _SHAPE)
+    if not provides(model, HasCodes):
+        return
+    with torch.no_grad():
+        codes, latents = model.codes(images), model.encode(images)
+        alone = model.codes(images[:1])
+    claim(
+        codes.dtype == torch.int64 and codes.ndim == 2 and len(codes) == _BATCH,
+        f"codes of {_BATCH} images are {codes.dtype} {tuple(codes.shape)}, expected int64 "
+        f"({_BATCH}, positions)",
+    )
+    low, high = int(codes.min()), int(codes.max())
+    claim(
+        low >= 0 and high < model.codebook_size,
+        f"codes range from {low} to {high}, but codebook_size is {model.codebook_size}",
+    )
+    claim(torch.equal(alone, codes[:1]), "the codes of an image depend on the others in its batch")
+    for row, own in enumerate(codes):
+        same = latents[(codes == own).all(1)]
+        claim(_near(same, latents[row].expand_as(same)), "equal codes have different latents")
+
+
 def check_encode_is_the_posterior_mean(subject: Subject) -> None:
     """Check that ``posterior`` gives mu and log_var (B, latent_dim), and ``encode`` gives mu."""
     model, images = _built(subject).eval(), pictures(_FEW, _SHAPE)
@@ -364,6 +392,7 @@ MODEL_CHECKS: tuple[Check, ...] = (
     check_inputs_are_left_alone,
     check_weights_survive_a_file,
     check_features_have_rows,
+    check_codes_are_of_the_codebook,
 )
 DECODER_CHECKS: tuple[Check, ...] = (check_decode_stays_between_0_and_1,)
 ENCODER_CHECKS: tuple[Check, ...] = (check_latents_differ_between_images,)
