@@ -42,6 +42,20 @@ def perplexity(shares: Tensor) -> Tensor:
     return (-(shares * shares.clamp(min=1e-12).log()).sum()).exp()
 
 
+class _Batch(NamedTuple):
+    """What a batch says about a codebook of K vectors.
+
+    Args:
+        usage: (K,), share of the batch's vectors that each code replaces.
+        sums: (K, D), sum of these vectors, divided by the number of the batch's vectors.
+        candidates: (K, D), vectors of the batch, drawn at random.
+    """
+
+    usage: Tensor
+    sums: Tensor
+    candidates: Tensor
+
+
 class VectorQuantiser(nn.Module):
     """Codebook of vectors: each vector is replaced by the nearest of the codebook.
 
@@ -60,9 +74,6 @@ class VectorQuantiser(nn.Module):
 
     codebook: Tensor
     usage: Tensor
-    batch_usage: Tensor
-    batch_sums: Tensor
-    candidates: Tensor
 
     def __init__(self, n_codes: int, width: int, decay: float, restart: float) -> None:
         super().__init__()
@@ -73,10 +84,8 @@ class VectorQuantiser(nn.Module):
         codebook = nn.init.normal_(torch.empty(n_codes, width))
         self.register_buffer("codebook", codebook)
         self.register_buffer("usage", torch.full((n_codes,), 1 / n_codes))
-        # What the last batch adds; every batch sets it before it is read, so it is not saved.
-        self.register_buffer("batch_usage", torch.zeros(n_codes), persistent=False)
-        self.register_buffer("batch_sums", torch.zeros(n_codes, width), persistent=False)
-        self.register_buffer("candidates", torch.zeros(n_codes, width), persistent=False)
+        # Every batch sets it before `update` reads it, so it is no part of the state.
+        self._batch: _Batch | None = None
 
     def forward(self, vectors: Tensor) -> Quantised:
         """Quantise vectors (..., width)."""
@@ -94,20 +103,26 @@ class VectorQuantiser(nn.Module):
     def _record(self, vectors: Tensor, codes: Tensor) -> None:
         # A product, because adding by index is not deterministic on GPUs.
         member = functional.one_hot(codes, self.n_codes).to(vectors.dtype) / len(vectors)
-        self.batch_usage.copy_(member.sum(0))
-        self.batch_sums.copy_(member.T @ vectors)
         rows = torch.randint(len(vectors), (self.n_codes,), device=vectors.device)
-        self.candidates.copy_(vectors[rows])
+        found = _Batch(member.sum(0), member.T @ vectors, vectors[rows])
+        if self._batch is None or self._batch.usage.device != vectors.device:
+            self._batch = found
+        else:  # in place, because a captured step writes to the same memory each time
+            for kept, new in zip(self._batch, found, strict=True):
+                kept.copy_(new)
 
     @torch.no_grad()
     def update(self) -> None:
         """Move the codebook towards the last batch of `forward` in training mode, in place."""
-        kept, new = self.decay * self.usage, (1 - self.decay) * self.batch_usage
-        total = (kept + new).clamp(min=1e-12)[:, None]
-        means = (kept[:, None] * self.codebook + (1 - self.decay) * self.batch_sums) / total
-        dead = kept + new < self.restart / self.n_codes
-        self.codebook.copy_(torch.where(dead[:, None], self.candidates, means))
-        self.usage.copy_(torch.where(dead, 1 / self.n_codes, kept + new))
+        if self._batch is None:
+            return
+        batch, new = self._batch, 1 - self.decay
+        shares = self.decay * self.usage + new * batch.usage
+        sums = (self.decay * self.usage)[:, None] * self.codebook + new * batch.sums
+        means = torch.where(shares[:, None] > 0, sums / shares[:, None], self.codebook)
+        dead = shares < self.restart / self.n_codes
+        self.codebook.copy_(torch.where(dead[:, None], batch.candidates, means))
+        self.usage.copy_(torch.where(dead, 1 / self.n_codes, shares))
 
     @torch.no_grad()
     def start(self, batches: Iterable[Tensor]) -> None:

@@ -17,7 +17,9 @@ from latentkit.builtins.models.options import (
     ConvOptions,
     DenseAutoencoderOptions,
     DenseOptions,
+    LossOptions,
 )
+from latentkit.builtins.models.perceptual import PerceptualDistance
 from latentkit.errors import UserError
 from latentkit.nn import (
     ConvDecoder,
@@ -29,6 +31,7 @@ from latentkit.nn import (
     clamp_to_images,
     image_loss,
 )
+from latentkit.plugin import needs_own_weights
 
 ImageShape = tuple[int, int, int]
 RESIDUAL_LEARNING_RATE = 3e-3
@@ -90,6 +93,21 @@ def dense_pair(
     )
 
 
+def chosen_loss(options: LossOptions, image_shape: ImageShape) -> ImageLoss | PerceptualDistance:
+    """Return the loss of reconstructions, after a check of its weights if it will be trained on.
+
+    Raises:
+        UserError: its weights cannot be used, or not for these images.
+        DataError: they cannot be read.
+    """
+    if options.loss != "lpips":
+        return options.loss
+    distance = PerceptualDistance(options.loss_file, options.loss_file_sha256)
+    if needs_own_weights():  # a trained run is used without the file
+        distance.check(image_shape)
+    return distance
+
+
 class DeterministicAutoencoder(nn.Module):
     """An autoencoder trained on the mean squared error per pixel.
 
@@ -98,7 +116,8 @@ class DeterministicAutoencoder(nn.Module):
         decoder: latents to (B, C, H, W): logits, or with a linear path what is added to its images.
         latent_dim: number of latent dimensions.
         linear: a linear path beside encoder and decoder, which starts as PCA; None for no path.
-        loss: what training minimises, see `latentkit.nn.image_loss`.
+        loss: what training minimises, see `latentkit.nn.image_loss`; or LPIPS, which is added to
+            the squared error.
         loss_weight: weight of the term that the loss adds.
     """
 
@@ -112,7 +131,7 @@ class DeterministicAutoencoder(nn.Module):
         decoder: nn.Module,
         latent_dim: int,
         linear: LinearPath | None = None,
-        loss: ImageLoss = "mse",
+        loss: ImageLoss | PerceptualDistance = "mse",
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
@@ -120,7 +139,7 @@ class DeterministicAutoencoder(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
         self.linear = linear
-        self.loss_name = loss
+        self.image_loss = loss
         self.loss_weight = loss_weight
 
     def encode(self, images: Tensor) -> Tensor:
@@ -160,8 +179,13 @@ class DeterministicAutoencoder(nn.Module):
 
     def errors_of(self, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Return the terms of the loss for reconstructions (B, C, H, W)."""
-        loss = image_loss(self.loss_name, images, targets, self.loss_weight)
-        if self.loss_name == "mse":
+        chosen = self.image_loss
+        if isinstance(chosen, PerceptualDistance):
+            mse, lpips = functional.mse_loss(images.float(), targets), chosen(images, targets).mean()
+            loss = mse + self.loss_weight * lpips
+            return {"loss": loss, "mse": mse.detach(), "lpips": lpips.detach()}
+        loss = image_loss(chosen, images, targets, self.loss_weight)
+        if chosen == "mse":
             return {"loss": loss, "mse": loss.detach()}
         return {"loss": loss, "mse": functional.mse_loss(images.detach().float(), targets)}
 
@@ -181,7 +205,12 @@ def build_conv(
     )
     linear = LinearPath(image_shape, dimension) if options.shortcut == "pca" else None
     built = DeterministicAutoencoder(
-        encoder, decoder, dimension, linear, options.loss, options.loss_weight
+        encoder,
+        decoder,
+        dimension,
+        linear,
+        chosen_loss(options, image_shape),
+        options.loss_weight,
     )
     if options.blocks:
         built.learning_rate = RESIDUAL_LEARNING_RATE
@@ -191,12 +220,17 @@ def build_conv(
 def build_dense(
     options: DenseAutoencoderOptions, image_shape: ImageShape
 ) -> DeterministicAutoencoder:
-    """Build ``dense-ae``."""
+    """Build ``dense-ae``.
+
+    Raises:
+        UserError: the weights of the loss cannot be used.
+    """
+    options = options.for_images(image_shape)
     encoder, decoder = dense_pair(options, image_shape, options.latent_dim)
     return DeterministicAutoencoder(
         encoder,
         decoder,
         options.latent_dim,
-        loss=options.loss,
+        loss=chosen_loss(options, image_shape),
         loss_weight=options.loss_weight,
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from hashlib import sha256
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
-from latentkit.plugin import Options, SearchChoice, SearchRange, search_all
+from latentkit.errors import UserError
+from latentkit.plugin import Options, SearchChoice, SearchRange, read_bytes, search_all
 
 ImageShape = tuple[int, int, int]
 Activation = Literal["relu", "leaky-relu", "gelu", "silu", "tanh"]
@@ -177,15 +180,45 @@ class VaeOptions(NetworkOptions):
 class LossOptions(Options):
     """Options of the loss of models without a likelihood."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"loss", "loss_weight"})
+    added: ClassVar[frozenset[str]] = frozenset(
+        {"loss", "loss_weight", "loss_file", "loss_file_sha256"}
+    )
 
-    loss: Literal["mse", "l1", "ms-ssim", "gradient", "focal-frequency"] = Field(
+    loss: Literal["mse", "l1", "ms-ssim", "gradient", "focal-frequency", "lpips"] = Field(
         "mse",
         description="What training minimises: squared error; l1, absolute error; or a term for"
-        " sharp pictures beside one of these: ms-ssim beside the absolute error, gradient or"
-        " focal-frequency beside the squared error.",
+        " sharp pictures beside one of these: ms-ssim beside the absolute error, gradient,"
+        " focal-frequency or lpips beside the squared error.",
     )
     loss_weight: float = Field(1.0, ge=0, le=1e4, description="Weight of the term that is added.")
+    loss_file: str = Field(
+        "",
+        description="File of the weights that loss=lpips needs: the state dict of lpips.LPIPS, with"
+        " net='alex' or net='vgg', as .safetensors.",
+    )
+    loss_file_sha256: str = Field(
+        "", description="SHA-256 of loss_file, filled in when the run starts."
+    )
+
+    def for_images(self, image_shape: ImageShape) -> Self:
+        """Return these options with the absolute path and the SHA-256 of the loss's weights.
+
+        Raises:
+            UserError: a file is needed and not given, or given and not needed.
+            DataError: it cannot be read.
+        """
+        chosen = super().for_images(image_shape)
+        if (self.loss == "lpips") != bool(self.loss_file):
+            raise UserError(
+                "loss=lpips needs loss_file, a .safetensors file of its weights"
+                if self.loss == "lpips"
+                else f"loss_file is for loss=lpips only, and the loss is {self.loss}: leave it out"
+            )
+        if not self.loss_file or self.loss_file_sha256:
+            return chosen
+        path = Path(self.loss_file).expanduser().absolute()
+        found = {"loss_file": str(path), "loss_file_sha256": sha256(read_bytes(path)).hexdigest()}
+        return chosen.model_copy(update=found)
 
 
 class ConvAutoencoderOptions(LossOptions, ConvOptions):

@@ -41,7 +41,7 @@ class ScalarQuantisedAutoencoder(DeterministicAutoencoder):
             plain.decoder,
             plain.latent_dim,
             plain.linear,
-            plain.loss_name,
+            plain.image_loss,
             plain.loss_weight,
         )
         self.learning_rate = plain.learning_rate
