@@ -276,11 +276,8 @@ def _codes(found: Card) -> Table:
         ("dead codes", f"{found['dead_codes']:,}"),
         ("perplexity", interval_text(found["perplexity"], 1)),
         ("codes an image", f"{found['positions']:,}"),
-        (
-            "bits an image",
-            f"{interval_text(found['bits_an_image'], 1)}, at most "
-            f"{found['most_bits_an_image']:.1f}",
-        ),
+        ("bits an image", interval_text(found["bits_an_image"], 1)),
+        ("bits an image, at most", f"{found['most_bits_an_image']:.1f}"),
     ]
     return Table(f"Codes, {found['n_images']:,} test images", ("", "value"), rows)
 
@@ -400,16 +397,11 @@ def card_rows(summary: Card) -> list[tuple[str, str]]:
 def _code_rows(summary: Card) -> list[tuple[str, str]]:
     found = summary["codes"]
     used = f"{found['codes_used']:,} of {found['codebook_size']:,} used"
+    dead, perplexity = f"{found['dead_codes']:,} dead", f"{found['perplexity']['value']:.1f}"
+    bits, most = f"{found['bits_an_image']['value']:.1f}", f"{found['most_bits_an_image']:.1f}"
     rows = [
-        (
-            "Codes",
-            f"{used}, {found['dead_codes']:,} dead, perplexity {found['perplexity']['value']:.1f}",
-        ),
-        (
-            "Bits an image",
-            f"{found['bits_an_image']['value']:.1f} in {found['positions']:,} codes "
-            f"(at most {found['most_bits_an_image']:.1f})",
-        ),
+        ("Codes", f"{used}, {dead}, perplexity {perplexity}"),
+        ("Bits an image", f"{bits} in {found['positions']:,} codes (at most {most})"),
     ]
     if sentence := dead_codes_text(summary):
         rows.append(("Dead codes", sentence))

@@ -49,6 +49,7 @@ __all__ = [
     "activation",
     "all_but_last",
     "clamp_to_images",
+    "code_shares",
     "dense_layers",
     "focal_frequency",
     "fold",
@@ -73,7 +74,6 @@ __all__ = [
     "spectral_distance",
     "split_posterior",
     "ssim",
-    "usage",
 ]
 
 _HOMES = {
@@ -144,9 +144,9 @@ _HOMES = {
         "Quantised",
         "ScalarQuantiser",
         "VectorQuantiser",
+        "code_shares",
         "nearest_codes",
         "perplexity",
-        "usage",
     ),
 }
 __getattr__, __dir__ = lazy_attributes(

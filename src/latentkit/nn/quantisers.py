@@ -30,7 +30,7 @@ class Quantised(NamedTuple):
     codes: Tensor
 
 
-def usage(codes: Tensor, n_codes: int) -> Tensor:
+def code_shares(codes: Tensor, n_codes: int) -> Tensor:
     """Return how often each code occurs, as a share of all, (n_codes,) in float32."""
     counts = torch.zeros(n_codes, device=codes.device)
     counts.scatter_add_(0, codes.flatten(), counts.new_ones(codes.numel()))

@@ -153,9 +153,7 @@ class PerceptualDistance:
                 self._weights = {name: tensors[name].float() for name in shapes}
                 _check_finite(self._weights, self.path)
                 return
-        raise UserError(
-            f"{self.path} holds no LPIPS weights of {' or '.join(_NETWORKS)}: {_HOW}"
-        )
+        raise UserError(f"{self.path} holds no LPIPS weights of {' or '.join(_NETWORKS)}: {_HOW}")
 
 
 def _shapes(layers: list[_Layer]) -> dict[str, tuple[int, ...]]:

@@ -20,7 +20,7 @@ from latentkit.builtins.models.autoencoder import (
 )
 from latentkit.builtins.models.options import FsqVaeOptions, VqVaeOptions
 from latentkit.errors import UserError
-from latentkit.nn import ScalarQuantiser, VectorQuantiser, perplexity, usage
+from latentkit.nn import ScalarQuantiser, VectorQuantiser, code_shares, perplexity
 
 
 class ScalarQuantisedAutoencoder(DeterministicAutoencoder):
@@ -50,7 +50,8 @@ class ScalarQuantisedAutoencoder(DeterministicAutoencoder):
 
     def vectors(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) to vectors (B, positions, width) that are not quantised."""
-        return super().encode(images).unflatten(1, (-1, self.quantiser.width))
+        latents = super().encode(images)
+        return latents.reshape(len(latents), -1, self.quantiser.width)
 
     def encode(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) to latents (B, latent_dim): the vectors of their codes."""
@@ -66,7 +67,7 @@ class ScalarQuantisedAutoencoder(DeterministicAutoencoder):
         """Return the loss of the reconstructions, their ``mse``, and the batch's ``perplexity``."""
         found = self.quantiser(self.vectors(inputs))
         terms = self.errors_of(self.decode(found.vectors.flatten(1)), targets)
-        return {**terms, "perplexity": perplexity(usage(found.codes, self.codebook_size))}
+        return {**terms, "perplexity": perplexity(code_shares(found.codes, self.codebook_size))}
 
 
 class VectorQuantisedAutoencoder(ScalarQuantisedAutoencoder):
@@ -109,7 +110,7 @@ class VectorQuantisedAutoencoder(ScalarQuantisedAutoencoder):
             **terms,
             "loss": terms["loss"] + self.commitment * commitment,
             "commitment": commitment.detach(),
-            "perplexity": perplexity(usage(found.codes, self.codebook_size)),
+            "perplexity": perplexity(code_shares(found.codes, self.codebook_size)),
         }
 
     def after_step(self, step: int, steps: int) -> None:
