@@ -19,7 +19,9 @@ REFERENCE = {
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("name", ["conv-ae", "dense-ae", "conv-vae", "dense-vae"])
+@pytest.mark.parametrize(
+    "name", ["conv-ae", "dense-ae", "conv-vae", "dense-vae", "vq-vae", "fsq-vae"]
+)
 def test_every_model_takes_images_of_any_size(name, shape):
     model = lk.model(name, shape, latent_dim=5)
     images = torch.rand(3, *shape)

@@ -95,7 +95,7 @@ def test_eight_levels_lose_hardly_more_of_a_normal_distribution_than_the_best_ei
     values = torch.randn(200_000, 1, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         error = (ScalarQuantiser((8,))(values).vectors - values).square().mean()
-    assert 0.034 < error < 0.04  # 0.0345 is the least (J. Max 1960)
+    assert 0.0345 <= error < 0.042  # 0.0345 is the least (J. Max 1960)
 
 
 def test_perplexity_is_the_number_of_equally_frequent_codes():

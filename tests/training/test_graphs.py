@@ -10,7 +10,9 @@ from latentkit.plugin.protocols import is_capturable
 from latentkit.transfer.classifier import Classifier
 
 
-@pytest.mark.parametrize("name", ["conv-ae", "dense-ae", "conv-vae", "dense-vae"])
+@pytest.mark.parametrize(
+    "name", ["conv-ae", "dense-ae", "conv-vae", "dense-vae", "vq-vae", "fsq-vae"]
+)
 def test_the_built_in_models_are_capturable_and_so_are_classifiers_on_them(name):
     model = lk.model(name, (1, 8, 8))
     assert is_capturable(model)

@@ -72,7 +72,9 @@ def digest(weights):
     return sha.hexdigest()
 
 
-@pytest.mark.parametrize("name", ["conv-ae", "dense-ae", "conv-vae", "dense-vae"])
+@pytest.mark.parametrize(
+    "name", ["conv-ae", "dense-ae", "conv-vae", "dense-vae", "vq-vae", "fsq-vae"]
+)
 def test_every_model_offers_the_layer_before_its_latents(name):
     model = network(name)
     assert feature_source(model) == "features"

@@ -293,15 +293,19 @@ class VqVaeOptions(QuantisedOptions):
 class FsqVaeOptions(QuantisedOptions):
     """Options of ``fsq-vae``."""
 
-    levels: Levels = Field(
-        (8,),
+    levels: Levels | Literal["auto"] = Field(
+        "auto",
         description="Number of levels of each value of a code's vector. Their product is the number"
-        " of codes, and their count divides latent_dim.",
+        " of codes, and their count divides latent_dim. auto takes [8,8], or [8] if latent_dim is"
+        " odd.",
     )
 
     def for_images(self, image_shape: ImageShape) -> Self:
         """Return these options with every ``auto`` replaced."""
-        return super().for_images(image_shape)._with_whole_positions(self, len(self.levels))
+        chosen = super().for_images(image_shape)
+        if self.levels != "auto":
+            return chosen._with_whole_positions(self, len(self.levels))
+        return chosen.model_copy(update={"levels": (8,) if int(chosen.latent_dim) % 2 else (8, 8)})
 
 
 class DenseAutoencoderOptions(LossOptions, DenseOptions):

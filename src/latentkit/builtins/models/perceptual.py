@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from safetensors.torch import load
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from latentkit.errors import UserError

@@ -140,9 +140,10 @@ def build_fsq(options: FsqVaeOptions, image_shape: ImageShape) -> ScalarQuantise
             latent_dim.
     """
     options = options.for_images(image_shape)
-    _check_width("fsq-vae", int(options.latent_dim), len(options.levels), "entries of model.levels")
+    levels = tuple(map(int, options.levels))
+    _check_width("fsq-vae", int(options.latent_dim), len(levels), "entries of model.levels")
     plain = build_conv(options, image_shape, "fsq-vae")
-    return ScalarQuantisedAutoencoder(plain, ScalarQuantiser(options.levels))
+    return ScalarQuantisedAutoencoder(plain, ScalarQuantiser(levels))
 
 
 def _check_width(model: str, latent_dim: int, width: int, option: str) -> None:
