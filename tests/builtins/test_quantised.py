@@ -145,8 +145,8 @@ def test_the_card_counts_the_codes_of_the_test_images(run):
 
 
 def test_figures_of_the_codes_are_in_the_summary_the_report_and_the_tables(run):
-    rows = dict(run.summary() if callable(run.summary) else run.summary)
-    assert rows["codes"]["codes_used"] > 0
+    found = run.summary
+    assert found["codes"]["codes_used"] > 0
     assert (run.path / "figures" / "codes.png").exists()
     assert "dead codes" in (run.path / "report.html").read_text(encoding="utf-8")
 
@@ -168,8 +168,9 @@ def test_paths_and_traversals_are_decoded_between_the_codes(run):
     found = lk.explore.traversals(run, 0, steps=3)
     assert found.images.shape == (4, 3, *SHAPE)
     assert np.isfinite(found.images).all()
-    path = lk.explore.interpolations(run, [(0, 1)], steps=5)
-    assert np.isfinite(path[0].images if isinstance(path, list) else path.images).all()
+    path = lk.explore.interpolate(run, 0, 1, steps=5)
+    assert np.isfinite(path.images).all()
+    assert np.allclose(path.latents[[0, -1]], run.latents()[:2], atol=1e-5)
 
 
 def test_runs_are_compared_by_the_use_of_their_codes(run, tmp_path):
@@ -211,9 +212,7 @@ def test_a_codebook_of_which_most_codes_are_dead_is_reported(tmp_path):
 
 def test_rows_are_encoded_by_a_fitted_encoder():
     images = lk.dataset("digits", "train").images[:200]
-    encoder = lk.LatentEncoder(
-        model="vq-vae", options={"model.latent_dim": 4, "model.hidden": [16]}, epochs=1
-    )
+    encoder = lk.LatentEncoder("vq-vae", 4, epochs=1, model_options={"hidden": [16]})
     latents = encoder.fit_transform(images)
     assert latents.shape == (200, 4)
     assert len(np.unique(latents.reshape(-1, 2), axis=0)) <= 512
@@ -231,4 +230,4 @@ def test_a_study_may_search_their_options():
 
 
 def test_json_of_a_summary_has_no_list_of_counts(run):
-    assert "code_counts" not in json.dumps(run.summary() if callable(run.summary) else run.summary)
+    assert "code_counts" not in json.dumps(run.summary)

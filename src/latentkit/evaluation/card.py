@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap
-from latentkit.evaluation.card_tables import collapse_text, dead_codes_text
+from latentkit.evaluation.card_tables import codes_text, collapse_text, dead_codes_text
 from latentkit.evaluation.code_usage import code_usage
 from latentkit.evaluation.disentanglement import measure_factors
 from latentkit.evaluation.inference import saturated_share
@@ -155,6 +155,8 @@ def _notices(context: StageContext, card: Json) -> list[Notice]:
         notices.append(Notice("collapsed", sentence))
     if sentence := dead_codes_text(card):
         notices.append(Notice("dead-codes", sentence))
+    if "codes" in card:
+        notices.append(Notice("codes", codes_text(card["codes"]), "info"))
     if "reconstruction" in card:
         notices += _notices_of_decoder(context, card)
     dimensions = card["latent_dim"]

@@ -336,6 +336,14 @@ def collapse_text(card: Card) -> str:
     return f"the encoder collapsed: it gives {how}; {advice}"
 
 
+def codes_text(found: Card) -> str:
+    """Return a sentence that says what quantised latents are, from a card's ``codes``."""
+    return (
+        f"an image has {found['positions']:,} codes of {found['codebook_size']:,}; latents are their "
+        f"vectors, so distances, and with them maps, compare images code by code"
+    )
+
+
 _FEW_CODES = 0.5  # share of the codes that evenly used ones would show
 
 

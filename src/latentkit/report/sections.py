@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from latentkit.evaluation.card_tables import codes_text
 from latentkit.figures import error_figures
 from latentkit.figures.image_grids import (
     displayed,
@@ -231,7 +232,10 @@ def _scatter(context: StageContext) -> Drawn:
     names = context.folder.json(run_files.DATA)["class_names"]
     title = f"{_name(context)}: latents of {len(latents):,} test images"
     figure = latent_scatter(latents, arrays.get("labels"), names, title)
-    return figure, "The latents themselves, two dimensions at a time."
+    codes = context.folder.json(run_files.EVALUATION).get("codes")
+    text = codes_text(codes) if codes else ""
+    about = f" {text[0].upper()}{text[1:]}." if text else ""
+    return figure, f"The latents themselves, two dimensions at a time.{about}"
 
 
 @torch.no_grad()

@@ -50,8 +50,8 @@ class ScalarQuantisedAutoencoder(DeterministicAutoencoder):
 
     def vectors(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) to vectors (B, positions, width) that are not quantised."""
-        latents = super().encode(images)
-        return latents.reshape(len(latents), -1, self.quantiser.width)
+        width = self.quantiser.width
+        return super().encode(images).reshape(-1, self.latent_dim // width, width)
 
     def encode(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) to latents (B, latent_dim): the vectors of their codes."""
