@@ -4,7 +4,12 @@ import pytest
 import torch
 
 import latentkit as lk
-from latentkit.builtins.models.options import ConvAutoencoderOptions, ConvVaeOptions
+from latentkit.builtins.models.options import (
+    ConvAutoencoderOptions,
+    ConvVaeOptions,
+    FsqVaeOptions,
+    VqVaeOptions,
+)
 
 SHAPES = [
     (1, 8, 8),
@@ -32,7 +37,7 @@ def sizes(name, shape, **options):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("name", ["conv-ae", "conv-vae"])
+@pytest.mark.parametrize("name", ["conv-ae", "conv-vae", "vq-vae", "fsq-vae"])
 def test_no_layer_has_more_than_half_of_all_weights(name, shape):
     counts = sizes(name, shape)
     assert max(counts) <= 0.5 * sum(counts)
@@ -66,7 +71,7 @@ def test_options_of_a_run_of_an_earlier_version_build_its_network():
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_choices_are_complete_and_are_not_made_again(shape):
-    for options in (ConvAutoencoderOptions(), ConvVaeOptions()):
+    for options in (ConvAutoencoderOptions(), ConvVaeOptions(), VqVaeOptions(), FsqVaeOptions()):
         chosen = options.for_images(shape)
         assert "auto" not in chosen.model_dump().values()
         assert chosen.for_images((1, 8, 8)) == chosen

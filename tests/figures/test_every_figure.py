@@ -17,7 +17,7 @@ from latentkit.figures.error_figures import (
     robustness_curve,
 )
 from latentkit.figures.image_grids import several_reconstructions
-from latentkit.figures.latent_figures import encoded_item, kl_bars, latent_scatter
+from latentkit.figures.latent_figures import code_curve, encoded_item, kl_bars, latent_scatter
 from latentkit.figures.style import DPI, save_png, save_svg
 from latentkit.figures.training_figures import kernel_grid, kernels_over_epochs, weight_histograms
 from latentkit.maps.map_figures import Panel, map_grid, map_pair, map_scatter, map_thumbnails
@@ -81,6 +81,7 @@ def ordinary(n: int = 30, channels: int = 1, names: tuple[str, ...] = NAMES):
         "latents": lambda: latent_scatter(numbers(n, 2), labels, names, TITLE),
         "item": lambda: encoded_item(images[0], numbers(4), numbers(4), images[0], TITLE),
         "kl": lambda: kl_bars(numbers(5), TITLE),
+        "codes": lambda: code_curve(np.arange(5, 0, -1), 8, TITLE),
         "errors": lambda: error_histogram(errors, *ends, *ends, TITLE),
         "robustness": lambda: robustness_curve(
             np.arange(3.0), intervals(numbers(3)), intervals(numbers(3)), "sd", TITLE
@@ -162,6 +163,7 @@ def awkward():
         "item, 1": lambda: encoded_item(one[0], zero, None, one[0], TITLE),
         "kl, 512": lambda: kl_bars(numbers(512), TITLE),
         "kl, collapsed": lambda: kl_bars(np.zeros(3), TITLE),
+        "codes, one of 4096": lambda: code_curve(np.array([7]), 4096, TITLE),
         "errors, one": lambda: error_histogram(
             zero, one, one, zero, one[:0], one[:0], zero[:0], TITLE
         ),

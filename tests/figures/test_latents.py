@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from latentkit.figures.latent_figures import encoded_item, kl_bars, latent_scatter
+from latentkit.figures.latent_figures import code_curve, encoded_item, kl_bars, latent_scatter
 
 GENERATOR = np.random.default_rng(0)
 LABELS = np.arange(60) % 3
@@ -65,6 +65,13 @@ def test_kl_is_sorted_and_inactive_dimensions_look_different():
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["2", "0", "1"]
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert set(legend) == {"above threshold: 2", "below threshold: 1", "threshold: 0.01 nats"}
+
+
+def test_codes_are_drawn_by_frequency_beside_equally_frequent_ones():
+    axes = code_curve(np.array([6, 3, 1]), 5, "title").axes[0]
+    (steps,) = axes.patches
+    assert steps.get_data().values.tolist() == [0.6, 0.3, 0.1, 0, 0]
+    assert axes.lines[0].get_ydata()[0] == 0.2
 
 
 def test_the_error_of_a_corrupted_item_is_measured_against_the_clean_image():

@@ -101,6 +101,18 @@ FAULTS = {
         "def features(self, images):\n            return images\n\n        def posterior",
         "check_features_have_rows",
     ),
+    "codes outside the codebook": (
+        "def posterior",
+        "codebook_size = 2\n\n        def codes(self, images):\n"
+        "            return (9 * images.flatten(1)[:, 300:302]).long()\n\n        def posterior",
+        "check_codes_are_of_the_codebook",
+    ),
+    "one code for different latents": (
+        "def posterior",
+        "codebook_size = 2\n\n        def codes(self, images):\n"
+        "            return torch.zeros(len(images), 2).long()\n\n        def posterior",
+        "check_codes_are_of_the_codebook",
+    ),
     "a mean that is not encoded": (
         "mu = self.encode(images)",
         "mu = self.encode(images) + 1",

@@ -306,6 +306,25 @@ def test_a_teacher_follows_after_each_step_and_is_exact_after_a_resume(tmp_path,
     assert digest(resumed.weights) == digest(whole.weights)
 
 
+@pytest.mark.parametrize("name", ["vq-vae", "fsq-vae"])
+def test_quantised_codes_are_exact_after_a_resume(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("latentkit.training.loop._SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr("latentkit.training.loop._PAUSE_OVER_SAVING", 0)
+
+    def quantised():
+        torch.manual_seed(1)
+        options = {"codes": 16, "restart": 0.5} if name == "vq-vae" else {}
+        return build(name, (1, 8, 8), latent_dim=4, hidden=16, **options)
+
+    _, whole = trained(epochs=3, model=quantised(), keep="last")
+    store = CheckpointStore(tmp_path)
+    with pytest.raises(Stop):
+        trained(store, stop_after(2), epochs=3, model=quantised(), keep="last")
+    _, resumed = trained(store, epochs=3, model=quantised(), keep="last")
+    assert digest(resumed.weights) == digest(whole.weights)
+    assert ("quantiser.codebook" in whole.weights) is (name == "vq-vae")
+
+
 def test_without_epochs_a_model_needs_no_loss_and_nothing_to_train():
     class Frozen(nn.Module):
         latent_dim = 2

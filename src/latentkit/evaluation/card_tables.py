@@ -339,8 +339,8 @@ def collapse_text(card: Card) -> str:
 def codes_text(found: Card) -> str:
     """Return a sentence that says what quantised latents are, from a card's ``codes``."""
     return (
-        f"an image has {found['positions']:,} codes of {found['codebook_size']:,}; latents are their "
-        f"vectors, so distances, and with them maps, compare images code by code"
+        f"an image has {found['positions']:,} codes of {found['codebook_size']:,}; latents are "
+        f"their vectors, so distances, and with them maps, compare images code by code"
     )
 
 

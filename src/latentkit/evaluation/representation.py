@@ -410,7 +410,8 @@ def _spaces(harness: MeasuringHarness) -> list[tuple[str, Callable[[], Pair], st
 
     def random_encoder() -> Pair:
         model = harness.context.random_model()
-        _check_random(harness.context.new_model(), model)
+        if getattr(model, "pretrained", False):
+            _check_random(harness.context.new_model(), model)
         return of_images(partial(encode, model))
 
     return [
@@ -431,8 +432,6 @@ def _check_random(model: Any, random: Any) -> None:
     Raises:
         UserError: they are the same.
     """
-    if not getattr(model, "pretrained", False):
-        return
     state = random.state_dict()
     if all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items()):
         raise UserError(
