@@ -183,17 +183,6 @@ def test_runs_are_compared_by_the_use_of_their_codes(run, tmp_path):
     assert "dead_codes" not in found["differences"]
 
 
-def test_an_exported_encoder_gives_the_latents_of_the_run(run, tmp_path):
-    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    pytest.importorskip("onnxscript", reason="onnxscript is not installed")
-    encoder, _ = lk.export(run.path, out=tmp_path)
-    session = runtime.InferenceSession(encoder.path)
-    images = lk.dataset("digits", "test").images.astype(np.float32) / 255
-    (found,) = session.run(None, {"images": images})
-    same = np.isclose(found, run.latents("test"), atol=1e-4).all(1)
-    assert same.mean() > 0.99  # two codes may be equally near
-
-
 def test_a_codebook_of_which_most_codes_are_dead_is_reported(tmp_path):
     notices = []
     lk.run(

@@ -42,6 +42,7 @@ MODEL = """
     def build(options, image_shape):
         return Net(image_shape)
 """
+CODES = "codebook_size = 2\n\n        def codes(self, images):\n            return "
 FAULTS = {
     "no loss": ("def loss", "def cost", "check_model_has_its_methods"),
     "no torch module": ("nn.Module)", "object)", "check_model_has_its_methods"),
@@ -103,14 +104,12 @@ FAULTS = {
     ),
     "codes outside the codebook": (
         "def posterior",
-        "codebook_size = 2\n\n        def codes(self, images):\n"
-        "            return (9 * images.flatten(1)[:, 300:302]).long()\n\n        def posterior",
+        f"{CODES}(9 * images.flatten(1)[:, 300:302]).long()\n\n        def posterior",
         "check_codes_are_of_the_codebook",
     ),
     "one code for different latents": (
         "def posterior",
-        "codebook_size = 2\n\n        def codes(self, images):\n"
-        "            return torch.zeros(len(images), 2).long()\n\n        def posterior",
+        f"{CODES}torch.zeros(len(images), 2).long()\n\n        def posterior",
         "check_codes_are_of_the_codebook",
     ),
     "a mean that is not encoded": (

@@ -296,8 +296,8 @@ class FsqVaeOptions(QuantisedOptions):
     levels: Levels | Literal["auto"] = Field(
         "auto",
         description="Number of levels of each value of a code's vector. Their product is the number"
-        " of codes, and their count divides latent_dim. auto takes [8,8], or [8] if latent_dim is"
-        " odd.",
+        " of codes, and their count divides latent_dim. auto takes [16,16], or [16] if latent_dim"
+        " is odd.",
     )
 
     def for_images(self, image_shape: ImageShape) -> Self:
@@ -305,7 +305,9 @@ class FsqVaeOptions(QuantisedOptions):
         chosen = super().for_images(image_shape)
         if self.levels != "auto":
             return chosen._with_whole_positions(self, len(self.levels))
-        return chosen.model_copy(update={"levels": (8,) if int(chosen.latent_dim) % 2 else (8, 8)})
+        return chosen.model_copy(
+            update={"levels": (16,) if int(chosen.latent_dim) % 2 else (16, 16)}
+        )
 
 
 class DenseAutoencoderOptions(LossOptions, DenseOptions):
