@@ -24,7 +24,7 @@ from latentkit.transfer.classifier import Classifier
 DEVICE = resolve_device("auto")
 pytestmark = pytest.mark.skipif(DEVICE.type == "cpu", reason="there is no GPU here")
 
-MODELS = ("conv-ae", "dense-ae", "conv-vae", "dense-vae")
+MODELS = ("conv-ae", "dense-ae", "conv-vae", "dense-vae", "vq-vae", "fsq-vae")
 PRECISIONS = ("float32", "bfloat16")
 
 

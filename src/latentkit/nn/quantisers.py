@@ -32,8 +32,9 @@ class Quantised(NamedTuple):
 
 def code_shares(codes: Tensor, n_codes: int) -> Tensor:
     """Return how often each code occurs, as a share of all, (n_codes,) in float32."""
-    counts = torch.zeros(n_codes, device=codes.device)
-    counts.scatter_add_(0, codes.flatten(), counts.new_ones(codes.numel()))
+    # By sorting, because counting on a GPU waits for the CPU, or is not deterministic.
+    every = torch.arange(n_codes + 1, device=codes.device)
+    counts = torch.searchsorted(codes.detach().flatten().sort().values, every).diff()
     return counts / codes.numel()
 
 
