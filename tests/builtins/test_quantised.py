@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import latentkit as lk
+from latentkit.builtins.models import quantised
 from latentkit.builtins.models.options import FsqVaeOptions, VqVaeOptions
 from latentkit.errors import UserError
 from latentkit.plugin import Generative, HasAfterStep, HasCodes
@@ -90,6 +91,15 @@ def test_the_codebook_starts_as_k_means_and_the_rest_as_pca():
         used = len(model.codes(images).unique())
     assert error < 0.02  # the images' variance is 0.14
     assert used > 0.9 * model.codebook_size
+
+
+def test_images_that_the_codebook_starts_from_are_spread_and_fit_into_memory(monkeypatch):
+    monkeypatch.setattr(quantised, "_MOST_VALUES", 20 * 4)
+    images = torch.arange(100.0).view(100, 1, 1, 1).expand(100, 1, 2, 2)
+    kept = []
+    read = list(quantised._keeping(images.split(7), kept, positions=8))
+    assert torch.equal(torch.cat(read), images)
+    assert [int(image[0, 0, 0]) for image in kept] == list(range(0, 100, 8))
 
 
 def test_the_commitment_pulls_the_encoder_to_the_codebook():

@@ -181,10 +181,8 @@ class DeterministicAutoencoder(nn.Module):
         """Return the terms of the loss for reconstructions (B, C, H, W)."""
         chosen = self.image_loss
         if isinstance(chosen, PerceptualDistance):
-            mse, lpips = (
-                functional.mse_loss(images.float(), targets),
-                chosen(images, targets).mean(),
-            )
+            mse = functional.mse_loss(images.float(), targets)
+            lpips = chosen(images, targets).mean()
             loss = mse + self.loss_weight * lpips
             return {"loss": loss, "mse": mse.detach(), "lpips": lpips.detach()}
         loss = image_loss(chosen, images, targets, self.loss_weight)

@@ -120,8 +120,8 @@ class PerceptualDistance:
             return total
 
     def _features(self, images: Tensor) -> list[Tensor]:
-        shift, scale = (images.new_tensor(one).view(1, 3, 1, 1) for one in (_SHIFT, _SCALE))
-        values = (2 * images.expand(-1, 3, -1, -1) - 1 - shift) / scale
+        values = 2 * images.expand(-1, 3, -1, -1) - 1
+        values = (values - self._weights["shift"]) / self._weights["scale"]
         found = []
         for layer in self._layers:
             if layer.pooled:
@@ -149,8 +149,11 @@ class PerceptualDistance:
             shapes = _shapes(layers)
             if all(name in tensors and tensors[name].shape == s for name, s in shapes.items()):
                 self._layers, self._smallest = layers, smallest
-                self._weights = {name: tensors[name].float() for name in shapes}
-                _check_finite(self._weights, self.path)
+                found = {name: tensors[name].float() for name in shapes}
+                _check_finite(found, self.path)
+                for name, values in (("shift", _SHIFT), ("scale", _SCALE)):
+                    found[name] = torch.tensor(values).view(1, 3, 1, 1)
+                self._weights = found
                 return
         raise UserError(f"{self.path} holds no LPIPS weights of {' or '.join(_NETWORKS)}: {_HOW}")
 

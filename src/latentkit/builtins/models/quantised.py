@@ -8,8 +8,9 @@ those of the papers, whose prior is another network, trained later on the codes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,10 +21,10 @@ from latentkit.builtins.models.autoencoder import (
 )
 from latentkit.builtins.models.options import FsqVaeOptions, VqVaeOptions
 from latentkit.errors import UserError
-from latentkit.nn import ScalarQuantiser, VectorQuantiser, code_shares, perplexity
+from latentkit.nn import Quantised, ScalarQuantiser, VectorQuantiser, code_shares, perplexity
 
 
-class ScalarQuantisedAutoencoder(DeterministicAutoencoder):
+class QuantisedAutoencoder(DeterministicAutoencoder):
     """An autoencoder whose latents are cut into positions and quantised.
 
     Args:
@@ -65,12 +66,39 @@ class ScalarQuantisedAutoencoder(DeterministicAutoencoder):
 
     def loss(self, inputs: Tensor, targets: Tensor, *, step: int) -> dict[str, Tensor]:
         """Return the loss of the reconstructions, their ``mse``, and the batch's ``perplexity``."""
-        found = self.quantiser(self.vectors(inputs))
+        return self.terms_of(self.quantiser(self.vectors(inputs)), targets)
+
+    def terms_of(self, found: Quantised, targets: Tensor) -> dict[str, Tensor]:
+        """Return the terms of the loss for quantised vectors (B, positions, width)."""
         terms = self.errors_of(self.decode(found.vectors.flatten(1)), targets)
         return {**terms, "perplexity": perplexity(code_shares(found.codes, self.codebook_size))}
 
 
-class VectorQuantisedAutoencoder(ScalarQuantisedAutoencoder):
+_MOST_VECTORS = 2**15  # that the codebook starts from
+_MOST_VALUES = 2**26  # of the images that have them, to limit the memory
+_AT_ONCE = 256
+
+
+def _keeping(batches: Iterable[Tensor], kept: list[Tensor], positions: int) -> Iterator[Tensor]:
+    """Yield batches of images, and keep every n-th image, with the least n that fits.
+
+    Args:
+        batches: (B, C, H, W).
+        kept: the images that are kept, (C, H, W).
+        positions: number of vectors of an image.
+    """
+    stride, seen = 1, 0
+    for batch in batches:
+        most = max(1, min(_MOST_VECTORS // positions, _MOST_VALUES // batch[0].numel()))
+        kept += [image.clone() for image in batch[-seen % stride :: stride]]
+        seen += len(batch)
+        while len(kept) > most:
+            del kept[1::2]
+            stride *= 2
+        yield batch
+
+
+class VectorQuantisedAutoencoder(QuantisedAutoencoder):
     """An autoencoder whose latents are vectors of a codebook, one for each position.
 
     Args:
@@ -90,9 +118,15 @@ class VectorQuantisedAutoencoder(ScalarQuantisedAutoencoder):
 
     def start_from_images(self, batches: Iterable[Tensor]) -> None:
         """Start the linear path as PCA, and the codebook as k-means of the encoder's vectors."""
-        kept = list(batches)
-        super().start_from_images(kept)
-        self.quantiser.start(self.vectors(images) for images in kept)
+        positions = self.latent_dim // self.quantiser.width
+        kept: list[Tensor] = []
+        rest = _keeping(batches, kept, positions)
+        super().start_from_images(rest)
+        for _ in rest:  # without a linear path, nothing has read them
+            pass
+        images = torch.stack(kept)
+        parts = images.tensor_split(-(-len(images) // _AT_ONCE))  # of equal size, for batch norm
+        self.quantiser.start(self.vectors(part) for part in parts)
 
     def loss(self, inputs: Tensor, targets: Tensor, *, step: int) -> dict[str, Tensor]:
         """Return the loss and its terms.
@@ -105,13 +139,9 @@ class VectorQuantisedAutoencoder(ScalarQuantisedAutoencoder):
         vectors = self.vectors(inputs)
         found = self.quantiser(vectors)
         commitment = functional.mse_loss(vectors.float(), found.vectors.detach())
-        terms = self.errors_of(self.decode(found.vectors.flatten(1)), targets)
-        return {
-            **terms,
-            "loss": terms["loss"] + self.commitment * commitment,
-            "commitment": commitment.detach(),
-            "perplexity": perplexity(code_shares(found.codes, self.codebook_size)),
-        }
+        terms = self.terms_of(found, targets)
+        loss = terms["loss"] + self.commitment * commitment
+        return {**terms, "loss": loss, "commitment": commitment.detach()}
 
     def after_step(self, step: int, steps: int) -> None:
         """Move the codebook towards the vectors of the last batch."""
@@ -132,7 +162,7 @@ def build_vq(options: VqVaeOptions, image_shape: ImageShape) -> VectorQuantisedA
     return VectorQuantisedAutoencoder(plain, quantiser, options.commitment)
 
 
-def build_fsq(options: FsqVaeOptions, image_shape: ImageShape) -> ScalarQuantisedAutoencoder:
+def build_fsq(options: FsqVaeOptions, image_shape: ImageShape) -> QuantisedAutoencoder:
     """Build ``fsq-vae``.
 
     Raises:
@@ -143,7 +173,7 @@ def build_fsq(options: FsqVaeOptions, image_shape: ImageShape) -> ScalarQuantise
     levels = tuple(map(int, options.levels))
     _check_width("fsq-vae", int(options.latent_dim), len(levels), "entries of model.levels")
     plain = build_conv(options, image_shape, "fsq-vae")
-    return ScalarQuantisedAutoencoder(plain, ScalarQuantiser(levels))
+    return QuantisedAutoencoder(plain, ScalarQuantiser(levels))
 
 
 def _check_width(model: str, latent_dim: int, width: int, option: str) -> None:
