@@ -16,6 +16,7 @@ from torch.nn import functional
 
 _ROUNDS = 20  # of k-means
 _MOST_VECTORS = 2**15  # that k-means is fitted on
+_MOST_DISTANCES = 2**23  # that are computed at once, to limit the memory
 
 
 class Quantised(NamedTuple):
@@ -103,7 +104,8 @@ class VectorQuantiser(nn.Module):
     @torch.no_grad()
     def _record(self, vectors: Tensor, codes: Tensor) -> None:
         # A product, because adding by index is not deterministic on GPUs.
-        member = functional.one_hot(codes, self.n_codes).to(vectors.dtype) / len(vectors)
+        every = torch.arange(self.n_codes, device=codes.device)
+        member = (codes[:, None] == every).to(vectors.dtype) / len(vectors)
         rows = torch.randint(len(vectors), (self.n_codes,), device=vectors.device)
         found = _Batch(member.sum(0), member.T @ vectors, vectors[rows])
         if self._batch is None or self._batch.usage.device != vectors.device:
@@ -140,10 +142,11 @@ class VectorQuantiser(nn.Module):
         missing = self.n_codes - len(centres)  # vectors of no image, which will be restarted
         centres = torch.cat([centres, self.codebook[:missing]])
         for _ in range(_ROUNDS):
-            member = functional.one_hot(nearest_codes(vectors, centres), self.n_codes).float()
-            counts = member.sum(0)[:, None]
-            means = member.T @ vectors / counts.clamp(min=1)
-            centres = torch.where(counts > 0, means, centres)
+            parts = torch.split(vectors, max(1, _MOST_DISTANCES // self.n_codes))
+            codes = torch.cat([nearest_codes(part, centres) for part in parts])
+            counts = code_shares(codes, self.n_codes)[:, None] * len(codes)
+            sums = torch.zeros_like(centres).index_add_(0, codes, vectors)
+            centres = torch.where(counts > 0, sums / counts.clamp(min=1), centres)
         self.codebook.copy_(centres)
         self.usage.fill_(1 / self.n_codes)
 
