@@ -62,6 +62,8 @@ def test_a_width_that_does_not_divide_the_latents_is_refused_in_one_line():
         r"\(model.code_width\): choose one that divides it",
     ):
         built("vq-vae", latent_dim=2, code_width=4)
+    with pytest.raises(UserError, match=r"has 18,446,744,073,709,551,616 combinations, more than"):
+        built("fsq-vae", levels=[16] * 16)
     with pytest.raises(UserError, match=r"vectors of 3 values \(entries of model.levels\)"):
         built("fsq-vae", latent_dim=16, levels=[8, 6, 5])
 

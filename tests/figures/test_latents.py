@@ -70,7 +70,8 @@ def test_kl_is_sorted_and_inactive_dimensions_look_different():
 def test_codes_are_drawn_by_frequency_beside_equally_frequent_ones():
     axes = code_curve(np.array([6, 3, 1]), 5, "title").axes[0]
     (steps,) = axes.patches
-    assert steps.get_data().values.tolist() == [0.6, 0.3, 0.1, 0, 0]
+    assert steps.get_data().values.tolist() == [0.6, 0.3, 0.1]
+    assert axes.get_xlim() == (0, 5)
     assert axes.lines[0].get_ydata()[0] == 0.2
 
 

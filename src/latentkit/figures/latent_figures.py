@@ -203,12 +203,11 @@ def code_curve(counts: NDArray[np.integer[Any]], size: int, title: str) -> Figur
         size: number of all codes.
         title: figure title.
     """
-    shares = np.zeros(size)
-    shares[: len(counts)] = counts / counts.sum()
+    shares = counts / counts.sum()
     with house_style():
         figure = empty_figure(7.2, 3.6)
         axes = figure.subplots()
-        axes.stairs(shares, np.arange(size + 1), fill=True, color=PALETTE[0], label="codes")
+        axes.stairs(shares, fill=True, color=PALETTE[0], label="codes that occur")
         axes.axhline(1 / size, color=PALETTE[2], ls="--", lw=1, label="all equally frequent")
         axes.set(xlabel="code, by frequency", ylabel="share of all codes")
         axes.set_xlim(0, size)

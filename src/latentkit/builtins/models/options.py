@@ -297,7 +297,7 @@ class FsqVaeOptions(QuantisedOptions):
         "auto",
         description="Number of levels of each value of a code's vector. Their product is the number"
         " of codes, and their count divides latent_dim. auto takes [16,16], or [16] if latent_dim"
-        " is odd.",
+        " is odd. There may be up to 65536 codes.",
     )
 
     def for_images(self, image_shape: ImageShape) -> Self:

@@ -8,6 +8,7 @@ those of the papers, whose prior is another network, trained later on the codes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -162,15 +163,23 @@ def build_vq(options: VqVaeOptions, image_shape: ImageShape) -> VectorQuantisedA
     return VectorQuantisedAutoencoder(plain, quantiser, options.commitment)
 
 
+_MOST_CODES = 2**16
+
+
 def build_fsq(options: FsqVaeOptions, image_shape: ImageShape) -> QuantisedAutoencoder:
     """Build ``fsq-vae``.
 
     Raises:
-        UserError: the network is too deep for the images, or the number of levels does not divide
-            latent_dim.
+        UserError: the network is too deep for the images, there are too many codes, or the number
+            of levels does not divide latent_dim.
     """
     options = options.for_images(image_shape)
     levels = tuple(map(int, options.levels))
+    if math.prod(levels) > _MOST_CODES:
+        raise UserError(
+            f"model fsq-vae: model.levels has {math.prod(levels):,} combinations, more than "
+            f"{_MOST_CODES:,}: give fewer levels or fewer entries"
+        )
     _check_width("fsq-vae", int(options.latent_dim), len(levels), "entries of model.levels")
     plain = build_conv(options, image_shape, "fsq-vae")
     return QuantisedAutoencoder(plain, ScalarQuantiser(levels))
