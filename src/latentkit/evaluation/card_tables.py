@@ -339,8 +339,8 @@ def collapse_text(card: Card) -> str:
 def codes_text(found: Card) -> str:
     """Return a sentence that says what quantised latents are, from a card's ``codes``."""
     return (
-        f"an image has {found['positions']:,} codes of {found['codebook_size']:,}; latents are "
-        f"their vectors, so distances, and with them maps, compare images code by code"
+        f"latents are vectors of codes ({found['positions']:,} an image, out of "
+        f"{found['codebook_size']:,}), so distances, and with them maps, compare images code by code"
     )
 
 
@@ -409,7 +409,7 @@ def _code_rows(summary: Card) -> list[tuple[str, str]]:
     bits, most = f"{found['bits_an_image']['value']:.1f}", f"{found['most_bits_an_image']:.1f}"
     rows = [
         ("Codes", f"{used}, {dead}, perplexity {perplexity}"),
-        ("Bits an image", f"{bits} in {found['positions']:,} codes (at most {most})"),
+        ("Bits an image", f"{bits} (at most {most}; codes an image: {found['positions']:,})"),
     ]
     if sentence := dead_codes_text(summary):
         rows.append(("Dead codes", sentence))
