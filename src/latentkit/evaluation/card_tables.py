@@ -340,7 +340,7 @@ def codes_text(found: Card) -> str:
     """Return a sentence that says what quantised latents are, from a card's ``codes``."""
     return (
         f"latents are vectors of codes ({found['positions']:,} an image, out of "
-        f"{found['codebook_size']:,}), so distances, and with them maps, compare images code by code"
+        f"{found['codebook_size']:,}), so distances, and so maps, compare images code by code"
     )
 
 
