@@ -309,10 +309,12 @@ def representation(harness: MeasuringHarness) -> Json:
         harness.context.emit(StageProgress("evaluate", done, len(spaces), f"probes of {name}"))
         measure = partial(_measure, trial, features, own=name == _OWN)
         if name == _OWN:
-            found[name] = measure()
+            found[name], hits = measure()
+            harness.arrays |= {f"{probe}_hits": of.astype(np.float64) for probe, of in hits.items()}
             continue
         with harness.optional(f"representation of the baseline {name}"):
-            found[name] = harness.once(once, measure) if once else measure()
+            found[name], hits = harness.once(once, measure) if once else measure()
+            harness.arrays |= {f"{name}_{probe}_hits": of for probe, of in hits.items()}
     return {
         "representation": {
             "n_train": len(known),
@@ -326,7 +328,11 @@ def representation(harness: MeasuringHarness) -> Json:
     }
 
 
-def _measure(trial: _Trial, features: Callable[[], Pair], *, own: bool) -> Json:
+Hits = dict[str, NDArray[np.bool_]]
+"""By probe, whether each test image was given its label, with all training labels."""
+
+
+def _measure(trial: _Trial, features: Callable[[], Pair], *, own: bool) -> tuple[Json, Hits]:
     train, test = features()
     return trial.of(train, test, own=own)
 
@@ -348,24 +354,26 @@ class _Trial:
         seed = harness.seed("labels")
         self.rows = {share: labelled_rows(train_labels, share, seed) for share in SHARES}
 
-    def of(self, train: Features, test: Features, *, own: bool) -> Json:
+    def of(self, train: Features, test: Features, *, own: bool) -> tuple[Json, Hits]:
         found: Json = {"n_features": train.shape[1]}
+        of_images: Hits = {}
         for probe, fit in (("linear", linear_probe), ("knn", knn_probe)):
             found[probe] = []
             for share, rows in self.rows.items():
                 given = fit(_chosen(train, rows), self.train_labels[rows], test)
-                hits = (given == self.test_labels).astype(np.float64)
+                hits = given == self.test_labels
                 accuracy = asdict(self.bootstrap.of_mean(hits))
                 found[probe].append({"share": share, "n_labels": len(rows), "accuracy": accuracy})
-                if own and share == 1.0:
-                    self.harness.arrays[f"{probe}_hits"] = hits
-                    self.harness.arrays[f"{probe}_labels"] = given
+                if share == 1.0:
+                    of_images[probe] = hits
+                    if own:
+                        self.harness.arrays[f"{probe}_labels"] = given
         if own:
             names = self.harness.class_names
             counts = confusion(self.test_labels, self.harness.arrays["linear_labels"], len(names))
             found["confusion"] = {"probe": "linear", "counts": counts.tolist()}
         found["kmeans"] = self._clusters(train, test)
-        return found
+        return found, of_images
 
     def _clusters(self, train: Features, test: Features) -> Json:
         clusters = k_means(train, test, self.classes, self.harness.seed("k-means"))

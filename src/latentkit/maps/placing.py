@@ -18,7 +18,7 @@ from latentkit.plugin.seeds import short_stream_seed
 from latentkit.registry.options import fault_of
 from latentkit.runs import run_files
 from latentkit.runs.folder import RunFolder
-from latentkit.runs.stages import peak_rss_bytes
+from latentkit.training.device import peak_rss_bytes
 
 _MOST_DISPARITY = 1e-6
 """Squared distance between a map and its repetition, as a share of the map's own spread.

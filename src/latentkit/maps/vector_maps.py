@@ -23,8 +23,8 @@ from latentkit.plugin.events import Listener, RunPreparing, StageFinished, Stage
 from latentkit.plugin.images import ImageData, class_codes, plain_array
 from latentkit.plugin.machine import check_memory
 from latentkit.runs.folder import new_folder
-from latentkit.runs.stages import package_versions, peak_rss_bytes, warnings_told
-from latentkit.training.device import resolve_threads
+from latentkit.runs.stages import package_versions, warnings_told
+from latentkit.training.device import peak_rss_bytes, resolve_threads
 
 _NAMES = ("latents", "vectors", "embeddings", "features", "X", "x", "images")
 _LABELS = ("labels", "y", "Y", "targets")

@@ -191,6 +191,8 @@ class EpochFinished(Event):
         validation: mean of each loss term over the validation images, in eval mode.
         learning_rate: the learning rate at the epoch's last step.
         seconds: time spent on training, without validation.
+        memory_bytes: largest resident memory of the process so far in training; 0 if not known.
+        device_memory_bytes: the same of tensors on a CUDA device; 0 on other devices.
     """
 
     epoch: int
@@ -199,6 +201,8 @@ class EpochFinished(Event):
     validation: Mapping[str, float]
     learning_rate: float
     seconds: float
+    memory_bytes: int = 0
+    device_memory_bytes: int = 0
 
 
 @dataclass(frozen=True)

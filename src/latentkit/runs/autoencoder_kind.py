@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from latentkit.atomic import json_bytes, write_bytes
 from latentkit.config import RunConfig, canonical_sha256
@@ -19,14 +18,13 @@ from latentkit.data.batches import DeviceImages, augmentation_of, spread_rows
 from latentkit.data.duplicates import rows_in_training
 from latentkit.errors import (
     DataError,
-    PluginError,
     UserError,
     describe_error,
     unexpected_content,
 )
 from latentkit.evaluation.card import PROTOCOL, evaluate
 from latentkit.evaluation.card_tables import card_rows, card_summary, card_tables, map_tables
-from latentkit.evaluation.inference import encode
+from latentkit.evaluation.encoding import encode_images
 from latentkit.evaluation.measuring import card_bytes
 from latentkit.maps.make import (
     check_maps,
@@ -193,7 +191,7 @@ class AutoencoderKind(RunKind):
                 settings=f"epochs={config.training.epochs}",
                 keeps=run_files.SNAPSHOTS,
             ),
-            Stage("encode", _encode, reads=(run_files.DATA, run_files.MODEL)),
+            Stage("encode", encode_images, reads=(run_files.DATA, run_files.MODEL)),
             *embeds,
             Stage(
                 "evaluate",
@@ -475,26 +473,3 @@ class _Snapshots:
                 self._folder.verified(path)
             else:
                 del artefacts[path]
-
-
-def _encode(context: StageContext) -> None:
-    split = context.split
-    rows = {
-        "train": split.train,
-        "validation": split.validation,
-        "test": np.arange(len(context.images("test"))),
-    }
-    for name in run_files.SPLITS:
-        images = context.device_images(name)
-
-        def progress(done: int, total: int, name: str = name) -> None:
-            context.emit(StageProgress("encode", done, total, name))
-
-        latents = encode(context.model, images, progress)
-        if not np.isfinite(latents).all():
-            raise PluginError(f"the model's latents of the {name} images are not all finite")
-        arrays: dict[str, NDArray[Any]] = {"latents": latents, "index": rows[name]}
-        labels = context.images("test" if name == "test" else "train").labels
-        if labels is not None:
-            arrays["labels"] = labels[rows[name]]
-        context.folder.commit_arrays(run_files.latents_path(name), "encode", **arrays)

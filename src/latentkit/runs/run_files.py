@@ -7,6 +7,7 @@ from latentkit.config import MapConfig
 DATA = "data.json"
 MODEL = "model.safetensors"
 HISTORY = "history.json"
+ENCODING = "encoding.json"
 EVALUATION = "evaluation.json"
 FIGURES_OF_IMAGES = "evaluation.npz"
 REPORT = "report.html"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -23,6 +22,7 @@ from latentkit.runs.context import StageContext
 from latentkit.runs.folder import LEFT_OUT, RunFolder
 from latentkit.runs.manifest import LeftOut, StageRecord
 from latentkit.terminal import shell_command
+from latentkit.training.device import peak_rss_bytes
 
 _PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "safetensors")
 
@@ -58,16 +58,6 @@ def hardware(device: str, threads: int) -> dict[str, Any]:
 def plugin_versions(registry: Registry) -> dict[str, str]:
     """Return the version of each distribution whose plugins are loaded."""
     return {plugin.found.distribution: plugin.found.version for plugin in registry.plugins}
-
-
-def peak_rss_bytes() -> int:
-    """Return the peak resident memory of this process so far, in bytes."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return int(getattr(psutil.Process().memory_info(), "peak_wset", 0))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, else KiB
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _processor() -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import psutil
 import torch
 from torch import nn
 from torch.optim import Optimizer
@@ -177,3 +178,50 @@ def keep_freed_memory() -> None:
     libraries, this has no effect.
     """
     torch.empty(_LARGEST_BLOCK, dtype=torch.uint8)  # freed at once
+
+
+def peak_rss_bytes() -> int:
+    """Return the peak resident memory of this process so far, in bytes."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return int(getattr(psutil.Process().memory_info(), "peak_wset", 0))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, else KiB
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class MemoryMeter:
+    """Meter of the memory that a process takes while it trains.
+
+    The system knows the largest memory of a process only since its start. If that grew after the
+    meter was made, it is the answer. If not, something before took more, and the answer is the
+    largest of the samples that were taken, which may miss the top of a step.
+
+    Args:
+        device: where the model is. On CUDA, the count of the device's memory starts again.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._before = peak_rss_bytes()
+        self._process = psutil.Process()
+        self._largest = 0
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+
+    def sample(self) -> None:
+        """Look at the memory once."""
+        self._largest = max(self._largest, int(self._process.memory_info().rss))
+
+    def peak(self) -> tuple[int, int]:
+        """Return the largest memory of process and device since the start, in bytes.
+
+        The device's is 0 if it is not a CUDA device.
+        """
+        self.sample()
+        peak = peak_rss_bytes()
+        on_device = self._device.type == "cuda"
+        return (
+            peak if peak > self._before else self._largest,
+            int(torch.cuda.max_memory_allocated(self._device)) if on_device else 0,
+        )

@@ -33,7 +33,7 @@ from latentkit.plugin.protocols import Corruption, StartsFromImages, provides
 from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.options import fault_of
 from latentkit.training.checkpoint import CheckpointStore, Progress
-from latentkit.training.device import Precision
+from latentkit.training.device import MemoryMeter, Precision
 from latentkit.training.state import Staged, TrainingState, Weights, learning_rate
 from latentkit.training.step import Steps, loss_terms
 
@@ -167,7 +167,7 @@ class Trained:
     Args:
         weights: the model's state after epoch ``weights_epoch``.
         weights_epoch: the best epoch or the last, depending on the options.
-        history: one record per epoch: epoch, loss terms, learning rate, seconds.
+        history: one record per epoch: epoch, loss terms, learning rate, seconds, memory.
     """
 
     weights: Weights
@@ -218,8 +218,9 @@ def train(
     if keep is not None and progress.epoch == 0 and 0 in job.options.snapshots:
         keep(0, state.weights())
     due_at = -math.inf
+    memory = MemoryMeter(job.train.device)
     while progress.epoch < job.epochs and not _is_enough(job, progress.history, emit):
-        record = _run_epoch(job, state, steps, progress.epoch + 1, emit)
+        record = _run_epoch(job, state, steps, progress.epoch + 1, emit, memory)
         history = (*progress.history, asdict(record))
         epoch = record.epoch
         step = epoch * job.steps_per_epoch
@@ -312,13 +313,19 @@ def _start_from_images(job: TrainingJob, state: TrainingState) -> None:
 
 
 def _run_epoch(
-    job: TrainingJob, state: TrainingState, steps: Steps, epoch: int, emit: Listener
+    job: TrainingJob,
+    state: TrainingState,
+    steps: Steps,
+    epoch: int,
+    emit: Listener,
+    memory: MemoryMeter,
 ) -> EpochFinished:
     started = time.perf_counter()
-    terms = _train_epoch(job, state, steps, epoch, emit)
+    terms = _train_epoch(job, state, steps, epoch, emit, memory)
     seconds = time.perf_counter() - started
     with state.for_evaluation():
         validation = validate(job, epoch)
+    of_process, of_device = memory.peak()
     return EpochFinished(
         epoch=epoch,
         epochs=job.epochs,
@@ -326,11 +333,18 @@ def _run_epoch(
         validation=validation,
         learning_rate=state.learning_rate,
         seconds=seconds,
+        memory_bytes=of_process,
+        device_memory_bytes=of_device,
     )
 
 
 def _train_epoch(
-    job: TrainingJob, state: TrainingState, steps: Steps, epoch: int, emit: Listener
+    job: TrainingJob,
+    state: TrainingState,
+    steps: Steps,
+    epoch: int,
+    emit: Listener,
+    memory: MemoryMeter,
 ) -> dict[str, float]:
     device = job.train.device
     torch.manual_seed(stream_seed(job.seed, "train", epoch))  # for what the model itself draws
@@ -356,6 +370,7 @@ def _train_epoch(
         meter.add(terms, len(index))
         if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
             reported = time.monotonic()
+            memory.sample()
             emit(BatchFinished(epoch, number + 1, len(batches), meter.means()["loss"]))
     return meter.means()
 

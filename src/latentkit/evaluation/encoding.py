@@ -1,0 +1,67 @@
+"""The stage that encodes a run's images, and its record of what encoding takes.
+
+Times differ from run to run, so they are in a file of their own, which no other stage reads.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latentkit.errors import PluginError
+from latentkit.evaluation.inference import encode
+from latentkit.plugin.events import StageProgress
+from latentkit.runs import run_files
+from latentkit.runs.context import StageContext
+
+_STAGE = "encode"
+
+
+def encode_images(context: StageContext) -> None:
+    """Commit the latents of each split, and what encoding took.
+
+    The record has ``seconds_per_image``, the median over batches, from stored images to latents;
+    ``device``; and ``parameters``, the number of weights of the whole model, with its decoder.
+
+    Raises:
+        PluginError: latents are not finite.
+    """
+    split = context.split
+    rows = {
+        "train": split.train,
+        "validation": split.validation,
+        "test": np.arange(len(context.images("test"))),
+    }
+    each: list[float] = []
+    for name in run_files.SPLITS:
+        latents = _latents(context, name, each)
+        if not np.isfinite(latents).all():
+            raise PluginError(f"the model's latents of the {name} images are not all finite")
+        arrays: dict[str, NDArray[Any]] = {"latents": latents, "index": rows[name]}
+        labels = context.images("test" if name == "test" else "train").labels
+        if labels is not None:
+            arrays["labels"] = labels[rows[name]]
+        context.folder.commit_arrays(run_files.latents_path(name), _STAGE, **arrays)
+    record = {
+        "seconds_per_image": statistics.median(each),
+        "device": str(context.device),
+        "parameters": sum(one.numel() for one in context.model.parameters()),
+    }
+    context.folder.commit_json(run_files.ENCODING, _STAGE, record)
+
+
+def _latents(context: StageContext, name: str, each: list[float]) -> NDArray[np.float32]:
+    """Return the latents of a split, and add the seconds an image of each batch to ``each``."""
+    before = [time.perf_counter(), 0.0]
+
+    def progress(done: int, total: int) -> None:
+        now = time.perf_counter()
+        each.append((now - before[0]) / (done - before[1]))
+        context.emit(StageProgress(_STAGE, done, total, name))
+        before[:] = time.perf_counter(), done
+
+    return encode(context.model, context.device_images(name), progress)
