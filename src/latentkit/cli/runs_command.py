@@ -169,6 +169,8 @@ def compare_command(runs: tuple[str, ...], runs_dir: str | None, as_json: bool) 
     else:
         from latentkit.evaluation.compare_runs import comparison_tables
 
+        if found["answer"]:
+            shared_options.echo(in_one_line(found["answer"]["text"]) + "\n")
         outcome.print_tables(comparison_tables(found))
 
 

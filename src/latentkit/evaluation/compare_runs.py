@@ -12,10 +12,23 @@ from numpy.typing import NDArray
 from latentkit.errors import UserError, unexpected_content
 from latentkit.evaluation import card_tables
 from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap, Interval
+from latentkit.evaluation.encoder_rows import (
+    COSTS,
+    PROBES,
+    QUALITY,
+    RunFiles,
+    best_row,
+    column_of,
+    differing,
+    encoder_rows,
+    is_of_map,
+    is_of_transfer,
+)
+from latentkit.evaluation.worth import was_it_worth
 from latentkit.report.page import Table
 from latentkit.runs import run_files
 from latentkit.runs.folder import RunFolder
-from latentkit.runs.kind import KindOf
+from latentkit.runs.kind import KindOf, RunKind
 from latentkit.runs.summary import map_facts
 from latentkit.terminal import shell_command
 
@@ -58,19 +71,22 @@ def compare_runs(folders: Sequence[RunFolder], kind_of: KindOf) -> Json:
     """Compare runs, and return the result as JSON.
 
     Args:
-        folders: two or more runs; differences are from the first.
+        folders: two or more runs. Transfers are compared with each other; among other runs, each
+            belongs to the run that it started from.
         kind_of: returns the kind of a run: autoencoder, transfer or trial.
 
     Returns:
-        ``runs``: their names; ``config``: each key that is not the same in all, with its value
-        in each run; ``figures``: by name, the value of each run with its interval, or None; counts,
-        such as that of dead codes, have no interval;
-        ``differences``: by name, the value of each further run minus that of the first, with its
-        interval; ``paired``: whether the differences were taken image by image.
+        ``answer``: whether the best autoencoder was worth its training, as `was_it_worth`;
+        ``encoders``: a row for each encoder, as `Encoder.as_json`; both are empty if all runs are
+        transfers; ``runs``: names of the runs that follow, which are no transfers unless all are;
+        ``transfers``: names of the others; ``config``: each key that is not the same in all, with
+        its value in each run; ``figures``: by name, the value of each run with its interval, or
+        None (counts, such as that of dead codes, have no interval); ``differences``: by name, the
+        value of each further run minus that of the first, with its interval; ``paired``: whether the differences were taken image by image; ``maps``.
 
     Raises:
-        UserError: there are fewer than two runs, transfers are mixed with other runs, or a run
-            was evaluated with another protocol.
+        UserError: there are fewer than two runs, a transfer's parent is not among the runs, or a
+            run was evaluated with another protocol.
         IntegrityError: a file of a run was changed or has another structure.
     """
     with unexpected_content(*(folder.path for folder in folders)):
@@ -80,31 +96,59 @@ def compare_runs(folders: Sequence[RunFolder], kind_of: KindOf) -> Json:
 def _compared(folders: Sequence[RunFolder], kind_of: KindOf) -> Json:
     if len(folders) < 2:
         raise UserError("a comparison needs at least two runs: name another one")
-    cards = [folder.json(run_files.EVALUATION) for folder in folders]
-    kinds = [kind_of(folder) for folder in folders]
-    for folder, card, kind in zip(folders, cards, kinds, strict=True):
-        if kind.points != kinds[0].points:
-            raise UserError(
-                f"either run {folders[0].manifest.id} or run {folder.manifest.id} is a transfer: "
-                f"compare transfers only with other transfers"
-            )
-        if card["protocol"] != kind.protocol:
-            raise UserError(
-                f"run {folder.manifest.id} was evaluated with protocol {card['protocol']}, not "
-                f"{kind.protocol}: evaluate it again with  {shell_command('evaluate', folder.path)}"
-            )
-    arrays = [folder.arrays(run_files.FIGURES_OF_IMAGES) for folder in folders]
-    paired = len({folder.json(run_files.DATA)["digest"]["test"] for folder in folders}) == 1
-    figures = {key: [_figure(card, key) for card in cards] for key in _FIGURES}
+    opened = [_opened(folder, kind_of(folder)) for folder in folders]
+    transfers = [one for one in opened if _is_transfer(one)]
+    runs = [one for one in opened if not _is_transfer(one)] or transfers
+    beside = [] if runs is transfers else transfers
+    for one in beside:
+        _check_parent(one, runs)
+    paired = len({one.folder.json(run_files.DATA)["digest"]["test"] for one in runs}) == 1
+    figures = {key: [_figure(one.card, key) for one in runs] for key in _FIGURES}
+    found: Json = {"answer": {}, "encoders": []}
+    if runs is not transfers:
+        different = list({one.folder.path: one for one in runs}.values())
+        rows = encoder_rows(different, beside)
+        best = {key: best_row(rows, key, paired=paired) for row in rows for key in row.figures}
+        found["answer"] = was_it_worth(rows, paired=paired, n_images=runs[0].card["n_images"])
+        found["encoders"] = [
+            row.as_json([key for key, one in best.items() if one is row]) for row in rows
+        ]
     return {
-        "runs": [folder.manifest.id for folder in folders],
-        "config": _config_differences([folder.manifest.config for folder in folders]),
+        **found,
+        "runs": [one.folder.manifest.id for one in runs],
+        "transfers": [one.folder.manifest.id for one in beside],
+        "config": differing([one.config for one in runs]),
         "confidence": CONFIDENCE,
         "paired": paired,
         "figures": {key: found for key, found in figures.items() if any(found)},
-        "differences": _differences(arrays, paired),
-        "maps": _maps(folders),
+        "differences": _differences([one.arrays for one in runs], paired),
+        "maps": _maps([one.folder for one in runs]),
     }
+
+
+def _opened(folder: RunFolder, kind: RunKind) -> RunFiles:
+    card = folder.json(run_files.EVALUATION)
+    if card["protocol"] != kind.protocol:
+        raise UserError(
+            f"run {folder.manifest.id} was evaluated with protocol {card['protocol']}, not "
+            f"{kind.protocol}: evaluate it again with  {shell_command('evaluate', folder.path)}"
+        )
+    return RunFiles(folder, card, folder.arrays(run_files.FIGURES_OF_IMAGES))
+
+
+def _is_transfer(run: RunFiles) -> bool:
+    return run.card.get("kind") == "transfer"
+
+
+def _check_parent(transfer: RunFiles, runs: Sequence[RunFiles]) -> None:
+    parent, name = transfer.card["parent"], transfer.folder.manifest.id
+    if parent not in {one.folder.manifest.id for one in runs}:
+        started = f"started from run {parent}" if parent else "started from no run"
+        remedy = "compare that run, too, or compare" if parent else "compare"
+        raise UserError(
+            f"{name} is a transfer and {started}, which is not compared: {remedy} transfers only "
+            f"with other transfers"
+        )
 
 
 def comparison_tables(found: Json) -> list[Table]:
@@ -151,7 +195,46 @@ def _tables(found: Json) -> list[Table]:
             for key, values in found["differences"].items()
         ],
     )
-    return [table for table in (runs, config, figures, differences) if table.rows]
+    tables = (runs, *_encoder_tables(found), config, figures, differences)
+    return [table for table in tables if table.rows]
+
+
+def _encoder_tables(found: Json) -> list[Table]:
+    """Return the rows of encoders in tables that are narrow enough to read."""
+    rows = found.get("encoders", [])
+    several = any(len(row["runs"]) > 1 for row in rows)
+    over = "runs and test images" if several else "test images"
+    note = f"± half of the {card_tables.percent_text(found['confidence'])} interval over {over}"
+    keys = dict.fromkeys(key for row in rows for key in row["figures"])
+    groups = {
+        f"Encoders: accuracy of probes by share of labels, {note}": [*PROBES],
+        "Encoders: reconstruction, k-means, latents and maps": [
+            *QUALITY,
+            *(key for key in keys if is_of_map(key)),
+        ],
+        "Encoders: accuracy of transfers": [key for key in keys if is_of_transfer(key)],
+        "Encoders: what they take": [*COSTS],
+    }
+    tables = []
+    for title, wanted in groups.items():
+        shown = [key for key in wanted if key in keys]
+        having = [row for row in rows if any(key in row["figures"] for key in shown)]
+        cells = [(row["name"], *(_encoder_cell(row, key) for key in shown)) for row in having]
+        starred = any(key in row["best"] for row in having for key in shown)
+        header = ("", *(column_of(key).name for key in shown))
+        tables.append(Table(f"{title}{'; * clearly best' if starred else ''}", header, cells))
+    return tables
+
+
+def _encoder_cell(row: Json, key: str) -> str:
+    figure, digits = row["figures"].get(key), column_of(key).digits
+    if figure is None:
+        return _MISSING
+    star = " *" if key in row["best"] else ""
+    text = f"{figure['value']:,.{digits}f}"
+    if figure["low"] is None or figure["low"] == figure["high"]:
+        return text + star
+    return f"{text} ± {(figure['high'] - figure['low']) / 2:,.{digits}f}{star}"
 
 
 def _figure(card: Json, key: str) -> Json | None:
@@ -198,23 +281,6 @@ def _maps(folders: Sequence[RunFolder]) -> Json:
         name: {key: [value(of_run, name, key) for of_run in quality] for key in shown}
         for name in names
     }
-
-
-def _config_differences(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    flat = [dict(_flattened(config)) for config in configs]
-    keys = sorted({key for config in flat for key in config})
-    values = {key: [config.get(key) for config in flat] for key in keys}
-    return {key: found for key, found in values.items() if any(v != found[0] for v in found)}
-
-
-def _flattened(value: Any, key: str = "") -> list[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        items = [(f"{key}.{name}" if key else str(name), inner) for name, inner in value.items()]
-    elif isinstance(value, list) and any(isinstance(inner, Mapping) for inner in value):
-        items = [(f"{key}[{number}]", inner) for number, inner in enumerate(value)]
-    else:
-        return [(key, value)]
-    return [pair for name, inner in items for pair in _flattened(inner, name)]
 
 
 def _text(value: Any) -> str:
