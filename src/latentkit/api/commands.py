@@ -450,22 +450,30 @@ def list_runs(runs: inputs.Path_ | None = None, *, root: inputs.Path_ | None = N
     return [Run(folder) for folder in found]
 
 
-def compare(*paths: inputs.Path_, runs: inputs.Path_ | None = None) -> dict[str, Any]:
-    """Compare runs: configurations, results, and differences from the first run.
+def compare(
+    *paths: inputs.Path_, page: inputs.Path_ | None = None, runs: inputs.Path_ | None = None
+) -> dict[str, Any]:
+    """Compare encoders, their configurations and results, and differences from the first run.
+
+    Runs that differ only in their seed are one encoder.
 
     Args:
-        *paths: two or more runs: their folders, or other names of them that `open` accepts.
+        *paths: two or more runs: their folders, or other names of them that `open` accepts. A
+            transfer belongs to the run that it started from, which must be among them.
+        page: file for the comparison as an HTML page with figures; by default, none is written.
         runs: the folder of runs, in which names are looked up; by default ``LATENTKIT_RUNS`` or
             ``./runs``.
 
     Returns:
-        ``runs``, ``config``, ``figures``, ``differences``, ``maps``. Every result has its
-        ``"value"`` and a 95 % interval from ``"low"`` to ``"high"``. If the test images are the
-        same, differences are computed image by image (``"paired"``).
+        ``answer``, whether the best autoencoder was worth its training, with its ``text``;
+        ``encoders``, a row for each encoder and each baseline; ``runs``, ``transfers``,
+        ``config``, ``figures``, ``differences``, ``maps``. Every result has its ``"value"`` and a
+        95 % interval from ``"low"`` to ``"high"``. If the test images are the same, differences
+        are computed image by image (``"paired"``).
 
     Raises:
-        latentkit.errors.UserError: there are fewer than two runs, some but not all are transfers,
-            or one was evaluated with another protocol.
+        latentkit.errors.UserError: there are fewer than two runs, a transfer's parent is not among
+            them, or one was evaluated with another protocol.
 
     Example:
         >>> import latentkit as lk
@@ -476,4 +484,8 @@ def compare(*paths: inputs.Path_, runs: inputs.Path_ | None = None) -> dict[str,
     """
     folder = inputs.runs_dir(runs)
     found = [RunFolder.open(named_run(os.fspath(path), folder)) for path in paths]
-    return compare_runs(found, kind_of)
+    if page is None:
+        return compare_runs(found, kind_of)
+    from latentkit.report.multi_run import write_comparison
+
+    return write_comparison(found, Path(page).expanduser(), kind_of)

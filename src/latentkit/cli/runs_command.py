@@ -151,10 +151,16 @@ def evaluate_command(
 @click.command("compare")
 @click.argument("runs", nargs=-1, metavar="RUN RUN...")
 @shared_options.runs_option
+@click.option("--page", metavar="FILE", help="Write the comparison as an HTML page, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as one JSON document.")
 @shared_options.common_options
-def compare_command(runs: tuple[str, ...], runs_dir: str | None, as_json: bool) -> None:
-    """Compare runs: the options that differ, the results, and their differences.
+def compare_command(
+    runs: tuple[str, ...], runs_dir: str | None, page: str | None, as_json: bool
+) -> None:
+    """Compare encoders: was the autoencoder worth it, the results, and their differences.
+
+    Runs that differ only in their seed are one encoder. A transfer belongs to the run that it
+    started from, which is to be compared, too.
 
     Each RUN is a run's folder, its name in the folder of runs, an unambiguous start or end of that
     name, or 'last'. Differences are from the first run, with 95 % intervals. If the test images are
@@ -163,7 +169,7 @@ def compare_command(runs: tuple[str, ...], runs_dir: str | None, as_json: bool) 
     shared_options.load_registry()
     from latentkit.api.commands import compare
 
-    found = compare(*runs, runs=runs_dir)
+    found = compare(*runs, page=page, runs=runs_dir)
     if as_json:
         shared_options.print_json(found)
     else:
@@ -172,6 +178,8 @@ def compare_command(runs: tuple[str, ...], runs_dir: str | None, as_json: bool) 
         if found["answer"]:
             shared_options.echo(in_one_line(found["answer"]["text"]) + "\n")
         outcome.print_tables(comparison_tables(found))
+        if page is not None:
+            shared_options.echo(page)
 
 
 @click.command("report")

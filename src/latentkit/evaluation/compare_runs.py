@@ -65,6 +65,8 @@ _FIGURES: dict[str, tuple[str, str, Path_, int]] = {
     ),
 }
 _MISSING = "–"
+ENCODERS = "Encoders"
+"""Start of the titles of the tables with a row for each encoder."""
 
 
 def compare_runs(folders: Sequence[RunFolder], kind_of: KindOf) -> Json:
@@ -207,13 +209,13 @@ def _encoder_tables(found: Json) -> list[Table]:
     note = f"± half of the {card_tables.percent_text(found['confidence'])} interval over {over}"
     keys = dict.fromkeys(key for row in rows for key in row["figures"])
     groups = {
-        f"Encoders: accuracy of probes by share of labels, {note}": [*PROBES],
-        "Encoders: reconstruction, k-means, latents and maps": [
+        f"{ENCODERS}: accuracy of probes by share of labels, {note}": [*PROBES],
+        f"{ENCODERS}: reconstruction, k-means, latents and maps": [
             *QUALITY,
             *(key for key in keys if is_of_map(key)),
         ],
-        "Encoders: accuracy of transfers": [key for key in keys if is_of_transfer(key)],
-        "Encoders: what they take": [*COSTS],
+        f"{ENCODERS}: accuracy of transfers": [key for key in keys if is_of_transfer(key)],
+        f"{ENCODERS}: what they take": [*COSTS],
     }
     tables = []
     for title, wanted in groups.items():

@@ -20,6 +20,7 @@ from scipy.special import stdtrit
 
 from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap, replicated
 from latentkit.evaluation.card_tables import SPACES
+from latentkit.evaluation.representation import N_NEIGHBORS, SHARES
 from latentkit.runs import run_files
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.summary import map_facts
@@ -45,15 +46,14 @@ class Column:
     of_images: str = ""
 
 
-_ARRAYS = {"knn 100%": "knn", "linear 100%": "linear"}
-_SHARES = ("1%", "10%", "100%")  # the order in the card
+_NAMES = {"knn": f"{N_NEIGHBORS}-NN", "linear": "linear"}
 
 PROBES = {
-    f"{probe} {share}": Column(
-        f"{name}, {share.replace('%', ' %')}", 3, "high", _ARRAYS.get(f"{probe} {share}", "")
+    f"{probe} {share:.0%}": Column(
+        f"{name}, {100 * share:g} %", 3, "high", probe if share == 1.0 else ""
     )
-    for probe, name in (("knn", "10-NN"), ("linear", "linear"))
-    for share in _SHARES
+    for probe, name in _NAMES.items()
+    for share in SHARES
 }
 """Accuracies of probes by share of labels."""
 QUALITY = {
@@ -284,9 +284,10 @@ def _of_space(card: Json, space: str) -> dict[str, Json]:
     if found is None:
         return {}
     figures = {
-        f"{probe} {share}": _ends(one["accuracy"])
-        for probe in ("knn", "linear")
-        for share, one in zip(_SHARES, found[probe], strict=True)
+        f"{probe} {one['share']:.0%}": _ends(one["accuracy"])
+        for probe in _NAMES
+        for one in found[probe]
+        if one["share"] in SHARES
     }
     kmeans = found["kmeans"]
     names = {"nmi": "nmi", "ari": "ari", "cluster_accuracy": "accuracy"}

@@ -211,10 +211,10 @@ def _without_autoencoder(rows: Sequence[Encoder], n_images: int) -> Json:
     if contest is None:
         text = "No run is a trained autoencoder, so there is no answer whether one was worth it."
         return {"answer": "none", "text": text, "comparisons": []}
-    unclear = contest.answer == "unclear"
+    clear = "" if contest.answer != "unclear" else ", which is no clear difference"
     text = (
         f"No run is a trained autoencoder; the best encoder is {contest.one.name}: "
-        f"{_what(contest)}{', which is no clear difference' if unclear else ''} ({_basis([contest], n_images)})."
+        f"{_what(contest)}{clear} ({_basis([contest], n_images)})."
     )
     return {"answer": "none", "text": text, "comparisons": [contest.as_json()]}
 

@@ -116,7 +116,7 @@ def edge_colour(colour: str) -> str:
     return to_hex(darker) if luminance > _PALE else colour
 
 
-def save_png(figure: Figure, path: Path) -> None:
+def save_png(figure: Figure, path: Path | io.BytesIO) -> None:
     """Write a figure as PNG at `DPI`, without a date or version, so that bytes are repeatable."""
     figure.set_dpi(DPI)
     # Drawing computes the layout. ``savefig`` would draw the figure a second time for it.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+import io
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 from pydantic import Field
 
 from latentkit import reading
@@ -21,7 +24,9 @@ from latentkit.errors import (
     did_you_mean,
     unexpected_content,
 )
-from latentkit.evaluation.compare_runs import compare_runs, comparison_tables
+from latentkit.evaluation.compare_runs import ENCODERS, compare_runs, comparison_tables
+from latentkit.evaluation.encoder_rows import PROBES
+from latentkit.evaluation.representation import SHARES
 from latentkit.explore.exploration_figures import TITLES
 from latentkit.hashed_json import read_hashed
 from latentkit.plugin.options import Options
@@ -41,6 +46,9 @@ from latentkit.runs.kind import KindOf
 from latentkit.runs.manifest import NAME
 from latentkit.terminal import shell_command
 from latentkit.tune.study_folder import STUDY
+
+if TYPE_CHECKING:
+    from latentkit.figures.encoder_figures import EncoderCurve
 
 
 class Chapter(Options):
@@ -257,37 +265,126 @@ class _Sources:
         return self[source], name
 
 
+def write_comparison(folders: Sequence[RunFolder], path: Path, kind_of: KindOf) -> dict[str, Any]:
+    """Write a page that compares runs, and return the comparison.
+
+    Args:
+        folders: two or more runs, as in `compare_runs`.
+        path: the file to write.
+        kind_of: returns the kind of a run.
+
+    Raises:
+        UserError: the runs cannot be compared.
+        IntegrityError: a file of a run was changed.
+        StorageError: the page cannot be written.
+    """
+    found = compare_runs(folders, kind_of)
+    runs, *tables = comparison_tables(found)
+    encoders = [table for table in tables if table.title.startswith(ENCODERS)]
+    sections = [Section("Runs", tables=[runs, *tables[len(encoders) :]])]
+    if encoders:
+        text = found["answer"]["text"]
+        pictures = _encoder_pictures(found, "comparison")
+        sections.insert(0, Section(ENCODERS, text, tables=encoders, pictures=pictures))
+    with unexpected_content(folders[0].path):
+        rows = environment(folders[0])
+        dataset = folders[0].manifest.config["dataset"]["name"]
+    page = render_page(
+        title="Encoders side by side" if encoders else "Transfers side by side",
+        subtitle=f"{len(folders)} runs, on {dataset}"
+        if found["paired"]
+        else f"{len(folders)} runs",
+        sections=sections,
+        environment=rows,
+    )
+    write_bytes(path, page.encode())
+    return found
+
+
+def _curves(rows: Sequence[Mapping[str, Any]]) -> list[EncoderCurve]:
+    """Return the accuracies of each row that has some, and its time of training."""
+    from latentkit.figures.encoder_figures import EncoderCurve
+
+    def ends(figure: Mapping[str, Any]) -> tuple[float, float, float]:
+        low, high = (math.nan if figure[key] is None else figure[key] for key in ("low", "high"))
+        return figure["value"], low, high
+
+    curves = []
+    for row in rows:
+        figures = row["figures"]
+        if all(key in figures for key in PROBES):
+            found = {
+                name: np.array([ends(figures[key]) for key in PROBES if key.startswith(start)])
+                for name, start in _PROBES.items()
+            }
+            seconds = figures.get("training_seconds")
+            time = ends(seconds) if seconds and seconds["value"] else None
+            curves.append(EncoderCurve(row["name"], found, time))
+    return curves
+
+
+_PROBES = {"10-NN": "knn ", "linear": "linear "}
+
+
+def _encoder_pictures(found: Mapping[str, Any], key: str) -> list[Picture]:
+    """Draw accuracies over labels and over time; nothing if there are no labels."""
+    # Imported here, because matplotlib is slow to import.
+    from latentkit.figures.encoder_figures import accuracy_over_labels, accuracy_over_seconds
+    from latentkit.figures.style import save_png
+
+    curves = _curves(found["encoders"])
+    if not curves:
+        return []
+    intervals = "Bars are 95 % intervals over test images, and over seeds where there are several."
+    over_labels = f"{intervals} What is not trained is dashed."
+    over_time = f"{intervals} What is not trained is a line."
+    titles = "Accuracy of probes over labels", "Accuracy over the time of training"
+    figures = (
+        accuracy_over_labels(SHARES, curves, titles[0], over_labels),
+        accuracy_over_seconds(curves, "10-NN", titles[1], over_time),
+    )
+    pictures = []
+    captions, names = (over_labels, over_time), ("labels", "seconds")
+    for title, caption, figure, name in zip(titles, captions, figures, names, strict=True):
+        buffer = io.BytesIO()
+        save_png(figure, buffer)
+        pictures.append(Picture(title, caption, buffer.getvalue(), key=f"{key}-{name}"))
+    return pictures
+
+
 def _section(chapter: Chapter, sources: _Sources) -> Section:
     tables: list[Table] = []
     for reference in chapter.tables:
         source, title = sources.named(reference)
         tables += source.tables(title)
+    text, pictures = chapter.text, _pictures(chapter, sources)
     if chapter.compare:
-        tables += _comparison(chapter, sources)
+        found, compared = _comparison(chapter, sources)
+        tables += compared
+        if found["answer"]:
+            text = f"{text}\n\n{found['answer']['text']}"
+            pictures = [*_encoder_pictures(found, chapter.title), *pictures]
     if chapter.rows:
         tables.append(Table("", chapter.header, chapter.rows))
-    return Section(
-        chapter.title,
-        chapter.text,
-        tables=tables,
-        pictures=_pictures(chapter, sources),
-        commands=chapter.commands,
-    )
+    return Section(chapter.title, text, tables=tables, pictures=pictures, commands=chapter.commands)
 
 
-def _comparison(chapter: Chapter, sources: _Sources) -> list[Table]:
-    folders = []
+def _comparison(chapter: Chapter, sources: _Sources) -> tuple[dict[str, Any], list[Table]]:
+    """Return the comparison of a chapter, and its tables with the names of the sources."""
+    folders = {}
     for name in chapter.compare:
         folder = sources[name].folder
         if folder is None:
             raise UserError(
                 f"report file: {name} is a study: compare its best run, {name}/runs/trial-N"
             )
-        folders.append(folder)
-    compared = compare_runs(folders, sources.kind_of)
-    found = {**compared, "config": {}, "maps": {}}  # maps have their own table
-    names = {f"[{number}]": name for number, name in enumerate(chapter.compare, 1)}
-    return [_by_name(table, names) for table in comparison_tables(found)[1:]]
+        folders[name] = folder
+    found = compare_runs([folders[name] for name in chapter.compare], sources.kind_of)
+    found |= {"config": {}, "maps": {}}  # maps have their own table
+    beside = {*found["transfers"]}
+    shown = [name for name in chapter.compare if folders[name].manifest.id not in beside]
+    names = {f"[{number}]": name for number, name in enumerate(shown, 1)}
+    return found, [_by_name(table, names) for table in comparison_tables(found)[1:]]
 
 
 def _by_name(table: Table, names: Mapping[str, str]) -> Table:
