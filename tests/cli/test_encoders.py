@@ -125,6 +125,7 @@ def test_a_comparison_with_an_autoencoder_shows_a_dash(encoded, finished, latent
     shown = latentkit("compare", finished, encoded).out
     (row,) = [line for line in shown.splitlines() if line.startswith("MSE  ")]
     assert row.rstrip().endswith("–")
+    assert "own-views, the best encoder without a decoder, " in " ".join(shown.split())
 
 
 def test_only_the_encoder_is_exported(encoded, latentkit):

@@ -66,10 +66,14 @@ def test_the_other_commands_accept_a_transfer(latentkit, finished):
     again = latentkit("resume", run)
     assert again.code == 0
     assert "done in" not in again.err
-    assert (
-        "Difference from [1], image" in latentkit("compare", run, transferred(latentkit, run)).out
+    other = transferred(latentkit, run)
+    assert "Difference from [1], image" in latentkit("compare", run, other).out
+    beside = json.loads(latentkit("compare", finished, run, "--json").out)
+    assert (beside["runs"], beside["transfers"]) == ([finished.name], [run.name])
+    assert "transfer probe, 100" in beside["encoders"][0]["figures"]
+    assert f"{other.name} is a transfer and started from run {run.name}, which is not compared" in (
+        latentkit("compare", finished, other).error
     )
-    assert "is a transfer: compare transfers only with" in latentkit("compare", finished, run).error
     assert "is a transfer" in latentkit("explore", run, "traversal").error
     assert latentkit("embed", run, "--embed", "pca", "-q").code == 0
     assert "maps features of test images" in latentkit(

@@ -1,6 +1,7 @@
 """``latentkit evaluate``, ``compare`` and ``report``."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +30,24 @@ def test_compare_starts_with_the_options_that_differ(latentkit, finished, small)
     assert "Difference from [1], image by image" in done.out
     found = json.loads(latentkit("compare", finished.name, other, "--json").out)
     assert found["runs"] == [finished.name, other]
+    assert found["answer"]["text"] in " ".join(done.out.split())
+    rows = {row["name"]: row for row in found["encoders"]}
+    assert list(rows) == ["conv-ae", "PCA of 3", "conv-ae, random weights", "raw pixels"]
+    assert rows["conv-ae"]["seeds"] == [0, 1]
+    costs = {"training_seconds", "memory_mb", "encoding_us", "parameters"}
+    assert costs <= set(rows["conv-ae"]["figures"])
+    assert all(rows["conv-ae"]["figures"][key]["value"] > 0 for key in costs)
+
+
+def test_a_comparison_is_also_written_as_a_page(latentkit, finished):
+    done = latentkit("compare", finished, finished, "--page", "encoders.html")
+    assert done.out.endswith("encoders.html\n")
+    page = Path("encoders.html").read_text(encoding="utf-8")
+    assert "<h2>Encoders</h2>" in page
+    assert "worth its training" in page
+    assert 'id="figure-comparison-labels"' in page
+    assert 'id="figure-comparison-seconds"' in page
+    assert "Difference from [1], image by image" in page
 
 
 def test_compare_needs_two_runs_that_exist(latentkit, finished):

@@ -10,6 +10,11 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from latentkit.figures.encoder_figures import (
+    EncoderCurve,
+    accuracy_over_labels,
+    accuracy_over_seconds,
+)
 from latentkit.figures.error_figures import (
     class_bars,
     confusion_matrix,
@@ -55,6 +60,8 @@ WITH_NAMES = (
     "slices",
     "importance",
     "map grid",
+    "encoders",
+    "encoder seconds",
 )
 
 
@@ -109,6 +116,8 @@ def ordinary(n: int = 30, channels: int = 1, names: tuple[str, ...] = NAMES):
             trials(n, names), range(0, n, 2), [GOAL, Goal("$b", "maximize", 1)], TITLE
         ),
         "map grid": lambda: map_grid([Panel("$a", "_b", numbers(n, 2), labels)], names, TITLE),
+        "encoders": lambda: accuracy_over_labels([0.01, 0.1, 1], encoders(names), TITLE),
+        "encoder seconds": lambda: accuracy_over_seconds(encoders(names), "10-NN", TITLE),
         "kernels over epochs": lambda: kernels_over_epochs(
             [("$a", {0: numbers(4, channels, 3, 3), 1: numbers(4, channels, 3, 3)})], TITLE
         ),
@@ -141,6 +150,20 @@ def curve(shares: int, seeds: int) -> Curve:
     points = numbers(shares, seeds)
     mean = points.mean(1)
     return Curve("fine-tuned", mean, mean - 0.1, mean + 0.1, points)
+
+
+def encoders(names: tuple[str, ...], ends: float = 0.1) -> list[EncoderCurve]:
+    """Return encoders, of which every second one is not trained."""
+    values = np.linspace(0.2, 0.9, 3)
+    found = {probe: np.stack([values, values - ends, values + ends], 1) for probe in ("10-NN", "l")}
+    return [
+        EncoderCurve(
+            name,
+            found,
+            None if place % 2 else (1.0 + place, 1.0 + place - ends, 1.0 + place + ends),
+        )
+        for place, name in enumerate(names)
+    ]
 
 
 def awkward():
@@ -224,6 +247,15 @@ def awkward():
         ),
         "kernels over epochs, zero": lambda: kernels_over_epochs(
             [("a", {0: np.zeros((1, 1, 1, 1))}), ("b", {9: np.zeros((1, 1, 16, 128))})], TITLE
+        ),
+        "encoders, 60 without intervals": lambda: accuracy_over_labels(
+            [0.01, 0.1, 1], encoders(many, np.nan), TITLE, "a caption."
+        ),
+        "encoder seconds, 60 without intervals": lambda: accuracy_over_seconds(
+            encoders(many, np.nan), "10-NN", TITLE, "a caption."
+        ),
+        "encoder seconds, none is trained": lambda: accuracy_over_seconds(
+            encoders(many[:2])[1:], "10-NN", TITLE
         ),
         "several, one": lambda: several_reconstructions(one, [("1 epoch", one, zero)], TITLE),
     }  # fmt: skip

@@ -63,6 +63,8 @@ def test_a_comparison_names_its_runs_instead_of_numbering_them(root):
     assert "Difference from first, image by image" in source
     assert '<th scope="col" class="number">second</th>' in source
     assert "[1]" not in source
+    assert "worth its training" in source
+    assert "<h3>Accuracy of probes over labels</h3>" in source
 
 
 def test_commands_texts_and_rows_are_shown_literally(root):

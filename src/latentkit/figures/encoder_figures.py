@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
@@ -49,12 +51,13 @@ def accuracy_over_labels(
     """
     probes = list(encoders[0].accuracies)
     with style.house_style():
-        figure = style.empty_figure(_WIDTH, 4.4)
+        figure = style.empty_figure(_WIDTH, _height(len(encoders)))
         panels = figure.subplots(1, len(probes), sharey=True, squeeze=False)[0]
         for axes, probe in zip(panels, probes, strict=True):
+            lines = []
             for place, one in enumerate(encoders):
                 moved = np.asarray(shares) * _SPREAD ** (place - (len(encoders) - 1) / 2)
-                _line(axes, moved, one.accuracies[probe], one, place)
+                lines.append(_line(axes, moved, one.accuracies[probe], one, place))
             axes.set_xscale("log")
             axes.set_xticks(list(shares))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
@@ -64,7 +67,7 @@ def accuracy_over_labels(
             axes.grid(alpha=0.25)
         panels[0].set_ylabel("accuracy on the test images")
         _within_range(panels[0], [value for one in encoders for value in one.accuracies.values()])
-        _legend(figure, panels[0])
+        _legend(figure, lines, encoders)
         style.describe(figure, title, caption)
     return figure
 
@@ -83,36 +86,37 @@ def accuracy_over_seconds(
         caption: text below the figure.
     """
     with style.house_style():
-        figure = style.empty_figure(_WIDTH, 4.4)
+        figure = style.empty_figure(_WIDTH, _height(len(encoders)))
         axes = figure.subplots()
         trained = [one for one in encoders if one.seconds and one.seconds[0] > 0]
         untrained = [one for one in encoders if one not in trained]
+        lines: list[Artist | Container] = []
         for place, one in enumerate(encoders):
             value, low, high = one.accuracies[probe][-1]
             if one in untrained:
                 number = untrained.index(one)
                 dashes = _DASHES[number % len(_DASHES)]
                 colour = style.PALETTE[place % len(style.PALETTE)]
-                axes.axhline(value, ls=dashes, color=colour, lw=1.4, label=style.cut(one.name))
+                lines.append(axes.axhline(value, ls=dashes, color=colour, lw=1.4))
                 continue
             time = np.array(one.seconds)
             reach = np.nan_to_num([[time[0] - max(time[1], time[0] / 2)], [time[2] - time[0]]])
-            axes.errorbar(
+            point = axes.errorbar(
                 time[:1],
                 [value],
                 xerr=np.maximum(reach, 0),
                 yerr=np.maximum(np.nan_to_num([[value - low], [high - value]]), 0),
                 **_look(place),
                 ls="",
-                label=style.cut(one.name),
             )
+            lines.append(point)
         if trained:
             axes.set_xscale("log")
             style.log_ticks(axes.xaxis)
         axes.set(xlabel="seconds of training", ylabel=f"{probe} accuracy on the test images")
         axes.grid(alpha=0.25)
         _within_range(axes, [one.accuracies[probe][-1:] for one in encoders])
-        _legend(figure, axes)
+        _legend(figure, lines, encoders)
         style.describe(figure, title, caption)
     return figure
 
@@ -123,16 +127,15 @@ def _line(
     found: NDArray[np.floating[Any]],
     one: EncoderCurve,
     place: int,
-) -> None:
+) -> Container:
     value, low, high = np.asarray(found, float).T
-    axes.errorbar(
+    return axes.errorbar(
         across,
         value,
         yerr=np.maximum(np.nan_to_num([value - low, high - value]), 0),
         **_look(place),
         lw=1.4,
         ls="-" if one.seconds else "--",
-        label=style.cut(one.name),
     )
 
 
@@ -149,6 +152,14 @@ def _within_range(axes: Axes, found: Sequence[NDArray[np.floating[Any]]]) -> Non
     axes.set_ylim(max(0.0, values.min() - margin), min(1.0, values.max() + margin))
 
 
-def _legend(figure: Figure, axes: Axes) -> None:
-    handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside right upper", fontsize=8)
+def _legend(
+    figure: Figure, lines: Sequence[Artist | Container], encoders: Sequence[EncoderCurve]
+) -> None:
+    # Passed separately from the lines: matplotlib omits artists whose label begins with "_".
+    names = [style.cut(one.name) for one in encoders]
+    figure.legend(lines, names, loc="outside right upper", fontsize=8)
+
+
+def _height(encoders: int) -> float:
+    """Return the height in inches at which the legend has room."""
+    return max(4.4, 0.8 + 0.17 * encoders)
