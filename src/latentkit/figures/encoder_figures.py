@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.container import Container
 from matplotlib.figure import Figure
@@ -90,7 +89,7 @@ def accuracy_over_seconds(
         axes = figure.subplots()
         trained = [one for one in encoders if one.seconds and one.seconds[0] > 0]
         untrained = [one for one in encoders if one not in trained]
-        lines: list[Artist | Container] = []
+        lines: list[Any] = []
         for place, one in enumerate(encoders):
             value, low, high = one.accuracies[probe][-1]
             if one in untrained:
@@ -152,9 +151,7 @@ def _within_range(axes: Axes, found: Sequence[NDArray[np.floating[Any]]]) -> Non
     axes.set_ylim(max(0.0, values.min() - margin), min(1.0, values.max() + margin))
 
 
-def _legend(
-    figure: Figure, lines: Sequence[Artist | Container], encoders: Sequence[EncoderCurve]
-) -> None:
+def _legend(figure: Figure, lines: Sequence[Any], encoders: Sequence[EncoderCurve]) -> None:
     # Passed separately from the lines: matplotlib omits artists whose label begins with "_".
     names = [style.cut(one.name) for one in encoders]
     figure.legend(lines, names, loc="outside right upper", fontsize=8)
