@@ -6,15 +6,16 @@ python tests/benchmarks/encoders_table.py --data DIR --out RUNS [--datasets fash
 
 Fashion-MNIST is read from DIR, and photographs of clothing at 64x64 from DIR/clothing, one folder a
 class. A model that is not installed is left out, with a line on stderr. Every row comes from
-ordinary runs in RUNS, one for each model and seed. Existing runs are not repeated, so the script may
-be stopped at any time; the same command continues.
+ordinary runs in RUNS, one for each model and seed. Existing runs are not repeated, so the script
+may be stopped at any time; the same command continues.
 
 With --seconds, the epochs of each model follow from its own second epoch, measured alone on this
 machine: as many as fit into that time, and at least one. The table says how many that are. The
 encoder with the best 10-NN accuracy is also fine-tuned with all labels. RUNS/encoders.md has the
 tables and, above each, whether the autoencoder was worth its training. Numbers are means over seeds
 ± half of the 95 % interval over test images and seeds, see docs/evaluation.md; a figure is bold if
-it is clearly the best of its column. --images N uses that many training images of Fashion-MNIST.
+it is clearly the best of its column. --images N uses that many training and
+test images of Fashion-MNIST.
 """
 
 from __future__ import annotations
@@ -134,11 +135,12 @@ def _best(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def _options(chosen: argparse.Namespace, dataset: str, name: str) -> dict[str, Any]:
     """Return the options of a run; a model without a number of latents keeps its own."""
     part = default_registry().get("model", _model_of(name))
-    has_dim = "latent_dim" in part.options.model_fields
+    has_dim = "latent_dim" in part.options_type().model_fields
     found: dict[str, Any] = {"model.latent_dim": chosen.dim} if has_dim else {}
     if dataset == "clothing":
         return found | {"image-folder.path": str((chosen.data / "clothing").absolute())}
-    return found | ({"fashion-mnist.n_train": chosen.images} if chosen.images else {})
+    few = {f"fashion-mnist.{key}": chosen.images for key in ("n_train", "n_test")}
+    return found | (few if chosen.images else {})
 
 
 def _run(

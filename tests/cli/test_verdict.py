@@ -32,7 +32,7 @@ def test_compare_starts_with_the_options_that_differ(latentkit, finished, small)
     assert found["runs"] == [finished.name, other]
     assert found["answer"]["text"] in " ".join(done.out.split())
     rows = {row["name"]: row for row in found["encoders"]}
-    assert list(rows) == ["conv-ae", "PCA of 3", "conv-ae, random weights", "raw pixels"]
+    assert list(rows) == ["conv-ae", "PCA of 3", "conv-ae with random weights", "raw pixels"]
     assert rows["conv-ae"]["seeds"] == [0, 1]
     costs = {"training_seconds", "memory_mb", "encoding_us", "parameters"}
     assert costs <= set(rows["conv-ae"]["figures"])

@@ -46,12 +46,13 @@ def made_up(
     epochs=1,
     older=False,
     maps=(),
+    size=2,
     **config,
 ):
     """Return a run; ``mse`` is None without a decoder, and accuracies are shares of hits."""
     found = {"latents": hits(knn), "pca": hits(pca), "raw_pixels": hits(raw)}
     noise = np.random.default_rng(1).normal(size=N) * 1e-4
-    card = {"latent_dim": 2, "n_images": N, "baselines": {}}
+    card = {"latent_dim": size, "n_images": N, "baselines": {}}
     arrays = {}
     if labels:
         card["representation"] = {"spaces": {key: space(of) for key, of in found.items()}}
@@ -74,7 +75,7 @@ def made_up(
     manifest = SimpleNamespace(
         id=f"{name}-{seed}",
         seed=seed,
-        config={"seed": seed, "model": {"name": name}, **config},
+        config={"seed": seed, "model": {"name": name, "latent_dim": size}, **config},
         artefacts=there,
     )
     folder = SimpleNamespace(

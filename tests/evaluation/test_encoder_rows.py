@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from latentkit.evaluation.bootstrap import replicated
-from latentkit.evaluation.encoder_rows import best_row, difference, encoder_rows
+from latentkit.evaluation.encoder_differences import best_row, difference
+from latentkit.evaluation.encoder_rows import encoder_rows
 
 from .made_up_cards import hits, made_up, transfer
 
@@ -26,7 +27,26 @@ def test_rows_of_one_model_are_named_by_what_differs():
         made_up(training={"epochs": 2}),
         made_up(corruption=[{"name": "noise"}], training={"epochs": 1}),
     ]
-    assert list(by_name(runs))[:3] == ["ae, epochs=1", "ae, epochs=2", "ae, noise"]
+    assert list(by_name(runs))[:3] == ["ae (epochs=1)", "ae (epochs=2)", "ae with noise"]
+
+
+def test_pca_is_a_row_for_each_number_of_dimensions_and_raw_pixels_are_one():
+    runs = [made_up(seed=seed, size=size) for size in (2, 3) for seed in (0, 1)]
+    rows = by_name(runs)
+    assert list(rows) == [
+        "ae (latent_dim=2)",
+        "ae (latent_dim=3)",
+        "PCA of 2",
+        "PCA of 3",
+        "raw pixels",
+    ]
+    assert rows["PCA of 3"].runs == ("ae-0", "ae-1")
+    assert rows["raw pixels"].seeds == (0, 1)
+
+
+def test_pca_takes_its_error_from_a_run_that_has_a_decoder():
+    rows = by_name([made_up("views", mse=None), made_up("ae", pca_mse=0.02)])
+    assert rows["PCA of 2"].figures["mse"]["value"] == pytest.approx(0.02, abs=1e-3)
 
 
 def test_an_interval_holds_the_spread_over_images_and_the_one_over_seeds():

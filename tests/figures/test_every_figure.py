@@ -161,6 +161,7 @@ def encoders(names: tuple[str, ...], ends: float = 0.1) -> list[EncoderCurve]:
             name,
             found,
             None if place % 2 else (1.0 + place, 1.0 + place - ends, 1.0 + place + ends),
+            place > 3,
         )
         for place, name in enumerate(names)
     ]

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from latentkit.errors import UserError, unexpected_content
 from latentkit.evaluation import card_tables
 from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap, Interval
+from latentkit.evaluation.encoder_differences import best_row
 from latentkit.evaluation.encoder_rows import (
     COSTS,
     PROBES,
     QUALITY,
     RunFiles,
-    best_row,
     column_of,
     differing,
     encoder_rows,

@@ -11,14 +11,12 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
-from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap, replicated
+from latentkit.evaluation.bootstrap import replicated
 from latentkit.evaluation.card_tables import SPACES
 from latentkit.evaluation.representation import N_NEIGHBORS, SHARES
 from latentkit.runs import run_files
@@ -26,6 +24,8 @@ from latentkit.runs.folder import RunFolder
 from latentkit.runs.summary import map_facts
 
 Json = dict[str, Any]
+OWN = "latents"
+"""The space of features that is the encoder's own, not a baseline."""
 Kind = Literal["autoencoder", "encoder", "baseline"]
 
 
@@ -107,6 +107,7 @@ class Encoder:
         of_images: by name, an array (N,) for each run, with a value for each test image.
         trained: whether any of its runs was trained.
         latent_dim: number of latent dimensions; 0 for raw pixels.
+        space: which of the card's spaces of features it is: `OWN` unless it is a baseline.
     """
 
     name: str
@@ -117,12 +118,14 @@ class Encoder:
     of_images: Mapping[str, Sequence[NDArray[Any]]] = field(repr=False)
     trained: bool = False
     latent_dim: int = 0
+    space: str = OWN
 
     def as_json(self, best: Sequence[str]) -> Json:
         """Return the row as JSON; ``best`` are the keys of the figures in which it is best."""
         return {
             "name": self.name,
             "kind": self.kind,
+            "space": self.space,
             "runs": list(self.runs),
             "seeds": list(self.seeds),
             "figures": dict(self.figures),
@@ -166,7 +169,9 @@ def encoder_rows(runs: Sequence[RunFiles], transfers: Sequence[RunFiles]) -> lis
     groups: dict[str, list[RunFiles]] = {}
     for run in runs:
         groups.setdefault(_identity(run), []).append(run)
-    names = _names([group[0] for group in groups.values()])
+    first = [group[0] for group in groups.values()]
+    ids = [one.folder.manifest.id for one in first]
+    names = _told_apart(_heads(first), [one.config for one in first], ids)
     rows = []
     for name, group in zip(names, groups.values(), strict=True):
         kind: Kind = "autoencoder" if "reconstruction" in group[0].card else "encoder"
@@ -180,26 +185,30 @@ def _identity(run: RunFiles) -> str:
     return json.dumps([chosen, run.folder.json(run_files.DATA)["digest"]], sort_keys=True)
 
 
-def _names(runs: Sequence[RunFiles]) -> list[str]:
-    """Return a name for each row: model, corruptions, and options if they differ."""
-    heads = [
-        ", ".join(
-            [run.config["model"]["name"], *(c["name"] for c in run.config.get("corruption", []))]
-        )
-        for run in runs
-    ]
+def _heads(runs: Sequence[RunFiles]) -> list[str]:
+    """Return the name of model and corruptions of each run."""
+    heads = []
+    for run in runs:
+        corruptions = " and ".join(one["name"] for one in run.config.get("corruption", []))
+        model = run.config["model"]["name"]
+        heads.append(f"{model} with {corruptions}" if corruptions else model)
+    return heads
+
+
+def _told_apart(
+    heads: Sequence[str], configs: Sequence[Mapping[str, Any]], runs: Sequence[str]
+) -> list[str]:
+    """Add to equal names the options that differ, or else the run."""
     names = list(heads)
     for head in {one for one in heads if heads.count(one) > 1}:
         places = [place for place, one in enumerate(heads) if one == head]
-        options = differing([runs[place].config for place in places])
+        options = differing([configs[place] for place in places])
         shown = [key for key in options if key != "seed"][:_MOST_OPTIONS]
         for number, place in enumerate(places):
             texts = [f"{key.rpartition('.')[2]}={options[key][number]}" for key in shown]
-            names[place] = ", ".join([head, *texts])
-    return [
-        name if names.count(name) == 1 else f"{name}, {run.folder.manifest.id}"
-        for name, run in zip(names, runs, strict=True)
-    ]
+            names[place] = f"{head} ({', '.join(texts)})" if texts else head
+    pairs = zip(names, runs, strict=True)
+    return [name if names.count(name) == 1 else f"{name} ({run})" for name, run in pairs]
 
 
 _MOST_OPTIONS = 3  # in a row's name
@@ -225,7 +234,7 @@ def _flattened(value: Any, key: str = "") -> list[tuple[str, Any]]:
 
 def _own(run: RunFiles, transfers: Sequence[RunFiles]) -> _Measured:
     folder, card = run.folder, run.card
-    figures = _of_space(card, "latents")
+    figures = _of_space(card, OWN)
     of_images = {
         name: run.arrays[array]
         for name, array in (("mse", "mse"), ("knn", "knn_hits"), ("linear", "linear_hits"))
@@ -297,43 +306,56 @@ def _of_space(card: Json, space: str) -> dict[str, Json]:
 def _baselines(runs: Sequence[RunFiles]) -> list[Encoder]:
     """Return the rows of PCA, random encoders and raw pixels, each measured once for a seed."""
     found: dict[tuple[str, str], dict[int, _Measured]] = {}
-    for run in runs:
-        names = {
-            "pca": f"{SPACES['pca']} of {run.card['latent_dim']}",
-            "random_encoder": f"{run.config['model']['name']}, random weights",
-            "raw_pixels": SPACES["raw_pixels"],
-        }
-        images = run.folder.json(run_files.DATA)["digest"]
-        for space, name in names.items():
-            figures = _of_space(run.card, space)
-            if space == "pca" and "pca" in run.card["baselines"]:
-                figures["mse"] = _ends(run.card["baselines"]["pca"]["mse"])
-            if not figures:
+    depends_on: dict[tuple[str, str], Json] = {}
+    for space in (space for space in SPACES if space != OWN):
+        for run in runs:
+            one = _baseline(run, space)
+            if not one.figures:
                 continue
-            network = run.config["model"] if space == "random_encoder" else ""
-            key = json.dumps(
-                [space, name, network, images, run.config.get("split")], sort_keys=True
-            )
-            of_images = {
-                probe: run.arrays[f"{space}_{probe}_hits"]
-                for probe in ("knn", "linear")
-                if f"{space}_{probe}_hits" in run.arrays
+            depends = {
+                "model": run.config["model"] if space == "random_encoder" else {},
+                "latent_dim": one.latent_dim,
+                "split": run.config.get("split"),
+                "images": run.folder.json(run_files.DATA)["digest"],
             }
-            if space == "pca" and "pca_mse" in run.arrays:
-                of_images["mse"] = run.arrays["pca_mse"]
-            manifest = run.folder.manifest
-            size = 0 if space == "raw_pixels" else run.card["latent_dim"]
-            one = _Measured(manifest.id, manifest.seed, figures, of_images, latent_dim=size)
-            known = found.setdefault((key, name), {}).get(manifest.seed)
+            key = space, json.dumps(depends, sort_keys=True)
+            depends_on[key] = depends
+            known = found.setdefault(key, {}).get(one.seed)
             # A run without a decoder has no reconstructions by PCA, so another one may say more.
-            if known is None or len(known.figures) < len(figures):
-                found[key, name][manifest.seed] = one
-    order = {key: place for place, key in enumerate(SPACES)}
-    sorted_ = sorted(found.items(), key=lambda one: order[json.loads(one[0][0])[0]])
-    return [_row(name, "baseline", list(of.values())) for (_, name), of in sorted_]
+            if known is None or len(known.figures) < len(one.figures):
+                found[key][one.seed] = one
+    rows = [list(of_seeds.values()) for of_seeds in found.values()]
+    heads = [_name_of_baseline(space, depends_on[space, of]) for space, of in found]
+    names = _told_apart(heads, list(depends_on.values()), [row[0].run for row in rows])
+    return [
+        _row(name, "baseline", row, space)
+        for name, row, (space, _) in zip(names, rows, found, strict=True)
+    ]
 
 
-def _row(name: str, kind: Kind, measured: Sequence[_Measured]) -> Encoder:
+def _name_of_baseline(space: str, depends: Json) -> str:
+    if space == "random_encoder":
+        return f"{depends['model']['name']} with random weights"
+    return f"{SPACES[space]} of {depends['latent_dim']}" if space == "pca" else SPACES[space]
+
+
+def _baseline(run: RunFiles, space: str) -> _Measured:
+    """Return what a card says of a baseline; it has no figures if the card lacks it."""
+    figures = _of_space(run.card, space)
+    of_images = {
+        probe: run.arrays[f"{space}_{probe}_hits"]
+        for probe in _NAMES
+        if f"{space}_{probe}_hits" in run.arrays
+    }
+    if space == "pca" and "pca" in run.card["baselines"]:
+        figures["mse"] = _ends(run.card["baselines"]["pca"]["mse"])
+        of_images["mse"] = run.arrays["pca_mse"]
+    size = 0 if space == "raw_pixels" else int(run.card["latent_dim"])
+    manifest = run.folder.manifest
+    return _Measured(manifest.id, manifest.seed, figures, of_images, latent_dim=size)
+
+
+def _row(name: str, kind: Kind, measured: Sequence[_Measured], space: str = OWN) -> Encoder:
     keys = dict.fromkeys(key for one in measured for key in one.figures)
     arrays = dict.fromkeys(key for one in measured for key in one.of_images)
     return Encoder(
@@ -349,6 +371,7 @@ def _row(name: str, kind: Kind, measured: Sequence[_Measured]) -> Encoder:
         },
         any(one.trained for one in measured),
         measured[0].latent_dim,
+        space,
     )
 
 
@@ -377,94 +400,17 @@ def _combined(figures: Sequence[Json]) -> Json:
         float(np.mean([abs(one["value"] - one[end]) for one in figures])) for end in ("low", "high")
     )
     spread = 0.0 if over_seeds.high is None else over_seeds.high - over_seeds.value
-    return _around(over_seeds.value, below, above, spread)
+    return around(over_seeds.value, below, above, spread)
 
 
-def _around(value: float, below: float, above: float, spread: float) -> Json:
+def around(value: float, below: float, above: float, spread: float = 0.0) -> Json:
+    """Return a figure whose interval joins two independent spreads.
+
+    Args:
+        value: the figure.
+        below: distance of the lower end by the first spread.
+        above: distance of the upper end by the first spread.
+        spread: half of the interval by the second one.
+    """
     low, high = value - math.hypot(below, spread), value + math.hypot(above, spread)
     return {"value": value, "low": low, "high": high}
-
-
-def difference(one: Encoder, other: Encoder, key: str, *, paired: bool) -> Json | None:
-    """Return the figure of one row minus that of another, with its 95 % interval.
-
-    Args:
-        one: a row that has the figure.
-        other: another one that has it.
-        key: the figure.
-        paired: whether both were measured on the same test images. If both rows also have a value
-            for each image, the difference is taken image by image. Its spread over seeds is taken
-            seed by seed if both have the same seeds.
-
-    Returns:
-        ``value``, ``low`` and ``high``; None if a row has no interval of this figure.
-    """
-    figures = one.figures[key], other.figures[key]
-    value = figures[0]["value"] - figures[1]["value"]
-    arrays = [row.of_images.get(column_of(key).of_images, ()) for row in (one, other)]
-    lengths = {len(array) for of_row in arrays for array in of_row}
-    if not (paired and all(arrays) and len(lengths) == 1):
-        if any(figure["low"] is None for figure in figures):
-            return None
-        below = math.hypot(value_to(figures[0], "low"), value_to(figures[1], "high"))
-        above = math.hypot(value_to(figures[0], "high"), value_to(figures[1], "low"))
-        return _around(value, below, above, 0.0)
-    means = [np.mean(np.asarray(of_row, np.float64), 0) for of_row in arrays]
-    found = _draws(lengths.pop()).of_mean(means[0] - means[1])
-    of_runs = [np.array([array.mean(dtype=np.float64) for array in of_row]) for of_row in arrays]
-    spread = _spread(of_runs[0], of_runs[1], one.seeds, other.seeds)
-    return _around(found.value, found.value - found.low, found.high - found.value, spread)
-
-
-def value_to(figure: Json, end: str) -> float:
-    """Return the distance of a figure from an end of its interval."""
-    return abs(float(figure["value"]) - float(figure[end]))
-
-
-@lru_cache(maxsize=2)
-def _draws(n: int) -> Bootstrap:
-    return Bootstrap(n, 0)
-
-
-def _spread(
-    one: NDArray[np.float64],
-    other: NDArray[np.float64],
-    seeds: Sequence[int],
-    other_seeds: Sequence[int],
-) -> float:
-    """Return half of the interval of a difference of means over seeds; 0 if none has several.
-
-    Equal seeds are paired. If not, it is Welch's interval; a row of a single run adds nothing.
-    """
-    if len(one) > 1 and sorted(seeds) == sorted(other_seeds) and len(set(seeds)) == len(seeds):
-        pairs = one[np.argsort(seeds)] - other[np.argsort(other_seeds)]
-        found = replicated(pairs)
-        return 0.0 if found.high is None else found.high - found.value
-    parts = [(float(of.var(ddof=1)) / len(of), len(of)) for of in (one, other) if len(of) > 1]
-    total = sum(part for part, _ in parts)
-    if not total:
-        return 0.0
-    freedom = total**2 / sum(part**2 / (n - 1) for part, n in parts)
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(total)
-
-
-def best_row(rows: Sequence[Encoder], key: str, *, paired: bool) -> Encoder | None:
-    """Return the best row of a column if its interval excludes that any other is as good.
-
-    Args:
-        rows: all rows of the table.
-        key: the figure.
-        paired: as in `difference`; without it, there is no best row.
-    """
-    better, having = column_of(key).better, [row for row in rows if key in row.figures]
-    if not paired or not better or len(having) < 2:
-        return None
-    sign = 1 if better == "high" else -1
-    best = max(having, key=lambda row: sign * row.figures[key]["value"])
-    for other in having:
-        if other is best:
-            continue
-        found = difference(best, other, key, paired=paired)
-        if found is None or min(sign * found["low"], sign * found["high"]) <= 0:
-            return None
-    return best

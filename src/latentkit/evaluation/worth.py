@@ -10,17 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
-from latentkit.evaluation.card_tables import SPACES
-from latentkit.evaluation.encoder_rows import (
-    Encoder,
-    column_of,
-    difference,
-    is_of_map,
-)
+from latentkit.evaluation.encoder_differences import difference
+from latentkit.evaluation.encoder_rows import Encoder, Json, column_of, is_of_map
 
-Json = dict[str, Any]
 Answer = Literal["yes", "no", "unclear"]
 
 MAIN = "knn 100%"
@@ -130,14 +124,14 @@ def _contest(one: Encoder, other: Encoder | None, key: str) -> _Contest | None:
 
 def _pca_of(own: Encoder, rows: Sequence[Encoder], key: str) -> Encoder | None:
     """Return PCA of as many dimensions, of the same seeds if there are several such rows."""
-    name = f"{SPACES['pca']} of {own.latent_dim}"
-    having = [row for row in rows if row.name == name and key in row.figures]
+    of_pca = [r for r in rows if (r.space, r.latent_dim) == ("pca", own.latent_dim)]
+    having = [row for row in of_pca if key in row.figures]
     return max(having, key=lambda row: len({*row.seeds} & {*own.seeds}), default=None)
 
 
 def _against_free(own: Encoder, rows: Sequence[Encoder]) -> _Contest | None:
     """Return the contest with the better of PCA of as many dimensions and raw pixels."""
-    raw = next((row for row in rows if row.name == SPACES["raw_pixels"]), None)
+    raw = next((row for row in rows if row.space == "raw_pixels"), None)
     others = [row for row in (_pca_of(own, rows, MAIN), raw) if row is not None]
     found = _contest(own, _best(others, MAIN), MAIN)
     whose = "the better of what needs no training" if len(others) > 1 else "which needs no training"

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from latentkit.figures import style
 
 _WIDTH = 9.2  # inches
-_SPREAD = 1.05  # factor between neighbouring curves, so that their intervals do not overlap
-_BASELINE = "#555555"
+_SPREAD = 1.06  # factor between neighbouring curves, so that their intervals do not overlap
+_GREYS = ("#222222", "#8a8a8a")  # of baselines
 _DASHES = ("--", ":", "-.")
 
 
@@ -30,11 +30,13 @@ class EncoderCurve:
         accuracies: by name of a probe, (S, 3): value and ends of the interval for each share of
             the labels; NaN if they are unknown.
         seconds: value and ends of the time of training; None for what is not trained.
+        baseline: whether it is no encoder; it is drawn in grey.
     """
 
     name: str
     accuracies: dict[str, NDArray[np.floating[Any]]]
     seconds: tuple[float, float, float] | None = None
+    baseline: bool = False
 
 
 def accuracy_over_labels(
@@ -51,12 +53,13 @@ def accuracy_over_labels(
     probes = list(encoders[0].accuracies)
     with style.house_style():
         figure = style.empty_figure(_WIDTH, _height(len(encoders)))
+        looks = _looks(encoders)
         panels = figure.subplots(1, len(probes), sharey=True, squeeze=False)[0]
         for axes, probe in zip(panels, probes, strict=True):
             lines = []
             for place, one in enumerate(encoders):
                 moved = np.asarray(shares) * _SPREAD ** (place - (len(encoders) - 1) / 2)
-                lines.append(_line(axes, moved, one.accuracies[probe], one, place))
+                lines.append(_line(axes, moved, one.accuracies[probe], looks[place]))
             axes.set_xscale("log")
             axes.set_xticks(list(shares))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
@@ -87,29 +90,24 @@ def accuracy_over_seconds(
     with style.house_style():
         figure = style.empty_figure(_WIDTH, _height(len(encoders)))
         axes = figure.subplots()
-        trained = [one for one in encoders if one.seconds and one.seconds[0] > 0]
-        untrained = [one for one in encoders if one not in trained]
         lines: list[Any] = []
-        for place, one in enumerate(encoders):
+        for one, look in zip(encoders, _looks(encoders), strict=True):
             value, low, high = one.accuracies[probe][-1]
-            if one in untrained:
-                number = untrained.index(one)
-                dashes = _DASHES[number % len(_DASHES)]
-                colour = style.PALETTE[place % len(style.PALETTE)]
-                lines.append(axes.axhline(value, ls=dashes, color=colour, lw=1.4))
+            if one.seconds is None:
+                lines.append(axes.axhline(value, ls=look["ls"], color=look["color"], lw=1.4))
                 continue
             time = np.array(one.seconds)
+            # The axis is logarithmic, so that an interval cannot reach 0.
             reach = np.nan_to_num([[time[0] - max(time[1], time[0] / 2)], [time[2] - time[0]]])
             point = axes.errorbar(
                 time[:1],
                 [value],
                 xerr=np.maximum(reach, 0),
                 yerr=np.maximum(np.nan_to_num([[value - low], [high - value]]), 0),
-                **_look(place),
-                ls="",
+                **{**_drawn(look), "ls": ""},
             )
             lines.append(point)
-        if trained:
+        if any(one.seconds for one in encoders):
             axes.set_xscale("log")
             style.log_ticks(axes.xaxis)
         axes.set(xlabel="seconds of training", ylabel=f"{probe} accuracy on the test images")
@@ -124,24 +122,31 @@ def _line(
     axes: Axes,
     across: NDArray[np.floating[Any]],
     found: NDArray[np.floating[Any]],
-    one: EncoderCurve,
-    place: int,
+    look: dict[str, Any],
 ) -> Container:
     value, low, high = np.asarray(found, float).T
-    return axes.errorbar(
-        across,
-        value,
-        yerr=np.maximum(np.nan_to_num([value - low, high - value]), 0),
-        **_look(place),
-        lw=1.4,
-        ls="-" if one.seconds else "--",
-    )
+    reach = np.maximum(np.nan_to_num([value - low, high - value]), 0)
+    return axes.errorbar(across, value, yerr=reach, **_drawn(look))
 
 
-def _look(place: int) -> dict[str, Any]:
-    colour, marker = style.class_style(place)
-    edge = style.edge_colour(colour)
-    return {"marker": marker, "ms": 5.5, "color": colour, "mec": edge, "ecolor": edge, "capsize": 3}
+def _looks(encoders: Sequence[EncoderCurve]) -> list[dict[str, Any]]:
+    """Return colour, marker and dashes of each encoder; baselines are grey."""
+    looks: list[dict[str, Any]] = []
+    counts = {True: 0, False: 0}
+    for one in encoders:
+        number = counts[one.baseline]
+        counts[one.baseline] += 1
+        colour, marker = style.class_style(number)
+        if one.baseline:
+            colour, marker = _GREYS[number % len(_GREYS)], ("_", "|")[number % 2]
+        dashes = "-" if one.seconds else _DASHES[number % len(_DASHES)]
+        looks.append({"color": colour, "marker": marker, "ls": dashes})
+    return looks
+
+
+def _drawn(look: dict[str, Any]) -> dict[str, Any]:
+    edge = style.edge_colour(look["color"])
+    return {**look, "ms": 5.5, "mec": edge, "ecolor": edge, "capsize": 3, "lw": 1.4}
 
 
 def _within_range(axes: Axes, found: Sequence[NDArray[np.floating[Any]]]) -> None:

@@ -312,14 +312,15 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> list[EncoderCurve]:
     curves = []
     for row in rows:
         figures = row["figures"]
-        if all(key in figures for key in PROBES):
+        # The random encoders are in the tables; here they would hide the others.
+        if row["space"] != "random_encoder" and all(key in figures for key in PROBES):
             found = {
                 name: np.array([ends(figures[key]) for key in PROBES if key.startswith(start)])
                 for name, start in _PROBES.items()
             }
             seconds = figures.get("training_seconds")
             time = ends(seconds) if seconds and seconds["value"] else None
-            curves.append(EncoderCurve(row["name"], found, time))
+            curves.append(EncoderCurve(row["name"], found, time, row["kind"] == "baseline"))
     return curves
 
 
