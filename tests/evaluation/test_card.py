@@ -69,6 +69,11 @@ def test_latents_and_baselines_get_the_same_probes(plain):
     assert pixels["n_features"] == 64
     assert pixels["knn"][-1]["accuracy"]["value"] > 0.95
     assert pixels["linear"][-1]["accuracy"]["value"] > 0.9
+    arrays = np.load(plain.path / "evaluation.npz")
+    for name, space in found["spaces"].items():
+        for probe in ("linear", "knn"):
+            hits = arrays[f"{probe}_hits" if name == "latents" else f"{name}_{probe}_hits"]
+            assert hits.mean() == pytest.approx(space[probe][-1]["accuracy"]["value"])
     counts = np.array(latents["confusion"]["counts"])
     assert counts.sum() == 360
     assert counts.trace() / 360 == pytest.approx(latents["linear"][-1]["accuracy"]["value"])

@@ -80,6 +80,7 @@ def test_a_run_holds_the_files_that_the_design_lists(original):
         "data.json",
         "model.safetensors",
         "history.json",
+        "encoding.json",
         "latents/train.npz",
         "latents/validation.npz",
         "latents/test.npz",
@@ -96,6 +97,14 @@ def test_a_run_holds_the_files_that_the_design_lists(original):
         assert (original.path / path).stat().st_size == artefact["size"]
     assert manifest["versions"]["torch"]
     assert manifest["plugins"]["latentkit"] == lk.__version__
+
+
+def test_a_run_records_what_training_and_encoding_took(original):
+    assert all(epoch["memory_bytes"] > 1e7 for epoch in original.history)
+    assert all(epoch["device_memory_bytes"] == 0 for epoch in original.history)
+    record = json.loads((original.path / "encoding.json").read_text())
+    assert 0 < record["seconds_per_image"] < 1
+    assert record["parameters"] == sum(one.numel() for one in original.model.parameters())
 
 
 def test_events_are_written_as_one_json_object_a_line(original):

@@ -326,7 +326,8 @@ def _baselines(runs: Sequence[RunFiles]) -> list[Encoder]:
                 found[key][one.seed] = one
     rows = [list(of_seeds.values()) for of_seeds in found.values()]
     heads = [_name_of_baseline(space, depends_on[space, of]) for space, of in found]
-    names = _told_apart(heads, list(depends_on.values()), [row[0].run for row in rows])
+    options = [{key: of[key] for key in ("model", "split")} for of in depends_on.values()]
+    names = _told_apart(heads, options, [row[0].run for row in rows])
     return [
         _row(name, "baseline", row, space)
         for name, row, (space, _) in zip(names, rows, found, strict=True)
