@@ -110,7 +110,8 @@ def _compared(folders: Sequence[RunFolder], kind_of: KindOf) -> Json:
     if runs is not transfers:
         different = list({one.folder.path: one for one in runs}.values())
         rows = encoder_rows(different, beside)
-        best = {key: best_row(rows, key, paired=paired) for row in rows for key in row.figures}
+        keys = dict.fromkeys(key for row in rows for key in row.figures)
+        best = {key: best_row(rows, key, paired=paired) for key in keys}
         found["answer"] = was_it_worth(rows, paired=paired, n_images=runs[0].card["n_images"])
         found["encoders"] = [
             row.as_json([key for key, one in best.items() if one is row]) for row in rows
@@ -205,7 +206,7 @@ def _encoder_tables(found: Json) -> list[Table]:
     """Return the rows of encoders in tables that are narrow enough to read."""
     rows = found.get("encoders", [])
     several = any(len(row["runs"]) > 1 for row in rows)
-    over = "runs and test images" if several else "test images"
+    over = "seeds and test images" if several else "test images"
     note = f"± half of the {card_tables.percent_text(found['confidence'])} interval over {over}"
     keys = dict.fromkeys(key for row in rows for key in row["figures"])
     groups = {

@@ -181,7 +181,7 @@ def encoder_rows(runs: Sequence[RunFiles], transfers: Sequence[RunFiles]) -> lis
 
 def _identity(run: RunFiles) -> str:
     """Return what runs of one row have in common: configuration without seed, and images."""
-    chosen = {k: v for k, v in run.config.items() if k not in ("seed", "device", "threads")}
+    chosen = {key: value for key, value in run.config.items() if key not in _NOT_TOLD}
     return json.dumps([chosen, run.folder.json(run_files.DATA)["digest"]], sort_keys=True)
 
 
@@ -203,7 +203,7 @@ def _told_apart(
     for head in {one for one in heads if heads.count(one) > 1}:
         places = [place for place, one in enumerate(heads) if one == head]
         options = differing([configs[place] for place in places])
-        shown = [key for key in options if key != "seed"][:_MOST_OPTIONS]
+        shown = [key for key in options if key not in _NOT_TOLD][:_MOST_OPTIONS]
         for number, place in enumerate(places):
             texts = [f"{key.rpartition('.')[2]}={options[key][number]}" for key in shown]
             names[place] = f"{head} ({', '.join(texts)})" if texts else head
@@ -211,6 +211,7 @@ def _told_apart(
     return [name if names.count(name) == 1 else f"{name} ({run})" for name, run in pairs]
 
 
+_NOT_TOLD = ("seed", "device", "threads")  # what may differ within a row
 _MOST_OPTIONS = 3  # in a row's name
 
 
@@ -245,8 +246,9 @@ def _own(run: RunFiles, transfers: Sequence[RunFiles]) -> _Measured:
     if "latents" in card:
         figures["effective_rank"] = _exact(card["latents"]["effective_rank"])
     for facts in map_facts(folder):
-        found = facts["quality"]["trustworthiness"]
-        figures[f"{_OF_MAP}{facts['map']}"] = _by_error(found["value"], found["standard_error"])
+        if found := facts["quality"]["trustworthiness"]:
+            figure = _by_error(found["value"], found["standard_error"])
+            figures[f"{_OF_MAP}{facts['map']}"] = figure
     own = [one for one in transfers if one.card["parent"] == folder.manifest.id]
     for key, several in _of_transfers(own, run).items():
         figures[key] = _combined(several)
