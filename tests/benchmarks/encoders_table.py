@@ -6,8 +6,8 @@ python tests/benchmarks/encoders_table.py --data DIR --out RUNS [--datasets fash
 
 Fashion-MNIST is read from DIR, and photographs of clothing at 64x64 from DIR/clothing, one folder a
 class. A model that is not installed is left out, with a line on stderr. Every row comes from
-ordinary runs in RUNS, one for each model and seed. Existing runs are not repeated, so the script
-may be stopped at any time; the same command continues.
+ordinary runs in RUNS, one for each model and seed, each made in a process of its own. Existing runs
+are not repeated, so the script may be stopped at any time; the same command continues.
 
 With --seconds, the epochs of each model follow from its own second epoch, measured alone on this
 machine: as many as fit into that time, and at least one. The table says how many that are. The
@@ -21,8 +21,11 @@ test images of Fashion-MNIST.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +109,7 @@ def _table(chosen: argparse.Namespace, setting: Setting, dataset: str, models: l
         else _epochs_within(setting.seconds, chosen, dataset, name)
         for name in models
     }
-    folder = chosen.out / setting.name / dataset
+    folder = _folder(chosen, setting.name, dataset)
     runs = [
         _run(chosen, dataset, name, seed, epochs[name], folder)
         for name in models
@@ -132,6 +135,13 @@ def _best(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return max(encoders, key=lambda row: float(row["figures"]["knn 100%"]["value"]))
 
 
+def _folder(chosen: argparse.Namespace, setting: str, dataset: str) -> Path:
+    """Return the folder of runs; its name has all options that are not in a run's name."""
+    few = f"-{chosen.images}-images" if chosen.images else ""
+    folder: Path = chosen.out / f"{setting}-{chosen.dim}-latents{few}" / dataset
+    return folder
+
+
 def _options(chosen: argparse.Namespace, dataset: str, name: str) -> dict[str, Any]:
     """Return the options of a run; a model without a number of latents keeps its own."""
     part = default_registry().get("model", _model_of(name))
@@ -144,14 +154,21 @@ def _options(chosen: argparse.Namespace, dataset: str, name: str) -> dict[str, A
 
 
 def _run(
-    chosen: argparse.Namespace, dataset: str, name: str, seed: int, epochs: int, folder: Path
+    chosen: argparse.Namespace,
+    dataset: str,
+    name: str,
+    seed: int,
+    epochs: int,
+    folder: Path,
+    maps: Sequence[str] = ("isomap",),
 ) -> lk.Run:
     """Return the run of this name; it is started if it does not exist, and else resumed."""
-    return lk.run(
+    return _alone(
+        lk.run,
         model=_model_of(name),
         dataset="image-folder" if dataset == "clothing" else dataset,
         corrupt=["gaussian-noise"] if name == "denoising" else [],
-        embed=["isomap"],
+        embed=maps,
         epochs=epochs,
         seed=seed,
         options=_options(chosen, dataset, name),
@@ -161,16 +178,33 @@ def _run(
     )
 
 
+def _alone(
+    make: Callable[..., lk.Run], *arguments: Any, runs: Path, name: str, **more: Any
+) -> lk.Run:
+    """Return a finished run; make it in a process of its own, so that its memory is its own."""
+    if (runs / name / "run.json").exists() and lk.open(runs / name).status == "finished":
+        return lk.open(runs / name)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        pool.submit(_make, make, *arguments, runs=runs, name=name, **more).result()
+    return lk.open(runs / name)
+
+
+def _make(make: Callable[..., lk.Run], *arguments: Any, **more: Any) -> None:
+    make(*arguments, **more)
+
+
 def _epochs_within(seconds: float, chosen: argparse.Namespace, dataset: str, name: str) -> int:
     """Return how many epochs fit into a time, from the second epoch of a run of two."""
-    run = _run(chosen, dataset, name, 0, 2, chosen.out / "timing" / dataset)
+    run = _run(chosen, dataset, name, 0, 2, _folder(chosen, "timing", dataset), maps=())
     each = float(run.history[-1]["seconds"])
     return max(1, round(seconds / each))
 
 
 def _transfer(chosen: argparse.Namespace, parent: lk.Run, folder: Path) -> lk.Run:
-    return lk.transfer(
-        parent,
+    return _alone(
+        lk.transfer,
+        parent.path,
         mode="finetune",
         embed=[],
         epochs=chosen.epochs,

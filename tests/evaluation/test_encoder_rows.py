@@ -110,6 +110,12 @@ def test_the_best_is_named_only_if_the_interval_supports_it():
     assert best_row(clear[:1], "knn 100%", paired=True) is None
 
 
+def test_what_was_not_sampled_has_no_interval_and_is_not_marked():
+    rows = encoder_rows([made_up("a", maps=[("pca", 0.9)]), made_up("b", maps=[("pca", 0.8)])], [])
+    assert rows[0].figures["trust pca"] == {"value": 0.9, "low": None, "high": None}
+    assert best_row(rows, "trust pca", paired=True) is None
+
+
 def test_a_lower_error_is_better():
     rows = encoder_rows([made_up("good", mse=0.01), made_up("poor", mse=0.03)], [])
     assert best_row(rows, "mse", paired=True).name == "good"

@@ -387,6 +387,9 @@ def _ends(figure: Mapping[str, float]) -> Json:
 
 
 def _by_error(value: float, error: float) -> Json:
+    """Return a figure with the interval of a sample; without one if nothing was sampled."""
+    if not error:
+        return _exact(value)
     reach = _NORMAL * error
     return {"value": value, "low": value - reach, "high": value + reach}
 
@@ -400,7 +403,8 @@ def _combined(figures: Sequence[Json]) -> Json:
     if all(one["low"] is None for one in figures):
         return {"value": over_seeds.value, "low": over_seeds.low, "high": over_seeds.high}
     below, above = (
-        float(np.mean([abs(one["value"] - one[end]) for one in figures])) for end in ("low", "high")
+        float(np.mean([abs(one["value"] - one[end]) for one in figures if one[end] is not None]))
+        for end in ("low", "high")
     )
     spread = 0.0 if over_seeds.high is None else over_seeds.high - over_seeds.value
     return around(over_seeds.value, below, above, spread)
