@@ -30,6 +30,12 @@ def test_rows_of_one_model_are_named_by_what_differs():
     assert list(by_name(runs))[:3] == ["ae (epochs=1)", "ae (epochs=2)", "ae with noise"]
 
 
+def test_rows_that_differ_in_many_options_are_named_by_their_runs():
+    first, second = (made_up(training={"a": n, "b": n, "c": n}) for n in (1, 2))
+    first.folder.manifest.id, second.folder.manifest.id = "reference", "default"
+    assert list(by_name([first, second]))[:2] == ["ae (reference)", "ae (default)"]
+
+
 def test_pca_is_a_row_for_each_number_of_dimensions_and_raw_pixels_are_one():
     runs = [made_up(seed=seed, size=size) for size in (2, 3) for seed in (0, 1)]
     rows = by_name(runs)

@@ -170,7 +170,7 @@ def encoder_rows(runs: Sequence[RunFiles], transfers: Sequence[RunFiles]) -> lis
     for run in runs:
         groups.setdefault(_identity(run), []).append(run)
     first = [group[0] for group in groups.values()]
-    ids = [one.folder.manifest.id for one in first]
+    ids = [[one.folder.manifest.id for one in group] for group in groups.values()]
     names = _told_apart(_heads(first), [one.config for one in first], ids)
     rows = []
     for name, group in zip(names, groups.values(), strict=True):
@@ -196,23 +196,30 @@ def _heads(runs: Sequence[RunFiles]) -> list[str]:
 
 
 def _told_apart(
-    heads: Sequence[str], configs: Sequence[Mapping[str, Any]], runs: Sequence[str]
+    heads: Sequence[str], configs: Sequence[Mapping[str, Any]], runs: Sequence[Sequence[str]]
 ) -> list[str]:
-    """Add to equal names the options that differ, or else the run."""
+    """Add to equal names the options that differ, or the runs if many options do."""
     names = list(heads)
     for head in {one for one in heads if heads.count(one) > 1}:
         places = [place for place, one in enumerate(heads) if one == head]
         options = differing([configs[place] for place in places])
-        shown = [key for key in options if key not in _NOT_TOLD][:_MOST_OPTIONS]
+        shown = [key for key in options if key not in _NOT_TOLD]
         for number, place in enumerate(places):
             texts = [f"{key.rpartition('.')[2]}={options[key][number]}" for key in shown]
-            names[place] = f"{head} ({', '.join(texts)})" if texts else head
-    pairs = zip(names, runs, strict=True)
-    return [name if names.count(name) == 1 else f"{name} ({run})" for name, run in pairs]
+            if 0 < len(shown) <= _MOST_OPTIONS:
+                names[place] = f"{head} ({', '.join(texts)})"
+    return [
+        name if names.count(name) == 1 else f"{name} ({_runs_text(of_row)})"
+        for name, of_row in zip(names, runs, strict=True)
+    ]
+
+
+def _runs_text(runs: Sequence[str]) -> str:
+    return runs[0] if len(runs) == 1 else f"{runs[0]} and {len(runs) - 1} more"
 
 
 _NOT_TOLD = ("seed", "device", "threads")  # what may differ within a row
-_MOST_OPTIONS = 3  # in a row's name
+_MOST_OPTIONS = 2  # in a row's name
 
 
 def differing(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -329,7 +336,7 @@ def _baselines(runs: Sequence[RunFiles]) -> list[Encoder]:
     rows = [list(of_seeds.values()) for of_seeds in found.values()]
     heads = [_name_of_baseline(space, depends_on[space, of]) for space, of in found]
     options = [{key: of[key] for key in ("model", "split")} for of in depends_on.values()]
-    names = _told_apart(heads, options, [row[0].run for row in rows])
+    names = _told_apart(heads, options, [[one.run for one in row] for row in rows])
     return [
         _row(name, "baseline", row, space)
         for name, row, (space, _) in zip(names, rows, found, strict=True)
