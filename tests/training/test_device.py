@@ -2,12 +2,14 @@ import platform
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from latentkit.errors import BrokenEnvironmentError
 from latentkit.plugin.machine import usable_cpus
 from latentkit.training.device import (
+    MemoryMeter,
     device_at_hand,
     repeatable,
     resolve_device,
@@ -110,3 +112,14 @@ def test_a_training_step_reuses_the_memory_of_the_previous_one():
     shown = subprocess.run([sys.executable, "-c", _FAULTS], capture_output=True, text=True)
     before, after = map(int, shown.stdout.split())
     assert after < before / 10, shown.stderr
+
+
+def test_memory_that_was_taken_and_freed_is_remembered():
+    meter = MemoryMeter(torch.device("cpu"))
+    before = meter.peak()[0]
+    block = np.ones(10**8, np.uint8)
+    meter.sample()
+    del block
+    of_process, of_device = meter.peak()
+    assert of_process > before + 5 * 10**7
+    assert of_device == 0
