@@ -78,9 +78,9 @@ def test_seeds_that_disagree_leave_it_open():
 def test_without_labels_only_reconstruction_and_maps_are_spoken_of():
     found = worth(made_up(labels=False, maps=[("isomap", 0.9), ("pca", 0.8)]))
     assert found["answer"] == "yes"
-    assert found["text"].startswith("Yes, ae was worth its training as a reconstruction: its test")
+    assert found["text"].startswith("Yes, ae was worth its training for reconstruction: its test")
     assert "its map isomap has a trustworthiness of 0.900" in found["text"]
-    assert "there are no labels" in found["text"]
+    assert "nothing is said about classes, because the cards have no probes" in found["text"]
     assert "10-NN" not in found["text"]
     assert worth(made_up(labels=False, mse=0.03))["answer"] == "no"
     unclear = worth(made_up(labels=False, mse=0.02))

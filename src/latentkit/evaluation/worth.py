@@ -156,13 +156,13 @@ _NAMES = {MAIN: "10-NN accuracy", "mse": "test MSE"}
 
 
 def _main_part(first: _Contest) -> str:
-    name, purpose = first.one.name, "" if first.key == MAIN else " as a reconstruction"
     head = {
-        "yes": f"Yes, {name} was worth its training{purpose}",
-        "no": f"No, {name} was not worth its training{purpose}",
-        "unclear": f"It cannot be told with these images whether {name} was worth its training",
+        "yes": f"Yes, {first.one.name} was",
+        "no": f"No, {first.one.name} was not",
+        "unclear": f"It cannot be told with these images whether {first.one.name} was",
     }[first.answer]
-    return f"{head}: {_what(first)}"
+    purpose = "" if first.key == MAIN else " for reconstruction"
+    return f"{head} worth its training{purpose}: {_what(first)}"
 
 
 def _reconstruction_part(main: Answer, pca: _Contest) -> str:
@@ -186,16 +186,14 @@ def _encoder_part(encoder: _Contest) -> str:
 
 
 def _unlabelled_part(own: Encoder) -> str:
-    """Return what is known without labels besides reconstructions: how far maps are right."""
+    """Return what is known without probes besides reconstructions: how far maps are right."""
+    lacking = "nothing is said about classes, because the cards have no probes of labels to compare"
     maps = [key for key in own.figures if is_of_map(key)]
     if not maps:
-        return "; nothing is said about classes, because there are no labels"
+        return f"; {lacking}"
     best = max(maps, key=lambda key: float(own.figures[key]["value"]))
     name = best.partition(" ")[2]
-    return (
-        f"; its map {name} has a trustworthiness of {_value(own, best)}, and nothing is said about "
-        f"classes, because there are no labels"
-    )
+    return f"; its map {name} has a trustworthiness of {_value(own, best)}, and {lacking}"
 
 
 def _without_autoencoder(rows: Sequence[Encoder], n_images: int) -> Json:
