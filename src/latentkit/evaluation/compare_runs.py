@@ -14,6 +14,7 @@ from latentkit.evaluation import card_tables
 from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap, Interval
 from latentkit.evaluation.encoder_differences import best_row
 from latentkit.evaluation.encoder_rows import (
+    CLUSTERS,
     COSTS,
     PROBES,
     QUALITY,
@@ -207,16 +208,17 @@ def _encoder_tables(found: Json) -> list[Table]:
     rows = found.get("encoders", [])
     several = any(len(row["runs"]) > 1 for row in rows)
     over = "seeds and test images" if several else "test images"
-    note = f"± half of the {card_tables.percent_text(found['confidence'])} interval over {over}"
+    note = f"± half of {card_tables.percent_text(found['confidence'])} intervals over {over}"
     keys = dict.fromkeys(key for row in rows for key in row["figures"])
-    groups = {
-        f"{ENCODERS}: accuracy of probes by share of labels, {note}": [*PROBES],
-        f"{ENCODERS}: reconstruction, k-means, latents and maps": [
-            *QUALITY,
-            *(key for key in keys if is_of_map(key)),
-        ],
-        f"{ENCODERS}: accuracy of transfers": [key for key in keys if is_of_transfer(key)],
-        f"{ENCODERS}: what they take": [*COSTS],
+    knn, linear = ([key for key in PROBES if key.startswith(one)] for one in ("knn", "linear"))
+    of_maps = [key for key in keys if is_of_map(key)]
+    groups = {  # a table has few columns, because a terminal is narrow
+        f"accuracy of 10-NN by share of labels, {note}": knn,
+        "accuracy of linear probes by share of labels": linear,
+        "reconstruction, latents and maps": [*QUALITY, *of_maps],
+        "k-means against the labels": [*CLUSTERS],
+        "accuracy of transfers": [key for key in keys if is_of_transfer(key)],
+        "what they take": [*COSTS],
     }
     tables = []
     for title, wanted in groups.items():
@@ -225,7 +227,8 @@ def _encoder_tables(found: Json) -> list[Table]:
         cells = [(row["name"], *(_encoder_cell(row, key) for key in shown)) for row in having]
         starred = any(key in row["best"] for row in having for key in shown)
         header = ("", *(column_of(key).name for key in shown))
-        tables.append(Table(f"{title}{'; * clearly best' if starred else ''}", header, cells))
+        title = f"{ENCODERS}: {title}{'; * clearly best' if starred else ''}"
+        tables.append(Table(title, header, cells))
     return tables
 
 
