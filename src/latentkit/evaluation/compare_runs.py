@@ -85,7 +85,8 @@ def compare_runs(folders: Sequence[RunFolder], kind_of: KindOf) -> Json:
         ``transfers``: names of the others; ``config``: each key that is not the same in all, with
         its value in each run; ``figures``: by name, the value of each run with its interval, or
         None (counts, such as that of dead codes, have no interval); ``differences``: by name, the
-        value of each further run minus that of the first, with its interval; ``paired``: whether the differences were taken image by image; ``maps``.
+        value of each further run minus that of the first, with its interval; ``paired``: whether
+        the differences were taken image by image; ``maps``.
 
     Raises:
         UserError: there are fewer than two runs, a transfer's parent is not among the runs, or a
