@@ -3,6 +3,8 @@
 Use it as ``--plugin tests/own_encoders.py``. All are small and linear.
 """
 
+import os
+
 from pydantic import Field
 
 from latentkit.plugin import ModelSpec, Options, hookimpl, needs_own_weights
@@ -18,6 +20,7 @@ BUILT = {
     "own-nan": "NotFinite",
     "own-without-weights": "WithoutWeights",
     "own-widths": "Widths",
+    "own-head": "Headed",
 }
 
 
@@ -98,6 +101,7 @@ def _classes():
             super().__init__(options, image_shape)
             self.pretrained = options.pretrained
             if options.pretrained and needs_own_weights():
+                assert "OWN_WEIGHTS_ARE_GONE" not in os.environ
                 size = self.layer.weight.numel()
                 with torch.no_grad():
                     self.layer.weight.copy_(torch.arange(size).sin().view_as(self.layer.weight))
@@ -126,5 +130,18 @@ def _classes():
 
         def features(self, images):
             return self.encode(images)[:, :1].expand(-1, len(images))
+
+    class Headed(Views):
+        """Latents from a part with the name and the layers of a classifier's head."""
+
+        def __init__(self, options, image_shape):
+            super().__init__(options, image_shape)
+            self.network = self.layer
+            self.layer = nn.Identity()
+            widths = options.latent_dim, options.latent_dim
+            self.head = nn.Sequential(nn.BatchNorm1d(widths[0]), nn.Identity(), nn.Linear(*widths))
+
+        def encode(self, images):
+            return self.head(self.network(images.flatten(1)))
 
     return locals()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import latentkit as lk
 from latentkit.errors import PluginError, UserError
@@ -115,6 +116,32 @@ def test_a_checkpoint_of_an_epoch_draws_no_reconstructions(tmp_path):
     found = run(tmp_path, "own-views", {"training.snapshots": [0, 1]}, epochs=1)
     assert "epochs" not in found.figures
     assert "weights-epoch-0" in found.figures
+
+
+def test_a_transfer_asks_for_no_weights_that_a_model_arrives_with(
+    frozen, tmp_path, monkeypatch, undrawn
+):
+    monkeypatch.setenv("OWN_WEIGHTS_ARE_GONE", "1")
+    moved = lk.transfer(frozen.path, epochs=1, embed=[], out=tmp_path, options={"threads": 1})
+    start = load_file(moved.path / "initial.safetensors")
+    assert torch.equal(start["network.layer.weight"], frozen.model.layer.weight)
+    again = run(tmp_path, "own-frozen", init_from=frozen.path / "model.safetensors")
+    assert torch.equal(again.model.layer.weight, frozen.model.layer.weight)
+    assert "representation" in again.evaluation
+
+
+@pytest.mark.parametrize("mode", ["probe", "finetune"])
+def test_an_encoder_whose_own_part_is_called_head_can_be_transferred(tmp_path, undrawn, mode):
+    found = run(tmp_path, "own-head", epochs=1)
+    options = {"threads": 1, "transfer.hidden": []}
+    once = lk.transfer(found.path, mode=mode, epochs=1, embed=[], out=tmp_path, options=options)
+    start, own = load_file(once.path / "initial.safetensors"), found.model.state_dict()
+    assert all(torch.equal(start[f"network.{name}"], value) for name, value in own.items())
+    assert start["head.2.weight"].shape == (10, 4)
+    again = lk.transfer(once.path, mode=mode, epochs=1, embed=[], out=tmp_path)
+    continued = load_file(again.path / "initial.safetensors")
+    trained = load_file(once.path / "model.safetensors")
+    assert all(torch.equal(continued[name], value) for name, value in trained.items())
 
 
 def test_features_of_varying_width_are_refused_in_one_line(tmp_path, undrawn):

@@ -418,7 +418,7 @@ def _spaces(harness: MeasuringHarness) -> list[tuple[str, Callable[[], Pair], st
 
     def random_encoder() -> Pair:
         model = harness.context.random_model()
-        if getattr(model, "pretrained", False):
+        if getattr(model, "pretrained", False) and harness.context.config.init is None:
             _check_random(harness.context.new_model(), model)
         return of_images(partial(encode, model))
 

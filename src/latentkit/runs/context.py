@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -150,10 +151,17 @@ class RunContext:
     def new_model(self) -> Any:
         """Build the model with initial weights from the run's seed, on the device.
 
+        A model that arrives with weights does not load them if the run starts from saved ones, or
+        if it is a transfer, whose encoder has those of another run.
+
         Raises:
             PluginError: the plugin does not build a model.
         """
-        with torch.random.fork_rng(devices=[]):
+        others_follow = self.config.init is not None or self.config.transfer is not None
+        with (
+            torch.random.fork_rng(devices=[]),
+            saved_weights_follow() if others_follow else nullcontext(),
+        ):
             torch.manual_seed(stream_seed(self.seed, "initialisation"))
             model = build_model(self.config.model, self.image_shape)
         return model.to(self.device, memory_format=torch.channels_last)

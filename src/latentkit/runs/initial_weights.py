@@ -67,6 +67,15 @@ class Match:
         """Whether anything other than a counter matches."""
         return any(not name.endswith(COUNTER) for name in self.sources)
 
+    def within(self, prefix: str) -> Match:
+        """Return the match for a network that contains this one, with ``prefix`` before names."""
+        return replace(
+            self,
+            sources={prefix + name: source for name, source in self.sources.items()},
+            missing=tuple(prefix + name for name in self.missing),
+            other_shape=tuple((prefix + name, *shapes) for name, *shapes in self.other_shape),
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Return the match as a JSON object."""
         return {

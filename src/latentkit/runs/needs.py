@@ -130,7 +130,7 @@ def _needs(context: RunContext, kind: RunKind, job: TrainingJob, n: int) -> Need
         training = saved + weights + trained + _bytes_of_step(job, min(_batch_size(job), n))
         training += (copied + test.images.nbytes * bool(copied)) * on_gpu
         saving = 2 * saved  # as tensors and as a file
-    latent_dim = int(getattr(context.new_model(), "latent_dim", 0))
+    latent_dim = int(getattr(context.random_model(), "latent_dim", 0))
     images = len(train) + len(test)
     others = max(4 * images * latent_dim, kind.memory_after_training(context, latent_dim))
     in_training = copied + saving + training * (not on_gpu)

@@ -170,7 +170,8 @@ def series_of(config: RunConfig) -> list[Series]:
     return found
 
 
-HEAD = "head."
+HEAD, NETWORK = "head.", "network."
+"""Starts of the names of a classifier's weights: of its head, and of its encoder."""
 
 
 def new_classifier(context: RunContext, fit: Fit, classes: int) -> Classifier:

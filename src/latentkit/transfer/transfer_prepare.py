@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from latentkit.config import RunConfig, TransferOptions
 from latentkit.errors import UserError, unexpected_content
@@ -16,6 +17,7 @@ from latentkit.runs.prepare import with_counts
 from latentkit.transfer.classifier import Classifier
 from latentkit.transfer.fit import (
     HEAD,
+    NETWORK,
     Fit,
     check_classes,
     featured,
@@ -67,8 +69,13 @@ def start_classifier(context: RunContext, classifier: Classifier) -> initial_wei
         UserError: no weight fits, or a weight that must fit does not.
     """
     options, saved = transfer_of(context.config), initial_weights.saved_weights(context.config)
-    found = initial_weights.load_start(classifier, saved, leave=HEAD if options.new_head else "")
-    if not options.new_head:
+    encoders = _are_encoders(saved, classifier.network)
+    if encoders:
+        found = initial_weights.load_start(classifier.network, saved).within(NETWORK)
+    else:
+        leave = HEAD if options.new_head else ""
+        found = initial_weights.load_start(classifier, saved, leave=leave)
+    if not options.new_head and not encoders:
         _check_head(found, saved.path, len(classifier.head), context.config.dataset.name)
     own = _is_parents(options, saved.path)
     lacking = [name for name in found.missing if not name.startswith(HEAD)]
@@ -112,6 +119,17 @@ def have_images_changed(context: RunContext) -> bool:
         known = parent.json(run_files.DATA)["digest"]
         train, test = context.images("train"), context.images("test")
         return bool(train.digest() != known["train"] or test.digest() != known["test"])
+
+
+def _are_encoders(saved: initial_weights.SavedWeights, network: nn.Module) -> bool:
+    """Return whether saved weights are those of an encoder that has a part called head itself.
+
+    Names that start with ``head.`` then mean this part, and not the classifier's head.
+    """
+    own = network.state_dict().keys()
+    classifiers = {NETWORK + name for name in own} & saved.tensors.keys()
+    has_head = any(name.startswith(HEAD) for name in own)
+    return has_head and len(own & saved.tensors.keys()) > len(classifiers)
 
 
 def _is_parents(options: TransferOptions, weights: Path) -> bool:
