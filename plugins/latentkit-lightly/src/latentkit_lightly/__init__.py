@@ -1,0 +1,1 @@
+"""Self-supervised encoders of lightly as models for latentkit."""
