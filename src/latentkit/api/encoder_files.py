@@ -23,12 +23,12 @@ from latentkit._version import __version__
 from latentkit.atomic import write_atomically
 from latentkit.config import PartConfig, canonical_sha256, choose_part
 from latentkit.errors import IntegrityError, LatentkitError, UserError, describe_os_error
+from latentkit.plugin.array_files import read_safetensors
 from latentkit.plugin.downloads import saved_weights_follow
 from latentkit.plugin.images import channels_first, check_float_images, plain_array
 from latentkit.plugin.protocols import ImageShape
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.context import build_model
-from latentkit.runs.initial_weights import read_safetensors
 
 _LEAST_SIDE = 8
 _FLOATS = ("float32", "float64")

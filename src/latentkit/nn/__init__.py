@@ -21,6 +21,7 @@ __all__ = [
     "LOG_VAR_RANGE",
     "STRIDE",
     "Activation",
+    "BackboneInput",
     "Bernoulli",
     "ContinuousBernoulli",
     "ConvDecoder",
@@ -92,6 +93,7 @@ _HOMES = {
     ),
     "layers": (
         "Activation",
+        "BackboneInput",
         "Doubling",
         "FlattenMaps",
         "KERNEL",

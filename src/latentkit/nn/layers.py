@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -114,6 +114,47 @@ class ResidualBlock(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Return feature maps of the same shape (B, C, H, W)."""
         return self.act(maps + self.residual(maps))  # type: ignore[no-any-return]
+
+
+class BackboneInput(nn.Module):
+    """Layer that turns images (B, C, H, W) in [0, 1] into the input of a network trained elsewhere.
+
+    Grey images are repeated to 3 channels; other numbers of channels stay. Images are resized to
+    the network's input (bicubic, with antialiasing, sides by themselves, so nothing is cropped) and
+    clipped to [0, 1]. Each channel is centred and divided by the network's numbers for red, green
+    and blue, or by their average if there are not 3 channels.
+
+    Args:
+        channels: C of the images.
+        size: height and width that the network takes.
+        mean: means of red, green and blue.
+        std: their standard deviations.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, channels: int, size: tuple[int, int], mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        super().__init__()
+        self.channels = 3 if channels == 1 else channels  # of the result
+        self.size = size
+        for name, values in (("mean", mean), ("std", std)):
+            known = list(values)
+            if len(known) != self.channels:
+                known = [sum(known) / len(known)] * self.channels
+            self.register_buffer(name, torch.tensor(known).view(-1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the network's input (B, 3 or C, *size)."""
+        if images.shape[2:] != self.size:
+            images = functional.interpolate(
+                images, self.size, mode="bicubic", antialias=True, align_corners=False
+            ).clamp(0, 1)
+        if images.shape[1] == 1:
+            images = images.expand(-1, self.channels, -1, -1)
+        return (images - self.mean) / self.std
 
 
 class FlattenMaps(nn.Module):

@@ -1,4 +1,4 @@
-"""Arrays in ``.npy`` and ``.npz`` files that the user names."""
+"""Arrays in ``.npy`` and ``.npz`` files, and weights in ``.safetensors``, that the user names."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latentkit import errors, reading
 from latentkit.plugin.machine import check_memory
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _NPY, _ZIPS = b"\x93NUMPY", (b"PK\x03\x04", b"PK\x05\x06")
 _CHUNK = 2**20  # bytes that are unpacked at once
@@ -165,3 +168,75 @@ class ArrayFile(Mapping[str, NDArray[Any]]):
                 ) from error
             reason = " ".join(str(error).split()) or type(error).__name__
             raise errors.DataError(f"{self._path} is damaged ({reason}): {self._remedy}") from error
+
+
+_MOST_HEADER = 2**25
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and the metadata of a safetensors file.
+
+    Raises:
+        OSError: the file cannot be opened, or is no regular file.
+        ValueError: it is no safetensors file, is damaged, or has a header above 32 MiB.
+    """
+    with reading.open_file(path) as file:
+        stated = int.from_bytes(file.read(8), "little")
+        size = os.fstat(file.fileno()).st_size
+    if stated > min(size - 8, _MOST_HEADER):
+        raise ValueError(f"its header states {stated:,} bytes, and the file has {size:,}")
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, "pt") as opened:
+            names = list(opened.keys())
+            return {name: opened.get_tensor(name) for name in names}, opened.metadata() or {}
+    except OSError:
+        raise
+    except Exception as error:  # some types of numbers, for example, are unknown to torch
+        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+def check_finite(tensors: Mapping[str, Tensor], where: str) -> None:
+    """Refuse weights that are NaN or infinite.
+
+    Raises:
+        DataError: names the first such tensor.
+    """
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            continue
+        wide = tensor.float() if tensor.element_size() == 1 else tensor  # 8 bits lack isfinite
+        if not bool(wide.isfinite().all()):
+            raise errors.DataError(
+                f"{where}: {name} holds NaN or infinity, because training diverged: use the "
+                f"weights of an earlier epoch"
+            )
+
+
+def read_weights(path: Path | str) -> dict[str, Tensor]:
+    """Return the weights in a ``.safetensors`` file that the user names, by name and on the CPU.
+
+    Raises:
+        latentkit.errors.UserError: there is no such file, or it is of another kind. Checkpoints of
+            torch are refused, because they are pickles.
+        latentkit.errors.DataError: the file is damaged, or a weight is NaN or infinite.
+        latentkit.errors.ResourceError: the file is larger than the free memory.
+    """
+    path = Path(path).expanduser()
+    if path.suffix != ".safetensors":
+        raise errors.UserError(
+            f"{path} is no .safetensors file, and other files of weights may run code: save the "
+            f"state dict with safetensors.torch.save_file"
+        )
+    try:
+        check_memory(path.stat().st_size, str(path))
+        tensors, _ = read_safetensors(path)
+    except OSError as error:
+        raise errors.UserError(
+            f"cannot read weights {path}: {errors.describe_os_error(error)}"
+        ) from error
+    except ValueError as error:
+        raise errors.DataError(f"{path} is not a safetensors file: {error}") from error
+    check_finite(tensors, str(path))
+    return tensors

@@ -22,11 +22,11 @@ from typing import Any
 
 import torch
 from packaging.version import Version
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from latentkit import errors, reading
 from latentkit.config import RunConfig
+from latentkit.plugin.array_files import check_finite, read_safetensors
 from latentkit.plugin.events import Notice
 from latentkit.plugin.machine import check_memory
 from latentkit.runs import run_files
@@ -197,48 +197,6 @@ def read_weights(path: Path) -> SavedWeights:
         raise errors.UserError(f"{path} is not a safetensors file: {error}") from error
     check_finite(tensors, str(path))
     return SavedWeights(tensors, path, sha256)
-
-
-_MOST_HEADER = 2**25
-
-
-def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors and the metadata of a safetensors file.
-
-    Raises:
-        OSError: the file cannot be opened, or is no regular file.
-        ValueError: it is no safetensors file, is damaged, or has a header above 32 MiB.
-    """
-    with reading.open_file(path) as file:
-        stated = int.from_bytes(file.read(8), "little")
-        size = os.fstat(file.fileno()).st_size
-    if stated > min(size - 8, _MOST_HEADER):
-        raise ValueError(f"its header states {stated:,} bytes, and the file has {size:,}")
-    try:
-        with safe_open(path, "pt") as opened:
-            names = list(opened.keys())
-            return {name: opened.get_tensor(name) for name in names}, opened.metadata() or {}
-    except OSError:
-        raise
-    except Exception as error:  # some types of numbers, for example, are unknown to torch
-        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
-
-
-def check_finite(tensors: Mapping[str, Tensor], where: str) -> None:
-    """Refuse weights that are NaN or infinite.
-
-    Raises:
-        DataError: names the first such tensor.
-    """
-    for name, tensor in tensors.items():
-        if not tensor.is_floating_point():
-            continue
-        wide = tensor.float() if tensor.element_size() == 1 else tensor  # 8 bits lack isfinite
-        if not bool(wide.isfinite().all()):
-            raise errors.DataError(
-                f"{where}: {name} holds NaN or infinity, because training diverged: use the "
-                f"weights of an earlier epoch"
-            )
 
 
 def _checkpoint(path: Path) -> Mapping[str, Tensor]:

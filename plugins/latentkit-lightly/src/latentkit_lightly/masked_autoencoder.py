@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import torch
 from lightly.models.modules import MaskedVisionTransformerDecoderTIMM, MaskedVisionTransformerTIMM
-from lightly.models.utils import get_at_index, patchify, random_token_mask, repeat_token, set_at_index
+from lightly.models.utils import (
+    get_at_index,
+    patchify,
+    random_token_mask,
+    repeat_token,
+    set_at_index,
+)
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional
@@ -71,7 +77,9 @@ class MaskedAutoencoder(nn.Module):
         predicted = self.predict(get_at_index(decoded, hidden)).float()
         squares = patchify(self._square(targets), self.patch)
         aims = get_at_index(squares, hidden - 1)  # the first token is the class token
-        aims = (aims - aims.mean(-1, keepdim=True)) / (aims.var(-1, keepdim=True, correction=0) + 1e-6).sqrt()
+        aims = (aims - aims.mean(-1, keepdim=True)) / (
+            aims.var(-1, keepdim=True, correction=0) + 1e-6
+        ).sqrt()
         return {"loss": functional.mse_loss(predicted, aims)}
 
     def _square(self, images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Options of the data set ``torchvision``."""
+"""Options of the data set and of the model ``torchvision``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from latentkit.plugin import Options
 
 
 class TorchvisionOptions(Options):
-    """Options of ``torchvision``."""
+    """Options of the data set."""
 
     dataset: str = Field("", description="Name of the set as torchvision has it, such as CIFAR100.")
     root: str = Field(
@@ -32,4 +32,24 @@ class TorchvisionOptions(Options):
     )
     channels: Literal["auto", "grey", "rgb"] = Field(
         "auto", description="auto is one channel if all are equal, else three."
+    )
+
+
+class BackboneOptions(Options):
+    """Options of the model."""
+
+    backbone: str = Field(
+        "resnet18", description="Name of the network as torchvision has it, such as resnet18."
+    )
+    weights: str = Field(
+        "none",
+        description="A .safetensors file of the network's weights, hub for those that torchvision"
+        " publishes (downloaded once), or none for random ones.",
+    )
+    size: int | None = Field(
+        None,
+        ge=8,
+        le=4096,
+        description="Height and width in pixels to which images are resized; by default those that"
+        " the network was trained with. Smaller images take less time.",
     )

@@ -1,8 +1,8 @@
-"""Declares the data set ``torchvision``."""
+"""Declares the data set and the model ``torchvision``."""
 
 from collections.abc import Iterator
 
-from latentkit.plugin import DatasetSpec, hookimpl
+from latentkit.plugin import DatasetSpec, ModelSpec, hookimpl
 
 LATENTKIT_HOOKSPEC_VERSION = 1
 
@@ -16,4 +16,16 @@ def latentkit_datasets() -> Iterator[DatasetSpec]:
         target="latentkit_torchvision.images:load",
         options="latentkit_torchvision.options:TorchvisionOptions",
         tags=frozenset({"download"}),
+    )
+
+
+@hookimpl
+def latentkit_models() -> Iterator[ModelSpec]:
+    """Offer the model."""
+    yield ModelSpec(
+        name="torchvision",
+        summary="A classifier of torchvision as a fixed encoder, with weights trained elsewhere",
+        target="latentkit_torchvision.backbone:build",
+        options="latentkit_torchvision.options:BackboneOptions",
+        tags=frozenset({"encoder", "frozen"}),
     )

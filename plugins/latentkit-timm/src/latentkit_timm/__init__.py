@@ -1,0 +1,1 @@
+"""Pretrained encoders of timm as a model for latentkit."""
