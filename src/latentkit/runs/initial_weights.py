@@ -73,7 +73,7 @@ class Match:
             self,
             sources={prefix + name: source for name, source in self.sources.items()},
             missing=tuple(prefix + name for name in self.missing),
-            other_shape=tuple((prefix + name, *shapes) for name, *shapes in self.other_shape),
+            other_shape=tuple((prefix + name, a, b) for name, a, b in self.other_shape),
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from lightly.models.modules import MaskedVisionTransformerDecoderTIMM, MaskedVisionTransformerTIMM
 from lightly.models.utils import (
     get_at_index,
