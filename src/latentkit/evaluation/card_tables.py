@@ -191,6 +191,9 @@ def _spread(found: Card, dimensions: int) -> Table:
         ("spread of directions; 1 for all directions alike", f"{found['direction_spread']:.3f}"),
         ("spread over length", f"{found['relative_spread']:.3g}"),
     ]
+    if "projection_spread" in found:
+        spread = f"{found['projection_spread']:.3g}"
+        rows.append(("spread of projections in the loss, validation; 1 is intended", spread))
     return Table(f"Latents, {found['n_images']:,} test images", ("", "value"), rows)
 
 
@@ -308,6 +311,7 @@ def card_summary(card: Card) -> dict[str, Any]:
 
 _COLLAPSED_SPREAD = 0.01  # relative spread below which all latents are one point in effect
 _COLLAPSED_RANK = 1.5  # effective rank below which many dimensions are one
+_COLLAPSED_PROJECTIONS = 0.1  # spread below which a loss compares nothing; 1 is intended
 _LEAST_DIMENSIONS = 4  # fewer may lie on a line for a reason
 
 
@@ -325,6 +329,9 @@ def collapse_text(card: Card) -> str:
         how = f"nearly the same latents for all images (spread {found['relative_spread']:.2g})"
     elif dimensions >= _LEAST_DIMENSIONS and rank < _COLLAPSED_RANK:
         how = f"latents on a line (effective rank {rank:.2f} of {dimensions})"
+    elif found.get("projection_spread", 1.0) < _COLLAPSED_PROJECTIONS:
+        spread = found["projection_spread"]
+        how = f"its loss nearly the same projections of all images (spread {spread:.2g} instead of 1)"
     else:
         return ""
     advice = "lower training.learning_rate, or take other weights"

@@ -11,6 +11,9 @@ Self-supervised training may end so, with a small loss. Three figures of the tes
   is 1 if all directions are equally frequent, and 0 if there is only one;
 - the relative spread: the root of the total variance over the root of the mean squared length. It
   is 1 for centred latents, and 0 for one point. One dimension has no directions, but a spread.
+
+A projector between latents and loss may collapse alone: the loss is then small, and the encoder
+learns nothing. A model whose loss has a term ``projection_spread`` shows that.
 """
 
 from __future__ import annotations
@@ -20,9 +23,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from latentkit.errors import unexpected_content
 from latentkit.evaluation.measuring import MOST_TEST, Json, MeasuringHarness
+from latentkit.runs import run_files
+from latentkit.runs.folder import RunFolder
 
 _ROWS = 4096
+_TERM = "projection_spread"
 _ROUNDING = 1e-7  # share of the largest value below which float32 has only rounding errors
 
 
@@ -32,7 +39,22 @@ def latent_spread(harness: MeasuringHarness) -> Json:
     what = "the spread of latents is measured on"
     rows = harness.drawn(what, "test", len(latents), MOST_TEST, "")
     measured = latents if rows is None else latents[rows]
-    return {"latents": {"n_images": len(measured), **spread_of(measured)}}
+    return {
+        "latents": {
+            "n_images": len(measured),
+            **spread_of(measured),
+            **_spread_in_loss(harness.context.folder),
+        }
+    }
+
+
+def _spread_in_loss(folder: RunFolder) -> dict[str, float]:
+    """Return the loss term ``projection_spread`` of the validation images, if the model has it."""
+    with unexpected_content(folder.path / run_files.HISTORY):
+        history = folder.json(run_files.HISTORY)
+        kept = [one for one in history["epochs"] if one["epoch"] == history["weights_epoch"]]
+        found = kept[0]["validation"].get(_TERM) if kept else None
+        return {} if found is None else {_TERM: float(found)}
 
 
 def spread_of(latents: NDArray[np.float32]) -> dict[str, float]:

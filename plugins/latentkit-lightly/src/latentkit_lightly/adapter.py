@@ -23,6 +23,7 @@ from lightly.models.modules.heads import (
 from lightly.models.utils import update_momentum
 from lightly.utils.scheduler import cosine_schedule
 from torch import Tensor, nn
+from torch.nn import functional
 
 from latentkit_lightly import options as o
 from latentkit_lightly.residual_network import ResidualNetwork
@@ -63,11 +64,20 @@ class LightlyEncoder(nn.Module):
             inputs, targets = inputs.expand(2, -1, -1, -1), targets.expand(2, -1, -1, -1)
         with torch.no_grad():
             views = random_view(inputs, self.options), random_view(targets, self.options)
-        return {"loss": self.compare(*views)}
+        loss, projections = self.compare(*views)
+        return {"loss": loss, "projection_spread": self.spread(projections.detach())}
 
-    def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        """Return how well two views (B, C, H, W) of the same images agree."""
+    def compare(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of two views (B, C, H, W) of the same images, and their projections."""
         raise NotImplementedError
+
+    def spread(self, projections: Tensor) -> Tensor:
+        """Return how far projections (N, P) differ in direction: 1 if all are alike, 0 if none.
+
+        It is the deviation of unit vectors, times the root of P (X. Chen, K. He 2021).
+        """
+        unit = functional.normalize(projections, dim=1)
+        return unit.std(0, correction=0).mean() * projections.shape[1] ** 0.5
 
 
 class ProjectedEncoder(LightlyEncoder):
@@ -91,11 +101,19 @@ class ProjectedEncoder(LightlyEncoder):
         self.projector = projector
         self.criterion = criterion
 
-    def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        """Return the loss of the projections of two views."""
+    def compare(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of the projections of two views, and the projections."""
         both = self.projector(self.network(torch.cat([one, other]))).float()
         first, second = both.chunk(2)
-        return self.criterion(first, second)
+        return self.criterion(first, second), both
+
+
+class VicregEncoder(ProjectedEncoder):
+    """VICReg, whose loss aims at a deviation of 1 in each dimension of the projections."""
+
+    def spread(self, projections: Tensor) -> Tensor:
+        """Return the deviation of projections (N, P), averaged over their dimensions."""
+        return projections.std(0, correction=0).mean()
 
 
 class TaughtEncoder(LightlyEncoder):
@@ -138,14 +156,15 @@ class ByolEncoder(TaughtEncoder):
         self.predictor = BYOLPredictionHead(latents, width, latents)
         self.criterion = NegativeCosineSimilarity()
 
-    def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        """Return the mean squared distance of unit vectors over two, from 0 to 2."""
+    def compare(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        """Return half the mean squared distance of unit vectors, from 0 to 2, and projections."""
         views = torch.cat([one, other])
-        predicted = self.predictor(self._student()(views)).float().chunk(2)
+        projections = self._student()(views)
+        predicted = self.predictor(projections).float().chunk(2)
         with torch.no_grad():
             aims = self.teacher(views).float().chunk(2)
         crossed = self.criterion(predicted[0], aims[1]) + self.criterion(predicted[1], aims[0])
-        return 1 + crossed / 2
+        return 1 + crossed / 2, projections.float()
 
 
 class DinoEncoder(TaughtEncoder):
@@ -160,17 +179,18 @@ class DinoEncoder(TaughtEncoder):
         )
         self.teacher_temperature = options.teacher_temperature
 
-    def compare(self, one: Tensor, other: Tensor) -> Tensor:
-        """Return the cross-entropy of the student's prototypes with the teacher's."""
+    def compare(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the cross-entropy of the student's prototypes with the teacher's, and logits."""
         views = torch.cat([one, other])
-        student = self._student()(views).float().chunk(2)
+        logits = self._student()(views).float()
+        student = logits.chunk(2)
         with torch.no_grad():
             teacher = self.teacher(views).float().chunk(2)
         centre = self.criterion.center.clone()
         loss: Tensor = self.criterion(list(teacher), list(student), self.teacher_temperature)
         if not self.training:  # validation must not move it
             self.criterion.center.copy_(centre)
-        return loss
+        return loss, logits
 
 
 def _network(options: o.ViewOptions, image_shape: o.ImageShape) -> ResidualNetwork:
@@ -204,7 +224,7 @@ def vicreg(options: o.VicregOptions, image_shape: o.ImageShape) -> LightlyEncode
     width = options.projector
     head = BarlowTwinsProjectionHead(int(options.latent_dim), width, width)
     loss = VICRegLoss(options.invariance, options.variance, options.covariance)
-    return ProjectedEncoder(options, image_shape, head, loss)
+    return VicregEncoder(options, image_shape, head, loss)
 
 
 def barlow_twins(options: o.BarlowTwinsOptions, image_shape: o.ImageShape) -> LightlyEncoder:
