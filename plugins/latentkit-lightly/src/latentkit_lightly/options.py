@@ -60,12 +60,15 @@ class ViewOptions(Options):
     flip: bool = Field(
         True, description="Mirror half of the views; switch it off for letters and digits."
     )
-    jitter: float = Field(
-        0.4,
+    brightness: Annotated[float, SearchRange(0.0, 0.8)] = Field(
+        0.5,
         ge=0,
         le=1,
-        description="Largest change of brightness, contrast and saturation, for most views of"
-        " images with 3 channels; 0 changes none.",
+        description="Largest change of brightness and of gamma, for images with any number of"
+        " channels. Without it, encoders tell images apart by their brightness alone.",
+    )
+    saturation: float = Field(
+        0.4, ge=0, le=1, description="Largest change of saturation, for images with 3 channels."
     )
     grey: float = Field(
         0.2, ge=0, le=1, description="Share of the views of images with 3 channels made grey."

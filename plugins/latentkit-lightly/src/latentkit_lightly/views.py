@@ -11,7 +11,7 @@ from torch.nn import functional
 from latentkit_lightly.options import LEAST_SIDE, ViewOptions
 
 _RATIO = math.log(4 / 3)  # largest change of a crop's width over its height
-_JITTERED = 0.8  # share of the views whose colours change
+_DARKEST = 1e-4  # below it, values count as black
 _LUMA = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 
 
@@ -29,8 +29,10 @@ def random_view(images: Tensor, options: ViewOptions) -> Tensor:
     """
     assert options.crop != "auto"  # noqa: S101  # for_images chose a number
     views = _cropped(images, options.crop, flip=options.flip)
+    if options.brightness:
+        views = _brightened(views, options.brightness)
     if images.shape[1] == len(_LUMA):
-        views = _coloured(views, options.jitter, options.grey)
+        views = _coloured(views, options.saturation, options.grey)
     return views
 
 
@@ -52,23 +54,20 @@ def _cropped(images: Tensor, least: float, *, flip: bool) -> Tensor:
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def _coloured(images: Tensor, jitter: float, grey: float) -> Tensor:
-    """Change brightness, contrast and saturation, and make some images grey."""
+def _brightened(images: Tensor, strength: float) -> Tensor:
+    """Multiply values by up to 1 ± strength, after a gamma of up to e^±strength."""
+    gamma = _uniform(images, -strength, strength).exp().view(-1, 1, 1, 1)
+    factor = _uniform(images, 1 - strength, 1 + strength).view(-1, 1, 1, 1)
+    return (images.clamp_min(_DARKEST) ** gamma * factor).clamp(0, 1)
+
+
+def _coloured(images: Tensor, saturation: float, grey: float) -> Tensor:
+    """Change the saturation, and make some images grey."""
     luma = images.new_tensor(_LUMA).view(1, -1, 1, 1)
-    if jitter:
-        strength = jitter * _chosen(images, _JITTERED)
-        brightness, contrast, saturation = (
-            (1 + strength * _uniform(images, -1.0, 1.0)).view(-1, 1, 1, 1) for _ in range(3)
-        )
-        images = images * brightness
-        mean = (images * luma).sum(1, keepdim=True).mean((2, 3), keepdim=True)
-        images = mean + contrast * (images - mean)
-        value = (images * luma).sum(1, keepdim=True)
-        images = (value + saturation * (images - value)).clamp(0, 1)
-    if grey:
-        chosen = _chosen(images, grey).view(-1, 1, 1, 1).bool()
-        images = torch.where(chosen, (images * luma).sum(1, keepdim=True), images)
-    return images
+    value = (images * luma).sum(1, keepdim=True)
+    share = 1 + _uniform(images, -saturation, saturation)
+    share = torch.where(_chosen(images, grey).bool(), 0, share).view(-1, 1, 1, 1)
+    return (value + share * (images - value)).clamp(0, 1)
 
 
 def _uniform(images: Tensor, low: float, high: float) -> Tensor:
