@@ -72,7 +72,7 @@ def test_weights_of_another_network_are_refused_in_a_line(saved, tmp_path):
         network(backbone="test_vit", size=160, weights=str(saved))
     some = {k: v for k, v in load_file(saved).items() if not k.startswith("layer4")}
     save_file(some, tmp_path / "some.safetensors")
-    with pytest.raises(UserError, match=r"\(it lacks layer4\.0\.conv1\.weight, .* and \d more\)"):
+    with pytest.raises(UserError, match=r"\(it lacks layer4\.0\.conv1\.weight, layer4"):
         network(weights=str(tmp_path / "some.safetensors"))
 
 
@@ -80,7 +80,7 @@ def test_weights_of_another_network_are_refused_in_a_line(saved, tmp_path):
 def test_a_pickle_is_refused_and_not_read(tmp_path, ending):
     path = tmp_path / f"weights{ending}"
     torch.save({"a": torch.zeros(1)}, path)
-    with pytest.raises(UserError, match="is no .safetensors file, and other files of weights may"):
+    with pytest.raises(UserError, match=r"is no \.safetensors file, and other files"):
         network(weights=str(path))
 
 
@@ -106,7 +106,7 @@ def test_names_that_timm_does_not_have_suggest_the_nearest():
 
 
 def test_a_size_that_would_cut_images_is_refused():
-    with pytest.raises(UserError, match="into squares of 16 pixels: set model.size to a multiple"):
+    with pytest.raises(UserError, match=r"squares of 16 pixels: set model\.size to a multiple"):
         network(backbone="test_vit", size=60)
     assert network(backbone="test_vit", size=64).encode(torch.rand(1, 1, 28, 28)).shape == (1, 64)
 

@@ -199,6 +199,7 @@ def test_what_is_no_classification_set_or_is_missing_is_refused(load, tmp_path):
 eurosat(Path(FOLDER.name))
 CASES = part_cases(
     "latentkit-torchvision",
+    kind="dataset",
     options={"torchvision": {"dataset": "EuroSAT", "root": FOLDER.name, "size": 16}},
     data=Path(FOLDER.name),
     registry=Registry(find_plugins()),
