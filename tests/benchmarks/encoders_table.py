@@ -121,13 +121,17 @@ def _table(chosen: argparse.Namespace, setting: Setting, dataset: str, models: l
     transfers = [_transfer(chosen, run, folder) for run in parents]
     found = lk.compare(*(one.path for one in (*runs, *transfers)))
     how = (
-        f"{setting.epochs} epochs each"
+        f"{_counted(setting.epochs, 'epoch')} each"
         if setting.seconds is None
         else f"{setting.seconds:g} s of training each: "
-        + ", ".join(f"{name} {count} epochs" for name, count in epochs.items())
+        + ", ".join(f"{name} {_counted(count, 'epoch')}" for name, count in epochs.items())
     )
-    title = f"### {dataset}, {how}, {chosen.seeds} seed{'s' if chosen.seeds > 1 else ''}"
+    title = f"### {dataset}, {how}, {_counted(chosen.seeds, 'seed')}"
     return f"{title}\n\n{found['answer']['text']}\n\n{_markdown(found['encoders'])}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _best(rows: list[dict[str, Any]]) -> dict[str, Any]:
