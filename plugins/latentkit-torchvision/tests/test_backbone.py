@@ -18,7 +18,7 @@ from latentkit.plugin.downloads import no_downloads
 from latentkit.testing.suites import part_cases
 
 SMALL = "shufflenet_v2_x0_5"
-OPTIONS = {"torchvision": {"backbone": SMALL, "size": 32}}
+OPTIONS = {"torchvision": {"backbone": "resnet18", "size": 32}}
 
 
 @pytest.mark.parametrize("case", part_cases("latentkit-torchvision", kind="model", options=OPTIONS))

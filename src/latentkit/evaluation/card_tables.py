@@ -331,9 +331,7 @@ def collapse_text(card: Card) -> str:
         how = f"latents on a line (effective rank {rank:.2f} of {dimensions})"
     elif found.get("projection_spread", 1.0) < _COLLAPSED_PROJECTIONS:
         spread = found["projection_spread"]
-        how = (
-            f"its loss nearly the same projections of all images (spread {spread:.2g} instead of 1)"
-        )
+        how = f"its loss nearly the same projections of all images (spread {spread:.2g}, not 1)"
     else:
         return ""
     advice = "lower training.learning_rate, or take other weights"
