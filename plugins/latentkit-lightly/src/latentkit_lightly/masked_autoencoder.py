@@ -49,6 +49,8 @@ class MaskedAutoencoder(nn.Module):
                 fc_norm=False,
             )
         )
+        # All images share most of the transformer's mean output, so the latents are standardised.
+        self.scale = nn.BatchNorm1d(self.latent_dim, eps=1e-8, affine=False)
         self.narrow = nn.Linear(self.latent_dim, options.decoder_width)
         self.decoder = MaskedVisionTransformerDecoderTIMM(
             (self.side // self.patch) ** 2,
@@ -60,7 +62,7 @@ class MaskedAutoencoder(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) in [0, 1] to latents (B, latent_dim)."""
-        latents: Tensor = self.network(self._square(images))
+        latents: Tensor = self.scale(self.network(self._square(images)).float())
         return latents
 
     def loss(self, inputs: Tensor, targets: Tensor, *, step: int) -> dict[str, Tensor]:
@@ -70,7 +72,10 @@ class MaskedAutoencoder(nn.Module):
         """
         length = self.network.sequence_length
         keep, hidden = random_token_mask((len(inputs), length), self.hidden, device=inputs.device)
-        seen = self.narrow(self.network.encode(self._square(inputs), idx_keep=keep))
+        outputs = self.network.encode(self._square(inputs), idx_keep=keep)
+        if self.training and len(inputs) > 1:  # one image has no deviation
+            self.scale(outputs[:, 1:].mean(1).detach().float())
+        seen = self.narrow(outputs)
         tokens = repeat_token(self.decoder.mask_token, (len(inputs), length)).to(seen.dtype)
         decoded = self.decoder(set_at_index(tokens, keep, seen))
         predicted = self.predict(get_at_index(decoded, hidden)).float()
