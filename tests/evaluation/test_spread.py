@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from latentkit.evaluation.card_tables import collapse_text
+from latentkit.evaluation.card_sentences import collapse_text
 from latentkit.evaluation.spread import spread_of
 
 RNG = np.random.default_rng(0)

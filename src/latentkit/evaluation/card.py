@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap
-from latentkit.evaluation.card_tables import codes_text, collapse_text, dead_codes_text
+from latentkit.evaluation.card_sentences import codes_text, collapse_text, dead_codes_text
 from latentkit.evaluation.code_usage import code_usage
 from latentkit.evaluation.disentanglement import measure_factors
 from latentkit.evaluation.inference import saturated_share

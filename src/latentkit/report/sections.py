@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from latentkit.evaluation.card_tables import codes_text
+from latentkit.evaluation.card_sentences import codes_text
 from latentkit.figures import error_figures
 from latentkit.figures.image_grids import (
     displayed,
