@@ -141,3 +141,19 @@ def test_an_encoder_without_a_decoder_has_no_error():
     assert row.kind == "encoder"
     assert "mse" not in row.figures
     assert hits(0.5).sum() == 200
+
+
+def test_transfers_with_other_options_are_not_averaged():
+    parent = made_up()
+    others = [transfer(parent, share) for share in (0.5, 0.9)]
+    for number, one in enumerate(others, 1):
+        one.config["training"] = {"epochs": number}
+    figures = by_name([parent], others)["ae"].figures
+    assert figures["transfer finetune, 10 % (epochs=1)"]["value"] == pytest.approx(0.5)
+    assert figures["transfer finetune, 10 % (epochs=2)"]["value"] == pytest.approx(0.9)
+
+
+def test_costs_on_different_machines_are_not_averaged():
+    same = by_name([made_up(seed=seed, threads=1) for seed in (0, 1)])["ae"].figures
+    other = by_name([made_up(seed=seed, threads=seed) for seed in (0, 1)])["ae"].figures
+    assert same.keys() - other.keys() == {"training_seconds", "memory_mb", "encoding_us"}

@@ -124,3 +124,14 @@ def test_digits_are_added_until_the_interval_shows_a_difference():
     (mse,) = [one for one in found["comparisons"] if one["figure"] == "mse"]
     assert mse["better"] == "yes"
     assert "0.0000 [" not in found["text"]
+
+
+def test_baselines_are_those_of_the_same_split():
+    runs = [
+        made_up(knn=0.8, raw=0.7, pca=0.7, split={"validation": 0.1}),
+        made_up("vae", knn=0.6, raw=0.2, pca=0.2, split={"validation": 0.9}),
+    ]
+    for ordered in (runs, runs[::-1]):
+        found = worth(*ordered)["comparisons"][0]
+        assert found["difference"]["value"] == pytest.approx(0.1)
+        assert "0.1" in found["against"]

@@ -111,6 +111,7 @@ class Encoder:
         trained: whether any of its runs was trained.
         latent_dim: number of latent dimensions; 0 for raw pixels.
         space: which of the card's spaces of features it is: `OWN` unless it is a baseline.
+        images: the images and their split; baselines are those of encoders with the same.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Encoder:
     trained: bool = False
     latent_dim: int = 0
     space: str = OWN
+    images: str = ""
 
     def as_json(self, best: Sequence[str]) -> Json:
         """Return the row as JSON; ``best`` are the keys of the figures in which it is best."""
@@ -146,6 +148,8 @@ class _Measured:
     of_images: Mapping[str, NDArray[Any]]
     trained: bool = False
     latent_dim: int = 0
+    images: str = ""
+    machine: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,15 @@ class RunFiles:
     def config(self) -> Json:
         """The run's configuration."""
         return self.folder.manifest.config
+
+    @property
+    def images(self) -> str:
+        """Its images and their split, as text that is equal for runs with the same."""
+        images = {
+            "split": self.config.get("split"),
+            "digest": self.folder.json(run_files.DATA)["digest"],
+        }
+        return json.dumps(images, sort_keys=True)
 
 
 def encoder_rows(runs: Sequence[RunFiles], transfers: Sequence[RunFiles]) -> list[Encoder]:
@@ -178,13 +191,14 @@ def encoder_rows(runs: Sequence[RunFiles], transfers: Sequence[RunFiles]) -> lis
     rows = []
     for name, group in zip(names, groups.values(), strict=True):
         kind: Kind = "autoencoder" if "reconstruction" in group[0].card else "encoder"
-        rows.append(_row(name, kind, [_own(run, transfers) for run in group]))
+        of_row = _named_transfers(group, transfers)
+        rows.append(_row(name, kind, [_own(run, of_row) for run in group]))
     return [*rows, *_baselines(runs)]
 
 
 def _identity(run: RunFiles) -> str:
     """Return what runs of one row have in common: configuration without seed, and images."""
-    chosen = {key: value for key, value in run.config.items() if key not in _NOT_TOLD}
+    chosen = {key: value for key, value in run.config.items() if key not in _MAY_DIFFER}
     return json.dumps([chosen, run.folder.json(run_files.DATA)["digest"]], sort_keys=True)
 
 
@@ -206,7 +220,7 @@ def _told_apart(
     for head in {one for one in heads if heads.count(one) > 1}:
         places = [place for place, one in enumerate(heads) if one == head]
         options = differing([configs[place] for place in places])
-        shown = [key for key in options if key not in _NOT_TOLD]
+        shown = [key for key in options if key not in _MAY_DIFFER]
         for number, place in enumerate(places):
             texts = [f"{key.rpartition('.')[2]}={options[key][number]}" for key in shown]
             if 0 < len(shown) <= _MOST_OPTIONS:
@@ -221,7 +235,7 @@ def _runs_text(runs: Sequence[str]) -> str:
     return runs[0] if len(runs) == 1 else f"{runs[0]} and {len(runs) - 1} more"
 
 
-_NOT_TOLD = ("seed", "device", "threads")  # what may differ within a row
+_MAY_DIFFER = ("seed", "device", "threads")  # within a row
 _MOST_OPTIONS = 2  # in a row's name
 
 
@@ -243,7 +257,7 @@ def _flattened(value: Any, key: str = "") -> list[tuple[str, Any]]:
     return [pair for name, inner in items for pair in _flattened(inner, name)]
 
 
-def _own(run: RunFiles, transfers: Sequence[RunFiles]) -> _Measured:
+def _own(run: RunFiles, transfers: Mapping[str, Sequence[RunFiles]]) -> _Measured:
     folder, card = run.folder, run.card
     figures = _of_space(card, OWN)
     of_images = {
@@ -259,9 +273,10 @@ def _own(run: RunFiles, transfers: Sequence[RunFiles]) -> _Measured:
         if found := facts["quality"]["trustworthiness"]:
             figure = _by_error(found["value"], found["standard_error"])
             figures[f"{_OF_MAP}{facts['map']}"] = figure
-    own = [one for one in transfers if one.card["parent"] == folder.manifest.id]
-    for key, several in _of_transfers(own, run).items():
-        figures[key] = _combined(several)
+    for key, several in transfers.items():
+        own = [one.card for one in several if one.card["parent"] == folder.manifest.id]
+        if own:
+            figures[key] = _combined([_ends(card["after"]["accuracy"]) for card in own])
     history = folder.json(run_files.HISTORY)["epochs"]
     return _Measured(
         folder.manifest.id,
@@ -270,6 +285,8 @@ def _own(run: RunFiles, transfers: Sequence[RunFiles]) -> _Measured:
         of_images,
         bool(history),
         card["latent_dim"],
+        run.images,
+        tuple(str(run.config.get(key)) for key in ("device", "threads")),
     )
 
 
@@ -286,17 +303,30 @@ def _costs(folder: RunFolder, history: Sequence[Json]) -> Json:
     return found
 
 
-def _of_transfers(transfers: Sequence[RunFiles], parent: RunFiles) -> dict[str, list[Json]]:
-    """Return the accuracies of transfers by mode, labels and, if it is another, data set."""
-    found: dict[str, list[Json]] = {}
-    images = parent.folder.json(run_files.DATA)["digest"]["test"]
+def _named_transfers(
+    runs: Sequence[RunFiles], transfers: Sequence[RunFiles]
+) -> dict[str, list[RunFiles]]:
+    """Return the transfers of the runs of a row by mode, labels, and what else they differ in."""
+    images = {run.folder.manifest.id: run.folder.json(run_files.DATA)["digest"] for run in runs}
+    groups: dict[tuple[str, str], list[RunFiles]] = {}
     for one in transfers:
-        asked = one.card["labels"]["asked"].replace("%", " %")
-        key = f"{_OF_TRANSFER}{one.card['mode']}, {asked}"
-        if one.folder.json(run_files.DATA)["digest"]["test"] != images:
-            key += f" of {one.config['dataset']['name']}"
-        found.setdefault(key, []).append(_ends(one.card["after"]["accuracy"]))
-    return found
+        if (parent := one.card["parent"]) in images:
+            head = f"{one.card['mode']}, {one.card['labels']['asked'].replace('%', ' %')}"
+            if one.folder.json(run_files.DATA)["digest"]["test"] != images[parent]["test"]:
+                head += f" of {one.config['dataset']['name']}"
+            chosen = json.dumps(_of_transfer(one), sort_keys=True)
+            groups.setdefault((head, chosen), []).append(one)
+    names = _told_apart(
+        [head for head, _ in groups],
+        [_of_transfer(group[0]) for group in groups.values()],
+        [[one.folder.manifest.id for one in group] for group in groups.values()],
+    )
+    return {f"{_OF_TRANSFER}{name}": of for name, of in zip(names, groups.values(), strict=True)}
+
+
+def _of_transfer(run: RunFiles) -> Json:
+    """Return the configuration of a transfer without what it has from its parent."""
+    return {k: v for k, v in run.config.items() if k not in (*_MAY_DIFFER, "init", "model")}
 
 
 def _of_space(card: Json, space: str) -> dict[str, Json]:
@@ -328,7 +358,7 @@ def _baselines(runs: Sequence[RunFiles]) -> list[Encoder]:
                 "model": run.config["model"] if space == "random_encoder" else {},
                 "latent_dim": one.latent_dim,
                 "split": run.config.get("split"),
-                "images": run.folder.json(run_files.DATA)["digest"],
+                "images": run.images,
             }
             key = space, json.dumps(depends, sort_keys=True)
             depends_on[key] = depends
@@ -365,11 +395,15 @@ def _baseline(run: RunFiles, space: str) -> _Measured:
         of_images["mse"] = run.arrays["pca_mse"]
     size = 0 if space == "raw_pixels" else int(run.card["latent_dim"])
     manifest = run.folder.manifest
-    return _Measured(manifest.id, manifest.seed, figures, of_images, latent_dim=size)
+    return _Measured(
+        manifest.id, manifest.seed, figures, of_images, latent_dim=size, images=run.images
+    )
 
 
 def _row(name: str, kind: Kind, measured: Sequence[_Measured], space: str = OWN) -> Encoder:
     keys = dict.fromkeys(key for one in measured for key in one.figures)
+    if len({one.machine for one in measured}) > 1:  # whose times and memory are no sample of one
+        keys = {key: None for key in keys if key not in COSTS or key == "parameters"}
     arrays = dict.fromkeys(key for one in measured for key in one.of_images)
     return Encoder(
         name,
@@ -385,6 +419,7 @@ def _row(name: str, kind: Kind, measured: Sequence[_Measured], space: str = OWN)
         any(one.trained for one in measured),
         measured[0].latent_dim,
         space,
+        measured[0].images,
     )
 
 

@@ -25,7 +25,7 @@ def encode_images(context: StageContext) -> None:
     """Commit the latents of each split, and what encoding took.
 
     The record has ``seconds_per_image``, the median over batches, from stored images to latents;
-    ``device``; and ``parameters``, the number of weights of the whole model, with its decoder.
+    ``device``; and ``parameters``, how many numbers the file of the model's weights holds.
 
     Raises:
         PluginError: latents are not finite.
@@ -49,13 +49,14 @@ def encode_images(context: StageContext) -> None:
     record = {
         "seconds_per_image": statistics.median(each),
         "device": str(context.device),
-        "parameters": sum(one.numel() for one in context.model.parameters()),
+        "parameters": sum(one.numel() for one in context.model.state_dict().values()),
     }
     context.folder.commit_json(run_files.ENCODING, _STAGE, record)
 
 
 def _latents(context: StageContext, name: str, each: list[float]) -> NDArray[np.float32]:
     """Return the latents of a split, and add the seconds an image of each batch to ``each``."""
+    model, images = context.model, context.device_images(name)  # loading them is not encoding
     before = [time.perf_counter(), 0.0]
 
     def progress(done: int, total: int) -> None:
@@ -64,4 +65,4 @@ def _latents(context: StageContext, name: str, each: list[float]) -> NDArray[np.
         context.emit(StageProgress(_STAGE, done, total, name))
         before[:] = time.perf_counter(), done
 
-    return encode(context.model, context.device_images(name), progress)
+    return encode(model, images, progress)

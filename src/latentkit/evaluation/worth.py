@@ -123,15 +123,17 @@ def _contest(one: Encoder, other: Encoder | None, key: str) -> _Contest | None:
 
 
 def _pca_of(own: Encoder, rows: Sequence[Encoder], key: str) -> Encoder | None:
-    """Return PCA of as many dimensions, of the same seeds if there are several such rows."""
-    of_pca = [r for r in rows if (r.space, r.latent_dim) == ("pca", own.latent_dim)]
-    having = [row for row in of_pca if key in row.figures]
-    return max(having, key=lambda row: len({*row.seeds} & {*own.seeds}), default=None)
+    """Return PCA of as many dimensions, of the same images and split."""
+    for row in rows:
+        if (row.space, row.latent_dim, row.images) == ("pca", own.latent_dim, own.images):
+            return row if key in row.figures else None
+    return None
 
 
 def _against_free(own: Encoder, rows: Sequence[Encoder]) -> _Contest | None:
     """Return the contest with the better of PCA of as many dimensions and raw pixels."""
-    raw = next((row for row in rows if row.space == "raw_pixels"), None)
+    of_pixels = (row for row in rows if row.space == "raw_pixels" and row.images == own.images)
+    raw = next(of_pixels, None)
     others = [row for row in (_pca_of(own, rows, MAIN), raw) if row is not None]
     found = _contest(own, _best(others, MAIN), MAIN)
     whose = "the better of what needs no training" if len(others) > 1 else "which needs no training"

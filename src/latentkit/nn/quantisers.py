@@ -105,9 +105,14 @@ class VectorQuantiser(nn.Module):
     def _record(self, vectors: Tensor, codes: Tensor) -> None:
         # A product, because adding by index is not deterministic on GPUs.
         every = torch.arange(self.n_codes, device=codes.device)
-        member = (codes[:, None] == every).to(vectors.dtype) / len(vectors)
+        usage, sums = torch.zeros_like(self.usage), torch.zeros_like(self.codebook)
+        most = max(1, _MOST_DISTANCES // self.n_codes)
+        for some, of in zip(torch.split(vectors, most), torch.split(codes, most), strict=True):
+            member = (of[:, None] == every).to(vectors.dtype) / len(vectors)
+            usage += member.sum(0)
+            sums += member.T @ some
         rows = torch.randint(len(vectors), (self.n_codes,), device=vectors.device)
-        found = _Batch(member.sum(0), member.T @ vectors, vectors[rows])
+        found = _Batch(usage, sums, vectors[rows])
         if self._batch is None or self._batch.usage.device != vectors.device:
             self._batch = found
         else:  # in place, because a captured step writes to the same memory each time
@@ -142,8 +147,7 @@ class VectorQuantiser(nn.Module):
         missing = self.n_codes - len(centres)  # vectors of no image, which will be restarted
         centres = torch.cat([centres, self.codebook[:missing]])
         for _ in range(_ROUNDS):
-            parts = torch.split(vectors, max(1, _MOST_DISTANCES // self.n_codes))
-            codes = torch.cat([nearest_codes(part, centres) for part in parts])
+            codes = nearest_codes(vectors, centres)
             counts = code_shares(codes, self.n_codes)[:, None] * len(codes)
             sums = torch.zeros_like(centres).index_add_(0, codes, vectors)
             centres = torch.where(counts > 0, sums / counts.clamp(min=1), centres)
@@ -153,7 +157,10 @@ class VectorQuantiser(nn.Module):
 
 def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
     """Return the row of the codebook (K, D) that is nearest to each vector (..., D), int64."""
-    return (codebook.square().sum(1) - 2 * vectors @ codebook.T).argmin(-1)
+    lengths, most = codebook.square().sum(1), max(1, _MOST_DISTANCES // len(codebook))
+    parts = torch.split(vectors.reshape(-1, vectors.shape[-1]), most)
+    found = [(lengths - 2 * part @ codebook.T).argmin(-1) for part in parts]
+    return torch.cat(found).reshape(vectors.shape[:-1])
 
 
 class ScalarQuantiser(nn.Module):
@@ -190,7 +197,8 @@ class ScalarQuantiser(nn.Module):
         with torch.autocast(vectors.device.type, enabled=False):
             vectors = vectors.float()
             level = ((vectors / _SPREAD).tanh() + 1) / 2 * self.levels
-            level = torch.minimum(level.floor().clamp(min=0), self.levels - 1).long()
+            level = torch.minimum(level.floor().clamp(min=0), self.levels - 1)
+            level = level.nan_to_num(0.0).long()  # the vector itself makes the loss NaN
             # A table, because atanh of equal numbers may differ in the last digit.
             found = self.table[self.starts + level]
             if torch.is_grad_enabled():  # as of tanh, then atanh at the middle of the interval

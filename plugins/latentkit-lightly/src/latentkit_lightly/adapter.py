@@ -62,7 +62,8 @@ class LightlyEncoder(nn.Module):
         """Return the loss of two random views; torch's global random state decides them."""
         if len(targets) == 1:  # the losses compare images of a batch: the image is its own other
             inputs, targets = inputs.expand(2, -1, -1, -1), targets.expand(2, -1, -1, -1)
-        with torch.no_grad():
+        # In bfloat16, crops would be misplaced by up to a pixel.
+        with torch.no_grad(), torch.autocast(inputs.device.type, enabled=False):
             views = random_view(inputs, self.options), random_view(targets, self.options)
         loss, projections = self.compare(*views)
         return {"loss": loss, "projection_spread": self.spread(projections.detach())}

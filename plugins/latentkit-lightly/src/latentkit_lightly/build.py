@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import nn
@@ -25,13 +26,25 @@ def build(options: o.ViewOptions | o.MaeOptions, image_shape: o.ImageShape) -> n
     """Build the encoder of the given options, with weights from torch's global random state.
 
     Raises:
-        UserError: the views of the images would show too little.
+        UserError: the views of the images would show too little, or ``mae`` would see nothing.
     """
     chosen = options.for_images(image_shape)
     if isinstance(chosen, o.ViewOptions):
         _check_crop(chosen, image_shape)
+    else:
+        _check_hidden(chosen, image_shape)
     model: nn.Module = _BUILD[type(chosen)](chosen, image_shape)
     return model
+
+
+def _check_hidden(options: o.MaeOptions, image_shape: o.ImageShape) -> None:
+    assert options.patch != "auto"  # noqa: S101  # for_images chose a number
+    squares = math.ceil(max(image_shape[1:]) / options.patch) ** 2
+    if int(squares * (1 - options.hidden)) < 1:
+        raise UserError(
+            f"model.hidden={options.hidden:g} hides all {squares} squares of an image: use a "
+            f"smaller model.patch than {options.patch}, or hide less"
+        )
 
 
 def _check_crop(options: o.ViewOptions, image_shape: o.ImageShape) -> None:
