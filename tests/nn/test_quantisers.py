@@ -103,3 +103,24 @@ def test_perplexity_is_the_number_of_equally_frequent_codes():
     assert even.tolist() == [0.25] * 4 + [0.0] * 4
     assert perplexity(even).item() == pytest.approx(4)
     assert perplexity(code_shares(torch.zeros(9, dtype=torch.int64), 8)).item() == pytest.approx(1)
+
+
+def test_parts_of_bounded_memory_give_the_same_codes_and_means(monkeypatch):
+    vectors, found = torch.randn(50, 2), []
+    for most in (2**23, 12):
+        monkeypatch.setattr("latentkit.nn.quantisers._MOST_DISTANCES", most)
+        book = quantiser()
+        codes = book(vectors).codes
+        book.update()
+        found.append((codes, book.codebook.clone(), book.usage.clone()))
+    (codes, *moved), (others, *also_moved) = found
+    assert torch.equal(codes, others)
+    for one, other in zip(moved, also_moved, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_levels_of_nan_leave_the_loss_to_say_so():
+    vectors = torch.tensor([[float("nan"), 0.0]], requires_grad=True)
+    found = ScalarQuantiser((5, 4))(vectors)
+    assert found.vectors.isnan().any()
+    assert found.codes.min() >= 0

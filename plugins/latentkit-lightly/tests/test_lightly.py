@@ -178,3 +178,24 @@ def test_the_configuration_of_lightly_is_not_imported():
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.stdout.strip() == "set()", ended.stderr
+
+
+def test_a_masked_autoencoder_that_sees_no_square_is_refused():
+    with pytest.raises(
+        UserError, match=r"model.hidden=0.6 hides every square of an image \(it has 1\)"
+    ):
+        lk.model("mae", (1, 28, 28), patch=28)
+
+
+def test_views_are_placed_in_float32_in_bfloat16_training(monkeypatch):
+    from latentkit_lightly import adapter
+
+    seen = []
+    real = adapter.random_view
+    monkeypatch.setattr(adapter, "random_view", lambda *a: seen.append(real(*a)) or seen[-1])
+    model, images = lk.model("simclr", (1, 28, 28)), torch.rand(4, 1, 28, 28)
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            model.loss(images, images, step=1)
+    assert torch.equal(seen[0], seen[2])

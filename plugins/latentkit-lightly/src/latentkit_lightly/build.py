@@ -42,8 +42,8 @@ def _check_hidden(options: o.MaeOptions, image_shape: o.ImageShape) -> None:
     squares = math.ceil(max(image_shape[1:]) / options.patch) ** 2
     if int(squares * (1 - options.hidden)) < 1:
         raise UserError(
-            f"model.hidden={options.hidden:g} hides all {squares} squares of an image: use a "
-            f"smaller model.patch than {options.patch}, or hide less"
+            f"model.hidden={options.hidden:g} hides every square of an image (it has {squares}): "
+            f"use a smaller model.patch than {options.patch}, or hide less"
         )
 
 
