@@ -21,6 +21,7 @@ BUILT = {
     "own-without-weights": "WithoutWeights",
     "own-widths": "Widths",
     "own-head": "Headed",
+    "own-pretext": "Pretext",
 }
 
 
@@ -143,5 +144,15 @@ def _classes():
 
         def encode(self, images):
             return self.head(self.network(images.flatten(1)))
+
+    class Pretext(Views):
+        """A part that only the loss uses, with the name and the layers of a classifier's head."""
+
+        def __init__(self, options, image_shape):
+            super().__init__(options, image_shape)
+            self.head = nn.Sequential(nn.BatchNorm1d(4), nn.Identity(), nn.Linear(4, 10))
+
+        def loss(self, inputs, targets, *, step):
+            return {"loss": self.head(self.encode(targets)).square().mean()}
 
     return locals()

@@ -144,6 +144,16 @@ def test_an_encoder_whose_own_part_is_called_head_can_be_transferred(tmp_path, u
     assert all(torch.equal(continued[name], value) for name, value in trained.items())
 
 
+def test_a_part_called_head_that_only_the_loss_uses_is_not_the_classifiers(tmp_path, undrawn):
+    found = run(tmp_path, "own-pretext", epochs=1)
+    options = {"threads": 1, "transfer.hidden": []}
+    moved = lk.transfer(found.path, epochs=1, embed=[], out=tmp_path, options=options)
+    start, own = load_file(moved.path / "initial.safetensors"), found.model.state_dict()
+    assert torch.equal(start["network.layer.weight"], own["layer.weight"])
+    assert start["head.2.weight"].shape == own["head.2.weight"].shape
+    assert not torch.equal(start["head.2.weight"], own["head.2.weight"])
+
+
 def test_features_of_varying_width_are_refused_in_one_line(tmp_path, undrawn):
     found = run(tmp_path, "own-widths", epochs=1)
     with pytest.raises(PluginError, match="the model's features gives"):

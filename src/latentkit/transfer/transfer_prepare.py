@@ -69,7 +69,7 @@ def start_classifier(context: RunContext, classifier: Classifier) -> initial_wei
         UserError: no weight fits, or a weight that must fit does not.
     """
     options, saved = transfer_of(context.config), initial_weights.saved_weights(context.config)
-    encoders = _are_encoders(saved, classifier.network)
+    encoders = _are_encoders(saved, classifier.network, options)
     if encoders:
         found = initial_weights.load_start(classifier.network, saved).within(NETWORK)
     else:
@@ -121,11 +121,16 @@ def have_images_changed(context: RunContext) -> bool:
         return bool(train.digest() != known["train"] or test.digest() != known["test"])
 
 
-def _are_encoders(saved: initial_weights.SavedWeights, network: nn.Module) -> bool:
-    """Return whether saved weights are those of an encoder that has a part called head itself.
+def _are_encoders(
+    saved: initial_weights.SavedWeights, network: nn.Module, options: TransferOptions
+) -> bool:
+    """Return whether saved weights are those of an encoder, whose parts may have any name.
 
-    Names that start with ``head.`` then mean this part, and not the classifier's head.
+    Names that start with ``head.`` then mean a part of the encoder, and not the classifier's head.
+    A run knows what it is. Of other files, the names decide.
     """
+    if _is_parents(options, saved.path):
+        return "transfer" not in RunFolder.open(saved.path.parent).manifest.config
     own = network.state_dict().keys()
     classifiers = {NETWORK + name for name in own} & saved.tensors.keys()
     has_head = any(name.startswith(HEAD) for name in own)
