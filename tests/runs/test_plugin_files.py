@@ -10,6 +10,7 @@ import pytest
 
 import latentkit as lk
 from latentkit import trust as trust_module
+from latentkit.cli import tune_command
 from latentkit.errors import IntegrityError, PluginError
 from latentkit.registry.catalogue import default_registry
 from latentkit.runs.manifest import Manifest
@@ -100,6 +101,13 @@ def test_the_manifest_holds_the_path_and_sha256_of_the_file(run, model_file):
     sha256 = hashlib.sha256(MODEL.encode()).hexdigest()
     assert document["plugin_files"] == {str(model_file): sha256}
     assert document["plugins"]["flat.py"] == sha256[:12]
+
+
+def test_commands_that_run_it_again_name_the_file(run, model_file, monkeypatch):
+    page = (run.path / "report.html").read_text()
+    assert f"<span>--plugin</span> <span>{model_file}</span>" in page
+    monkeypatch.setenv("LATENTKIT_PLUGIN_FILES", str(model_file))
+    assert tune_command._running("best.toml").endswith(f"--seed 1 --plugin {model_file}")
 
 
 def test_the_run_is_opened_and_resumed_without_naming_the_file_again(run):

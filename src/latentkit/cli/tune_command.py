@@ -16,6 +16,7 @@ from latentkit.cli.study_display import study_display
 from latentkit.errors import LatentkitError, UserError
 from latentkit.plugin.events import Event, Listener, StudyStarted, fan_out
 from latentkit.plugin.options import option_text
+from latentkit.registry.discovery import paths_from_environment
 from latentkit.terminal import in_one_line, shell_command
 
 if TYPE_CHECKING:
@@ -97,9 +98,15 @@ def _print_next(study: Study) -> None:
     rows += [
         ("Its options", config),
         ("Report", shared_options.near_path(study.report)),
-        ("Next", shell_command("run", "--config", config, "--seed", "1")),
+        ("Next", _running(config)),
     ]
     shared_options.print_facts(rows)
+
+
+def _running(config: str) -> str:
+    """Return the command that runs a configuration, with the plugin files that were named."""
+    files = [word for path in paths_from_environment() for word in ("--plugin", path)]
+    return shell_command("run", "--config", config, "--seed", "1", *files)
 
 
 def _figures(run: Run) -> list[tuple[str, str]]:

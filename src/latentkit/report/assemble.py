@@ -15,6 +15,7 @@ from latentkit.report.page import RECORD, Section, Table, page_record, render_pa
 from latentkit.runs import run_files
 from latentkit.runs.context import StageContext
 from latentkit.runs.folder import CONFIG, RunFolder
+from latentkit.terminal import shell_command
 
 _MEMORY = "memory_bytes"
 
@@ -75,10 +76,16 @@ def write_report(
         subtitle=subtitle,
         sections=shown,
         config_toml=folder.config_toml(),
-        repeat_command=f"latentkit run --config {CONFIG}",
+        repeat_command=_repeating(folder),
         environment=environment(context.folder),
     )
     folder.commit(run_files.REPORT, STAGE, lambda path: write_bytes(path, page.encode()))
+
+
+def _repeating(folder: RunFolder) -> str:
+    """Return the command that repeats a run, with the plugin files that it needs."""
+    files = [part for path in folder.manifest.plugin_files for part in ("--plugin", path)]
+    return shell_command("run", "--config", CONFIG, *files)
 
 
 def _without_report(rows: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
