@@ -46,7 +46,7 @@ hookimpl = pluggy.HookimplMarker("latentkit")
 
 @hookspec
 def latentkit_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
-    """Offer models (autoencoders).
+    """Offer models: autoencoders and other encoders.
 
     Example::
 

@@ -110,13 +110,14 @@ def check_seed_decides_the_weights(subject: Subject) -> None:
 
 def check_loss_terms(subject: Subject) -> None:
     """Check that ``loss`` returns finite scalars by name, and that ``"loss"`` has a gradient."""
-    model, images = _built(subject), pictures(_BATCH, _SHAPE)
-    terms = model.loss(images, images, step=0)
-    claim(isinstance(terms, Mapping), f"loss returns a {type(terms).__name__}, not a mapping")
-    claim("loss" in terms, f"loss returns {', '.join(map(str, terms))}, but not 'loss'")
-    for name, value in terms.items():
-        _claim_tensor(value, (), f"the loss term {name!r}")
-    claim(terms["loss"].requires_grad, "the term 'loss' has no gradient")
+    for shape in SHAPES:
+        model, images = _built(subject, shape), pictures(_FEW, shape)
+        terms = model.loss(images, images, step=0)
+        claim(isinstance(terms, Mapping), f"loss returns a {type(terms).__name__}, not a mapping")
+        claim("loss" in terms, f"loss returns {', '.join(map(str, terms))}, but not 'loss'")
+        for name, value in terms.items():
+            _claim_tensor(value, (), f"the loss term {name!r} of images {shape}")
+        claim(terms["loss"].requires_grad, "the term 'loss' has no gradient")
 
 
 def check_training_lowers_the_loss(subject: Subject) -> None:
