@@ -9,8 +9,11 @@ from safetensors.torch import save_file
 from torch.nn import functional
 
 import latentkit as lk
+from latentkit.builtins.models.autoencoder import build_conv
+from latentkit.builtins.models.options import ConvAutoencoderOptions
 from latentkit.builtins.models.perceptual import _NETWORKS, PerceptualDistance, _shapes
-from latentkit.errors import DataError, UserError
+from latentkit.errors import DataError, IntegrityError, UserError
+from latentkit.plugin.downloads import no_downloads, saved_weights_follow
 
 pytestmark = [pytest.mark.early, pytest.mark.usefixtures("blank_figures")]
 
@@ -101,9 +104,27 @@ def test_the_loss_is_the_squared_error_and_the_weighted_distance(files):
         ({"loss": "lpips"}, UserError, "loss=lpips needs loss_file, a .safetensors file"),
         ({"loss_file": "w"}, UserError, "loss_file is for loss=lpips only, and the loss is mse"),
         ({"loss": "lpips", "loss_file": "none"}, DataError, "cannot read .*none: No such file"),
-        ({"loss": "lpips", "loss_file": "pickle"}, UserError, "is no safetensors file of LPIPS"),
-        ({"loss": "lpips", "loss_file": "other"}, UserError, "holds no LPIPS weights of AlexNet"),
-        ({"loss": "lpips", "loss_file": "nan"}, UserError, "lin0.* holds NaN or infinity"),
+        (
+            {"loss": "lpips", "loss_file": "pickle.safetensors"},
+            DataError,
+            "is not a safetensors file",
+        ),
+        (
+            {"loss": "lpips", "loss_file": "old.pth"},
+            UserError,
+            r"is no \.safetensors file, and other",
+        ),
+        ({"loss_file_sha256": "00"}, UserError, "loss_file_sha256 is for loss=lpips only"),
+        (
+            {"loss": "lpips", "loss_file": "other.safetensors"},
+            UserError,
+            "holds no LPIPS weights of AlexNet",
+        ),
+        (
+            {"loss": "lpips", "loss_file": "nan.safetensors"},
+            DataError,
+            "lin0.* holds NaN or infinity",
+        ),
     ],
     ids=str,
 )
@@ -111,11 +132,12 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_line(
     options, error, said, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    torch.save({"net.slice1.0.weight": torch.ones(1)}, "pickle")
-    save_file({"net.slice1.0.weight": torch.ones(1)}, "other")
+    torch.save({"net.slice1.0.weight": torch.ones(1)}, "pickle.safetensors")
+    torch.save({"net.slice1.0.weight": torch.ones(1)}, "old.pth")
+    save_file({"net.slice1.0.weight": torch.ones(1)}, "other.safetensors")
     broken = random_weights("AlexNet")
     broken["lin0.model.1.weight"][:] = torch.nan
-    save_file(broken, "nan")
+    save_file(broken, "nan.safetensors")
     with pytest.raises(error, match=said) as raised:
         lk.model("conv-ae", (3, 32, 32), **options)
     assert "\n" not in str(raised.value)
@@ -154,9 +176,48 @@ def test_a_run_records_the_file_and_needs_it_only_to_train(files, tmp_path, monk
     assert lk.resume(run.path).status == "finished"
     assert (run.path / "model.safetensors").read_bytes() == trained
     weights.unlink()
+    lk.open(run.path).encoder().save(tmp_path / "mine.encoder")
+    assert lk.LatentEncoder.load(tmp_path / "mine.encoder").latent_dim == 2
     (run.path / "evaluation.json").unlink()
     assert lk.resume(run.path).evaluation["reconstruction"]["mse"]["value"] > 0
     (run.path / "model.safetensors").unlink()
     save_file(random_weights("AlexNet") | {"other": torch.ones(1)}, weights)
-    with pytest.raises(UserError, match="is not the file that the model was set up with"):
+    with pytest.raises(IntegrityError, match="is not the file that the model was set up with"):
         lk.resume(run.path)
+
+
+def options_of(path, side):
+    """Return options of a tiny run with this loss, on random images of a size."""
+    images = np.random.default_rng(0).integers(0, 256, (60, side, side), np.uint8)
+    np.savez(path / "mine.npz", images=images)
+    return {"npz.path": str(path / "mine.npz"), "model.hidden": [], "threads": 1}
+
+
+def test_a_run_that_does_not_say_which_file_it_means_reads_none(files, tmp_path):
+    shape, named = (1, 32, 32), {"loss": "lpips", "loss_file": str(files["AlexNet"])}
+    options = ConvAutoencoderOptions(**named)
+    with no_downloads("conv-ae"), pytest.raises(IntegrityError, match="does not say which SHA-256"):
+        build_conv(options, shape)
+    gone = options.model_copy(update={"loss_file": str(tmp_path / "gone.safetensors")})
+    with saved_weights_follow():
+        assert build_conv(gone, shape).image_loss.sha256 == ""  # opened without the file
+        model = build_conv(options, shape)
+    images = torch.rand(2, *shape)
+    with pytest.raises(IntegrityError, match="its SHA-256 is not recorded"):
+        model.loss(images, images, step=0)
+
+
+def test_images_that_the_network_cannot_take_are_refused_with_saved_weights(files, tmp_path):
+    options = options_of(tmp_path, 8)
+    first = lk.run("dense-ae", "npz", epochs=0, options=options, out=tmp_path / "runs")
+    lpips = {"model.loss": "lpips", "model.loss_file": str(files["AlexNet"])}
+    with pytest.raises(UserError, match="images of at least 31 pixels a side") as raised:
+        lk.run(
+            "dense-ae",
+            "npz",
+            epochs=1,
+            init_from=first.path,
+            options=options | lpips,
+            out=tmp_path / "runs",
+        )
+    assert "\n" not in str(raised.value)

@@ -127,6 +127,24 @@ def test_a_model_without_features_is_classified_by_its_latents():
     assert not made.network.parts["up"].weight.requires_grad
 
 
+class Taught(Plain):
+    def __init__(self):
+        super().__init__()
+        self.teacher = nn.Linear(2, 2).requires_grad_(False)
+        self.fixed = nn.Linear(2, 2).requires_grad_(False)
+
+    def encode(self, images):
+        return self.fixed(super().encode(images))
+
+
+def test_a_teacher_is_removed_and_a_frozen_layer_that_features_need_is_kept():
+    made = Classifier(Taught(), SHAPE, 2)
+    assert made.network.teacher is None
+    assert not made.network.fixed.weight.requires_grad
+    with pytest.raises(UserError, match="only mode 'probe'"):
+        Classifier(Taught().requires_grad_(False), SHAPE, 2)
+
+
 def test_a_decoder_that_the_encoder_uses_is_kept():
     made = Classifier(Asking(), SHAPE, 2)
     assert isinstance(made.network.decoder, nn.Linear)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import latentkit as lk
-from latentkit.errors import DataError, UserError
+from latentkit.errors import DataError, IntegrityError, UserError
 from latentkit.testing.suites import part_cases
 
 SMALL = "test_resnet"  # half a million weights, for tests
@@ -74,6 +75,24 @@ def test_weights_of_another_network_are_refused_in_a_line(saved, tmp_path):
     save_file(some, tmp_path / "some.safetensors")
     with pytest.raises(UserError, match=r"\(it lacks layer4\.0\.conv1\.weight, layer4"):
         network(weights=str(tmp_path / "some.safetensors"))
+
+
+def test_a_missing_bias_or_statistic_is_named_even_if_timm_renames_the_rest(saved, tmp_path):
+    path = tmp_path / "some.safetensors"
+    for lost in ("bn1.running_var", "layer4.0.bn1.bias"):
+        known = load_file(saved)
+        some = {k: v for k, v in known.items() if k != lost}
+        save_file(some, path)
+        with pytest.raises(UserError, match=rf"\(it lacks {lost}\)"):
+            network(weights=str(path))
+    torch.manual_seed(5)
+    own = timm.create_model("test_vit").state_dict()
+    save_file({f"model.{name}": value for name, value in own.items()}, path)
+    older = {"backbone": "test_vit", "size": 160, "weights": str(path)}
+    assert network((3, 28, 28), **older).pretrained
+    save_file({f"model.{name}": v for name, v in own.items() if name != "norm.bias"}, path)
+    with pytest.raises(UserError, match=r"\(it lacks norm\.bias\)"):
+        network((3, 28, 28), **older)
 
 
 @pytest.mark.parametrize("ending", [".pt", ".pth", ".bin"])
@@ -192,7 +211,18 @@ def test_a_run_keeps_the_weights_and_is_transferred_without_their_file(
     found = lk.run(model="timm", options={**options, "threads": 1}, out=tmp_path)
     assert found.summary["weights"].startswith("those that the model arrives with")
     latents = found.latents()
+    recorded = found.config.model.options.weights_sha256
+    assert recorded == hashlib.sha256(weights.read_bytes()).hexdigest()
+    (found.path / "model.safetensors").unlink()
+    weights.write_bytes(saved.read_bytes() + b" ")
+    with pytest.raises(IntegrityError, match="is not the file that the model was set up with"):
+        lk.resume(found.path)
+    weights.write_bytes(saved.read_bytes())
+    assert lk.resume(found.path).status == "finished"
     weights.unlink()
+    (found.path / "evaluation.json").unlink()
+    left_out = lk.resume(found.path).evaluation["left_out"]
+    assert not [one for one in left_out if "random" in one["part"]]
     assert lk.open(found.path).model.latent_dim == latents.shape[1]
     moved = lk.transfer(found.path, epochs=1, embed=[], out=tmp_path, options={"threads": 1})
     assert moved.features("before").shape[1] == latents.shape[1]

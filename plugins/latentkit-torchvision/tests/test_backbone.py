@@ -13,9 +13,11 @@ from safetensors.torch import load_file, save_file
 from torchvision import models
 
 import latentkit as lk
-from latentkit.errors import DataError, NetworkError, UserError
+from latentkit.errors import DataError, IntegrityError, NetworkError, UserError
 from latentkit.plugin.downloads import no_downloads
 from latentkit.testing.suites import part_cases
+from latentkit_torchvision.backbone import build
+from latentkit_torchvision.options import BackboneOptions
 
 SMALL = "shufflenet_v2_x0_5"
 OPTIONS = {"torchvision": {"backbone": "resnet18", "size": 32}}
@@ -90,8 +92,9 @@ def test_names_that_are_not_offered_are_refused():
         network(backbone="resnet81")
     with pytest.raises(UserError, match=r"torchvision's vgg11 is not offered"):
         network(backbone="vgg11")
-    with pytest.raises(UserError, match=r"does not build vit_b_16 for images of 30x30"):
-        network(backbone="vit_b_16", size=30)
+    for name in ("vit_b_16", "maxvit_t"):
+        with pytest.raises(UserError, match=rf"does not build {name} for images of 30x30"):
+            network(backbone=name, size=30)
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -130,3 +133,20 @@ def test_weights_are_downloaded_once_and_only_where_allowed(trained, tmp_path, m
         file.unlink()
     with pytest.raises(NetworkError, match="could not be downloaded"):
         network(weights="hub")
+
+
+def test_a_run_that_exists_reads_only_the_weights_that_it_recorded(saved, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(saved.read_bytes())
+    options = BackboneOptions(backbone=SMALL, size=32, weights=str(path))
+    recorded = options.for_images((1, 28, 28))
+    assert recorded.weights_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    with no_downloads("torchvision"):
+        assert build(recorded, (1, 28, 28)).pretrained
+        with pytest.raises(IntegrityError, match="does not say which SHA-256"):
+            build(options, (1, 28, 28))
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(IntegrityError, match="is not the file that the model was set up with"):
+        build(recorded, (1, 28, 28))
+    with pytest.raises(UserError, match="weights_sha256 is for a file of weights only"):
+        BackboneOptions(weights_sha256="00").for_images((1, 28, 28))

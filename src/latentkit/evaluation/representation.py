@@ -418,8 +418,8 @@ def _spaces(harness: MeasuringHarness) -> list[tuple[str, Callable[[], Pair], st
 
     def random_encoder() -> Pair:
         model = harness.context.random_model()
-        if getattr(model, "pretrained", False) and harness.context.config.init is None:
-            _check_random(harness.context.new_model(), model)
+        if getattr(model, "pretrained", False):
+            _check_random(harness.model, model)
         return of_images(partial(encode, model))
 
     return [

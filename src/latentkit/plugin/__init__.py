@@ -122,6 +122,7 @@ __all__ = [
     "strength_option",
     "to_uint8",
     "torchvision_datasets",
+    "with_sha256",
     "without_secrets",
 ]
 
@@ -193,6 +194,7 @@ _HOMES = {
         "needs_own_weights",
         "read_bytes",
         "torchvision_datasets",
+        "with_sha256",
     ),
     "events": (
         "EpochFinished",

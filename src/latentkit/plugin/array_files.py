@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit import errors, reading
+from latentkit.plugin.downloads import check_new
 from latentkit.plugin.machine import check_memory
 
 if TYPE_CHECKING:
@@ -209,18 +210,26 @@ def check_finite(tensors: Mapping[str, Tensor], where: str) -> None:
         wide = tensor.float() if tensor.element_size() == 1 else tensor  # 8 bits lack isfinite
         if not bool(wide.isfinite().all()):
             raise errors.DataError(
-                f"{where}: {name} holds NaN or infinity, because training diverged: use the "
-                f"weights of an earlier epoch"
+                f"{where}: {name} holds NaN or infinity: use other weights, such as those of an "
+                f"earlier epoch if training diverged"
             )
 
 
-def read_weights(path: Path | str) -> dict[str, Tensor]:
-    """Return the weights in a ``.safetensors`` file that the user names, by name and on the CPU.
+def read_weights(path: Path | str, sha256: str | None = "") -> dict[str, Tensor]:
+    """Return the weights in a ``.safetensors`` file by name, on the CPU.
+
+    Args:
+        path: the file.
+        sha256: SHA-256 that it must have, from `with_sha256`. If it is empty, any file is read, but
+            not for a run or study that exists: a stranger's would copy your file into its folder.
+            None if no option names the file, such as one that a library downloads: it is not
+            checked.
 
     Raises:
         latentkit.errors.UserError: there is no such file, or it is of another kind. Checkpoints of
             torch are refused, because they are pickles.
         latentkit.errors.DataError: the file is damaged, or a weight is NaN or infinite.
+        latentkit.errors.IntegrityError: its SHA-256 is another, or is needed and not given.
         latentkit.errors.ResourceError: the file is larger than the free memory.
     """
     path = Path(path).expanduser()
@@ -229,8 +238,16 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
             f"{path} is no .safetensors file, and other files of weights may run code: save the "
             f"state dict with safetensors.torch.save_file"
         )
+    if sha256 == "":
+        check_new(path)
     try:
-        check_memory(path.stat().st_size, str(path))
+        with reading.open_file(path) as file:
+            check_memory(os.fstat(file.fileno()).st_size, str(path))
+            if sha256 and hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                raise errors.IntegrityError(
+                    f"{path} is not the file that the model was set up with (its SHA-256 differs): "
+                    f"restore the original, or start anew without the SHA-256"
+                )
         tensors, _ = read_safetensors(path)
     except OSError as error:
         raise errors.UserError(

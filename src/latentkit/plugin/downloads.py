@@ -245,6 +245,47 @@ def needs_own_weights() -> bool:
     return not _saved_follow.get()
 
 
+def check_new(path: Path | str) -> None:
+    """Refuse a file of weights whose SHA-256 is unknown for a run or study that exists already.
+
+    It may be a stranger's, which names any file of the user's.
+
+    Raises:
+        IntegrityError: the call is inside `no_downloads`.
+    """
+    if _offline.get() is not None:
+        raise errors.IntegrityError(
+            f"{path} is not read, because the run or study that names it does not say which "
+            f"SHA-256 it has: start a new one, if you trust the file"
+        )
+
+
+def with_sha256(path: str, sha256: str) -> tuple[str, str]:
+    """Return the absolute path and the SHA-256 of a file of weights that an option names.
+
+    Call it in ``Options.for_images``, so that a run records which file it was started with, and
+    give the result to `read_weights`. Nothing changes and nothing is read if the SHA-256 is known,
+    or if the weights are not needed (`needs_own_weights`).
+
+    Args:
+        path: the file.
+        sha256: its SHA-256; empty if it is not known yet.
+
+    Raises:
+        DataError: the file cannot be read.
+        IntegrityError: a run or study that exists already does not have the SHA-256.
+    """
+    if sha256 or not needs_own_weights():
+        return path, sha256
+    check_new(path)
+    whole = Path(path).expanduser().absolute()
+    try:
+        with reading.open_file(whole) as file:
+            return str(whole), hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _cannot_read(whole, error) from error
+
+
 _UNCHECKED = 2**24  # bytes of a file that always fit; asking for the free memory takes longer
 
 

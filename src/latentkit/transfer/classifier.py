@@ -83,7 +83,7 @@ def reduce_to_encoder(network: nn.Module, images: Tensor) -> bool:
     """
     network.eval()
     used = _used_parameters(network, images)
-    if not used:
+    if not any(parameter.requires_grad for parameter in used):
         network.requires_grad_(False)
         return False
     idle = {
@@ -91,13 +91,12 @@ def reduce_to_encoder(network: nn.Module, images: Tensor) -> bool:
         for name, child in network.named_children()
         if any(True for _ in child.parameters()) and not used & set(child.parameters())
     }
-    for name in idle:
+    for name, child in idle.items():
         setattr(network, name, None)
-    try:
-        with torch.no_grad():
-            getattr(network, feature_source(network))(images)
-    except Exception:  # the model needs a removed child after all
-        for name, child in idle.items():
+        try:
+            with torch.no_grad():
+                getattr(network, feature_source(network))(images)
+        except Exception:  # the model needs this child after all
             setattr(network, name, child)
     for parameter in network.parameters():
         parameter.requires_grad_(parameter.requires_grad and parameter in used)
@@ -105,15 +104,21 @@ def reduce_to_encoder(network: nn.Module, images: Tensor) -> bool:
 
 
 def _used_parameters(network: nn.Module, images: Tensor) -> set[nn.Parameter]:
-    """Return the parameters that the features depend on; frozen parameters count as used."""
-    free = [p for p in network.parameters() if p.requires_grad]
-    with torch.enable_grad():  # even if the caller disabled gradients
-        features = features_of(network, images)
-        if not features.requires_grad:
-            return set()
-        gradients = torch.autograd.grad(features.sum(), free, allow_unused=True)
-    idle = {p for p, gradient in zip(free, gradients, strict=True) if gradient is None}
-    return set(network.parameters()) - idle
+    """Return the parameters that the features depend on, frozen ones among them."""
+    known = [p for p in network.parameters() if p.is_floating_point()]
+    frozen = [p for p in known if not p.requires_grad]
+    try:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        with torch.enable_grad():  # even if the caller disabled gradients
+            features = features_of(network, images)
+            if not features.requires_grad:
+                return set()
+            gradients = torch.autograd.grad(features.sum(), known, allow_unused=True)
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+    return {p for p, gradient in zip(known, gradients, strict=True) if gradient is not None}
 
 
 class Classifier(nn.Module):

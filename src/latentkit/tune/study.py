@@ -196,6 +196,18 @@ def make_tuner(plan: StudyPlan, registry: Registry) -> Tuner:
     return tuner
 
 
+def _with_files(plan: StudyPlan, resolved: RunConfig) -> dict[str, Any]:
+    """Return the study's model with the path and the SHA-256 of each file that its options name.
+
+    The trials, which may be continued elsewhere, use no other file.
+    """
+    known = resolved.model.as_dict()
+    ending = "_sha256"
+    files = {name.removesuffix(ending) for name in known if name.endswith(ending)}
+    kept = {name for file in files for name in (file, file + ending)}
+    return plan.config["model"] | {name: known[name] for name in kept}
+
+
 def prepared(plan: StudyPlan, registry: Registry, image_cache: ImageCache) -> StudyPlan:
     """Check data, model, goals and tuner, so that a study fails before its folder is made.
 
@@ -220,6 +232,7 @@ def prepared(plan: StudyPlan, registry: Registry, image_cache: ImageCache) -> St
         first={key: option_of(resolved, key) for key in plan.space},
         images={split: images[split].digest() for split in SPLITS},
         notes=tuple(dict.fromkeys(note for split in SPLITS for note in images[split].notes)),
+        config={**plan.config, "model": _with_files(plan, resolved)},
     )
     if config.training.snapshots:
         return plan

@@ -23,7 +23,8 @@ class MaskedAutoencoder(nn.Module):
     """A transformer that learns by predicting squares of the image that it does not see.
 
     Edge pixels are repeated at the right and below until the image is a square of whole squares.
-    The latents are the mean of the transformer's outputs for all squares.
+    The latents are the mean of the transformer's outputs for all squares, standardised in each
+    dimension by the mean and the variance of the training images.
 
     Args:
         options: options, without ``auto``.

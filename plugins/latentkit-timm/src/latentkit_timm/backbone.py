@@ -46,6 +46,7 @@ def build(options: TimmOptions, image_shape: tuple[int, int, int]) -> TimmEncode
     Raises:
         UserError: there is no such network, or the weights or the size do not fit it.
         DataError: the file of weights is damaged, or nothing may be downloaded.
+        IntegrityError: the file of weights is another than the run was started with.
         NetworkError: the weights cannot be downloaded.
     """
     name = options.backbone
@@ -56,7 +57,6 @@ def build(options: TimmOptions, image_shape: tuple[int, int, int]) -> TimmEncode
     arguments: dict[str, Any] = {"num_classes": 0, "in_chans": prepare.channels}
     if known.get("fixed_input_size") and options.size is not None:
         arguments["img_size"] = options.size
-    start = torch.get_rng_state()
     try:
         network = timm.create_model(name, pretrained=False, **arguments)
     except Exception as error:
@@ -69,8 +69,7 @@ def build(options: TimmOptions, image_shape: tuple[int, int, int]) -> TimmEncode
     if pretrained and needs_own_weights():
         tensors = _weights(options, known)
         with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(start)  # weights that are missing then stay equal
-            network = _with_weights(network, tensors, options, arguments)
+            network = _with_weights(tensors, options, arguments)
     return TimmEncoder(network, prepare, pretrained)
 
 
@@ -112,7 +111,7 @@ def _published(name: str) -> dict[str, Any]:
 def _weights(options: TimmOptions, known: dict[str, Any]) -> dict[str, Tensor]:
     """Return the tensors of the user's file, or of the file on the hub."""
     if options.weights != "hub":
-        return read_weights(options.weights)
+        return read_weights(options.weights, options.weights_sha256)
     name, repository = options.backbone, known.get("hf_hub_id")
     if not repository:
         raise UserError(
@@ -130,39 +129,28 @@ def _weights(options: TimmOptions, known: dict[str, Any]) -> dict[str, Tensor]:
                 f"({_line(error)}): check the network, or name a .safetensors file with -o "
                 f"model.weights=FILE"
             ) from error
-    return read_weights(found)
+    return read_weights(found, None)
 
 
 def _with_weights(
-    random: nn.Module, tensors: dict[str, Tensor], options: TimmOptions, arguments: dict[str, Any]
+    tensors: dict[str, Tensor], options: TimmOptions, arguments: dict[str, Any]
 ) -> nn.Module:
     """Return the network with the given tensors.
 
     timm renames the tensors of older files, adapts the first convolution to the number of channels,
-    and leaves out the classifier. It does not complain about missing ones, so each weight must
-    be in the file, or differ from that of the random network.
+    and leaves out the classifier. It does not complain about missing ones.
 
     Raises:
-        UserError: they are those of another network.
+        UserError: they are those of another network, or some are missing.
     """
     where = options.weights if options.weights != "hub" else "the file on the hub"
     lacks = ""
     try:
-        network: nn.Module = timm.create_model(
-            options.backbone,
-            pretrained=True,
-            pretrained_cfg_overlay={"state_dict": dict(tensors), "custom_load": False},
-            **arguments,
-        )
+        network = _loaded(tensors, options, arguments)
     except Exception as error:
         lacks = _line(error)
     else:
-        before = random.state_dict()
-        missing = [
-            name
-            for name, weight in network.named_parameters()
-            if weight.ndim > 1 and name not in tensors and torch.equal(weight, before[name])
-        ]
+        missing = _missing(network, tensors, options, arguments)
         if missing:
             more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
             lacks = f"it lacks {', '.join(missing[:_LISTED])}{more}"
@@ -174,7 +162,37 @@ def _with_weights(
     return network
 
 
+def _loaded(
+    tensors: dict[str, Tensor], options: TimmOptions, arguments: dict[str, Any]
+) -> nn.Module:
+    network: nn.Module = timm.create_model(
+        options.backbone,
+        pretrained=True,
+        pretrained_cfg_overlay={"state_dict": dict(tensors), "custom_load": False},
+        **arguments,
+    )
+    return network
+
+
+def _missing(
+    network: nn.Module, tensors: dict[str, Tensor], options: TimmOptions, arguments: dict[str, Any]
+) -> list[str]:
+    """Return the weights and statistics of a network that did not come from the tensors.
+
+    If names differ, because timm renamed them, tensors of NaN show what it does not load.
+    """
+    needed = [name for name, value in network.state_dict().items() if value.is_floating_point()]
+    if tensors.keys() >= set(needed):
+        return []
+    marked = {
+        name: torch.full_like(value, torch.nan) if value.is_floating_point() else value
+        for name, value in tensors.items()
+    }
+    found = _loaded(marked, options, arguments).state_dict()
+    return [name for name in needed if not bool(found[name].isnan().any())]
+
+
 def _line(error: Exception) -> str:
-    """Return the first sentence of an error, on one line."""
+    """Return an error's text on one line, cut if it is long."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 160 else f"{text[:160]}…"

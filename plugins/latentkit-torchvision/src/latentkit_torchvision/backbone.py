@@ -53,6 +53,7 @@ def build(options: BackboneOptions, image_shape: tuple[int, int, int]) -> Torchv
     Raises:
         UserError: there is no such network, or the weights or the size do not fit it.
         DataError: the file of weights is damaged, or nothing may be downloaded.
+        IntegrityError: the file of weights is another than the run was started with.
         NetworkError: the weights cannot be downloaded.
     """
     name = options.backbone
@@ -61,9 +62,8 @@ def build(options: BackboneOptions, image_shape: tuple[int, int, int]) -> Torchv
     trained = published.transforms()
     side = options.size or trained.crop_size[0]
     prepare = BackboneInput(image_shape[0], (side, side), trained.mean, trained.std)
-    arguments = {"image_size": side} if name.startswith("vit_") else {}
     try:
-        network = models.get_model(name, weights=None, **arguments)
+        network = models.get_model(name, weights=None, **_sized(name, side))
     except Exception as error:
         raise UserError(
             f"torchvision does not build {name} for images of {side}x{side} ({_line(error)}): "
@@ -75,7 +75,11 @@ def build(options: BackboneOptions, image_shape: tuple[int, int, int]) -> Torchv
     pretrained = options.weights != "none"
     if pretrained and needs_own_weights():
         hub = options.weights == "hub"
-        tensors = _downloaded(name, published) if hub else read_weights(options.weights)
+        tensors = (
+            _downloaded(name, published)
+            if hub
+            else read_weights(options.weights, options.weights_sha256)
+        )
         _load(network, tensors, name, published.url if hub else options.weights)
     return TorchvisionEncoder(network, prepare, features, pretrained)
 
@@ -93,6 +97,18 @@ def _check_name(name: str) -> None:
             f"torchvision has no classifier {name!r}{did_you_mean(name, known)}: use a name of "
             f"torchvision.models.list_models(), such as resnet18 or mobilenet_v3_small"
         )
+
+
+def _sized(name: str, side: int) -> dict[str, Any]:
+    """Return the arguments with which a network is built whose layers depend on the images' size.
+
+    Args:
+        name: of the network.
+        side: height and width in pixels.
+    """
+    if name.startswith("vit_"):
+        return {"image_size": side}
+    return {"input_size": (side, side)} if name.startswith("maxvit_") else {}
 
 
 def _without_classifier(network: Any) -> int:

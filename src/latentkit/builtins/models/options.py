@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from hashlib import sha256
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
 from latentkit.errors import UserError
-from latentkit.plugin import Options, SearchChoice, SearchRange, read_bytes, search_all
+from latentkit.plugin import Options, SearchChoice, SearchRange, search_all, with_sha256
 
 ImageShape = tuple[int, int, int]
 Activation = Literal["relu", "leaky-relu", "gelu", "silu", "tanh"]
@@ -206,19 +204,20 @@ class LossOptions(Options):
         Raises:
             UserError: a file is needed and not given, or given and not needed.
             DataError: it cannot be read.
+            IntegrityError: a run that exists already does not say which SHA-256 it has.
         """
         chosen = super().for_images(image_shape)
-        if (self.loss == "lpips") != bool(self.loss_file):
-            raise UserError(
-                "loss=lpips needs loss_file, a .safetensors file of its weights"
-                if self.loss == "lpips"
-                else f"loss_file is for loss=lpips only, and the loss is {self.loss}: leave it out"
-            )
-        if not self.loss_file or self.loss_file_sha256:
+        if self.loss != "lpips":
+            for name in ("loss_file", "loss_file_sha256"):
+                if getattr(self, name):
+                    raise UserError(
+                        f"{name} is for loss=lpips only, and the loss is {self.loss}: leave it out"
+                    )
             return chosen
-        path = Path(self.loss_file).expanduser().absolute()
-        found = {"loss_file": str(path), "loss_file_sha256": sha256(read_bytes(path)).hexdigest()}
-        return chosen.model_copy(update=found)
+        if not self.loss_file:
+            raise UserError("loss=lpips needs loss_file, a .safetensors file of its weights")
+        path, sha256 = with_sha256(self.loss_file, self.loss_file_sha256)
+        return chosen.model_copy(update={"loss_file": path, "loss_file_sha256": sha256})
 
 
 class ConvAutoencoderOptions(LossOptions, ConvOptions):

@@ -6,17 +6,14 @@ or ``LPIPS(net="vgg")`` of the package ``lpips``, saved as safetensors.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import load
 from torch import Tensor
 from torch.nn import functional
 
-from latentkit.errors import UserError
-from latentkit.plugin import read_bytes
+from latentkit.errors import IntegrityError, UserError
+from latentkit.plugin import read_weights
 
 _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
@@ -93,9 +90,10 @@ class PerceptualDistance:
             image_shape: C, H, W.
 
         Raises:
-            UserError: the file is not the expected one or holds no LPIPS weights, or the images are
-                neither grey nor in colour, or too small.
-            DataError: the file cannot be read.
+            UserError: the file holds no LPIPS weights, or the images are neither grey nor in
+                colour, or too small.
+            DataError: the file is damaged, or a weight is NaN or infinite.
+            IntegrityError: the file is not the expected one.
         """
         self._read()
         if image_shape[0] not in (1, 3) or min(image_shape[1:]) < self._smallest:
@@ -105,8 +103,13 @@ class PerceptualDistance:
             )
 
     def __call__(self, images: Tensor, others: Tensor) -> Tensor:
-        """Return the distances (B,) of images (B, C, H, W) in [0, 1] and others, in float32."""
-        self._read()
+        """Return the distances (B,) of images (B, C, H, W) in [0, 1] and others, in float32.
+
+        Raises:
+            LatentkitError: as `check`, because a model that starts from saved weights is built
+                without the file.
+        """
+        self.check((images.shape[1], images.shape[2], images.shape[3]))
         device = images.device
         if next(iter(self._weights.values())).device != device:
             self._weights = {name: value.to(device) for name, value in self._weights.items()}
@@ -135,22 +138,17 @@ class PerceptualDistance:
     def _read(self) -> None:
         if self._weights:
             return
-        content = read_bytes(self.path)
-        if hashlib.sha256(content).hexdigest() != self.sha256:
-            raise UserError(
-                f"{self.path} is not the file that the model was set up with (its SHA-256 "
-                f"differs): restore the original, or start a new run"
+        if not self.sha256:  # such as a stranger's run that does not say which file it means
+            raise IntegrityError(
+                f"{self.path} is not read, because its SHA-256 is not recorded: start a new run, "
+                f"if you trust the file"
             )
-        try:
-            tensors = load(content)
-        except Exception as error:  # safetensors' own, and those of unknown types of numbers
-            raise UserError(f"{self.path} is no safetensors file of LPIPS: {_HOW}") from error
+        tensors = read_weights(self.path, self.sha256)
         for layers, smallest in _NETWORKS.values():
             shapes = _shapes(layers)
             if all(name in tensors and tensors[name].shape == s for name, s in shapes.items()):
                 self._layers, self._smallest = layers, smallest
                 found = {name: tensors[name].float() for name in shapes}
-                _check_finite(found, self.path)
                 for name, values in (("shift", _SHIFT), ("scale", _SCALE)):
                     found[name] = torch.tensor(values).view(1, 3, 1, 1)
                 self._weights = found
@@ -167,12 +165,6 @@ def _shapes(layers: list[_Layer]) -> dict[str, tuple[int, ...]]:
     for place, layer in enumerate(compared):
         shapes[f"lin{place}.model.1.weight"] = (1, layer.shape[0], 1, 1)
     return shapes
-
-
-def _check_finite(tensors: Mapping[str, Tensor], path: str) -> None:
-    for name, tensor in tensors.items():
-        if not bool(tensor.isfinite().all()):
-            raise UserError(f"{path}: {name} holds NaN or infinity: {_HOW}")
 
 
 def _normalised(features: Tensor) -> Tensor:
