@@ -50,6 +50,7 @@ def commands_on_run(box: Box, run: str) -> list[list[str]]:
         ["embed", name, "--embed", "pca", "-o", "pca.n_components=3"],
         ["explore", name, "samples"],
         ["export", name, "--out", "onnx"],
+        ["resume", name],
         ["resume", name, "--epochs", "2"],
         ["python", name],
     ]

@@ -322,6 +322,34 @@ def _(box: Box) -> None:
     edit(box.run / "run.json", lambda document: document["config"].update(init=start))
 
 
+_BACKBONE = {"name": "timm", "backbone": "test_resnet", "size": 32}
+for _name, _sha256 in {"no": "", "another": "0" * 64}.items():
+
+    @kind(f"the run has no epochs, and its backbone the user's weights with {_name} SHA-256")
+    def _(box: Box, sha256: str = _sha256) -> None:
+        import timm
+        import torch
+        from safetensors.torch import save_file
+
+        weights = timm.create_model("test_resnet").state_dict()
+        secret = SECRET.encode().ljust(4 * -(-len(SECRET) // 4))
+        weights["bn1.bias"][: len(secret) // 4] = torch.frombuffer(
+            bytearray(secret), dtype=torch.float32
+        )
+        path = box.victim / "weights.safetensors"
+        save_file(weights, path)
+        model = _BACKBONE | {"weights": str(path), "weights_sha256": sha256}
+
+        def change(document: dict) -> None:
+            document["config"]["model"] = model
+            document["config"]["training"].update(epochs=0, snapshots=[])
+            kept = {"data.json"}
+            document["artefacts"] = {k: v for k, v in document["artefacts"].items() if k in kept}
+            document["status"] = "interrupted"
+
+        edit(box.run / "run.json", change)
+
+
 # Files that block or never end
 
 _BLOCKING = (

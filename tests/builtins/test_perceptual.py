@@ -176,21 +176,12 @@ def test_a_run_records_the_file_and_needs_it_only_to_train(files, tmp_path, monk
     assert lk.resume(run.path).status == "finished"
     assert (run.path / "model.safetensors").read_bytes() == trained
     weights.unlink()
-    lk.open(run.path).encoder().save(tmp_path / "mine.encoder")
-    assert lk.LatentEncoder.load(tmp_path / "mine.encoder").latent_dim == 2
     (run.path / "evaluation.json").unlink()
     assert lk.resume(run.path).evaluation["reconstruction"]["mse"]["value"] > 0
     (run.path / "model.safetensors").unlink()
     save_file(random_weights("AlexNet") | {"other": torch.ones(1)}, weights)
     with pytest.raises(IntegrityError, match="is not the file that the model was set up with"):
         lk.resume(run.path)
-
-
-def options_of(path, side):
-    """Return options of a tiny run with this loss, on random images of a size."""
-    images = np.random.default_rng(0).integers(0, 256, (60, side, side), np.uint8)
-    np.savez(path / "mine.npz", images=images)
-    return {"npz.path": str(path / "mine.npz"), "model.hidden": [], "threads": 1}
 
 
 def test_a_run_that_does_not_say_which_file_it_means_reads_none(files, tmp_path):
@@ -208,16 +199,12 @@ def test_a_run_that_does_not_say_which_file_it_means_reads_none(files, tmp_path)
 
 
 def test_images_that_the_network_cannot_take_are_refused_with_saved_weights(files, tmp_path):
-    options = options_of(tmp_path, 8)
-    first = lk.run("dense-ae", "npz", epochs=0, options=options, out=tmp_path / "runs")
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8)
+    np.savez(tmp_path / "mine.npz", images=images)
+    options = {"npz.path": str(tmp_path / "mine.npz"), "model.hidden": [], "threads": 1}
+    chosen = {"model": "dense-ae", "dataset": "npz", "out": tmp_path / "runs"}
+    first = lk.run(epochs=0, options=options, **chosen)
     lpips = {"model.loss": "lpips", "model.loss_file": str(files["AlexNet"])}
     with pytest.raises(UserError, match="images of at least 31 pixels a side") as raised:
-        lk.run(
-            "dense-ae",
-            "npz",
-            epochs=1,
-            init_from=first.path,
-            options=options | lpips,
-            out=tmp_path / "runs",
-        )
+        lk.run(epochs=1, init_from=first.path, options=options | lpips, **chosen)
     assert "\n" not in str(raised.value)

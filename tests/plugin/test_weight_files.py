@@ -48,5 +48,5 @@ def test_a_run_that_exists_reads_only_the_file_that_it_recorded(tmp_path, monkey
         read_weights(path, sha256)
     with saved_weights_follow():
         assert with_sha256("none.safetensors", "") == ("none.safetensors", "")
-    with pytest.raises(DataError, match="cannot read .*none"):
+    with pytest.raises(DataError, match=r"cannot read .*none"):
         with_sha256("none.safetensors", "")

@@ -87,12 +87,12 @@ def test_a_missing_bias_or_statistic_is_named_even_if_timm_renames_the_rest(save
             network(weights=str(path))
     torch.manual_seed(5)
     own = timm.create_model("test_vit").state_dict()
-    save_file({f"model.{name}": value for name, value in own.items()}, path)
-    older = {"backbone": "test_vit", "size": 160, "weights": str(path)}
-    assert network((3, 28, 28), **older).pretrained
-    save_file({f"model.{name}": v for name, v in own.items() if name != "norm.bias"}, path)
+    save_file({f"visual.trunk.{name}": value for name, value in own.items()}, path)
+    openclip = {"backbone": "test_vit", "size": 160, "weights": str(path)}
+    assert network((3, 28, 28), **openclip).pretrained
+    save_file({f"visual.trunk.{name}": v for name, v in own.items() if name != "norm.bias"}, path)
     with pytest.raises(UserError, match=r"\(it lacks norm\.bias\)"):
-        network((3, 28, 28), **older)
+        network((3, 28, 28), **openclip)
 
 
 @pytest.mark.parametrize("ending", [".pt", ".pth", ".bin"])
