@@ -328,8 +328,11 @@ for _name, _sha256 in {"no": "", "another": "0" * 64}.items():
     @kind(f"the run has no epochs, and its backbone the user's weights with {_name} SHA-256")
     def _(box: Box, sha256: str = _sha256) -> None:
         import timm
+        import tomli_w
         import torch
         from safetensors.torch import save_file
+
+        from latentkit.config import canonical_sha256
 
         weights = timm.create_model("test_resnet").state_dict()
         secret = SECRET.encode().ljust(4 * -(-len(SECRET) // 4))
@@ -341,10 +344,15 @@ for _name, _sha256 in {"no": "", "another": "0" * 64}.items():
         model = _BACKBONE | {"weights": str(path), "weights_sha256": sha256}
 
         def change(document: dict) -> None:
-            document["config"]["model"] = model
-            document["config"]["training"].update(epochs=0, snapshots=[])
-            kept = {"data.json"}
-            document["artefacts"] = {k: v for k, v in document["artefacts"].items() if k in kept}
+            config = document["config"]
+            config["model"] = model
+            config["training"].update(epochs=0, snapshots=[])
+            text = tomli_w.dumps(config)
+            (box.run / "config.toml").write_text(text)
+            document["config_sha256"] = canonical_sha256(config)
+            document["config_file_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+            for field, kept in {"artefacts": "data.json", "stages": "data"}.items():
+                document[field] = {kept: document[field][kept]}
             document["status"] = "interrupted"
 
         edit(box.run / "run.json", change)
