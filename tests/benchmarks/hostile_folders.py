@@ -370,6 +370,7 @@ def main() -> None:
         if os.waitpid(child, 0)[1]:
             sys.exit("the intact folders could not be made")
         warm_forks.warm_up()
+        os.environ["LATENTKIT_PLUGINS"] = "latentkit-timm"  # reads a file of weights
         if not chosen.figures:
             warm_forks.draw_blank_figures()
         for one in kinds:
