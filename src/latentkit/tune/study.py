@@ -205,7 +205,7 @@ def _with_files(plan: StudyPlan, resolved: RunConfig) -> dict[str, Any]:
     ending = "_sha256"
     files = {name.removesuffix(ending) for name in known if name.endswith(ending)}
     kept = {name for file in files for name in (file, file + ending)}
-    return {**plan.config["model"], **{name: known[name] for name in kept}}
+    return {**plan.config["model"], **{name: known[name] for name in kept if name in known}}
 
 
 def prepared(plan: StudyPlan, registry: Registry, image_cache: ImageCache) -> StudyPlan:
