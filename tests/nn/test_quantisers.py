@@ -107,8 +107,8 @@ def test_perplexity_is_the_number_of_equally_frequent_codes():
 
 def test_parts_of_bounded_memory_give_the_same_codes_and_means(monkeypatch):
     vectors, found = torch.randn(50, 2), []
-    for most in (2**23, 12):
-        monkeypatch.setattr("latentkit.nn.quantisers._MOST_DISTANCES", most)
+    for most in (512, 3):
+        monkeypatch.setattr("latentkit.nn.quantisers._CODES_AT_ONCE", most)
         book = quantiser()
         codes = book(vectors).codes
         book.update()

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 _ROUNDS = 20  # of k-means
 _MOST_VECTORS = 2**15  # that k-means is fitted on
-_MOST_DISTANCES = 2**23  # that are computed at once, to limit the memory
+_CODES_AT_ONCE = 512  # that vectors are compared with, to limit the memory
 
 
 class Quantised(NamedTuple):
@@ -104,15 +104,13 @@ class VectorQuantiser(nn.Module):
     @torch.no_grad()
     def _record(self, vectors: Tensor, codes: Tensor) -> None:
         # A product, because adding by index is not deterministic on GPUs.
-        every = torch.arange(self.n_codes, device=codes.device)
-        usage, sums = torch.zeros_like(self.usage), torch.zeros_like(self.codebook)
-        most = max(1, _MOST_DISTANCES // self.n_codes)
-        for some, of in zip(torch.split(vectors, most), torch.split(codes, most), strict=True):
-            member = (of[:, None] == every).to(vectors.dtype) / len(vectors)
-            usage += member.sum(0)
-            sums += member.T @ some
+        usage, sums = [], []
+        for some in torch.split(torch.arange(self.n_codes, device=codes.device), _CODES_AT_ONCE):
+            member = (codes[:, None] == some).to(vectors.dtype) / len(vectors)
+            usage.append(member.sum(0))
+            sums.append(member.T @ vectors)
         rows = torch.randint(len(vectors), (self.n_codes,), device=vectors.device)
-        found = _Batch(usage, sums, vectors[rows])
+        found = _Batch(torch.cat(usage), torch.cat(sums), vectors[rows])
         if self._batch is None or self._batch.usage.device != vectors.device:
             self._batch = found
         else:  # in place, because a captured step writes to the same memory each time
@@ -157,10 +155,15 @@ class VectorQuantiser(nn.Module):
 
 def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
     """Return the row of the codebook (K, D) that is nearest to each vector (..., D), int64."""
-    lengths, most = codebook.square().sum(1), max(1, _MOST_DISTANCES // len(codebook))
-    parts = torch.split(vectors.reshape(-1, vectors.shape[-1]), most)
-    found = [(lengths - 2 * part @ codebook.T).argmin(-1) for part in parts]
-    return torch.cat(found).reshape(vectors.shape[:-1])
+    distances, codes = [], []
+    for number, some in enumerate(torch.split(codebook, _CODES_AT_ONCE)):
+        found = (some.square().sum(1) - 2 * vectors @ some.T).min(-1)
+        distances.append(found.values)
+        codes.append(found.indices + number * _CODES_AT_ONCE)
+    if len(codes) == 1:
+        return codes[0]
+    nearest = torch.stack(distances, -1).argmin(-1, keepdim=True)
+    return torch.stack(codes, -1).gather(-1, nearest).squeeze(-1)
 
 
 class ScalarQuantiser(nn.Module):
