@@ -148,7 +148,7 @@ def _of_run(chosen: argparse.Namespace, seed: int) -> dict[str, Any]:
         "SSIM": card["ssim"]["value"],
         "PCA MSE": pca["mse"]["value"],
         "PCA SSIM": pca["ssim"]["value"],
-        "seconds": sum(one["seconds"] for one in run.history["epochs"]),
+        "seconds": sum(one["seconds"] for one in run.history),
         "epochs": chosen.epochs,
         **_sizes(run.model),
     }
