@@ -251,7 +251,8 @@ def _trained_pythae(
     from pythae.data.datasets import BaseDataset
     from pythae.models import AE, AEConfig
     from pythae.models.nn.benchmarks import celeba, cifar
-    from pythae.trainers import BaseTrainer, BaseTrainerConfig, TrainingCallback
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+    from pythae.trainers.training_callbacks import TrainingCallback
 
     class Flipped(BaseDataset):  # type: ignore[misc]
         def __getitem__(self, index: int) -> Any:
