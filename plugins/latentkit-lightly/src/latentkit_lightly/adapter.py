@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -32,7 +33,7 @@ from latentkit_lightly.views import random_view
 Compare = Callable[[Tensor, Tensor], Tensor]
 
 
-class LightlyEncoder(nn.Module):
+class LightlyEncoder(nn.Module, ABC):
     """An encoder that learns from two views of each image.
 
     The first view is of the network's input, the other of the target. They differ in more than the
@@ -68,12 +69,12 @@ class LightlyEncoder(nn.Module):
         loss, projections = self.compare(*views)
         return {"loss": loss, "projection_spread": self.spread(projections.detach())}
 
+    @abstractmethod
     def compare(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss of two views (B, C, H, W) of the same images, and their projections."""
-        raise NotImplementedError
 
     def spread(self, projections: Tensor) -> Tensor:
-        """Return how far projections (N, P) differ in direction: 1 if all are alike, 0 if none.
+        """Return how much projections (N, P) differ in direction, from 0 (all alike) to about 1.
 
         It is the deviation of unit vectors, times the root of P (X. Chen, K. He 2021).
         """
