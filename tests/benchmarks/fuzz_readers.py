@@ -381,11 +381,11 @@ def _weight_forms() -> list[Form]:
 
 
 def _read_weights(content: bytes, folder: Path) -> object:
-    from latentkit.runs.initial_weights import read_weights
+    from latentkit.runs.initial_weights import read_saved_weights
 
     name = "x.safetensors" if content[8:9] == b"{" else "x.pt"
     (folder / name).write_bytes(content)
-    return read_weights(folder / name)
+    return read_saved_weights(folder / name)
 
 
 def _encoder_forms() -> list[Form]:

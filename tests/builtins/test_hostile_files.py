@@ -21,7 +21,7 @@ from latentkit.builtins.datasets import mnist_family
 from latentkit.errors import DataError, LatentkitError, ResourceError, UserError
 from latentkit.maps.vector_maps import read_labels, read_vectors
 from latentkit.plugin import ArrayFile, read_bytes
-from latentkit.runs.initial_weights import match, read_weights
+from latentkit.runs.initial_weights import match, read_saved_weights
 
 IMAGES = np.zeros((10, 8, 8), np.uint8)
 TERABYTES = 10**12
@@ -164,8 +164,8 @@ def test_a_pipe_a_device_or_a_folder_in_place_of_a_file_is_refused_without_waiti
     readers = {
         ".npz": (read_vectors, read_labels, lambda p: lk.dataset("npz", path=str(p))),
         ".npy": (read_vectors, lambda p: lk.dataset("npz", path=str(p))),
-        ".pt": (read_weights,),
-        ".safetensors": (read_weights, lk.LatentEncoder.load),
+        ".pt": (read_saved_weights,),
+        ".safetensors": (read_saved_weights, lk.LatentEncoder.load),
         ".png": (read_bytes,),
         ".gz": (read_bytes,),
     }
@@ -261,7 +261,7 @@ def test_a_safetensors_header_of_any_stated_length_is_refused(tmp_path):
         content = stated.to_bytes(8, "little") + b"{" + bytes(40)
         (tmp_path / "x.safetensors").write_bytes(content)
         with pytest.raises(UserError, match="is not a safetensors file"):
-            read_weights(tmp_path / "x.safetensors")
+            read_saved_weights(tmp_path / "x.safetensors")
         with pytest.raises(UserError, match="is not a complete encoder file"):
             encoder_files.read_encoder(tmp_path / "x.safetensors")
 
@@ -269,19 +269,19 @@ def test_a_safetensors_header_of_any_stated_length_is_refused(tmp_path):
 def test_a_tensor_that_claims_more_values_than_the_checkpoint_holds_is_refused(tmp_path):
     torch.save({"a": torch.zeros(1).expand(TERABYTES)}, tmp_path / "x.pt")
     with pytest.raises(UserError, match=r"x\.pt: a \(1000000000000,\) is no plain tensor"):
-        read_weights(tmp_path / "x.pt")
+        read_saved_weights(tmp_path / "x.pt")
     torch.save({"a": torch.eye(3).to_sparse()}, tmp_path / "x.pt")
     with pytest.raises(UserError, match=r"x\.pt: a \(3, 3\) is no plain tensor"):
-        read_weights(tmp_path / "x.pt")
+        read_saved_weights(tmp_path / "x.pt")
     with zipfile.ZipFile(tmp_path / "y.pt", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data/0", bytes(10**6))
     with pytest.raises(UserError, match=r"y\.pt unpacks to 1,000,000 bytes, more than the file"):
-        read_weights(tmp_path / "y.pt")
+        read_saved_weights(tmp_path / "y.pt")
 
 
 def test_weights_of_8_bits_are_read_and_whole_numbers_are_no_weights(tmp_path):
     save_file({"a": torch.ones(3).to(torch.float8_e4m3fn)}, tmp_path / "x.safetensors")
-    assert read_weights(tmp_path / "x.safetensors").tensors["a"].float().tolist() == [1, 1, 1]
+    assert read_saved_weights(tmp_path / "x.safetensors").tensors["a"].float().tolist() == [1, 1, 1]
     network = {"a": torch.zeros(3)}
     for other in (torch.int8, torch.bool, torch.complex64):
         assert not match({"a": torch.ones(3, dtype=other)}, network).sources

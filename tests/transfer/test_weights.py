@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from latentkit.errors import BrokenEnvironmentError, DataError, UserError
-from latentkit.runs.initial_weights import bare_name, find_weights, match, read_weights
+from latentkit.runs.initial_weights import bare_name, find_weights, match, read_saved_weights
 
 TENSORS = {"a.weight": torch.ones(2, 3), "a.bias": torch.zeros(2)}
 
@@ -50,7 +50,7 @@ def test_a_counter_alone_does_not_count_as_a_match():
 def test_torch_checkpoints_are_read_with_weights_only(tmp_path, nested):
     path = tmp_path / "weights.pt"
     torch.save(TENSORS if nested is None else {nested: TENSORS, "epoch": 3}, path)
-    assert set(read_weights(path).tensors) == set(TENSORS)
+    assert set(read_saved_weights(path).tensors) == set(TENSORS)
 
 
 def test_a_pickle_is_refused(tmp_path):
@@ -64,7 +64,7 @@ def test_a_pickle_is_refused(tmp_path):
     ):
         save(Harmful(), tmp_path / name)
         with pytest.raises(UserError, match=r"cannot be read weights-only, .* run code: save"):
-            read_weights(tmp_path / name)
+            read_saved_weights(tmp_path / name)
     assert not (tmp_path / "harm").exists()
 
 
@@ -72,27 +72,27 @@ def test_a_torch_version_with_unsafe_loading_reads_no_checkpoint(tmp_path, monke
     torch.save(TENSORS, tmp_path / "weights.pt")
     monkeypatch.setattr(torch, "__version__", "2.9.1+cpu")
     with pytest.raises(BrokenEnvironmentError, match=r"pip install 'torch>=2.10'"):
-        read_weights(tmp_path / "weights.pt")
+        read_saved_weights(tmp_path / "weights.pt")
 
 
 @pytest.mark.parametrize("document", [[1, 2], {"epoch": 3}, {"state_dict": {}}, torch.ones(3)])
 def test_a_file_without_a_state_dict_is_refused(tmp_path, document):
     torch.save(document, tmp_path / "weights.pt")
     with pytest.raises(UserError, match="holds no state dict"):
-        read_weights(tmp_path / "weights.pt")
+        read_saved_weights(tmp_path / "weights.pt")
 
 
 def test_a_file_that_is_not_safetensors_is_refused(tmp_path):
     (tmp_path / "weights.safetensors").write_bytes(b"nothing")
     with pytest.raises(UserError, match="is not a safetensors file"):
-        read_weights(tmp_path / "weights.safetensors")
+        read_saved_weights(tmp_path / "weights.safetensors")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_named(tmp_path, value):
     save_file({**TENSORS, "b": torch.tensor([1.0, value])}, tmp_path / "w.safetensors")
     with pytest.raises(DataError, match=r"w\.safetensors: b holds NaN or infinity"):
-        read_weights(tmp_path / "w.safetensors")
+        read_saved_weights(tmp_path / "w.safetensors")
 
 
 def test_a_name_that_is_neither_a_file_nor_a_run_is_refused(tmp_path):

@@ -17,7 +17,7 @@ from latentkit.errors import DataError, IntegrityError, NetworkError, UserError
 from latentkit.plugin.downloads import no_downloads
 from latentkit.testing.suites import part_cases
 from latentkit_torchvision.backbone import build
-from latentkit_torchvision.options import BackboneOptions
+from latentkit_torchvision.options import ClassifierOptions
 
 SMALL = "shufflenet_v2_x0_5"
 OPTIONS = {"torchvision": {"backbone": "resnet18", "size": 32}}
@@ -138,7 +138,7 @@ def test_weights_are_downloaded_once_and_only_where_allowed(trained, tmp_path, m
 def test_a_run_that_exists_reads_only_the_weights_that_it_recorded(saved, tmp_path):
     path = tmp_path / "mine.safetensors"
     path.write_bytes(saved.read_bytes())
-    options = BackboneOptions(backbone=SMALL, size=32, weights=str(path))
+    options = ClassifierOptions(backbone=SMALL, size=32, weights=str(path))
     recorded = options.for_images((1, 28, 28))
     assert recorded.weights_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     with no_downloads("torchvision"):
@@ -149,4 +149,4 @@ def test_a_run_that_exists_reads_only_the_weights_that_it_recorded(saved, tmp_pa
     with pytest.raises(IntegrityError, match="is not the file that the model was set up with"):
         build(recorded, (1, 28, 28))
     with pytest.raises(UserError, match="weights_sha256 is for a file of weights only"):
-        BackboneOptions(weights_sha256="00").for_images((1, 28, 28))
+        ClassifierOptions(weights_sha256="00").for_images((1, 28, 28))

@@ -39,6 +39,7 @@ __all__ = [
     "MOST_CHANNELS",
     "ArrayFile",
     "Autoencoder",
+    "BackboneOptions",
     "Budget",
     "Corruption",
     "CorruptionSpec",
@@ -140,6 +141,7 @@ _HOMES = {
         "TunerSpec",
     ),
     "options": (
+        "BackboneOptions",
         "NoOptions",
         "Options",
         "SearchChoice",

@@ -16,8 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
+
+from latentkit.errors import UserError
+from latentkit.plugin.downloads import with_sha256
 
 
 class Options(BaseModel):
@@ -58,6 +61,50 @@ class Options(BaseModel):
         if isinstance(value, bool) and not _takes_bool(field.annotation):
             raise ValueError("should not be true or false")
         return value
+
+
+class BackboneOptions(Options):
+    """Base of the options of models that another library builds and publishes weights for.
+
+    A subclass says in ``backbone`` whose names these are.
+    """
+
+    added: ClassVar[frozenset[str]] = frozenset({"weights_sha256"})
+
+    backbone: str = Field("", description="Name of the network.")
+    weights: str = Field(
+        "none",
+        description="A .safetensors file of the network's weights, hub for those that its library"
+        " publishes (downloaded once), or none for random ones.",
+    )
+    weights_sha256: str = Field(
+        "", description="SHA-256 of the file in weights, filled in when the run starts."
+    )
+    size: int | None = Field(
+        None,
+        ge=8,
+        le=4096,
+        description="Height and width in pixels to which images are resized; by default those that"
+        " the network was trained with. Smaller images take less time.",
+    )
+
+    def for_images(self, image_shape: tuple[int, int, int]) -> Self:
+        """Return these options with the absolute path and the SHA-256 of a file of weights.
+
+        Raises:
+            UserError: a SHA-256 is given, but no file.
+            DataError: the file cannot be read.
+            IntegrityError: a run that exists already does not say which SHA-256 it has.
+        """
+        if self.weights in ("hub", "none"):
+            if self.weights_sha256:
+                raise UserError(
+                    f"weights_sha256 is for a file of weights only, and weights is {self.weights}: "
+                    f"leave it out"
+                )
+            return self
+        path, sha256 = with_sha256(self.weights, self.weights_sha256)
+        return self.model_copy(update={"weights": path, "weights_sha256": sha256})
 
 
 def _takes_bool(annotation: Any) -> bool:

@@ -172,7 +172,7 @@ def find_weights(reference: str, runs: Path) -> Path:
     return RunFolder.open(run).verified(run_files.MODEL)
 
 
-def read_weights(path: Path) -> SavedWeights:
+def read_saved_weights(path: Path) -> SavedWeights:
     """Read named tensors. A torch checkpoint is read weights-only, never as a pickle.
 
     Raises:
@@ -288,7 +288,7 @@ def resolve_init(config: RunConfig, runs: Path) -> RunConfig:
     if config.init is None:
         return config
     path = find_weights(config.init.path, runs).absolute()
-    saved = read_weights(path)
+    saved = read_saved_weights(path)
     found = {"path": str(path), "sha256": saved.sha256}
     return replace(config, init=config.init.model_copy(update=found))
 
@@ -305,7 +305,7 @@ def saved_weights(config: RunConfig) -> SavedWeights:
             f"the run starts from {config.init.path}, but does not say which SHA-256 the file has: "
             f"start a new run with --init-from, if you trust it"
         )
-    saved = read_weights(Path(config.init.path))
+    saved = read_saved_weights(Path(config.init.path))
     if saved.sha256 != config.init.sha256:
         raise errors.IntegrityError(
             f"{saved.path} is not the file that the run was prepared with (its SHA-256 differs): "

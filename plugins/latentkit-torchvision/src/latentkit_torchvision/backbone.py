@@ -13,7 +13,7 @@ from torchvision import models
 from latentkit.errors import BrokenEnvironmentError, NetworkError, UserError, did_you_mean
 from latentkit.nn import BackboneInput
 from latentkit.plugin import check_downloads_allowed, needs_own_weights, read_weights
-from latentkit_torchvision.options import BackboneOptions
+from latentkit_torchvision.options import ClassifierOptions
 
 _CLASSIFIERS = ("fc", "classifier", "head", "heads")
 # Without global pooling, or with a second classifier inside.
@@ -47,7 +47,7 @@ class TorchvisionEncoder(nn.Module):
         return latents
 
 
-def build(options: BackboneOptions, image_shape: tuple[int, int, int]) -> TorchvisionEncoder:
+def build(options: ClassifierOptions, image_shape: tuple[int, int, int]) -> TorchvisionEncoder:
     """Build the network, with its own weights if it is asked for them.
 
     Raises:

@@ -26,6 +26,6 @@ def latentkit_models() -> Iterator[ModelSpec]:
         name="torchvision",
         summary="A classifier of torchvision as a fixed encoder, with weights trained elsewhere",
         target="latentkit_torchvision.backbone:build",
-        options="latentkit_torchvision.options:BackboneOptions",
+        options="latentkit_torchvision.options:ClassifierOptions",
         tags=frozenset({"encoder", "frozen"}),
     )
