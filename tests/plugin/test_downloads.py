@@ -11,6 +11,7 @@ import pytest
 
 import latentkit as lk
 from latentkit.cli.data_command import data_command
+from latentkit.cli.main import cli
 from latentkit.errors import DataError, NetworkError
 from latentkit.plugin import VerifiedFiles
 from latentkit.plugin.downloads import files_compared, no_downloads
@@ -136,6 +137,9 @@ def test_the_command_that_fetches_files_exists():
     with no_downloads("kmnist"), pytest.raises(DataError) as said:
         lk.dataset("kmnist", data="nowhere")
     words = re.search(r"latentkit (data verify kmnist --data-dir \S+)", str(said.value))[1].split()
+    # With its parents, because click keeps the names of --help that it finds first.
+    outer = cli.make_context("latentkit", list(words))
+    group = data_command.make_context("data", words[1:], parent=outer)
     command = data_command.commands[words[1]]
-    assert command.make_context(words[1], words[2:]).params["name"] == "kmnist"
+    assert command.make_context(words[1], words[2:], parent=group).params["name"] == "kmnist"
     assert "train-images-idx3-ubyte.gz, " in str(said.value)
