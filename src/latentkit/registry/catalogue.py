@@ -159,9 +159,9 @@ class Registry:
                 f"no plugin offers any {kind}: the installation is incomplete; run "
                 f"'latentkit doctor'"
             )
-        raise UserError(
-            f"there is no {kind} {name!r}{did_you_mean(name, known)}; there is {', '.join(known)}"
-        )
+        near = did_you_mean(name, known)
+        own = "" if near else " (a plugin file of your own is read with --plugin FILE)"
+        raise UserError(f"there is no {kind} {name!r}{near}; there is {', '.join(known)}{own}")
 
     def short_name(self, part: Part) -> str:
         """Return the bare name if it is unambiguous, otherwise ``distribution:name``."""
