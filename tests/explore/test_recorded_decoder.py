@@ -189,7 +189,7 @@ LAYERS: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
     "dilated": lambda: layered(nn.Conv2d(4, 6, (2, 3), dilation=(2, 1), padding=(1, 2))),
     "grouped": lambda: layered(nn.Conv2d(4, 8, 3, groups=2, padding=1), nn.ReLU()),
     "depthwise": lambda: layered(nn.Conv2d(4, 4, 3, groups=4, padding=1, bias=False)),
-    "same": lambda: layered(nn.Conv2d(4, 5, 4, padding="same")),
+    "same": lambda: layered(nn.Conv2d(4, 5, 3, padding="same")),
     "circular": lambda: layered(nn.Conv2d(4, 5, 3, padding=1, padding_mode="circular")),
     "reflect": lambda: layered(nn.Conv2d(4, 5, 3, padding=1, padding_mode="reflect")),
     "transposed": lambda: layered(
@@ -362,13 +362,12 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "repeats": lambda z: grid(z).repeat(1, 2, 1, 3) + grid(z, 8).repeat_interleave(3, 3).tile(1, 1, 1, 1),
     "indexing": lambda z: grid(z)[:, [3, 0, 0]] + grid(z)[:, :3, torch.tensor([2, 0, 1])][:, :, :, [1, 1, 0, 3]],
     "gather": lambda z: image(
-        z.gather(1, z.sort(1).indices * 0 + 3) if False else z.gather(1, (z.abs() * 3).long().clamp(0, 11))
+        z.gather(1, (z.abs() * 3).long().clamp(0, 11))
     ) + image(z[torch.zeros(1, dtype=torch.long)[:, None], (z.abs() * 2).long().clamp(max=11)]) + image(z.take((z > 0).long())),
     "scatter": lambda z: image(
         torch.zeros_like(z).scatter(1, (z.abs() * 3).long().clamp(0, 11), 2.5)
         + torch.zeros_like(z).scatter_add(1, (z.abs() * 3).long().clamp(0, 11), z)
     ),
-    "one hot": lambda z: image(F.one_hot((z > 0).long(), 3).float()),
     "changed in place": _changed,
     "assembled": _assembled,
     "matrices": lambda z: image(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from latentkit.explore.decoder_maps import reduced
 from latentkit.explore.decoder_program import (
@@ -119,6 +120,8 @@ def _linear(recorder: Recorder, result: Tensor, args: list[Any], named: dict[str
     check = source.detach().double()
     for axis in axes:
         matrix = _matrix(operation, args, named, tuple(source.shape), axis, axes)
+        if axis == axes[0] and spatial > 1:  # each has in it what the others do to their middle
+            matrix = matrix / matrix[len(matrix) // 2].sum() ** (spatial - 1)
         if matrix.shape != (size := view.shape[axis],) * 2 or (matrix != np.eye(size)).any():
             view = _taps(recorder, view, axis, matrix)
             along = torch.tensordot(check, torch.from_numpy(matrix), ([axis], [1]))
@@ -241,9 +244,86 @@ def _repeat(values: Tensor, repeats: Sequence[int]) -> Tensor:
     return values.reshape(doubled).expand(apart).clone().reshape(whole)
 
 
-@decomposes("triu", "tril")
-def _triangle(values: Tensor, diagonal: int = 0) -> Tensor:
-    raise UnknownOperationError("its decoder uses an operation that pages lack: aten.triu")
+@decomposes("triu")
+def _triu(values: Tensor, diagonal: int = 0) -> Tensor:
+    mask = torch.ones(values.shape[-2:], dtype=torch.bool).triu(diagonal)
+    return torch.where(mask, values, torch.zeros((), dtype=values.dtype))
+
+
+@decomposes("tril")
+def _tril(values: Tensor, diagonal: int = 0) -> Tensor:
+    mask = torch.ones(values.shape[-2:], dtype=torch.bool).tril(diagonal)
+    return torch.where(mask, values, torch.zeros((), dtype=values.dtype))
+
+
+@decomposes("unsafe_split.Tensor")
+def _unsafe_split(values: Tensor, size: int, dim: int = 0) -> Any:
+    return values.split(size, dim)
+
+
+@decomposes("unsafe_split_with_sizes")
+def _unsafe_split_with_sizes(values: Tensor, sizes: list[int], dim: int = 0) -> Any:
+    return values.split(sizes, dim)
+
+
+@decomposes("im2col")
+def _im2col(
+    values: Tensor,
+    width: Sequence[int],
+    dilation: Sequence[int],
+    padding: Sequence[int],
+    stride: Sequence[int],
+) -> Tensor:
+    padded = functional.pad(values, (padding[1], padding[1], padding[0], padding[0]))
+    rows, columns = (
+        (side - far * (wide - 1) - 1) // jump + 1
+        for side, far, wide, jump in zip(padded.shape[2:], dilation, width, stride, strict=True)
+    )
+    parts = []
+    for row, column in np.ndindex(*width):
+        top, left = row * dilation[0], column * dilation[1]
+        down = slice(top, top + (rows - 1) * stride[0] + 1, stride[0])
+        across = slice(left, left + (columns - 1) * stride[1] + 1, stride[1])
+        parts.append(padded[:, :, down, across])
+    return torch.stack(parts, 2).reshape(len(values), -1, rows * columns)
+
+
+@decomposes("col2im")
+def _col2im(
+    values: Tensor,
+    size: Sequence[int],
+    width: Sequence[int],
+    dilation: Sequence[int],
+    padding: Sequence[int],
+    stride: Sequence[int],
+) -> Tensor:
+    height, length = (side + 2 * pad for side, pad in zip(size, padding, strict=True))
+    rows, columns = (
+        (side - far * (wide - 1) - 1) // jump + 1
+        for side, far, wide, jump in zip((height, length), dilation, width, stride, strict=True)
+    )
+    parts = values.reshape(len(values), -1, width[0] * width[1], rows, columns)
+    whole = torch.zeros(len(values), parts.shape[1], height, length)
+    for number, (row, column) in enumerate(np.ndindex(*width)):
+        top, left = row * dilation[0], column * dilation[1]
+        down = slice(top, top + (rows - 1) * stride[0] + 1, stride[0])
+        across = slice(left, left + (columns - 1) * stride[1] + 1, stride[1])
+        whole[:, :, down, across] += parts[:, :, number]
+    return whole[:, :, padding[0] : height - padding[0], padding[1] : length - padding[1]]
+
+
+@decomposes("adaptive_max_pool2d")
+def _adaptive_max_pool(values: Tensor, size: Sequence[int]) -> Any:
+    height, width = values.shape[-2:]
+    pixels = [
+        values[
+            ...,
+            row * height // size[0] : -(-(row + 1) * height // size[0]),
+            column * width // size[1] : -(-(column + 1) * width // size[1]),
+        ].amax((-2, -1))
+        for row, column in np.ndindex(*size)
+    ]
+    return torch.stack(pixels, -1).reshape(*values.shape[:-2], *size), values.new_zeros(0)
 
 
 @decomposes("masked_fill")

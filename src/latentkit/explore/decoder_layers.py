@@ -131,6 +131,33 @@ def _dot(first: Tensor, second: Tensor) -> Tensor:
     return (first * second).sum()
 
 
+@decomposes("_trilinear")
+def _trilinear(
+    first: Tensor,
+    second: Tensor,
+    third: Tensor,
+    expand1: Sequence[int],
+    expand2: Sequence[int],
+    expand3: Sequence[int],
+    sumdim: Sequence[int],
+    unroll_dim: int = 1,
+) -> Tensor:
+    for axis in sorted(expand1):
+        first = first.unsqueeze(axis)
+    for axis in sorted(expand2):
+        second = second.unsqueeze(axis)
+    for axis in sorted(expand3):
+        third = third.unsqueeze(axis)
+    product = first * second * third
+    return product.sum(list(sumdim)) if sumdim else product
+
+
+@decomposes("_cdist_forward")
+def _cdist(first: Tensor, second: Tensor, p: float, compute_mode: int | None) -> Tensor:
+    off = first.unsqueeze(-2) - second.unsqueeze(-3)
+    return torch.linalg.vector_norm(off, p, -1)
+
+
 # Convolutions of any number of spatial dimensions.
 
 

@@ -178,6 +178,34 @@ def _lerp(start: Tensor, end: Tensor, weight: Tensor | float) -> Tensor:
     return start + (end - start) * weight
 
 
+@lowers("floor_divide")
+def _floor_divide(recorder: Recorder, result: Tensor, args: list[Any], named: Any) -> View:
+    operands = [recorder.operand(one) for one in args]
+    quotient = recorder.program.map("div", new_view(result.shape), operands)
+    return recorder.program.map("floor", new_view(result.shape), [quotient])
+
+
+@decomposes("frac")
+def _frac(values: Tensor) -> Tensor:
+    return values - values.trunc()
+
+
+@decomposes("sinc")
+def _sinc(values: Tensor) -> Tensor:
+    angle = values * math.pi
+    return torch.where(values == 0, 1.0, angle.sin() / angle)
+
+
+@decomposes("hypot")
+def _hypot(first: Tensor, second: Tensor) -> Tensor:
+    return (first * first + second * second).sqrt()
+
+
+@decomposes("round.decimals")
+def _round_decimals(values: Tensor, *, decimals: int) -> Tensor:
+    return (values * 10.0**decimals).round() / 10.0**decimals
+
+
 # Reductions.
 
 

@@ -104,12 +104,19 @@ def _folded(step: Step, uses: _Uses) -> bool:
             or uses.only_reader(source.buffer) is not step
         ):
             continue
+        if step.function != "mul" and not _covers(product):
+            continue
         values = _values_of_rows(step, source, other, product)
         if values is None or not _apply(step.function, product, values):
             continue
         step.function, step.inputs = "copy", [source]
         return True
     return False
+
+
+def _covers(product: Step) -> bool:
+    """Return whether a product writes all of its buffer."""
+    return product.out.buffer.size == int(np.prod(_written_sizes(product), dtype=np.int64))
 
 
 def _values_of_rows(

@@ -36,6 +36,13 @@ _DTYPES = (torch.float32, torch.float64, torch.bool, torch.uint8, torch.int8, to
            torch.int32, torch.int64)  # fmt: skip
 
 
+_SHAPED = (
+    "empty_like", "full_like", "new_empty", "new_empty_strided", "new_full", "new_ones", "new_zeros",
+    "ones_like", "zeros_like",
+)  # fmt: skip
+_UNSET = ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")
+
+
 class UnknownOperationError(LatentkitError):
     """The decoder uses an operation that a page cannot run, so it has no live decode."""
 
@@ -131,20 +138,27 @@ class Recorder(Mode):
         if torch.Tag.nondeterministic_seeded in func.tags and not name.startswith("_scaled_dot"):
             raise UnknownOperationError(f"its decoder draws random numbers (aten.{full})")
         tensors = [one for one in pytree.tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
-        if not any(self._depends(one) for one in tensors):
-            return func(*args, **kwargs)
+        if not any(self._depends(one) for one in tensors) or name in _SHAPED:
+            found = func(
+                *args, **kwargs
+            )  # of what depends on the latent, at most the shape is used
+            return found.zero_() if name in _UNSET else found
         self.names.append(full)
+        if torch.Tag.inplace_view in func.tags:
+            return self._turned_in_place(func, args, kwargs)
         if any(one.alias_info and one.alias_info.is_write for one in func._schema.arguments):
             return self._written_in_place(func, name, args, kwargs)
+        for known in (full, name):
+            if known in LOWERINGS:
+                return self._lowered(LOWERINGS[known], func, args, kwargs)
+            if known in DECOMPOSITIONS:
+                with self:
+                    return DECOMPOSITIONS[known](*args, **kwargs)
         if _is_view(func):
             return self._viewed(func, full, args, kwargs)
-        lowering = LOWERINGS.get(full) or LOWERINGS.get(name)
-        if lowering is not None:
-            return self._lowered(lowering, func, args, kwargs)
-        decomposition = DECOMPOSITIONS.get(full) or DECOMPOSITIONS.get(name) or _torchs(func)
-        if decomposition is not None:
+        for other in (func.decompose, _torchs(func)):
             with self:
-                found = decomposition(*args, **kwargs)
+                found = NotImplemented if other is None else other(*args, **kwargs)
             if found is not NotImplemented:
                 return found
         raise UnknownOperationError(f"its decoder uses an operation that pages lack: aten.{full}")
@@ -254,6 +268,15 @@ class Recorder(Mode):
             self._keep(tensor, found)
         return result
 
+    def _turned_in_place(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Record a change of a tensor's own shape or strides."""
+        value = self._value(args[0])
+        shadow = func(_shadow(value), *args[1:], **kwargs)
+        result = func(*args, **kwargs)
+        place = int(shadow.storage_offset())
+        self._keep(result, _Value(value.storage, tuple(shadow.shape), shadow.stride(), place))
+        return result
+
     def _written_in_place(self, func: Any, name: str, args: Sequence[Any], kwargs: Any) -> Any:
         """Record a write: what is written is calculated apart, and copied."""
         target = args[0]
@@ -308,9 +331,9 @@ def constant_values(tensor: Tensor) -> Any:
     """
     if tensor.dtype not in _DTYPES and tensor.dtype not in (torch.float16, torch.bfloat16):
         raise UnknownOperationError(f"its decoder calculates in {tensor.dtype}")
-    if not tensor.is_floating_point() and tensor.numel():
-        if tensor.dtype != torch.bool and int(tensor.abs().max()) > _MOST_INTEGER:
-            raise UnknownOperationError(f"its decoder uses integers beyond {_MOST_INTEGER:,}")
+    counts = not tensor.is_floating_point() and tensor.dtype != torch.bool and tensor.numel() > 0
+    if counts and int(tensor.abs().max()) > _MOST_INTEGER:
+        raise UnknownOperationError(f"its decoder uses integers beyond {_MOST_INTEGER:,}")
     return tensor.detach().to("cpu", torch.float32).numpy().copy()
 
 
@@ -328,14 +351,16 @@ def _is_view(func: Any) -> bool:
     returns = func._schema.returns
     if func._schema.name == "aten::_unsafe_view":
         return True
+    if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
+        return False  # such as reshape, which is sometimes a view
     return bool(returns) and all(one.alias_info is not None for one in returns)
 
 
 def _torchs(func: Any) -> Callable[..., Any] | None:
     """Return PyTorch's own way to write an operation with simpler ones, if it has one."""
-    from torch._decomp import core_aten_decompositions
+    from torch._decomp import core_aten_decompositions, decomposition_table
 
-    return core_aten_decompositions().get(func)
+    return core_aten_decompositions().get(func) or decomposition_table.get(func)
 
 
 def _arguments(

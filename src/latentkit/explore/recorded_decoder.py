@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ MOST_FLOAT32 = 2**20
 
 MOST_ROUNDING = 0.5 / 255
 """Largest change of a pixel that is accepted from weights stored as float16."""
+
+_LARGEST_HALF = 65504
 
 Decode = Callable[[Tensor], Tensor]
 
@@ -81,7 +84,8 @@ def _plain() -> Iterator[None]:
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a decoder that warns did so in training
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
@@ -118,26 +122,46 @@ def _check_same(first: Recorder, second: Recorder) -> None:
 
 
 class _Rounded(Mode):
-    """Dispatch mode in which tensors of weights are rounded to float16 before they are used."""
+    """Dispatch mode in which tensors that no operation made are rounded to float16.
+
+    Args:
+        latent: what the decoder is given, which is not rounded.
+    """
+
+    def __init__(self, latent: Tensor) -> None:
+        super().__init__()
+        self._made: dict[int, Tensor] = {id(latent): latent}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         def rounded(one: Any) -> Any:
-            if isinstance(one, torch.nn.Parameter) and one.is_floating_point():
-                return one.detach().half().to(one.dtype)
-            return one
+            if not isinstance(one, Tensor) or id(one) in self._made or one.numel() < 2:
+                return one
+            return one.half().to(one.dtype) if one.is_floating_point() else one
 
-        args, kwargs = pytree.tree_map(rounded, (args, kwargs or {}))
-        return func(*args, **kwargs)
+        if not any(one.alias_info for one in func._schema.arguments):
+            args, kwargs = pytree.tree_map(rounded, (args, kwargs or {}))
+            found = func(*args, **kwargs)
+        else:  # views of weights stay weights
+            given = [one for one in pytree.tree_leaves(args) if isinstance(one, Tensor)]
+            found = func(*args, **(kwargs or {}))
+            if not any(id(one) in self._made for one in given):
+                return found
+        for one in pytree.tree_leaves(found):
+            if isinstance(one, Tensor):
+                self._made[id(one)] = one
+        return found
 
 
 def _bears_rounding(
     decode: Decode, latent: Tensor, image: Tensor, weights: NDArray[np.float32]
 ) -> bool:
     """Return whether weights rounded to float16 give nearly the same image."""
-    if not np.abs(weights, where=np.isfinite(weights), out=np.zeros_like(weights)).max() < 65504:
+    finite = weights[np.isfinite(weights)]
+    if np.abs(finite).max(initial=0) >= _LARGEST_HALF:
         return False
-    with _Rounded():
-        found = decode(latent.clone())
+    latent = latent.clone()
+    with _Rounded(latent):
+        found = decode(latent)
     return bool((found - image).abs().max() <= MOST_ROUNDING)
