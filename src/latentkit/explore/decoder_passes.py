@@ -126,11 +126,12 @@ def _values_of_rows(
     each = np.full(source.buffer.size, np.nan, np.float32)
     if isinstance(other, float):
         constants: NDArray[np.float32] = np.full(tuple(step.sizes), other, np.float32)
-    else:
-        assert other.buffer.data is not None
+    elif other.buffer.data is not None:
         constants = other.buffer.data[_indices(step.sizes, other)]
+    else:
+        return None
     each[_indices(step.sizes, source)] = constants
-    batch, rows, inner, columns = (len(group) for group in product.groups)
+    batch, rows, inner = (len(group) for group in product.groups[:3])
     sizes = product.sizes
     kept = [*range(batch + rows), *range(batch + rows + inner, len(sizes))]
     out = Place(product.out.buffer, product.out.offset, [product.out.strides[a] for a in kept])
@@ -215,11 +216,11 @@ def _forward_copies(program: Program) -> None:
         ):
             continue
         users = [one for one in uses.readers[id(source.buffer)] if one is not step]
-        changed = [_moved(one, source.buffer, step) for one in [writer, *users]]
-        if any(one is None for one in changed):
+        moved = [_moved(one, source, step) for one in [writer, *users]]
+        changed = [one for one in moved if one is not None]
+        if len(changed) < len(moved):
             continue
         for old, new in zip([writer, *users], changed, strict=True):
-            assert new is not None
             program.steps[program.steps.index(old)] = new
         program.steps.remove(step)
 
@@ -264,10 +265,9 @@ def _range(step: Step) -> tuple[int, int]:
     return low, step.out.offset + sum(one for one in reach if one > 0)
 
 
-def _moved(step: Step, buffer: Buffer, moved_by: Step) -> Step | None:
-    """Return a step that finds ``buffer`` where a copy puts it; None if strides cannot say so."""
-    source = moved_by.inputs[0]
-    assert isinstance(source, Place)
+def _moved(step: Step, source: Place, moved_by: Step) -> Step | None:
+    """Return a step that finds a copy's source where it is put; None if strides cannot say so."""
+    buffer = source.buffer
     digits = _digits(moved_by, source, buffer.size)
     if digits is None:
         return None

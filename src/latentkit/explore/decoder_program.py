@@ -241,7 +241,9 @@ def written(program: Program, half: bool) -> tuple[dict[str, Any], NDArray[Any]]
         program: the program; its output is set.
         half: whether weights are stored as float16.
     """
-    assert program.output is not None
+    output = program.output
+    if output is None:
+        raise ValueError("the program has no output")
     numbers: dict[int, int] = {id(program.latent.buffer): 0}
     sizes = [program.latent.buffer.size]
     weights, exact = _Constants(), _Constants()
@@ -274,7 +276,6 @@ def written(program: Program, half: bool) -> tuple[dict[str, Any], NDArray[Any]]
                 "p": [entry(one) for one in step.numbers],
             }
         )
-    output = program.output
     document = {
         "format": FORMAT,
         "version": VERSION,

@@ -37,8 +37,8 @@ _DTYPES = (torch.float32, torch.float64, torch.bool, torch.uint8, torch.int8, to
 
 
 _SHAPED = (
-    "empty_like", "full_like", "new_empty", "new_empty_strided", "new_full", "new_ones", "new_zeros",
-    "ones_like", "zeros_like",
+    "empty_like", "full_like", "new_empty", "new_empty_strided", "new_full", "new_ones",
+    "new_zeros", "ones_like", "zeros_like",
 )  # fmt: skip
 _UNSET = ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")
 
@@ -103,7 +103,7 @@ class _Value:
         return View(self.storage.buffer, self.shape, self.strides, self.offset)
 
 
-class Mode(TorchDispatchMode):
+class Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Dispatch mode that leaves PyTorch's compiler alone, whose import takes seconds."""
 
     @classmethod
@@ -111,7 +111,7 @@ class Mode(TorchDispatchMode):
         return False
 
 
-class Recorder(Mode):
+class Recorder(Mode):  # type: ignore[no-untyped-call]
     """Dispatch mode that writes a program down.
 
     Args:
@@ -119,7 +119,7 @@ class Recorder(Mode):
     """
 
     def __init__(self, latent: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         view = new_view(latent.shape)
         self.program = Program(view)
         self.names: list[str] = []

@@ -17,7 +17,12 @@ from torch.utils import _pytree as pytree
 from latentkit.errors import LatentkitError
 
 # Imported for the operations that they register.
-from latentkit.explore import decoder_indexing, decoder_layers, decoder_maps
+from latentkit.explore import (
+    decoder_indexing,
+    decoder_layers,
+    decoder_maps,
+    decoder_resizing,
+)
 from latentkit.explore.decoder_passes import simplified
 from latentkit.explore.decoder_program import written
 from latentkit.explore.decoder_recording import Mode, Recorder, UnknownOperationError
@@ -33,7 +38,7 @@ _LARGEST_HALF = 65504
 Decode = Callable[[Tensor], Tensor]
 
 __all__ = ["MOST_FLOAT32", "RecordedDecoder", "UnknownOperationError", "record_decoder"]
-_OPERATIONS = (decoder_maps, decoder_layers, decoder_indexing)
+_OPERATIONS = (decoder_maps, decoder_layers, decoder_resizing, decoder_indexing)
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ def _check_same(first: Recorder, second: Recorder) -> None:
         )
 
 
-class _Rounded(Mode):
+class _Rounded(Mode):  # type: ignore[no-untyped-call]
     """Dispatch mode in which tensors that no operation made are rounded to float16.
 
     Args:
@@ -129,7 +134,7 @@ class _Rounded(Mode):
     """
 
     def __init__(self, latent: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._made: dict[int, Tensor] = {id(latent): latent}
 
     def __torch_dispatch__(
