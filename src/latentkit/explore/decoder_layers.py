@@ -152,7 +152,8 @@ def _trilinear(
 @decomposes("_cdist_forward")
 def _cdist(first: Tensor, second: Tensor, p: float, compute_mode: int | None) -> Tensor:
     off = first.unsqueeze(-2) - second.unsqueeze(-3)
-    return torch.linalg.vector_norm(off, p, -1)
+    distances: Tensor = torch.linalg.vector_norm(off, p, -1)
+    return distances
 
 
 # Convolutions of any number of spatial dimensions.

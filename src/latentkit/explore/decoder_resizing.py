@@ -255,12 +255,12 @@ def _tril(values: Tensor, diagonal: int = 0) -> Tensor:
 
 @decomposes("unsafe_split.Tensor")
 def _unsafe_split(values: Tensor, size: int, dim: int = 0) -> Any:
-    return values.split(size, dim)
+    return torch.ops.aten.split.Tensor(values, size, dim)
 
 
 @decomposes("unsafe_split_with_sizes")
 def _unsafe_split_with_sizes(values: Tensor, sizes: list[int], dim: int = 0) -> Any:
-    return values.split(sizes, dim)
+    return torch.ops.aten.split_with_sizes.default(values, sizes, dim)
 
 
 @decomposes("im2col")

@@ -57,7 +57,8 @@ export interface Plan {
 
 const MOST_NUMBERS = 2 ** 28; // 1 GiB
 const MOST_STEPS = 20_000;
-const MOST_WORK = 2 ** 36; // products and functions of numbers: many seconds
+const MOST_WORK = 2 ** 33; // products and functions of numbers in one decode: seconds
+const MOST_ENTRIES = 2 ** 26; // of the tables of all steps
 const MOST_DIMENSIONS = 32;
 
 /** Groups of dimensions, and operands, of each kind of step; 0 operands: the function says how many. */
@@ -271,11 +272,15 @@ export function planned(program: Program, weights: number): Plan {
   if (program.version !== 1) fail(`its version is ${String(program.version)}, and this page knows 1`);
   const layout = new Layout(program);
   if (layout.weights !== weights) fail(`it has ${weights} weights instead of ${layout.weights}`);
-  let work = 0;
+  let [work, entries] = [0, 0];
   const pending = list(program.steps, "steps", MOST_STEPS).map((one) => {
     const found = checkedStep(layout, one as StepData);
     work += found.work;
-    if (work > MOST_WORK) fail("it would take too long");
+    if (work > MOST_WORK) fail("a decode would take too long");
+    if (["matmul", "reduce", "scan"].includes(found.step.op)) {
+      for (const group of found.step.groups) entries += product(group);
+    }
+    if (entries > MOST_ENTRIES) fail("it needs too large tables");
     return found;
   });
   const shape = list(program.shape, "the image's shape", 3).map((one) => count(one, "a side"));
