@@ -264,15 +264,14 @@ def test_a_damaged_program_gives_one_clear_error_or_an_image(page: Page) -> None
     reasons = set()
     values = (-1, 10**9, 2**60, 0.5, None, "relu", [], {}, [[10**8] * 3])
     for number, path in enumerate(paths(program)):
-        for value in (values[number % 9], values[(5 * number + 2) % 9]):
-            changed = json.loads(json.dumps(program))
-            place = changed
-            for key in path[:-1]:
-                place = place[key]
-            place[path[-1]] = value
-            answer = page.ask(changed, weights, latents)
-            if "error" in answer:
-                reasons.add(answer["error"])
+        changed = json.loads(json.dumps(program))
+        place = changed
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = values[number % len(values)]
+        answer = page.ask(changed, weights, latents)
+        if "error" in answer:
+            reasons.add(answer["error"])
     assert len(reasons) > 10
     assert all(
         one.startswith(("ProgramError: The decoder", "RangeError: The decoder")) for one in reasons

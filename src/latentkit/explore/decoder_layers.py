@@ -176,19 +176,13 @@ def _convolution(recorder: Recorder, result: Tensor, args: list[Any], named: Any
     return _windows(recorder, result, view, kernel, offset, stride, padding, dilation, int(groups))
 
 
-def _per_group(
-    offset: Operand, groups: int, batch: int, inner: int, columns: int, rows: int = 0
-) -> Place | float:
-    """Return a bias of each channel as the offset of a product in groups."""
+def _per_group(offset: Operand, groups: int, others: int) -> Place | float:
+    """Return a bias of each channel as the offset of a product in groups of channels."""
     if isinstance(offset, float):
         return offset
     step = offset.strides[0]
-    channels = offset.shape[0] // groups
-    return Place(
-        offset.buffer,
-        offset.offset,
-        [0] * batch + [step * channels, step] + [0] * (rows + inner + columns),
-    )
+    strides = [0, step * (offset.shape[0] // groups), step, *[0] * others]
+    return Place(offset.buffer, offset.offset, strides)
 
 
 def _windows(
@@ -230,7 +224,7 @@ def _windows(
         [
             Place(kernel.buffer, kernel.offset, left),
             Place(view.buffer, view.offset, right),
-            _per_group(offset, groups, 1, n + 1, n),
+            _per_group(offset, groups, 2 * n + 1),
         ],
     )
     return out
@@ -280,9 +274,6 @@ def _enlarged(
     right = [view.strides[0], view.strides[1] * depth, 0, *[0] * n, view.strides[1]]
     out = [target.strides[0], target.strides[1] * rows, target.strides[1]]
     out += [one for one, _ in jumps] + [0] + [other for _, other in jumps]
-    outside = _fits(
-        offset, apart, [jump == width for _, jump, _, width, _, _ in steps], enlarged, result
-    )
     program.add(
         "matmul",
         "none",
@@ -291,23 +282,18 @@ def _enlarged(
         [
             Place(matrix.buffer, matrix.offset, left),
             Place(view.buffer, view.offset, [*right, *view.strides[2:]]),
-            _per_group(offset, groups, 1, 1, n, n) if outside else 0.0,
+            0.0,
         ],
     )
     if not apart:
         _summed(recorder, target, enlarged, steps)
     cut = enlarged.cut([0, 0, *padding], tuple(result.shape))
-    if outside or isinstance(offset, float):
+    if isinstance(offset, float):
         return cut
     bias = View(
         offset.buffer, (offset.shape[0], *[1] * n), (offset.strides[0], *[0] * n), offset.offset
     )
     return program.map("add", new_view(result.shape), [cut, bias])
-
-
-def _fits(offset: Operand, apart: bool, exact: list[bool], whole: View, result: Tensor) -> bool:
-    """Return whether each output pixel is one product, so that the bias can be added to it."""
-    return isinstance(offset, View) and apart and all(exact) and whole.shape[2:] == result.shape[2:]
 
 
 def _summed(recorder: Recorder, products: View, out: View, steps: list[Any]) -> None:

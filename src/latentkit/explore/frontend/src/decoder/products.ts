@@ -106,25 +106,51 @@ export function kernelSteps(products: Product[], kernel: Kernel, buffer: ArrayBu
   });
 }
 
-/** One product without WebAssembly. */
+/** One product without WebAssembly: four rows at a time, so that each column is read a quarter as often. */
 export function plainStep(one: Product, m: Float32Array): Run {
   const { step, tables, batch, inner, activation, slope } = one;
   const [left, right, offset] = step.in as [Place, Place, Place];
+  const [lefts, rights, results, offsets] = batch as [Int32Array, Int32Array, Int32Array, Int32Array];
+  const below = activation === 0 ? 1 : activation === 1 ? 0 : slope; // factor of a negative result
+  const rows = tables.rows.length;
   const column = new Float32Array(inner);
+  const sums = new Float64Array(4);
   return () => {
-    for (let i = 0; i < batch[0]!.length; i++) {
-      const from = right.at + batch[1]![i]!;
+    for (let i = 0; i < lefts.length; i++) {
+      const a = left.at + lefts[i]!;
+      const result = step.out.at + results[i]!;
       for (let n = 0; n < tables.columns.length; n++) {
-        const start = from + tables.columns[n]!;
+        const start = right.at + rights[i]! + tables.columns[n]!;
         for (let k = 0; k < inner; k++) column[k] = m[start + tables.rights[k]!]!;
-        for (let row = 0; row < tables.rows.length; row++) {
-          const a = left.at + batch[0]![i]! + tables.lefts[row]!;
-          let total = offset.at < 0 ? 0 : m[offset.at + batch[3]![i]! + tables.offsets[row]!]!;
-          for (let k = 0; k < inner; k++) total += m[a + k]! * column[k]!;
-          if (activation > 0 && total < 0) total *= activation === 1 ? 0 : slope;
-          m[step.out.at + batch[2]![i]! + tables.rows[row]! + tables.targets[n]!] = total;
+        for (let row = 0; row < rows; row += 4) {
+          const last = rows - 1;
+          fourRows(
+            m, column, sums, a + tables.lefts[row]!, a + tables.lefts[Math.min(row + 1, last)]!,
+            a + tables.lefts[Math.min(row + 2, last)]!, a + tables.lefts[Math.min(row + 3, last)]!,
+          );
+          for (let j = 0; j < 4 && row + j < rows; j++) {
+            let total = sums[j]!;
+            if (offset.at >= 0) total += m[offset.at + offsets[i]! + tables.offsets[row + j]!]!;
+            m[result + tables.rows[row + j]! + tables.targets[n]!] = total < 0 ? total * below : total;
+          }
         }
       }
     }
   };
+}
+
+/** Dot products of a column with four rows. */
+function fourRows(m: Float32Array, column: Float32Array, sums: Float64Array, a: number, b: number, c: number, d: number): void {
+  let [first, second, third, fourth] = [0, 0, 0, 0];
+  for (let k = 0; k < column.length; k++) {
+    const x = column[k]!;
+    first += m[a + k]! * x;
+    second += m[b + k]! * x;
+    third += m[c + k]! * x;
+    fourth += m[d + k]! * x;
+  }
+  sums[0] = first;
+  sums[1] = second;
+  sums[2] = third;
+  sums[3] = fourth;
 }
