@@ -267,9 +267,7 @@ def _enlarged(
         ]
     else:
         target = new_view((count, groups * rows, *widths, *size))
-        jumps = list(
-            map(list, zip(target.strides[2 : n + 2], target.strides[n + 2 :], strict=True))
-        )
+        jumps = [[target.strides[2 + axis], target.strides[2 + n + axis]] for axis in range(n)]
     left = [0, *matrix.strides, *[0] * n]
     right = [view.strides[0], view.strides[1] * depth, 0, *[0] * n, view.strides[1]]
     out = [target.strides[0], target.strides[1] * rows, target.strides[1]]
@@ -290,9 +288,8 @@ def _enlarged(
     cut = enlarged.cut([0, 0, *padding], tuple(result.shape))
     if isinstance(offset, float):
         return cut
-    bias = View(
-        offset.buffer, (offset.shape[0], *[1] * n), (offset.strides[0], *[0] * n), offset.offset
-    )
+    shape = (offset.shape[0], *[1] * n)
+    bias = View(offset.buffer, shape, (offset.strides[0], *[0] * n), offset.offset)
     return program.map("add", new_view(result.shape), [cut, bias])
 
 
