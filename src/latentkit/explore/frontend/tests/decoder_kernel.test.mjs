@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { URL } from "node:url";
 import { expect, it } from "vitest";
 import { build } from "../src/decoder/kernel/build_kernel.mjs";
 
