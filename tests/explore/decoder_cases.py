@@ -43,6 +43,7 @@ def layered(*layers: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 LAYERS: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
+    "inference mode": lambda: torch.inference_mode()(layered(nn.Conv2d(4, 2, 3), nn.ReLU(inplace=True))),
     "strided": lambda: layered(nn.Conv2d(4, 6, 3, stride=2, padding=1)),
     "dilated": lambda: layered(nn.Conv2d(4, 6, (2, 3), dilation=(2, 1), padding=(1, 2))),
     "grouped": lambda: layered(nn.Conv2d(4, 8, 3, groups=2, padding=1), nn.ReLU()),
