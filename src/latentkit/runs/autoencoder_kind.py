@@ -133,6 +133,17 @@ _MANY = 100_000  # images, whose search takes long enough to be shown
 _MUCH = 0.01
 
 
+def write_explorer(context: StageContext) -> None:
+    """Write the page on which one explores the run's latents."""
+    from latentkit.explore.explored_run import ExploredRun
+    from latentkit.explore.explorer_page import explorer_page, page_content
+    from latentkit.explore.page_spaces import TrainedSource
+
+    content = page_content([TrainedSource(ExploredRun(context, context.model))])
+    page = explorer_page(content)
+    context.folder.commit(run_files.EXPLORER, "explorer", lambda path: write_bytes(path, page))
+
+
 class AutoencoderKind(RunKind):
     """A run that trains an autoencoder, maps its latents and measures both."""
 
@@ -162,10 +173,10 @@ class AutoencoderKind(RunKind):
         return context.config
 
     def stage_names(self, config: RunConfig) -> tuple[str, ...]:
-        """Return data, train, encode, a stage for each map, evaluate and report."""
+        """Return data, train, encode, a stage for each map, evaluate, explorer and report."""
         maps = (f"embed:{part.slug}" for part in config.embeddings)
         start = (START,) if config.init else ()
-        return ("data", *start, "train", "encode", *maps, "evaluate", "report")
+        return ("data", *start, "train", "encode", *maps, "evaluate", "explorer", "report")
 
     def plan(self, config: RunConfig, *, svg: bool = False) -> list[Stage]:
         """Return the stages from images to report."""
@@ -204,6 +215,19 @@ class AutoencoderKind(RunKind):
                 settings=f"protocol={PROTOCOL}",
             ),
             Stage(
+                "explorer",
+                write_explorer,
+                reads=(
+                    run_files.DATA,
+                    run_files.MODEL,
+                    run_files.FIGURES_OF_IMAGES,
+                    *map(run_files.latents_path, run_files.SPLITS),
+                ),
+                uses=maps,
+                optional="explorer",
+                again=("explore", "--no-open"),
+            ),
+            Stage(
                 "report",
                 partial(self._report, svg=svg),
                 reads=(
@@ -213,7 +237,7 @@ class AutoencoderKind(RunKind):
                     run_files.EVALUATION,
                     run_files.FIGURES_OF_IMAGES,
                 ),
-                uses=maps,
+                uses=[*maps, run_files.EXPLORER],
                 optional="report",
                 again=("report",),
             ),
