@@ -22,6 +22,7 @@ from latentkit.errors import LatentkitError, UserError, did_you_mean, in_files
 from latentkit.explore.encoded import EncodedImages, chosen_maps, encoded_parts, reconstruct_images
 from latentkit.explore.explored_run import ExploredRun, Source
 from latentkit.explore.overview import COMPONENTS
+from latentkit.explore.page_spaces import PageSource, TrainedSource
 from latentkit.explore.samples import Samples
 from latentkit.maps.make import made_maps
 from latentkit.maps.placing import FittedMap, fitted_map
@@ -36,6 +37,7 @@ from latentkit.runs.summary import map_facts, summarise, summary_rows
 from latentkit.terminal import printable, shell_command
 from latentkit.training.device import resolve_device
 from latentkit.transfer.classified import ClassifiedImages, classified_parts
+from latentkit.transfer.transfer_explorer import TransferSource
 from latentkit.transfer.transfer_stages import FEATURES
 
 _T = TypeVar("_T")
@@ -269,6 +271,13 @@ class Run:
         """
         self._refuse_transfer()
         return self._kept("explored", lambda: ExploredRun(self._context, self.model))
+
+    @property
+    def page_source(self) -> PageSource:
+        """The run as an explorer page shows it."""
+        if self.kind.points == "features":
+            return TransferSource(self._context)
+        return TrainedSource(self.explored)
 
     def encode(
         self,

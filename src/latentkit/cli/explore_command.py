@@ -1,11 +1,13 @@
-"""``latentkit explore`` and ``export``."""
+"""``latentkit explore``: the explorer page, and views as figures."""
 
 from __future__ import annotations
 
+import os
+import sys
+import webbrowser
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import click
 
@@ -25,20 +27,46 @@ SOURCES: tuple[Source, ...] = ("prior", "mixture")
 
 
 class Views(click.Group):
-    """The views of a run; an unknown name suggests the nearest one."""
+    """``explore RUN [RUN]...``, or ``explore RUN VIEW``.
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the view, or raise an error that suggests the nearest name."""
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
-            raise UserError(
-                f"there is no view {args[0]!r}{did_you_mean(args[0], self.commands)}; known views: "
-                f"{', '.join(self.commands)}"
-            )
-        return super().resolve_command(ctx, args)
+    The first word after the run decides which of the two it is.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse options before or after the run, and keep further runs for `explore_command`."""
+        options, words, view = self._divided(args)
+        if view:
+            return super().parse_args(ctx, [*options, *words, *view])
+        ctx.meta[_OTHERS] = tuple(words[1:])
+        return super().parse_args(ctx, [*options, *words[:1]])
+
+    def _divided(self, args: list[str]) -> tuple[list[str], list[str], list[str]]:
+        """Return options with their values, the words among them, and the view with the rest."""
+        takes_value = {
+            name
+            for param in self.params
+            if isinstance(param, click.Option) and not param.is_flag
+            for name in param.opts
+        }
+        options: list[str] = []
+        words: list[str] = []
+        place = 0
+        while place < len(args):
+            arg = args[place]
+            if arg.startswith("-") and arg != "-":
+                size = 2 if arg in takes_value else 1
+                options += args[place : place + size]
+            elif len(words) == 1 and arg in self.commands:
+                return options, words, args[place:]
+            else:
+                size = 1
+                words.append(arg)
+            place += size
+        return options, words, []
 
 
+_OTHERS = "latentkit.other_runs"
+_Named = Literal["test", "all"]
 _RUNS = "latentkit.runs"
 
 
@@ -53,21 +81,78 @@ _runs_option = click.option(
 )
 
 
-@click.group("explore", cls=Views, invoke_without_command=True)
+@click.group(
+    "explore",
+    cls=Views,
+    invoke_without_command=True,
+    subcommand_metavar="[RUN]... | VIEW [ARGS]...",
+)
 @click.argument("run")
+@click.option(
+    "--open/--no-open",
+    "in_browser",
+    default=None,
+    help="Open the page in the browser.  [default: on a terminal with a display]",
+)
+@click.option(
+    "--out",
+    metavar="FILE",
+    help="File for the page, or with --figures the folder for the figures.",
+)
+@click.option(
+    "--on",
+    metavar="test|all|N",
+    default="test",
+    show_default=True,
+    help="Images to show: the test images, all, or a number of them drawn from all.",
+)
+@click.option("--figures", is_flag=True, help="Draw the views as still figures instead.")
+@click.option("--again", is_flag=True, help="Write the page even if the run has a current one.")
 @_runs_option
+@shared_options.common_options
 @click.pass_context
-def explore_command(ctx: click.Context, run: str) -> None:
-    """Draw figures of RUN's latent space, as PNG and SVG.
+def explore_command(
+    ctx: click.Context,
+    run: str,
+    in_browser: bool | None,
+    out: str | None,
+    on: str,
+    figures: bool,
+    again: bool,
+) -> None:
+    """Open the explorer of RUN, or draw a VIEW of its latent space.
+
+    The explorer is one page that opens from disk: images, maps, true distances and the decoder.
+    Without options it is explorer.html in the run's folder. With several RUNs of the same images,
+    one page shows all of them, and with --on all also training and validation images, whose maps
+    are fitted again. Such pages are written to the working folder. The page's path is printed.
+
+    A VIEW is drawn as PNG and SVG. An ITEM is a test image: its number from 0, class:NAME for the
+    first image of a class, or class:NAME:2 for the third. 'latentkit explore RUN VIEW --help' shows
+    the options of a view.
 
     RUN is the run's folder, its name in the folder of runs, an unambiguous start or end of that
-    name, or 'last'. An ITEM is a test image: its number from 0, class:NAME for the first image of a
-    class, or class:NAME:2 for the third. 'latentkit explore RUN VIEW --help' shows the options of a
-    view.
+    name, or 'last'.
     """
     ctx.obj = run
-    if ctx.invoked_subcommand is None:
-        raise UserError(f"say which view to draw: {', '.join(explore_command.commands)}")
+    if ctx.invoked_subcommand is not None:
+        _refuse_page_options(ctx)
+        return
+    others = ctx.meta.get(_OTHERS, ())
+    if figures:
+        if others or on != "test":
+            raise UserError("--figures draws the views of one run's test images: give one RUN")
+        _draw_all(_open(run), out)
+        return
+    from latentkit.api.explorer import page
+    from latentkit.cli import outcome
+
+    runs = [_open(run), *(_open_other(other) for other in others)]
+    with outcome.working_on_run(quiet=False) as listener:
+        path = page(runs, on=_on(on), out=out, again=again, listener=listener)
+    shared_options.echo(shared_options.near_path(path))
+    if in_browser or (in_browser is None and _has_display()):
+        _open_in_browser(path)
 
 
 def view(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -319,6 +404,68 @@ def _open(run: str) -> Run:
     return open_run(run, click.get_current_context().meta.get(_RUNS))
 
 
+def _open_other(name: str) -> Run:
+    """Open a further run; a word that is no run may be meant as a view."""
+    try:
+        return _open(name)
+    except UserError as error:
+        near = did_you_mean(name, explore_command.commands)
+        if not near:
+            raise
+        raise UserError(f"there is no run and no view {name!r}{near}") from error
+
+
+def _refuse_page_options(ctx: click.Context) -> None:
+    """Refuse options of the page before the name of a view, which would be ignored.
+
+    Raises:
+        UserError: names the option.
+    """
+    given = click.core.ParameterSource.COMMANDLINE
+    for name in ("in_browser", "out", "on", "figures", "again"):
+        if ctx.get_parameter_source(name) == given:
+            option = "--open" if name == "in_browser" else f"--{name}"
+            raise UserError(
+                f"{option} belongs to the explorer page: leave it out, or give the options of "
+                f"{ctx.invoked_subcommand} after its name"
+            )
+
+
+def _on(text: str) -> _Named | int:
+    if text in get_args(_Named):
+        return cast("_Named", text)
+    if text.isdecimal():
+        return int(text)
+    raise UserError(f"--on {text}: should be test, all, or a number of images")
+
+
+def _has_display() -> bool:
+    """Return whether somebody at a terminal would see a browser."""
+    if not sys.stdout.isatty():
+        return False
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def _open_in_browser(path: Path) -> None:
+    if not webbrowser.open(path.absolute().as_uri()):
+        shared_options.warn("no browser could be started: open the file in one")
+
+
+def _draw_all(run: Run, out: str | None) -> None:
+    """Draw every view that the run allows, with the options of its report."""
+    from latentkit.explore.exploration_figures import exploration_figures
+
+    for drawing in exploration_figures(run.explored.context):
+        if drawing.absent:
+            shared_options.warn(f"{drawing.title} is left out: {drawing.absent}")
+            continue
+        name = drawing.name.removeprefix("explored-").replace("interpolation", "interpolate")
+        figure, _ = drawing.draw()
+        _write(run, name, figure, None if out is None else str(Path(out) / f"explore-{name}"))
+
+
 def _pair(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
@@ -341,51 +488,3 @@ def _write(run: Run, name: str, figure: Figure, out: str | None) -> None:
         paths = write_figure(figure, Path(out))
     for path in paths:
         shared_options.echo(shared_options.near_path(path))
-
-
-@click.command("export")
-@click.argument("run")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["onnx"]),
-    default="onnx",
-    show_default=True,
-    help="Format of the files.",
-)
-@click.option(
-    "--out", metavar="DIR", help="Folder for the files.  [default: RUN-onnx, next to the run]"
-)
-@click.option(
-    "--opset",
-    type=click.IntRange(18),
-    default=18,
-    show_default=True,
-    help="Version of ONNX's operator set. The newest may not suit the model.",
-)
-@shared_options.runs_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@shared_options.common_options
-def export_command(
-    run: str, format_: str, out: str | None, opset: int, runs_dir: str | None, as_json: bool
-) -> None:
-    """Write the encoder and decoder of RUN for another runtime, and compare them with the model.
-
-    A model without a decoder has one file only.
-
-    RUN is the run's folder, its name in the folder of runs, an unambiguous start or end of that
-    name, or 'last'. Needs the packages of  pip install 'latentkit[onnx]'.
-    """
-    shared_options.load_registry()
-    from latentkit.api.files import export
-
-    files = export(run, "onnx", out=out, opset=opset, runs=runs_dir)
-    if as_json:
-        shared_options.print_json([{**asdict(file), "path": str(file.path)} for file in files])
-        return
-    for file in files:
-        size = f"{file.path.stat().st_size / 1e6:.1f} MB"
-        off = "not compared: onnxruntime is not installed"
-        if file.difference is not None:
-            off = f"largest difference from the model {file.difference:.1e}"
-        shared_options.echo(f"{file.path}  {size}, {off}")

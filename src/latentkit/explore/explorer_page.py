@@ -9,19 +9,22 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
+from latentkit.atomic import write_bytes
 from latentkit.errors import BrokenEnvironmentError
 from latentkit.explore.compare_models import settings_names
+from latentkit.explore.explorer_html import explorer_html
 from latentkit.explore.explorer_layout import (
     Layout,
     PageSpace,
     Precisions,
-    explorer_html,
     explorer_layout,
 )
 from latentkit.explore.page_items import ChosenItems, On, refuse_other_images, with_pictures
 from latentkit.explore.page_spaces import Notes, PageSource
 from latentkit.explore.thumbnails import tile_size
+from latentkit.runs import run_files
 
+STAGE = "explorer"
 LARGEST = 30_000_000
 """Bytes of a page; what does not fit is rounded or left out, and the page says so."""
 _LARGEST_DECODER = 20_000_000  # of these, for decoders
@@ -100,6 +103,13 @@ def explorer_page(content: PageContent, largest: int = LARGEST) -> bytes:
     script, style = asset("explorer.js"), asset("explorer.css")
     room = largest - len(script.encode()) - len(style.encode())
     return explorer_html(fitted_layout(content, room), script, style)
+
+
+def write_page(source: PageSource) -> None:
+    """Commit the page of a run's test images to its folder: the work of the stage ``explorer``."""
+    page = explorer_page(page_content([source]))
+    folder = source.context.folder
+    folder.commit(run_files.EXPLORER, STAGE, lambda path: write_bytes(path, page))
 
 
 def asset(name: str) -> str:

@@ -136,12 +136,10 @@ _MUCH = 0.01
 def write_explorer(context: StageContext) -> None:
     """Write the page on which one explores the run's latents."""
     from latentkit.explore.explored_run import ExploredRun
-    from latentkit.explore.explorer_page import explorer_page, page_content
+    from latentkit.explore.explorer_page import write_page
     from latentkit.explore.page_spaces import TrainedSource
 
-    content = page_content([TrainedSource(ExploredRun(context, context.model))])
-    page = explorer_page(content)
-    context.folder.commit(run_files.EXPLORER, "explorer", lambda path: write_bytes(path, page))
+    write_page(TrainedSource(ExploredRun(context, context.model)))
 
 
 class AutoencoderKind(RunKind):
@@ -237,7 +235,7 @@ class AutoencoderKind(RunKind):
                     run_files.EVALUATION,
                     run_files.FIGURES_OF_IMAGES,
                 ),
-                uses=[*maps, run_files.EXPLORER],
+                uses=maps,
                 optional="report",
                 again=("report",),
             ),

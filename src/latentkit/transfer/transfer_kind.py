@@ -34,6 +34,14 @@ from latentkit.transfer.transfer_prepare import prepare_transfer
 from latentkit.transfer.transfer_tables import transfer_rows, transfer_tables
 
 
+def write_transfer_explorer(context: StageContext) -> None:
+    """Write the page on which one explores the features before and after training."""
+    from latentkit.explore.explorer_page import write_page
+    from latentkit.transfer.transfer_explorer import TransferSource
+
+    write_page(TransferSource(context))
+
+
 class TransferKind(RunKind):
     """A run that trains classifiers on a model's encoder."""
 
@@ -60,7 +68,7 @@ class TransferKind(RunKind):
         """Return the stages, with one for each comparison of mode ``all`` and each map."""
         fits = (transfer_stages.fit_stage(one) for one in series_of(config))
         maps = (f"embed:{part.slug}" for part in config.embeddings)
-        return ("data", START, "train", "features", *fits, "evaluate", *maps, "report")
+        return ("data", START, "train", "features", *fits, "evaluate", *maps, "explorer", "report")
 
     def plan(self, config: RunConfig, *, svg: bool = False) -> list[Stage]:
         """Return the stages from images to report."""
@@ -101,6 +109,14 @@ class TransferKind(RunKind):
                 settings=f"protocol={PROTOCOL}",
             ),
             *embeds,
+            Stage(
+                "explorer",
+                write_transfer_explorer,
+                reads=(run_files.DATA, transfer_stages.FEATURES),
+                uses=maps,
+                optional="explorer",
+                again=("explore", "--no-open"),
+            ),
             Stage(
                 "report",
                 partial(self._report, svg=svg),
