@@ -419,7 +419,7 @@ def pack_command(
     """Write RUN as one file, which other machines read.
 
     The file has the weights, the configuration, the evaluation card, latents and maps, and the
-    versions of plugins. It has no images, unless --pictures keeps the figures and the report. Every
+    versions of plugins. It has no images, unless --pictures keeps figures, report and explorer. Every
     command that reads a run reads it: latentkit runs NAME.latentkit.
     """
     from latentkit.api.files import pack

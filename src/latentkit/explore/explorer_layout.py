@@ -142,13 +142,13 @@ class PageDecoder:
 
     Args:
         program: the operations, as JSON.
-        weights: (W,), float32, all constants of the program.
+        weights: (W,), float32 or float16, all constants of the program.
         latents: (P, D), a few latents.
         images: (P, C, H, W), what the model decodes them to.
     """
 
     program: Mapping[str, Any]
-    weights: NDArray[np.float32]
+    weights: Floats
     latents: Floats
     images: Floats
 
@@ -225,19 +225,6 @@ class Layout:
         )
 
 
-@dataclass(frozen=True)
-class Precisions:
-    """How numbers are stored: ``f4`` is float32, ``f2`` is float16.
-
-    Args:
-        latents: of the latents.
-        weights: of the decoder's weights.
-    """
-
-    latents: Precision = "f4"
-    weights: Precision = "f4"
-
-
 def explorer_layout(
     items: PageItems,
     spaces: Sequence[PageSpace],
@@ -245,7 +232,7 @@ def explorer_layout(
     title: str,
     subtitle: str = "",
     notes: Iterable[str] = (),
-    precisions: Precisions | None = None,
+    latents: Precision = "f4",
 ) -> Layout:
     """Return the container of a page.
 
@@ -255,12 +242,11 @@ def explorer_layout(
         title: title of the page.
         subtitle: line below the title.
         notes: what was left out of the page, and why.
-        precisions: how numbers are stored; by default as float32.
+        latents: how latents are stored: ``f4`` is float32, and ``f2`` float16.
 
     Raises:
         ValueError: an array does not fit the number of items or of latents.
     """
-    stored = precisions or Precisions()
     blobs = _Blobs()
     header: Json = {
         "format": FORMAT,
@@ -270,7 +256,7 @@ def explorer_layout(
         "subtitle": subtitle,
         "notes": list(notes),
         "items": _items(items, blobs),
-        "spaces": [_space(space, n, items.count, blobs, stored) for n, space in enumerate(spaces)],
+        "spaces": [_space(space, n, items.count, blobs, latents) for n, space in enumerate(spaces)],
     }
     return Layout(header, blobs.ordered())
 
@@ -345,7 +331,7 @@ def _images(atlases: Atlases, blobs: _Blobs) -> Json:
     }
 
 
-def _space(space: PageSpace, number: int, count: int, blobs: _Blobs, stored: Precisions) -> Json:
+def _space(space: PageSpace, number: int, count: int, blobs: _Blobs, precision: Precision) -> Json:
     place = f"space{number}"
     dim = space.latents.shape[1]
     maps = [
@@ -358,7 +344,7 @@ def _space(space: PageSpace, number: int, count: int, blobs: _Blobs, stored: Pre
         "model": space.model,
         "title": space.title,
         "epoch": space.epoch,
-        "latents": blobs.array(f"{place}/latents", latents, _fitting(latents, stored.latents)),
+        "latents": blobs.array(f"{place}/latents", latents, _fitting(latents, precision)),
         "dim": dim,
         "mean": _numbers(space.mean, dim),
         "sigma": _numbers(space.sigma, dim),
@@ -378,7 +364,7 @@ def _space(space: PageSpace, number: int, count: int, blobs: _Blobs, stored: Pre
             "means": blobs.array(f"{place}/mixture-means", mixture.means, "f4"),
             "cholesky": blobs.array(f"{place}/mixture-cholesky", mixture.cholesky, "f4"),
         }
-    found["decoder"] = _decoder(space.decoder, place, blobs, stored) if space.decoder else None
+    found["decoder"] = _decoder(space.decoder, place, blobs) if space.decoder else None
     found["no_decoder"] = space.no_decoder or None
     return found
 
@@ -429,14 +415,12 @@ def _map(one: PageMap, place: str, count: int, blobs: _Blobs, *, first: bool) ->
     }
 
 
-def _decoder(decoder: PageDecoder, place: str, blobs: _Blobs, stored: Precisions) -> Json:
+def _decoder(decoder: PageDecoder, place: str, blobs: _Blobs) -> Json:
     program = json.dumps(decoder.program, separators=(",", ":"), allow_nan=False)
-    weights = np.asarray(decoder.weights, np.float32)
+    precision = "f2" if decoder.weights.dtype == np.float16 else "f4"
     return {
         "program": blobs.text(f"{place}/decoder-program", program),
-        "weights": blobs.array(
-            f"{place}/decoder-weights", weights, _fitting(weights, stored.weights)
-        ),
+        "weights": blobs.array(f"{place}/decoder-weights", decoder.weights, precision),
         "probe": {
             "latents": blobs.array(f"{place}/probe-latents", decoder.latents, "f4"),
             "images": blobs.array(f"{place}/probe-images", decoder.images, "f4"),

@@ -16,7 +16,7 @@ from latentkit.explore.explorer_html import explorer_html
 from latentkit.explore.explorer_layout import (
     Layout,
     PageSpace,
-    Precisions,
+    Precision,
     explorer_layout,
 )
 from latentkit.explore.page_items import ChosenItems, On, refuse_other_images, with_pictures
@@ -28,7 +28,6 @@ STAGE = "explorer"
 LARGEST = 30_000_000
 """Bytes of a page; what does not fit is rounded or left out, and the page says so."""
 _LARGEST_DECODER = 20_000_000  # of these, for decoders
-_WHOLE_WEIGHTS = 6_000_000  # bytes of decoders up to which they are float32
 _HEADROOM = 0.97  # a share of items may take a little more bytes than its share
 
 
@@ -130,9 +129,8 @@ def asset(name: str) -> str:
 def fitted_layout(content: PageContent, room: int) -> Layout:
     """Return the container in at most about ``room`` bytes of base64.
 
-    Until it fits: large decoders are rounded to float16, or left out if they are larger than the
-    page allows; then latents are rounded to float16; then some of the items are left out, evenly
-    spread. A note on the page says each.
+    Decoders are left out if they are larger than a page allows. Then, until the rest fits, latents
+    are rounded to float16, and some of the items are left out, evenly spread. The page says each.
     """
     fitting = _Fitting(content, room)
     fitting.decoders()
@@ -161,7 +159,7 @@ class _Fitting:
         self._count = len(content.items)
         self._items = content.items.of_page()
         self._room = room
-        self._stored = Precisions()
+        self._precision: Precision = "f4"
         self._notes = list(content.notes)
         self._make()
 
@@ -173,7 +171,7 @@ class _Fitting:
             title=content.title,
             subtitle=content.subtitle,
             notes=self._notes,
-            precisions=self._stored,
+            latents=self._precision,
         )
 
     @property
@@ -182,28 +180,24 @@ class _Fitting:
         return self.layout.bytes_of("")
 
     def decoders(self) -> None:
-        """Round large decoders, and leave out those that are too large even so."""
-        if self.layout.bytes_of("decoder-weights") <= _WHOLE_WEIGHTS:
+        """Leave out decoders if they take too much of the page."""
+        size = self.layout.bytes_of("decoder-weights")
+        if size <= _LARGEST_DECODER:
             return
-        self._stored = replace(self._stored, weights="f2")
-        self._note("weights of decoders are rounded to float16, which changes no shade by 1/255")
+        why = (
+            f"the decoder would take {size / 1e6:.0f} MB of this page, and "
+            f"{_LARGEST_DECODER / 1e6:.0f} MB is the most"
+        )
+        spaces = [
+            replace(one, decoder=None, no_decoder=why) if one.decoder else one
+            for one in self.content.spaces
+        ]
+        self.content = replace(self.content, spaces=spaces)
         self._make()
-        if (size := self.layout.bytes_of("decoder-weights")) > _LARGEST_DECODER:
-            why = (
-                f"the decoder would take {size / 1e6:.0f} MB of this page, and "
-                f"{_LARGEST_DECODER / 1e6:.0f} MB is the most"
-            )
-            spaces = [
-                replace(one, decoder=None, no_decoder=why) if one.decoder else one
-                for one in self.content.spaces
-            ]
-            self.content = replace(self.content, spaces=spaces)
-            self._notes.pop()
-            self._make()
 
     def round_latents(self) -> None:
         """Round latents to float16."""
-        self._stored = replace(self._stored, latents="f2")
+        self._precision = "f2"
         self._note("latents are rounded to float16, three digits, so that the page stays small")
         self._make()
 
