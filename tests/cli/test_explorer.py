@@ -1,12 +1,12 @@
 """``latentkit explore RUN``: the page, where it is written, and whether it is opened."""
 
-import shutil
 import webbrowser
 from pathlib import Path
 
 import pytest
 
 import latentkit as lk
+from latentkit.runs.folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -48,20 +48,29 @@ def test_a_missing_page_is_made_again_with_the_same_bytes(latentkit, finished):
     assert "explorer done in" in latentkit("explore", finished, "--again", "--no-open").err
 
 
+def test_the_page_of_a_stranger_is_written_again_before_it_is_opened(latentkit, finished, shown):
+    folder = RunFolder.open(finished)
+    hostile = b"<!doctype html><script>alert(1)</script>"
+    with folder.writing():
+        folder.commit("explorer.html", "explorer", lambda path: path.write_bytes(hostile))
+        folder.manifest.write(folder.path)
+    ended = latentkit("explore", finished, "--open")
+    assert ended.code == 0, ended.err
+    assert len(shown) == 1
+    assert b"alert(1)" not in (finished / "explorer.html").read_bytes()
+
+
 def test_other_images_and_several_runs_make_a_page_in_the_working_folder(latentkit, finished):
     ended = latentkit("explore", finished, "--on", 50)
     assert ended.out.strip() == f"{finished.name}-50.html", ended.err
     assert "50 of all 1,797 images" in Path(ended.out.strip()).read_text(encoding="utf-8")
-    other = finished.with_name("other")
-    shutil.copytree(finished, other)
-    manifest = other / "run.json"
-    text = manifest.read_text(encoding="utf-8")
+    before = (finished / "run.json").read_bytes()
     assert latentkit("explore", finished, finished).error.endswith(
         "named twice: name each run once"
     )
-    ended = latentkit("explore", finished, "--no-open", "--out", "both.html", "--on", "test")
-    assert ended.out.strip() == "both.html"
-    assert text == manifest.read_text(encoding="utf-8")
+    ended = latentkit("explore", finished, "--out", "here.html", "--no-open")
+    assert ended.out.strip() == "here.html"
+    assert (finished / "run.json").read_bytes() == before
 
 
 def test_a_run_that_can_only_be_read_is_shown_from_a_page_elsewhere(latentkit, finished):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from latentkit.explore import thumbnails
-from latentkit.explore.explorer_html import explorer_html
+from latentkit.explore.explorer_html import explorer_html, is_written_with
 from latentkit.explore.explorer_layout import (
     Column,
     LinearInverse,
@@ -170,6 +170,24 @@ def test_text_of_the_data_is_never_markup(read_page, elements):
     header = read_page(hostile).header
     assert header["items"]["labels"]["names"] == list(HOSTILE)
     assert header["spaces"][0]["columns"][0]["names"] == list(HOSTILE)
+
+
+def test_a_page_that_could_run_another_script_is_recognised():
+    labels = np.zeros(4, int)
+    written = page(PageItems(4, labels=labels, class_names=HOSTILE[:1]), space(4), title=HOSTILE[1])
+    assert is_written_with(written, SCRIPT, STYLE)
+    assert not is_written_with(written, f"{SCRIPT};", STYLE)
+    for old, new in (
+        (b"</body>", b"<script>alert(1)</script></body>"),
+        (b"default-src 'none'", b"default-src *"),
+        (b'<main id="explorer">', b'<main id="explorer" onclick="alert(1)">'),
+        (b"<title>", b"<title></title><script src=http://leak.invalid></script><title>"),
+        (b'data-section="items/labels"', b'data-section="x" onload="alert(1)"'),
+        (b"console.log", b"console.table"),
+        (b"</html>\n", b"</html>\xff"),
+    ):
+        assert old in written
+        assert not is_written_with(written.replace(old, new), SCRIPT, STYLE), new
 
 
 @pytest.mark.parametrize("script", ["a </script>", "b </SCRIPT ", "c <!-- d", "e\r\n"])

@@ -10,7 +10,8 @@ from latentkit.api.inputs import Path_
 from latentkit.api.run_handle import Run
 from latentkit.atomic import write_bytes
 from latentkit.errors import LatentkitError, UserError
-from latentkit.explore.explorer_page import PageContent, explorer_page, page_content
+from latentkit.explore.explorer_html import is_written_with
+from latentkit.explore.explorer_page import PageContent, asset, explorer_page, page_content
 from latentkit.explore.page_items import On
 from latentkit.plugin.events import Listener, ignore
 from latentkit.runs import run_files
@@ -65,7 +66,7 @@ def page(
         if not again and (known := _current(runs[0])) is not None:
             return known
         if can_write(runs[0].path):
-            return _written_by_run(runs[0], listener, again=again)
+            return _written_by_run(runs[0], listener)
     path = Path(_name(runs, on)) if out is None else Path(out).expanduser()
     if path.suffix != _SUFFIX:
         raise UserError(f"{path} should end in {_SUFFIX}, so that browsers open it")
@@ -79,23 +80,26 @@ def content(runs: Sequence[Run], on: On = "test") -> PageContent:
 
 
 def _current(run: Run) -> Path | None:
-    """Return the page that a run has, if it was made from the latents and maps that it has now."""
+    """Return the page that a run has, if it was made from the latents and maps that it has now.
+
+    A page with another script is not returned: it is of another version, or from a stranger, whose
+    script the browser would run.
+    """
     folder = RunFolder.open(run.path)
     if run_files.EXPLORER not in folder.manifest.artefacts:
         return None
     try:
-        return folder.verified(run_files.EXPLORER)
+        page = folder.read(run_files.EXPLORER)
     except LatentkitError:  # it is missing, or was made from another file
         return None
+    ours = is_written_with(page, asset("explorer.js"), asset("explorer.css"))
+    return run.path / run_files.EXPLORER if ours else None
 
 
-def _written_by_run(run: Run, listener: Listener, *, again: bool) -> Path:
+def _written_by_run(run: Run, listener: Listener) -> Path:
     """Complete a run if it is unfinished, and let it write its page."""
-    force = ("explorer",) if again else ()
     words = ("explore", "--no-open")
-    written = resumed_run(
-        run.path, None, listener, words, needed=("explorer",), force=force, retry=False
-    )
+    written = resumed_run(run.path, None, listener, words, force=("explorer",), retry=False)
     return written.path / run_files.EXPLORER
 
 

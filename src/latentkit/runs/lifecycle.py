@@ -217,7 +217,6 @@ def resume_run(
     overrides: Mapping[str, Any] | None = None,
     force: Collection[str] = (),
     svg: bool = False,
-    needed: Collection[str] = (),
     retry: bool = True,
     image_cache: ImageCache | None = None,
 ) -> RunFolder:
@@ -232,7 +231,6 @@ def resume_run(
         overrides: options that the run should have; only ``training.epochs`` may grow.
         force: names of stages that are executed again even if they are current.
         svg: whether the report saves figures as SVG, too.
-        needed: as in `run_stages`.
         retry: whether optional parts that were left out before are tried again.
         image_cache: cache of loaded images; None for a new one.
 
@@ -246,8 +244,7 @@ def resume_run(
         stored = saved_config.stored_config(folder, registry)
         config = saved_config.extended_config(folder, stored, registry, overrides or {}, emit, kind)
         context = _resumed_context(folder, config, registry, data_dir, image_cache)
-        how: dict[str, Any] = {"force": force, "svg": svg, "needed": needed, "retry": retry}
-        _continue(folder, context, emit, kind, **how)
+        _continue(folder, context, emit, kind, force=force, svg=svg, retry=retry)
     return folder
 
 
