@@ -334,8 +334,11 @@ def _images(atlases: Atlases, blobs: _Blobs) -> Json:
 def _space(space: PageSpace, number: int, count: int, blobs: _Blobs, precision: Precision) -> Json:
     place = f"space{number}"
     dim = space.latents.shape[1]
+    # The map that is shown first is the one of the first space that is trusted most.
+    trusted = [one.figures.get("trustworthiness", -1.0) for one in space.maps]
+    shown = trusted.index(max(trusted)) if trusted and number == 0 else -1
     maps = [
-        _map(one, f"{place}/map{n}", count, blobs, first=number == n == 0)
+        _map(one, f"{place}/map{n}", count, blobs, first=n == shown)
         for n, one in enumerate(space.maps)
     ]
     latents = _of_items(space.latents, count, "latents")

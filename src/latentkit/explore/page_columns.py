@@ -22,9 +22,9 @@ from latentkit.runs import run_files
 _TRAIN, _TEST = (run_files.SPLITS.index(name) for name in ("train", "test"))
 TRUST_NEIGHBOURS = 10
 TRUST = (
-    "Trustworthiness of an item (Venna and Kaski 2001): 1 if its 10 neighbours in the map are its "
-    "10 nearest in the latents, less by how far down the order of latents they are, and about 0.5 "
-    "in a random map."
+    "the trust of an item is 1 if its 10 neighbours in the map are its 10 nearest in the latents, "
+    "less by how far down the order of latents they are, and about 0.5 in a random map "
+    "(trustworthiness, Venna and Kaski 2001)."
 )
 _EXACT = 10_000  # items up to which all of them are compared
 _REFERENCES = 4_000  # items of a larger page whose distances tell how far down the order one is

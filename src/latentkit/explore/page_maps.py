@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latentkit.config import MapConfig
+from latentkit.config import MapConfig, MapOptions
 from latentkit.errors import leaving_out, unexpected_content
 from latentkit.explore.explorer_layout import LinearInverse, PageMap
 from latentkit.explore.page_columns import TRUST, trust
@@ -21,6 +22,7 @@ from latentkit.runs.context import StageContext
 
 _LINEAR = 1e-4  # largest deviation from a linear map, as a share of the map's spread
 _FIGURES = ("trustworthiness", "continuity", "auc_r_nx", "knn_accuracy_map")
+_NAME_LENGTH = 28
 _GOLDEN = 0.6180339887498949
 OWN = "pca"
 """Key of the map that is made for a page."""
@@ -95,8 +97,25 @@ def _shown(
         figures = quality_figures(facts["quality"])
     whole = len(keys) == len(items)
     return page_map(
-        part.label, coordinates, latents, own if whole else None, figures, points_text(part.map)
+        part.label,
+        map_name(part),
+        coordinates,
+        latents,
+        own if whole else None,
+        figures,
+        points_text(part.map),
     )
+
+
+def map_name(part: MapConfig) -> str:
+    """Return a map's name for readers: its method's own, and what it shows unless that is usual.
+
+    A method's own name is what its summary has before a colon, as in ``t-SNE: keeps ...``.
+    """
+    name, colon, _ = part.part.spec.summary.partition(":")
+    if not colon or len(name) > _NAME_LENGTH:
+        name = part.name
+    return name if part.map.on == "test" else f"{name} ({part.map.on})"
 
 
 def rows_of_keys(known: NDArray[np.int64], asked: NDArray[np.int64]) -> NDArray[np.int64] | None:
@@ -121,7 +140,8 @@ def _fitted_again(
     coordinates, own = made.arrays["coordinates"], made.arrays["trustworthiness"]
     figures = quality_figures(made.document["quality"])
     text = f"the {len(items):,} images of this page"
-    return page_map(part.name, coordinates, latents, own, figures, text)
+    name = map_name(replace(part, map=MapOptions()))
+    return page_map(part.name, name, coordinates, latents, own, figures, text)
 
 
 def quality_figures(quality: Mapping[str, Any]) -> dict[str, float]:
@@ -131,7 +151,8 @@ def quality_figures(quality: Mapping[str, Any]) -> dict[str, float]:
 
 
 def page_map(
-    label: str,
+    key: str,
+    name: str,
     coordinates: NDArray[Any],
     latents: Floats,
     own_trust: NDArray[np.float32] | None,
@@ -142,7 +163,8 @@ def page_map(
     """Return a map with trust of every item and, if it is linear, its inverse.
 
     Args:
-        label: the map's name.
+        key: short name of the map.
+        name: name for readers.
         coordinates: (N, 2 or 3).
         latents: (N, D).
         own_trust: (N,), trust that is known already, NaN where it is not; None for none.
@@ -154,10 +176,10 @@ def page_map(
     if values is None or not np.isfinite(values).all():
         values = trust(latents, coordinates)
     return PageMap(
-        key=label,
-        name=label,
+        key=key,
+        name=name,
         coordinates=coordinates,
-        about=about or f"Map {label} of the run, fitted on {fitted_on}. {TRUST}",
+        about=about or f"Fitted on {fitted_on}; {TRUST}",
         fitted_on=fitted_on,
         trust=values,
         figures=figures,
@@ -212,7 +234,7 @@ def own_map(latents: Floats, reference: NDArray[Any] | None = None) -> PageMap |
         inverse = LinearInverse(np.zeros(1), np.array([[1.0], [0.0]]))
         about = "The one latent from left to right; the vertical place only spreads the points."
         return PageMap(
-            OWN, "the latent", coordinates, about, _HERE, trust(latents, coordinates), {}, inverse
+            OWN, "The latent", coordinates, about, _HERE, trust(latents, coordinates), {}, inverse
         )
     dims = 2 if reference is None else min(d, reference.shape[1])
     values, vectors = np.linalg.eigh(centred.T @ centred)
@@ -220,17 +242,16 @@ def own_map(latents: Floats, reference: NDArray[Any] | None = None) -> PageMap |
     axes *= np.sign(axes[np.arange(dims), np.abs(axes).argmax(1)])[:, None]
     coordinates = centred @ axes.T
     about = (
-        f"The {dims} directions in which these latents vary most, which have "
-        f"{float(values[::-1][:dims].sum() / values.sum()):.0%} of their variance; made for this "
-        f"page."
+        f"Made for this page: the {dims} directions in which these latents vary most, which have "
+        f"{float(values[::-1][:dims].sum() / values.sum()):.0%} of their variance"
     )
     if reference is not None and reference.shape[1] == dims:
         try:
             coordinates = align(coordinates, reference)(coordinates)
-            about += " Turned and scaled to fit the map of the final weights."
+            about += ", turned and scaled to fit the map of the final weights"
         except ValueError:  # all points of one map are equal
             pass
-    return page_map(OWN, coordinates, latents, None, {}, _HERE, f"{about} {TRUST}")
+    return page_map(OWN, "PCA", coordinates, latents, None, {}, _HERE, f"{about}; {TRUST}")
 
 
 _HERE = "the images of this page"

@@ -42,7 +42,7 @@ from latentkit.runs import run_files
 from latentkit.runs.context import RunContext, StageContext, load_weights
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.initial_weights import INITIAL, START, check_start, start_network
-from latentkit.runs.kind import Facts, MapImages, Row, RunKind
+from latentkit.runs.kind import Facts, MapImages, Row, RunKind, explorer_stage
 from latentkit.runs.prepare import choices_made, suited_learning_rate, with_counts
 from latentkit.runs.stages import Stage
 from latentkit.runs.summary import map_facts, summarise, summary_rows
@@ -190,6 +190,7 @@ class AutoencoderKind(RunKind):
             for part in config.embeddings
         ]
         maps = [path for part in config.embeddings for path in run_files.map_paths(part)]
+        latents = [run_files.latents_path(split) for split in run_files.SPLITS]
         return [
             Stage("data", record_images, same=True),
             *([Stage(START, start_network, reads=(run_files.DATA,))] if config.init else []),
@@ -205,25 +206,13 @@ class AutoencoderKind(RunKind):
             Stage(
                 "evaluate",
                 evaluate,
-                reads=(
-                    run_files.DATA,
-                    run_files.MODEL,
-                    *map(run_files.latents_path, run_files.SPLITS),
-                ),
+                reads=(run_files.DATA, run_files.MODEL, *latents),
                 settings=f"protocol={PROTOCOL}",
             ),
-            Stage(
-                "explorer",
+            explorer_stage(
                 write_explorer,
-                reads=(
-                    run_files.DATA,
-                    run_files.MODEL,
-                    run_files.FIGURES_OF_IMAGES,
-                    *map(run_files.latents_path, run_files.SPLITS),
-                ),
-                uses=maps,
-                optional="explorer",
-                again=("explore", "--no-open"),
+                (run_files.DATA, run_files.MODEL, run_files.FIGURES_OF_IMAGES, *latents),
+                maps,
             ),
             Stage(
                 "report",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from latentkit.errors import UserError, leaving_out, unexpected_content
 from latentkit.explore.explorer_layout import Column, PageMap, PageSpace
 from latentkit.explore.page_items import ChosenItems, On, image_keys
-from latentkit.explore.page_maps import own_map, page_map, quality_figures, rows_of_keys
+from latentkit.explore.page_maps import map_name, own_map, page_map, quality_figures, rows_of_keys
 from latentkit.explore.page_spaces import Notes
 from latentkit.explore.scale import Floats, latent_scale
 from latentkit.maps.make import made_maps
@@ -131,7 +131,8 @@ class TransferSource:
                 own = known[places] if known is not None and len(keys) == len(items) else None
                 quality = quality_figures(facts[f"quality{ending}"])
             fitted_on = f"features {when} training"
-            found.append(page_map(part.label, coordinates, features, own, quality, fitted_on))
+            name = map_name(part)
+            found.append(page_map(part.label, name, coordinates, features, own, quality, fitted_on))
         return found
 
     def _columns(

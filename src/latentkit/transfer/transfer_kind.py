@@ -15,7 +15,7 @@ from latentkit.runs import run_files
 from latentkit.runs.autoencoder_kind import record_images
 from latentkit.runs.context import RunContext, StageContext
 from latentkit.runs.initial_weights import INITIAL, INITIAL_FACTS, START
-from latentkit.runs.kind import Facts, MapImages, Row, RunKind
+from latentkit.runs.kind import Facts, MapImages, Row, RunKind, explorer_stage
 from latentkit.runs.stages import Stage
 from latentkit.terminal import shell_command
 from latentkit.training.loop import TrainingJob
@@ -109,13 +109,8 @@ class TransferKind(RunKind):
                 settings=f"protocol={PROTOCOL}",
             ),
             *embeds,
-            Stage(
-                "explorer",
-                write_transfer_explorer,
-                reads=(run_files.DATA, transfer_stages.FEATURES),
-                uses=maps,
-                optional="explorer",
-                again=("explore", "--no-open"),
+            explorer_stage(
+                write_transfer_explorer, (run_files.DATA, transfer_stages.FEATURES), maps
             ),
             Stage(
                 "report",
