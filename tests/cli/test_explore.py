@@ -65,8 +65,7 @@ def test_several_runs_are_labelled_by_the_options_that_differ(latentkit, finishe
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "say which view to draw: traversal, grid, interpolate"),
-        (["travers"], "no view 'travers' (did you mean 'traversal'?)"),
+        (["travers"], "no run and no view 'travers' (did you mean 'traversal'?)"),
         (["traversal", "--item", 360], "no test item 360: give a number from 0 to 359"),
         (["traversal", "--dimension", 3], "no latent dimension 3: choose from 0 to 2"),
         (["grid", "--dimensions", "0"], "should be two numbers, such as 0,1"),

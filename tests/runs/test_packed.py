@@ -70,14 +70,15 @@ def test_pictures_and_facts_of_the_machine_are_left_out_unless_asked_for(trained
     assert not [name for name in names if name.endswith((".png", ".html"))]
     assert (manifest["data_dir"], manifest["writer"]) == ("", {})
     assert list(manifest["plugins"]) == ["latentkit"]
-    (left_out,) = lk.open(file).summary["left_out"]
-    assert (left_out["part"], left_out["why"]) == (
-        "report",
-        "it shows images, and the run was packed without them",
-    )
+    left_out = lk.open(file).summary["left_out"]
+    assert [one["part"] for one in left_out] == ["explorer", "report"]
+    assert {one["why"] for one in left_out} == {
+        "it shows images, and the run was packed without them"
+    }
     whole = lk.open(lk.pack(trained.path, out="whole.latentkit", pictures=True))
     assert whole.figures.keys() == trained.figures.keys()
     assert (whole.path / "report.html").is_file()
+    assert (whole.path / "explorer.html").is_file()
 
 
 def test_a_packed_run_is_unpacked_once(file, monkeypatch):

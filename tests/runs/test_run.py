@@ -134,14 +134,15 @@ def test_a_finished_run_has_nothing_left_to_do(run):
     lk.resume(run.path, listener=events.append)
     started, skipped = stages(events)
     assert started == []
-    assert skipped == ["data", "train", "encode", "embed:isomap", "evaluate", "report"]
+    assert skipped == ["data", "train", "encode", "embed:isomap", "evaluate", "explorer", "report"]
 
 
 @pytest.mark.parametrize(
     ("lost", "redone"),
     [
         ("report.html", ["report"]),
-        ("embeddings/isomap.npz", ["embed:isomap", "report"]),
+        ("embeddings/isomap.npz", ["embed:isomap", "explorer", "report"]),
+        ("explorer.html", ["explorer"]),
         ("latents/train.npz", ["encode"]),
         ("model.safetensors", ["train"]),
     ],
@@ -176,7 +177,7 @@ def test_maps_can_be_added_and_remade(run):
     before = contents(run)
     events = []
     lk.embed(run.path, ["pca"], listener=events.append)
-    assert stages(events)[0] == ["embed:pca", "report"]
+    assert stages(events)[0] == ["embed:pca", "explorer", "report"]
     run = lk.open(run.path)
     assert run.maps == ["isomap", "pca"]
     assert contents(run) == before
@@ -184,7 +185,7 @@ def test_maps_can_be_added_and_remade(run):
     assert [table["name"] for table in config["embedding"]] == ["isomap", "pca"]
     events.clear()
     lk.embed(run.path, ["pca"], options={"pca.n_components": 3}, listener=events.append)
-    assert stages(events)[0] == ["embed:pca", "report"]
+    assert stages(events)[0] == ["embed:pca", "explorer", "report"]
     assert lk.open(run.path).coordinates("pca").shape == (360, 3)
 
 

@@ -184,7 +184,7 @@ def resume(
     found = named_run(os.fspath(path), inputs.runs_dir(runs))
     overrides = {**({} if epochs is None else {"training.epochs": epochs}), **(options or {})}
     command = ("resume", *_option_words(overrides))
-    return _resumed(found, data, listener, command, overrides=overrides)
+    return resumed_run(found, data, listener, command, overrides=overrides)
 
 
 def embed(
@@ -287,7 +287,7 @@ def evaluate(
         if run_files.EVALUATION in known.manifest.artefacts:
             return Run(known)
     command, force = (("evaluate", "--again"), ("evaluate",)) if again else (("evaluate",), ())
-    return _resumed(found, data, listener, command, force=force, retry=False)
+    return resumed_run(found, data, listener, command, force=force, retry=False)
 
 
 def write_report(
@@ -323,16 +323,21 @@ def write_report(
     """
     found = named_run(os.fspath(path), inputs.runs_dir(runs))
     command = ("report", "--svg") if svg else ("report",)
-    return _resumed(found, data, listener, command, force=("report",), svg=svg, retry=False)
+    return resumed_run(found, data, listener, command, force=("report",), svg=svg, retry=False)
 
 
-def _resumed(
+def resumed_run(
     found: Path,
     data: inputs.Path_ | None,
     listener: Listener,
     command: Sequence[str],
     **what: Any,
 ) -> Run:
+    """Execute the stages of a run that are not current, for a ``command`` and its words.
+
+    Raises:
+        StorageError: the folder is read-only; the message repeats the command.
+    """
     known = RunFolder.open(found)
     _check_writable(found, *command)
     registry = registry_of(known.manifest)

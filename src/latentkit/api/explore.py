@@ -21,6 +21,7 @@ from typing import Literal
 
 import numpy as np
 
+from latentkit.api.explorer import page
 from latentkit.api.run_handle import Run
 from latentkit.errors import UserError
 from latentkit.explore.compare_models import Settings, compare_settings, settings_names
@@ -183,6 +184,7 @@ __all__ = [
     "interpolate",
     "neighbours",
     "overview",
+    "page",
     "samples",
     "settings",
     "traversals",

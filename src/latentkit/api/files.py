@@ -125,7 +125,7 @@ def pack(
         path: the run's folder, or any other name of it that `open` accepts.
         out: the file, whose name ends in ``.latentkit``, or an existing folder for it; by default
             the run's name in the working folder.
-        pictures: whether to keep the figures and the report, which show images of the data set.
+        pictures: whether to keep figures, report and explorer, which show images of the data set.
         runs: the folder of runs, in which names are looked up; by default ``LATENTKIT_RUNS`` or
             ``./runs``.
 

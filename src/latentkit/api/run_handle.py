@@ -2,46 +2,52 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from functools import cached_property, partial
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from latentkit.api.inputs import data_dir_of
-from latentkit.api.kinds import kind_of
 from latentkit.api.notebook_html import map_pictures, table, title
-from latentkit.config import Device, RunConfig
+from latentkit.api.opened_run import OpenedRun
+from latentkit.config import Device
 from latentkit.data.new_images import GivenFiles, GivenImages, ImageForm, Unreadable, given_images
-from latentkit.errors import LatentkitError, UserError, did_you_mean, in_files
+from latentkit.errors import (
+    BrokenEnvironmentError,
+    LatentkitError,
+    UserError,
+    did_you_mean,
+    in_files,
+)
 from latentkit.explore.encoded import EncodedImages, chosen_maps, encoded_parts, reconstruct_images
 from latentkit.explore.explored_run import ExploredRun, Source
+from latentkit.explore.explorer_page import LARGEST, fitted_layout, page_content
 from latentkit.explore.overview import COMPONENTS
+from latentkit.explore.page_items import On
+from latentkit.explore.page_spaces import PageSource, TrainedSource
 from latentkit.explore.samples import Samples
 from latentkit.maps.make import made_maps
 from latentkit.maps.placing import FittedMap, fitted_map
 from latentkit.plugin.events import Listener, Notice, ignore
-from latentkit.registry.catalogue import Registry
 from latentkit.runs import run_files
-from latentkit.runs.context import ImageCache, StageContext, stored_class_names, stored_numbers
-from latentkit.runs.folder import RunFolder
-from latentkit.runs.kind import RunKind
-from latentkit.runs.saved_config import registry_of, stored_config
+from latentkit.runs.context import stored_class_names, stored_numbers
 from latentkit.runs.summary import map_facts, summarise, summary_rows
 from latentkit.terminal import printable, shell_command
 from latentkit.training.device import resolve_device
 from latentkit.transfer.classified import ClassifiedImages, classified_parts
+from latentkit.transfer.transfer_explorer import TransferSource
 from latentkit.transfer.transfer_stages import FEATURES
 
-_T = TypeVar("_T")
+if TYPE_CHECKING:
+    from latentkit.explore.explorer_widget import ExplorerWidget
 
 
-class Run:
+class Run(OpenedRun):
     """The results of a finished or unfinished run; each file's hash is checked on reading.
 
     The results are those on disk at the time of access, also while another process trains the run.
@@ -75,90 +81,6 @@ class Run:
         Traceback (most recent call last):
         latentkit.errors.UserError: run ... has no map 'isomap'; it has pca; to add it: ...
     """
-
-    def __init__(
-        self,
-        folder: RunFolder,
-        registry: Registry | None = None,
-        plugins: Iterable[str | os.PathLike[str]] = (),
-    ) -> None:
-        folder.path = folder.path.absolute()  # it stays the same when the working folder changes
-        self._opened = folder
-        self._given_registry = registry
-        self._plugins = tuple(plugins)
-        self._derived: dict[str, Any] = {}
-        self._image_cache = ImageCache()
-        self._derived_from = folder.manifest
-
-    @property
-    def _folder(self) -> RunFolder:
-        """The run's folder, with the manifest that is on disk now."""
-        self._refresh()
-        return self._opened
-
-    def _refresh(self) -> None:
-        """Read the manifest again if it has changed, and forget what was made from the old one."""
-        self._opened.refresh()
-        now, before = self._opened.manifest, self._derived_from
-        if now is before:
-            return
-        self._derived_from = now
-        self._derived.pop("config", None)
-        if now.plugin_files != before.plugin_files:
-            self._given_registry = None
-            self._derived.pop("registry", None)
-        made_of = (run_files.DATA, run_files.MODEL)
-        same = all(now.artefacts.get(name) == before.artefacts.get(name) for name in made_of)
-        if not same or now.config_sha256 != before.config_sha256:
-            self._derived.clear()
-
-    def _kept(self, name: str, make: Callable[[], _T]) -> _T:
-        """Return a value that is made once, and again if the manifest has changed since."""
-        self._refresh()
-        if name not in self._derived:
-            self._derived[name] = make()
-        value: _T = self._derived[name]
-        return value
-
-    @property
-    def _registry(self) -> Registry:
-        return self._given_registry or self._kept("registry", self._recorded_registry)
-
-    def _recorded_registry(self) -> Registry:
-        return registry_of(self._opened.manifest, self._plugins)
-
-    @property
-    def id(self) -> str:
-        """The name of the run's folder."""
-        return self._opened.manifest.id
-
-    @property
-    def path(self) -> Path:
-        """The run's folder."""
-        return self._opened.path
-
-    @property
-    def status(self) -> str:
-        """``running``, ``stopped``, ``finished``, ``interrupted``, ``failed`` or ``pruned``.
-
-        ``stopped`` means that the run did not end, but no process is working on it.
-        """
-        return self._folder.status()
-
-    @property
-    def error(self) -> str:
-        """Why the run failed: the error's class and message; empty if it did not fail."""
-        return self._folder.manifest.error
-
-    @cached_property
-    def kind(self) -> RunKind:
-        """The kind of run; ``kind.name`` is ``autoencoder``, ``transfer`` or ``trial``."""
-        return kind_of(self._opened)
-
-    @property
-    def config(self) -> RunConfig:
-        """The resolved configuration."""
-        return self._kept("config", lambda: stored_config(self._opened, self._registry))
 
     @property
     @in_files
@@ -269,6 +191,36 @@ class Run:
         """
         self._refuse_transfer()
         return self._kept("explored", lambda: ExploredRun(self._context, self.model))
+
+    @property
+    def page_source(self) -> PageSource:
+        """The run as an explorer page shows it."""
+        if self.kind.points == "features":
+            return TransferSource(self._context)
+        return TrainedSource(self.explored)
+
+    def explorer(self, *, on: On = "test") -> ExplorerWidget:
+        """Return the explorer page of the run as a widget, which a notebook shows.
+
+        Its ``selection`` is a list of item numbers, which the notebook can read and set;
+        ``hovered`` and ``color_by`` are other values of the view.
+
+        Args:
+            on: which images to show: ``test``, ``all``, or a number of them drawn from all.
+
+        Raises:
+            BrokenEnvironmentError: anywidget is not installed.
+            UserError: there are fewer images than were asked for.
+        """
+        if find_spec("anywidget") is None:
+            raise BrokenEnvironmentError(
+                f"the explorer in a notebook needs anywidget: run  pip install "
+                f"'latentkit[widget]', or open it in a browser with "
+                f"'{shell_command('explore', self.path)}'"
+            )
+        from latentkit.explore.explorer_widget import ExplorerWidget
+
+        return ExplorerWidget(fitted_layout(page_content([self.page_source], on), LARGEST))
 
     def encode(
         self,
@@ -441,17 +393,6 @@ class Run:
             return fitted_map(self._opened, part, context.seed, emit)
 
         return self._kept(f"map {name}", fit)
-
-    @property
-    def _context(self) -> StageContext:
-        return self._kept("context", self._new_context)
-
-    def _new_context(self) -> StageContext:
-        data = data_dir_of(self._opened.manifest.data_dir)
-        device = torch.device("cpu")
-        return StageContext(
-            self.config, self._registry, data, device, self._opened, ignore, self._image_cache
-        )
 
     def _refuse_transfer(self) -> None:
         if self.kind.points != "latents":

@@ -419,8 +419,8 @@ def pack_command(
     """Write RUN as one file, which other machines read.
 
     The file has the weights, the configuration, the evaluation card, latents and maps, and the
-    versions of plugins. It has no images, unless --pictures keeps the figures and the report. Every
-    command that reads a run reads it: latentkit runs NAME.latentkit.
+    versions of plugins. It has no images, unless --pictures keeps figures, report and explorer.
+    Every command that reads a run reads it: latentkit runs NAME.latentkit.
     """
     from latentkit.api.files import pack
 

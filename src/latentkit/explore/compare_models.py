@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latentkit.errors import UserError
-from latentkit.explore.explored_run import ExploredRun
 from latentkit.explore.scale import Decode, Floats
+from latentkit.runs.context import StageContext
 
 Encode = Decode
 """Images (N, C, H, W) in [0, 1] to latents (N, D)."""
@@ -60,7 +60,23 @@ def compare_settings(models: Mapping[str, tuple[Encode, Decode]], originals: Flo
 _SHOWN = 3
 
 
-def settings_names(runs: Sequence[ExploredRun]) -> list[str]:
+class Configured(Protocol):
+    """A run whose options name it."""
+
+    @property
+    def id(self) -> str:
+        """The run's name."""
+
+    @property
+    def context(self) -> StageContext:
+        """The run's context."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+
+
+def settings_names(runs: Sequence[Configured]) -> list[str]:
     """Return a unique name for each run, made from the options that differ.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from latentkit.errors import UserError
 from latentkit.explore.scale import Decode, Floats
 from latentkit.plugin.images import Pixels, as_floats
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 _FULL = 64  # dimensions; with more, a full covariance has too many entries to fit
 
@@ -52,15 +55,37 @@ def mixture_samples(
     Raises:
         UserError: there are fewer latents than components, or a number is below 1.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.mixture import GaussianMixture
-
     if count < 1 or not 1 <= components <= len(latents):
         raise UserError(
             f"cannot draw {count} samples from a mixture of {components} components on "
             f"{len(latents):,} latents: ask for 1 sample or more, and 1 to {len(latents):,} "
             f"components"
         )
+    mixture = fit_mixture(latents, components, seed)
+    drawn, component = mixture.sample(count)
+    # sample() returns one component after the other, so the draws are shuffled.
+    drawn = drawn[np.random.default_rng([seed, 1]).permutation(len(component))]
+    return Samples(
+        source=f"Gaussian mixture of {components} components on {len(latents):,} training latents",
+        images=decode(drawn.astype(np.float32)),
+        latents=drawn.astype(np.float32),
+        log_density=mixture.score_samples(drawn),
+    )
+
+
+def fit_mixture(latents: NDArray[Any], components: int, seed: int) -> GaussianMixture:
+    """Fit a Gaussian mixture to latents (N, D).
+
+    Covariances are full up to 64 dimensions, and diagonal above.
+
+    Args:
+        latents: at least as many as there are components.
+        components: number of components.
+        seed: seed of the fit.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
     values = np.asarray(latents, np.float64)
     # The smallest variance of a component scales with the latents, and is not below the rounding
     # error of float32.
@@ -72,15 +97,7 @@ def mixture_samples(
         # With duplicates, or if the fit stops early, the mixture is still a density to draw from.
         warnings.simplefilter("ignore", ConvergenceWarning)
         mixture.fit(values)
-    drawn, component = mixture.sample(count)
-    # sample() returns one component after the other, so the draws are shuffled.
-    drawn = drawn[np.random.default_rng([seed, 1]).permutation(len(component))]
-    return Samples(
-        source=f"Gaussian mixture of {components} components on {len(values):,} training latents",
-        images=decode(drawn.astype(np.float32)),
-        latents=drawn.astype(np.float32),
-        log_density=mixture.score_samples(drawn),
-    )
+    return mixture
 
 
 _CHUNK_VALUES = 2**22  # values of the reference converted to float32 at a time

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from latentkit.figures.shown_images import displayed, unit_range
 from latentkit.figures.style import empty_figure, house_style, shown
 
 _TILE_INCHES = 0.72
@@ -205,21 +206,6 @@ def image_rows(
     )
 
 
-def displayed(images: NDArray[Any], channels: Sequence[int] = ()) -> NDArray[Any]:
-    """Return the channels that pictures show, of images (..., C, H, W) of any type.
-
-    Args:
-        images: the images.
-        channels: one or three numbers; empty for the first three, or for the first of fewer.
-
-    Returns:
-        Images (..., 1 or 3, H, W).
-    """
-    if channels:
-        return images[..., list(channels), :, :]
-    return images[..., : 3 if images.shape[-3] >= 3 else 1, :, :]
-
-
 def show_image(axes: Axes, image: NDArray[Any]) -> None:
     """Draw one image (C, H, W), uint8, uint16 or float in [0, 1]."""
     axes.imshow(pixels(image), vmin=0, vmax=1, cmap="gray", interpolation="nearest")
@@ -229,11 +215,6 @@ def pixels(image: NDArray[Any]) -> NDArray[np.floating[Any]]:
     """Convert an image (C, H, W) to matplotlib's layout, (H, W) or (H, W, 3), in [0, 1]."""
     scaled = unit_range(displayed(image))
     return scaled[0] if len(scaled) == 1 else np.moveaxis(scaled, 0, -1)
-
-
-def unit_range(images: NDArray[Any]) -> NDArray[np.floating[Any]]:
-    """Convert images, uint8, uint16 or float, to floats in [0, 1]."""
-    return images / np.iinfo(images.dtype).max if images.dtype.kind == "u" else images.clip(0, 1)
 
 
 def bare(axes: Axes) -> None:

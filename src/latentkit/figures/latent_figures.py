@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from latentkit.figures.class_points import Group, class_groups, class_legend, scatter_classes
-from latentkit.figures.image_grids import bare, show_image, unit_range
+from latentkit.figures.image_grids import bare, show_image
+from latentkit.figures.shown_images import unit_range
 from latentkit.figures.style import PALETTE, bins, describe, empty_figure, house_style
 
 _MOST_DIMENSIONS = 6

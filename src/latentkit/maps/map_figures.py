@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from latentkit.config import MapConfig
 from latentkit.evaluation.card_tables import quality_line
 from latentkit.figures import class_points, style
-from latentkit.figures.image_grids import displayed, pixels
+from latentkit.figures.image_grids import pixels
+from latentkit.figures.shown_images import displayed
 from latentkit.maps.make import made_maps, map_points, points_text
 from latentkit.report.drawing import Drawing, Drawn
 from latentkit.runs import run_files

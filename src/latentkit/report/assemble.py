@@ -78,6 +78,7 @@ def write_report(
         config_toml=folder.config_toml(),
         repeat_command=_repeating(folder),
         environment=environment(context.folder),
+        explorer=run_files.EXPLORER if run_files.EXPLORER in folder.manifest.artefacts else "",
     )
     folder.commit(run_files.REPORT, STAGE, lambda path: write_bytes(path, page.encode()))
 

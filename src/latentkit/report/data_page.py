@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from latentkit.data.data_check import PARTS, DataCheck
 from latentkit.errors import leaving_out
-from latentkit.figures.image_grids import displayed, image_table, unit_range
+from latentkit.figures.image_grids import image_table
+from latentkit.figures.shown_images import displayed, unit_range
 from latentkit.figures.style import (
     PALETTE,
     bins,

@@ -243,6 +243,7 @@ def render_page(
     config_toml: str = "",
     repeat_command: str = "",
     environment: Sequence[tuple[str, str]] = (),
+    explorer: str = "",
 ) -> str:
     """Return the page as HTML.
 
@@ -257,6 +258,7 @@ def render_page(
         repeat_command: command that repeats the run.
         environment: names and values of the environment, such as versions; if empty, the page has
             no environment section.
+        explorer: file name of the explorer page beside this one; if empty, there is no link to it.
     """
     if environment:
         table = Table("", (), [tuple(row) for row in environment])
@@ -271,6 +273,7 @@ def render_page(
         sections=_with_ids(sections),
         config_toml=config_toml,
         repeat_command=repeat_command,
+        explorer=explorer,
         style=style,
         policy=_policy(style),
     )

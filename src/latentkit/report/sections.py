@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from latentkit.evaluation.card_sentences import codes_text
 from latentkit.figures import error_figures
 from latentkit.figures.image_grids import (
-    displayed,
     reconstruction_rows,
     sample_grid,
     several_reconstructions,
 )
 from latentkit.figures.latent_figures import code_curve, encoded_item, kl_bars, latent_scatter
+from latentkit.figures.shown_images import displayed
 from latentkit.figures.training_figures import kernel_grid, loss_curves, weight_histograms
 from latentkit.plugin.protocols import Generative, HasDecoder, provides
 from latentkit.plugin.seeds import stream_seed

@@ -42,7 +42,7 @@ from latentkit.runs import run_files
 from latentkit.runs.context import RunContext, StageContext, load_weights
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.initial_weights import INITIAL, START, check_start, start_network
-from latentkit.runs.kind import Facts, MapImages, Row, RunKind
+from latentkit.runs.kind import Facts, MapImages, Row, RunKind, explorer_stage
 from latentkit.runs.prepare import choices_made, suited_learning_rate, with_counts
 from latentkit.runs.stages import Stage
 from latentkit.runs.summary import map_facts, summarise, summary_rows
@@ -133,6 +133,15 @@ _MANY = 100_000  # images, whose search takes long enough to be shown
 _MUCH = 0.01
 
 
+def write_explorer(context: StageContext) -> None:
+    """Write the page on which one explores the run's latents."""
+    from latentkit.explore.explored_run import ExploredRun
+    from latentkit.explore.explorer_page import write_page
+    from latentkit.explore.page_spaces import TrainedSource
+
+    write_page(TrainedSource(ExploredRun(context, context.model)))
+
+
 class AutoencoderKind(RunKind):
     """A run that trains an autoencoder, maps its latents and measures both."""
 
@@ -162,10 +171,10 @@ class AutoencoderKind(RunKind):
         return context.config
 
     def stage_names(self, config: RunConfig) -> tuple[str, ...]:
-        """Return data, train, encode, a stage for each map, evaluate and report."""
+        """Return data, train, encode, a stage for each map, evaluate, explorer and report."""
         maps = (f"embed:{part.slug}" for part in config.embeddings)
         start = (START,) if config.init else ()
-        return ("data", *start, "train", "encode", *maps, "evaluate", "report")
+        return ("data", *start, "train", "encode", *maps, "evaluate", "explorer", "report")
 
     def plan(self, config: RunConfig, *, svg: bool = False) -> list[Stage]:
         """Return the stages from images to report."""
@@ -181,6 +190,7 @@ class AutoencoderKind(RunKind):
             for part in config.embeddings
         ]
         maps = [path for part in config.embeddings for path in run_files.map_paths(part)]
+        latents = [run_files.latents_path(split) for split in run_files.SPLITS]
         return [
             Stage("data", record_images, same=True),
             *([Stage(START, start_network, reads=(run_files.DATA,))] if config.init else []),
@@ -196,12 +206,13 @@ class AutoencoderKind(RunKind):
             Stage(
                 "evaluate",
                 evaluate,
-                reads=(
-                    run_files.DATA,
-                    run_files.MODEL,
-                    *map(run_files.latents_path, run_files.SPLITS),
-                ),
+                reads=(run_files.DATA, run_files.MODEL, *latents),
                 settings=f"protocol={PROTOCOL}",
+            ),
+            explorer_stage(
+                write_explorer,
+                (run_files.DATA, run_files.MODEL, run_files.FIGURES_OF_IMAGES, *latents),
+                maps,
             ),
             Stage(
                 "report",

@@ -6,7 +6,7 @@ The run core (folder, stages, lifecycle) is given a `RunKind` and never asks whi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +76,20 @@ class MapImages:
             return context.images("test" if split == "test" else "train").digest()
 
         return cls(counts, digest, context.runs, latent_dim)
+
+
+def explorer_stage(
+    work: Callable[[StageContext], None], reads: Sequence[str], maps: Sequence[str]
+) -> Stage:
+    """Return the stage that writes ``explorer.html``.
+
+    Args:
+        work: writes the page.
+        reads: the files that it needs.
+        maps: the files of the run's maps.
+    """
+    again = ("explore", "--no-open")
+    return Stage("explorer", work, reads, uses=maps, optional="explorer", again=again)
 
 
 class RunKind(ABC):

@@ -40,6 +40,8 @@ _LONG = 100_000_000  # values of images in all epochs from which on the time of 
 _STEPS, _SECONDS = 8, 1.0  # most steps that are measured, and the time after which none is begun
 _DRAWING = 400_000_000  # bytes that the report takes, of which the packages for figures are most
 _REPORT = 17_000_000  # bytes of figures and report on the disk
+_EXPLORER = 30_000_000  # most bytes of the explorer on the disk
+_TILE = 64 * 64 * 3  # most values of an image on it, which take a fifth of a byte each
 _BYTES_OF_IMAGE = 200  # on the disk: index, label and what the card says of each image
 _KEPT = 3  # checkpoints: the last two, and the one that is being written
 _VALIDATION = 1 / 3  # the time of an image without its backward pass
@@ -142,10 +144,17 @@ def _needs(context: RunContext, kind: RunKind, job: TrainingJob, n: int) -> Need
         disk=min(_KEPT, job.epochs) * saved
         + (1 + len(job.options.snapshots)) * weights
         + images * (4 * latent_dim + _BYTES_OF_IMAGE)
-        + _REPORT,
+        + _REPORT
+        + _bytes_of_explorer(context, weights, len(test), latent_dim),
         cached=_bytes_in_cache(context),
         epochs=job.epochs,
     )
+
+
+def _bytes_of_explorer(context: RunContext, weights: int, n_test: int, latent_dim: int) -> int:
+    """Return about how many bytes the explorer page takes: images, latents, maps and decoder."""
+    tile = min(_TILE, math.prod(context.image_shape))
+    return min(_EXPLORER, weights + n_test * (tile // 5 + 6 * latent_dim + _BYTES_OF_IMAGE))
 
 
 def _batch_size(job: TrainingJob) -> int:

@@ -32,7 +32,9 @@ from latentkit.terminal import printable
 
 SUFFIX = ".latentkit"
 _FIGURES = "figures/"
-_REPORT = ("report.html", "report.json")
+_PAGES = ("report.html", "report.json", "explorer.html")
+_AGAIN = {"report": ("report",), "explorer": ("explore", "--no-open")}
+"""The stages of these pages, with the command that makes them."""
 _PIECE = 2**20  # bytes copied at once
 _MOST_DIRECTORY = 16 * 2**20  # bytes of the zip's list of members, which is read at once
 _MOST_FOLDER_NAME = 200  # bytes; file systems allow 255, and outputs are named after the run
@@ -49,13 +51,13 @@ def pack_run(
 
     The file has the configuration and every committed file. Not in it are checkpoints, the log of
     events, and the folder of the data set and the process that wrote the run. The pictures, which
-    show images of the data set, are left out together with the report that contains them, unless
-    they are asked for; the run then says how to draw them again.
+    show images of the data set, are left out together with the pages that contain them, unless
+    they are asked for; the run then says how to make them again.
 
     Args:
         folder: the run.
         path: the file.
-        pictures: whether to keep figures and report.
+        pictures: whether to keep figures, report and explorer.
         plugins: the distributions that the run needs; None for all that were loaded.
 
     Raises:
@@ -93,16 +95,16 @@ def _portable(manifest: Manifest, pictures: bool) -> Manifest:
     told.data_dir, told.writer = "", {}
     if pictures:
         return told
-    gone = {one.stage for name, one in told.artefacts.items() if name in _REPORT}
+    gone = {one.stage for name, one in told.artefacts.items() if name in _PAGES}
     told.artefacts = {
         name: one
         for name, one in told.artefacts.items()
-        if not (name in _REPORT or name.startswith(_FIGURES))
+        if not (name in _PAGES or name.startswith(_FIGURES))
     }
     told.stages = {name: one for name, one in told.stages.items() if name not in gone}
-    if gone:
-        why = "it shows images, and the run was packed without them"
-        told.left_out["report"] = LeftOut(part="report", why=why, again=("report",))
+    why = "it shows images, and the run was packed without them"
+    for stage in sorted(gone & _AGAIN.keys()):
+        told.left_out[stage] = LeftOut(part=stage, why=why, again=_AGAIN[stage])
     return told
 
 

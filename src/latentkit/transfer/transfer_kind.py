@@ -15,7 +15,7 @@ from latentkit.runs import run_files
 from latentkit.runs.autoencoder_kind import record_images
 from latentkit.runs.context import RunContext, StageContext
 from latentkit.runs.initial_weights import INITIAL, INITIAL_FACTS, START
-from latentkit.runs.kind import Facts, MapImages, Row, RunKind
+from latentkit.runs.kind import Facts, MapImages, Row, RunKind, explorer_stage
 from latentkit.runs.stages import Stage
 from latentkit.terminal import shell_command
 from latentkit.training.loop import TrainingJob
@@ -32,6 +32,14 @@ from latentkit.transfer.fit import (
 from latentkit.transfer.transfer_card import PROTOCOL, evaluate_transfer
 from latentkit.transfer.transfer_prepare import prepare_transfer
 from latentkit.transfer.transfer_tables import transfer_rows, transfer_tables
+
+
+def write_transfer_explorer(context: StageContext) -> None:
+    """Write the page on which one explores the features before and after training."""
+    from latentkit.explore.explorer_page import write_page
+    from latentkit.transfer.transfer_explorer import TransferSource
+
+    write_page(TransferSource(context))
 
 
 class TransferKind(RunKind):
@@ -60,7 +68,7 @@ class TransferKind(RunKind):
         """Return the stages, with one for each comparison of mode ``all`` and each map."""
         fits = (transfer_stages.fit_stage(one) for one in series_of(config))
         maps = (f"embed:{part.slug}" for part in config.embeddings)
-        return ("data", START, "train", "features", *fits, "evaluate", *maps, "report")
+        return ("data", START, "train", "features", *fits, "evaluate", *maps, "explorer", "report")
 
     def plan(self, config: RunConfig, *, svg: bool = False) -> list[Stage]:
         """Return the stages from images to report."""
@@ -101,6 +109,9 @@ class TransferKind(RunKind):
                 settings=f"protocol={PROTOCOL}",
             ),
             *embeds,
+            explorer_stage(
+                write_transfer_explorer, (run_files.DATA, transfer_stages.FEATURES), maps
+            ),
             Stage(
                 "report",
                 partial(self._report, svg=svg),

@@ -14,7 +14,7 @@ def latentkit_embeddings() -> Iterator[EmbeddingSpec]:
     """Offer the embeddings."""
     yield EmbeddingSpec(
         name="pca",
-        summary="Principal components: the linear map that keeps the most variance",
+        summary="PCA: the linear map that keeps the most variance",
         target=f"{_HERE}.pca:build",
         options=f"{_HERE}.options:PcaOptions",
         tags=frozenset({"linear", "inverse"}),

@@ -1,0 +1,151 @@
+"""What an explorer page says of each item: error, novelty, predicted class and trust in a map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from latentkit.data.batches import EVALUATION_BATCH
+from latentkit.errors import leaving_out
+from latentkit.evaluation.inference import decode
+from latentkit.evaluation.representation import N_NEIGHBORS, nearest, vote
+from latentkit.explore.explored_run import ExploredRun
+from latentkit.explore.explorer_layout import Column
+from latentkit.explore.page_items import ChosenItems, pixels_of
+from latentkit.explore.scale import Floats
+from latentkit.plugin.images import as_floats
+from latentkit.runs import run_files
+
+_TRAIN, _TEST = (run_files.SPLITS.index(name) for name in ("train", "test"))
+TRUST_NEIGHBOURS = 10
+TRUST = (
+    "the trust of an item is 1 if its 10 neighbours in the map are its 10 nearest in the latents, "
+    "less by how far down the order of latents they are, and about 0.5 in a random map "
+    "(trustworthiness, Venna and Kaski 2001)."
+)
+_EXACT = 10_000  # items up to which all of them are compared
+_REFERENCES = 4_000  # items of a larger page whose distances tell how far down the order one is
+_ROWS_AT_ONCE = 256
+
+
+def columns(run: ExploredRun, items: ChosenItems, latents: Floats) -> list[Column]:
+    """Return the columns of an autoencoder or encoder that can be had.
+
+    Args:
+        run: the run.
+        items: the page's items, N of them.
+        latents: (N, D), theirs.
+    """
+    found: list[Column] = []
+    with leaving_out(lambda _: None):  # there is no decoder, or the images are not in place
+        found.append(_error(run, items, latents))
+    return [*found, *_of_neighbours(run, items, latents)]
+
+
+def _error(run: ExploredRun, items: ChosenItems, latents: Floats) -> Column:
+    """Return the error of each reconstruction, from the evaluation card if that has it."""
+    folder = run.context.folder
+    given = "image and its reconstruction"
+    card = run_files.FIGURES_OF_IMAGES
+    if items.only_test and card in folder.manifest.artefacts:
+        known = folder.arrays(card).get("mse")
+        if known is not None and known.shape == (len(run.latents()),):
+            if run.context.corruption:
+                given = "image and the reconstruction from its corrupted version"
+            return _error_column(known[items.row], given)
+    run.check_decoder("reconstructs nothing")
+    errors = np.empty(len(items))
+    rows = np.arange(len(items))
+    for part in np.array_split(rows, -(-len(rows) // EVALUATION_BATCH)):
+        rebuilt = decode(run.model, latents[part], run.context.device)
+        off = rebuilt - as_floats(pixels_of(items, run.context, part))
+        errors[part] = np.square(off).reshape(len(part), -1).mean(1, dtype=np.float64)
+    return _error_column(errors, given)
+
+
+def _error_column(errors: NDArray[Any], given: str) -> Column:
+    about = f"Mean squared error per pixel between {given}; pixels are from 0 to 1."
+    return Column("error", "reconstruction error", errors, about)
+
+
+def _of_neighbours(run: ExploredRun, items: ChosenItems, latents: Floats) -> list[Column]:
+    """Return novelty, and the class of the nearest training latents if there are labels."""
+    train = run.latents("train")
+    asked = min(N_NEIGHBORS + 1, len(train))
+    rows = _without_themselves(nearest(train, latents, asked), items, len(train))
+    if not rows.shape[1]:
+        return []
+    away = np.linalg.norm(train[rows[:, 0]].astype(np.float64) - latents, axis=1)
+    about = (
+        "Distance to the nearest latent of a training image, in latent units; far from all of them "
+        "is new to the model."
+    )
+    found = [Column("novelty", "novelty", away, about)]
+    if run.labelled:
+        about = (
+            f"Most common class of the {rows.shape[1]} training images whose latents are nearest; "
+            f"an item is not its own neighbour."
+        )
+        classes = vote(rows, run.labels("train"))
+        found.append(Column("predicted", "predicted class", classes, about, run.class_names))
+    return found
+
+
+def _without_themselves(
+    rows: NDArray[np.int64], items: ChosenItems, n_train: int
+) -> NDArray[np.int64]:
+    """Return all but one of each item's neighbours (N, k): not itself, or else not the last."""
+    most = min(N_NEIGHBORS, n_train - 1 if (items.split == _TRAIN).any() else n_train)
+    itself = (rows == items.row[:, None]) & (items.split == _TRAIN)[:, None]
+    order = np.argsort(itself, axis=1, kind="stable")  # those that are not itself come first
+    return np.take_along_axis(rows, order, 1)[:, :most]
+
+
+def trust(latents: Floats, coordinates: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the trustworthiness (N,) of each item in a map; `TRUST` defines it.
+
+    Up to 10,000 items it is exact. Above, an item's place in the order of latents is estimated from
+    4,000 of the others, evenly spread.
+
+    Args:
+        latents: (N, D).
+        coordinates: (N, 2 or 3).
+    """
+    n = len(latents)
+    k = min(TRUST_NEIGHBOURS, (n - 1) // 2)
+    if k < 1:
+        return np.full(n, np.nan, np.float32)
+    places = coordinates.astype(np.float32)
+    near = torch.from_numpy(_others(nearest(places, places, k + 1)))
+    points = torch.from_numpy(np.ascontiguousarray(latents - latents.mean(0), np.float32))
+    count = n if n <= _EXACT else _REFERENCES
+    spread = torch.from_numpy(np.linspace(0, n - 1, count).astype(np.int64))
+    references = points[spread]
+    squares = references.square().sum(1)
+    found = np.empty(n, np.float32)
+    for start in range(0, n, _ROWS_AT_ONCE):
+        rows = torch.arange(start, min(n, start + _ROWS_AT_ONCE))
+        own, theirs = points[rows], near[rows]
+        # Without the item's own square, which does not change the order.
+        distances = torch.addmm(squares, own, references.T, alpha=-2)
+        if count == n:
+            asked = distances.gather(1, theirs)
+        else:
+            others = points[theirs]
+            asked = others.square().sum(2) - 2 * (others * own[:, None]).sum(2)
+        nearer = torch.stack([(distances < one[:, None]).sum(1) for one in asked.T], 1)
+        nearer -= torch.isin(rows, spread).long()[:, None]  # the item itself
+        rank = nearer * ((n - 1) / (count - 1)) + 1
+        excess = (rank - k).clamp(min=0).sum(1).double()
+        found[rows.numpy()] = (1 - 2 * excess / (k * (2 * n - 3 * k - 1))).numpy()
+    return found
+
+
+def _others(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the neighbours (N, k) of each item among rows (N, k + 1) that may hold itself."""
+    itself = rows == np.arange(len(rows))[:, None]
+    order = np.argsort(itself, axis=1, kind="stable")
+    return np.take_along_axis(rows, order, 1)[:, :-1]
