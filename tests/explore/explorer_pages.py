@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-import latentkit.explore
+import latentkit
 
-ASSETS = Path(latentkit.explore.__file__).parent
+ASSETS = Path(latentkit.__file__).parent / "explore"
 _DTYPES = {"<f4": "f4", "<f2": "f2", "|u1": "u1", "<u2": "u2", "<u4": "u4", "<i4": "i4", "<i2": "i2"}
 
 
