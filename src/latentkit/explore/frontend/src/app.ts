@@ -1,6 +1,7 @@
 // What all parts of the explorer share.
 
-import { type Dataset, type LatentMap, type Space } from "./data/dataset";
+import { type Dataset, Lazy, type LatentMap, type Space } from "./data/dataset";
+import { type LiveDecoder, liveDecoder } from "./data/decoding";
 import { type Thumbnails } from "./data/thumbnails";
 import { type Painter } from "./map/painter";
 import { MapPlacement } from "./map/placement";
@@ -8,6 +9,7 @@ import { type Store } from "./store";
 
 export class App {
   private readonly placements = new Map<string, Promise<MapPlacement>>();
+  private readonly decoders = new Map<Space, Lazy<LiveDecoder | null>>();
   readonly placed = new Map<string, MapPlacement>();
 
   constructor(
@@ -42,6 +44,12 @@ export class App {
       });
       this.placements.set(map.id, found);
     }
+    return found;
+  }
+
+  decoder(space: Space): Lazy<LiveDecoder | null> {
+    let found = this.decoders.get(space);
+    if (!found) this.decoders.set(space, (found = new Lazy(() => liveDecoder(space))));
     return found;
   }
 

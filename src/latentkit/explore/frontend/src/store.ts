@@ -36,6 +36,9 @@ export interface State {
   track: readonly string[];
   /** Place on the track: 1.5 is halfway between the second and the third stop. */
   progress: number;
+  /** The latent that is decoded, and where it is from; null until one is chosen. */
+  latent: Float32Array | null;
+  latentFrom: string;
   /** Camera of the main map; null shows the middle of it. */
   camera: CameraState | null;
 }
@@ -61,6 +64,8 @@ export function initialState(): State {
     plane: [0, 1],
     track: [],
     progress: 0,
+    latent: null,
+    latentFrom: "",
     camera: null,
   };
 }

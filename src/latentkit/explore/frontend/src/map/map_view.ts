@@ -67,6 +67,7 @@ export class MapView implements Meaning {
   async show(map: LatentMap): Promise<void> {
     this.map = map;
     this.writeTitle();
+    void map.trust?.get();
     const placement = await this.app.placement(map);
     if (this.map !== map) return;
     this.placement = placement;
@@ -101,6 +102,10 @@ export class MapView implements Meaning {
   // --- What pointers mean ---
 
   hover(x: number, y: number): void {
+    if (this.app.store.state.tool === "decode") {
+      this.decodeAt(x, y);
+      return;
+    }
     const item = this.itemAt(x, y, 14);
     this.app.store.update({ hovered: item });
     this.tell(item, x, y);
@@ -108,10 +113,15 @@ export class MapView implements Meaning {
 
   leave(): void {
     this.tooltip.hide();
+    this.decoding?.end();
     this.app.store.update({ hovered: -1 });
   }
 
   tap(x: number, y: number, event: PointerEvent): void {
+    if (this.app.store.state.tool === "decode") {
+      this.decodeAt(x, y);
+      return;
+    }
     const item = this.itemAt(x, y, event.pointerType === "touch" ? 24 : 14);
     const { state } = this.app.store;
     if (event.shiftKey && item >= 0) {

@@ -56,9 +56,10 @@ export function itemsFile(app: App, items: Uint32Array): string {
   const { data, space } = app;
   const test = data.splitNames.indexOf("test");
   const lines = [`# latentkit items of ${space.header.name.replaceAll(/\s+/g, " ")}`];
-  const others = data.splits ? items.filter((item) => data.splits![item] !== test) : new Uint32Array(0);
-  if (others.length) lines.push(`# ${others.length} items of other splits are left out: items are named by their number in the test split`);
-  for (const item of items) if (!data.splits || data.splits[item] === test) lines.push(String(data.number(item)));
+  for (const item of items) {
+    const split = data.splits ? data.splits[item]! : test;
+    lines.push(split === test ? String(data.number(item)) : `${data.splitNames[split] ?? ""}:${data.number(item)}`);
+  }
   return `${lines.join("\n")}\n`;
 }
 
