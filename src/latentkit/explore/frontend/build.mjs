@@ -1,6 +1,6 @@
 // Bundles the front end into the two files that the wheel ships. The same sources and lock file give the same bytes.
 import { build } from "esbuild";
-import { readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 
 const target = process.argv[2] ?? "..";
 

@@ -37,7 +37,16 @@ export class Explorer {
   private readonly scheme = matchMedia("(prefers-color-scheme: dark)");
   private readonly restyled = (): void => this.restyle();
 
-  constructor(readonly root: HTMLElement, container: Container, change?: (data: Dataset) => Partial<State>) {
+  private readonly keyDown = (event: Event): void => {
+    const actions = { search: () => this.openSearch(), help: () => this.help.open(), nextMap: (step: number) => this.step(step) };
+    if (event instanceof KeyboardEvent && pressed(this.app, event, actions)) event.preventDefault();
+  };
+
+  /**
+   * @param keys what is listened to for keys: the whole page, or the root where others are in the page, too.
+   * @param change what differs from the usual state at the start.
+   */
+  constructor(readonly root: HTMLElement, container: Container, private readonly keys: EventTarget = root, change?: (data: Dataset) => Partial<State>) {
     root.classList.add("lk-explorer");
     const data = new Dataset(container);
     const store = new Store();
@@ -74,14 +83,11 @@ export class Explorer {
       ),
       this.help.element, this.live,
     );
-    root.addEventListener("keydown", (event) => {
-      if (pressed(app, event, { search: () => this.openSearch(), help: () => this.help.open(), nextMap: (step) => this.step(step) })) event.preventDefault();
-    });
+    this.keys.addEventListener("keydown", this.keyDown);
     app.store.on(["maps"], () => this.showMaps());
     app.store.on(["track", "progress"], () => void this.showMorph());
-    app.store.on(["camera"], (state) => {
-      if (!state.camera) main.fit(false);
-    });
+    app.store.on(["camera"], () => main.followCamera());
+    app.store.on(["tool", "panel", "maps"], () => this.loupe.end());
     await main.show(app.map);
     performance.mark("latentkit-first-picture");
     root.dataset.ready = "true";
@@ -91,6 +97,7 @@ export class Explorer {
 
   close(): void {
     this.scheme.removeEventListener("change", this.restyled);
+    this.keys.removeEventListener("keydown", this.keyDown);
     for (const view of this.views.splice(0)) view.close();
     this.root.replaceChildren();
   }
@@ -225,7 +232,9 @@ export class Explorer {
 
 function defaults(data: Dataset): Partial<State> {
   const [first] = data.spaces;
-  const [map] = data.allMaps();
+  // Of the first run's maps, the one that can be trusted most.
+  const trust = (map: LatentMap): number => map.header.figures.trustworthiness ?? 0;
+  const map = first?.maps.reduce<LatentMap | null>((best, one) => (best && trust(best) >= trust(one) ? best : one), null);
   const column = first?.columns[0];
   const colour = data.container.header.items.labels ? "class" : column ? `column:${column.header.key}` : "none";
   const plane: [number, number] = [first?.order[0] ?? 0, first?.order[1] ?? 0];

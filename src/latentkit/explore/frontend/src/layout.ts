@@ -120,7 +120,7 @@ export class Container {
 
   static fromPage(page: Document): Container {
     const text = page.getElementById("explorer-header")?.textContent;
-    if (text === undefined || text === null) throw new LayoutError("This page has no data: its header is missing.");
+    if (text === undefined) throw new LayoutError("This page has no data: its header is missing.");
     if (!page.getElementById("explorer-end")) {
       throw new LayoutError("This file is cut off: its end is missing. Copy or download it again.");
     }

@@ -45,7 +45,7 @@ function followAddress({ app, begin }: Explorer): void {
 
 async function open(root: HTMLElement): Promise<void> {
   try {
-    explorer = new Explorer(root, Container.fromPage(document), (data: Dataset) => fromHash(location.hash, data));
+    explorer = new Explorer(root, Container.fromPage(document), document, (data: Dataset) => fromHash(location.hash, data));
     followAddress(explorer);
     await explorer.start();
   } catch (reason) {

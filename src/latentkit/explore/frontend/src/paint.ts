@@ -90,7 +90,7 @@ const columns = new WeakMap<Float32Array, Map<number, Float32Array>>();
 
 function columnOf(values: Float32Array, dim: number, d: number): Float32Array {
   let known = columns.get(values);
-  if (!known) columns.set(values, (known = new Map()));
+  if (!known) columns.set(values, (known = new Map<number, Float32Array>()));
   let column = known.get(d);
   if (!column) {
     column = new Float32Array(values.length / dim);

@@ -104,10 +104,11 @@ export class Thumbnails {
   }
 
   private async decode(atlas: number): Promise<void> {
-    const section = this.header?.atlases[atlas];
-    if (!section || !this.header) return;
+    const { header } = this;
+    const section = header?.atlases[atlas];
+    if (!header || !section) return;
     const bytes = await this.container.bytes(section);
-    const blob = new Blob([bytes as BlobPart], { type: this.header.mime });
+    const blob = new Blob([bytes as BlobPart], { type: header.mime });
     this.bitmaps.set(atlas, await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" }));
     for (const listener of this.listeners) listener();
   }

@@ -216,6 +216,17 @@ export class MapView implements Meaning {
     this.moved();
   }
 
+  /** Takes the camera of the state, if it was set from elsewhere. */
+  followCamera(): void {
+    const { camera } = this.app.store.state;
+    const { scene } = this;
+    if (!camera && !scene.untouched) scene.fit();
+    else if (camera && (camera.x !== scene.camera.x || camera.y !== scene.camera.y || camera.zoom !== scene.camera.zoom)) {
+      scene.camera.state = camera;
+      scene.draw("points");
+    }
+  }
+
   fit(all: boolean): void {
     this.scene.fit(all);
     this.moved();
@@ -249,16 +260,13 @@ export class MapView implements Meaning {
 
   private moved(): void {
     this.scene.draw("points");
-    if (this.main) this.app.store.update({ camera: this.scene.camera.state });
+    if (this.main) this.app.store.update({ camera: this.scene.untouched ? null : this.scene.camera.state });
   }
 
   private resized(): void {
     const { clientWidth, clientHeight } = this.scene.element;
     if (clientWidth === 0) return;
-    const { camera } = this.scene;
-    const unseen = this.placement && camera.width <= 100;
     this.scene.resize(clientWidth, clientHeight);
-    if (unseen) this.scene.fit();
   }
 
   private changed(changed: ReadonlySet<Key>): void {

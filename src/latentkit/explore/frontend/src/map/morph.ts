@@ -34,6 +34,8 @@ export interface Moved {
   items: Uint32Array;
   /** For each of them, the share of its neighbours on the first map that are none on the second. */
   shares: Float32Array;
+  /** For each of them, how far its former neighbours are on the second map, on average. */
+  distances: Float32Array;
 }
 
 /** How much of each item's neighbourhood differs between two maps, for at most `most` items, evenly spread. */
@@ -42,18 +44,22 @@ export async function movedItems(first: Placement, second: Placement, most: numb
   const step = Math.max(1, Math.ceil(count / most));
   const items = Uint32Array.from({ length: Math.ceil(count / step) }, (_, i) => i * step);
   const shares = new Float32Array(items.length);
+  const distances = new Float32Array(items.length);
+  const { positions } = second;
   let began = performance.now();
   for (let i = 0; i < items.length; i++) {
     const item = items[i]!;
     const before = near(first, item);
     const after = new Set(near(second, item));
     shares[i] = before.filter((other) => !after.has(other)).length / Math.max(1, before.length);
+    const [x, y] = [positions[2 * item]!, positions[2 * item + 1]!];
+    for (const other of before) distances[i]! += Math.hypot(positions[2 * other]! - x, positions[2 * other + 1]! - y) / before.length;
     if (performance.now() - began > 12) {
       if (!(await pause())) return null;
       began = performance.now();
     }
   }
-  return { items, shares };
+  return { items, shares, distances };
 }
 
 function near(placement: Placement, item: number): number[] {

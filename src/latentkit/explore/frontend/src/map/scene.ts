@@ -4,6 +4,7 @@ import { type App } from "../app";
 import { type LatentMap } from "../data/dataset";
 import { context2d, h, pixelRatio } from "../dom";
 import { packedCss } from "../palette";
+import { type CameraState } from "../store";
 import { Camera } from "./camera";
 import { ClassNames, crosses, Density, drawImages, itemsAsImages, lines, ring, type Drawn } from "./marks";
 import { type Placement } from "./placement";
@@ -47,6 +48,7 @@ export class Scene {
   private requested = false;
   private ratio = 1;
   private fitted = 1; // zoom at which the whole map was seen
+  private framed: CameraState | null = null; // the camera after the last fit
 
   constructor(private readonly app: App, private readonly current: () => { map: LatentMap; placement: Placement } | null) {
     this.element.append(this.base, this.middle, this.top);
@@ -59,6 +61,7 @@ export class Scene {
 
   resize(width: number, height: number): void {
     this.ratio = pixelRatio();
+    const untouched = this.untouched;
     this.camera.width = Math.max(1, width);
     this.camera.height = Math.max(1, height);
     for (const canvas of [this.base, this.middle, this.top]) {
@@ -66,6 +69,7 @@ export class Scene {
       canvas.height = Math.max(1, Math.round(height * this.ratio));
     }
     this.raster.resize(this.base.width, this.base.height);
+    if (untouched) this.fit();
     this.paintNow(7);
   }
 
@@ -75,14 +79,14 @@ export class Scene {
     const { left, right, low, high } = all ? placement.all : placement.middle;
     this.camera.fit(left, right, low, high);
     if (!all) this.fitted = this.camera.zoom;
+    this.framed = all ? null : this.camera.state;
     this.draw("points");
   }
 
-  /** Remembers the zoom at which the map would be seen whole. */
-  measureFit(): void {
-    const state = this.camera.state;
-    this.fit();
-    this.camera.state = state;
+  /** Whether the middle of the map is seen as `fit` left it. */
+  get untouched(): boolean {
+    const { x, y, zoom } = this.camera;
+    return this.framed !== null && this.framed.x === x && this.framed.y === y && this.framed.zoom === zoom;
   }
 
   draw(layer: "points" | "marks" | "pointer"): void {
@@ -103,7 +107,7 @@ export class Scene {
   /** Radius of a point in CSS pixels. */
   radius(): number {
     const count = this.app.data.count;
-    const base = Math.min(5.5, Math.max(0.8, 7 - 1.02 * Math.log10(count)));
+    const base = Math.min(5.5, Math.max(0.8, 6.6 - 0.98 * Math.log10(count)));
     return base * Math.min(2.4, Math.max(1, (this.camera.zoom / this.fitted) ** 0.3));
   }
 

@@ -147,11 +147,11 @@ export class ComparePanel {
     if (found && work === this.work) this.tell(found);
   }
 
-  private tell({ items, shares }: Moved): void {
-    const order = Array.from(items.keys()).sort((x, y) => shares[y]! - shares[x]! || x - y);
+  private tell({ items, shares, distances }: Moved): void {
+    const order = Array.from(items.keys()).sort((x, y) => shares[y]! - shares[x]! || distances[y]! - distances[x]!);
     const mean = shares.reduce((sum, share) => sum + share, 0) / shares.length;
     const measured = items.length < this.app.data.count ? ` (measured on ${plural(items.length, "item")})` : "";
-    this.told.textContent = `On average ${Math.round(100 * mean)} % of an item's ${MOVED_NEIGHBOURS} neighbours on the map change${measured}. Under each image: how many changed.`;
+    this.told.textContent = `On average ${Math.round(100 * mean)} % of an item's ${MOVED_NEIGHBOURS} neighbours on the map change${measured}. Under each image: how many changed; first those now farthest from their former neighbours.`;
     clear(this.moved);
     for (const place of order.slice(0, LISTED)) {
       this.moved.append(thumbnail(this.app, items[place]!, 44, `${Math.round(shares[place]! * MOVED_NEIGHBOURS)}`));

@@ -84,7 +84,7 @@ export class ItemPanel {
       {},
       h("div", { class: "lk-row" }, h("h4", {}, "Nearest in the latents"), count),
       thumbnailRow(app, found),
-      labels && h("p", { class: "lk-quiet" }, `${same} of ${found.length} are of the same class. Under each image: its distance.`),
+      labels && h("p", { class: "lk-quiet" }, `${same} of ${found.length} of the same class. Under each image: its distance.`),
       h("div", { class: "lk-row" }, button("Select these", () => {
         store.update({ selection: Uint32Array.from([item, ...found.map((one) => one.item)]).sort(), panel: "selection" });
       })),
