@@ -68,6 +68,7 @@ export class Explorer {
     await app.data.start();
     const main = this.addView(app.map, true);
     const legend = new Legend(app);
+    const item = new ItemPanel(app);
     const strip = new MapStrip(app, (map, beside) => this.choose(map, beside));
     root.replaceChildren(
       this.header(),
@@ -75,7 +76,7 @@ export class Explorer {
         h("aside", { class: "lk-left", "aria-label": "Colours and layers" }, legend.element, this.layers(), this.notes()),
         h("div", { class: "lk-center" }, this.stage, strip.element),
         tabs(app, {
-          item: new ItemPanel(app).element,
+          item: item.element,
           selection: new SelectionPanel(app).element,
           decode: new DecodePanel(app, (id) => this.choose(app.data.map(id)!, false)).element,
           compare: new ComparePanel(app).element,
@@ -91,7 +92,7 @@ export class Explorer {
     await main.show(app.map);
     performance.mark("latentkit-first-picture");
     root.dataset.ready = "true";
-    await this.readRest(strip, legend);
+    await this.readRest(strip, legend, item);
     root.dataset.complete = "true";
   }
 
@@ -102,14 +103,17 @@ export class Explorer {
     this.root.replaceChildren();
   }
 
-  private async readRest(strip: MapStrip, legend: Legend): Promise<void> {
+  private async readRest(strip: MapStrip, legend: Legend, item: ItemPanel): Promise<void> {
     const { app } = this;
+    await new Promise((resolve) => setTimeout(resolve)); // the first picture is shown before the index is built
+    this.views[0]?.placement?.prepare();
     await app.data.rest();
     await app.thumbnails.ready(0);
     for (const column of app.space.columns) await column.values.get();
     await app.space.latents?.get();
     strip.draw();
     legend.draw();
+    item.draw();
     this.showMaps();
     await this.showMorph();
     await app.decoder(app.space).get().catch(() => null); // the panel says what is wrong

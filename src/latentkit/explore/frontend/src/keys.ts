@@ -17,6 +17,7 @@ export function pressed(app: App, event: KeyboardEvent, actions: KeyActions): bo
   const { target } = event;
   const field = target instanceof HTMLInputElement && target.type !== "checkbox" && target.type !== "range";
   if (field || target instanceof HTMLSelectElement || target instanceof HTMLTextAreaElement) return false;
+  if (target instanceof Element && target.closest("dialog")) return false;
   const { store } = app;
   const { state } = store;
   const tool = TOOLS.find(({ key }) => key === event.key.toLowerCase());

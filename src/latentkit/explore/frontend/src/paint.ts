@@ -198,33 +198,38 @@ function ranked(count: number, shown: Uint8Array, selection: Uint32Array): { fro
 export class DistancePaint {
   private readonly distances: Float32Array;
   private readonly colours: Uint32Array;
-  private sample = 0;
+  private measured = -1;
+  private painted = "";
 
-  constructor(private readonly count: number) {
+  constructor(count: number) {
     this.distances = new Float32Array(count);
     this.colours = new Uint32Array(count);
   }
 
+  /** Distances of all items to one of them; they are kept until another is asked for. */
+  measure(latents: Float32Array, dim: number, item: number): Float32Array {
+    if (item !== this.measured) {
+      distancesTo(latents, dim, latents.subarray(item * dim, (item + 1) * dim), this.distances);
+      this.measured = item;
+    }
+    return this.distances;
+  }
+
   paint(latents: Float32Array, dim: number, item: number, dark: boolean, base: Paint): Paint {
-    distancesTo(latents, dim, latents.subarray(item * dim, (item + 1) * dim), this.distances);
-    // The scale ends at the typical distance, so that what is near is told apart.
-    this.sample = typical(this.distances);
-    const reversed = numberRamp(dark);
-    const factor = (reversed.length - 1) / (this.sample || 1);
-    for (let i = 0; i < this.count; i++) {
-      const place = Math.min(reversed.length - 1, this.distances[i]! * factor);
-      this.colours[i] = reversed[dark ? reversed.length - 1 - Math.round(place) : Math.round(place)]!;
+    const key = `${item} ${dark}`;
+    if (key !== this.painted) {
+      const distances = this.measure(latents, dim, item);
+      // The scale ends at the typical distance, so that what is near is told apart.
+      const ramp = numberRamp(dark);
+      const last = ramp.length - 1;
+      const factor = last / (typical(distances) || 1);
+      for (let i = 0; i < distances.length; i++) {
+        const place = Math.round(Math.min(last, distances[i]! * factor));
+        this.colours[i] = ramp[dark ? last - place : place]!;
+      }
+      this.painted = key;
     }
     return { ...base, colours: this.colours };
-  }
-
-  /** Distance at the far end of the colours. */
-  get farthest(): number {
-    return this.sample;
-  }
-
-  of(item: number): number {
-    return this.distances[item]!;
   }
 }
 

@@ -85,7 +85,7 @@ export function listen(element: HTMLElement, meaning: Meaning): void {
   element.addEventListener("pointerup", (event) => ends(event, false));
   element.addEventListener("pointercancel", (event) => ends(event, true));
   element.addEventListener("pointerleave", (event) => {
-    if (!pointers.has(event.pointerId)) meaning.leave();
+    if (!pointers.has(event.pointerId) && event.pointerType !== "touch") meaning.leave();
   });
   element.addEventListener("wheel", (event) => {
     event.preventDefault();

@@ -161,6 +161,7 @@ export class MapView implements Meaning {
     this.appending = event.altKey ? "subtract" : event.shiftKey ? "add" : "replace";
     this.scene.stroke = { kind: tool === "rectangle" ? "rectangle" : "lasso", path: [x, y] };
     this.tooltip.hide();
+    this.app.store.update({ hovered: -1 });
     return true;
   }
 
@@ -259,7 +260,7 @@ export class MapView implements Meaning {
   }
 
   private moved(): void {
-    this.scene.draw("points");
+    this.scene.drawMoving();
     if (this.main) this.app.store.update({ camera: this.scene.untouched ? null : this.scene.camera.state });
   }
 

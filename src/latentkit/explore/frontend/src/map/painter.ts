@@ -33,6 +33,13 @@ export class Painter {
     return this.of(map).scale;
   }
 
+  /** The classes whose names are written: those that colour points, or else the items' own. */
+  classes(map: LatentMap): ColourScale | null {
+    const scale = this.of(map).scale;
+    if (scale?.kind === "class" || !this.data.labels) return scale;
+    return { kind: "class", name: "Class", about: "", labels: this.data.labels, names: this.data.classNames };
+  }
+
   paint(map: LatentMap): Paint {
     const { state } = this.store;
     const base = this.of(map).paint;

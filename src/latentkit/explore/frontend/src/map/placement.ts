@@ -32,6 +32,11 @@ export class Placement {
     return fullBounds(this.positions);
   }
 
+  /** Builds the index before it is needed. */
+  prepare(): KDBush {
+    return this.index;
+  }
+
   /** Items within a distance of a place. */
   within(x: number, y: number, radius: number): number[] {
     return this.index.within(x, y, radius);

@@ -50,6 +50,18 @@ function makeSprite(shape: Shape, radius: number): Sprite {
   return { reach, cells };
 }
 
+export interface PointStyle {
+  /** In pixels of the screen. */
+  radius: number;
+  /** From 0 to 1. */
+  opacity: number;
+  /** Colour of points that are filtered out or not selected. */
+  grey: number;
+  greyOpacity: number;
+  /** 1 draws all points, 3 one in three. */
+  every: number;
+}
+
 export class Raster {
   private image: ImageData;
   private pixels: Uint32Array;
@@ -72,10 +84,11 @@ export class Raster {
     this.pixels.fill(background);
   }
 
-  /** Draws all points of a paint: greyed ones first. Radius is in pixels of the screen, opacity from 0 to 1. */
-  points(positions: Float32Array, camera: Camera, paint: Paint, radius: number, opacity: number, grey: number, greyOpacity: number): void {
-    this.marks(positions, camera, paint.back, paint.shapes, null, grey, radius * 0.9, greyOpacity);
-    this.marks(positions, camera, paint.front, paint.shapes, paint.colours, 0, radius, opacity);
+  /** Draws the points of a paint: greyed ones first. */
+  points(positions: Float32Array, camera: Camera, paint: Paint, style: PointStyle): void {
+    const { radius, opacity, grey, greyOpacity, every } = style;
+    this.marks(positions, camera, paint.back, paint.shapes, null, grey, radius * 0.9, greyOpacity, every);
+    this.marks(positions, camera, paint.front, paint.shapes, paint.colours, 0, radius, opacity, every);
   }
 
   show(context: CanvasRenderingContext2D): void {
@@ -84,7 +97,7 @@ export class Raster {
 
   private marks(
     positions: Float32Array, camera: Camera, items: Uint32Array, shapes: Uint8Array | null,
-    colours: Uint32Array | null, colour: number, radius: number, opacity: number,
+    colours: Uint32Array | null, colour: number, radius: number, opacity: number, every: number,
   ): void {
     const { width, height, pixels } = this;
     const sprites = (shapes ? SHAPES : SHAPES.slice(0, 1)).map((shape) => this.sprite(shape, radius));
@@ -94,7 +107,8 @@ export class Raster {
     const strength = Math.round(opacity * 256);
     let sprite = sprites[0]!;
     let reach = sprite.reach;
-    for (const item of items) {
+    for (let place = 0; place < items.length; place += every) {
+      const item = items[place]!;
       const x = positions[2 * item]! * scale + left;
       const y = top - positions[2 * item + 1]! * scale;
       // The comparisons also leave out what is not a number.

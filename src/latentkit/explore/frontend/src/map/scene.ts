@@ -11,6 +11,9 @@ import { type Placement } from "./placement";
 import { Raster } from "./raster";
 import { type Truth } from "./truth";
 
+/** Points that are drawn while the view moves; beyond, every second or third one. */
+const MOST_MOVING = 250_000;
+
 export interface Theme {
   paper: string;
   text: string;
@@ -47,6 +50,9 @@ export class Scene {
   private dirty = 0; // 1: top, 2: middle, 4: points
   private requested = false;
   private ratio = 1;
+  private moving = false;
+  private rest = 0;
+  private imageSize = 0;
   private fitted = 1; // zoom at which the whole map was seen
   private framed: CameraState | null = null; // the camera after the last fit
 
@@ -87,6 +93,19 @@ export class Scene {
   get untouched(): boolean {
     const { x, y, zoom } = this.camera;
     return this.framed !== null && this.framed.x === x && this.framed.y === y && this.framed.zoom === zoom;
+  }
+
+  /** Draws a view that moves: of very many points, some, and all of them when it rests. */
+  drawMoving(): void {
+    if (this.app.data.count > MOST_MOVING) {
+      this.moving = true;
+      clearTimeout(this.rest);
+      this.rest = window.setTimeout(() => {
+        this.moving = false;
+        this.draw("points");
+      }, 150);
+    }
+    this.draw("points");
   }
 
   draw(layer: "points" | "marks" | "pointer"): void {
@@ -131,7 +150,8 @@ export class Scene {
     const scaled = new Camera(this.base.width, this.base.height);
     scaled.state = this.camera.state;
     this.raster.clear(packedCss(theme.paper));
-    this.raster.points(placement.positions, scaled, paint, this.radius() * this.ratio, opacity, packedCss(theme.grey), 0.4);
+    const every = this.moving ? Math.max(1, Math.ceil(count / MOST_MOVING)) : 1;
+    this.raster.points(placement.positions, scaled, paint, { radius: this.radius() * this.ratio, opacity, grey: packedCss(theme.grey), greyOpacity: 0.4, every });
     this.raster.show(context2d(this.base));
   }
 
@@ -153,9 +173,10 @@ export class Scene {
       const { items, size } = itemsAsImages(drawn, (item) => painter.shown(current.map, item), thumbnails.aspect);
       drawImages(this.app, drawn, items, size);
       this.imagesDrawn = items;
+      this.imageSize = size;
     }
     if (state.names && !state.distances && this.imagesDrawn.length === 0) {
-      this.names.draw(drawn, painter.scale(current.map), state.hidden, { text: theme.text, halo: theme.halo });
+      this.names.draw(drawn, painter.classes(current.map), state.colour === "class" ? state.hidden : new Set(), { text: theme.text, halo: theme.halo });
     }
   }
 
@@ -172,8 +193,9 @@ export class Scene {
     } else {
       for (const item of this.neighbours) ring(drawn, item, r + 2, theme.text, halo);
     }
-    if (state.pinned >= 0) ring(drawn, state.pinned, r + 5, theme.accent, halo);
-    if (state.hovered >= 0) ring(drawn, state.hovered, r + 4, theme.text, halo);
+    const around = this.imagesDrawn.length ? Math.max(r + 4, this.imageSize * 0.75) : 0;
+    if (state.pinned >= 0) ring(drawn, state.pinned, around || r + 5, theme.accent, halo);
+    if (state.hovered >= 0) ring(drawn, state.hovered, around || r + 4, theme.text, halo);
     if (this.stroke) this.drawStroke(drawn.context, this.stroke, theme);
   }
 

@@ -2,7 +2,7 @@
 
 import { type App } from "../app";
 import { type LatentMap } from "../data/dataset";
-import { distancesTo, nearest } from "../geometry/nearest";
+import { countBelow, nearest } from "../geometry/nearest";
 import { type Placement } from "./placement";
 
 /** Neighbours that are looked at. */
@@ -33,19 +33,26 @@ export function truth(app: App, map: LatentMap, placement: Placement, item: numb
   const { positions } = placement;
   const [x, y] = [positions[2 * item]!, positions[2 * item + 1]!];
 
-  const true_ = nearest(latents, dim, point, LOOKED_AT, item).map((one) => one.item);
+  const distances = app.painter.distancePaint(map).measure(latents, dim, item);
+  const neighbours = nearest(latents, dim, point, LOOKED_AT, item).map((one) => one.item);
   const mapped = placement.nearestOf(x, y, LOOKED_AT, item);
-  const onMap = placement.nearestOf(x, y, far, item);
-  const [mapLimit] = onMap.slice(-1).map((last) => Math.hypot(positions[2 * last]! - x, positions[2 * last + 1]! - y));
-  const distances = distancesTo(latents, dim, point, new Float32Array(count));
-  const latentLimit = nearest(latents, dim, point, far, item).at(-1)?.distance ?? Infinity;
-
-  const isTorn = (other: number): boolean => Math.hypot(positions[2 * other]! - x, positions[2 * other + 1]! - y) > (mapLimit ?? Infinity);
+  // Ranks are counted for the few items that are asked about, which is quicker than sorting all.
+  const isTorn = (other: number): boolean => {
+    const limit = (positions[2 * other]! - x) ** 2 + (positions[2 * other + 1]! - y) ** 2;
+    let closer = 0;
+    for (let i = 0; i < positions.length; i += 2) {
+      const dx = positions[i]! - x;
+      const dy = positions[i + 1]! - y;
+      if (dx * dx + dy * dy < limit) closer++;
+    }
+    return closer - 1 >= far;
+  };
+  const torn = neighbours.filter(isTorn);
   return {
     item,
-    kept: true_.filter((other) => !isTorn(other)),
-    torn: true_.filter(isTorn),
-    strangers: mapped.filter((other) => distances[other]! > latentLimit),
+    kept: neighbours.filter((other) => !torn.includes(other)),
+    torn,
+    strangers: mapped.filter((other) => countBelow(distances, distances[other]!) - 1 >= far),
   };
 }
 

@@ -83,7 +83,7 @@ export class DecodePanel {
     if (latent?.length === space.dim) return;
     const values = space.latents?.now;
     if (pinned >= 0 && values) store.update({ latent: values.slice(pinned * space.dim, (pinned + 1) * space.dim), latentFrom: this.app.describe(pinned) });
-    else store.update({ latent: Float32Array.from(space.header.mean), latentFrom: "mean of all latents" });
+    else store.update({ latent: Float32Array.from(space.header.mean), latentFrom: "Mean of all latents" });
   }
 
   private onMap(): HTMLElement {

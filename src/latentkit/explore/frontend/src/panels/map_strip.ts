@@ -9,6 +9,7 @@ import { packedCss } from "../palette";
 
 const WIDTH = 132;
 const HEIGHT = 92;
+const MOST_POINTS = 20_000;
 
 export class MapStrip {
   readonly element = h("nav", { class: "lk-strip", "aria-label": "All maps" });
@@ -82,7 +83,10 @@ export class MapStrip {
     camera.fit(left, right, low, high);
     raster.clear(packedCss(this.app.style("--lk-paper")));
     const few = Math.max(0.6, 2.2 - 0.36 * Math.log10(this.app.data.count)) * pixelRatio();
-    raster.points(placement.positions, camera, this.app.painter.paint(map), few, 0.6, packedCss(this.app.style("--lk-unselected")), 0.35);
+    const grey = packedCss(this.app.style("--lk-unselected"));
+    // A small picture of many points looks the same with some of them.
+    const every = Math.max(1, Math.floor(this.app.data.count / MOST_POINTS));
+    raster.points(placement.positions, camera, this.app.painter.paint(map), { radius: few, opacity: 0.6, grey, greyOpacity: 0.35, every });
     raster.show(context2d(canvas));
   }
 

@@ -43,7 +43,7 @@ export class Samples {
       const latent = sample(random);
       const canvas = sizedCanvas(width >= height ? SIDE : (SIDE * width) / height, width >= height ? (SIDE * height) / width : SIDE, "lk-image");
       this.live.draw(latent, canvas);
-      const thumb = button("", () => this.app.store.update({ latent, latentFrom: `sample of ${source}` }), { className: "lk-thumb", label: `Sample ${i + 1} of ${source}` });
+      const thumb = button("", () => this.app.store.update({ latent, latentFrom: `Sample of ${source}` }), { className: "lk-thumb", label: `Sample ${i + 1} of ${source}` });
       thumb.append(canvas);
       this.images.append(thumb);
     }

@@ -16,7 +16,7 @@ export class Sliders {
     const { space } = app;
     this.element.append(
       h("div", { class: "lk-row lk-wrap" }, h("span", { class: "lk-label" }, "Start from"),
-        button("the mean", () => app.store.update({ latent: Float32Array.from(space.header.mean), latentFrom: "mean of all latents" })),
+        button("the mean", () => app.store.update({ latent: Float32Array.from(space.header.mean), latentFrom: "Mean of all latents" })),
         button("the pinned item", () => this.fromPinned()),
       ),
       this.list,
