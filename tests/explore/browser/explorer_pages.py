@@ -17,7 +17,15 @@ from PIL import Image
 import latentkit
 
 ASSETS = Path(latentkit.__file__).parent / "explore"
-_DTYPES = {"<f4": "f4", "<f2": "f2", "|u1": "u1", "<u2": "u2", "<u4": "u4", "<i4": "i4", "<i2": "i2"}
+_DTYPES = {
+    "<f4": "f4",
+    "<f2": "f2",
+    "|u1": "u1",
+    "<u2": "u2",
+    "<u4": "u4",
+    "<i4": "i4",
+    "<i2": "i2",
+}
 
 
 class PageWriter:
@@ -82,8 +90,8 @@ class PageWriter:
             sheet = np.zeros((tall * height, columns * width, channels), np.uint8)
             for place, image in enumerate(part):
                 y, x = divmod(place, columns)
-                sheet[y * height : (y + 1) * height, x * width : (x + 1) * width] = (
-                    image.transpose(1, 2, 0)
+                sheet[y * height : (y + 1) * height, x * width : (x + 1) * width] = image.transpose(
+                    1, 2, 0
                 )
             buffer = io.BytesIO()
             picture = Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
