@@ -98,8 +98,12 @@ function found(app: App, query: string, centre: (item: number) => void): Hit[] {
   const wanted = query.toLowerCase();
   const labels = data.labels;
   if (labels) {
-    data.classNames.forEach((name, label) => {
-      if (hits.length >= MOST || !name.toLowerCase().includes(wanted)) return;
+    // Names that begin with what was typed come first.
+    const place = (label: number): number => data.classNames[label]!.toLowerCase().indexOf(wanted);
+    const matching = [...data.classNames.keys()].filter((label) => place(label) >= 0);
+    matching.sort((a, b) => Math.sign(place(a)) - Math.sign(place(b)) || a - b);
+    matching.slice(0, MOST - hits.length).forEach((label) => {
+      const name = data.classNames[label]!;
       const items = Uint32Array.from(indices(labels, label));
       hits.push({ text: name, note: `select ${plural(items.length, "item")}`, take: () => store.update({ selection: items, panel: "selection" }) });
     });

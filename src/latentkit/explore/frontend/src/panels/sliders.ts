@@ -29,7 +29,8 @@ export class Sliders {
     for (const [d, { input, value }] of this.inputs) {
       const units = this.units(latent[d]!, d);
       if (document.activeElement !== input) input.value = String(units);
-      value.textContent = `${units >= 0 ? "+" : "−"}${Math.abs(units).toFixed(1)} σ`;
+      const rounded = Math.abs(units).toFixed(1);
+      value.textContent = `${units < 0 && rounded !== "0.0" ? "−" : "+"}${rounded} σ`;
     }
   }
 
