@@ -256,7 +256,7 @@ export class MapView implements Meaning {
 
   private tell(item: number, x: number, y: number): void {
     if (item < 0) this.tooltip.hide();
-    else this.tooltip.show(this.map, item, x, y, this.scene.camera.width, this.scene.camera.height);
+    else this.tooltip.show(this.map, item, this.scene.neighbours, { x, y, width: this.scene.camera.width, height: this.scene.camera.height });
   }
 
   private moved(): void {
@@ -293,11 +293,9 @@ export class MapView implements Meaning {
       return;
     }
     if (state.distances) scene.truth = truth(this.app, map, shown, item);
-    else if (state.pinned >= 0) {
-      const { dim } = map.space;
-      const point = latents.now.subarray(state.pinned * dim, (state.pinned + 1) * dim);
-      scene.neighbours = nearest(latents.now, dim, point, state.neighbours, state.pinned).map((one) => one.item);
-    }
+    const { dim } = map.space;
+    const point = latents.now.subarray(item * dim, (item + 1) * dim);
+    scene.neighbours = nearest(latents.now, dim, point, state.neighbours, item).map((one) => one.item);
   }
 
   // --- Keys ---

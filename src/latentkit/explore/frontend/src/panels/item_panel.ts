@@ -45,7 +45,7 @@ export class ItemPanel {
     return h(
       "div",
       { class: "lk-hint" },
-      h("p", {}, "Point at the map to see an image. Click to pin it, and its nearest neighbours appear here."),
+      h("p", {}, "Point at the map to see an image and, below it, the ten nearest in the latents. Click to pin it here."),
       h("ul", { class: "lk-keys" }, row("drag", "move the map"), row("wheel", "zoom; images appear when you are near"), row("Shift drag", "select with a lasso"), row("/", "search"), row("?", "all keys")),
     );
   }
