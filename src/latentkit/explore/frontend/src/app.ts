@@ -1,0 +1,75 @@
+// What all parts of the explorer share.
+
+import { type Dataset, Lazy, type LatentMap, type Space } from "./data/dataset";
+import { type LiveDecoder, liveDecoder } from "./data/decoding";
+import { type Thumbnails } from "./data/thumbnails";
+import { type Painter } from "./map/painter";
+import { MapPlacement } from "./map/placement";
+import { type Store } from "./store";
+
+export class App {
+  private readonly placements = new Map<string, Promise<MapPlacement>>();
+  private readonly decoders = new Map<Space, Lazy<LiveDecoder | null>>();
+  readonly placed = new Map<string, MapPlacement>();
+
+  constructor(
+    readonly root: HTMLElement,
+    readonly data: Dataset,
+    readonly store: Store,
+    readonly thumbnails: Thumbnails,
+    readonly painter: Painter,
+    /** Says something to screen readers. */
+    readonly announce: (text: string) => void,
+    readonly dark: () => boolean,
+  ) {}
+
+  /** The main map. */
+  get map(): LatentMap {
+    const map = this.data.map(this.store.state.maps[0] ?? "");
+    if (!map) throw new Error("no map is shown");
+    return map;
+  }
+
+  get space(): Space {
+    return this.map.space;
+  }
+
+  placement(map: LatentMap): Promise<MapPlacement> {
+    let found = this.placements.get(map.id);
+    if (!found) {
+      found = map.values.get().then((values) => {
+        const placement = new MapPlacement(map, values);
+        this.placed.set(map.id, placement);
+        return placement;
+      });
+      this.placements.set(map.id, found);
+    }
+    return found;
+  }
+
+  decoder(space: Space): Lazy<LiveDecoder | null> {
+    let found = this.decoders.get(space);
+    if (!found) this.decoders.set(space, (found = new Lazy(() => liveDecoder(space))));
+    return found;
+  }
+
+  /** Style of the page by name, for canvases. */
+  style(name: string): string {
+    return getComputedStyle(this.root).getPropertyValue(name).trim();
+  }
+
+  get calm(): boolean {
+    return matchMedia("(prefers-reduced-motion: reduce)").matches;
+  }
+
+  /** Selects an item for all panels, and tells its neighbours. */
+  pin(item: number): void {
+    this.store.update({ pinned: item, panel: item >= 0 ? "item" : this.store.state.panel });
+    if (item >= 0) this.announce(`${this.describe(item)} pinned`);
+  }
+
+  describe(item: number): string {
+    const name = this.data.className(item);
+    return `${this.data.itemName(item)}${name === null ? "" : `, ${name}`}`;
+  }
+}

@@ -1,0 +1,122 @@
+// Search by class, item number or file name.
+
+import { type App } from "../app";
+import { clear, h, plural } from "../dom";
+
+const MOST = 8;
+
+interface Hit {
+  text: string;
+  note: string;
+  take(): void;
+}
+
+export class Search {
+  readonly element = h("div", { class: "lk-search" });
+  readonly input = h("input", {
+    type: "search", class: "lk-input", placeholder: "Search  /", role: "combobox", autocomplete: "off", spellcheck: "false",
+    "aria-label": "Search for a class, an item number or a file name", "aria-expanded": "false", "aria-controls": "lk-hits", "aria-autocomplete": "list",
+  });
+  private readonly list = h("ul", { class: "lk-hits", id: "lk-hits", role: "listbox", "aria-label": "Found", hidden: true });
+  private hits: Hit[] = [];
+  private active = 0;
+
+  constructor(private readonly app: App, private readonly centre: (item: number) => void) {
+    this.element.append(this.input, this.list);
+    this.input.addEventListener("input", () => this.search());
+    this.input.addEventListener("focus", () => this.search());
+    this.input.addEventListener("blur", () => setTimeout(() => this.close(), 150));
+    this.input.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  private search(): void {
+    const query = this.input.value.trim();
+    this.hits = query ? found(this.app, query, this.centre) : [];
+    this.active = 0;
+    this.write(query);
+  }
+
+  private write(query: string): void {
+    clear(this.list);
+    this.hits.forEach((hit, place) => {
+      const entry = h("li", { role: "option", id: `lk-hit-${place}`, "aria-selected": String(place === this.active) }, h("span", { class: "lk-name" }, hit.text), h("small", {}, hit.note));
+      entry.addEventListener("pointerdown", (event) => {
+        event.preventDefault();
+        this.take(place);
+      });
+      this.list.append(entry);
+    });
+    if (query && this.hits.length === 0) this.list.append(h("li", { class: "lk-quiet" }, "Nothing found: give a class, an item number or part of a file name."));
+    const open = query !== "";
+    this.list.hidden = !open;
+    this.input.setAttribute("aria-expanded", String(open));
+    if (open && this.hits.length) this.input.setAttribute("aria-activedescendant", `lk-hit-${this.active}`);
+    else this.input.removeAttribute("aria-activedescendant");
+  }
+
+  private key(event: KeyboardEvent): void {
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      const step = event.key === "ArrowDown" ? 1 : -1;
+      if (this.hits.length) this.active = (this.active + step + this.hits.length) % this.hits.length;
+      this.write(this.input.value.trim());
+    } else if (event.key === "Enter") this.take(this.active);
+    else if (event.key === "Escape") {
+      this.input.value = "";
+      this.close();
+      this.input.blur();
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  private take(place: number): void {
+    const hit = this.hits[place];
+    if (!hit) return;
+    hit.take();
+    this.app.announce(`${hit.text}: ${hit.note}`);
+    this.close();
+  }
+
+  private close(): void {
+    this.list.hidden = true;
+    this.input.setAttribute("aria-expanded", "false");
+  }
+}
+
+function found(app: App, query: string, centre: (item: number) => void): Hit[] {
+  const { data, store } = app;
+  const hits: Hit[] = [];
+  const pin = (item: number): void => {
+    app.pin(item);
+    centre(item);
+  };
+  const number = /^(?:item\s*)?#?(\d+)$/i.exec(query);
+  if (number) {
+    const item = data.itemOf(Number(number[1]));
+    if (item >= 0) hits.push({ text: `Item ${number[1]!}`, note: data.className(item) ?? "pin it", take: () => pin(item) });
+  }
+  const wanted = query.toLowerCase();
+  const labels = data.labels;
+  if (labels) {
+    // Names that begin with what was typed come first.
+    const place = (label: number): number => data.classNames[label]!.toLowerCase().indexOf(wanted);
+    const matching = [...data.classNames.keys()].filter((label) => place(label) >= 0);
+    matching.sort((a, b) => Math.sign(place(a)) - Math.sign(place(b)) || a - b);
+    matching.slice(0, MOST - hits.length).forEach((label) => {
+      const name = data.classNames[label]!;
+      const items = Uint32Array.from(indices(labels, label));
+      hits.push({ text: name, note: `select ${plural(items.length, "item")}`, take: () => store.update({ selection: items, panel: "selection" }) });
+    });
+  }
+  for (let item = 0; data.files && item < data.files.length && hits.length < MOST; item++) {
+    const name = data.files[item]!;
+    if (name.toLowerCase().includes(wanted)) hits.push({ text: name, note: data.itemName(item), take: () => pin(item) });
+  }
+  return hits;
+}
+
+function indices(labels: Int32Array, label: number): number[] {
+  const items: number[] = [];
+  for (let i = 0; i < labels.length; i++) if (labels[i] === label) items.push(i);
+  return items;
+}
