@@ -102,7 +102,7 @@ def test_a_reader_of_the_description_finds_every_number(read_page):
     assert found.coordinates(one["maps"][0]) == pytest.approx(first.maps[0].coordinates, abs=1e-5)
     assert np.abs(found.array(one["maps"][0]["section"])).max() == 1
     error, predicted = one["columns"]
-    assert found.array(error["section"]) == pytest.approx(columns[0].values, nan_ok=True)
+    assert found.array(error["section"]) == pytest.approx(columns[0].values, rel=1e-5, nan_ok=True)
     assert (predicted["kind"], predicted["names"]) == ("class", ["cat", "dog"])
     assert found.array(predicted["section"]).tolist() == labels.tolist()
     assert found.bytes_of(one["decoder"]["program"]) == b'{"steps":[1,2]}'
@@ -220,6 +220,18 @@ def test_float16_is_used_where_it_can_hold_the_values(read_page):
     assert (small.array(small.header["spaces"][0]["latents"]) == latents.astype("f2")).all()
     large = read_page(page(PageItems(5), space(5, 2, latents=latents * 1e6), latents="f2"))
     assert large.header["spaces"][0]["latents"]["dtype"] == "f4"
+
+
+def test_weights_and_columns_have_five_digits_of_float32(read_page):
+    weights = RANDOM.normal(size=1000).astype(np.float32)
+    weights[:4] = 0, 1, np.float32(2) ** -149, np.finfo(np.float32).max
+    decoder = PageDecoder({}, weights, np.zeros((1, 4)), np.zeros((1, 1, 2, 2)))
+    found = read_page(page(PageItems(3), space(3, decoder=decoder)))
+    stored = found.array(found.header["spaces"][0]["decoder"]["weights"])
+    assert stored[:2].tolist() == [0, 1]
+    assert stored == pytest.approx(weights, rel=2**-17)
+    assert not (stored[4:].view(np.uint32) & 127).any()
+    assert np.isfinite(stored).all()
 
 
 def test_two_thousand_classes_fit(read_page):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -92,6 +92,10 @@ class TrainedSource:
     def spaces(self, items: ChosenItems, notes: Notes, title: str) -> list[PageSpace]:
         """Return the space of the final weights, and one for each kept epoch."""
         final = space_of(self.run, items, notes, title=title)
+        if not self.context.config.training.snapshots:
+            return [final]
+        if all(one.inverse is None for one in final.maps) and (own := own_map(final.latents)):
+            final = replace(final, maps=[*final.maps, own])
         return [final, *epoch_spaces(self.run, items, final, notes)]
 
 
@@ -168,16 +172,13 @@ def epoch_spaces(
     Args:
         run: the run.
         items: the page's items.
-        final: the space of the final weights, which gets a map along its own directions of
-            largest variance if it has no such map.
+        final: the space of the final weights, with a linear map.
         notes: receives what is left out.
     """
     found: list[PageSpace] = []
     with leaving_out(lambda why: notes.add(f"kept epochs are left out: {why}")):
-        snapshots = run.context.snapshots()
-        base = own_map(final.latents)
-        linear = next((one for one in final.maps if one.inverse is not None), base)
-        for epoch, model in snapshots.items():
+        linear = next((one for one in final.maps if one.inverse is not None), None)
+        for epoch, model in run.context.snapshots().items():
             latents = _encoded(run, model, items)
             scale: LatentScale = latent_scale(latents)
             shown = own_map(latents, None if linear is None else linear.coordinates)

@@ -20,8 +20,10 @@ LARGEST_ATLAS = 4096
 """Height and width of an atlas in pixels; browsers refuse larger pictures on some devices."""
 LOSSLESS = 2**20
 """Number of values up to which all images of a page are stored without loss."""
-QUALITY = 80
+QUALITY = ((2**22, 80), (2**25, 70), (math.inf, 60))
+"""WebP's quality for larger sets, each up to a number of values."""
 _AT_ONCE = 2**24  # values that are converted at once
+_EFFORT = 50  # of WebP's encoder without loss, from 0 to 100
 _SPEED = 2  # of WebP's encoder, from 0 (fast) to 6 (small)
 
 Bytes = NDArray[np.uint8]
@@ -89,16 +91,18 @@ def _shrunk(images: Bytes, size: tuple[int, int]) -> Bytes:
 def make_atlases(tiles: Bytes, shape: tuple[int, int, int]) -> Atlases:
     """Return tiles (N, h, w, 1 or 3) as atlases of images of a shape (C, H, W).
 
-    Up to `LOSSLESS` values in all, they are stored without loss, and otherwise with WebP's quality
-    80, which takes about a quarter of the bytes.
+    Up to `LOSSLESS` values in all, they are stored without loss, and otherwise with the WebP
+    quality that `QUALITY` gives to that many. On 28x28 images, their root mean square error is 3
+    of 255 shades with quality 80, 4 with 70, and 4.5 with 60.
     """
     count, height, width, _ = tiles.shape
     most = LARGEST_ATLAS // width
     columns = min(most, max(1, math.ceil(math.sqrt(count * height / width))))
     rows = min(LARGEST_ATLAS // height, math.ceil(count / columns))
     lossless = tiles.size <= LOSSLESS
+    quality = None if lossless else next(q for most, q in QUALITY if tiles.size <= most)
     files = tuple(
-        _webp(_arranged(tiles[start : start + columns * rows], columns), lossless=lossless)
+        _webp(_arranged(tiles[start : start + columns * rows], columns), quality)
         for start in range(0, count, columns * rows)
     )
     whole = lossless and tiles.shape[1:3] == shape[1:] and shape[0] == tiles.shape[3]
@@ -114,10 +118,12 @@ def _arranged(tiles: Bytes, columns: int) -> Bytes:
     return grid.reshape(rows * height, columns * width, depth)
 
 
-def _webp(pixels: Bytes, *, lossless: bool) -> bytes:
+def _webp(pixels: Bytes, quality: int | None) -> bytes:
+    """Return a picture as a WebP file, without loss if no quality is given."""
     buffer = io.BytesIO()
     picture = Image.fromarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)).copy())
-    # For pictures without loss, quality is the effort of the encoder.
-    quality = 50 if lossless else QUALITY
-    picture.save(buffer, "WEBP", lossless=lossless, quality=quality, method=_SPEED)
+    if quality is None:
+        picture.save(buffer, "WEBP", lossless=True, quality=_EFFORT, method=_SPEED)
+    else:
+        picture.save(buffer, "WEBP", quality=quality, method=_SPEED)
     return buffer.getvalue()
