@@ -27,8 +27,8 @@ from latentkit.explore.decoder_passes import simplified
 from latentkit.explore.decoder_program import written
 from latentkit.explore.decoder_recording import Mode, Recorder, UnknownOperationError
 
-MOST_FLOAT32 = 2**19
-"""Most weights that are stored as float32 (2 MB); more are stored as float16."""
+MOST_FLOAT32 = 2**20
+"""Most weights that are stored as float32 (4 MB); more are stored as float16."""
 
 MOST_ROUNDING = 0.5 / 255
 """Largest change of a pixel that is accepted from weights stored as float16."""
