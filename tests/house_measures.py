@@ -40,6 +40,8 @@ def modules(root: Path = SRC) -> list[Module]:
     """Return every module below a folder of packages, by name."""
     found = []
     for path in sorted(root.rglob("*.py")):
+        if "node_modules" in path.parts:  # of the front end, where it was built
+            continue
         text = path.read_text(encoding="utf-8")
         parts = path.relative_to(root).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)

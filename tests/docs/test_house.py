@@ -129,7 +129,8 @@ def _prose() -> Iterator[Path]:
         yield ROOT / name
     for folder in ("src", "docs", "plugins", "examples", "tests"):
         for path in sorted((ROOT / folder).rglob("*")):
-            if path.suffix in {".py", ".md", ".tmpl", ".toml", ".html", ".ipynb"}:
+            ours = "node_modules" not in path.parts  # of the front end, where it was built
+            if ours and path.suffix in {".py", ".md", ".tmpl", ".toml", ".html", ".ipynb"}:
                 yield path
 
 

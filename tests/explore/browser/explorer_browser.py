@@ -76,16 +76,19 @@ class Explorer:
         value = f"app.store.state.{name}"
         return self.value(f"{value} instanceof Uint32Array ? [...{value}] : {value}")
 
+    def places(self) -> np.ndarray:
+        """Return where in the window the items of the main map are, (N, 2)."""
+        found = self.value(
+            "(({left, top}, {camera}, {positions}) => Array.from(positions, (value, i) => "
+            "i % 2 ? top + camera.screenY(value) : left + camera.screenX(value)))"
+            "(view.scene.element.getBoundingClientRect(), view.scene, view.shown)"
+        )
+        return np.reshape(found, (-1, 2))
+
     def place(self, item: int) -> tuple[float, float]:
         """Return where in the window an item of the main map is."""
-        return tuple(
-            self.value(
-                "(({left, top}, {camera}, {positions}) => "
-                f"[left + camera.screenX(positions[{2 * item}]), "
-                f"top + camera.screenY(positions[{2 * item + 1}])])"
-                "(view.scene.element.getBoundingClientRect(), view.scene, view.shown)"
-            )
-        )
+        x, y = self.places()[item].tolist()
+        return x, y
 
     def pixels(self, canvas: str) -> np.ndarray:
         """Return the pixels (height, width, 3) of a canvas."""

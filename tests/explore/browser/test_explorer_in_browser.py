@@ -56,7 +56,7 @@ def test_a_lasso_selects_what_lies_in_its_polygon(opened, page_of_digits):
     for corner in path[1:]:
         page.tab.mouse.move(*corner)
     page.tab.mouse.up()
-    places = np.array([page.place(item) for item in range(ITEMS)])
+    places = page.places()
     inside = np.flatnonzero(Polygon(path).contains_points(places))
     assert 20 < len(inside) < ITEMS
     assert page.state("selection") == inside.tolist()
@@ -197,7 +197,7 @@ def test_fingers_pin_pinch_and_select(opened, page_of_digits):
     touch("touchMove", (200, 350))
     touch("touchMove", (330, 480))
     touch("touchEnd")
-    places = np.array([page.place(item) for item in range(ITEMS)])
+    places = page.places()
     inside = ((places > (80, 250)) & (places < (330, 480))).all(1)
     assert page.state("selection") == np.flatnonzero(inside).tolist()
 
