@@ -70,7 +70,7 @@ def _listed(items: Sequence[str | None], file: str | None, *, only: int = 0) -> 
     Raises:
         UserError: there are more or fewer, or the file is no list of items.
     """
-    from latentkit.explore.item_files import read_items
+    from latentkit.explore.explored_run import read_items
 
     found = tuple(item for item in items if item is not None)
     if file is not None:

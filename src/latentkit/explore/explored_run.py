@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from latentkit import reading
 from latentkit.data.batches import EVALUATION_BATCH
-from latentkit.errors import LatentkitError, UserError, did_you_mean
+from latentkit.errors import DataError, LatentkitError, UserError, describe_os_error, did_you_mean
 from latentkit.evaluation.inference import decode
 from latentkit.explore.samples import Samples, TrainingNeighbours, mixture_samples, nearest
 from latentkit.explore.scale import Decode, Floats, LatentScale, latent_scale
@@ -87,6 +89,50 @@ def _row_in_class(item: str, labels: NDArray[np.int64] | None, class_names: Sequ
         there = f"give a number from 0 to {len(rows) - 1}" if len(rows) else "it has no test items"
         raise UserError(f"class {name!r} has no test item {number}: {there}")
     return int(rows[int(number)])
+
+
+_MOST_BYTES = 2**26  # bytes; a page exports about seven for each item
+_OTHERS = ("train:", "validation:")
+
+
+def read_items(path: Path) -> tuple[str, ...]:
+    """Return the items that a file lists, such as one that the explorer wrote.
+
+    Each line has one: a number, or ``class:NAME[:i]``. Lines that begin with ``#`` and empty lines
+    are skipped.
+
+    Raises:
+        UserError: there is no item, a line is none, or the file cannot be read.
+        DataError: the file is no text.
+        IntegrityError: it is far larger than such a file.
+    """
+    try:
+        with reading.open_file(path) as file:
+            content = reading.read_at_most(file, path, _MOST_BYTES)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {describe_os_error(error)}") from error
+    try:
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no text: give a file that lists items") from error
+    found = []
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        if text.startswith(_OTHERS):
+            raise UserError(
+                f"{path}, line {number}: {text!r} is a training or validation image, and commands "
+                f"show test images: export a selection of these only"
+            )
+        if not (text.isdecimal() or text.startswith("class:")):
+            raise UserError(
+                f"{path}, line {number}: {text!r} is no item: write a number, or class:NAME[:i]"
+            )
+        found.append(text)
+    if not found:
+        raise UserError(f"{path} lists no items: write one on each line")
+    return tuple(found)
 
 
 _SCALE_IMAGES = 1000  # test images over which the KL of each dimension is averaged

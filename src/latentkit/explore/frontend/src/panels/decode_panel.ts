@@ -136,10 +136,11 @@ function tool(name: string, body: HTMLElement, open: boolean): HTMLElement {
 }
 
 function badge({ difference, compared }: LiveDecoder): HTMLElement {
-  const good = difference <= 1 / 255;
+  const good = difference <= 1 / 255; // less than a step of 8-bit grey
+  const name = !good ? "Differs from PyTorch" : difference <= 1e-4 ? "Same as PyTorch" : "Close to PyTorch";
   return h(
     "p",
     { class: `lk-badge ${good ? "lk-good" : "lk-poor"}`, title: `Computed here, just now, on ${compared} latents that the page has with PyTorch's images of them.` },
-    h("b", {}, good ? "Same as PyTorch" : "Differs from PyTorch"), ` largest difference ${difference.toExponential(1)} on ${compared} latents`,
+    h("b", {}, name), ` largest difference ${difference.toExponential(1)} on ${compared} latents`,
   );
 }
