@@ -55,7 +55,10 @@ def test_markers_choose_and_order_the_tests(arguments, expected, tmp_path):
 
 @pytest.mark.parametrize(
     ("sign", "marker"),
-    [(r"^def test_\w+\([^)]*\bbrowser\b", "browser"), (r"\binitdb\b", "postgres")],
+    [
+        (r"^def test_\w+\([^)]*\bbrowser\b|\bexplorer_browser\b|sync_playwright", "browser"),
+        (r"\binitdb\b", "postgres"),
+    ],
 )
 def test_what_needs_a_browser_or_a_database_is_marked(sign, marker):
     texts = {path: path.read_text(encoding="utf-8") for path in TESTS}
