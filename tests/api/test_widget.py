@@ -42,6 +42,9 @@ def test_the_selection_is_a_list_of_items_that_exist(run):
     widget.hovered = 7
     widget.color_by = "error"
     assert (widget.hovered, widget.color_by) == (7, "error")
+    widget.color_by = "latent:2"
+    with pytest.raises(traitlets.TraitError, match="did you mean 'error'"):
+        widget.color_by = "eror"
 
 
 def test_without_anywidget_the_message_says_what_to_install(run, monkeypatch):

@@ -131,6 +131,22 @@ def test_without_labels_images_or_maps_the_header_says_so(read_page):
     assert found.header["spaces"][0]["maps"] == []
 
 
+def test_maps_that_share_a_key_are_refused():
+    twice = [*space(5).maps, *space(5).maps]
+    with pytest.raises(ValueError, match="maps share a key"):
+        page(PageItems(5), space(5, maps=twice))
+
+
+def test_pictures_say_which_channels_they_show_and_whether_they_are_exact(read_page):
+    tiles = RANDOM.integers(0, 256, (5, 8, 8, 3), np.uint8)
+    shapes = [((3, 8, 8), True), ((3, 8, 8), False), ((6, 8, 8), True)]
+    for shape, exact in shapes:
+        atlases = make_atlases(tiles, shape, (2, 1, 0), exact=exact)
+        found = read_page(page(PageItems(5, atlases=atlases), space(5))).header["items"]["images"]
+        assert found["channels"] == [2, 1, 0]
+        assert found["lossless"] == (exact and shape[0] == 3)
+
+
 def test_the_same_arrays_give_the_same_bytes():
     latents = space(20)
     atlases = make_atlases(RANDOM.integers(0, 256, (20, 8, 8, 1), np.uint8), (1, 8, 8))

@@ -36,7 +36,7 @@ def run(out):
 
 @pytest.fixture(scope="module")
 def vae(out):
-    return lk.run(model="conv-vae", epochs=1, options=SMALL, out=out, name="vae")
+    return lk.run(model="conv-vae", epochs=1, options=SMALL, seed=1, out=out, name="vae")
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +170,28 @@ def test_several_runs_of_the_same_images_are_side_by_side(run, vae, tmp_path, re
     assert (page.array(page.header["spaces"][2]["latents"]) == vae.latents()).all()
 
 
+def test_no_item_is_its_own_neighbour_in_any_run_whatever_its_split(run, vae, tmp_path, read_page):
+    page = write([run, vae], tmp_path, read_page, on="all")
+    splits = page.array(page.header["items"]["splits"]["section"])
+    assert set(splits) == {0, 1, 2}
+    rows = page.array(page.header["items"]["rows"])
+    for one, place in ((run, 0), (vae, 2)):
+        shown = page.array(page.header["spaces"][place]["latents"])
+        kept = np.load(one.path / "latents" / "train.npz")
+        first = np.load(run.path / "latents" / "train.npz")["index"]
+        for item in np.flatnonzero(splits == 2)[:40]:  # training images of the first run
+            others = kept["latents"][kept["index"] != first[rows[item]]]
+            nearest = np.linalg.norm(others - shown[item], axis=1).min()
+            assert column(page, "novelty", place)[item] == pytest.approx(nearest, abs=1e-5)
+
+
+@pytest.mark.parametrize("on", ["train", "tset", 2.5, None])
+def test_an_unknown_choice_of_images_is_refused(run, tmp_path, on):
+    with pytest.raises(UserError, match="is no choice of images: give 'test', 'all' or a number"):
+        lk.explore.page(run, on=on, out=tmp_path / "page.html")
+    assert len(content([run], np.int64(7)).items) == 7
+
+
 def test_runs_on_other_images_are_refused(run, own, tmp_path):
     other, _ = own(np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8))
     with pytest.raises(UserError, match=r"on other test images than run small: a page shows"):
@@ -239,20 +261,29 @@ def test_what_does_not_fit_into_a_page_is_rounded_and_left_out_with_a_note(run):
     rounded = fitted_layout(whole, size - latents // 4)
     assert rounded.header["spaces"][0]["latents"]["dtype"] == "f2"
     assert rounded.header["items"]["count"] == 360
-    assert "rounded to float16" in rounded.header["notes"][0]
+    assert "rounded to float16" in rounded.header["notes"][-1]
     room = size - latents
     few = fitted_layout(whole, room)
     count = few.header["items"]["count"]
     assert 50 < count < 360
     assert few.bytes_of("") <= room
-    assert few.header["notes"][-1].startswith(f"{count:,} of 360 images are shown, evenly spread")
+    assert f"{count:,} of 360 images are shown, evenly spread" in " ".join(few.header["notes"])
+    assert few.header["subtitle"] == f"Run small, {count:,} test images"
     assert few.header["items"]["rows"]["shape"] == [count]
 
 
 def test_a_decoder_that_is_too_large_is_left_out(run, monkeypatch):
     monkeypatch.setattr(explorer_page, "_LARGEST_DECODER", 100)
     space = fitted_layout(content([run]), 10**9).header["spaces"][0]
-    assert "the decoder would take" in space["no_decoder"]
+    assert "its decoder would take" in space["no_decoder"]
+
+
+def test_only_the_largest_decoders_are_left_out(run, vae, monkeypatch):
+    whole = fitted_layout(content([run, vae]), 10**9)
+    size = whole.bytes_of("decoder-weights")
+    monkeypatch.setattr(explorer_page, "_LARGEST_DECODER", 0.75 * size)
+    spaces = fitted_layout(content([run, vae]), 10**9).header["spaces"]
+    assert [bool(one["decoder"]) for one in spaces].count(True) == 1
 
 
 def test_of_a_million_images_no_more_pictures_are_made_than_fit(run, monkeypatch):
@@ -260,7 +291,7 @@ def test_of_a_million_images_no_more_pictures_are_made_than_fit(run, monkeypatch
     found = content([run])
     assert len(found.items) < 360
     assert len(found.items.pictures) == len(found.items)
-    assert "evenly spread" in found.notes[0]
+    assert f"{len(found.items):,} of 360 images are shown" in found.all_notes[-1]
 
 
 def test_the_trust_of_items_averages_to_that_of_the_map():

@@ -107,6 +107,7 @@ def explore_command(
     Without options it is explorer.html in the run's folder. With several RUNs of the same images,
     one page shows all of them, and with --on all also training and validation images, whose maps
     are fitted again. Such pages are written to the working folder. The page's path is printed.
+    A run that was stopped is finished first, as by 'latentkit resume'.
 
     A VIEW is drawn as PNG and SVG. An ITEM is a test image: its number from 0, class:NAME for the
     first image of a class, or class:NAME:2 for the third. 'latentkit explore RUN VIEW --help' shows

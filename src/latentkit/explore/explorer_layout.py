@@ -328,12 +328,16 @@ def _images(atlases: Atlases, blobs: _Blobs) -> Json:
         ],
         "mime": "image/webp",
         "lossless": atlases.lossless,
+        "channels": list(atlases.channels),
     }
 
 
 def _space(space: PageSpace, number: int, count: int, blobs: _Blobs, precision: Precision) -> Json:
     place = f"space{number}"
     dim = space.latents.shape[1]
+    keys = [one.key for one in space.maps]
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"maps share a key: {keys}")
     # The map that is shown first is the one of the first space that is trusted most.
     trusted = [one.figures.get("trustworthiness", -1.0) for one in space.maps]
     shown = trusted.index(max(trusted)) if trusted and number == 0 else -1

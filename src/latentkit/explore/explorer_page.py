@@ -37,17 +37,33 @@ class PageContent:
 
     Args:
         title: title of the page.
-        subtitle: line below the title.
+        runs: the run or runs, in words.
+        chosen: how many images were chosen, before some were left out.
         items: the images.
         spaces: one or more models of the same items.
         notes: what was left out, and why.
     """
 
     title: str
-    subtitle: str
+    runs: str
+    chosen: int
     items: ChosenItems
     spaces: Sequence[PageSpace]
     notes: Sequence[str]
+
+    @property
+    def subtitle(self) -> str:
+        """The line below the title."""
+        which = "test images" if self.items.only_test else "images"
+        return f"{self.runs}, {len(self.items):,} {which}"
+
+    @property
+    def all_notes(self) -> list[str]:
+        """What was left out, also of the images."""
+        if len(self.items) == self.chosen:
+            return list(self.notes)
+        left = f"{len(self.items):,} of {self.chosen:,} images are shown, evenly spread"
+        return [*self.notes, f"{left}, because a page holds {LARGEST / 1e6:.0f} MB"]
 
 
 def page_content(sources: Sequence[PageSource], on: On = "test") -> PageContent:
@@ -65,7 +81,8 @@ def page_content(sources: Sequence[PageSource], on: On = "test") -> PageContent:
     items = first.choose(on, notes)
     folders = [source.context.folder for source in sources]
     refuse_other_images(folders[0], folders[1:], only_test=items.only_test)
-    items = with_pictures(_not_too_many(items, len(sources), notes), first.context)
+    chosen = len(items)
+    items = with_pictures(_not_too_many(items, len(sources)), first.context, notes.add)
     spaces = [
         space
         for source, name in zip(sources, names, strict=True)
@@ -73,24 +90,23 @@ def page_content(sources: Sequence[PageSource], on: On = "test") -> PageContent:
     ]
     models = ", ".join(dict.fromkeys(space.model for space in spaces))
     shown = f"Run {first.id}" if len(sources) == 1 else f"{len(sources)} runs"
-    which = "test images" if items.only_test else "images"
     return PageContent(
         title=f"{models} on {first.context.config.dataset.name}",
-        subtitle=f"{shown}, {len(items):,} {which}",
+        runs=shown,
+        chosen=chosen,
         items=items,
         spaces=spaces,
         notes=notes.texts,
     )
 
 
-def _not_too_many(items: ChosenItems, n_runs: int, notes: Notes) -> ChosenItems:
+def _not_too_many(items: ChosenItems, n_runs: int) -> ChosenItems:
     """Return as many items as might fit, because pictures of millions take long to make."""
     values = int(np.prod(tile_size(*items.shape[1:])))
     least = (_LEAST_OF_ITEM * n_runs + _LEAST_OF_VALUE * values) * 4 / 3
     most = max(1, int(LARGEST / least))
     if len(items) <= most:
         return items
-    notes.add(f"{most:,} of {len(items):,} images are shown, {_EVENLY}")
     return items.some(np.linspace(0, len(items) - 1, most).astype(np.int64))
 
 
@@ -156,11 +172,10 @@ class _Fitting:
 
     def __init__(self, content: PageContent, room: int) -> None:
         self.content = content
-        self._count = len(content.items)
         self._items = content.items.of_page()
         self._room = room
         self._precision: Precision = "f4"
-        self._notes = list(content.notes)
+        self._notes: list[str] = []
         self._make()
 
     def _make(self) -> None:
@@ -170,7 +185,7 @@ class _Fitting:
             content.spaces,
             title=content.title,
             subtitle=content.subtitle,
-            notes=self._notes,
+            notes=[*content.all_notes, *self._notes],
             latents=self._precision,
         )
 
@@ -180,25 +195,28 @@ class _Fitting:
         return self.layout.bytes_of("")
 
     def decoders(self) -> None:
-        """Leave out decoders if they take too much of the page."""
+        """Leave out the largest decoders until the others take no more than their share."""
         size = self.layout.bytes_of("decoder-weights")
-        if size <= _LARGEST_DECODER:
-            return
-        why = (
-            f"the decoder would take {size / 1e6:.0f} MB of this page, and "
-            f"{_LARGEST_DECODER / 1e6:.0f} MB is the most"
-        )
-        spaces = [
-            replace(one, decoder=None, no_decoder=why) if one.decoder else one
-            for one in self.content.spaces
-        ]
-        self.content = replace(self.content, spaces=spaces)
-        self._make()
+        spaces = list(self.content.spaces)
+        weights = [one.decoder.weights.nbytes if one.decoder else 0 for one in spaces]
+        each = size / max(1, sum(weights))
+        for place in np.argsort(weights)[::-1].tolist():
+            if each * sum(weights) <= _LARGEST_DECODER or not weights[place]:
+                break
+            why = (
+                f"its decoder would take {each * weights[place] / 1e6:.0f} MB, and this page has "
+                f"room for {_LARGEST_DECODER / 1e6:.0f} MB of decoders"
+            )
+            spaces[place] = replace(spaces[place], decoder=None, no_decoder=why)
+            weights[place] = 0
+        if each * sum(weights) < size:
+            self.content = replace(self.content, spaces=spaces)
+            self._make()
 
     def round_latents(self) -> None:
         """Round latents to float16."""
         self._precision = "f2"
-        self._note("latents are rounded to float16, three digits, so that the page stays small")
+        self._notes.append("latents are rounded to float16, three digits, to keep the page small")
         self._make()
 
     def fewer_items(self) -> None:
@@ -221,15 +239,7 @@ class _Fitting:
             spaces=[_some(space, rows) for space in self.content.spaces],
         )
         self._items = self.content.items.of_page()
-        self._notes = [note for note in self._notes if not note.endswith(_EVENLY)]
-        self._note(f"{count:,} of {self._count:,} images are shown, {_EVENLY}")
         self._make()
-
-    def _note(self, text: str) -> None:
-        self._notes.append(text)
-
-
-_EVENLY = "evenly spread, because a page holds 30 MB"
 
 
 def _some(space: PageSpace, rows: NDArray[np.int64]) -> PageSpace:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import anywidget
 import traitlets
 
+from latentkit.errors import did_you_mean
 from latentkit.explore.explorer_layout import Layout
 from latentkit.explore.explorer_page import asset
 
@@ -51,8 +54,8 @@ class ExplorerWidget(anywidget.AnyWidget):  # type: ignore[misc]
     Attributes:
         selection: numbers of the selected items; setting it selects them in the view.
         hovered: number of the item under the pointer, or None.
-        color_by: what colours the points: ``class``, ``trust``, ``latent:0``, or the key of a
-            column, such as ``error``; empty for the view's own choice.
+        color_by: what colours the points: ``class``, ``split``, ``trust``, ``none``, ``latent:0``,
+            or the key of a column, such as ``error``; empty for the view's own choice.
     """
 
     _esm = asset("explorer.js") + _RENDER
@@ -76,6 +79,18 @@ class ExplorerWidget(anywidget.AnyWidget):  # type: ignore[misc]
                     f"there is no item {item}: give numbers from 0 to {count - 1}"
                 )
         return list(proposal["value"])
+
+    @traitlets.validate("color_by")  # type: ignore[untyped-decorator]
+    def _known_colour(self, proposal: traitlets.Bunch) -> str:
+        wanted = str(proposal["value"])
+        columns = [one["key"] for space in self.header["spaces"] for one in space["columns"]]
+        known = list(dict.fromkeys(["class", "split", "trust", "none", *columns]))
+        if wanted in ("", *known) or re.fullmatch(r"latent:\d+", wanted):
+            return wanted
+        raise traitlets.TraitError(
+            f"points cannot be coloured by {wanted!r}{did_you_mean(wanted, known)}: choose "
+            f"{', '.join(known)}, or latent:0"
+        )
 
     def __repr__(self) -> str:
         return f"<Explorer: {self.header['title']}, {self.header['subtitle']}>"

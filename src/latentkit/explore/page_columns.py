@@ -14,12 +14,11 @@ from latentkit.evaluation.inference import decode
 from latentkit.evaluation.representation import N_NEIGHBORS, nearest, vote
 from latentkit.explore.explored_run import ExploredRun
 from latentkit.explore.explorer_layout import Column
-from latentkit.explore.page_items import ChosenItems, pixels_of
+from latentkit.explore.page_items import ChosenItems, image_keys, pixels_of
 from latentkit.explore.scale import Floats
 from latentkit.plugin.images import as_floats
 from latentkit.runs import run_files
 
-_TRAIN, _TEST = (run_files.SPLITS.index(name) for name in ("train", "test"))
 TRUST_NEIGHBOURS = 10
 TRUST = (
     "the trust of an item is 1 if its 10 neighbours in the map are its 10 nearest in the latents, "
@@ -75,7 +74,8 @@ def _of_neighbours(run: ExploredRun, items: ChosenItems, latents: Floats) -> lis
     """Return novelty, and the class of the nearest training latents if there are labels."""
     train = run.latents("train")
     asked = min(N_NEIGHBORS + 1, len(train))
-    rows = _without_themselves(nearest(train, latents, asked), items, len(train))
+    keys = _training_keys(run)
+    rows = _without_themselves(nearest(train, latents, asked), items.keys, keys)
     if not rows.shape[1]:
         return []
     away = np.linalg.norm(train[rows[:, 0]].astype(np.float64) - latents, axis=1)
@@ -94,12 +94,24 @@ def _of_neighbours(run: ExploredRun, items: ChosenItems, latents: Floats) -> lis
     return found
 
 
+def _training_keys(run: ExploredRun) -> NDArray[np.int64]:
+    index = run.context.folder.arrays(run_files.latents_path("train"))["index"]
+    return image_keys(np.full(len(index), run_files.SPLITS.index("train")), index)
+
+
 def _without_themselves(
-    rows: NDArray[np.int64], items: ChosenItems, n_train: int
+    rows: NDArray[np.int64], items: NDArray[np.int64], training: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Return all but one of each item's neighbours (N, k): not itself, or else not the last."""
-    most = min(N_NEIGHBORS, n_train - 1 if (items.split == _TRAIN).any() else n_train)
-    itself = (rows == items.row[:, None]) & (items.split == _TRAIN)[:, None]
+    """Return all but one of each item's neighbours (N, k): not itself, or else not the last.
+
+    Args:
+        rows: (N, k), rows of the training images.
+        items: (N,), the keys of the items; see `image_keys`.
+        training: (M,), the keys of the run's training images.
+    """
+    among = np.isin(items, training).any()
+    most = min(N_NEIGHBORS, len(training) - 1 if among else len(training))
+    itself = training[rows] == items[:, None]
     order = np.argsort(itself, axis=1, kind="stable")  # those that are not itself come first
     return np.take_along_axis(rows, order, 1)[:, :most]
 

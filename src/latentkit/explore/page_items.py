@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -36,6 +37,8 @@ class ChosenItems:
         pictures: (N, h, w, 1 or 3), their tiles; None if the images are not in place.
         shape: channels, height and width of the images.
         no_images: why there are no pictures.
+        channels: the channels that pictures show; empty for the first ones.
+        exact: whether pictures have the depth of the images.
     """
 
     on: On
@@ -47,6 +50,8 @@ class ChosenItems:
     pictures: Bytes | None
     shape: tuple[int, int, int]
     no_images: str = ""
+    channels: tuple[int, ...] = ()
+    exact: bool = True
 
     def __len__(self) -> int:
         return len(self.row)
@@ -77,6 +82,9 @@ class ChosenItems:
         shown = np.unique(self.split)[::-1]  # test images first
         codes = np.zeros(len(run_files.SPLITS), np.int64)
         codes[shown] = np.arange(len(shown))
+        atlases = None
+        if self.pictures is not None:
+            atlases = make_atlases(self.pictures, self.shape, self.channels, exact=self.exact)
         whole = self.only_test and np.array_equal(self.row, np.arange(len(self)))
         return PageItems(
             count=len(self),
@@ -85,7 +93,7 @@ class ChosenItems:
             split_names=[run_files.SPLITS[code] for code in shown],
             labels=self.labels,
             class_names=self.class_names,
-            atlases=None if self.pictures is None else make_atlases(self.pictures, self.shape),
+            atlases=atlases,
             no_images=self.no_images,
         )
 
@@ -97,6 +105,25 @@ def image_keys(split: NDArray[Any], index: NDArray[Any]) -> NDArray[np.int64]:
     """Return a number for each image, from its row and its file (training or test)."""
     keys: NDArray[np.int64] = 2 * index.astype(np.int64) + (split == _TEST)
     return keys
+
+
+def _checked(on: Any) -> On:
+    """Return a valid choice of images.
+
+    Raises:
+        UserError: it is none.
+    """
+    if on in ("test", "all"):
+        return "test" if on == "test" else "all"
+    try:
+        count = operator.index(on)
+    except TypeError:
+        raise UserError(
+            f"{on!r} is no choice of images: give 'test', 'all' or a number of images"
+        ) from None
+    if count < 1:
+        raise UserError(f"{count} images cannot be shown: ask for 1 or more, 'test' or 'all'")
+    return count
 
 
 def choose_items(
@@ -113,8 +140,7 @@ def choose_items(
     Raises:
         UserError: there are not as many images as were asked for.
     """
-    if isinstance(on, int) and on < 1:
-        raise UserError(f"{on} images cannot be shown: ask for 1 or more, 'test' or 'all'")
+    on = _checked(on)
     names = ("test",) if on == "test" else run_files.SPLITS
     parts = [context.folder.arrays(run_files.latents_path(name)) for name in names]
     counts = [len(part["index"]) for part in parts]
@@ -138,13 +164,34 @@ def choose_items(
     return found
 
 
-def with_pictures(items: ChosenItems, context: StageContext) -> ChosenItems:
-    """Return items with their pictures, or with the reason why there are none."""
+def with_pictures(
+    items: ChosenItems, context: StageContext, note: Callable[[str], None]
+) -> ChosenItems:
+    """Return items with their pictures, or with the reason why there are none.
+
+    Args:
+        items: without pictures.
+        context: the run.
+        note: receives what the pictures do not show.
+    """
     try:
-        pictures = _pictures(items, context)
+        images = context.images("test")
+        pictures = _pictures(items, context, images.display_channels)
     except LatentkitError as error:
         return replace(items, no_images=f"the images are not in place: {error}")
-    return replace(items, pictures=pictures)
+    depth, *size = items.shape
+    height, width, shown = pictures.shape[1:]
+    if [height, width] != size:
+        note(f"pictures are shrunk from {size[0]}x{size[1]} to {height}x{width} pixels")
+    if shown != depth:
+        names = ", ".join(map(str, images.display_channels or range(shown)))
+        note(f"pictures show {'channels' if shown > 1 else 'channel'} {names} of {depth}")
+    exact = images.images.dtype == np.uint8
+    if not exact:
+        note("pictures show the highest 8 bits of each value")
+    return replace(
+        items, pictures=pictures, channels=tuple(images.display_channels), exact=bool(exact)
+    )
 
 
 def pixels_of(items: ChosenItems, context: StageContext, rows: NDArray[np.int64]) -> Pixels:
@@ -169,8 +216,7 @@ def pixels_of(items: ChosenItems, context: StageContext, rows: NDArray[np.int64]
 _AT_ONCE = 1024  # images that are read at once
 
 
-def _pictures(items: ChosenItems, context: StageContext) -> Bytes:
-    channels = context.images("test").display_channels
+def _pictures(items: ChosenItems, context: StageContext, channels: Sequence[int]) -> Bytes:
     parts = [
         thumbnails(pixels_of(items, context, rows), channels)
         for rows in np.array_split(np.arange(len(items)), -(-len(items) // _AT_ONCE))

@@ -24,8 +24,8 @@ _LINEAR = 1e-4  # largest deviation from a linear map, as a share of the map's s
 _FIGURES = ("trustworthiness", "continuity", "auc_r_nx", "knn_accuracy_map")
 _NAME_LENGTH = 28
 _GOLDEN = 0.6180339887498949
-OWN = "pca"
-"""Key of the map that is made for a page."""
+OWN = "page:pca"
+"""Key of the map that is made for a page; no map of a run has it."""
 
 
 def run_maps(
@@ -141,7 +141,7 @@ def _fitted_again(
     figures = quality_figures(made.document["quality"])
     text = f"the {len(items):,} images of this page"
     name = map_name(replace(part, map=MapOptions()))
-    return page_map(part.name, name, coordinates, latents, own, figures, text)
+    return page_map(part.label, name, coordinates, latents, own, figures, text)
 
 
 def quality_figures(quality: Mapping[str, Any]) -> dict[str, float]:

@@ -43,6 +43,7 @@ class Atlases:
         columns: number of tiles side by side.
         rows: number of tiles below each other in every atlas but the last.
         lossless: whether tiles have exactly the shades of the images.
+        channels: the channels of the images that tiles show, one or three numbers.
     """
 
     files: tuple[bytes, ...]
@@ -51,6 +52,7 @@ class Atlases:
     columns: int
     rows: int
     lossless: bool
+    channels: tuple[int, ...]
 
 
 def tile_size(height: int, width: int) -> tuple[int, int]:
@@ -88,12 +90,20 @@ def _shrunk(images: Bytes, size: tuple[int, int]) -> Bytes:
     return found
 
 
-def make_atlases(tiles: Bytes, shape: tuple[int, int, int]) -> Atlases:
+def make_atlases(
+    tiles: Bytes, shape: tuple[int, int, int], channels: Sequence[int] = (), *, exact: bool = True
+) -> Atlases:
     """Return tiles (N, h, w, 1 or 3) as atlases of images of a shape (C, H, W).
 
     Up to `LOSSLESS` values in all, they are stored without loss, and otherwise with the WebP
     quality that `QUALITY` gives to that many. On 28x28 images, their root mean square error is 3
     of 255 shades with quality 80, 4 with 70, and 4.5 with 60.
+
+    Args:
+        tiles: made by `thumbnails`.
+        shape: of the images.
+        channels: those that the tiles show; by default the first ones.
+        exact: whether tiles have the depth of the images.
     """
     count, height, width, _ = tiles.shape
     most = LARGEST_ATLAS // width
@@ -105,8 +115,9 @@ def make_atlases(tiles: Bytes, shape: tuple[int, int, int]) -> Atlases:
         _webp(_arranged(tiles[start : start + columns * rows], columns), quality)
         for start in range(0, count, columns * rows)
     )
-    whole = lossless and tiles.shape[1:3] == shape[1:] and shape[0] == tiles.shape[3]
-    return Atlases(files, shape, (height, width), columns, rows, whole)
+    whole = exact and lossless and tiles.shape[1:] == (*shape[1:], shape[0])
+    shown = tuple(channels) or tuple(range(tiles.shape[3]))
+    return Atlases(files, shape, (height, width), columns, rows, whole, shown)
 
 
 def _arranged(tiles: Bytes, columns: int) -> Bytes:
