@@ -21,6 +21,8 @@ export class App {
     /** Says something to screen readers. */
     readonly announce: (text: string) => void,
     readonly dark: () => boolean,
+    /** Says what could not be read, visibly and in the notes. */
+    readonly fault: (reason: unknown) => void,
   ) {}
 
   /** The main map. */
@@ -47,10 +49,35 @@ export class App {
     return found;
   }
 
+  /** Says what goes wrong in work that nobody waits for. */
+  later(work: Promise<unknown>): void {
+    work.catch((reason: unknown) => this.fault(reason));
+  }
+
   decoder(space: Space): Lazy<LiveDecoder | null> {
     let found = this.decoders.get(space);
     if (!found) this.decoders.set(space, (found = new Lazy(() => liveDecoder(space))));
     return found;
+  }
+
+  /** Reads what the decode tool needs of a run. */
+  async readyToDecode(space: Space): Promise<void> {
+    await this.decoder(space).get();
+    await space.latents?.get();
+  }
+
+  /** The latent of all tools; null if none was chosen for the run that is shown. */
+  get latent(): Float32Array | null {
+    return this.latentIn(this.space);
+  }
+
+  latentIn(space: Space): Float32Array | null {
+    const { latent, latentRun } = this.store.state;
+    return latent && latentRun === space.index && latent.length === space.dim ? latent : null;
+  }
+
+  setLatent(latent: Float32Array, space: Space, latentFrom: string): void {
+    this.store.update({ latent, latentRun: space.index, latentFrom });
   }
 
   /** Style of the page by name, for canvases. */

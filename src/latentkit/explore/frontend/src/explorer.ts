@@ -4,8 +4,9 @@ import { App } from "./app";
 import { Dataset, type LatentMap } from "./data/dataset";
 import { Thumbnails } from "./data/thumbnails";
 import { button, checkbox, h } from "./dom";
+import { Faults } from "./faults";
 import { pressed } from "./keys";
-import { type Container } from "./layout";
+import { type Container, LayoutError } from "./layout";
 import { Loupe } from "./map/loupe";
 import { MapView } from "./map/map_view";
 import { Morph } from "./map/morph";
@@ -30,6 +31,7 @@ export class Explorer {
   private readonly live = h("div", { class: "lk-unseen", role: "status", "aria-live": "polite" });
   private readonly stage = h("div", { class: "lk-views" });
   private readonly help = new Help();
+  private readonly faults = new Faults();
   private readonly search: Search;
   private readonly loupe: Loupe;
   private morph: { key: string; morph: Morph } | null = null;
@@ -39,7 +41,9 @@ export class Explorer {
 
   private readonly keyDown = (event: Event): void => {
     const actions = { search: () => this.openSearch(), help: () => this.help.open(), nextMap: (step: number) => this.step(step) };
-    if (event instanceof KeyboardEvent && pressed(this.app, event, actions)) event.preventDefault();
+    if (!(event instanceof KeyboardEvent) || !pressed(this.app, event, actions)) return;
+    event.preventDefault();
+    for (const view of this.views) view.hideTooltip(); // the pointer rests, and may be elsewhere by now
   };
 
   /**
@@ -54,8 +58,9 @@ export class Explorer {
     store.update(defaults(data));
     this.begin = store.state;
     if (change) store.update(change(data));
-    const painter = new Painter(data, store, dark);
-    this.app = new App(root, data, store, new Thumbnails(container), painter, (text) => this.announce(text), dark);
+    const fault = (reason: unknown): void => this.faults.add(reason);
+    const painter = new Painter(data, store, dark, fault);
+    this.app = new App(root, data, store, new Thumbnails(container, fault), painter, (text) => this.announce(text), dark, fault);
     if (!usable(this.app, store.state.tool)) store.update({ tool: "pan" });
     this.scheme.addEventListener("change", this.restyled);
     this.search = new Search(this.app, (item) => this.views.forEach((view) => view.centre(item)));
@@ -71,7 +76,7 @@ export class Explorer {
     const item = new ItemPanel(app);
     const strip = new MapStrip(app, (map, beside) => this.choose(map, beside));
     root.replaceChildren(
-      this.header(),
+      this.header(), this.faults.element,
       h("div", { class: "lk-body" },
         h("aside", { class: "lk-left", "aria-label": "Colours and layers" }, legend.element, this.layers(), this.notes()),
         h("div", { class: "lk-center" }, this.stage, strip.element),
@@ -86,10 +91,11 @@ export class Explorer {
     );
     this.keys.addEventListener("keydown", this.keyDown);
     app.store.on(["maps"], () => this.showMaps());
-    app.store.on(["track", "progress"], () => void this.showMorph());
+    app.store.on(["track", "progress"], () => app.later(this.showMorph()));
     app.store.on(["camera"], () => main.followCamera());
     app.store.on(["tool", "panel", "maps"], () => this.loupe.end());
-    await main.show(app.map);
+    app.store.on(["tool", "maps"], () => this.prepareDecoding());
+    await this.showFirst(main);
     performance.mark("latentkit-first-picture");
     root.dataset.ready = "true";
     await this.readRest(strip, legend, item);
@@ -107,16 +113,42 @@ export class Explorer {
     const { app } = this;
     await new Promise((resolve) => setTimeout(resolve)); // the first picture is shown before the index is built
     this.views[0]?.placement?.prepare();
-    await app.data.rest();
+    // One part that cannot be read does not keep others from being shown.
+    const read = (work: Promise<unknown> | undefined): Promise<unknown> | undefined => work?.catch((reason: unknown) => app.fault(reason));
+    await read(app.data.rest());
     await app.thumbnails.ready(0);
-    for (const column of app.space.columns) await column.values.get();
-    await app.space.latents?.get();
+    for (const column of app.space.columns) await read(column.values.get());
+    await read(app.space.latents?.get());
     strip.draw();
     legend.draw();
     item.draw();
     this.showMaps();
-    await this.showMorph();
-    await app.decoder(app.space).get().catch(() => null); // the panel says what is wrong
+    await read(this.showMorph());
+    await app.decoder(app.space).get().catch((reason: unknown) => {
+      if (reason instanceof LayoutError) app.fault(reason); // of what else goes wrong, the panel tells
+    });
+    this.prepareDecoding();
+  }
+
+  /** Shows the first picture: the map of the address, or if that cannot be read, the usual one. */
+  private async showFirst(main: MapView): Promise<void> {
+    const { app, begin } = this;
+    try {
+      await main.show(app.map);
+    } catch (reason) {
+      if (app.store.state.maps[0] === begin.maps[0]) throw reason;
+      app.fault(reason);
+      app.store.update({ maps: begin.maps, track: [], progress: 0 });
+      await main.show(app.map);
+    }
+  }
+
+  /** Reads what the decode tool needs of the runs that are shown. */
+  private prepareDecoding(): void {
+    const { app } = this;
+    if (app.store.state.tool !== "decode") return;
+    const spaces = new Set(app.store.state.maps.map((id) => app.data.map(id)?.space));
+    for (const space of spaces) if (space?.header.decoder) app.later(app.readyToDecode(space));
   }
 
   private addView(map: LatentMap, main: boolean): MapView {
@@ -144,10 +176,24 @@ export class Explorer {
     const maps = state.maps.map((id) => app.data.map(id)).filter((map) => map !== null);
     maps.forEach((map, place) => {
       const view = this.views[place] ?? this.addView(map, place === 0);
-      if (view.map !== map || !view.placement) void view.show(map);
+      view.show(map).catch((reason: unknown) => {
+        app.fault(reason);
+        this.withdraw(view, map);
+      });
     });
     for (const view of this.views.splice(maps.length)) view.close();
     if (!usable(app, state.tool)) app.store.update({ tool: "pan" });
+  }
+
+  /** Takes a map that cannot be read out of the state again. */
+  private withdraw(view: MapView, map: LatentMap): void {
+    const { store } = this.app;
+    const place = this.views.indexOf(view);
+    if (place < 0 || store.state.maps[place] !== map.id) return;
+    const maps = [...store.state.maps];
+    if (view.placement) maps[place] = view.map.id;
+    else maps.splice(place, 1);
+    if (maps.length) store.update({ maps: [...new Set(maps)] });
   }
 
   private async showMorph(): Promise<void> {
@@ -163,7 +209,12 @@ export class Explorer {
     }
     const key = track.join();
     if (this.morph?.key !== key) {
-      const placements = await Promise.all(stops.map((map) => app.placement(map)));
+      const placements = await Promise.all(stops.map((map) => app.placement(map))).catch((reason: unknown) => {
+        app.fault(reason);
+        app.store.update({ track: [], progress: 0 });
+        return null;
+      });
+      if (!placements) return;
       if (app.store.state.track.join() !== key) return;
       this.morph = { key, morph: new Morph(placements) };
     }
@@ -214,12 +265,14 @@ export class Explorer {
     return section;
   }
 
-  private notes(): HTMLElement | null {
+  private notes(): HTMLElement {
     const { header } = this.app.data.container;
     const notes = [...header.notes];
-    if (header.items.no_images) notes.push(header.items.no_images);
-    if (notes.length === 0) return null;
-    return h("details", { class: "lk-notes", open: notes.length < 3 }, h("summary", {}, "Notes"), ...notes.map((note) => h("p", {}, note)));
+    const { images, no_images: missing } = header.items;
+    if (missing) notes.push(missing);
+    if (images?.lossless === false) notes.push("The images here are compressed: their shades differ a little from the data's.");
+    const hidden = notes.length === 0 && this.faults.notes.childElementCount === 0;
+    return h("details", { class: "lk-notes", open: notes.length < 3, hidden }, h("summary", {}, "Notes"), ...notes.map((note) => h("p", {}, note)), this.faults.notes);
   }
 
   private restyle(): void {

@@ -31,7 +31,7 @@ export function toHash(state: State, start: State): string {
   if (state.neighbours !== start.neighbours) add("neighbours", String(state.neighbours));
   if (state.plane.join() !== start.plane.join()) add("plane", state.plane.join());
   if (state.track.length > 1) add("track", `${state.track.join()},${state.progress.toFixed(3)}`);
-  if (state.latent && state.panel === "decode" && state.latent.length <= 512) add("latent", toBase64(new Uint8Array(state.latent.buffer, state.latent.byteOffset, state.latent.byteLength)));
+  if (state.latent && state.panel === "decode" && state.latent.length <= 512) add("latent", `${state.latentRun}:${toBase64(new Uint8Array(state.latent.buffer, state.latent.byteOffset, state.latent.byteLength))}`);
   if (state.camera) add("view", [state.camera.x, state.camera.y, state.camera.zoom].map((value) => Number(value.toPrecision(6))).join());
   return parts.join("&");
 }
@@ -84,9 +84,11 @@ export function fromHash(hash: string, data: Dataset): Partial<State> {
     }
   });
   take("latent", (value) => {
-    const latent = floats(value);
-    if (latent && latent.every((one) => Number.isFinite(one))) {
+    const [run = "", packed = ""] = value.split(":", 2);
+    const latent = floats(packed);
+    if (latent && data.spaces[Number(run)]?.dim === latent.length && latent.every((one) => Number.isFinite(one))) {
       patch.latent = latent;
+      patch.latentRun = Number(run);
       patch.latentFrom = "from the address";
     }
   });

@@ -20,6 +20,8 @@ export interface ImagesHeader {
   atlases: Section[];
   mime: string;
   lossless: boolean;
+  /** Channels of the data that images are shown by, one or three; older pages do not tell. */
+  channels?: number[];
 }
 
 export interface ItemsHeader {

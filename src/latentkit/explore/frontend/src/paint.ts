@@ -1,6 +1,6 @@
 // The colour, shape and rank of every point, from what the user has set.
 
-import { type Dataset, type LatentMap } from "./data/dataset";
+import { type Dataset, type Lazy, type LatentMap } from "./data/dataset";
 import { distancesTo } from "./geometry/nearest";
 import { classColour, classShape, numberRamp, packed } from "./palette";
 import { type State } from "./store";
@@ -52,8 +52,8 @@ export function colourChoices(data: Dataset, map: LatentMap | null): Choice[] {
 
 const NONE: ColourScale = { kind: "none", name: "Nothing", about: "" };
 
-/** The scale for a choice; null while its values are being read, which `loaded` is told of. */
-export function colourScale(data: Dataset, map: LatentMap | null, colour: string, loaded: () => void): ColourScale | null {
+/** The scale for a choice; null while its values are being read, which `loaded` is given. */
+export function colourScale(data: Dataset, map: LatentMap | null, colour: string, loaded: (reading: Promise<unknown>) => void): ColourScale | null {
   const [kind, key = ""] = colour.split(":", 2);
   if (kind === "class" && data.labels) {
     return { kind: "class", name: "Class", about: "", labels: data.labels, names: data.classNames };
@@ -66,13 +66,13 @@ export function colourScale(data: Dataset, map: LatentMap | null, colour: string
     if (!column) return NONE;
     const { name, about, names } = column.header;
     const values = column.values.now;
-    if (!values) return waiting(column.values.get(), loaded);
+    if (!values) return waiting(column.values, loaded);
     if (column.header.kind === "class") return { kind: "class", name, about, labels: values, names: names ?? [] };
     return numberScale(name, about, values);
   }
   if (kind === "trust" && map?.trust) {
     const values = map.trust.now;
-    if (!values) return waiting(map.trust.get(), loaded);
+    if (!values) return waiting(map.trust, loaded);
     return numberScale("Trust of this map", "Near 1: the neighbours on the map are true ones.", values);
   }
   if (kind === "latent" && map?.space.latents) {
@@ -80,7 +80,7 @@ export function colourScale(data: Dataset, map: LatentMap | null, colour: string
     const { dim } = map.space;
     const d = Number(key);
     if (!(d >= 0 && d < dim)) return NONE;
-    if (!values) return waiting(map.space.latents.get(), loaded);
+    if (!values) return waiting(map.space.latents, loaded);
     return numberScale(`Latent z${d}`, "", columnOf(values, dim, d));
   }
   return NONE;
@@ -100,8 +100,10 @@ function columnOf(values: Float32Array, dim: number, d: number): Float32Array {
   return column;
 }
 
-function waiting(promise: Promise<unknown>, loaded: () => void): null {
-  promise.then(loaded, () => undefined);
+/** Nothing yet; values that cannot be read colour nothing. */
+function waiting(values: Lazy<unknown>, loaded: (reading: Promise<unknown>) => void): ColourScale | null {
+  if (values.failed) return NONE;
+  loaded(values.get());
   return null;
 }
 
@@ -134,6 +136,8 @@ export function middleRange(values: ArrayLike<number>, share: number): [number, 
 export interface Paint {
   colours: Uint32Array;
   shapes: Uint8Array | null;
+  /** 1 for points that the filter of classes or values lets through, selected or not. */
+  passed: Uint8Array;
   /** Points that are let through and selected, drawn last. */
   front: Uint32Array;
   /** The other points, greyed. */
@@ -144,7 +148,7 @@ export interface Paint {
 export function paint(count: number, scale: ColourScale | null, state: State, dark: boolean): Paint {
   const colours = new Uint32Array(count);
   let shapes: Uint8Array | null = null;
-  const shown = new Uint8Array(count).fill(1);
+  const passed = new Uint8Array(count).fill(1);
   if (scale?.kind === "class") {
     const { labels, names } = scale;
     const palette = Uint32Array.from({ length: Math.max(1, names.length) }, (_, i) => packed(classColour(i)));
@@ -154,18 +158,18 @@ export function paint(count: number, scale: ColourScale | null, state: State, da
       const label = labels[i]!;
       colours[i] = label < 0 ? unknown : palette[label]!;
       if (shapes) shapes[i] = classShape(label);
-      if (state.hidden.size && state.hidden.has(label)) shown[i] = 0;
+      if (state.hidden.size && state.hidden.has(label)) passed[i] = 0;
     }
   } else if (scale?.kind === "number") {
     rampColours(scale.values, scale.low, scale.high, dark, colours);
     if (state.range) {
       const [low, high] = state.range;
-      for (let i = 0; i < count; i++) if (!(scale.values[i]! >= low && scale.values[i]! <= high)) shown[i] = 0;
+      for (let i = 0; i < count; i++) if (!(scale.values[i]! >= low && scale.values[i]! <= high)) passed[i] = 0;
     }
   } else {
     colours.fill(packed(dark ? "#7db3e8" : "#3f90da"));
   }
-  return { colours, shapes, ...ranked(count, shown, state.selection) };
+  return { colours, shapes, passed, ...ranked(count, passed, state.selection) };
 }
 
 function rampColours(values: Float32Array, low: number, high: number, dark: boolean, colours: Uint32Array): void {
@@ -177,11 +181,11 @@ function rampColours(values: Float32Array, low: number, high: number, dark: bool
   }
 }
 
-function ranked(count: number, shown: Uint8Array, selection: Uint32Array): { front: Uint32Array; back: Uint32Array } {
+function ranked(count: number, passed: Uint8Array, selection: Uint32Array): { front: Uint32Array; back: Uint32Array } {
+  let shown = passed;
   if (selection.length) {
-    const chosen = new Uint8Array(count);
-    for (const item of selection) chosen[item] = 1;
-    for (let i = 0; i < count; i++) shown[i]! &= chosen[i]!;
+    shown = new Uint8Array(count);
+    for (const item of selection) shown[item] = passed[item]!;
   }
   let front = 0;
   for (let i = 0; i < count; i++) front += shown[i]!;

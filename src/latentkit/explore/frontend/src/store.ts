@@ -38,6 +38,8 @@ export interface State {
   progress: number;
   /** The latent that is decoded, and where it is from; null until one is chosen. */
   latent: Float32Array | null;
+  /** Number of the run in whose latents it is. */
+  latentRun: number;
   latentFrom: string;
   /** Camera of the main map; null shows the middle of it. */
   camera: CameraState | null;
@@ -65,6 +67,7 @@ export function initialState(): State {
     track: [],
     progress: 0,
     latent: null,
+    latentRun: 0,
     latentFrom: "",
     camera: null,
   };

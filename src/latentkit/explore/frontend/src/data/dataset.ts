@@ -5,12 +5,16 @@ import { type ColumnHeader, type Container, type MapHeader, type SpaceHeader } f
 /** A value that is computed on first use; `now` is null until it is there. */
 export class Lazy<T> {
   now: T | null = null;
+  failed = false;
   private promise: Promise<T> | null = null;
 
   constructor(private readonly make: () => Promise<T>) {}
 
   get(): Promise<T> {
-    this.promise ??= this.make().then((value) => (this.now = value));
+    this.promise ??= this.make().then((value) => (this.now = value), (reason: unknown) => {
+      this.failed = true;
+      throw reason;
+    });
     return this.promise;
   }
 }
@@ -26,18 +30,26 @@ export class LatentMap {
   readonly values: Lazy<Float32Array>;
   readonly trust: Lazy<Float32Array> | null;
 
-  constructor(readonly space: Space, readonly header: MapHeader, values: () => Promise<Float32Array>, trust: (() => Promise<Float32Array>) | null) {
-    this.id = `${space.index}/${header.key}`;
+  /**
+   * @param key the header's key, or a longer one where an earlier map of the run has the same.
+   * @param plane the latents on the axes of a plane; null for a map that the page has.
+   */
+  constructor(
+    readonly space: Space, readonly header: MapHeader, readonly key: string, readonly plane: readonly [number, number] | null,
+    values: () => Promise<Float32Array>, trust: (() => Promise<Float32Array>) | null,
+  ) {
+    this.id = `${space.index}/${key}`;
     this.values = new Lazy(values);
     this.trust = trust ? new Lazy(trust) : null;
   }
 
   get isPlane(): boolean {
-    return this.header.key.startsWith(PLANE);
+    return this.plane !== null;
   }
 }
 
-export const PLANE = "plane";
+/** Begins the ids of planes; a colon is in no name of a method. */
+const PLANE = "plane:";
 /** Half the width of the plane of two latents, in units of sigma. */
 export const PLANE_SIGMAS = 4;
 
@@ -54,9 +66,12 @@ export class Space {
       header: column,
       values: new Lazy(() => container.f32(column.section)),
     }));
+    const seen = new Map<string, number>();
     this.maps = header.maps.map((map) => {
-      const { section, trust } = map;
-      return new LatentMap(this, map, () => container.f32(section), trust ? () => container.f32(trust) : null);
+      const { section, trust, key } = map;
+      const place = (seen.get(key) ?? 0) + 1;
+      seen.set(key, place);
+      return new LatentMap(this, map, place === 1 ? key : `${key}:${place}`, null, () => container.f32(section), trust ? () => container.f32(trust) : null);
     });
   }
 
@@ -66,7 +81,8 @@ export class Space {
 
   /** Name of the run, and of the epoch if weights of an earlier one are shown. */
   get label(): string {
-    return this.header.epoch === null ? this.header.title : `${this.header.title}, epoch ${this.header.epoch}`;
+    const { title, epoch } = this.header;
+    return epoch === null || new RegExp(`\\bepoch ${epoch}$`, "i").test(title) ? title : `${title}, epoch ${epoch}`;
   }
 
   /** Dimensions by use, the most used first. */
@@ -80,8 +96,9 @@ export class Space {
     const latents = this.latents;
     if (!latents) return null;
     const { mean, sigma } = this.header;
+    const key = `${PLANE}${first}:${second}`;
     const header: MapHeader = {
-      key: `${PLANE}:${first}:${second}`,
+      key,
       name: this.dim > 1 ? `Plane of z${first} and z${second}` : "The latent z0",
       dims: 2,
       section: { name: "", dtype: "f4", shape: [], encoding: "raw" },
@@ -107,7 +124,7 @@ export class Space {
       });
       return positions;
     };
-    return new LatentMap(this, header, make, null);
+    return new LatentMap(this, header, key, [first, second], make, null);
   }
 }
 
@@ -124,7 +141,6 @@ export class Dataset {
   splits: Int32Array | null = null;
   files: string[] | null = null;
   private planes = new Map<string, LatentMap>();
-  private rowPlaces: Map<number, number> | null = null;
 
   constructor(readonly container: Container) {
     this.count = container.header.items.count;
@@ -160,10 +176,12 @@ export class Dataset {
 
   /** The map of an id, also "0/plane:3:5"; null if there is none. */
   map(id: string): LatentMap | null {
-    const [place = "", key = ""] = id.split("/", 2);
-    const space = this.spaces[Number(place)];
+    const slash = id.indexOf("/");
+    const space = this.spaces[slash > 0 ? Number(id.slice(0, slash)) : -1];
     if (!space) return null;
-    if (!key.startsWith(PLANE)) return space.maps.find((map) => map.header.key === key) ?? null;
+    const key = id.slice(slash + 1);
+    const found = space.maps.find((map) => map.key === key);
+    if (found || !key.startsWith(PLANE)) return found ?? null;
     const [, first = "0", second = "1"] = key.split(":");
     const a = Number(first);
     const b = Number(second);
@@ -183,11 +201,19 @@ export class Dataset {
     return this.rows ? this.rows[item]! : item;
   }
 
-  /** The item of a number of the run; -1 if it is not in the page. */
-  itemOf(number: number): number {
-    if (!this.rows) return number >= 0 && number < this.count ? number : -1;
-    this.rowPlaces ??= new Map(Array.from(this.rows, (row, item) => [row, item] as const).reverse());
-    return this.rowPlaces.get(number) ?? -1;
+  /** The items of a number of the run, at most one for each split, those of the test split first. */
+  itemsOf(number: number): number[] {
+    if (!this.rows) return number >= 0 && number < this.count ? [number] : [];
+    const items: number[] = [];
+    for (let item = 0; item < this.count; item++) if (this.rows[item] === number) items.push(item);
+    const test = this.splitNames.indexOf("test");
+    const rank = (item: number): number => (this.splits ? (this.splits[item] === test ? -1 : this.splits[item]!) : 0);
+    return items.sort((a, b) => rank(a) - rank(b) || a - b).filter((item, place) => place === 0 || rank(item) !== rank(items[place - 1]!));
+  }
+
+  /** Name of an item's split; null if the page does not tell splits. */
+  splitName(item: number): string | null {
+    return (this.splits && this.splitNames[this.splits[item]!]) ?? null;
   }
 
   /** Name of an item's class; null without labels. */
@@ -199,7 +225,7 @@ export class Dataset {
 
   /** An item in words: its file, or its number. */
   itemName(item: number): string {
-    const split = this.splits ? this.splitNames[this.splits[item]!] : undefined;
+    const split = this.splitName(item);
     return `${split && split !== "test" ? `${split} ` : ""}item ${this.number(item)}`;
   }
 }

@@ -22,6 +22,7 @@ export async function liveDecoder(space: Space): Promise<LiveDecoder | null> {
   ]);
   const decoder = await createDecoder(program as Program, weights);
   const [, height, width] = decoder.shape;
+  const channels = container.header.items.images?.channels;
   const pixels = new ImageData(width, height);
   const small = h("canvas", { width, height });
   return {
@@ -29,7 +30,7 @@ export async function liveDecoder(space: Space): Promise<LiveDecoder | null> {
     difference: largestDifference(decoder, latents, images),
     compared: latents.length / space.dim,
     draw(latent, canvas) {
-      asPixels(decoder.decode(latent), decoder.shape, pixels.data);
+      asPixels(decoder.decode(latent), decoder.shape, pixels.data, channels);
       context2d(small).putImageData(pixels, 0, 0);
       const context = context2d(canvas);
       context.imageSmoothingEnabled = canvas.width < width;
@@ -38,13 +39,19 @@ export async function liveDecoder(space: Space): Promise<LiveDecoder | null> {
   };
 }
 
-/** Values in [0, 1] as red, green, blue: the first three channels, or the first of fewer as grey. */
-export function asPixels(values: Float32Array, shape: readonly [number, number, number], into: Uint8ClampedArray): void {
+/**
+ * Values in [0, 1] as red, green, blue.
+ *
+ * @param shown the channels that are shown, three or one as grey; without them, the first three, or the first of fewer.
+ */
+export function asPixels(values: Float32Array, shape: readonly [number, number, number], into: Uint8ClampedArray, shown?: readonly number[]): void {
   const [channels, height, width] = shape;
   const plane = height * width;
-  const [g, b] = channels >= 3 ? [plane, 2 * plane] : [0, 0];
+  const known = shown?.length && shown.every((channel) => channel >= 0 && channel < channels) ? shown : channels >= 3 ? [0, 1, 2] : [0];
+  const r = known[0]! * plane;
+  const [g, b] = known.length >= 3 ? [known[1]! * plane, known[2]! * plane] : [r, r];
   for (let p = 0; p < plane; p++) {
-    into[4 * p] = 255 * values[p]!;
+    into[4 * p] = 255 * values[p + r]!;
     into[4 * p + 1] = 255 * values[p + g]!;
     into[4 * p + 2] = 255 * values[p + b]!;
     into[4 * p + 3] = 255;

@@ -1,6 +1,6 @@
 // Small images of the items, cut from atlases that are decoded when one of their images is first shown.
 
-import { type Container, type ImagesHeader } from "../layout";
+import { type Container, type ImagesHeader, LayoutError } from "../layout";
 import { context2d, h } from "../dom";
 
 export class Thumbnails {
@@ -12,7 +12,8 @@ export class Thumbnails {
   private readonly listeners: (() => void)[] = [];
   private scratch: CanvasRenderingContext2D | null = null;
 
-  constructor(private readonly container: Container) {
+  /** @param fault is told of an atlas that cannot be read or decoded. */
+  constructor(private readonly container: Container, private readonly fault: (reason: unknown) => void) {
     this.header = container.header.items.images;
     this.aspect = this.header ? this.header.tile[1] / this.header.tile[0] : 1;
   }
@@ -95,9 +96,7 @@ export class Thumbnails {
   private load(atlas: number): Promise<void> {
     let promise = this.loading.get(atlas);
     if (!promise) {
-      promise = this.decode(atlas).catch((reason: unknown) => {
-        console.error("images cannot be shown:", reason);
-      });
+      promise = this.decode(atlas).catch((reason: unknown) => this.fault(reason));
       this.loading.set(atlas, promise);
     }
     return promise;
@@ -109,7 +108,10 @@ export class Thumbnails {
     if (!header || !section) return;
     const bytes = await this.container.bytes(section);
     const blob = new Blob([bytes as BlobPart], { type: header.mime });
-    this.bitmaps.set(atlas, await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" }));
+    const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" }).catch(() => {
+      throw new LayoutError(`Images cannot be shown: this browser does not read part ${section.name}, which is ${header.mime}.`);
+    });
+    this.bitmaps.set(atlas, bitmap);
     for (const listener of this.listeners) listener();
   }
 }

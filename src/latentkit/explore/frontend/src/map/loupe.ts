@@ -1,9 +1,10 @@
 // The decoded image that follows the pointer over a map.
 
 import { type App } from "../app";
-import { type LatentMap } from "../data/dataset";
+import { type LatentMap, type Space } from "../data/dataset";
+import { type LiveDecoder } from "../data/decoding";
 import { h, sizedCanvas } from "../dom";
-import { inverseWords, latentAt } from "./inverse";
+import { hasInverse, latentAt } from "./inverse";
 import { type Placement } from "./placement";
 
 const SIDE = 112;
@@ -12,23 +13,34 @@ export class Loupe {
   private readonly element = h("div", { class: "lk-tooltip lk-loupe", "aria-hidden": "true", hidden: true });
   private readonly words = h("div", { class: "lk-quiet" });
   private canvas: HTMLCanvasElement | null = null;
+  private live: LiveDecoder | null = null;
+  private readonly asked = new Set<Space>();
+  /** Shows the last place once its decoder is there. */
+  private again: (() => void) | null = null;
 
   constructor(private readonly app: App) {}
 
   /** Decodes the latent under a place, shows it there, and makes it the latent of all tools. */
   at(map: LatentMap, placement: Placement, x: number, y: number, screen: { x: number; y: number; stage: HTMLElement }): void {
-    const live = this.app.decoder(map.space).now;
+    const { space } = map;
+    this.again = null;
+    const live = this.app.decoder(space).now;
     const latent = latentAt(this.app, map, placement, x, y);
-    if (!live || !latent) return;
-    if (!this.canvas) {
+    if (!live || !latent) {
+      this.again = () => this.at(map, placement, x, y, screen);
+      this.wait(space);
+      return;
+    }
+    if (!this.canvas || live !== this.live) {
+      this.live = live;
       const [, height, width] = live.decoder.shape;
       this.canvas = sizedCanvas(width >= height ? SIDE : (SIDE * width) / height, width >= height ? (SIDE * height) / width : SIDE, "lk-image");
-      this.element.append(this.canvas, this.words);
+      this.element.replaceChildren(this.canvas, this.words);
     }
-    this.app.store.update({ latent, latentFrom: `${map.header.name}, under the pointer` });
+    // A map beside the main one may be of another run, whose latents the tools cannot use.
+    if (space === this.app.space) this.app.setLatent(latent, space, `${map.header.name}, under the pointer`);
     live.draw(latent, this.canvas);
-    this.words.textContent = map.isPlane || (map.header.inverse && map.header.dims === 2) ? "decoded" : "decoded from a blend";
-    this.words.title = inverseWords(map);
+    this.words.textContent = hasInverse(map, placement) ? "decoded" : "decoded from a blend";
     if (this.element.parentElement !== screen.stage) screen.stage.append(this.element);
     this.element.hidden = false;
     const { clientWidth } = screen.stage;
@@ -40,6 +52,14 @@ export class Loupe {
   }
 
   end(): void {
+    this.again = null;
     this.element.hidden = true;
+  }
+
+  /** Reads the decoder and the latents of a run, once. */
+  private wait(space: Space): void {
+    if (!space.header.decoder || this.asked.has(space)) return;
+    this.asked.add(space);
+    this.app.later(this.app.readyToDecode(space).then(() => this.again?.()));
   }
 }

@@ -33,6 +33,9 @@ export class MapView implements Meaning {
   private readonly observer: ResizeObserver;
   private appending: "replace" | "add" | "subtract" = "replace";
   private override: Placement | null = null;
+  /** The map that is shown or being read. */
+  private wanted: LatentMap | null = null;
+  private showing: Promise<void> = Promise.resolve();
 
   constructor(private readonly app: App, public map: LatentMap, readonly main: boolean, private readonly decoding: DecodeAt | null) {
     this.scene = new Scene(app, () => (this.shown ? { map: this.map, placement: this.shown } : null));
@@ -63,14 +66,31 @@ export class MapView implements Meaning {
     this.element.remove();
   }
 
-  /** Shows a map, or another one. */
+  /** Shows a map, or another one. If it cannot be read, the one before stays, with its title. */
   async show(map: LatentMap): Promise<void> {
+    if (this.wanted !== map) {
+      this.wanted = map;
+      this.showing = this.read(map);
+    }
+    await this.showing;
+  }
+
+  private async read(map: LatentMap): Promise<void> {
+    let placement: MapPlacement;
+    try {
+      placement = await this.app.placement(map);
+    } catch (reason) {
+      if (this.wanted === map) {
+        this.wanted = this.placement ? this.map : null;
+        this.showing = Promise.resolve();
+      }
+      throw reason;
+    }
+    if (this.wanted !== map) return;
     this.map = map;
-    this.writeTitle();
-    void map.trust?.get();
-    const placement = await this.app.placement(map);
-    if (this.map !== map) return;
     this.placement = placement;
+    this.writeTitle();
+    if (map.trust) this.app.later(map.trust.get());
     this.resized();
     this.scene.fit();
     const { camera } = this.app.store.state;
@@ -195,13 +215,13 @@ export class MapView implements Meaning {
     this.scene.draw("pointer");
   }
 
-  /** Items within a polygon in coordinates of the map. Greyed ones are left out if a class is filtered out. */
+  /** Items within a polygon in coordinates of the map, without those that the legend filters out. */
   itemsIn(polygon: number[]): Uint32Array {
     if (!this.shown) return new Uint32Array(0);
     const items = itemsInPolygon(this.shown.positions, polygon);
-    const { hidden, range, selection } = this.app.store.state;
-    if ((!hidden.size && !range) || selection.length) return items;
-    return items.filter((item) => this.app.painter.shown(this.map, item));
+    const { hidden, range } = this.app.store.state;
+    if (!hidden.size && !range) return items;
+    return items.filter((item) => this.app.painter.passes(this.map, item));
   }
 
   /** Moves the view so that an item is in the middle. */
@@ -226,6 +246,10 @@ export class MapView implements Meaning {
       scene.camera.state = camera;
       scene.draw("points");
     }
+  }
+
+  hideTooltip(): void {
+    this.tooltip.hide();
   }
 
   fit(all: boolean): void {
@@ -289,7 +313,7 @@ export class MapView implements Meaning {
     scene.neighbours = [];
     if (item < 0 || !latents || !shown) return;
     if (!latents.now) {
-      void latents.get().then(() => this.changed(new Set(["pinned"])));
+      if (!latents.failed) this.app.later(latents.get().then(() => this.changed(new Set(["pinned"]))));
       return;
     }
     if (state.distances) scene.truth = truth(this.app, map, shown, item);
@@ -301,7 +325,8 @@ export class MapView implements Meaning {
   // --- Keys ---
 
   private key(event: KeyboardEvent): void {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    // The stage holds the zoom buttons, too, which have keys of their own.
+    if (event.target !== this.scene.element || event.ctrlKey || event.metaKey || event.altKey) return;
     const directions: Record<string, [number, number]> = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
     const direction = directions[event.key];
     const { camera } = this.scene;
@@ -311,9 +336,9 @@ export class MapView implements Meaning {
       else this.step(direction);
     } else if (event.key === "Enter" || event.key === " ") {
       if (this.app.store.state.hovered >= 0) this.app.pin(this.app.store.state.hovered);
-    } else if (event.key === "+" || event.key === "=") this.zoom(1.4, cx, cy);
+    } else if (event.code === "Digit0" || event.key === "0") this.fit(event.shiftKey); // with Shift, layouts give ")" or "="
+    else if (event.key === "+" || event.key === "=") this.zoom(1.4, cx, cy);
     else if (event.key === "-" || event.key === "_") this.zoom(1 / 1.4, cx, cy);
-    else if (event.key === "0") this.fit(event.shiftKey);
     else return;
     event.preventDefault();
   }

@@ -16,7 +16,7 @@ export class Painter {
   private readonly distancePaints = new Map<number, DistancePaint>();
   private readonly listeners: (() => void)[] = [];
 
-  constructor(private readonly data: Dataset, private readonly store: Store, private readonly dark: () => boolean) {
+  constructor(private readonly data: Dataset, private readonly store: Store, private readonly dark: () => boolean, private readonly fault: (reason: unknown) => void) {
     store.on(["colour", "hidden", "range", "selection"], () => this.reset());
   }
 
@@ -48,7 +48,7 @@ export class Painter {
     const latents = map.space.latents;
     if (item < 0 || !latents) return base;
     if (!latents.now) {
-      void latents.get().then(() => this.changed());
+      if (!latents.failed) this.after(latents.get());
       return base;
     }
     return this.distancePaint(map).paint(latents.now, map.space.dim, item, this.dark(), base);
@@ -58,6 +58,11 @@ export class Painter {
     let found = this.distancePaints.get(map.space.index);
     if (!found) this.distancePaints.set(map.space.index, (found = new DistancePaint(this.data.count)));
     return found;
+  }
+
+  /** Whether an item is let through by the filter of classes or values, selected or not. */
+  passes(map: LatentMap, item: number): boolean {
+    return this.of(map).paint.passed[item] === 1;
   }
 
   /** Whether an item is let through by the filter, and selected if there is a selection. */
@@ -75,13 +80,17 @@ export class Painter {
     const key = colour === "trust" ? map.id : colour.includes(":") ? String(map.space.index) : "";
     let kept = this.kept.get(key);
     if (!kept) {
-      const scale = colourScale(this.data, map, colour, () => this.changed());
+      const scale = colourScale(this.data, map, colour, (reading) => this.after(reading));
       const made = paint(this.data.count, scale, this.store.state, this.dark());
       const shown = new Uint8Array(this.data.count);
       for (const item of made.front) shown[item] = 1;
       this.kept.set(key, (kept = { scale, paint: made, shown }));
     }
     return kept;
+  }
+
+  private after(reading: Promise<unknown>): void {
+    void reading.catch((reason: unknown) => this.fault(reason)).finally(() => this.changed());
   }
 
   private changed(): void {

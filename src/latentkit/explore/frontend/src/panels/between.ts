@@ -1,6 +1,7 @@
 // From one item to another: on a line, or along neighbours. And A - B + C.
 
 import { type App } from "../app";
+import { type Space } from "../data/dataset";
 import { type LiveDecoder } from "../data/decoding";
 import { button, clear, h, plural, sizedCanvas } from "../dom";
 import { onLine, onPath } from "../geometry/latents";
@@ -23,8 +24,10 @@ export class Between {
   private way: "line" | "walk" = "line";
   private corners: Float32Array[] = [];
   private work = 0;
+  private readonly space: Space;
 
   constructor(private readonly app: App, private readonly live: LiveDecoder) {
+    this.space = app.space;
     this.a = new Slot(app, "A", () => void this.find());
     this.b = new Slot(app, "B", () => void this.find());
     this.lineButton = button("Straight line", () => this.go("line"), { pressed: true });
@@ -59,7 +62,7 @@ export class Between {
     if (this.way === "walk") {
       const items = await this.neighbours(work);
       if (work !== this.work || !items) return;
-      const { dim, latents } = this.app.space;
+      const { dim, latents } = this.space;
       this.corners = items.map((item) => latents!.now!.slice(item * dim, (item + 1) * dim));
       this.told.textContent = `The way goes through ${plural(items.length - 2, "item")} in between.`;
     }
@@ -70,7 +73,7 @@ export class Between {
 
   private async neighbours(work: number): Promise<number[] | null> {
     const { a, b, told } = this;
-    const { dim, latents } = this.app.space;
+    const { dim, latents } = this.space;
     if (a.item < 0 || b.item < 0) {
       told.textContent = "A walk along neighbours needs two items: a mean is not among them.";
       return null;
@@ -100,7 +103,7 @@ export class Between {
 
   private show(part: number): void {
     this.slider.value = String(part);
-    this.app.store.update({ latent: this.latent(part), latentFrom: `${Math.round(100 * part)} % of the way from A to B` });
+    this.app.setLatent(this.latent(part), this.space, `${Math.round(100 * part)} % of the way from A to B`);
   }
 }
 
@@ -108,9 +111,10 @@ export class Arithmetic {
   readonly element: HTMLElement;
 
   constructor(app: App) {
+    const { space } = app;
     const show = (): void => {
       const [a, b, c] = slots.map((slot) => slot.latent);
-      if (a && b && c) app.store.update({ latent: a.map((value, d) => value - b[d]! + c[d]!), latentFrom: "A − B + C" });
+      if (a && b && c) app.setLatent(a.map((value, d) => value - b[d]! + c[d]!), space, "A − B + C");
     };
     const slots = ["A", "B", "C"].map((name) => new Slot(app, name, show));
     this.element = h(

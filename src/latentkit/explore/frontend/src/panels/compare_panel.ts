@@ -10,6 +10,23 @@ const MOST_MEASURED = 20_000;
 const LISTED = 24;
 const SECONDS = 1.4; // of one morph
 
+/** Tracks over the epochs of a map's run, and over runs, each told by what really differs along it. */
+export function tracks(same: readonly LatentMap[], map: LatentMap): { text: string; track: LatentMap[] }[] {
+  const header = (one: LatentMap): { name: string; epoch: number | null } => one.space.header;
+  const epochs = same.filter((one) => header(one).name === header(map).name);
+  epochs.sort((a, b) => (header(a).epoch ?? Infinity) - (header(b).epoch ?? Infinity));
+  const runs = same.filter((one) => header(one).epoch === null);
+  const found: { text: string; track: LatentMap[] }[] = [];
+  const offer = (track: LatentMap[], kind: string, differs: readonly unknown[]): void => {
+    if (track.length < 2 || found.some((one) => one.track.every((stop) => track.includes(stop)) && one.track.length === track.length)) return;
+    const all = new Set(differs).size === track.length;
+    found.push({ text: `Over ${track.length} ${all ? kind : "maps"}`, track });
+  };
+  offer(epochs, "epochs", epochs.map((one) => header(one).epoch));
+  offer(runs, "runs", runs.map((one) => header(one).name));
+  return found;
+}
+
 export class ComparePanel {
   readonly element = h("div", { class: "lk-panel" });
   private readonly moved = h("div", { class: "lk-thumbs" });
@@ -65,16 +82,9 @@ export class ComparePanel {
   /** A track over the kept epochs of the main map's run, or over runs, if they have a map of its kind. */
   private epochs(): HTMLElement | null {
     const { data, map, store } = this.app;
-    const same = data.spaces.flatMap((space) => space.maps.filter((one) => one.header.key === map.header.key));
-    const epochs = same.filter((one) => one.space.header.name === map.space.header.name);
-    epochs.sort((a, b) => (a.space.header.epoch ?? Infinity) - (b.space.header.epoch ?? Infinity));
-    const runs = same.filter((one) => one.space.header.epoch === null);
+    const same = data.spaces.flatMap((space) => space.maps.filter((one) => one.key === map.key));
     const row = h("div", { class: "lk-row lk-wrap" });
-    const offer = (text: string, track: LatentMap[]): void => {
-      if (track.length > 1) row.append(button(text, () => store.update({ track: track.map((one) => one.id), progress: 0 })));
-    };
-    offer(`Over ${epochs.length} epochs`, epochs);
-    offer(`Over ${runs.length} runs`, runs);
+    for (const { text, track } of tracks(same, map)) row.append(button(text, () => store.update({ track: track.map((one) => one.id), progress: 0 })));
     return row.childElementCount ? row : null;
   }
 
@@ -129,7 +139,10 @@ export class ComparePanel {
       this.measured = key;
       clear(this.moved);
       this.told.textContent = "Measuring…";
-      void this.measure(track[0]!, track.at(-1)!);
+      this.app.later(this.measure(track[0]!, track.at(-1)!).catch((reason: unknown) => {
+        this.told.textContent = "This cannot be measured: a map cannot be read.";
+        throw reason;
+      }));
     }
     return h("section", {}, h("h4", {}, "Moved most"), this.told, this.moved);
   }

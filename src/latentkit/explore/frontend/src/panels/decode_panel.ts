@@ -4,6 +4,7 @@ import { type App } from "../app";
 import { type Space } from "../data/dataset";
 import { type LiveDecoder } from "../data/decoding";
 import { button, clear, h, select, sizedCanvas } from "../dom";
+import { faultText } from "../faults";
 import { nearest } from "../geometry/nearest";
 import { inverseWords } from "../map/inverse";
 import { Arithmetic, Between } from "./between";
@@ -27,7 +28,7 @@ export class DecodePanel {
   private late = 0;
 
   constructor(private readonly app: App, private readonly showMap: (id: string) => void) {
-    app.store.on(["panel", "maps"], () => this.draw());
+    app.store.on(["panel", "maps", "track"], () => this.draw());
     app.store.on(["latent"], () => this.follow());
     app.store.on(["tool"], () => this.markTool());
     this.draw();
@@ -36,9 +37,15 @@ export class DecodePanel {
   private draw(): void {
     const { app } = this;
     if (app.store.state.panel !== "decode") return;
-    this.words.textContent = inverseWords(app.map);
-    if (this.space === app.space) return;
+    this.words.textContent = inverseWords(app.map, app.store.state.track.length > 1);
+    if (this.space === app.space) {
+      if (this.live) this.start();
+      return;
+    }
     this.space = app.space;
+    this.live = null; // another run's
+    clearTimeout(this.late);
+    this.near.replaceChildren();
     const missing = app.space.header.no_decoder;
     if (!app.space.header.decoder) {
       this.element.replaceChildren(h("div", { class: "lk-hint" }, h("p", {}, `Live decode is not possible here: ${missing ?? "this page has no decoder"}.`.replace(/\.\.$/, "."))));
@@ -47,10 +54,11 @@ export class DecodePanel {
     this.element.replaceChildren(h("p", { class: "lk-quiet" }, "Starting the decoder…"));
     const { space } = this;
     app.decoder(space).get().then(async (live) => {
-      await space.latents?.get();
+      await space.latents?.get().catch((reason: unknown) => app.fault(reason));
       if (live && space === this.space) this.write(live);
-    }, (reason: unknown) => {
-      if (space === this.space) this.element.replaceChildren(h("div", { class: "lk-hint" }, h("p", {}, `Live decode is not possible here: ${String(reason)}`)));
+    }).catch((reason: unknown) => {
+      app.fault(reason);
+      if (space === this.space) this.element.replaceChildren(h("div", { class: "lk-hint" }, h("p", {}, `Live decode is not possible here. ${faultText(reason)}`)));
     });
   }
 
@@ -76,14 +84,15 @@ export class DecodePanel {
     this.follow();
   }
 
-  /** Begins with the pinned item, or the mean of all latents. */
+  /** Begins with the pinned item, or the mean of all latents, unless a latent of this run was chosen. */
   private start(): void {
-    const { store, space } = this.app;
-    const { latent, pinned } = store.state;
-    if (latent?.length === space.dim) return;
+    const { app } = this;
+    const { store, space } = app;
+    const { pinned } = store.state;
+    if (app.latent) return;
     const values = space.latents?.now;
-    if (pinned >= 0 && values) store.update({ latent: values.slice(pinned * space.dim, (pinned + 1) * space.dim), latentFrom: this.app.describe(pinned) });
-    else store.update({ latent: Float32Array.from(space.header.mean), latentFrom: "Mean of all latents" });
+    if (pinned >= 0 && values) app.setLatent(values.slice(pinned * space.dim, (pinned + 1) * space.dim), space, app.describe(pinned));
+    else app.setLatent(Float32Array.from(space.header.mean), space, "Mean of all latents");
   }
 
   private onMap(): HTMLElement {
@@ -114,8 +123,8 @@ export class DecodePanel {
   /** Shows the present latent; the nearest items come when it rests. */
   private follow(): void {
     const { state } = this.app.store;
-    const { latent } = state;
-    if (state.panel !== "decode" || !this.live || !this.screen || latent?.length !== this.app.space.dim) return;
+    const { latent } = this.app;
+    if (state.panel !== "decode" || !this.live || !this.screen || !latent || this.space !== this.app.space) return;
     this.live.draw(latent, this.screen);
     this.from.textContent = state.latentFrom;
     this.sliders?.follow(latent);

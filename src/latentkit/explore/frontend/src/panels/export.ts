@@ -37,7 +37,8 @@ export async function csv(app: App, items: Uint32Array): Promise<string> {
     add(header.key, (item) => (header.kind === "class" ? (header.names?.[numbers[item]!] ?? "") : float(numbers[item]!)));
   }
   for (const one of space.maps) {
-    const { key, dims, scale, centre } = one.header;
+    const { dims, scale, centre } = one.header;
+    const key = one.key.replace(":", "_");
     const positions = await one.values.get();
     for (let d = 0; d < dims; d++) {
       add(`${key}_${"xyz"[d]!}`, (item) => float(Math.fround((centre[d] ?? 0) + scale * positions[item * dims + d]!)));

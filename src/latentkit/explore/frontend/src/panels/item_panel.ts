@@ -34,7 +34,7 @@ export class ItemPanel {
       return;
     }
     if (!latents.now) {
-      void latents.get().then(() => this.draw());
+      if (!latents.failed) app.later(latents.get().then(() => this.draw()));
       return;
     }
     this.element.append(this.neighbours(item, latents.now), this.distances(item));

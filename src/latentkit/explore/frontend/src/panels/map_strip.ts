@@ -63,7 +63,7 @@ export class MapStrip {
     button.addEventListener("click", (event) => this.choose(map, event.shiftKey));
     this.element.append(button);
     this.entries.push({ map, canvas, button, raster: new Raster(canvas.width, canvas.height) });
-    void this.app.placement(map).then(() => this.draw());
+    this.app.later(this.app.placement(map).then(() => this.draw()));
   }
 
   private mark(): void {

@@ -1,6 +1,7 @@
 // New images: draws of the prior, or of the mixture that was fitted to training latents.
 
 import { type App } from "../app";
+import { type Space } from "../data/dataset";
 import { type LiveDecoder } from "../data/decoding";
 import { button, clear, h, sizedCanvas } from "../dom";
 import { drawMixture, type MixtureArrays, normal, seeded } from "../geometry/latents";
@@ -12,9 +13,11 @@ export class Samples {
   readonly element: HTMLElement;
   private readonly images = h("div", { class: "lk-thumbs" });
   private seed = 0;
+  private readonly space: Space;
 
   constructor(private readonly app: App, private readonly live: LiveDecoder) {
-    const { header, dim } = app.space;
+    this.space = app.space;
+    const { header, dim } = this.space;
     const row = h("div", { class: "lk-row lk-wrap" });
     if (header.prior) {
       row.append(button("Draw from the prior", () => this.draw("the prior", (random) => Float32Array.from({ length: dim }, () => normal(random)))));
@@ -22,10 +25,10 @@ export class Samples {
     const { mixture } = header;
     if (mixture) {
       row.append(button("Draw from the mixture", () => {
-        void Promise.all([app.data.container.f32(mixture.means), app.data.container.f32(mixture.cholesky)]).then(([means, cholesky]) => {
+        app.later(Promise.all([app.data.container.f32(mixture.means), app.data.container.f32(mixture.cholesky)]).then(([means, cholesky]) => {
           const arrays: MixtureArrays = { weights: mixture.weights, means, cholesky };
           this.draw("the mixture", (random) => drawMixture(arrays, dim, random));
-        });
+        }));
       }, { title: "A mixture of normal distributions, fitted to the training latents" }));
     }
     this.element = h("div", { class: "lk-tool-body" }, row, this.images);
@@ -43,7 +46,7 @@ export class Samples {
       const latent = sample(random);
       const canvas = sizedCanvas(width >= height ? SIDE : (SIDE * width) / height, width >= height ? (SIDE * height) / width : SIDE, "lk-image");
       this.live.draw(latent, canvas);
-      const thumb = button("", () => this.app.store.update({ latent, latentFrom: `Sample of ${source}` }), { className: "lk-thumb", label: `Sample ${i + 1} of ${source}` });
+      const thumb = button("", () => this.app.setLatent(latent, this.space, `Sample of ${source}`), { className: "lk-thumb", label: `Sample ${i + 1} of ${source}` });
       thumb.append(canvas);
       this.images.append(thumb);
     }

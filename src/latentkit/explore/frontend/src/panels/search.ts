@@ -1,6 +1,7 @@
 // Search by class, item number or file name.
 
 import { type App } from "../app";
+import { type Dataset } from "../data/dataset";
 import { clear, h, plural } from "../dom";
 
 const MOST = 8;
@@ -15,13 +16,14 @@ export class Search {
   readonly element = h("div", { class: "lk-search" });
   readonly input = h("input", {
     type: "search", class: "lk-input", placeholder: "Search  /", role: "combobox", autocomplete: "off", spellcheck: "false",
-    "aria-label": "Search for a class, an item number or a file name", "aria-expanded": "false", "aria-controls": "lk-hits", "aria-autocomplete": "list",
+    "aria-expanded": "false", "aria-controls": "lk-hits", "aria-autocomplete": "list",
   });
   private readonly list = h("ul", { class: "lk-hits", id: "lk-hits", role: "listbox", "aria-label": "Found", hidden: true });
   private hits: Hit[] = [];
   private active = 0;
 
   constructor(private readonly app: App, private readonly centre: (item: number) => void) {
+    this.input.setAttribute("aria-label", `Search for ${wanted(app, "a file name")}`);
     this.element.append(this.input, this.list);
     this.input.addEventListener("input", () => this.search());
     this.input.addEventListener("focus", () => this.search());
@@ -46,7 +48,7 @@ export class Search {
       });
       this.list.append(entry);
     });
-    if (query && this.hits.length === 0) this.list.append(h("li", { class: "lk-quiet" }, "Nothing found: give a class, an item number or part of a file name."));
+    if (query && this.hits.length === 0) this.list.append(h("li", { class: "lk-quiet" }, `Nothing found: give ${wanted(this.app, "part of a file name")}.`));
     const open = query !== "";
     this.list.hidden = !open;
     this.input.setAttribute("aria-expanded", String(open));
@@ -83,6 +85,31 @@ export class Search {
   }
 }
 
+/** What can be searched for, in words. */
+function wanted(app: App, file: string): string {
+  const { labels, files } = app.data.container.header.items;
+  const all = [labels && "a class", "an item number", files && file].filter((one) => one !== null);
+  return all.length < 2 ? all.join() : `${all.slice(0, -1).join(", ")} or ${all.at(-1)!}`;
+}
+
+/** Items of a number such as "5", "item 5", "test 5" or "train item 5": of several splits, the one of each. */
+export function numbered(data: Dataset, query: string): { item: number; text: string }[] {
+  const [, first, second, number] = /^(?:([\p{L}_-]+)[\s:]*)?(?:([\p{L}_-]+)\s*)?#?(\d+)$/u.exec(query.toLowerCase()) ?? [];
+  if (number === undefined) return [];
+  const split = first === "item" || first === "items" ? undefined : first;
+  if (second !== undefined && (split === undefined || !/^items?$/.test(second))) return [];
+  const names = data.splitNames.length ? data.splitNames : ["test"];
+  const meant = split === undefined ? null : names.find((name) => name.startsWith(split) || split.startsWith(name));
+  if (meant === undefined) return [];
+  const several = data.splitNames.length > 1;
+  return data.itemsOf(Number(number))
+    .filter((item) => meant === null || (data.splitName(item) ?? meant) === meant)
+    .map((item) => {
+      const name = several ? (data.splitName(item) ?? "") : "";
+      return { item, text: `${name ? `${name.charAt(0).toUpperCase()}${name.slice(1)} item` : "Item"} ${number}` };
+    });
+}
+
 function found(app: App, query: string, centre: (item: number) => void): Hit[] {
   const { data, store } = app;
   const hits: Hit[] = [];
@@ -90,11 +117,7 @@ function found(app: App, query: string, centre: (item: number) => void): Hit[] {
     app.pin(item);
     centre(item);
   };
-  const number = /^(?:item\s*)?#?(\d+)$/i.exec(query);
-  if (number) {
-    const item = data.itemOf(Number(number[1]));
-    if (item >= 0) hits.push({ text: `Item ${number[1]!}`, note: data.className(item) ?? "pin it", take: () => pin(item) });
-  }
+  for (const { item, text } of numbered(data, query)) hits.push({ text, note: data.className(item) ?? "pin it", take: () => pin(item) });
   const wanted = query.toLowerCase();
   const labels = data.labels;
   if (labels) {

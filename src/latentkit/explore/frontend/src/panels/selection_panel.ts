@@ -33,7 +33,7 @@ export class SelectionPanel {
     this.element.append(
       h("div", { class: "lk-item-head" }, this.mean(selection), h("div", {}, h("h3", {}, plural(selection.length, "item")), this.classes(selection))),
       h("div", { class: "lk-row lk-wrap" },
-        button("Save CSV", () => void csv(app, selection).then((text) => save("selection.csv", "text/csv", text)), { title: "A table: number, class, columns, map coordinates and latents of each item" }),
+        button("Save CSV", () => app.later(csv(app, selection).then((text) => save("selection.csv", "text/csv", text))), { title: "A table: number, class, columns, map coordinates and latents of each item" }),
         button("Save item list", () => save("items.txt", "text/plain", itemsFile(app, selection)), { title: "A file for the option --items of the command line" }),
         button("Invert", () => app.store.update({ selection: inverse(selection, app.data.count) })),
         button("Clear", () => app.store.update({ selection: EMPTY }), { title: "Escape" }),

@@ -1,6 +1,7 @@
 // A slider for every latent, the most used first, in units of sigma.
 
 import { type App } from "../app";
+import { type Space } from "../data/dataset";
 import { button, h } from "../dom";
 
 const FIRST = 12; // sliders shown before "all"
@@ -11,12 +12,14 @@ export class Sliders {
   private readonly list = h("div", { class: "lk-sliders" });
   private readonly inputs = new Map<number, { input: HTMLInputElement; value: HTMLOutputElement }>();
   private all = false;
+  private readonly space: Space;
 
   constructor(private readonly app: App) {
-    const { space } = app;
+    this.space = app.space;
+    const { space } = this;
     this.element.append(
       h("div", { class: "lk-row lk-wrap" }, h("span", { class: "lk-label" }, "Start from"),
-        button("the mean", () => app.store.update({ latent: Float32Array.from(space.header.mean), latentFrom: "Mean of all latents" })),
+        button("the mean", () => app.setLatent(Float32Array.from(space.header.mean), space, "Mean of all latents")),
         button("the pinned item", () => this.fromPinned()),
       ),
       this.list,
@@ -37,17 +40,17 @@ export class Sliders {
   private fromPinned(): void {
     const { app } = this;
     const { pinned } = app.store.state;
-    const values = app.space.latents?.now;
+    const values = this.space.latents?.now;
     if (pinned < 0 || !values) {
       app.announce("Pin an item first: click a point.");
       return;
     }
-    const { dim } = app.space;
-    app.store.update({ latent: values.slice(pinned * dim, (pinned + 1) * dim), latentFrom: app.describe(pinned) });
+    const { dim } = this.space;
+    app.setLatent(values.slice(pinned * dim, (pinned + 1) * dim), this.space, app.describe(pinned));
   }
 
   private write(): void {
-    const { order } = this.app.space;
+    const { order } = this.space;
     this.list.replaceChildren();
     this.inputs.clear();
     for (const d of this.all ? order : order.slice(0, FIRST)) this.list.append(this.row(d));
@@ -57,20 +60,19 @@ export class Sliders {
         this.write();
       }, { className: "lk-link" }));
     }
-    const { latent } = this.app.store.state;
+    const latent = this.app.latentIn(this.space);
     if (latent) this.follow(latent);
   }
 
   private row(d: number): HTMLElement {
-    const { header } = this.app.space;
+    const { header } = this.space;
     const input = h("input", { type: "range", min: -SPAN, max: SPAN, step: 0.05, class: "lk-range", "aria-label": `Latent z${d} in sigma` });
     const value = h("output", {}, "");
     input.value = "0";
     input.addEventListener("input", () => {
-      const { latent } = this.app.store.state;
-      const next = latent?.length === this.app.space.dim ? latent.slice() : Float32Array.from(header.mean);
+      const next = this.app.latentIn(this.space)?.slice() ?? Float32Array.from(header.mean);
       next[d] = (header.mean[d] ?? 0) + Number(input.value) * ((header.sigma[d] ?? 1) || 1);
-      this.app.store.update({ latent: next, latentFrom: `z${d} moved` });
+      this.app.setLatent(next, this.space, `z${d} moved`);
     });
     this.inputs.set(d, { input, value });
     const use = header.weights[d];
@@ -78,7 +80,7 @@ export class Sliders {
   }
 
   private units(value: number, d: number): number {
-    const { mean, sigma } = this.app.space.header;
+    const { mean, sigma } = this.space.header;
     return (value - (mean[d] ?? 0)) / ((sigma[d] ?? 1) || 1);
   }
 }

@@ -1,6 +1,7 @@
 // A place for a latent: of the pinned item, or the mean of the selection.
 
 import { type App } from "../app";
+import { type Space } from "../data/dataset";
 import { button, clear, h, plural } from "../dom";
 import { meanLatent } from "../geometry/latents";
 import { thumbnail } from "./gallery";
@@ -10,15 +11,17 @@ export class Slot {
   latent: Float32Array | null = null;
   /** The item, if it is one; -1 for a mean. */
   item = -1;
+  private readonly space: Space;
 
   constructor(private readonly app: App, readonly name: string, private readonly changed: () => void) {
+    this.space = app.space;
     this.draw();
   }
 
   take(items: readonly number[] | Uint32Array): void {
-    const values = this.app.space.latents?.now;
+    const values = this.space.latents?.now;
     if (!values || items.length === 0) return;
-    this.latent = meanLatent(values, this.app.space.dim, items);
+    this.latent = meanLatent(values, this.space.dim, items);
     this.item = items.length === 1 ? items[0]! : -1;
     this.draw(items.length);
     this.changed();
