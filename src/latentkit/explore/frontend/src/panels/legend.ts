@@ -2,17 +2,18 @@
 
 import { type App } from "../app";
 import { button, clear, context2d, h, pixelRatio, select, short } from "../dom";
+import { Histogram } from "./histogram";
 import { swatch } from "../map/marks";
 import { classShape, css, markRule, numberRamp } from "../palette";
 import { type ClassScale, colourChoices, type NumberScale } from "../paint";
 
 const LISTED = 60; // classes written at once
-const BARS = 48;
 
 export class Legend {
   readonly element = h("section", { class: "lk-legend", "aria-label": "Colours" });
   private readonly chooser = h("div", { class: "lk-row" });
   private readonly body = h("div", { class: "lk-legend-body" });
+  private histogram: Histogram | null = null;
   private wanted = "";
   private choices = "";
 
@@ -44,6 +45,7 @@ export class Legend {
     else if (scale.kind === "number") this.drawNumbers(scale);
     else clear(this.body);
     // What is written anew has the focus that the old one had.
+    if (open && this.body.contains(open)) return;
     if (typing) this.body.querySelector("input")?.focus();
     else if (label !== undefined) this.body.querySelector<HTMLElement>(`[data-label="${Number(label)}"]`)?.focus();
   }
@@ -131,68 +133,10 @@ export class Legend {
   }
 
   private drawNumbers(scale: NumberScale): void {
-    const { range } = this.app.store.state;
-    const canvas = h("canvas", { class: "lk-histogram", tabindex: 0, role: "img", "aria-label": `Histogram of ${scale.name}: drag to keep a range of values` });
-    this.body.replaceChildren(canvas, this.gradient(short(scale.low), short(scale.high)));
-    this.body.append(
-      h("p", { class: "lk-quiet" }, range ? `Shown: ${short(range[0])} to ${short(range[1])}` : "Drag over the bars to keep a range."),
-    );
-    if (range) this.body.append(button("Show all values", () => this.app.store.update({ range: null }), { className: "lk-link" }));
-    if (scale.about) this.body.append(h("p", { class: "lk-quiet" }, scale.about));
-    this.drawHistogram(canvas, scale);
-  }
-
-  private drawHistogram(canvas: HTMLCanvasElement, scale: NumberScale): void {
-    const ratio = pixelRatio();
-    const [width, height] = [Math.max(120, this.body.clientWidth || 220), 52];
-    canvas.width = width * ratio;
-    canvas.height = height * ratio;
-    const bars = new Float64Array(BARS);
-    const span = scale.high - scale.low;
-    for (const value of scale.values) {
-      const place = Math.floor(((value - scale.low) / span) * BARS);
-      bars[Math.max(0, Math.min(BARS - 1, place || 0))]!++;
+    if (!this.histogram?.shows(scale)) {
+      this.histogram = new Histogram(this.app, scale, this.gradient(short(scale.low), short(scale.high)));
+      this.body.replaceChildren(this.histogram.element);
     }
-    const most = Math.max(...bars);
-    const ramp = numberRamp(this.app.dark());
-    const context = context2d(canvas);
-    const draw = (range: readonly [number, number] | null): void => {
-      context.setTransform(ratio, 0, 0, ratio, 0, 0);
-      context.clearRect(0, 0, width, height);
-      bars.forEach((count, i) => {
-        const value = scale.low + ((i + 0.5) / BARS) * span;
-        context.globalAlpha = range && (value < range[0] || value > range[1]) ? 0.2 : 1;
-        context.fillStyle = css(ramp[Math.round((i / (BARS - 1)) * (ramp.length - 1))]!);
-        const tall = count ? Math.max(1.5, (count / most) * (height - 2)) : 0;
-        context.fillRect((i * width) / BARS, height - tall, width / BARS - 1, tall);
-      });
-    };
-    draw(this.app.store.state.range);
-    let from: number | null = null;
-    const value = (event: PointerEvent): number => {
-      const box = canvas.getBoundingClientRect();
-      return scale.low + Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)) * span;
-    };
-    const dragged = (event: PointerEvent): [number, number] => {
-      const to = value(event);
-      // The ends of the histogram hold what lies beyond them, too.
-      const low = Math.min(from!, to);
-      const high = Math.max(from!, to);
-      return [low <= scale.low ? -Infinity : low, high >= scale.high ? Infinity : high];
-    };
-    canvas.addEventListener("pointerdown", (event) => {
-      from = value(event);
-      canvas.setPointerCapture(event.pointerId);
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      if (from !== null) draw(dragged(event));
-    });
-    canvas.addEventListener("pointerup", (event) => {
-      if (from === null) return;
-      const range = dragged(event);
-      from = null;
-      this.app.store.update({ range: range[1] - range[0] < span * 0.01 ? null : range });
-    });
+    this.histogram.follow();
   }
 }
-
