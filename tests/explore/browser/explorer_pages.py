@@ -190,7 +190,7 @@ class PageWriter:
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Explorer</title><style>{style}</style></head>
-<body><div id="explorer"></div>
+<body><main id="explorer"></main>
 <script>{script}</script>
 <script type="application/json" id="explorer-header">{header}</script>
 {sections}

@@ -54,13 +54,13 @@ async function open(root: HTMLElement): Promise<void> {
 }
 
 function start(): void {
+  // A notebook may have a heading of this name; only a page has data, and a mark of its end.
   const root = document.getElementById("explorer");
-  if (root) void open(root);
+  if (root && document.querySelector("script#explorer-header, script#explorer-end")) void open(root);
 }
 
 (globalThis as { latentkitExplorer?: unknown }).latentkitExplorer ??= { Container, mount };
 if (typeof document !== "undefined") {
-  // A notebook has no such element.
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
 }
