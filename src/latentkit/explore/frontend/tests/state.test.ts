@@ -6,7 +6,7 @@ import { paint } from "../src/paint";
 import { cell } from "../src/panels/export";
 import { initialState, type State, Store } from "../src/store";
 
-const data = { count: 1000, map: (id: string) => (/^0\/(pca|tsne|plane:1:2)$/.test(id) ? {} : null) } as unknown as Dataset;
+const data = { count: 1000, spaces: [{ dim: 3 }, { dim: 2 }], map: (id: string) => (/^0\/(pca|tsne|plane:1:2)$/.test(id) ? {} : null) } as unknown as Dataset;
 const begin: State = { ...initialState(), maps: ["0/pca"] };
 
 describe("address", () => {
@@ -15,7 +15,7 @@ describe("address", () => {
       ...begin,
       maps: ["0/tsne", "0/pca"], colour: "column:error", hidden: new Set([1, 3]), range: [0.5, Infinity], selection: Uint32Array.of(1, 2, 999),
       pinned: 7, tool: "lasso", panel: "decode", distances: true, names: false, neighbours: 5, plane: [1, 2], track: ["0/pca", "0/tsne"], progress: 0.25,
-      latent: Float32Array.of(1, -2.5), camera: { x: 0.125, y: -0.5, zoom: 3 },
+      latent: Float32Array.of(1, -2.5), latentRun: 1, camera: { x: 0.125, y: -0.5, zoom: 3 },
     };
     const { latentFrom, ...back } = fromHash(`#${toHash(state, begin)}`, data);
     expect(latentFrom).toBe("from the address");
@@ -28,7 +28,7 @@ describe("address", () => {
   });
 
   it("takes nothing that the page does not have", () => {
-    const patch = fromHash("#maps=9/x,0/none&item=1000&selected=d____&tool=drill&panel=x&view=1,2,0&track=0/pca,9/x,1&range=2,1&plane=7,8&latent=!&%E0=%E0", data);
+    const patch = fromHash("#maps=9/x,0/none&item=1000&selected=d____&tool=drill&panel=x&view=1,2,0&track=0/pca,9/x,1&range=2,1&plane=7,8&latent=!&latent=0:AACAPwAAgD8&%E0=%E0", data);
     expect(patch).toEqual({ selection: new Uint32Array(0), tool: "pan", panel: "item" });
   });
 
@@ -74,6 +74,7 @@ describe("paint", () => {
     const both = paint(4, scale, { ...begin, hidden: new Set([0]), selection: Uint32Array.of(0, 1) }, false);
     expect([...both.front]).toEqual([1]);
     expect([...both.back]).toEqual([0, 2, 3]);
+    expect([...both.passed]).toEqual([0, 1, 1, 1]);
   });
 
   it("keeps a range of values, and greys what has none", () => {
