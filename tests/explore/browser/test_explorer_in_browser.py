@@ -286,3 +286,77 @@ def test_the_widget_tells_and_takes_the_selection(opened, page_of_digits, tmp_pa
     page.tab.evaluate("mounted.destroy()")
     assert page.tab.inner_text("#cell") == ""
     assert page.complaints == []
+
+
+def test_a_lasso_leaves_out_filtered_classes_whatever_is_selected(opened, page_of_digits):
+    page = opened(page_of_digits)
+    _, _, labels = digits()
+    page.do("app.store.update({hidden: new Set([0, 1, 2]), selection: Uint32Array.of(5)})")
+    everywhere = "[-2, -2, 2, -2, 2, 2, -2, 2]"
+    allowed = np.flatnonzero(labels > 2).tolist()
+    assert page.value(f"[...view.itemsIn({everywhere})]") == allowed
+    page.do(
+        "app.store.update({colour: 'column:error', hidden: new Set(), range: [0.25, Infinity]})"
+    )
+    page.rest()
+    found = page.value(f"[...view.itemsIn({everywhere})]")
+    assert found == list(range(found[0], ITEMS))
+    assert abs(found[0] - ITEMS / 2) < 6
+
+
+def test_zoom_buttons_and_the_key_for_all_points_work_by_keyboard(opened, page_of_digits):
+    page = opened(page_of_digits)
+    zoom = page.value("view.scene.camera.zoom")
+    for key in ("Enter", "Space"):
+        page.tab.focus("[aria-label='Zoom in']")
+        page.tab.keyboard.press(key)
+        closer = page.value("view.scene.camera.zoom")
+        assert closer == pytest.approx(1.5 * zoom)
+        zoom = closer
+    assert page.state("pinned") == -1
+    page.tab.focus(STAGE)
+    page.tab.keyboard.press("Shift+Digit0")
+    every = page.value("view.scene.camera.zoom")
+    assert page.state("camera")["zoom"] == every < zoom
+    page.tab.keyboard.press("0")
+    assert page.state("camera") is None
+    # Where Shift and 0 give "=", which zooms in elsewhere, it still means 0.
+    page.tab.eval_on_selector(
+        STAGE,
+        "stage => stage.dispatchEvent(new KeyboardEvent('keydown', "
+        "{key: '=', code: 'Digit0', shiftKey: true}))",
+    )
+    assert page.state("camera")["zoom"] == every
+
+
+def test_a_range_of_values_is_kept_by_keyboard(opened, page_of_digits):
+    page = opened(page_of_digits)
+    page.tab.select_option("[aria-label='Colour points by']", "column:error")
+    low = page.tab.locator("[aria-label^='Smallest']")
+    low.focus()
+    for _ in range(3):
+        page.tab.keyboard.press("ArrowUp")
+    first, last = page.value("app.store.state.range.map(String)")
+    assert float(first) == pytest.approx(float(low.input_value()))
+    assert 0.02 < float(first) < 0.2
+    assert last == "Infinity"
+    page.tab.keyboard.press("Tab")
+    assert page.tab.evaluate("document.activeElement.ariaLabel").startswith("Largest")
+    page.tab.keyboard.type("0.3")
+    page.tab.keyboard.press("Enter")
+    front = page.value("[...app.painter.front(view.map)]")
+    values = np.linspace(0.01, 0.5, ITEMS).astype("f4")
+    assert front == np.flatnonzero((values >= float(first)) & (values <= 0.3)).tolist()
+    page.tab.click("text=Show all values")
+    assert page.state("range") is None
+
+
+def test_the_tooltip_goes_when_a_key_chooses_a_panel(opened, page_of_digits):
+    page = opened(page_of_digits)
+    page.tab.mouse.move(*page.place(3))
+    assert page.tab.is_visible(".lk-tooltip")
+    page.tab.keyboard.press("4")
+    assert not page.tab.is_visible(".lk-tooltip")
+    x, y = page.place(3)
+    page.tab.mouse.move(x + 1, y)
+    assert page.tab.is_visible(".lk-tooltip")

@@ -215,3 +215,42 @@ def test_live_decode_equals_pytorch(opened, tmp_path):
     shown.tab.click("text=Draw from the prior")
     assert shown.tab.locator(".lk-tool-body .lk-thumbs canvas").count() == 12
     assert shown.complaints == []
+
+
+def test_a_number_finds_an_item_of_each_split(opened, tmp_path):
+    page = made(count=60)
+    page.header["items"]["rows"] = page.array(np.tile(np.arange(30), 2), "<u4")
+    section = page.array(np.repeat([1, 0], 30), "|u1")
+    page.header["items"]["splits"] = {"names": ["test", "train"], "section": section}
+    page.header["items"]["images"]["lossless"] = False
+    shown = opened(page.save(tmp_path / "explorer.html"))
+    field = "[role=combobox]"
+    assert shown.tab.get_attribute(field, "aria-label") == "Search for a class or an item number"
+    hits = shown.tab.locator("[role=option]")
+    for query, expected in (
+        ("5", ["Test item 5", "Train item 5"]),
+        ("train item 5", ["Train item 5"]),
+        ("test 31", []),
+    ):
+        shown.tab.fill(field, query)
+        assert [text.split("\n")[0] for text in hits.all_inner_texts()] == expected
+    assert "file" not in shown.tab.inner_text(".lk-hits")
+    shown.tab.fill(field, "test 5")
+    shown.tab.keyboard.press("Enter")
+    assert shown.state("pinned") == 35
+    assert shown.tab.inner_text(".lk-notes").count("compressed") == 1
+
+
+def test_a_notebook_with_a_heading_of_that_name_is_left_alone(opened, tmp_path, page_of_digits):
+    shown = opened(page_of_digits)  # the tab
+    html = made().html()
+    style = html[html.index("<style>") : html.index("</style>")]
+    script = html[html.index("<script>") : html.index("</script>")]
+    body = '<main id="explorer-header">Data</main><h1 id="explorer">Explorer</h1>'
+    text = f"<!doctype html>{style}</style><body>{body}{script}</script></body>"
+    (tmp_path / "notebook.html").write_text(text, "utf-8")
+    shown.tab.goto((tmp_path / "notebook.html").as_uri())
+    assert shown.tab.inner_text("h1") == "Explorer"
+    assert shown.tab.evaluate("typeof latentkitExplorer.mount") == "function"
+    assert shown.tab.evaluate("document.querySelector('h1').clientHeight") < 100
+    assert shown.complaints == []
