@@ -207,8 +207,8 @@ def test_a_run_keeps_the_weights_and_is_transferred_without_their_file(
     monkeypatch.setattr(transfer_figures, "report_transfer", lambda context, kind, svg: None)
     weights = tmp_path / "mine.safetensors"
     weights.write_bytes(saved.read_bytes())
-    # With size 16, maps would be 1x1 before a convolution of stride 2. Its gradient in bfloat16 holds
-    # memory that was never written, with PyTorch 2.14 on processors with AMX.
+    # With size 16, maps would be 1x1 before a convolution of stride 2. With PyTorch 2.14 on a
+    # processor with AMX, its gradient in bfloat16 holds memory that was never written.
     options = {"model.backbone": SMALL, "model.size": 32, "model.weights": str(weights)}
     found = lk.run(model="timm", options={**options, "threads": 1}, out=tmp_path)
     assert found.summary["weights"].startswith("those that the model arrives with")
