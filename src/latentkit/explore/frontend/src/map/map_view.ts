@@ -102,7 +102,9 @@ export class MapView implements Meaning {
 
   /** Shows other positions in place of the map's; null goes back to the map. */
   replacePositions(placement: Placement | null): void {
+    const between = this.override === null || placement === null;
     this.override = placement;
+    if (between) this.writeTitle();
     this.scene.draw("points");
   }
 
@@ -113,7 +115,9 @@ export class MapView implements Meaning {
     this.title.append(h("h2", {}, header.name, several && h("small", {}, ` ${space.label}`)));
     const trust = header.figures.trustworthiness;
     const words = trustWords(trust);
-    if (words) {
+    if (this.override) {
+      this.title.append(h("span", { class: "lk-trust" }, "between two maps: no map has these places, so read no neighbours from them"));
+    } else if (words) {
       this.title.append(h("span", { class: `lk-trust lk-${words.level}`, title: header.about }, h("b", {}, `Trust ${trust!.toFixed(2)}`), ` ${words.text}`));
     } else if (header.about) this.title.append(h("span", { class: "lk-trust" }, header.about));
     this.scene.element.setAttribute("aria-label", `${header.name}, ${this.app.data.count} points. Arrow keys go from point to point, Enter pins, question mark shows all keys.`);

@@ -84,7 +84,7 @@ export class Between {
       return work === this.work;
     };
     const items = await walk(latents!.now!, dim, a.item, b.item, 10, MOST_VISITED, pause);
-    if (!items && work === this.work) told.textContent = "No way of small steps was found: A and B are in parts that are not connected.";
+    if (!items && work === this.work) told.textContent = "There is no way from A to B along the 10 nearest neighbours of each item: choose two items that are closer together.";
     return items;
   }
 

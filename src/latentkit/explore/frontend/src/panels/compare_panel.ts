@@ -56,7 +56,7 @@ export class ComparePanel {
     const maps = app.data.allMaps();
     clear(this.element);
     if (maps.length < 2) {
-      this.element.append(h("div", { class: "lk-hint" }, h("p", {}, "This page has one map. Run with more, such as --embed pca --embed isomap, to compare them.")));
+      this.element.append(h("div", { class: "lk-hint" }, h("p", {}, "This page has one map. The page of a run with several, such as latentkit run --embed pca --embed isomap, compares them here.")));
       return;
     }
     const choices = maps.map((map) => ({ value: map.id, text: this.name(map) }));

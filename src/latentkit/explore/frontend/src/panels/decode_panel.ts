@@ -150,6 +150,6 @@ function badge({ difference, compared }: LiveDecoder): HTMLElement {
   return h(
     "p",
     { class: `lk-badge ${good ? "lk-good" : "lk-poor"}`, title: `Computed here, just now, on ${compared} latents that the page has with PyTorch's images of them.` },
-    h("b", {}, name), ` largest difference ${difference.toExponential(1)} on ${compared} latents`,
+    h("b", {}, name), ` largest difference ${difference.toExponential(1)} on ${compared} images`,
   );
 }

@@ -64,7 +64,7 @@ export class Histogram {
   private field(end: 0 | 1): HTMLInputElement {
     const { name, low, high } = this.scale;
     const step = 10 ** Math.floor(Math.log10((high - low) / 10));
-    const input = h("input", { type: "number", class: "lk-number", step, placeholder: short(end ? high : low), "aria-label": `${end ? "Largest" : "Smallest"} ${name} that is kept` });
+    const input = h("input", { type: "number", class: "lk-number", step, placeholder: end ? "highest" : "lowest", "aria-label": `${end ? "Largest" : "Smallest"} ${name} that is kept` });
     // The arrow keys of an empty field begin at its end of the scale, not at zero.
     input.addEventListener("keydown", (event) => {
       if (input.value !== "" || (event.key !== "ArrowUp" && event.key !== "ArrowDown")) return;

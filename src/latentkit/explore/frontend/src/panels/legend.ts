@@ -134,9 +134,20 @@ export class Legend {
 
   private drawNumbers(scale: NumberScale): void {
     if (!this.histogram?.shows(scale)) {
-      this.histogram = new Histogram(this.app, scale, this.gradient(short(scale.low), short(scale.high)));
+      this.histogram = new Histogram(this.app, scale, this.gradient(...ends(scale)));
       this.body.replaceChildren(this.histogram.element);
     }
     this.histogram.follow();
   }
+}
+
+/** The values at the ends of the colours, which values beyond them have, too. */
+function ends({ values, low, high }: NumberScale): [string, string] {
+  let below = false;
+  let above = false;
+  for (const value of values) {
+    if (value < low) below = true;
+    if (value > high) above = true;
+  }
+  return [`${below ? "≤ " : ""}${short(low)}`, `${above ? "≥ " : ""}${short(high)}`];
 }
