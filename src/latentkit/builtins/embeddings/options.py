@@ -79,15 +79,30 @@ class UmapOptions(EmbeddingOptions):
     min_dist: Annotated[float, SearchRange(0.0, 0.9)] = Field(
         0.1, ge=0, lt=1, description="How close together points may be in the map."
     )
+    spread: float = Field(
+        1.0, gt=0, le=100, description="Scale of the distances between points that are not close."
+    )
+    metric: Literal["euclidean", "cosine", "correlation"] = Field(
+        "euclidean",
+        description="Distance between vectors; correlation is the cosine of centred vectors.",
+    )
     n_epochs: int | None = Field(
         None,
         ge=1,
         le=100_000,
-        description="Number of steps; if not given, it depends on the number of points.",
+        description="Number of steps; if not given, 200, and with umap-learn 500 up to 10,000"
+        " points.",
     )
     init: Literal["spectral", "pca", "random"] = Field(
         "spectral", description="Initial positions of the points."
     )
+    method: Literal["latentkit", "umap-learn"] = Field(
+        "latentkit",
+        description="What optimises the map: latentkit on all cores, with the same map for one"
+        " seed; or the library umap-learn, which takes longer.",
+    )
     parallel: bool = Field(
-        False, description="Use all cores; the map then differs between runs with the same seed."
+        False,
+        description="With umap-learn, use all cores; the map then differs between runs with the"
+        " same seed.",
     )

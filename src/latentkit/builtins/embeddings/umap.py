@@ -1,16 +1,19 @@
-"""``umap``: L. McInnes, J. Healy, J. Melville, arXiv:1802.03426 (2018), computed by umap-learn.
+"""``umap``: L. McInnes, J. Healy, J. Melville, arXiv:1802.03426 (2018).
 
-umap-learn's neighbour search, pynndescent, compiles for half a minute in every process. This module
-gives umap-learn an exact search instead, also for new points.
+The objective is that of umap-learn. The layout is our own (see `umap_layout`), because a seeded
+umap-learn uses one thread and gives another map on another system. Neighbours are exact up to the
+limits of `latentkit.neighbors`.
 """
 
 from __future__ import annotations
 
-import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from latentkit.builtins.embeddings.checks import (
@@ -18,26 +21,40 @@ from latentkit.builtins.embeddings.checks import (
     check_size,
     checked_new,
     checked_vectors,
+    finite_vectors,
     scaling,
 )
 from latentkit.builtins.embeddings.options import UmapOptions
+from latentkit.builtins.embeddings.umap_graph import Graph, fuzzy_graph, memberships, spectral_start
+from latentkit.builtins.embeddings.umap_layout import kernel_parameters, optimise
+from latentkit.errors import UserError
 from latentkit.neighbors import NeighborIndex
 from latentkit.plugin import Embedding, Progress, ResourceEstimate
 
-_LEAST_VECTORS = 5
-_EXPECTED = "precomputed_knn[2]"  # umap-learn warns that the search is not pynndescent's
+_LEAST_VECTORS = 4
+_STEPS = 200
+_NEW_STEPS = 30
+_NEW_STEP_SIZE = 0.25
+_EXTENT = 10.0  # of the start along each axis
+_NOISE = 1e-4
+_FAR = 40  # binary exponent up to which distances keep their size
+
+Floats = NDArray[np.float32]
 
 
 class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """UMAP with scikit-learn's conventions.
 
+    The same vectors and seed give the same bytes with any number of threads.
+
     Args:
         n_components: dimensions of the map, 2 or 3.
         n_neighbors: neighbours of each point, itself included; lowered if there are too few points.
         min_dist: how close together points may be in the map.
-        n_epochs: number of steps; if None, it depends on the number of points.
+        spread: scale of the distances between points that are not close.
+        metric: ``euclidean``; ``cosine``; or ``correlation``, the cosine of centred vectors.
+        n_epochs: number of steps; if None, 200.
         init: initial positions: ``spectral``, ``pca`` or ``random``.
-        parallel: use all cores; the same seed then no longer gives the same map.
         random_state: seed of the fit, and of the placing of new points.
     """
 
@@ -46,17 +63,19 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         n_components: int = 2,
         n_neighbors: int = 15,
         min_dist: float = 0.1,
+        spread: float = 1.0,
+        metric: str = "euclidean",
         n_epochs: int | None = None,
         init: str = "spectral",
-        parallel: bool = False,
         random_state: int = 0,
     ) -> None:
         self.n_components = n_components
         self.n_neighbors = n_neighbors
         self.min_dist = min_dist
+        self.spread = spread
+        self.metric = metric
         self.n_epochs = n_epochs
         self.init = init
-        self.parallel = parallel
         self.random_state = random_state
         self.on_progress: Progress | None = None
 
@@ -65,54 +84,48 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.fit_transform(X)
         return self
 
-    def fit_transform(self, X: Any, y: Any = None) -> NDArray[np.float32]:  # noqa: N803
-        """Map vectors (N, D) to coordinates (N, n_components).
+    def fit_transform(self, X: Any, y: Any = None) -> Floats:  # noqa: N803
+        """Map vectors (N, D) to coordinates (N, n_components). Equal vectors get one place.
 
         Raises:
             UserError: the vectors cannot be used; see `checked_vectors`.
         """
+        if self.min_dist > self.spread:
+            raise UserError(
+                f"embedding 'umap': min_dist={self.min_dist:g} is above spread={self.spread:g}: "
+                f"lower umap.min_dist, or raise umap.spread"
+            )
         points = checked_vectors(X, "umap", n_components=self.n_components, least=_LEAST_VECTORS)
         self._exponent = scaling(points)
         points = np.ldexp(points, self._exponent)
-        k = min(self.n_neighbors, len(points) - 1)
-        self._emit("loading umap")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns that parametric UMAP needs Tensorflow
-            from umap import UMAP
-        self._emit("finding neighbours")
-        search = _Search(points)
-        indices, distances, recall = search.around_themselves(k)
-        self._emit("compiling umap and optimising")
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            # Other code's open files may be collected during the fit.
-            warnings.simplefilter("ignore", ResourceWarning)
-            self._umap = UMAP(
-                n_components=self.n_components,
-                n_neighbors=k,
-                min_dist=self.min_dist,
-                n_epochs=self.n_epochs,
-                init=self._start(points),
-                precomputed_knn=(indices, distances, search),
-                random_state=None if self.parallel else self.random_state,
-                transform_seed=self.random_state,
-                n_jobs=-1 if self.parallel else 1,
-            )
-            coordinates: NDArray[np.float32] = self._umap.fit_transform(points)
-        self._vectors, self.embedding_ = points, coordinates
+        points, places = np.unique(self._comparable(points), axis=0, return_inverse=True)
+        places = places.reshape(-1)
+        self._vectors, self._index = points, NeighborIndex(points)
         self.n_features_in_ = points.shape[1]
-        texts = {" ".join(str(warning.message).split()) for warning in caught}
+        self._kernel = kernel_parameters(self.min_dist, self.spread)
+        k = min(self.n_neighbors, len(points)) - 1
+        if len(points) < _LEAST_VECTORS:
+            self._emit(0, 0, "placing few different vectors")
+            coordinates, recall, parts = self._principal(points), 1.0, 1
+        else:
+            coordinates, recall, parts = self._fit(points, k)
+        self._coordinates = coordinates
+        self.embedding_ = coordinates[places]
         self.facts_ = {
-            "n_neighbors": k,
+            "method": "latentkit",
+            "n_neighbors": k + 1,
             "neighbours": "exact" if recall == 1 else "approximate",
             "graph_recall": recall,
-            "repeatable": not self.parallel,
-            "warnings": sorted(text for text in texts if _EXPECTED not in text),
+            "components": parts,
+            "steps": self._steps,
+            "repeatable": True,
         }
-        return coordinates
+        return self.embedding_
 
-    def transform(self, X: Any) -> NDArray[np.float32]:  # noqa: N803
-        """Place new vectors (M, D) in the fitted map. Fitted vectors get their own coordinates.
+    def transform(self, X: Any) -> Floats:  # noqa: N803
+        """Place new vectors (M, D) in the fitted map, each independently of the others.
+
+        Fitted vectors get their own coordinates.
 
         Raises:
             UserError: the map is not fitted, or the vectors are not like those of the fit.
@@ -121,63 +134,182 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         points = checked_new(X, "umap", fitted, exponent)
         if not len(points):
             return np.empty((0, self.n_components), np.float32)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            coordinates: NDArray[np.float32] = self._umap.transform(points)
-        return coordinates
+        points = self._comparable(points)
+        count = min(max(self.n_neighbors, 2), len(self._vectors))
+        found = self._index.query(points, count)
+        distances = self._distances(found.distances)
+        weights = memberships(distances)
+        shares = weights / weights.sum(1, keepdims=True)
+        start = np.einsum("mk,mkd->md", shares, self._coordinates[found.indices])
+        starts = np.arange(0, weights.size + 1, count)
+        placed = optimise(
+            start,
+            Graph(starts, found.indices.ravel(), weights.ravel()),
+            self._kernel,
+            steps=_NEW_STEPS,
+            seed=self.random_state,
+            step_size=_NEW_STEP_SIZE,
+            fixed=self._coordinates,
+            streams=found.indices[:, 0].astype(np.int64),
+        )
+        same = found.distances[:, 0] == 0
+        placed[same] = self._coordinates[found.indices[same, 0]]
+        return placed
+
+    def inverse_transform(self, X: Any) -> Floats:  # noqa: N803
+        """Return vectors (M, D) for coordinates (M, n_components).
+
+        A vector is the mean of those of the nearest points in the map, weighted by the map's
+        kernel, so it never leaves the range of the fitted vectors. With ``cosine`` and
+        ``correlation`` it has the length 1.
+
+        Raises:
+            UserError: the map is not fitted, or the coordinates cannot be of this map.
+        """
+        if not hasattr(self, "_coordinates"):
+            raise UserError("embedding 'umap': fit it before inverse_transform is called")
+        wanted = finite_vectors(X, "umap", np.float32)
+        if wanted.shape[1] != self.n_components:
+            raise UserError(
+                f"embedding 'umap': coordinates have {wanted.shape[1]} dimensions, the map has "
+                f"{self.n_components}"
+            )
+        count = min(self.n_neighbors, len(self._vectors))
+        found = NeighborIndex(self._coordinates).query(wanted, count)
+        a, b = self._kernel
+        nearer = found.distances - found.distances[:, :1]  # far outside the map, the nearest rules
+        weights = 1 / (1 + a * nearer ** (2 * b))
+        weights /= weights.sum(1, keepdims=True)
+        vectors = np.einsum("mk,mkd->md", weights, self._vectors[found.indices])
+        return np.ldexp(vectors, -self._exponent).astype(np.float32)
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
-        """Return memory and time for ``n`` vectors of ``d`` dimensions, compilation included.
+        """Return memory and time for ``n`` vectors of ``d`` dimensions.
 
         Raises:
             UserError: so few vectors or dimensions cannot be mapped; see `check_size`.
         """
         check_size(n, d, "umap", n_components=self.n_components, least=_LEAST_VECTORS)
-        k = self.n_neighbors
-        steps = self.n_epochs or (500 if n <= 10_000 else 200)
+        k = min(self.n_neighbors, n)
         return ResourceEstimate(
-            bytes=185 * 2**20 + n * (190 * k + 12 * d),
-            seconds=11 + n * k * (d**0.5 * 2e-6 + steps * 2.5e-7),
+            bytes=100 * 2**20 + n * (60 * k + 16 * d + 300),
+            seconds=0.5 + n * k * (d**0.5 * 1e-6 + self._steps * 3e-8),
         )
 
-    def _start(self, points: NDArray[np.float32]) -> str:
-        # The eigensolver of the spectral start fails for very few points.
-        return "random" if len(points) < 4 * self.n_components + 4 else self.init
+    @property
+    def _steps(self) -> int:
+        return self.n_epochs or _STEPS
 
-    def _emit(self, message: str) -> None:
-        if self.on_progress is not None:
-            self.on_progress(0, 0, message)
+    def _fit(self, points: Floats, k: int) -> tuple[Floats, float, int]:
+        """Return coordinates, the recall of the neighbours, and the number of components."""
+        self._emit(0, 0, "finding neighbours")
+        found = self._index.neighbors(k)
+        graph = fuzzy_graph(found.indices, self._distances(found.distances))
+        parts, labels = connected_components(
+            csr_matrix((graph.weights, graph.neighbors, graph.starts)), directed=False
+        )
+        self._emit(0, self._steps, "optimising")
+        start = self._start(points, graph, parts, labels)
+        coordinates = optimise(
+            start,
+            graph.without(float(graph.weights.max()) / self._steps),
+            self._kernel,
+            steps=self._steps,
+            seed=self.random_state,
+            on_step=partial(self._emit, total=self._steps, message="optimising"),
+        )
+        return coordinates, found.recall, int(parts)
 
+    def _comparable(self, points: NDArray[np.floating[Any]]) -> Floats:
+        """Return vectors whose Euclidean distances rank pairs as the metric does.
 
-class _Search:
-    """A search with the interface that umap-learn expects of a pynndescent index."""
-
-    _angular_trees = False
-
-    def __init__(self, vectors: NDArray[np.floating[Any]]) -> None:
-        self._index = NeighborIndex(vectors)
-
-    def around_themselves(self, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32], float]:
-        """Return the ``k`` nearest of each vector, its distances, and the recall of the search.
-
-        The first neighbour of a vector is the vector itself.
+        Raises:
+            UserError: a vector has no direction, so its cosine is not defined.
         """
-        found = self._index.neighbors(k - 1)
-        itself = np.arange(len(found.indices), dtype=np.int32)[:, None]
-        return (
-            np.hstack([itself, found.indices]),
-            np.hstack([np.zeros_like(itself), found.distances]).astype(np.float32),
-            found.recall,
-        )
+        if self.metric == "euclidean":
+            return points
+        if self.metric == "correlation":
+            points = points - points.mean(1, keepdims=True)
+        lengths = np.linalg.norm(points, axis=1, keepdims=True)
+        if not lengths.all():
+            row = int(np.flatnonzero(lengths[:, 0] == 0)[0])
+            what = "zero" if self.metric == "cosine" else "constant"
+            raise UserError(
+                f"embedding 'umap': row {row} of the vectors is {what}, so it has no "
+                f"{self.metric}: leave such rows out, or set umap.metric=euclidean"
+            )
+        compared: Floats = points / lengths
+        return compared
 
-    def query(
-        self, queries: NDArray[np.float32], k: int, epsilon: float
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return the ``k`` nearest of each query; ``epsilon`` is ignored."""
-        found = self._index.query(queries, k)
-        return found.indices, brought_near(found.distances, 20)
+    def _distances(self, euclidean: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        near = brought_near(euclidean, _FAR).astype(np.float64)
+        return near if self.metric == "euclidean" else near**2 / 2
+
+    def _start(self, points: Floats, graph: Graph, parts: int, labels: Any) -> Floats:
+        """Return initial positions, from 0 to `_EXTENT` along each axis, with a little noise."""
+        generator = np.random.default_rng(self.random_state)
+        n, d = len(points), self.n_components
+        if self.init == "random":
+            return generator.uniform(0, _EXTENT, (n, d)).astype(np.float32)
+        if self.init == "pca" or n < 4 * d + 4:
+            start = self._principal(points).astype(np.float64)
+        elif parts == 1:
+            start = spectral_start(graph, d, self.random_state)
+        else:
+            start = self._side_by_side(points, graph, labels)
+        start -= start.min(0)
+        start *= _EXTENT / np.maximum(start.max(0), 1e-12)
+        return (start + generator.normal(scale=_NOISE, size=start.shape)).astype(np.float32)
+
+    def _side_by_side(self, points: Floats, graph: Graph, labels: Any) -> NDArray[np.float64]:
+        """Return a start for each component of a graph, around the principal position of each.
+
+        A component gets as much room as its distance to the nearest other allows.
+        """
+        d = self.n_components
+        order = np.argsort(labels, kind="stable")
+        sizes = np.bincount(labels)
+        ends = np.cumsum(sizes)
+        places = self._principal(points).astype(np.float64)
+        start = np.empty_like(places)
+        means = np.stack(
+            [np.bincount(labels, places[:, axis]) / sizes for axis in range(d)], axis=1
+        )
+        apart = NeighborIndex(means.astype(np.float32)).neighbors(1).distances[:, 0]
+        least = float(np.ptp(places, axis=0).max()) * 1e-3
+        edges = csr_matrix((graph.weights, graph.neighbors, graph.starts))
+        for part, (end, size) in enumerate(zip(ends, sizes, strict=True)):
+            rows = order[end - size : end]
+            own = places[rows] - means[part]
+            if size >= 4 * d + 4:
+                inner = edges[rows][:, rows].sorted_indices()
+                whole = Graph(inner.indptr.astype(np.int64), inner.indices, inner.data)
+                own = spectral_start(whole, d, self.random_state)
+                own -= own.mean(0)
+            radius = max(float(np.abs(own).max()), 1e-30)
+            start[rows] = means[part] + own * (max(float(apart[part]) / 2, least) / radius)
+        return start
+
+    def _principal(self, points: Floats) -> Floats:
+        """Return the principal components (n, n_components) of vectors, with definite signs."""
+        from sklearn.decomposition import PCA
+
+        d = min(self.n_components, *points.shape)
+        found = PCA(d, svd_solver="covariance_eigh").fit_transform(points.astype(np.float64))
+        missing = np.zeros((len(points), self.n_components - d))
+        scaled: Floats = np.hstack([found, missing]).astype(np.float32)
+        return scaled
+
+    def _emit(self, done: int, total: int, message: str) -> None:
+        if self.on_progress is not None:
+            self.on_progress(done, total, message)
 
 
 def build(options: UmapOptions, random_state: int) -> Embedding:
     """Build ``umap``."""
-    return Umap(random_state=random_state, **options.model_dump())
+    chosen = options.model_dump(exclude={"method", "parallel"})
+    if options.method == "latentkit":
+        return Umap(random_state=random_state, **chosen)
+    from latentkit.builtins.embeddings.umap_learn import UmapLearn
+
+    return UmapLearn(random_state=random_state, parallel=options.parallel, **chosen)
