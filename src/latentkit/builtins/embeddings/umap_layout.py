@@ -156,6 +156,8 @@ def _move(edges: Any, now: Any, around: Any, after: Any, numbers: Any, counts: A
                     x += _limited(force * dx) * rate
                     y += _limited(force * dy) * rate
                     z += _limited(force * dz) * rate
+            # All repulsions are computed from one position, so that none waits for another.
+            mx = my = mz = _f(0)
             state = _mixed(
                 np.uint64(seed)
                 + np.uint64(step) * np.uint64(_STEP)
@@ -165,16 +167,17 @@ def _move(edges: Any, now: Any, around: Any, after: Any, numbers: Any, counts: A
             for _ in range(repulsions):
                 state += np.uint64(_STEP)
                 k = np.int64(((_mixed(state) >> np.uint64(32)) * everyone) >> np.uint64(32))
-                if alone and k == i:
-                    continue
                 dx, dy = x - around[k, 0], y - around[k, 1]
                 dz = z - around[k, 2] if dimensions == 3 else _f(0)
                 square = dx * dx + dy * dy + dz * dz
-                if square > _f(0):
+                if square > _f(0) and not (alone and k == i):
                     force = _f(2) * b / ((_CLOSE + square) * (a * _power(square, b) + _f(1)))
-                    x += _limited(force * dx) * rate
-                    y += _limited(force * dy) * rate
-                    z += _limited(force * dz) * rate
+                    mx += _limited(force * dx)
+                    my += _limited(force * dy)
+                    mz += _limited(force * dz)
+            x += mx * rate
+            y += my * rate
+            z += mz * rate
         after[i, 0], after[i, 1] = x, y
         if dimensions == 3:
             after[i, 2] = z
