@@ -1,18 +1,24 @@
-"""Tests of UMAP, which share one fit because compilation takes long."""
+"""Tests of UMAP: its own layout, and the map of umap-learn."""
 
 import sys
 import warnings
 from functools import partial
 from types import SimpleNamespace
 
+import numba
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import eigsh
 from scipy.spatial import cKDTree
 from sklearn.datasets import load_digits
 from sklearn.manifold import trustworthiness
 
 import latentkit as lk
 from latentkit.builtins.embeddings import umap as umap_module
+from latentkit.builtins.embeddings.umap_graph import fuzzy_graph, memberships, spectral_start
+from latentkit.builtins.embeddings.umap_layout import kernel_parameters
+from latentkit.errors import UserError
 from latentkit.neighbors import NeighborIndex
 
 
@@ -36,23 +42,184 @@ def umap(digits, told):
     return estimator.fit(digits[0])
 
 
-def test_umap_keeps_neighbours_together_and_reports_its_slow_steps(digits, umap, told):
+@pytest.fixture(scope="module")
+def learned(digits):
+    return lk.embedding("umap", method="umap-learn", random_state=5).fit(digits[0])
+
+
+def test_umap_keeps_neighbours_together_and_reports_each_step(digits, umap, told):
     assert trustworthiness(digits[0], umap.embedding_, n_neighbors=10) > 0.95
-    assert told == [
-        (0, 0, "loading umap"),
-        (0, 0, "finding neighbours"),
-        (0, 0, "compiling umap and optimising"),
-    ]
+    steps = umap.facts_["steps"]
+    assert told[0] == (0, 0, "finding neighbours")
+    assert told[1:] == [(done, steps, "optimising") for done in range(steps + 1)]
     assert umap.facts_ == {
+        "method": "latentkit",
         "n_neighbors": 15,
         "neighbours": "exact",
         "graph_recall": 1.0,
+        "components": 1,
+        "steps": steps,
         "repeatable": True,
-        "warnings": [],
     }
 
 
-def test_umap_does_not_report_files_that_other_code_left_open(monkeypatch):
+def test_umap_is_as_faithful_as_umap_learn(digits, umap, learned):
+    ours, theirs = (
+        trustworthiness(digits[0], one.embedding_, n_neighbors=10) for one in (umap, learned)
+    )
+    assert ours > theirs - 0.01
+
+
+def test_the_graph_has_the_weights_of_umap_learn(digits):
+    from umap.umap_ import fuzzy_simplicial_set
+
+    vectors = np.unique(digits[0], axis=0)
+    found = NeighborIndex(vectors).neighbors(14)
+    graph = fuzzy_graph(found.indices.copy(), found.distances.astype(np.float64))
+    itself = np.arange(len(vectors))[:, None]
+    theirs, *_ = fuzzy_simplicial_set(
+        vectors,
+        15,
+        np.random.RandomState(0),
+        "euclidean",
+        knn_indices=np.hstack([itself, found.indices]),
+        knn_dists=np.hstack([np.zeros_like(itself), found.distances]).astype(np.float32),
+    )
+    ours = csr_matrix((graph.weights, graph.neighbors, graph.starts), theirs.shape)
+    assert abs(ours - theirs).max() < 1e-3
+    assert abs(ours - ours.T).max() == 0
+
+
+def test_memberships_add_up_to_the_logarithm_of_the_neighbours():
+    distances = np.sort(np.random.default_rng(0).random((50, 14)), axis=1)
+    weights = memberships(distances)
+    assert np.allclose(weights.sum(1), np.log2(15), atol=1e-3)
+    assert (weights[:, 0] == 1).all()
+
+
+def test_the_kernel_is_that_of_umap_learn():
+    from umap.umap_ import find_ab_params
+
+    assert kernel_parameters(0.1, 1.0) == pytest.approx(find_ab_params(1.0, 0.1), abs=1e-4)
+
+
+def test_the_start_spans_the_leading_eigenvectors(digits):
+    vectors = np.unique(digits[0], axis=0)
+    found = NeighborIndex(vectors).neighbors(14)
+    graph = fuzzy_graph(found.indices.copy(), found.distances.astype(np.float64))
+    start = spectral_start(graph, 2, 0)
+    weights = csr_matrix((graph.weights, graph.neighbors, graph.starts)).astype(np.float64)
+    roots = np.sqrt(np.asarray(weights.sum(1)).ravel())
+    scaled = csr_matrix(weights.multiply(1 / roots[:, None]).multiply(1 / roots))
+    values, vectors = eigsh(scaled, 3, which="LA")
+    aim = np.linalg.qr(vectors[:, np.argsort(values)[:2]])[0]
+    ours = np.linalg.qr(start * roots[:, None])[0]
+    assert np.linalg.svd(aim.T @ ours)[1].min() > 0.99
+
+
+def test_umap_gives_the_same_bytes_with_any_number_of_threads(digits, umap):
+    before = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        again = lk.embedding("umap", random_state=5).fit_transform(digits[0].astype(np.float64))
+    finally:
+        numba.set_num_threads(before)
+    assert again.tobytes() == umap.embedding_.tobytes()
+    other = lk.embedding("umap", random_state=6).fit_transform(digits[0])
+    assert other.tobytes() != umap.embedding_.tobytes()
+
+
+def test_umap_gives_equal_vectors_one_place(umap):
+    assert np.array_equal(umap.embedding_[7], umap.embedding_[3])
+
+
+def test_umap_reports_when_its_neighbours_are_approximate(monkeypatch):
+    hurried = partial(NeighborIndex, exact_work=1, min_recall=0.8)
+    monkeypatch.setattr(umap_module, "NeighborIndex", hurried)
+    points = np.random.default_rng(0).standard_normal((4_000, 12))
+    estimator = lk.embedding("umap", n_epochs=1)
+    estimator.fit(points)
+    assert estimator.facts_["neighbours"] == "approximate"
+    assert 0.8 <= estimator.facts_["graph_recall"] < 1
+
+
+@pytest.mark.parametrize("which", ["umap", "learned"])
+def test_it_places_fitted_points_at_their_coordinates_and_new_ones_near_their_class(
+    digits, which, request
+):
+    fitted = request.getfixturevalue(which)
+    assert np.array_equal(fitted.transform(digits[0]), fitted.embedding_)
+    data = load_digits()
+    placed = fitted.transform(data.data[500:700])
+    nearest = cKDTree(fitted.embedding_).query(placed)[1]
+    assert (digits[1][nearest] == data.target[500:700]).mean() > 0.8
+    assert fitted.transform(digits[0][:0]).shape == (0, 2)
+
+
+def test_umap_places_a_new_point_independently_of_others(umap):
+    new = load_digits().data[500:520]
+    assert np.array_equal(umap.transform(new)[3:5], umap.transform(new[3:5]))
+
+
+def test_umap_inverts_a_map_roughly(digits, umap):
+    back = umap.inverse_transform(umap.embedding_)
+    error = ((back - digits[0]) ** 2).mean()
+    assert error < 0.5 * digits[0].var(0).mean()
+    with pytest.raises(UserError, match="the map has 2"):
+        umap.inverse_transform(np.zeros((3, 3)))
+
+
+@pytest.mark.parametrize("count", [4, 5, 6, 9])
+def test_umap_maps_few_points(digits, count):
+    small = lk.embedding("umap", n_components=3)
+    assert np.isfinite(small.fit_transform(digits[0][10 : 10 + count])).all()
+    assert small.facts_["n_neighbors"] == count
+
+
+def test_umap_maps_vectors_of_which_few_differ():
+    vectors = np.repeat(np.eye(3, dtype=np.float32), 20, axis=0)
+    places = lk.embedding("umap").fit_transform(vectors)
+    assert len(np.unique(places, axis=0)) == 3
+
+
+def test_umap_keeps_components_apart():
+    generator = np.random.default_rng(0)
+    parts = [generator.normal(place, 0.1, (60, 4)) for place in (0, 5, 10)]
+    estimator = lk.embedding("umap")
+    places = estimator.fit_transform(np.concatenate(parts))
+    assert estimator.facts_["components"] == 3
+    nearest = NeighborIndex(places).neighbors(5).indices // 60
+    assert (nearest == np.repeat(range(3), 60)[:, None]).all()
+
+
+def test_cosine_does_not_depend_on_the_length_of_vectors(digits):
+    lengths = np.random.default_rng(0).integers(1, 4, (500, 1)).astype(np.float32)
+    found = [
+        lk.embedding("umap", metric="cosine", n_epochs=20).fit_transform(vectors)
+        for vectors in (digits[0], digits[0] * 2.0**lengths)
+    ]
+    assert np.allclose(*found, atol=1e-3)
+
+
+@pytest.mark.parametrize(("metric", "what"), [("cosine", "zero"), ("correlation", "constant")])
+def test_a_vector_without_direction_is_refused(digits, metric, what):
+    vectors = digits[0].copy()
+    vectors[11] = 0
+    with pytest.raises(UserError, match=f"row 11 of the vectors is {what}"):
+        lk.embedding("umap", metric=metric).fit(vectors)
+    placed = lk.embedding("umap", metric=metric, n_epochs=2).fit(digits[0])
+    with pytest.raises(UserError, match=f"row 0 of the vectors is {what}"):
+        placed.transform(np.zeros((1, 64)))
+
+
+def test_contradicting_options_are_refused(digits):
+    with pytest.raises(UserError, match=r"min_dist=0\.5 is above spread=0\.2"):
+        lk.embedding("umap", min_dist=0.5, spread=0.2).fit(digits[0])
+    with pytest.raises(UserError, match="set umap[.]method=latentkit"):
+        lk.embedding("umap", method="umap-learn", metric="cosine").fit(digits[0])
+
+
+def test_umap_learn_does_not_report_files_that_other_code_left_open(monkeypatch):
     class Leaking:
         def __init__(self, **options):
             pass
@@ -63,50 +230,18 @@ def test_umap_does_not_report_files_that_other_code_left_open(monkeypatch):
             return vectors[:, :2]
 
     monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Leaking))
-    built = lk.embedding("umap")
+    built = lk.embedding("umap", method="umap-learn")
     built.fit_transform(np.random.default_rng(0).random((50, 4)).astype(np.float32))
     assert built.facts_["warnings"] == ["the graph is odd"]
 
 
-def test_umap_reports_when_its_neighbours_are_approximate(monkeypatch):
-    class Unfitted:
-        def __init__(self, **options):
-            pass
-
-        def fit_transform(self, vectors):
-            return vectors[:, :2]
-
-    hurried = partial(NeighborIndex, exact_work=1, min_recall=0.8)
-    monkeypatch.setattr(umap_module, "NeighborIndex", hurried)
-    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Unfitted))
-    points = np.random.default_rng(0).standard_normal((4_000, 12))
-    estimator = lk.embedding("umap")
-    estimator.fit(points)
-    assert estimator.facts_["neighbours"] == "approximate"
-    assert 0.8 <= estimator.facts_["graph_recall"] < 1
+def test_umap_learn_gives_the_same_map_for_the_same_seed(digits, learned):
+    again = lk.embedding("umap", method="umap-learn", random_state=5).fit_transform(digits[0])
+    assert again.tobytes() == learned.embedding_.tobytes()
+    assert learned.facts_["repeatable"] is True
 
 
-def test_umap_gives_the_same_map_for_the_same_seed(digits, umap):
-    again = lk.embedding("umap", random_state=5).fit_transform(digits[0].astype(np.float64))
-    assert again.tobytes() == umap.embedding_.tobytes()
-
-
-def test_umap_places_fitted_points_at_their_coordinates_and_new_ones_near_their_class(digits, umap):
-    assert np.array_equal(umap.transform(digits[0]), umap.embedding_)
-    data = load_digits()
-    placed = umap.transform(data.data[500:700])
-    nearest = cKDTree(umap.embedding_).query(placed)[1]
-    assert (digits[1][nearest] == data.target[500:700]).mean() > 0.8
-    assert umap.transform(digits[0][:0]).shape == (0, 2)
-
-
-def test_umap_lowers_its_neighbours_for_few_points_and_reports_it(digits, umap):
-    small = lk.embedding("umap", n_components=3)
-    assert np.isfinite(small.fit_transform(digits[0][:9])).all()
-    assert small.facts_["n_neighbors"] == 8
-
-
-def test_umap_in_parallel_reports_that_it_is_not_repeatable(digits, umap):
-    estimator = lk.embedding("umap", parallel=True)
+def test_umap_learn_in_parallel_reports_that_it_is_not_repeatable(digits):
+    estimator = lk.embedding("umap", method="umap-learn", parallel=True)
     assert np.isfinite(estimator.fit_transform(digits[0][:100])).all()
     assert estimator.facts_["repeatable"] is False
