@@ -215,7 +215,7 @@ def test_a_vector_without_direction_is_refused(digits, metric, what):
 def test_contradicting_options_are_refused(digits):
     with pytest.raises(UserError, match=r"min_dist=0\.5 is above spread=0\.2"):
         lk.embedding("umap", min_dist=0.5, spread=0.2).fit(digits[0])
-    with pytest.raises(UserError, match="set umap[.]method=latentkit"):
+    with pytest.raises(UserError, match=r"set umap\.method=latentkit"):
         lk.embedding("umap", method="umap-learn", metric="cosine").fit(digits[0])
 
 

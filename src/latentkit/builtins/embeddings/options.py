@@ -90,8 +90,8 @@ class UmapOptions(EmbeddingOptions):
         None,
         ge=1,
         le=100_000,
-        description="Number of steps; if not given, 200, and with umap-learn 500 up to 10,000"
-        " points.",
+        description="Number of steps; if not given, 300 up to 20,000 points, and 200 for more; with"
+        " umap-learn, 500 up to 10,000 points.",
     )
     init: Literal["spectral", "pca", "random"] = Field(
         "spectral", description="Initial positions of the points."

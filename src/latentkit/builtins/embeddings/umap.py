@@ -32,8 +32,10 @@ from latentkit.neighbors import NeighborIndex
 from latentkit.plugin import Embedding, Progress, ResourceEstimate
 
 _LEAST_VECTORS = 4
-_STEPS = 200
+_FEW = 20_000
+_STEPS, _STEPS_OF_MANY = 300, 200
 _NEW_STEPS = 30
+_STEP_SIZE = 0.5
 _NEW_STEP_SIZE = 0.25
 _EXTENT = 10.0  # of the start along each axis
 _NOISE = 1e-4
@@ -53,7 +55,7 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         min_dist: how close together points may be in the map.
         spread: scale of the distances between points that are not close.
         metric: ``euclidean``; ``cosine``; or ``correlation``, the cosine of centred vectors.
-        n_epochs: number of steps; if None, 200.
+        n_epochs: number of steps; if None, 300 up to 20,000 points, and 200 for more.
         init: initial positions: ``spectral``, ``pca`` or ``random``.
         random_state: seed of the fit, and of the placing of new points.
     """
@@ -117,7 +119,7 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             "neighbours": "exact" if recall == 1 else "approximate",
             "graph_recall": recall,
             "components": parts,
-            "steps": self._steps,
+            "steps": self._steps(len(points)),
             "repeatable": True,
         }
         return self.embedding_
@@ -181,7 +183,8 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         weights = 1 / (1 + a * nearer ** (2 * b))
         weights /= weights.sum(1, keepdims=True)
         vectors = np.einsum("mk,mkd->md", weights, self._vectors[found.indices])
-        return np.ldexp(vectors, -self._exponent).astype(np.float32)
+        original: Floats = np.ldexp(vectors, -self._exponent).astype(np.float32)
+        return original
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
         """Return memory and time for ``n`` vectors of ``d`` dimensions.
@@ -193,12 +196,11 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         k = min(self.n_neighbors, n)
         return ResourceEstimate(
             bytes=100 * 2**20 + n * (60 * k + 16 * d + 300),
-            seconds=0.5 + n * k * (d**0.5 * 1e-6 + self._steps * 3e-8),
+            seconds=0.5 + n * k * (d**0.5 * 1e-6 + self._steps(n) * 3e-8),
         )
 
-    @property
-    def _steps(self) -> int:
-        return self.n_epochs or _STEPS
+    def _steps(self, n: int) -> int:
+        return self.n_epochs or (_STEPS if n <= _FEW else _STEPS_OF_MANY)
 
     def _fit(self, points: Floats, k: int) -> tuple[Floats, float, int]:
         """Return coordinates, the recall of the neighbours, and the number of components."""
@@ -208,15 +210,17 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         parts, labels = connected_components(
             csr_matrix((graph.weights, graph.neighbors, graph.starts)), directed=False
         )
-        self._emit(0, self._steps, "optimising")
+        steps = self._steps(len(points))
+        self._emit(0, steps, "optimising")
         start = self._start(points, graph, parts, labels)
         coordinates = optimise(
             start,
-            graph.without(float(graph.weights.max()) / self._steps),
+            graph.without(float(graph.weights.max()) / steps),
             self._kernel,
-            steps=self._steps,
+            steps=steps,
             seed=self.random_state,
-            on_step=partial(self._emit, total=self._steps, message="optimising"),
+            step_size=_STEP_SIZE,
+            on_step=partial(self._emit, total=steps, message="optimising"),
         )
         return coordinates, found.recall, int(parts)
 

@@ -65,10 +65,10 @@ def fuzzy_graph(neighbors: Integers, distances: Doubles) -> Graph:
     inward = _transposed(neighbors.ravel(), weights.ravel(), n, k)
     sizes = np.empty(n, np.int64)
     outward = (starts, neighbors.ravel(), weights.ravel())
-    _count_union(*outward, *inward, sizes)
+    _count_union(outward, inward, sizes)
     ends = np.concatenate([[0], np.cumsum(sizes)])
     joined = np.empty(ends[-1], np.int32), np.empty(ends[-1], np.float32)
-    _join(*outward, *inward, ends, *joined)
+    _join(outward, inward, ends, joined)
     return Graph(ends, *joined)
 
 
@@ -105,7 +105,7 @@ def spectral_start(graph: Graph, dimensions: int, seed: int) -> Doubles:
     for turn in range(_ROUNDS + 1):
         _orthonormalise(vectors)
         product = np.empty_like(vectors)
-        _multiply(*matrix, vectors, product)
+        _multiply(matrix, vectors, product)
         if turn:
             values, rotation = _jacobi(_gram(vectors, product))
             vectors, product = _rotated(vectors, rotation), _rotated(product, rotation)
@@ -121,7 +121,7 @@ def _filtered(matrix: Any, vectors: Doubles, product: Doubles, cut: float) -> Do
     before, now = vectors, (product - middle * vectors) / half
     for _ in range(_DEGREE):
         product = np.empty_like(now)
-        _multiply(*matrix, now, product)
+        _multiply(matrix, now, product)
         before, now = now, 2 * (product - middle * now) / half - before
     return now
 
@@ -198,11 +198,12 @@ def _transposed(neighbors: Integers, weights: Floats, n: int, k: int) -> Any:
 
 
 @compiled()
-def _count_union(
-    starts: Any, neighbors: Any, weights: Any, in_starts: Any, sources: Any, given: Any, sizes: Any
-) -> None:
+def _count_union(outward: Any, inward: Any, sizes: Any) -> None:
+    starts, neighbors, weights = outward
+    in_starts, sources, given = inward
     for i in range(len(sizes)):
-        a, b, count = starts[i], in_starts[i], 0
+        a, b = starts[i], in_starts[i]
+        count: Any = 0
         while a < starts[i + 1] or b < in_starts[i + 1]:
             left = neighbors[a] if a < starts[i + 1] else np.int32(2**31 - 1)
             right = sources[b] if b < in_starts[i + 1] else np.int32(2**31 - 1)
@@ -215,17 +216,10 @@ def _count_union(
 
 
 @compiled()
-def _join(
-    starts: Any,
-    neighbors: Any,
-    weights: Any,
-    in_starts: Any,
-    sources: Any,
-    given: Any,
-    ends: Any,
-    joined: Any,
-    union: Any,
-) -> None:
+def _join(outward: Any, inward: Any, ends: Any, result: Any) -> None:
+    starts, neighbors, weights = outward
+    in_starts, sources, given = inward
+    joined, union = result
     for i in range(len(ends) - 1):
         a, b, place = starts[i], in_starts[i], ends[i]
         while a < starts[i + 1] or b < in_starts[i + 1]:
@@ -258,7 +252,8 @@ def _normalise(starts: Any, neighbors: Any, weights: Any, roots: Any, scaled: An
 
 
 @compiled(parallel=True)
-def _multiply(starts: Any, neighbors: Any, scaled: Any, vectors: Any, product: Any) -> None:
+def _multiply(matrix: Any, vectors: Any, product: Any) -> None:
+    starts, neighbors, scaled = matrix
     columns = vectors.shape[1]
     for i in numba.prange(len(vectors)):
         for c in range(columns):
