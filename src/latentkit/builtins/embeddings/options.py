@@ -84,22 +84,22 @@ class UmapOptions(EmbeddingOptions):
     )
     metric: Literal["euclidean", "cosine", "correlation"] = Field(
         "euclidean",
-        description="Distance between vectors; correlation is the cosine of centred vectors.",
+        description="Distance between vectors; correlation is the cosine of centred vectors. Others"
+        " than euclidean need method=latentkit.",
     )
     n_epochs: int | None = Field(
         None,
         ge=1,
         le=100_000,
-        description="Number of steps; if not given, 300 up to 20,000 points, and 200 for more; with"
-        " umap-learn, 500 up to 10,000 points.",
+        description="Number of steps; if not given, it depends on the number of points.",
     )
     init: Literal["spectral", "pca", "random"] = Field(
         "spectral", description="Initial positions of the points."
     )
-    method: Literal["latentkit", "umap-learn"] = Field(
-        "latentkit",
-        description="What optimises the map: latentkit on all cores, with the same map for one"
-        " seed; or the library umap-learn, which takes longer.",
+    method: Literal["umap-learn", "latentkit"] = Field(
+        "umap-learn",
+        description="What optimises the map: the library umap-learn, or latentkit, on all cores and"
+        " with the same map for one seed on any number of them.",
     )
     parallel: bool = Field(
         False,
