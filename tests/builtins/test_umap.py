@@ -216,11 +216,17 @@ def test_a_vector_without_direction_is_refused(digits, metric, what):
         placed.transform(np.zeros((1, 64)))
 
 
-def test_contradicting_options_are_refused(digits):
-    with pytest.raises(UserError, match=r"min_dist=0\.5 is above spread=0\.2"):
-        lk.embedding("umap", method="latentkit", min_dist=0.5, spread=0.2).fit(digits[0])
-    with pytest.raises(UserError, match=r"set umap\.method=latentkit"):
-        lk.embedding("umap", method="umap-learn", metric="cosine").fit(digits[0])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_dist": 0.5, "spread": 0.2}, r"min_dist=0\.5 is above spread=0\.2: lower min_dist"),
+        ({"metric": "cosine"}, "metric=cosine needs method=latentkit"),
+        ({"method": "latentkit", "parallel": True}, "parallel=true is for method=umap-learn"),
+    ],
+)
+def test_contradicting_options_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        lk.embedding("umap", **options)
 
 
 def test_umap_learn_does_not_report_files_that_other_code_left_open(monkeypatch):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from latentkit.plugin import Options, SearchRange
 
@@ -106,3 +106,18 @@ class UmapOptions(EmbeddingOptions):
         description="With umap-learn, use all cores; the map then differs between runs with the"
         " same seed.",
     )
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.min_dist > self.spread:
+            raise ValueError(
+                f"min_dist={self.min_dist:g} is above spread={self.spread:g}: lower min_dist, or "
+                f"raise spread"
+            )
+        if self.method == "umap-learn" and self.metric != "euclidean":
+            raise ValueError(f"metric={self.metric} needs method=latentkit")
+        if self.method == "latentkit" and self.parallel:
+            raise ValueError(
+                "parallel=true is for method=umap-learn; method=latentkit uses all cores anyway"
+            )
+        return self

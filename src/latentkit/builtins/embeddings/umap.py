@@ -92,11 +92,6 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             UserError: the vectors cannot be used; see `checked_vectors`.
         """
-        if self.min_dist > self.spread:
-            raise UserError(
-                f"embedding 'umap': min_dist={self.min_dist:g} is above spread={self.spread:g}: "
-                f"lower umap.min_dist, or raise umap.spread"
-            )
         points = checked_vectors(X, "umap", n_components=self.n_components, least=_LEAST_VECTORS)
         self._exponent = scaling(points)
         points = np.ldexp(points, self._exponent)
@@ -311,9 +306,9 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 def build(options: UmapOptions, random_state: int) -> Embedding:
     """Build ``umap``."""
-    chosen = options.model_dump(exclude={"method", "parallel"})
     if options.method == "latentkit":
+        chosen = options.model_dump(exclude={"method", "parallel"})
         return Umap(random_state=random_state, **chosen)
     from latentkit.builtins.embeddings.umap_learn import UmapLearn
 
-    return UmapLearn(random_state=random_state, parallel=options.parallel, **chosen)
+    return UmapLearn(random_state=random_state, **options.model_dump(exclude={"method", "metric"}))

@@ -20,7 +20,6 @@ from latentkit.builtins.embeddings.checks import (
     checked_vectors,
     scaling,
 )
-from latentkit.errors import UserError
 from latentkit.neighbors import NeighborIndex
 from latentkit.plugin import Progress, ResourceEstimate
 
@@ -36,7 +35,6 @@ class UmapLearn(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         n_neighbors: neighbours of each point, itself included; lowered if there are too few points.
         min_dist: how close together points may be in the map.
         spread: scale of the distances between points that are not close.
-        metric: ``euclidean``; the others are `latentkit.builtins.embeddings.umap`'s.
         n_epochs: number of steps; if None, 500 up to 10,000 points, and 200 for more.
         init: initial positions: ``spectral``, ``pca`` or ``random``.
         parallel: use all cores; the same seed then no longer gives the same map.
@@ -49,7 +47,6 @@ class UmapLearn(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         n_neighbors: int = 15,
         min_dist: float = 0.1,
         spread: float = 1.0,
-        metric: str = "euclidean",
         n_epochs: int | None = None,
         init: str = "spectral",
         parallel: bool = False,
@@ -59,7 +56,6 @@ class UmapLearn(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.n_neighbors = n_neighbors
         self.min_dist = min_dist
         self.spread = spread
-        self.metric = metric
         self.n_epochs = n_epochs
         self.init = init
         self.parallel = parallel
@@ -77,11 +73,6 @@ class UmapLearn(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             UserError: the vectors cannot be used; see `checked_vectors`.
         """
-        if self.metric != "euclidean":
-            raise UserError(
-                f"embedding 'umap': umap.method=umap-learn is offered with metric=euclidean only, "
-                f"not {self.metric}: set umap.method=latentkit"
-            )
         points = checked_vectors(X, "umap", n_components=self.n_components, least=_LEAST_VECTORS)
         self._exponent = scaling(points)
         points = np.ldexp(points, self._exponent)
