@@ -12,6 +12,7 @@ import torch
 from latentkit.data.batches import DeviceImages
 from latentkit.errors import UserError, leaving_out
 from latentkit.evaluation.inference import decode, encode
+from latentkit.explore.compare_models import Configured
 from latentkit.explore.explored_run import ExploredRun
 from latentkit.explore.explorer_layout import Mixture, PageDecoder, PageSpace
 from latentkit.explore.overview import COMPONENTS
@@ -27,7 +28,7 @@ from latentkit.explore.page_maps import own_map, rows_of_keys, run_maps
 from latentkit.explore.samples import fit_mixture
 from latentkit.explore.scale import Floats, LatentScale, latent_scale
 from latentkit.runs import run_files
-from latentkit.runs.context import StageContext, no_decoder_text
+from latentkit.runs.context import no_decoder_text
 
 _PROBES = 16  # latents whose images are stored, to compare the page's decoder with
 _MOST_PROBED = 2**19  # values of these images
@@ -46,20 +47,8 @@ class Notes:
             self.texts.append(text)
 
 
-class PageSource(Protocol):
+class PageSource(Configured, Protocol):
     """A run of any kind, as a page shows it."""
-
-    @property
-    def id(self) -> str:
-        """The run's name."""
-
-    @property
-    def context(self) -> StageContext:
-        """The run's context."""
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width."""
 
     def choose(self, on: On, notes: Notes) -> ChosenItems:
         """Return the images that a page of this run shows."""
