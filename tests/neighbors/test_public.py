@@ -16,6 +16,8 @@ COMPILED = [
     "latentkit.builtins.embeddings.isomap_graph",
     "latentkit.builtins.embeddings.isomap_scaling",
     "latentkit.builtins.embeddings.tsne_gradient",
+    "latentkit.builtins.embeddings.umap_graph",
+    "latentkit.builtins.embeddings.umap_layout",
     "latentkit.maps.ranks",
     "latentkit.neighbors.search",
 ]
