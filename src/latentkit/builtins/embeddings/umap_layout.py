@@ -60,52 +60,35 @@ def optimise(
     seed: int,
     repulsions: int = 5,
     step_size: float = 1.0,
-    fixed: Floats | None = None,
-    streams: NDArray[np.int64] | None = None,
     on_step: Callable[[int], None] | None = None,
 ) -> Floats:
     """Return the positions (n, d) of points after all steps.
 
     Args:
         start: (n, 2) or (n, 3).
-        graph: edges from each point to the other points, or to those of ``fixed``.
+        graph: symmetric.
         kernel: a and b of `kernel_parameters`.
         steps: number of steps. An edge of the largest weight is drawn in each, another in a share
             of them that is its weight as a share of the largest.
         seed: of the random draws.
         repulsions: random points that repel a point for each of its drawn edges.
         step_size: of the first step; it falls to zero.
-        fixed: (m, d), points that attract and repel, but do not move. Without them, the points of
-            ``start`` attract and repel each other.
-        streams: (n,), names the random numbers of each point; by default its row.
         on_step: called with the number of steps done.
     """
-    now = _columns(start)
+    now = np.zeros((3, len(start)), np.float32)  # a missing third dimension stays zero
+    now[: start.shape[1]] = start.T
     after = np.empty_like(now)
-    around = now if fixed is None else _columns(fixed)
     rates = graph.weights / graph.weights.max() if len(graph.weights) else graph.weights
-    names = np.arange(len(start)) if streams is None else streams
-    edges = graph.starts, graph.neighbors, rates, names
-    # Points that only see fixed ones may move all at once, and their edges have one end to move.
-    blocks, pulls = (_BLOCKS, 2) if fixed is None else (1, 1)
+    edges = graph.starts, graph.neighbors, rates
     most = int(np.diff(graph.starts).max(initial=0)) * repulsions
     for step in range(steps):
-        rate = _f(step_size * (1 - step / steps))
-        numbers = _f(kernel[0]), _f(kernel[1]), rate, _f(pulls)
-        for block in range(blocks):
-            counts = step, seed, repulsions, most, block, blocks
-            _move(edges, now, around, after, numbers, counts)
-            now[:, block::blocks] = after[:, block::blocks]
+        numbers = _f(kernel[0]), _f(kernel[1]), _f(step_size * (1 - step / steps))
+        for block in range(_BLOCKS):
+            _move(edges, now, after, numbers, (step, seed, repulsions, most, block))
+            now[:, block::_BLOCKS] = after[:, block::_BLOCKS]
         if on_step is not None:
             on_step(step + 1)
     return np.ascontiguousarray(now[: start.shape[1]].T)
-
-
-def _columns(points: Floats) -> Floats:
-    """Return points (n, 2) or (n, 3) as columns (3, n); a missing third one is zero."""
-    columns = np.zeros((3, len(points)), np.float32)
-    columns[: points.shape[1]] = points.T
-    return columns
 
 
 @compiled(inline="always")
@@ -148,17 +131,18 @@ def _limited(move: Any) -> Any:
 
 
 @compiled(parallel=True, error_model="numpy")
-def _move(edges: Any, now: Any, around: Any, after: Any, numbers: Any, counts: Any) -> None:
-    """Write the new positions of the points of a block to ``after``."""
-    starts, neighbors, rates, names = edges
-    a, b, rate, pulls = numbers
-    step, seed, repulsions, most, block, blocks = counts
-    everyone = np.uint64(around.shape[1])
-    own = (now.shape[1] - block + blocks - 1) // blocks
+def _move(edges: Any, now: Any, after: Any, numbers: Any, counts: Any) -> None:
+    """Write the new positions (3, n) of the points of a block to ``after``."""
+    starts, neighbors, rates = edges
+    a, b, rate = numbers
+    step, seed, repulsions, most, block = counts
+    pull = _f(2) * rate  # each end has the edge once, and the edge moves both
+    everyone = np.uint64(now.shape[1])
+    own = (now.shape[1] - block + _BLOCKS - 1) // _BLOCKS
     for chunk in numba.prange((own + _CHUNK - 1) // _CHUNK):
         moves = np.empty((3, most), np.float32)
         for place in range(chunk * _CHUNK, min(own, (chunk + 1) * _CHUNK)):
-            i = block + place * blocks
+            i = block + place * _BLOCKS
             x, y, z = now[0, i], now[1, i], now[2, i]
             drawn = 0
             for e in range(starts[i], starts[i + 1]):
@@ -166,20 +150,20 @@ def _move(edges: Any, now: Any, around: Any, after: Any, numbers: Any, counts: A
                     continue
                 drawn += 1
                 j = neighbors[e]
-                dx, dy, dz = x - around[0, j], y - around[1, j], z - around[2, j]
+                dx, dy, dz = x - now[0, j], y - now[1, j], z - now[2, j]
                 square = dx * dx + dy * dy + dz * dz + _TINY
                 p = a * _power(square, b)
                 force = _f(-2) * b * p / (square * (p + _f(1)))
-                x += _limited(force * dx) * rate * pulls
-                y += _limited(force * dy) * rate * pulls
-                z += _limited(force * dz) * rate * pulls
-            # All repulsions are computed from one position, so that the processor does many at once.
-            stream = np.uint64(step) * np.uint64(_STEP) + np.uint64(names[i]) * np.uint64(_POINT)
+                x += _limited(force * dx) * pull
+                y += _limited(force * dy) * pull
+                z += _limited(force * dz) * pull
+            # Repulsions are computed from one position, so that the processor does many at once.
+            stream = np.uint64(step) * np.uint64(_STEP) + np.uint64(i) * np.uint64(_POINT)
             first = np.uint32(_mixed(np.uint64(seed) + stream))
             for q in range(drawn * repulsions):
                 random = _mixed32(np.uint32(first + np.uint32(q) * np.uint32(_DRAW)))
                 k = np.int64((np.uint64(random) * everyone) >> np.uint64(32))
-                dx, dy, dz = x - around[0, k], y - around[1, k], z - around[2, k]
+                dx, dy, dz = x - now[0, k], y - now[1, k], z - now[2, k]
                 square = dx * dx + dy * dy + dz * dz + _TINY
                 force = _f(2) * b / ((_CLOSE + square) * (a * _power(square, b) + _f(1)))
                 moves[0, q] = _limited(force * dx)
