@@ -108,7 +108,7 @@ def test_labels_change_the_graph_as_in_umap_learn(digits):
     graph = fuzzy_graph(found.indices.copy(), found.distances.astype(np.float64))
     shape = (len(vectors), len(vectors))
     before = csr_matrix((graph.weights, graph.neighbors, graph.starts), shape)
-    theirs = intersected(before.tocoo(), labels, far_dist=5.0)
+    theirs = intersected(before.copy(), labels, far_dist=5.0)
     told = with_labels(graph, labels)
     ours = csr_matrix((told.weights, told.neighbors, told.starts), shape)
     assert abs(ours - theirs).max() < 1e-5
