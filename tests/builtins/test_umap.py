@@ -16,7 +16,12 @@ from sklearn.manifold import trustworthiness
 
 import latentkit as lk
 from latentkit.builtins.embeddings import umap as umap_module
-from latentkit.builtins.embeddings.umap_graph import fuzzy_graph, memberships, spectral_start
+from latentkit.builtins.embeddings.umap_graph import (
+    fuzzy_graph,
+    memberships,
+    spectral_start,
+    with_labels,
+)
 from latentkit.builtins.embeddings.umap_layout import kernel_parameters
 from latentkit.errors import UserError
 from latentkit.neighbors import NeighborIndex
@@ -37,7 +42,7 @@ def told():
 
 @pytest.fixture(scope="module")
 def umap(digits, told):
-    estimator = lk.embedding("umap", method="latentkit", random_state=5)
+    estimator = lk.embedding("umap", random_state=5)
     estimator.on_progress = lambda *call: told.append(call)
     return estimator.fit(digits[0])
 
@@ -60,6 +65,7 @@ def test_umap_keeps_neighbours_together_and_reports_each_step(digits, umap, told
         "components": 1,
         "steps": steps,
         "repeatable": True,
+        "labels_used": False,
     }
 
 
@@ -67,9 +73,10 @@ def test_umap_is_as_faithful_as_umap_learn(digits, umap, learned):
     ours, theirs = (
         trustworthiness(digits[0], one.embedding_, n_neighbors=10) for one in (umap, learned)
     )
-    assert ours > theirs - 0.01
+    assert ours > theirs - 0.003
 
 
+@pytest.mark.usefixtures("learned")  # it imports umap without its warnings
 def test_the_graph_has_the_weights_of_umap_learn(digits):
     from umap.umap_ import fuzzy_simplicial_set
 
@@ -90,6 +97,53 @@ def test_the_graph_has_the_weights_of_umap_learn(digits):
     assert abs(ours - ours.T).max() == 0
 
 
+@pytest.mark.usefixtures("learned")  # it imports umap without its warnings
+def test_labels_change_the_graph_as_in_umap_learn(digits):
+    from umap.umap_ import discrete_metric_simplicial_set_intersection as intersected
+
+    vectors, rows = np.unique(digits[0], axis=0, return_index=True)
+    labels = digits[1][rows].astype(np.int64)
+    labels[::7] = -1
+    found = NeighborIndex(vectors).neighbors(14)
+    graph = fuzzy_graph(found.indices.copy(), found.distances.astype(np.float64))
+    shape = (len(vectors), len(vectors))
+    before = csr_matrix((graph.weights, graph.neighbors, graph.starts), shape)
+    theirs = intersected(before.copy(), labels, far_dist=5.0)
+    told = with_labels(graph, labels)
+    ours = csr_matrix((told.weights, told.neighbors, told.starts), shape)
+    assert abs(ours - theirs).max() < 1e-5
+
+
+@pytest.mark.parametrize("method", ["latentkit", "umap-learn"])
+def test_labels_draw_classes_together(digits, umap, method):
+    vectors, labels = digits[0], digits[1].astype(np.int64)
+    hidden = labels.copy()
+    hidden[::5] = -1
+    told = lk.embedding("umap", method=method, target="labels", random_state=5)
+    assert told.reads_labels
+    places = told.fit_transform(vectors, hidden)
+    assert told.facts_["labels_used"] is True
+    assert _agreement(places, labels) > _agreement(umap.embedding_, labels)
+
+
+def _agreement(places, labels):
+    """Return the share of a point's ten neighbours in a map that have its class."""
+    return (labels[NeighborIndex(places).neighbors(10).indices] == labels[:, None]).mean()
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (None, "an integer label for each of 500 vectors, -1 where it is missing, and got none"),
+        (np.zeros(3, int), r"got int64 \(3,\)"),
+        (np.full(500, -1), r"all labels are missing: set umap\.target=none"),
+    ],
+)
+def test_labels_that_cannot_be_used_are_refused(digits, labels, message):
+    with pytest.raises(UserError, match=message):
+        lk.embedding("umap", target="labels").fit(digits[0], labels)
+
+
 def test_memberships_add_up_to_the_logarithm_of_the_neighbours():
     distances = np.sort(np.random.default_rng(0).random((50, 14)), axis=1)
     weights = memberships(distances)
@@ -97,6 +151,7 @@ def test_memberships_add_up_to_the_logarithm_of_the_neighbours():
     assert (weights[:, 0] == 1).all()
 
 
+@pytest.mark.usefixtures("learned")
 def test_the_kernel_is_that_of_umap_learn():
     from umap.umap_ import find_ab_params
 
@@ -121,13 +176,11 @@ def test_umap_gives_the_same_bytes_with_any_number_of_threads(digits, umap):
     before = numba.get_num_threads()
     try:
         numba.set_num_threads(1)
-        again = lk.embedding("umap", method="latentkit", random_state=5).fit_transform(
-            digits[0].astype(np.float64)
-        )
+        again = lk.embedding("umap", random_state=5).fit_transform(digits[0].astype(np.float64))
     finally:
         numba.set_num_threads(before)
     assert again.tobytes() == umap.embedding_.tobytes()
-    other = lk.embedding("umap", method="latentkit", random_state=6).fit_transform(digits[0])
+    other = lk.embedding("umap", random_state=6).fit_transform(digits[0])
     assert other.tobytes() != umap.embedding_.tobytes()
 
 
@@ -139,7 +192,7 @@ def test_umap_reports_when_its_neighbours_are_approximate(monkeypatch):
     hurried = partial(NeighborIndex, exact_work=1, min_recall=0.8)
     monkeypatch.setattr(umap_module, "NeighborIndex", hurried)
     points = np.random.default_rng(0).standard_normal((4_000, 12))
-    estimator = lk.embedding("umap", method="latentkit", n_epochs=1)
+    estimator = lk.embedding("umap", n_epochs=1)
     estimator.fit(points)
     assert estimator.facts_["neighbours"] == "approximate"
     assert 0.8 <= estimator.facts_["graph_recall"] < 1
@@ -154,7 +207,7 @@ def test_it_places_fitted_points_at_their_coordinates_and_new_ones_near_their_cl
     data = load_digits()
     placed = fitted.transform(data.data[500:700])
     nearest = cKDTree(fitted.embedding_).query(placed)[1]
-    assert (digits[1][nearest] == data.target[500:700]).mean() > 0.8
+    assert (digits[1][nearest] == data.target[500:700]).mean() > 0.83
     assert fitted.transform(digits[0][:0]).shape == (0, 2)
 
 
@@ -173,21 +226,21 @@ def test_umap_inverts_a_map_roughly(digits, umap):
 
 @pytest.mark.parametrize("count", [4, 5, 6, 9])
 def test_umap_maps_few_points(digits, count):
-    small = lk.embedding("umap", method="latentkit", n_components=3)
+    small = lk.embedding("umap", n_components=3)
     assert np.isfinite(small.fit_transform(digits[0][10 : 10 + count])).all()
     assert small.facts_["n_neighbors"] == count
 
 
 def test_umap_maps_vectors_of_which_few_differ():
     vectors = np.repeat(np.eye(3, dtype=np.float32), 20, axis=0)
-    places = lk.embedding("umap", method="latentkit").fit_transform(vectors)
+    places = lk.embedding("umap").fit_transform(vectors)
     assert len(np.unique(places, axis=0)) == 3
 
 
 def test_umap_keeps_components_apart():
     generator = np.random.default_rng(0)
     parts = [generator.normal(place, 0.1, (60, 4)) for place in (0, 5, 10)]
-    estimator = lk.embedding("umap", method="latentkit")
+    estimator = lk.embedding("umap")
     places = estimator.fit_transform(np.concatenate(parts))
     assert estimator.facts_["components"] == 3
     nearest = NeighborIndex(places).neighbors(5).indices // 60
@@ -197,9 +250,7 @@ def test_umap_keeps_components_apart():
 def test_cosine_does_not_depend_on_the_length_of_vectors(digits):
     lengths = np.random.default_rng(0).integers(1, 4, (500, 1)).astype(np.float32)
     found = [
-        lk.embedding("umap", method="latentkit", metric="cosine", n_epochs=20).fit_transform(
-            vectors
-        )
+        lk.embedding("umap", metric="cosine", n_epochs=20).fit_transform(vectors)
         for vectors in (digits[0], digits[0] * 2.0**lengths)
     ]
     assert np.allclose(*found, atol=1e-3)
@@ -210,8 +261,8 @@ def test_a_vector_without_direction_is_refused(digits, metric, what):
     vectors = digits[0].copy()
     vectors[11] = 0
     with pytest.raises(UserError, match=f"row 11 of the vectors is {what}"):
-        lk.embedding("umap", method="latentkit", metric=metric).fit(vectors)
-    placed = lk.embedding("umap", method="latentkit", metric=metric, n_epochs=2).fit(digits[0])
+        lk.embedding("umap", metric=metric).fit(vectors)
+    placed = lk.embedding("umap", metric=metric, n_epochs=2).fit(digits[0])
     with pytest.raises(UserError, match=f"row 0 of the vectors is {what}"):
         placed.transform(np.zeros((1, 64)))
 
@@ -220,7 +271,7 @@ def test_a_vector_without_direction_is_refused(digits, metric, what):
     ("options", "message"),
     [
         ({"min_dist": 0.5, "spread": 0.2}, r"min_dist=0\.5 is above spread=0\.2: lower min_dist"),
-        ({"metric": "cosine"}, "metric=cosine needs method=latentkit"),
+        ({"metric": "cosine", "method": "umap-learn"}, "metric=cosine needs method=latentkit"),
         ({"method": "latentkit", "parallel": True}, "parallel=true is for method=umap-learn"),
     ],
 )
@@ -234,7 +285,7 @@ def test_umap_learn_does_not_report_files_that_other_code_left_open(monkeypatch)
         def __init__(self, **options):
             pass
 
-        def fit_transform(self, vectors):
+        def fit_transform(self, vectors, labels):
             warnings.warn("unclosed database", ResourceWarning, stacklevel=2)
             warnings.warn("the graph is odd", stacklevel=2)
             return vectors[:, :2]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latentkit.errors import PluginError, ResourceError
+from latentkit.errors import PluginError, ResourceError, UserError
 from latentkit.plugin import protocols
 from latentkit.plugin.events import Listener, Notice, StageProgress, ignore
 from latentkit.plugin.machine import available_memory_bytes
@@ -24,6 +24,7 @@ def fit_embedding(
     estimator: Any,
     name: str,
     vectors: NDArray[np.float32],
+    labels: NDArray[np.integer[Any]] | None = None,
     *,
     stage: str = "",
     emit: Listener = ignore,
@@ -34,6 +35,8 @@ def fit_embedding(
         estimator: the estimator that the embedding's target built.
         name: name of the embedding, for messages.
         vectors: (N, D).
+        labels: (N,), -1 where one is missing; None if there are none. Only an embedding that
+            `ReadsLabels` gets them.
         stage: name of the stage for progress events.
         emit: receives the estimate and progress events.
 
@@ -41,17 +44,26 @@ def fit_embedding(
         Coordinates (N, n_components), float64, and the embedding's facts as JSON values.
 
     Raises:
+        UserError: the embedding reads labels, and there are none.
         ResourceError: the embedding needs more memory than is free, or runs out of it.
         PluginError: the embedding fails, or does not return finite coordinates.
     """
     n, d = vectors.shape
+    given: list[NDArray[Any]] = [vectors]
+    if protocols.provides(estimator, protocols.ReadsLabels) and estimator.reads_labels:
+        if labels is None or not (labels >= 0).any():
+            raise UserError(
+                f"embedding {name!r}: it is asked to use labels, and these points have none: use "
+                f"points with labels, or leave this option out"
+            )
+        given.append(labels)
     needed = estimate(estimator, name, n, d)
     if needed is not None:
         emit(Notice("embedding-estimate", _estimate_line(name, n, needed), level="info"))
     if protocols.provides(estimator, protocols.ReportsProgress):
         estimator.on_progress = ProgressEmitter(stage, emit)
     with fault_of(f"embedding {name!r} failed on {n:,} points of {d} dimensions"), _memory(name, n):
-        coordinates = np.asarray(estimator.fit_transform(vectors), dtype=np.float64)
+        coordinates = np.asarray(estimator.fit_transform(*given), dtype=np.float64)
     if coordinates.ndim != 2 or len(coordinates) != n or coordinates.shape[1] not in (2, 3):
         raise PluginError(
             f"embedding {name!r} gave coordinates {coordinates.shape} for {n:,} points, "

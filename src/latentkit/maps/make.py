@@ -206,7 +206,8 @@ def make_map(
     Args:
         part: the embedding and its options.
         vectors: (N, D), the points to map.
-        labels: (N,), for the k-NN accuracy; None if the points have no labels.
+        labels: (N,), for the k-NN accuracy and for embeddings that read labels; None if the
+            points have no labels.
         seed: the run's seed.
         emit: receives progress events.
         threads: number of threads for the quality measurement.
@@ -225,7 +226,7 @@ def make_map(
             f"embedding {part.name!r} builds the class {estimator.__name__}, expected an estimator"
         )
     coordinates, facts = fit_embedding(
-        estimator, part.name, vectors, stage=f"embed:{part.slug}", emit=emit
+        estimator, part.name, vectors, labels, stage=f"embed:{part.slug}", emit=emit
     )
     aligned = None
     if reference is not None and keys is not None:

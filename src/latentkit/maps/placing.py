@@ -81,7 +81,9 @@ def fitted_map(folder: RunFolder, part: MapConfig, seed: int, emit: Listener) ->
     points = map_points(folder, part.map, seed)
     stage, started = f"fit:{part.slug}", time.perf_counter()
     emit(StageStarted(stage))
-    again, _ = fit_embedding(estimator, part.name, points.latents, stage=stage, emit=emit)
+    again, _ = fit_embedding(
+        estimator, part.name, points.latents, points.labels, stage=stage, emit=emit
+    )
     emit(StageFinished(stage, time.perf_counter() - started, peak_rss_bytes()))
     known: Coordinates = folder.arrays(run_files.map_paths(part)[0])["coordinates"]
     try:

@@ -319,7 +319,7 @@ class Embedding(Protocol):
     - ``inverse_transform(coordinates)``; tag the spec ``"inverse"``.
     - ``estimate(n, d) -> ResourceEstimate``, which latentkit calls before it starts, also
       before training.
-    - the attributes of `ReportsProgress` and `HasFacts`.
+    - the attributes of `ReportsProgress`, `HasFacts` and `ReadsLabels`.
     """
 
     def fit_transform(self, vectors: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
@@ -357,6 +357,18 @@ class ReportsProgress(Protocol):
     """
 
     on_progress: Progress | None
+
+
+@runtime_checkable
+class ReadsLabels(Protocol):
+    """An embedding that can be told the classes of its points.
+
+    If ``reads_labels`` is true, latentkit calls ``fit_transform(vectors, labels)`` with integer
+    labels (N,), -1 where one is missing, and says under the map that labels were used. It refuses
+    to map points without labels.
+    """
+
+    reads_labels: bool
 
 
 @runtime_checkable

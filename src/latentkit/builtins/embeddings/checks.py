@@ -112,6 +112,24 @@ def finite_vectors(vectors: Any, name: str, dtype: DTypeLike) -> NDArray[np.floa
     return points
 
 
+def checked_labels(labels: Any, n: int, name: str) -> NDArray[np.int64]:
+    """Return labels (n,), -1 where one is missing.
+
+    Raises:
+        UserError: they are not integers, not one for each vector, or all of them are missing.
+    """
+    given = None if labels is None else np.asarray(labels)
+    if given is None or given.shape != (n,) or given.dtype.kind not in "iub":
+        got = "none" if given is None else f"{given.dtype} {given.shape}"
+        raise UserError(
+            f"embedding {name!r} with {name}.target=labels needs an integer label for each of "
+            f"{n:,} vectors, -1 where it is missing, and got {got}"
+        )
+    if (given < 0).all():
+        raise UserError(f"embedding {name!r}: all labels are missing: set {name}.target=none")
+    return np.maximum(given.astype(np.int64), -1)
+
+
 def as_array(vectors: Any, name: str) -> NDArray[Any]:
     """Return what a user gave as an array of any type.
 

@@ -84,8 +84,8 @@ class UmapOptions(EmbeddingOptions):
     )
     metric: Literal["euclidean", "cosine", "correlation"] = Field(
         "euclidean",
-        description="Distance between vectors; correlation is the cosine of centred vectors. Others"
-        " than euclidean need method=latentkit.",
+        description="Distance between vectors; correlation is the cosine of centred vectors. Only"
+        " euclidean is possible with method=umap-learn.",
     )
     n_epochs: int | None = Field(
         None,
@@ -96,10 +96,15 @@ class UmapOptions(EmbeddingOptions):
     init: Literal["spectral", "pca", "random"] = Field(
         "spectral", description="Initial positions of the points."
     )
-    method: Literal["umap-learn", "latentkit"] = Field(
-        "umap-learn",
-        description="What optimises the map: the library umap-learn, or latentkit, on all cores and"
-        " with the same map for one seed on any number of them.",
+    target: Literal["none", "labels"] = Field(
+        "none",
+        description="labels draws points of one class together, and others apart. The map then"
+        " shows what it was told, so it cannot tell how well the vectors separate the classes.",
+    )
+    method: Literal["latentkit", "umap-learn"] = Field(
+        "latentkit",
+        description="What optimises the map: latentkit, on all cores and with the same map for one"
+        " seed on any number of them, or the library umap-learn, whose seeded fit uses one core.",
     )
     parallel: bool = Field(
         False,

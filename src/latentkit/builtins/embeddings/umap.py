@@ -1,6 +1,6 @@
 """``umap``: L. McInnes, J. Healy, J. Melville, arXiv:1802.03426 (2018).
 
-`build` makes umap-learn's map, or with ``umap.method=latentkit`` that of `Umap`.
+`build` makes the map of `Umap`, or with ``umap.method=umap-learn`` that of umap-learn.
 
 The objective is that of umap-learn. The layout is our own (see `umap_layout`), because a seeded
 umap-learn uses one thread and gives another map on another system. Neighbours are exact up to the
@@ -21,24 +21,29 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from latentkit.builtins.embeddings.checks import (
     brought_near,
     check_size,
+    checked_labels,
     checked_new,
     checked_vectors,
     finite_vectors,
     scaling,
 )
 from latentkit.builtins.embeddings.options import UmapOptions
-from latentkit.builtins.embeddings.umap_graph import Graph, fuzzy_graph, memberships, spectral_start
+from latentkit.builtins.embeddings.umap_graph import (
+    Graph,
+    fuzzy_graph,
+    memberships,
+    spectral_start,
+    with_labels,
+)
 from latentkit.builtins.embeddings.umap_layout import kernel_parameters, optimise
 from latentkit.errors import UserError
 from latentkit.neighbors import NeighborIndex
 from latentkit.plugin import Embedding, Progress, ResourceEstimate
 
 _LEAST_VECTORS = 4
-_FEW = 20_000
-_STEPS, _STEPS_OF_MANY = 300, 200
-_NEW_STEPS = 30
-_STEP_SIZE = 0.5
-_NEW_STEP_SIZE = 0.25
+_FEW = 5_000
+_STEPS_OF_FEW, _STEPS = 500, 200
+_AT_ONCE = 4096  # new points
 _EXTENT = 10.0  # of the start along each axis
 _NOISE = 1e-4
 _FAR = 40  # binary exponent up to which distances keep their size
@@ -57,9 +62,10 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         min_dist: how close together points may be in the map.
         spread: scale of the distances between points that are not close.
         metric: ``euclidean``; ``cosine``; or ``correlation``, the cosine of centred vectors.
-        n_epochs: number of steps; if None, 300 up to 20,000 points, and 200 for more.
+        n_epochs: number of steps; if None, 500 up to 5,000 points, and 200 for more.
         init: initial positions: ``spectral``, ``pca`` or ``random``.
-        random_state: seed of the fit, and of the placing of new points.
+        target: ``labels`` weakens edges between classes; then `fit_transform` needs labels.
+        random_state: seed of the fit.
     """
 
     def __init__(
@@ -71,6 +77,7 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         metric: str = "euclidean",
         n_epochs: int | None = None,
         init: str = "spectral",
+        target: str = "none",
         random_state: int = 0,
     ) -> None:
         self.n_components = n_components
@@ -80,25 +87,38 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.metric = metric
         self.n_epochs = n_epochs
         self.init = init
+        self.target = target
         self.random_state = random_state
         self.on_progress: Progress | None = None
 
+    @property
+    def reads_labels(self) -> bool:
+        """Whether a fit needs labels."""
+        return self.target == "labels"
+
     def fit(self, X: Any, y: Any = None) -> Umap:  # noqa: N803
-        """Fit to vectors (N, D)."""
-        self.fit_transform(X)
+        """Fit to vectors (N, D), with labels (N,) if ``target`` is ``labels``."""
+        self.fit_transform(X, y)
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> Floats:  # noqa: N803
-        """Map vectors (N, D) to coordinates (N, n_components). Equal vectors get one place.
+        """Map vectors (N, D) to coordinates (N, n_components).
+
+        Equal vectors get one place; with labels, equal vectors of one class.
+
+        Args:
+            X: (N, D).
+            y: labels (N,), integers, -1 where one is missing. Only read if ``target`` is
+                ``labels``.
 
         Raises:
-            UserError: the vectors cannot be used; see `checked_vectors`.
+            UserError: the vectors or the labels cannot be used; see `checked_vectors`.
         """
         points = checked_vectors(X, "umap", n_components=self.n_components, least=_LEAST_VECTORS)
         self._exponent = scaling(points)
-        points = np.ldexp(points, self._exponent)
-        points, places = np.unique(self._comparable(points), axis=0, return_inverse=True)
-        places = places.reshape(-1)
+        points = self._comparable(np.ldexp(points, self._exponent))
+        labels = checked_labels(y, len(points), "umap") if self.reads_labels else None
+        points, labels, places = _different(points, labels)
         self._vectors, self._index = points, NeighborIndex(points)
         self.n_features_in_ = points.shape[1]
         self._kernel = kernel_parameters(self.min_dist, self.spread)
@@ -107,7 +127,7 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             self._emit(0, 0, "placing few different vectors")
             coordinates, recall, parts = self._principal(points), 1.0, 1
         else:
-            coordinates, recall, parts = self._fit(points, k)
+            coordinates, recall, parts = self._fit(points, labels, k)
         self._coordinates = coordinates
         self.embedding_ = coordinates[places]
         self.facts_ = {
@@ -118,13 +138,15 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             "components": parts,
             "steps": self._steps(len(points)),
             "repeatable": True,
+            "labels_used": self.reads_labels,
         }
         return self.embedding_
 
     def transform(self, X: Any) -> Floats:  # noqa: N803
         """Place new vectors (M, D) in the fitted map, each independently of the others.
 
-        Fitted vectors get their own coordinates.
+        A new point belongs where most of its nearest fitted points are together in the map; its
+        place is their mean there. Fitted vectors get their own coordinates.
 
         Raises:
             UserError: the map is not fitted, or the vectors are not like those of the fit.
@@ -136,21 +158,12 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         points = self._comparable(points)
         count = min(max(self.n_neighbors, 2), len(self._vectors))
         found = self._index.query(points, count)
-        distances = self._distances(found.distances)
-        weights = memberships(distances)
-        shares = weights / weights.sum(1, keepdims=True)
-        start = np.einsum("mk,mkd->md", shares, self._coordinates[found.indices])
-        starts = np.arange(0, weights.size + 1, count)
-        placed = optimise(
-            start,
-            Graph(starts, found.indices.ravel(), weights.ravel()),
-            self._kernel,
-            steps=_NEW_STEPS,
-            seed=self.random_state,
-            step_size=_NEW_STEP_SIZE,
-            fixed=self._coordinates,
-            streams=found.indices[:, 0].astype(np.int64),
-        )
+        weights = memberships(self._distances(found.distances))
+        placed = np.empty((len(points), self.n_components), np.float32)
+        for first in range(0, len(points), _AT_ONCE):
+            rows = slice(first, first + _AT_ONCE)
+            near = self._coordinates[found.indices[rows]]
+            placed[rows] = _where_most_agree(near, weights[rows], self._kernel)
         same = found.distances[:, 0] == 0
         placed[same] = self._coordinates[found.indices[same, 0]]
         return placed
@@ -197,13 +210,17 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         )
 
     def _steps(self, n: int) -> int:
-        return self.n_epochs or (_STEPS if n <= _FEW else _STEPS_OF_MANY)
+        return self.n_epochs or (_STEPS_OF_FEW if n <= _FEW else _STEPS)
 
-    def _fit(self, points: Floats, k: int) -> tuple[Floats, float, int]:
+    def _fit(
+        self, points: Floats, labels: NDArray[np.int64] | None, k: int
+    ) -> tuple[Floats, float, int]:
         """Return coordinates, the recall of the neighbours, and the number of components."""
         self._emit(0, 0, "finding neighbours")
         found = self._index.neighbors(k)
         graph = fuzzy_graph(found.indices, self._distances(found.distances))
+        if labels is not None:
+            graph = with_labels(graph, labels)
         parts, labels = connected_components(
             csr_matrix((graph.weights, graph.neighbors, graph.starts)), directed=False
         )
@@ -216,7 +233,6 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             self._kernel,
             steps=steps,
             seed=self.random_state,
-            step_size=_STEP_SIZE,
             on_step=partial(self._emit, total=steps, message="optimising"),
         )
         return coordinates, found.recall, int(parts)
@@ -304,6 +320,37 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _emit(self, done: int, total: int, message: str) -> None:
         if self.on_progress is not None:
             self.on_progress(done, total, message)
+
+
+def _where_most_agree(near: Floats, weights: Floats, kernel: tuple[float, float]) -> Floats:
+    """Return a place (m, d) for each new point among its neighbours' places (m, k, d).
+
+    Args:
+        near: places of the neighbours.
+        weights: (m, k), their memberships.
+        kernel: a and b of `kernel_parameters`.
+    """
+    a, b = kernel
+    squares = ((near[:, :, None] - near[:, None]) ** 2).sum(-1)
+    agreed = weights[:, None] / (1 + a * squares**b)
+    best = agreed.sum(-1).argmax(1)
+    shares = agreed[np.arange(len(best)), best]
+    shares /= shares.sum(1, keepdims=True)
+    places: Floats = np.einsum("mk,mkd->md", shares, near)
+    return places
+
+
+def _different(
+    points: Floats, labels: NDArray[np.int64] | None
+) -> tuple[Floats, NDArray[np.int64] | None, NDArray[np.intp]]:
+    """Return the different points and their labels, and the row among them of each given point."""
+    if labels is None:
+        points, places = np.unique(points, axis=0, return_inverse=True)
+        return points, None, places.reshape(-1)
+    _, codes = np.unique(points, axis=0, return_inverse=True)
+    both = np.stack([codes.reshape(-1), labels], axis=1)
+    _, rows, places = np.unique(both, axis=0, return_index=True, return_inverse=True)
+    return points[rows], labels[rows], places.reshape(-1)
 
 
 def build(options: UmapOptions, random_state: int) -> Embedding:

@@ -23,12 +23,15 @@ from latentkit.neighbors import compiled
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Integers = NDArray[np.int32]
+_f = np.float32
 _LEAST_BANDWIDTH = 1e-3  # as a share of a point's mean distance
 _BISECTIONS = 64
 _EXTRA = 5  # more columns than eigenvectors make the iteration converge faster
 _ROUNDS = 8
 _DEGREE = 15
 _SWEEPS = 30
+_ACROSS_CLASSES = math.exp(-5)
+_TO_UNKNOWN = math.exp(-1)
 
 
 class Graph(NamedTuple):
@@ -62,9 +65,9 @@ def fuzzy_graph(neighbors: Integers, distances: Doubles) -> Graph:
     n, k = neighbors.shape
     _sort_rows(neighbors, weights)
     starts = np.arange(0, n * k + 1, k)
-    inward = _transposed(neighbors.ravel(), weights.ravel(), n, k)
-    sizes = np.empty(n, np.int64)
     outward = (starts, neighbors.ravel(), weights.ravel())
+    inward = _transposed(*outward)
+    sizes = np.empty(n, np.int64)
     _count_union(outward, inward, sizes)
     ends = np.concatenate([[0], np.cumsum(sizes)])
     joined = np.empty(ends[-1], np.int32), np.empty(ends[-1], np.float32)
@@ -78,6 +81,30 @@ def memberships(distances: Doubles) -> Floats:
     overall = float(math.fsum(distances.mean(1).tolist()) / len(distances))
     _smooth(distances, overall, math.log2(distances.shape[1] + 1), weights)
     return weights
+
+
+def with_labels(graph: Graph, labels: NDArray[np.int64]) -> Graph:
+    """Return the graph with weaker edges between classes, and as strong edges elsewhere as before.
+
+    As umap-learn does for categories with its default weight of the target: an edge between classes
+    keeps exp(-5) of its weight, and one to a point without a label exp(-1). Then each point's
+    strongest edge gets the weight 1 again.
+
+    Args:
+        graph: symmetric.
+        labels: (n,), -1 where one is missing.
+    """
+    sizes = np.diff(graph.starts)
+    source = np.repeat(np.arange(len(sizes)), sizes)
+    one, other = labels[source], labels[graph.neighbors]
+    kept = np.where(one == other, _f(1), _f(_ACROSS_CLASSES))
+    kept[(one < 0) | (other < 0)] = _f(_TO_UNKNOWN)
+    weights = graph.weights * kept
+    strongest = np.zeros(len(sizes), np.float32)
+    np.maximum.at(strongest, source, weights)
+    weights /= strongest[source]
+    _, _, back = _transposed(graph.starts, graph.neighbors, weights)
+    return Graph(graph.starts, graph.neighbors, weights + back - weights * back)
 
 
 def spectral_start(graph: Graph, dimensions: int, seed: int) -> Doubles:
@@ -180,8 +207,9 @@ def _sort_rows(neighbors: Integers, weights: Floats) -> None:
 
 
 @compiled()
-def _transposed(neighbors: Integers, weights: Floats, n: int, k: int) -> Any:
+def _transposed(outward: NDArray[np.int64], neighbors: Integers, weights: Floats) -> Any:
     """Return starts, sources and weights of the edges that lead to each point."""
+    n = len(outward) - 1
     starts = np.zeros(n + 1, np.int64)
     for e in range(len(neighbors)):
         starts[neighbors[e] + 1] += 1
@@ -189,11 +217,12 @@ def _transposed(neighbors: Integers, weights: Floats, n: int, k: int) -> Any:
         starts[i + 1] += starts[i]
     places = starts[:-1].copy()
     sources, found = np.empty(len(neighbors), np.int32), np.empty(len(neighbors), np.float32)
-    for e in range(len(neighbors)):
-        place = places[neighbors[e]]
-        places[neighbors[e]] += 1
-        sources[place] = e // k
-        found[place] = weights[e]
+    for i in range(n):
+        for e in range(outward[i], outward[i + 1]):
+            place = places[neighbors[e]]
+            places[neighbors[e]] += 1
+            sources[place] = i
+            found[place] = weights[e]
     return starts, sources, found
 
 

@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from latentkit.builtins.embeddings.checks import (
     brought_near,
     check_size,
+    checked_labels,
     checked_new,
     checked_vectors,
     scaling,
@@ -37,6 +38,7 @@ class UmapLearn(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         spread: scale of the distances between points that are not close.
         n_epochs: number of steps; if None, 500 up to 10,000 points, and 200 for more.
         init: initial positions: ``spectral``, ``pca`` or ``random``.
+        target: ``labels`` weakens edges between classes; then `fit_transform` needs labels.
         parallel: use all cores; the same seed then no longer gives the same map.
         random_state: seed of the fit, and of the placing of new points.
     """
@@ -49,6 +51,7 @@ class UmapLearn(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         spread: float = 1.0,
         n_epochs: int | None = None,
         init: str = "spectral",
+        target: str = "none",
         parallel: bool = False,
         random_state: int = 0,
     ) -> None:
@@ -58,22 +61,29 @@ class UmapLearn(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.spread = spread
         self.n_epochs = n_epochs
         self.init = init
+        self.target = target
         self.parallel = parallel
         self.random_state = random_state
         self.on_progress: Progress | None = None
 
+    @property
+    def reads_labels(self) -> bool:
+        """Whether a fit needs labels."""
+        return self.target == "labels"
+
     def fit(self, X: Any, y: Any = None) -> UmapLearn:  # noqa: N803
-        """Fit to vectors (N, D)."""
-        self.fit_transform(X)
+        """Fit to vectors (N, D), with labels (N,) if ``target`` is ``labels``."""
+        self.fit_transform(X, y)
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> NDArray[np.float32]:  # noqa: N803
-        """Map vectors (N, D) to coordinates (N, n_components).
+        """Map vectors (N, D), and labels (N,) if ``target`` is ``labels``, to coordinates.
 
         Raises:
-            UserError: the vectors cannot be used; see `checked_vectors`.
+            UserError: the vectors or the labels cannot be used; see `checked_vectors`.
         """
         points = checked_vectors(X, "umap", n_components=self.n_components, least=_LEAST_VECTORS)
+        labels = checked_labels(y, len(points), "umap") if self.reads_labels else None
         self._exponent = scaling(points)
         points = np.ldexp(points, self._exponent)
         k = min(self.n_neighbors, len(points) - 1)
@@ -101,7 +111,7 @@ class UmapLearn(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 transform_seed=self.random_state,
                 n_jobs=-1 if self.parallel else 1,
             )
-            coordinates: NDArray[np.float32] = self._umap.fit_transform(points)
+            coordinates: NDArray[np.float32] = self._umap.fit_transform(points, labels)
         self._vectors, self.embedding_ = points, coordinates
         self.n_features_in_ = points.shape[1]
         texts = {" ".join(str(warning.message).split()) for warning in caught}
@@ -111,6 +121,7 @@ class UmapLearn(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             "neighbours": "exact" if recall == 1 else "approximate",
             "graph_recall": recall,
             "repeatable": not self.parallel,
+            "labels_used": self.reads_labels,
             "warnings": sorted(text for text in texts if _EXPECTED not in text),
         }
         return coordinates
