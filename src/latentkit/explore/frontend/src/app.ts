@@ -5,7 +5,7 @@ import { type LiveDecoder, liveDecoder } from "./data/decoding";
 import { type Thumbnails } from "./data/thumbnails";
 import { type Painter } from "./map/painter";
 import { MapPlacement } from "./map/placement";
-import { type Store } from "./store";
+import { type State, type Store } from "./store";
 
 export class App {
   private readonly placements = new Map<string, Promise<MapPlacement>>();
@@ -76,8 +76,16 @@ export class App {
     return latent && latentRun === space.index && latent.length === space.dim ? latent : null;
   }
 
-  setLatent(latent: Float32Array, space: Space, latentFrom: string): void {
-    this.store.update({ latent, latentRun: space.index, latentFrom });
+  /** @param latentAt the place of a map where it was decoded. */
+  setLatent(latent: Float32Array, space: Space, latentFrom: string, latentAt: State["latentAt"] = null): void {
+    this.store.update({ latent, latentRun: space.index, latentFrom, latentAt });
+  }
+
+  /** The selected items that the filter of classes or values lets through. */
+  get selected(): Uint32Array {
+    const { selection, hidden, range } = this.store.state;
+    if (!hidden.size && !range) return selection;
+    return selection.filter((item) => this.painter.passes(this.map, item));
   }
 
   /** Style of the page by name, for canvases. */

@@ -11,6 +11,7 @@ import { Loupe } from "./map/loupe";
 import { MapView } from "./map/map_view";
 import { Morph } from "./map/morph";
 import { Painter } from "./map/painter";
+import { ClassPanel } from "./panels/class_panel";
 import { ComparePanel } from "./panels/compare_panel";
 import { DecodePanel } from "./panels/decode_panel";
 import { Help } from "./panels/help";
@@ -85,6 +86,7 @@ export class Explorer {
           selection: new SelectionPanel(app).element,
           decode: new DecodePanel(app, (id) => this.choose(app.data.map(id)!, false)).element,
           compare: new ComparePanel(app).element,
+          classes: new ClassPanel(app).element,
         }),
       ),
       this.help.element, this.live,

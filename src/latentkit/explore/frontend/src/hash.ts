@@ -5,7 +5,7 @@ import { fromBase64 } from "./data/bytes";
 import { EMPTY, initialState, type Panel, type State, type Tool } from "./store";
 
 const TOOLS: readonly Tool[] = ["pan", "lasso", "rectangle", "decode", "turn"];
-const PANELS: readonly Panel[] = ["item", "selection", "decode", "compare"];
+const PANELS: readonly Panel[] = ["item", "selection", "decode", "compare", "classes"];
 const FLAGS = ["distances", "density", "names", "thumbnails"] as const;
 /** Characters of a selection beyond which it is left out of the address. */
 const MOST = 200_000;
@@ -68,7 +68,7 @@ export function fromHash(hash: string, data: Dataset): Partial<State> {
     if (Number.isInteger(item) && item >= 0 && item < data.count) patch.pinned = item;
   });
   take("tool", (value) => (patch.tool = TOOLS.find((tool) => tool === value) ?? "pan"));
-  take("panel", (value) => (patch.panel = PANELS.find((panel) => panel === value) ?? "item"));
+  take("panel", (value) => (patch.panel = PANELS.find((panel) => panel === value && (panel !== "classes" || data.hasPredictions)) ?? "item"));
   for (const flag of FLAGS) take(flag, (value) => (patch[flag] = value === "1"));
   take("neighbours", (value) => (patch.neighbours = Math.max(1, Math.min(100, Math.round(Number(value)) || 10))));
   take("plane", (value) => {

@@ -1,7 +1,7 @@
 // Keys that work wherever the focus is, but in fields of text.
 
 import { type App } from "./app";
-import { PANELS } from "./panels/tabs";
+import { available, PANELS } from "./panels/tabs";
 import { TOOLS, usable } from "./panels/toolbar";
 import { EMPTY } from "./store";
 
@@ -26,7 +26,7 @@ export function pressed(app: App, event: KeyboardEvent, actions: KeyActions): bo
   else if (event.key === "?") actions.help();
   else if (event.key === "Escape") escape(app);
   else if (tool && usable(app, tool.tool)) store.update({ tool: tool.tool });
-  else if (panel) store.update({ panel: panel.panel });
+  else if (panel && available(app, panel.panel)) store.update({ panel: panel.panel });
   else if (event.key === "d") store.update({ distances: !state.distances });
   else if (event.key === "n") store.update({ names: !state.names });
   else if (event.key === "g") store.update({ density: !state.density });
@@ -36,11 +36,14 @@ export function pressed(app: App, event: KeyboardEvent, actions: KeyActions): bo
   return true;
 }
 
-/** Clears the pinned item first, then the selection, then filters and the tool. */
+/** Ends decoding first, then clears the pinned item, then the selection, then filters and the tool. */
 function escape(app: App): void {
   const { store } = app;
   const { state } = store;
-  if (state.pinned >= 0 || state.distances) {
+  if (state.tool === "decode") {
+    store.update({ tool: "pan" });
+    app.announce("Decoding ended");
+  } else if (state.pinned >= 0 || state.distances) {
     store.update({ pinned: -1, hovered: -1, distances: false });
     app.announce("Nothing is pinned now");
   } else if (state.selection.length) {

@@ -1,7 +1,7 @@
 // What the user has set. One object; every view draws from it and changes it through `update`.
 
 export type Tool = "pan" | "lasso" | "rectangle" | "decode" | "turn";
-export type Panel = "item" | "selection" | "decode" | "compare";
+export type Panel = "item" | "selection" | "decode" | "compare" | "classes";
 
 export interface CameraState {
   x: number;
@@ -41,6 +41,8 @@ export interface State {
   /** Number of the run in whose latents it is. */
   latentRun: number;
   latentFrom: string;
+  /** The place of a map where it was decoded; null if it is from elsewhere. */
+  latentAt: { map: string; x: number; y: number } | null;
   /** Camera of the main map; null shows the middle of it. */
   camera: CameraState | null;
 }
@@ -69,6 +71,7 @@ export function initialState(): State {
     latent: null,
     latentRun: 0,
     latentFrom: "",
+    latentAt: null,
     camera: null,
   };
 }

@@ -79,6 +79,11 @@ export class Space {
     return this.header.dim;
   }
 
+  /** The classes that the run predicts; null if it predicts none. */
+  get predicted(): Column | null {
+    return this.columns.find(({ header }) => header.key === "predicted" && header.kind === "class") ?? null;
+  }
+
   /** Name of the run, and of the epoch if weights of an earlier one are shown. */
   get label(): string {
     const { title, epoch } = this.header;
@@ -167,6 +172,11 @@ export class Dataset {
     if (rows) this.rows = await this.container.ints(rows);
     if (splits) this.splits = await this.container.ints(splits.section);
     if (files) this.files = (await this.container.json(files)) as string[];
+  }
+
+  /** Whether any run tells the classes that it predicts for items of known class. */
+  get hasPredictions(): boolean {
+    return this.container.header.items.labels !== null && this.spaces.some((space) => space.predicted !== null);
   }
 
   /** Every map of every run. */

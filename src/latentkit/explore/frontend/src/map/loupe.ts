@@ -5,7 +5,7 @@ import { type LatentMap, type Space } from "../data/dataset";
 import { type LiveDecoder } from "../data/decoding";
 import { h, sizedCanvas } from "../dom";
 import { hasInverse, latentAt } from "./inverse";
-import { type Placement } from "./placement";
+import { MapPlacement, type Placement } from "./placement";
 
 const SIDE = 112;
 
@@ -20,7 +20,7 @@ export class Loupe {
 
   constructor(private readonly app: App) {}
 
-  /** Decodes the latent under a place, shows it there, and makes it the latent of all tools. */
+  /** Decodes the latent under a place, and shows it there. */
   at(map: LatentMap, placement: Placement, x: number, y: number, screen: { x: number; y: number; stage: HTMLElement }): void {
     const { space } = map;
     this.again = null;
@@ -37,8 +37,6 @@ export class Loupe {
       this.canvas = sizedCanvas(width >= height ? SIDE : (SIDE * width) / height, width >= height ? (SIDE * height) / width : SIDE, "lk-image");
       this.element.replaceChildren(this.canvas, this.words);
     }
-    // A map beside the main one may be of another run, whose latents the tools cannot use.
-    if (space === this.app.space) this.app.setLatent(latent, space, `${map.header.name}, under the pointer`);
     live.draw(latent, this.canvas);
     this.words.textContent = hasInverse(map, placement) ? "decoded" : "decoded from a blend";
     if (this.element.parentElement !== screen.stage) screen.stage.append(this.element);
@@ -49,6 +47,17 @@ export class Loupe {
     const above = screen.y - offsetHeight - 22;
     const top = above < 4 ? screen.y + 22 : above; // above a finger, so that it is seen
     this.element.style.setProperty("transform", `translate(${left}px, ${top}px)`);
+  }
+
+  /** Makes the latent under a place that of all tools. */
+  keep(map: LatentMap, placement: Placement, x: number, y: number): void {
+    const { space } = map;
+    const latent = latentAt(this.app, map, placement, x, y);
+    // A map beside the main one may be of another run, whose latents the tools cannot use.
+    if (!latent || space !== this.app.space) return;
+    const still = placement instanceof MapPlacement && !placement.turns;
+    this.app.setLatent(latent, space, `Chosen on the map ${map.header.name}`, still ? { map: map.id, x, y } : null);
+    this.app.announce("Decoded latent kept");
   }
 
   end(): void {

@@ -14,12 +14,14 @@ import { trustWords, truth } from "./truth";
 
 const REDRAWS: Partial<Record<Key, "points" | "marks" | "pointer">> = {
   colour: "points", hidden: "points", range: "points", selection: "points", distances: "points",
-  density: "marks", names: "marks", thumbnails: "marks", pinned: "pointer", hovered: "pointer", neighbours: "pointer",
+  latentAt: "pointer", density: "marks", names: "marks", thumbnails: "marks", pinned: "pointer", hovered: "pointer", neighbours: "pointer",
 };
 
 export interface DecodeAt {
   /** A pointer is dragged over a place of the map. */
   at(map: LatentMap, placement: Placement, x: number, y: number, screen: { x: number; y: number; stage: HTMLElement }): void;
+  /** A place was clicked, or a drag ended there. */
+  keep(map: LatentMap, placement: Placement, x: number, y: number): void;
   end(): void;
 }
 
@@ -33,6 +35,8 @@ export class MapView implements Meaning {
   private readonly observer: ResizeObserver;
   private appending: "replace" | "add" | "subtract" = "replace";
   private override: Placement | null = null;
+  /** The place of the map that was decoded last. */
+  private decoded: [number, number] | null = null;
   /** The map that is shown or being read. */
   private wanted: LatentMap | null = null;
   private showing: Promise<void> = Promise.resolve();
@@ -144,6 +148,7 @@ export class MapView implements Meaning {
   tap(x: number, y: number, event: PointerEvent): void {
     if (this.app.store.state.tool === "decode") {
       this.decodeAt(x, y);
+      this.keepDecoded();
       return;
     }
     const item = this.itemAt(x, y, event.pointerType === "touch" ? 24 : 14);
@@ -204,6 +209,7 @@ export class MapView implements Meaning {
   strokeEnds(): void {
     const { stroke, camera } = this.scene;
     if (!stroke) {
+      this.keepDecoded();
       this.decoding?.end();
       return;
     }
@@ -269,7 +275,12 @@ export class MapView implements Meaning {
   private decodeAt(x: number, y: number): void {
     if (!this.shown || !this.decoding) return;
     const { camera, element } = this.scene;
-    this.decoding.at(this.map, this.shown, camera.mapX(x), camera.mapY(y), { x, y, stage: element });
+    this.decoded = [camera.mapX(x), camera.mapY(y)];
+    this.decoding.at(this.map, this.shown, ...this.decoded, { x, y, stage: element });
+  }
+
+  private keepDecoded(): void {
+    if (this.shown && this.decoded) this.decoding?.keep(this.map, this.shown, ...this.decoded);
   }
 
   private itemAt(x: number, y: number, reach: number): number {

@@ -20,6 +20,11 @@ export interface Drawn {
   map: LatentMap;
 }
 
+interface NameColours {
+  text: string;
+  halo: string;
+}
+
 interface ClassName {
   label: number;
   text: string;
@@ -34,42 +39,65 @@ export class ClassNames {
   private version = -1;
   private placement: Placement | null = null;
 
-  draw({ context, camera, placement }: Drawn, scale: ColourScale | null, hidden: ReadonlySet<number>, colours: { text: string; halo: string }): void {
+  draw(drawn: Drawn, scale: ColourScale | null, hidden: ReadonlySet<number>, colours: NameColours): void {
     if (scale?.kind !== "class" || scale.names.length < 2) return;
+    const { placement } = drawn;
     if (this.labels !== scale.labels || this.placement !== placement || this.version !== placement.version) {
       this.names = middles(placement.positions, scale.labels, scale.names);
       [this.labels, this.placement, this.version] = [scale.labels, placement, placement.version];
     }
-    context.font = "600 12.5px system-ui, sans-serif";
-    context.textAlign = "center";
-    context.textBaseline = "middle";
-    context.lineJoin = "round";
-    const taken: number[][] = [];
-    let drawn = 0;
-    for (const { label, text, item } of this.names) {
-      if (hidden.has(label) || drawn >= MOST_NAMES) continue;
-      const shown = text.length > 24 ? `${text.slice(0, 23)}…` : text;
-      const x = camera.screenX(placement.positions[2 * item]!);
-      const y = camera.screenY(placement.positions[2 * item + 1]!);
-      if (!(x > 0 && y > 0 && x < camera.width && y < camera.height)) continue;
-      const half = context.measureText(shown).width / 2 + 5;
-      if (taken.some(([a, b, w]) => Math.abs(a! - x) < w! + half && Math.abs(b! - y) < 17)) continue;
-      taken.push([x, y, half]);
-      context.lineWidth = 4;
-      context.strokeStyle = colours.halo;
-      context.strokeText(shown, x, y);
-      context.fillStyle = colours.text;
-      context.fillText(shown, x, y);
-      drawn++;
-    }
+    write(drawn, this.names.filter(({ label }) => !hidden.has(label)), colours, false);
+  }
+
+  /** Writes the classes of the images in view, each in the middle of its images. */
+  drawOverImages(drawn: Drawn, scale: ColourScale | null, items: readonly number[], colours: NameColours): void {
+    if (scale?.kind !== "class" || scale.names.length < 2) return;
+    write(drawn, middles(drawn.placement.positions, scale.labels, scale.names, items), colours, true);
   }
 }
 
-/** For each class, the largest first, the item nearest to the medians of its positions. */
-export function middles(positions: Float32Array, labels: ArrayLike<number>, names: readonly string[]): ClassName[] {
+function write({ context, camera, placement }: Drawn, names: readonly ClassName[], colours: NameColours, boxed: boolean): void {
+  context.font = "600 12.5px system-ui, sans-serif";
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.lineJoin = "round";
+  const taken: number[][] = [];
+  let drawn = 0;
+  for (const { text, item } of names) {
+    if (drawn >= MOST_NAMES) break;
+    const shown = text.length > 24 ? `${text.slice(0, 23)}…` : text;
+    const x = camera.screenX(placement.positions[2 * item]!);
+    const y = camera.screenY(placement.positions[2 * item + 1]!);
+    if (!(x > 0 && y > 0 && x < camera.width && y < camera.height)) continue;
+    const half = context.measureText(shown).width / 2 + 5;
+    if (taken.some(([a, b, w]) => Math.abs(a! - x) < w! + half && Math.abs(b! - y) < 17)) continue;
+    taken.push([x, y, half]);
+    if (boxed) {
+      context.globalAlpha = 0.88;
+      context.fillStyle = colours.halo;
+      context.fillRect(x - half, y - 9, 2 * half, 18);
+      context.globalAlpha = 1;
+    } else {
+      context.lineWidth = 4;
+      context.strokeStyle = colours.halo;
+      context.strokeText(shown, x, y);
+    }
+    context.fillStyle = colours.text;
+    context.fillText(shown, x, y);
+    drawn++;
+  }
+}
+
+/**
+ * For each class, the largest first, the item nearest to the medians of its positions.
+ *
+ * @param among the items that count; without them, all.
+ */
+export function middles(positions: Float32Array, labels: ArrayLike<number>, names: readonly string[], among?: readonly number[]): ClassName[] {
   const members: number[][] = names.map(() => []);
   const step = Math.max(1, Math.floor(labels.length / 100_000));
-  for (let i = 0; i < labels.length; i += step) members[labels[i]!]?.push(i);
+  if (among) for (const item of among) members[labels[item]!]?.push(item);
+  else for (let i = 0; i < labels.length; i += step) members[labels[i]!]?.push(i);
   const found: ClassName[] = [];
   members.forEach((items, label) => {
     if (items.length === 0) return;
@@ -205,6 +233,22 @@ export function ring({ context, camera, placement }: Drawn, item: number, radius
   context.lineWidth = 2;
   context.strokeStyle = colour;
   context.stroke();
+}
+
+/** A cross in a ring at a place of the map. */
+export function target({ context, camera }: Drawn, mapX: number, mapY: number, colour: string, halo: string): void {
+  const [x, y] = [camera.screenX(mapX), camera.screenY(mapY)];
+  for (const [width, style] of [[4.5, halo], [2, colour]] as const) {
+    context.lineWidth = width;
+    context.strokeStyle = style;
+    context.beginPath();
+    context.arc(x, y, 6, 0, 2 * Math.PI);
+    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]] as const) {
+      context.moveTo(x + 3 * dx, y + 3 * dy);
+      context.lineTo(x + 11 * dx, y + 11 * dy);
+    }
+    context.stroke();
+  }
 }
 
 /** A line from one item to others. */

@@ -6,8 +6,8 @@ import { context2d, h, pixelRatio } from "../dom";
 import { packedCss } from "../palette";
 import { type CameraState } from "../store";
 import { Camera } from "./camera";
-import { ClassNames, crosses, Density, drawImages, itemsAsImages, lines, ring, type Drawn } from "./marks";
-import { type Placement } from "./placement";
+import { ClassNames, crosses, Density, drawImages, itemsAsImages, lines, ring, target, type Drawn } from "./marks";
+import { MapPlacement, type Placement } from "./placement";
 import { Raster } from "./raster";
 import { type Truth } from "./truth";
 
@@ -175,8 +175,11 @@ export class Scene {
       this.imagesDrawn = items;
       this.imageSize = size;
     }
-    if (state.names && !state.distances && this.imagesDrawn.length === 0) {
-      this.names.draw(drawn, painter.classes(current.map), state.colour === "class" ? state.hidden : new Set(), { text: theme.text, halo: theme.halo });
+    if (state.names && !state.distances) {
+      const scale = painter.classes(current.map);
+      const colours = { text: theme.text, halo: theme.halo };
+      if (this.imagesDrawn.length) this.names.drawOverImages(drawn, scale, this.imagesDrawn, colours);
+      else this.names.draw(drawn, scale, state.colour === "class" ? state.hidden : new Set(), colours);
     }
   }
 
@@ -193,6 +196,8 @@ export class Scene {
     } else {
       for (const item of this.neighbours) ring(drawn, item, r + 2, theme.text, halo);
     }
+    const { latentAt } = state;
+    if (latentAt?.map === current.map.id && current.placement instanceof MapPlacement) target(drawn, latentAt.x, latentAt.y, theme.accent, halo);
     const around = this.imagesDrawn.length ? Math.max(r + 4, this.imageSize * 0.75) : 0;
     if (state.pinned >= 0) ring(drawn, state.pinned, around || r + 5, theme.accent, halo);
     if (state.hovered >= 0) ring(drawn, state.hovered, around || r + 4, theme.text, halo);

@@ -99,13 +99,14 @@ export class DecodePanel {
     const { app } = this;
     const { space } = app;
     this.pointerButton = button("Decode under the pointer", () => app.store.update({ tool: app.store.state.tool === "decode" ? "pan" : "decode" }), { title: "C", pressed: app.store.state.tool === "decode" });
-    const body = h("div", { class: "lk-tool-body" }, h("div", {}, this.pointerButton), this.words);
+    const keeps = h("p", { class: "lk-quiet" }, "A click keeps the latent there, for the sliders and the other tools.");
+    const body = h("div", { class: "lk-tool-body" }, h("div", {}, this.pointerButton), keeps, this.words);
     if (space.dim > 1) {
       const choices = space.order.map((d) => ({ value: String(d), text: `z${d}` }));
       let [x, y] = app.store.state.plane;
       if (x >= space.dim || y >= space.dim) [x, y] = [space.order[0]!, space.order[1]!];
       const show = (): void => {
-        app.store.update({ plane: [x, y], tool: "decode" });
+        app.store.update({ plane: [x, y] });
         this.showMap(`${space.index}/plane:${x}:${y}`);
       };
       body.append(h("div", { class: "lk-row" }, h("span", { class: "lk-label" }, "Plane"),

@@ -19,7 +19,7 @@ function float(value: number): number {
   return value;
 }
 
-/** A table with one line for each item: item, split, class, file, columns, coordinates, latents. */
+/** A table with one line for each item: item, split, class, file, columns, coordinates, trust, latents. */
 export async function csv(app: App, items: Uint32Array): Promise<string> {
   const { data, map } = app;
   const { space } = map;
@@ -43,6 +43,8 @@ export async function csv(app: App, items: Uint32Array): Promise<string> {
     for (let d = 0; d < dims; d++) {
       add(`${key}_${"xyz"[d]!}`, (item) => float(Math.fround((centre[d] ?? 0) + scale * positions[item * dims + d]!)));
     }
+    const trust = await one.trust?.get();
+    if (trust) add(`${key}_trust`, (item) => float(trust[item]!));
   }
   if (space.latents) {
     const latents = await space.latents.get();

@@ -12,9 +12,9 @@ const KEYS: [string, string][] = [
   ["D", "colour by true distances"],
   ["N  G  I", "names, density, images"],
   ["[  ]", "previous and next map"],
-  ["1  2  3  4", "item, selection, decode, compare"],
+  ["1  2  3  4  5", "item, selection, decode, compare, classes"],
   ["/", "search"],
-  ["Escape", "clear: first the pinned item, then the selection, then filters"],
+  ["Escape", "end decoding, then clear the pinned item, then the selection, then filters"],
   ["?", "this help"],
 ];
 

@@ -63,7 +63,10 @@ export class MapStrip {
     button.addEventListener("click", (event) => this.choose(map, event.shiftKey));
     this.element.append(button);
     this.entries.push({ map, canvas, button, raster: new Raster(canvas.width, canvas.height) });
-    this.app.later(this.app.placement(map).then(() => this.draw()));
+    this.app.later(this.app.placement(map).then(() => this.draw(), (reason: unknown) => {
+      canvas.replaceWith(h("span", { class: "lk-strip-missing" }, "cannot be read"));
+      throw reason;
+    }));
   }
 
   private mark(): void {

@@ -29,6 +29,10 @@ export class Search {
     this.input.addEventListener("focus", () => this.search());
     this.input.addEventListener("blur", () => setTimeout(() => this.close(), 150));
     this.input.addEventListener("keydown", (event) => this.key(event));
+    app.store.on(["selection", "pinned"], ({ selection, pinned }) => {
+      // What was searched for is cleared, so its words go, too.
+      if (selection.length === 0 && pinned < 0 && document.activeElement !== this.input) this.input.value = "";
+    });
   }
 
   private search(): void {

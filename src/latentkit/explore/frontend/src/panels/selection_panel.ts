@@ -17,25 +17,26 @@ export class SelectionPanel {
 
   constructor(private readonly app: App) {
     this.gallery = new Gallery(app);
-    app.store.on(["selection", "panel"], () => this.draw());
+    app.store.on(["selection", "panel", "hidden", "range", "colour", "maps"], () => this.draw());
   }
 
   draw(): void {
     const { app } = this;
-    const { selection, panel } = app.store.state;
+    const { selection: all, panel } = app.store.state;
     if (panel !== "selection") return;
+    const selection = app.selected;
     clear(this.element);
     this.work++;
-    if (selection.length === 0) {
+    if (all.length === 0) {
       this.element.append(h("div", { class: "lk-hint" }, h("p", {}, "Nothing is selected. Draw round points with the lasso (Shift and drag), or search for a class.")));
       return;
     }
     this.element.append(
-      h("div", { class: "lk-item-head" }, this.mean(selection), h("div", {}, h("h3", {}, plural(selection.length, "item")), this.classes(selection))),
+      h("div", { class: "lk-item-head" }, this.mean(selection), h("div", {}, h("h3", {}, plural(selection.length, "item")), this.filtered(selection, all), this.classes(selection))),
       h("div", { class: "lk-row lk-wrap" },
-        button("Save CSV", () => app.later(csv(app, selection).then((text) => save("selection.csv", "text/csv", text))), { title: "A table: number, class, columns, map coordinates and latents of each item" }),
+        button("Save CSV", () => app.later(csv(app, selection).then((text) => save("selection.csv", "text/csv", text))), { title: "A table: number, class, columns, map coordinates, trust and latents of each item" }),
         button("Save item list", () => save("items.txt", "text/plain", itemsFile(app, selection)), { title: "A file for the option --items of the command line" }),
-        button("Invert", () => app.store.update({ selection: inverse(selection, app.data.count) })),
+        button("Invert", () => app.store.update({ selection: inverse(all, app.data.count) })),
         button("Clear", () => app.store.update({ selection: EMPTY }), { title: "Escape" }),
       ),
       this.gallery.element,
@@ -43,9 +44,16 @@ export class SelectionPanel {
     this.gallery.show(selection);
   }
 
+  /** How many selected items the filter keeps, if it does not keep all. */
+  private filtered(selection: Uint32Array, all: Uint32Array): HTMLElement | null {
+    if (selection.length === all.length) return null;
+    return h("p", { class: "lk-quiet" }, `The filter keeps ${selection.length.toLocaleString("en")} of ${plural(all.length, "selected item")}. `,
+      button("Keep only these", () => this.app.store.update({ selection }), { className: "lk-link", title: "Take the other items out of the selection" }));
+  }
+
   private mean(selection: Uint32Array): HTMLElement | null {
     const { thumbnails } = this.app;
-    if (!thumbnails.available) return null;
+    if (!thumbnails.available || selection.length === 0) return null;
     const { aspect } = thumbnails;
     const canvas = sizedCanvas(aspect >= 1 ? MEAN_SIDE : MEAN_SIDE * aspect, aspect >= 1 ? MEAN_SIDE / aspect : MEAN_SIDE, "lk-image");
     canvas.setAttribute("role", "img");

@@ -22,6 +22,7 @@ export class Sliders {
         button("the mean", () => app.setLatent(Float32Array.from(space.header.mean), space, "Mean of all latents")),
         button("the pinned item", () => this.fromPinned()),
       ),
+      h("p", { class: "lk-quiet" }, `The most used first: ${space.header.prior ? "those that differ most from the prior, by their KL divergence" : "those whose values vary most over the training images"}. σ is a standard deviation.`),
       this.list,
     );
     this.write();

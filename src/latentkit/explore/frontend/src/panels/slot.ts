@@ -41,7 +41,7 @@ export class Slot {
     else this.element.append(h("span", { class: "lk-slot-empty" }, this.latent ? `mean of ${plural(count, "item")}` : "empty"));
     this.element.append(
       button("use pinned", () => this.say(store.state.pinned >= 0 ? [store.state.pinned] : [], "Pin an item first: click a point."), { className: "lk-link", label: `${this.name}: take the pinned item` }),
-      button("use selection", () => this.say(store.state.selection, "Select items first: draw a lasso."), { className: "lk-link", label: `${this.name}: take the mean of the selection` }),
+      button("use selection", () => this.say(this.app.selected, "Select items first: draw a lasso."), { className: "lk-link", label: `${this.name}: take the mean of the selection` }),
     );
   }
 

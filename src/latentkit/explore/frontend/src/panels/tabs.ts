@@ -9,13 +9,20 @@ export const PANELS: readonly { panel: Panel; name: string }[] = [
   { panel: "selection", name: "Selection" },
   { panel: "decode", name: "Decode" },
   { panel: "compare", name: "Compare" },
+  { panel: "classes", name: "Classes" },
 ];
+
+/** Whether a page has what a panel shows. */
+export function available(app: App, panel: Panel): boolean {
+  return panel !== "classes" || app.data.hasPredictions;
+}
 
 export function tabs(app: App, panels: Record<Panel, HTMLElement>): HTMLElement {
   const { store } = app;
   const list = h("div", { class: "lk-tabs", role: "tablist", "aria-label": "Panels" });
   const bodies = h("div", { class: "lk-panels" });
-  PANELS.forEach(({ panel, name }, place) => {
+  const shown = PANELS.filter(({ panel }) => available(app, panel));
+  shown.forEach(({ panel, name }, place) => {
     const count = h("span", { class: "lk-tab-count" });
     const tab = h("button", { type: "button", role: "tab", id: `lk-tab-${panel}`, "aria-controls": `lk-panel-${panel}`, title: `Key ${place + 1}` }, name, count);
     tab.addEventListener("click", () => store.update({ panel }));
@@ -29,17 +36,17 @@ export function tabs(app: App, panels: Record<Panel, HTMLElement>): HTMLElement 
       tab.setAttribute("aria-selected", String(state.panel === panel));
       tab.tabIndex = state.panel === panel ? 0 : -1;
       body.hidden = state.panel !== panel;
-      if (panel === "selection") count.textContent = state.selection.length ? state.selection.length.toLocaleString("en") : "";
+      if (panel === "selection") count.textContent = state.selection.length ? app.selected.length.toLocaleString("en") : "";
     };
-    store.on(["panel", "selection"], follow);
+    store.on(["panel", "selection", "hidden", "range", "maps"], follow);
     follow(store.state);
   });
   store.on(["panel"], () => (bodies.scrollTop = 0));
   list.addEventListener("keydown", (event) => {
     const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
     if (!step) return;
-    const place = PANELS.findIndex(({ panel }) => panel === store.state.panel);
-    const next = PANELS[(place + step + PANELS.length) % PANELS.length]!;
+    const place = shown.findIndex(({ panel }) => panel === store.state.panel);
+    const next = shown[(place + step + shown.length) % shown.length]!;
     store.update({ panel: next.panel });
     list.querySelector<HTMLElement>(`#lk-tab-${next.panel}`)?.focus();
   });
