@@ -81,6 +81,28 @@ def test_a_run_that_can_only_be_read_is_shown_from_a_page_elsewhere(latentkit, f
     assert latentkit("explore", whole).out.strip().endswith("explorer.html")
 
 
+def test_images_that_moved_are_found_in_the_given_folder(
+    latentkit, fashion_mnist_dir, small, tmp_path
+):
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    (before / "FashionMNIST").symlink_to(fashion_mnist_dir / "FashionMNIST")
+    few = ("-o", "fashion-mnist.n_train=60", "-o", "fashion-mnist.n_test=40")
+    begun = latentkit("run", "--dataset", "fashion-mnist", *few, *small, "--data-dir", before, "-q")
+    page = Path(begun.out.strip()) / "explorer.html"
+    pictures = b'"no_images":null'
+    assert pictures in page.read_bytes(), begun.err
+    before.rename(after)
+    assert latentkit("explore", "last", "--again").code == 0
+    assert pictures not in page.read_bytes()
+    assert latentkit("explore", "last", "--data-dir", after).code == 0
+    assert pictures in page.read_bytes()
+    ended = latentkit("explore", "--data-dir", after, "last", "neighbours", "0")
+    assert ended.code == 0, ended.err
+    ended = latentkit("explore", "last", "neighbours", "0", "--data-dir", before)
+    assert "fashion-mnist" in ended.error
+
+
 def test_all_views_are_drawn_as_figures(latentkit, finished):
     ended = latentkit("explore", finished, "--figures")
     assert ended.code == 0, ended.err

@@ -24,6 +24,7 @@ def test_a_run_ends_with_its_folder_its_quality_and_the_next_commands(latentkit,
         "Test MSE, PCA of 3 ",
         "Map isomap +trustworthiness",
         "Report .*report.html",
+        r"Explorer .*explorer.html \(open it in a browser\)",
         "Next +latentkit embed",
     ):
         assert re.search(line, ended.out), line

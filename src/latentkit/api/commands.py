@@ -395,6 +395,7 @@ def open_run(
     *,
     root: inputs.Path_ | None = None,
     plugins: Iterable[inputs.Path_] = (),
+    data: inputs.Path_ | None = None,
 ) -> Run:
     """Open a run, which may come from a stranger: no code that came with it is executed.
 
@@ -406,6 +407,7 @@ def open_run(
         root: another name of ``runs``.
         plugins: plugin files that the run may use. A file that the run names but that you never
             named is not executed; what needs it raises `latentkit.errors.PluginError`.
+        data: the folder of data sets, if they have moved since the run was made.
 
     Returns:
         The run, finished or not; its files are read on access.
@@ -425,7 +427,7 @@ def open_run(
     named = tuple(plugins)
     if named:
         default_registry(named)  # from now on, other calls may use them, too
-    return Run(folder, plugins=named)
+    return Run(folder, plugins=named, data=data)
 
 
 def list_runs(runs: inputs.Path_ | None = None, *, root: inputs.Path_ | None = None) -> list[Run]:

@@ -10,7 +10,7 @@ from latentkit.api.inputs import Path_
 from latentkit.api.run_handle import Run
 from latentkit.atomic import write_bytes
 from latentkit.errors import LatentkitError, UserError
-from latentkit.explore.explorer_html import is_written_with
+from latentkit.explore.explorer_html import is_written_with, lacks_images
 from latentkit.explore.explorer_page import PageContent, asset, explorer_page, page_content
 from latentkit.explore.page_items import On
 from latentkit.plugin.events import Listener, ignore
@@ -83,7 +83,8 @@ def _current(run: Run) -> Path | None:
     """Return the page that a run has, if it was made from the latents and maps that it has now.
 
     A page with another script is not returned: it is of another version, or from a stranger, whose
-    script the browser would run.
+    script the browser would run. A page without images is not returned if the caller says where
+    they are.
     """
     folder = RunFolder.open(run.path)
     if run_files.EXPLORER not in folder.manifest.artefacts:
@@ -93,13 +94,17 @@ def _current(run: Run) -> Path | None:
     except LatentkitError:  # it is missing, or was made from another file
         return None
     ours = is_written_with(page, asset("explorer.js"), asset("explorer.css"))
-    return run.path / run_files.EXPLORER if ours else None
+    if not ours or (run.given_data is not None and lacks_images(page)):
+        return None
+    return run.path / run_files.EXPLORER
 
 
 def _written_by_run(run: Run, listener: Listener) -> Path:
     """Complete a run if it is unfinished, and let it write its page."""
     words = ("explore", "--no-open")
-    written = resumed_run(run.path, None, listener, words, force=("explorer",), retry=False)
+    written = resumed_run(
+        run.path, run.given_data, listener, words, force=("explorer",), retry=False
+    )
     return written.path / run_files.EXPLORER
 
 

@@ -31,6 +31,7 @@ class OpenedRun:
         folder: the run's folder.
         registry: where names are looked up; None for the recorded plugins.
         plugins: files of plugins that the run was made with, if they have moved.
+        data: the folder of data sets, if it has moved since the run was made.
     """
 
     def __init__(
@@ -38,11 +39,13 @@ class OpenedRun:
         folder: RunFolder,
         registry: Registry | None = None,
         plugins: Iterable[str | os.PathLike[str]] = (),
+        data: str | os.PathLike[str] | None = None,
     ) -> None:
         folder.path = folder.path.absolute()  # it stays the same when the working folder changes
         self._opened = folder
         self._given_registry = registry
         self._plugins = tuple(plugins)
+        self.given_data = data
         self._derived: dict[str, Any] = {}
         self._image_cache = ImageCache()
         self._derived_from = folder.manifest
@@ -122,7 +125,7 @@ class OpenedRun:
         return self._kept("context", self._new_context)
 
     def _new_context(self) -> StageContext:
-        data = data_dir_of(self._opened.manifest.data_dir)
+        data = data_dir_of(self._opened.manifest.data_dir, self.given_data)
         device = torch.device("cpu")
         return StageContext(
             self.config, self._registry, data, device, self._opened, ignore, self._image_cache

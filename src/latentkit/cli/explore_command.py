@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 import click
 
 from latentkit.cli import shared_options
-from latentkit.cli.explore_views import VIEWS, open_named, runs_option, write_figure_of
+from latentkit.cli.explore_views import VIEWS, folder_options, open_named, write_figure_of
 from latentkit.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ _Named = Literal["test", "all"]
 )
 @click.option("--figures", is_flag=True, help="Draw the views as still figures instead.")
 @click.option("--again", is_flag=True, help="Write the page even if the run has a current one.")
-@runs_option
+@folder_options
 @shared_options.common_options
 @click.pass_context
 def explore_command(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from latentkit.cli import shared_options
+from latentkit.cli import outcome, shared_options
 from latentkit.errors import StorageError, UserError
 
 if TYPE_CHECKING:
@@ -23,18 +23,25 @@ WAYS: tuple[Way, ...] = ("linear", "spherical", "graph")
 SOURCES: tuple[Source, ...] = ("prior", "mixture")
 
 
-_RUNS = "latentkit.runs"
+_FOLDER = "latentkit.folder_of_"
 
 
-def _keep_runs(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    """Keep the folder of runs for `_open`; it may be given before or after the view's name."""
+def _keep_folder(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Keep a folder for `open_named`; it may be given before or after the view's name."""
     if value is not None:
-        ctx.meta[_RUNS] = value
+        ctx.meta[f"{_FOLDER}{param.name}"] = value
 
 
-runs_option = click.option(
-    "--runs", metavar="DIR", expose_value=False, callback=_keep_runs, help=shared_options.RUNS_HELP
-)
+def folder_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--runs`` and ``--data-dir``, whose values `open_named` finds."""
+    function = outcome.data_option(function, expose_value=False, callback=_keep_folder)
+    return click.option(
+        "--runs",
+        metavar="DIR",
+        expose_value=False,
+        callback=_keep_folder,
+        help=shared_options.RUNS_HELP,
+    )(function)
 
 
 VIEWS = click.Group()
@@ -42,7 +49,7 @@ VIEWS = click.Group()
 
 def view(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that all views accept, and pass the run as first argument."""
-    function = runs_option(shared_options.common_options(function))
+    function = folder_options(shared_options.common_options(function))
     function = click.option(
         "--out",
         metavar="FILE",
@@ -338,11 +345,12 @@ def settings(
 
 
 def open_named(run: str) -> Run:
-    """Open the run of that name; ``--runs`` may be given before or after the view."""
+    """Open the run of that name; the folders may be given before or after the view."""
     from latentkit.api.commands import open_run
 
     shared_options.load_registry()
-    return open_run(run, click.get_current_context().meta.get(_RUNS))
+    given = click.get_current_context().meta
+    return open_run(run, given.get(f"{_FOLDER}runs"), data=given.get(f"{_FOLDER}data_dir"))
 
 
 def _pair(text: str | None) -> tuple[int, int] | None:

@@ -31,12 +31,13 @@ def run_options(function: Callable[..., object]) -> Callable[..., object]:
     )(function)
 
 
-def data_option(function: Callable[..., object]) -> Callable[..., object]:
-    """Add ``--data-dir``."""
+def data_option(function: Callable[..., object], **settings: Any) -> Callable[..., object]:
+    """Add ``--data-dir``; ``settings`` are those of `click.option`."""
     return click.option(
         "--data-dir",
         metavar="DIR",
         help="Folder of data sets.  [env: LATENTKIT_DATA; default: the user's cache]",
+        **settings,
     )(function)
 
 
@@ -98,6 +99,9 @@ def _print_summary(run: Run) -> None:
     rows += summary_rows(summary, run.kind)
     if "report" in summary:
         rows.append(("Report", shared_options.near_path(summary["report"])))
+    if "explorer" in summary:
+        near = shared_options.near_path(summary["explorer"])
+        rows.append(("Explorer", f"{near} (open it in a browser)"))
     if summary["status"] not in ("running", "pruned"):
         with unexpected_content(run.path):
             rows.append(("Next", _next_command(run, summary)))

@@ -63,6 +63,12 @@ def is_written_with(page: bytes, script: str, style: str) -> bool:
         return False
 
 
+def lacks_images(page: bytes) -> bool:
+    """Return whether a page says that the images of its items were not in place."""
+    header = page.partition(_HEADER.encode())[2].partition(b"</script>")[0]
+    return b'"no_images":"' in header
+
+
 def _frame(script: str, style: str) -> tuple[str, str, str]:
     """Return what every page has before its title, up to its header, and up to its blobs."""
     before = (

@@ -65,6 +65,8 @@ def _summarised(folder: RunFolder, kind: RunKind) -> dict[str, Any]:
     summary["left_out"] = [*summary.get("left_out", ()), *_left_out(folder)]
     if run_files.REPORT in there:
         summary["report"] = str(folder.path / run_files.REPORT)
+    if run_files.EXPLORER in there:
+        summary["explorer"] = str(folder.path / run_files.EXPLORER)
     return summary
 
 

@@ -29,6 +29,7 @@ def test_a_damaged_map_is_told_and_the_map_before_stays(opened, tmp_path):
     told = shown.tab.inner_text(ALERT)
     assert f"part {name} differs from its checksum" in told
     assert name in shown.tab.inner_text(".lk-notes")
+    assert shown.tab.locator(".lk-strip-missing").all_inner_texts() == ["cannot be read"]
     shown.tab.click(f"{ALERT} button")
     assert shown.tab.locator(ALERT).is_hidden()
     for choose in (

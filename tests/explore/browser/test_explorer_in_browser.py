@@ -11,7 +11,7 @@ import pytest
 from matplotlib.path import Path as Polygon
 from sklearn.neighbors import NearestNeighbors
 
-from .explorer_browser import ITEMS, cells, digits
+from .explorer_browser import ITEMS, cells, digits, digits_page
 
 pytestmark = pytest.mark.browser
 
@@ -121,6 +121,8 @@ def test_a_selection_is_saved_as_a_table_and_as_items_and_lives_in_the_address(
     read = np.array([[float(row[f"z{d}"]) for d in range(6)] for row in rows], "f4")
     np.testing.assert_array_equal(read, latents[sevens])
     np.testing.assert_allclose([float(row["pca_x"]) for row in rows], latents[sevens, 0], atol=1e-4)
+    trust = np.linspace(0, 1, ITEMS)[sevens]
+    np.testing.assert_allclose([float(row["other_trust"]) for row in rows], trust, atol=1e-6)
     with page.tab.expect_download() as download:
         page.tab.click("text=Save item list")
     lines = Path(download.value.path()).read_text().splitlines()
@@ -302,6 +304,52 @@ def test_a_lasso_leaves_out_filtered_classes_whatever_is_selected(opened, page_o
     found = page.value(f"[...view.itemsIn({everywhere})]")
     assert found == list(range(found[0], ITEMS))
     assert abs(found[0] - ITEMS / 2) < 6
+
+
+def test_a_count_of_class_against_predicted_class_selects_its_items(opened, tmp_path):
+    page_of_errors = digits_page()
+    _, _, labels = digits()
+    wrong = np.arange(ITEMS) % 7 == 0
+    predicted = np.where(wrong, (labels + 1) % 10, labels)
+    space = page_of_errors.header["spaces"][0]
+    space["columns"].pop()
+    names = page_of_errors.header["items"]["labels"]["names"]
+    page_of_errors.column(space, "predicted", "predicted class", predicted, names=names)
+    page = opened(page_of_errors.save(tmp_path / "explorer.html"))
+    page.tab.keyboard.press("5")
+    text = page.tab.inner_text("#lk-panel-classes")
+    assert f"{100 * (~wrong).mean():.1f} % of {ITEMS} items" in text
+    page.tab.click("[aria-label^='digit 3 as digit 4']")
+    meant = np.flatnonzero(wrong & (labels == 3)).tolist()
+    assert page.state("selection") == meant
+    page.rest()
+    assert page.tab.locator("#lk-panel-classes .lk-thumb").count() == len(meant)
+    page.tab.keyboard.press("ArrowLeft")
+    page.tab.keyboard.press("Enter")
+    assert page.state("selection") == np.flatnonzero(~wrong & (labels == 3)).tolist()
+    page.tab.keyboard.press("Escape")
+    assert page.tab.locator("#lk-panel-classes [aria-pressed=true]").count() == 0
+    assert page.complaints == []
+
+
+def test_the_filter_narrows_a_selection_and_clearing_it_clears_the_search(opened, page_of_digits):
+    page = opened(page_of_digits)
+    _, _, labels = digits()
+    page.tab.keyboard.press("/")
+    page.tab.keyboard.type("digit 7")
+    page.tab.keyboard.press("Enter")
+    page.tab.click(".lk-class >> text=digit 3")
+    assert "0 items" in page.tab.inner_text("#lk-panel-selection h3")
+    page.do("app.store.update({selection: Uint32Array.from({length: 100}, (_, i) => i)})")
+    threes = np.flatnonzero(labels[:100] == 3).tolist()
+    text = page.tab.inner_text("#lk-panel-selection")
+    assert f"The filter keeps {len(threes)} of 100 selected items" in text
+    assert page.tab.inner_text("#lk-tab-selection") == f"Selection{len(threes)}"
+    page.tab.click("text=Keep only these")
+    assert page.state("selection") == threes
+    assert page.tab.input_value("input[role=combobox]") == "digit 7"
+    page.tab.click("#lk-panel-selection >> text=Clear")
+    assert page.tab.input_value("input[role=combobox]") == ""
 
 
 def test_zoom_buttons_and_the_key_for_all_points_work_by_keyboard(opened, page_of_digits):

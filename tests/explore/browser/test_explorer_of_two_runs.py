@@ -82,6 +82,7 @@ def test_the_decode_tool_works_on_a_run_whose_panel_was_never_open(opened, page_
     page.rest(150)
     page.tab.mouse.move(*page.place(3))
     page.tab.wait_for_selector(".lk-loupe canvas")
+    page.tab.mouse.click(*page.place(3))
     assert page.state("latentRun") == 1
     assert page.tab.inner_text(".lk-loupe") == "decoded from a blend"
     # A map of the other run beside it decodes by its own run, and leaves the tools' latent alone.
@@ -91,6 +92,7 @@ def test_the_decode_tool_works_on_a_run_whose_panel_was_never_open(opened, page_
     box = page.tab.locator(".lk-stage").nth(1).bounding_box()
     page.tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.tab.wait_for_selector(".lk-loupe >> text=decoded")
+    page.tab.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     assert page.tab.inner_text(".lk-loupe") == "decoded"
     assert page.value("[...app.latent]") == latent
     assert page.complaints == []
@@ -105,12 +107,38 @@ def test_between_two_maps_latents_are_blended(opened, page_of_two_runs):
     assert "is linear" in page.tab.inner_text("#lk-panel-decode")
     page.do("app.store.update({track: ['0/pca', '1/other'], progress: 1})")
     page.rest(150)
-    page.tab.mouse.move(*page.place(9))
+    page.tab.mouse.click(*page.place(9))
     assert page.tab.inner_text(".lk-loupe") == "decoded from a blend"
     assert "there is no inverse" in page.tab.inner_text("#lk-panel-decode")
     latent, own = page.value("[[...app.latent], [...app.space.latents.now.slice(54, 60)]]")
     # At the point itself, the blend is that item's latent, mostly.
     assert np.linalg.norm(np.subtract(latent, own)) < 0.5 * np.linalg.norm(own)
+    assert page.complaints == []
+
+
+def test_a_click_keeps_the_decoded_latent_and_pointing_alone_does_not(opened, page_of_two_runs):
+    page = opened(page_of_two_runs, "#panel=decode")
+    page.tab.wait_for_selector(".lk-badge.lk-good")
+    page.tab.click(".lk-sliders input >> nth=0")
+    moved = page.value("[...app.latent]")
+    page.tab.keyboard.press("c")
+    page.tab.mouse.move(*page.place(3))
+    page.tab.wait_for_selector(".lk-loupe >> text=decoded")
+    assert page.value("[...app.latent]") == moved
+    page.tab.mouse.click(*page.place(3))
+    page.tab.mouse.move(*page.place(9))
+    kept = page.value("[...app.latent]")
+    own = page.value("[...app.space.latents.now.slice(18, 24)]")
+    np.testing.assert_allclose(kept[:2], own[:2], atol=0.1 * np.abs(own).max())
+    assert page.state("latentAt")["map"] == "0/pca"
+    assert page.tab.inner_text(".lk-from") == "Chosen on the map PCA"
+    page.tab.keyboard.press("Escape")
+    assert page.state("tool") == "pan"
+    page.tab.click("text=Show >> visible=true")
+    page.rest(150)
+    assert "Plane of" in page.tab.inner_text(".lk-map h2")
+    assert page.state("tool") == "pan"  # a plane is shown, not decoded, until the tool is chosen
+    assert page.value("[...app.latent]") == kept
     assert page.complaints == []
 
 

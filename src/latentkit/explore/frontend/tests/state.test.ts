@@ -3,7 +3,9 @@ import { type Dataset } from "../src/data/dataset";
 import { fromHash, packItems, toHash, unpackItems } from "../src/hash";
 import { classShape, markRule, packed, packedCss } from "../src/palette";
 import { paint } from "../src/paint";
+import { confusedMost, confusion } from "../src/panels/class_panel";
 import { cell } from "../src/panels/export";
+import { middles } from "../src/map/marks";
 import { initialState, type State, Store } from "../src/store";
 
 const data = { count: 1000, spaces: [{ dim: 3 }, { dim: 2 }], map: (id: string) => (/^0\/(pca|tsne|plane:1:2)$/.test(id) ? {} : null) } as unknown as Dataset;
@@ -25,6 +27,8 @@ describe("address", () => {
   it("is empty at the start", () => {
     expect(toHash(begin, begin)).toBe("");
     expect(fromHash("", data)).toEqual({});
+    expect(fromHash("#panel=classes", data).panel).toBe("item");
+    expect(fromHash("#panel=classes", Object.assign(Object.create(data), { hasPredictions: true }) as Dataset).panel).toBe("classes");
   });
 
   it("takes nothing that the page does not have", () => {
@@ -89,6 +93,24 @@ describe("paint", () => {
     expect(markRule(11)).toMatch(/shape/);
     expect(markRule(2000)).toMatch(/repeat/);
     expect(packed("#010203")).toBe(packedCss("rgb(1, 2, 3)"));
+  });
+});
+
+describe("classes", () => {
+  it("are counted against predicted classes, by name where their order differs", () => {
+    const found = confusion(Int32Array.of(0, 0, 1, 1, -1, 1), ["cat", "dog"], Float32Array.of(1, 0, 0, 0, 0, -1), ["dog", "cat"]);
+    expect([...found.counts]).toEqual([1, 1, 0, 2]);
+    expect([found.known, found.right]).toEqual([4, 3]);
+    expect([...found.cells]).toEqual([0, 1, 3, 3, -1, -1]);
+    expect(confusedMost(found, 8)).toEqual([1]);
+    const more = confusion(Int32Array.of(0), ["cat"], Float32Array.of(1), ["cat", "bird"]);
+    expect([more.names, [...more.counts]]).toEqual([["cat", "bird"], [0, 1, 0, 0]]);
+  });
+
+  it("are named among some items alone", () => {
+    const positions = Float32Array.of(0, 0, 1, 1, 2, 2, 9, 9);
+    expect(middles(positions, Int32Array.of(0, 0, 0, 1), ["a", "b"], [1, 3]).map(({ label, item }) => [label, item])).toEqual([[0, 1], [1, 3]]);
+    expect(middles(positions, Int32Array.of(0, 0, 0, 1), ["a", "b"], [2])).toHaveLength(1);
   });
 });
 

@@ -46,17 +46,17 @@ export class ClassNames {
       this.names = middles(placement.positions, scale.labels, scale.names);
       [this.labels, this.placement, this.version] = [scale.labels, placement, placement.version];
     }
-    write(drawn, this.names.filter(({ label }) => !hidden.has(label)), colours, false);
+    write(drawn, this.names.filter(({ label }) => !hidden.has(label)), colours);
   }
 
-  /** Writes the classes of the images in view, each in the middle of its images. */
-  drawOverImages(drawn: Drawn, scale: ColourScale | null, items: readonly number[], colours: NameColours): void {
+  /** Writes the classes of the images in view, each at the lower edge of an image in their middle. */
+  drawOverImages(drawn: Drawn, scale: ColourScale | null, items: readonly number[], below: number, colours: NameColours): void {
     if (scale?.kind !== "class" || scale.names.length < 2) return;
-    write(drawn, middles(drawn.placement.positions, scale.labels, scale.names, items), colours, true);
+    write(drawn, middles(drawn.placement.positions, scale.labels, scale.names, items), colours, below);
   }
 }
 
-function write({ context, camera, placement }: Drawn, names: readonly ClassName[], colours: NameColours, boxed: boolean): void {
+function write({ context, camera, placement }: Drawn, names: readonly ClassName[], colours: NameColours, below = 0): void {
   context.font = "600 12.5px system-ui, sans-serif";
   context.textAlign = "center";
   context.textBaseline = "middle";
@@ -67,12 +67,12 @@ function write({ context, camera, placement }: Drawn, names: readonly ClassName[
     if (drawn >= MOST_NAMES) break;
     const shown = text.length > 24 ? `${text.slice(0, 23)}…` : text;
     const x = camera.screenX(placement.positions[2 * item]!);
-    const y = camera.screenY(placement.positions[2 * item + 1]!);
+    const y = camera.screenY(placement.positions[2 * item + 1]!) + below;
     if (!(x > 0 && y > 0 && x < camera.width && y < camera.height)) continue;
     const half = context.measureText(shown).width / 2 + 5;
     if (taken.some(([a, b, w]) => Math.abs(a! - x) < w! + half && Math.abs(b! - y) < 17)) continue;
     taken.push([x, y, half]);
-    if (boxed) {
+    if (below) {
       context.globalAlpha = 0.88;
       context.fillStyle = colours.halo;
       context.fillRect(x - half, y - 9, 2 * half, 18);

@@ -178,7 +178,7 @@ export class Scene {
     if (state.names && !state.distances) {
       const scale = painter.classes(current.map);
       const colours = { text: theme.text, halo: theme.halo };
-      if (this.imagesDrawn.length) this.names.drawOverImages(drawn, scale, this.imagesDrawn, colours);
+      if (this.imagesDrawn.length) this.names.drawOverImages(drawn, scale, this.imagesDrawn, this.imageSize / 2 + 4, colours);
       else this.names.draw(drawn, scale, state.colour === "class" ? state.hidden : new Set(), colours);
     }
   }

@@ -92,8 +92,9 @@ export class ClassPanel {
     this.buttons.clear();
     this.element.append(h("section", {}, h("h4", {}, "Class and predicted class"),
       h("p", {}, `${share} % of ${plural(known, "item")} are predicted as their class.`), about && h("p", { class: "lk-quiet" }, about)));
-    if (names.length <= MOST_CLASSES) this.element.append(this.counts(table));
-    this.element.append(this.pairs(table), this.told, this.gallery.element);
+    const few = names.length <= MOST_CLASSES;
+    if (few) this.element.append(this.counts(table));
+    this.element.append(this.pairs(table, !few), this.told, this.gallery.element);
     this.told.textContent = "";
     this.gallery.show(new Uint32Array(0));
   }
@@ -120,7 +121,7 @@ export class ClassPanel {
     return found;
   }
 
-  private pairs(table: Confusion): HTMLElement {
+  private pairs(table: Confusion, open: boolean): HTMLElement {
     const found = confusedMost(table, PAIRS);
     const list = h("div", { class: "lk-pairs" });
     for (const cell of found) {
@@ -128,7 +129,8 @@ export class ClassPanel {
       row.append(h("span", { class: "lk-name" }, this.pair(cell)), h("span", { class: "lk-count" }, table.counts[cell]!.toLocaleString("en")));
       list.append(row);
     }
-    return h("section", {}, h("h4", {}, found.length ? "Confused most" : "No item is predicted wrongly"), list);
+    if (found.length === 0) return h("p", { class: "lk-quiet" }, "No item is predicted wrongly.");
+    return h("details", { class: "lk-fold", open }, h("summary", {}, "Confused most"), list);
   }
 
   private pair(cell: number): string {
