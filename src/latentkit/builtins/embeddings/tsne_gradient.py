@@ -84,8 +84,8 @@ class MeshGradient:
             force, potential = np.empty_like(points), np.empty(len(points))
             _sum_pairs(points, force, potential)
             return force, potential
-        low = points.min(0)
-        extent = points.max(0) - low
+        low, extent = np.empty(2), np.empty(2)
+        _measure(points, low, extent)
         # A small map gets a finer grid, so that it still spans enough cells.
         spacing = min(_SPACING, max(extent.max() / _LEAST_CELLS, _EPSILON))
         cells = (extent / spacing).astype(int) + 2 * _MARGIN
@@ -138,7 +138,7 @@ class Descent:
             attraction, repulsion, normaliser = self._gradient.forces(self.points)
             shares = exaggeration, 1 / normaliser, rate
             _step(attraction, repulsion, shares, self._moves, self._gains, self.points)
-            self.points -= self.points.mean(0)
+            _centre(self.points)
             on_step()
 
 
@@ -189,6 +189,25 @@ def _sum_pairs(points: NDArray[Any], force: NDArray[Any], potential: NDArray[Any
         potential[i] = total
         force[i, 0] = sum_x
         force[i, 1] = sum_y
+
+
+@compiled()
+def _centre(points: NDArray[Any]) -> None:
+    for axis in range(2):
+        total = 0.0
+        for i in range(len(points)):
+            total += points[i, axis]
+        for i in range(len(points)):
+            points[i, axis] -= total / len(points)
+
+
+@compiled()
+def _measure(points: NDArray[Any], low: NDArray[Any], extent: NDArray[Any]) -> None:
+    for axis in range(2):
+        least = most = points[0, axis]
+        for i in range(len(points)):
+            least, most = min(least, points[i, axis]), max(most, points[i, axis])
+        low[axis], extent[axis] = least, most - least
 
 
 @compiled()
