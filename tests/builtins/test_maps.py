@@ -17,7 +17,7 @@ from sklearn.manifold import trustworthiness
 
 import latentkit as lk
 from latentkit.builtins.embeddings import tsne as tsne_module
-from latentkit.builtins.embeddings.tsne_gradient import MeshGradient
+from latentkit.builtins.embeddings.tsne_gradient import Descent, MeshGradient
 from latentkit.errors import UserError
 
 NAMES = ("pca", "tsne", "umap")
@@ -226,8 +226,10 @@ def test_the_gradient_on_the_mesh_is_close_to_the_exact_one(extent, error):
     dense = affinities.toarray()
     exact = ((dense - kernel / normaliser) * kernel)[..., None] * between
     exact = exact.sum(1)
-    gradient_of = MeshGradient(1)
-    divergence, gradient = gradient_of(points, affinities, should_eval_error=True)
+    gradient_of = MeshGradient(affinities, 1)
+    attraction, repulsion, found = gradient_of.forces(points)
+    gradient = attraction - repulsion / found
+    divergence = gradient_of.divergence(points)
     assert np.linalg.norm(gradient - exact) < error * np.linalg.norm(exact)
     share = dense[dense > 0]
     expected = (share * np.log(share * normaliser / kernel[dense > 0])).sum()
@@ -243,11 +245,32 @@ def test_tsne_of_few_points_has_the_exact_divergence_and_does_not_explode(n):
     assert np.ptp(coordinates) < 60
 
 
+def test_the_descent_takes_the_steps_of_opentsne():
+    generator = np.random.default_rng(0)
+    shares = csr_matrix(generator.random((60, 60)) * (generator.random((60, 60)) < 0.1))
+    shares = ((shares + shares.T) / (2 * shares.sum())).tocsr()
+    start = generator.normal(size=(60, 2))
+
+    def gradient_of(points, affinities, **_):
+        attraction, repulsion, normaliser = MeshGradient(affinities, 1).forces(points)
+        return 0.0, attraction - repulsion / normaliser
+
+    known = openTSNE.affinity.PrecomputedAffinities(shares.copy(), normalize=False)
+    theirs = openTSNE.TSNEEmbedding(start.copy(), known, negative_gradient_method=gradient_of)
+    descent = Descent(start, MeshGradient(shares, 1))
+    for steps, exaggeration in ((30, 4), (20, 1)):
+        theirs.optimize(
+            steps, exaggeration=exaggeration, learning_rate="auto", momentum=0.8, inplace=True
+        )
+        descent.run(steps, exaggeration, lambda: None)
+    assert np.allclose(descent.points, theirs, atol=1e-4 * np.ptp(theirs))
+
+
 def test_the_repulsion_of_few_points_is_the_exact_one():
     points = np.random.default_rng(0).normal(size=(20, 2)) * 30
     between = points[:, None] - points[None]
     kernel = 1 / (1 + (between**2).sum(-1))
-    force, potential = MeshGradient(1).repulsion(points)
+    force, potential = MeshGradient(csr_matrix((20, 20)), 1).repulsion(points)
     assert np.allclose(force, (kernel[..., None] ** 2 * between).sum(1))
     assert np.allclose(potential, kernel.sum(1))
 

@@ -16,6 +16,7 @@ from sklearn.manifold import trustworthiness
 
 import latentkit as lk
 from latentkit.builtins.embeddings import umap as umap_module
+from latentkit.builtins.embeddings.options import UmapOptions
 from latentkit.builtins.embeddings.umap_graph import (
     fuzzy_graph,
     memberships,
@@ -278,6 +279,12 @@ def test_a_vector_without_direction_is_refused(digits, metric, what):
 def test_contradicting_options_are_refused(options, message):
     with pytest.raises(UserError, match=message):
         lk.embedding("umap", **options)
+
+
+def test_options_of_earlier_versions_keep_their_method():
+    known = {"n_components": 2, "n_neighbors": 15, "min_dist": 0.1, "parallel": False}
+    assert UmapOptions(**known).method == "umap-learn"
+    assert UmapOptions(**UmapOptions().model_dump()).method == "latentkit"
 
 
 def test_umap_learn_does_not_report_files_that_other_code_left_open(monkeypatch):

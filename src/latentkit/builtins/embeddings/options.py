@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -109,8 +109,16 @@ class UmapOptions(EmbeddingOptions):
     parallel: bool = Field(
         False,
         description="With umap-learn, use all cores; the map then differs between runs with the"
-        " same seed.",
+        " same seed. If it is given without a method, the method is umap-learn.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_in_earlier_versions(cls, given: Any) -> Any:
+        # Complete options of version 0.1 have this option and no method.
+        if isinstance(given, dict) and "parallel" in given and "method" not in given:
+            return given | {"method": "umap-learn"}
+        return given
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

@@ -1,13 +1,14 @@
 """``tsne``: L. van der Maaten, G. Hinton, JMLR 9 (2008), computed by openTSNE or scikit-learn.
 
-In two dimensions openTSNE (P. Policar et al., J. Stat. Softw. 109, 2024) optimises the map with the
-gradient of `tsne_gradient`. In three dimensions it has no fast gradient, so scikit-learn's tree is
-used. Initial positions, exaggeration and learning rate follow D. Kobak, P. Berens, Nature
-Communications 10 (2019).
+In two dimensions openTSNE (P. Policar et al., J. Stat. Softw. 109, 2024) computes the affinities
+and places new points, and the descent of `tsne_gradient` optimises the map. In three dimensions
+there is no fast gradient, so scikit-learn's tree is used. Initial positions, exaggeration and
+learning rate follow D. Kobak, P. Berens, Nature Communications 10 (2019).
 """
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import numba
@@ -31,7 +32,7 @@ from latentkit.builtins.embeddings.checks import (
     scaling,
 )
 from latentkit.builtins.embeddings.options import TsneOptions
-from latentkit.builtins.embeddings.tsne_gradient import MeshGradient
+from latentkit.builtins.embeddings.tsne_gradient import Descent, MeshGradient
 from latentkit.errors import UserError
 from latentkit.plugin import Embedding, Progress, ResourceEstimate
 
@@ -170,16 +171,12 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             threads = numba.get_num_threads()
             affinities = PerplexityBasedNN(knn_index=index, perplexity=perplexity, n_jobs=threads)
         self._emit(0, steps, "optimising")
-        embedding = openTSNE.TSNEEmbedding(
-            self._start(points),
-            affinities,
-            negative_gradient_method=_Counted(self._emit, steps),
-            learning_rate="auto",  # n / exaggeration
-            momentum=0.8,
-        )
-        embedding.optimize(_EARLY_STEPS, exaggeration=_EXAGGERATION, inplace=True)
-        embedding.optimize(self.n_iter, inplace=True)
-        return np.array(embedding), float(embedding.kl_divergence), steps
+        gradient = MeshGradient(affinities.P, numba.get_num_threads())
+        descent = Descent(self._start(points), gradient)
+        done = count(1)
+        for phase, exaggeration in ((_EARLY_STEPS, _EXAGGERATION), (self.n_iter, 1)):
+            descent.run(phase, exaggeration, lambda: self._emit(next(done), steps, "optimising"))
+        return descent.points, gradient.divergence(descent.points), steps
 
     def _fit_sklearn(
         self, points: NDArray[np.floating[Any]], perplexity: float
@@ -228,23 +225,6 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _emit(self, done: int, total: int, message: str) -> None:
         if self.on_progress is not None:
             self.on_progress(done, total, message)
-
-
-class _Counted(MeshGradient):
-    """A gradient that reports each step as progress."""
-
-    def __init__(self, emit: Progress, steps: int) -> None:
-        super().__init__(numba.get_num_threads())
-        self._emit = emit
-        self._steps = steps
-        self._done = 0
-
-    def __call__(self, embedding: Any, P: Any, **arguments: Any) -> Any:  # noqa: N803
-        result = super().__call__(embedding, P, **arguments)
-        if not arguments.get("should_eval_error"):  # set for extra calls between the phases
-            self._done += 1
-            self._emit(self._done, self._steps, "optimising")
-        return result
 
 
 def _estimate(n: int, d: int, method: str, n_iter: int, neighbors: int) -> ResourceEstimate:

@@ -1,4 +1,4 @@
-"""The gradient of t-SNE in two dimensions, compiled and parallel.
+"""The descent of t-SNE in two dimensions and its gradient, compiled and parallel.
 
 The repulsion is computed by the particle-mesh method. Cubic B-splines spread the points over a
 grid, an FFT convolves the grid with the kernel 1 / (1 + d^2), and the splines and their slopes give
@@ -12,6 +12,7 @@ explode. Their repulsion is summed over all pairs, which also takes less time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -27,39 +28,50 @@ _MARGIN = 3  # cells around the map, because a spline reaches beyond its own cel
 _COARSENESS = 16  # grid sides are multiples of this
 _EPSILON = np.finfo(np.float64).eps
 _FEW = 256  # up to so many points, all pairs are summed
+_MOMENTUM = 0.8
+_GROWTH, _DECAY, _LEAST_GAIN = 0.2, 0.8, 0.01
+_LONGEST_MOVE = 5.0
 
 
 class MeshGradient:
-    """KL divergence and gradient of a 2-D map, in the form of openTSNE's objective function.
+    """KL divergence of a 2-D map from its affinities, and the gradient.
 
     Results are equal to the last bit for any number of threads.
 
     Args:
+        affinities: (N, N), a symmetric sparse matrix in compressed rows, with the sum 1.
         threads: threads of the Fourier transforms; the loops use numba's number of threads.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, affinities: Any, threads: int) -> None:
+        self._affinities = affinities
+        self._edges = affinities.indptr, affinities.indices, affinities.data.astype(np.float32)
         self._threads = threads
         self._kernel_of: tuple[tuple[int, ...], float] | None = None
         self._kernel: Any = None
 
-    def __call__(
-        self,
-        embedding: NDArray[np.float64],
-        P: Any,  # noqa: N803
-        **arguments: Any,
-    ) -> tuple[float, NDArray[np.float64]]:
-        """Return the divergence (0 unless ``should_eval_error``) and the gradient (N, 2)."""
-        points = np.ascontiguousarray(embedding, np.float64).view(np.ndarray)
-        force, potential = self.repulsion(points)
-        normaliser = potential.sum() - len(points)  # without each point's own 1
-        gradient = np.empty_like(points)
-        _attract(P.indptr, P.indices, P.data, points, gradient)
-        gradient -= force / normaliser
-        divergence = 0.0
-        if arguments.get("should_eval_error"):
-            divergence = _divergence(P, points, normaliser)
-        return divergence, gradient
+    def forces(
+        self, points: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], float]:
+        """Return the attraction and repulsion (N, 2) of points (N, 2), and the normaliser.
+
+        The gradient is the attraction minus the repulsion divided by the normaliser.
+        """
+        repulsion, potential = self.repulsion(points)
+        attraction = np.empty(points.shape, np.float32)
+        x, y = np.ascontiguousarray(points.T, np.float32)
+        _attract(*self._edges, x, y, attraction)
+        return attraction, repulsion, float(potential.sum()) - len(points)
+
+    def divergence(self, points: NDArray[np.float64]) -> float:
+        """Return the Kullback-Leibler divergence of a map (N, 2), in nats."""
+        _, potential = self.repulsion(points)
+        sums = np.empty((len(points), 2))
+        edges = self._affinities
+        _divergence_terms(edges.indptr, edges.indices, edges.data, points, sums)
+        terms, mass = sums.sum(0)
+        normaliser = float(potential.sum()) - len(points)  # without each point's own 1
+        return float(terms + mass * np.log(normaliser + _EPSILON))
 
     def repulsion(
         self, points: NDArray[np.float64]
@@ -72,8 +84,8 @@ class MeshGradient:
             force, potential = np.empty_like(points), np.empty(len(points))
             _sum_pairs(points, force, potential)
             return force, potential
-        low = points.min(0)
-        extent = points.max(0) - low
+        low, extent = np.empty(2), np.empty(2)
+        _measure(points, low, extent)
         # A small map gets a finer grid, so that it still spans enough cells.
         spacing = min(_SPACING, max(extent.max() / _LEAST_CELLS, _EPSILON))
         cells = (extent / spacing).astype(int) + 2 * _MARGIN
@@ -102,6 +114,34 @@ class MeshGradient:
         return np.ascontiguousarray(field[: shape[0], : shape[1]])
 
 
+class Descent:
+    """Gradient descent with momentum and a gain for each coordinate, as in openTSNE.
+
+    Args:
+        start: (N, 2), positions.
+        gradient: of the map.
+    """
+
+    def __init__(self, start: NDArray[np.float64], gradient: MeshGradient) -> None:
+        self.points = np.ascontiguousarray(start, np.float64)
+        self._gradient = gradient
+        self._moves = np.zeros_like(self.points)
+        self._gains = np.ones_like(self.points)
+
+    def run(self, steps: int, exaggeration: float, on_step: Callable[[], None]) -> None:
+        """Move the points ``steps`` times, attracted ``exaggeration`` times as much as they should.
+
+        The learning rate is N / exaggeration (A. Belkina et al., Nature Communications 10, 2019).
+        """
+        rate = len(self.points) / exaggeration
+        for _ in range(steps):
+            attraction, repulsion, normaliser = self._gradient.forces(self.points)
+            shares = exaggeration, 1 / normaliser, rate
+            _step(attraction, repulsion, shares, self._moves, self._gains, self.points)
+            _centre(self.points)
+            on_step()
+
+
 def _coarse(cells: int) -> int:
     return _COARSENESS * -(-int(cells) // _COARSENESS)
 
@@ -115,13 +155,6 @@ def _kernel(padded: list[int], spacing: float) -> NDArray[Any]:
         for frequencies in (np.fft.fftfreq(padded[0]), np.fft.rfftfreq(padded[1]))
     )
     return scipy.fft.rfft2(kernel).real / (blur_rows[:, None] * blur_columns) ** 2  # type: ignore[no-any-return]
-
-
-def _divergence(P: Any, points: NDArray[np.float64], normaliser: float) -> float:  # noqa: N803
-    sums = np.empty((len(points), 2))
-    _divergence_terms(P.indptr, P.indices, P.data, points, sums)
-    terms, mass = sums.sum(0)
-    return float(terms + mass * np.log(normaliser + _EPSILON))
 
 
 @compiled(inline="always")
@@ -156,6 +189,25 @@ def _sum_pairs(points: NDArray[Any], force: NDArray[Any], potential: NDArray[Any
         potential[i] = total
         force[i, 0] = sum_x
         force[i, 1] = sum_y
+
+
+@compiled()
+def _centre(points: NDArray[Any]) -> None:
+    for axis in range(2):
+        total = 0.0
+        for i in range(len(points)):
+            total += points[i, axis]
+        for i in range(len(points)):
+            points[i, axis] -= total / len(points)
+
+
+@compiled()
+def _measure(points: NDArray[Any], low: NDArray[Any], extent: NDArray[Any]) -> None:
+    for axis in range(2):
+        least = most = points[0, axis]
+        for i in range(len(points)):
+            least, most = min(least, points[i, axis]), max(most, points[i, axis])
+        low[axis], extent[axis] = least, most - least
 
 
 @compiled()
@@ -198,20 +250,46 @@ def _attract(
     starts: NDArray[Any],
     neighbors: NDArray[Any],
     affinities: NDArray[Any],
-    points: NDArray[Any],
-    gradient: NDArray[Any],
+    xs: NDArray[Any],
+    ys: NDArray[Any],
+    attraction: NDArray[Any],
 ) -> None:
-    for i in numba.prange(len(points)):
-        x, y = points[i, 0], points[i, 1]
-        sum_x = sum_y = 0.0
+    for i in numba.prange(len(xs)):
+        x, y = xs[i], ys[i]
+        sum_x = sum_y = np.float32(0)
         for e in range(starts[i], starts[i + 1]):
             j = neighbors[e]
-            dx, dy = x - points[j, 0], y - points[j, 1]
-            pull = affinities[e] / (1 + dx * dx + dy * dy)
+            dx, dy = x - xs[j], y - ys[j]
+            pull = affinities[e] / (np.float32(1) + dx * dx + dy * dy)
             sum_x += pull * dx
             sum_y += pull * dy
-        gradient[i, 0] = sum_x
-        gradient[i, 1] = sum_y
+        attraction[i, 0] = sum_x
+        attraction[i, 1] = sum_y
+
+
+@compiled(parallel=True)
+def _step(
+    attraction: NDArray[Any],
+    repulsion: NDArray[Any],
+    shares: tuple[float, float, float],
+    moves: NDArray[Any],
+    gains: NDArray[Any],
+    points: NDArray[Any],
+) -> None:
+    exaggeration, repelled, rate = shares
+    for i in numba.prange(len(points)):
+        for axis in range(2):
+            slope = exaggeration * attraction[i, axis] - repelled * repulsion[i, axis]
+            if np.sign(moves[i, axis]) != np.sign(slope):
+                gains[i, axis] += _GROWTH
+            else:
+                gains[i, axis] = gains[i, axis] * _DECAY + _LEAST_GAIN
+            moves[i, axis] = _MOMENTUM * moves[i, axis] - rate * gains[i, axis] * slope
+        length = np.sqrt(moves[i, 0] ** 2 + moves[i, 1] ** 2)
+        share = _LONGEST_MOVE / length if length > _LONGEST_MOVE else 1.0
+        for axis in range(2):
+            moves[i, axis] *= share
+            points[i, axis] += moves[i, axis]
 
 
 @compiled(parallel=True)
