@@ -1,0 +1,1 @@
+"""Maps of TorchDR as embeddings for latentkit."""
