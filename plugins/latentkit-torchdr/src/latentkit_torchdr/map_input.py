@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from latentkit.errors import UserError
 
 Floats = NDArray[np.float32]
-_FARTHEST = np.float32(2.0**30)  # the square of a distance stays finite in float32
+_FARTHEST = 2.0**10  # times the extent of the fitted vectors: farther away makes no difference
 
 
 def finite(vectors: Any, name: str) -> Floats:

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from latentkit.plugin import Options, SearchRange
 
+_EXAGGERATED = 250
+"""Most steps of t-SNE and InfoTSNE that exaggerate attraction."""
+
 
 class TorchOptions(Options):
     """Options that all embeddings share."""
@@ -87,6 +90,10 @@ class PerplexityOptions(DistributedOptions):
         """Return the perplexity; TorchDR looks at three times as many neighbours."""
         return {"perplexity": min(self.perplexity, (n - 1) / 3)}
 
+    def others(self) -> dict[str, Any]:
+        """Return how many steps exaggerate attraction, which forms the clusters."""
+        return {"early_exaggeration_iter": min(_EXAGGERATED, self.n_iter // 4)}
+
 
 class LargevisOptions(PerplexityOptions):
     """Options of ``torchdr-largevis``."""
@@ -96,16 +103,20 @@ class LargevisOptions(PerplexityOptions):
     )
 
     def others(self) -> dict[str, Any]:
-        """Return the number of points that push."""
+        """Return the number of points that push; LargeVis does not exaggerate."""
         return {"n_negatives": self.n_negatives}
 
 
-class InfotsneOptions(LargevisOptions):
+class InfotsneOptions(PerplexityOptions):
     """Options of ``torchdr-infotsne``."""
 
     n_negatives: int = Field(
         300, ge=1, le=10_000, description="Points that push a point away in each step."
     )
+
+    def others(self) -> dict[str, Any]:
+        """Return InfoTSNE's own arguments."""
+        return {**super().others(), "n_negatives": self.n_negatives}
 
 
 class PhateOptions(TorchOptions):

@@ -32,24 +32,31 @@ _PACMAP_CANDIDATES = 52
 """Points that PaCMAP in TorchDR needs in addition to its near pairs."""
 
 
+# Rough figures, measured on one core with TorchDR 0.5 and 16 dimensions.
+_FIXED_BYTES = 250 * 2**20
+_SECONDS_PER_DISTANCE = 2e-10
+
+
 @dataclass(frozen=True)
 class _Method:
     """A class of TorchDR, and what it costs.
 
     Args:
         kind: name of the class.
-        pairs: whether it computes with all pairs of points.
-        bytes_each: memory for each point, or for each pair of points.
-        seconds_each: time of a step for each point, or for each pair of points, on one core.
+        bytes_each: memory for each neighbour of each point, or for each pair of points.
+        seconds_each: time of a step for each of these, on one core.
         arguments: arguments that are the same for all options.
+        pairs: whether it computes with all pairs of points.
+        cubic: whether it multiplies matrices of all pairs.
         candidates: vectors that it needs in addition to ``n_neighbors``; 0 if `_LEAST` is enough.
     """
 
     kind: str
-    pairs: bool
     bytes_each: float
     seconds_each: float
     arguments: tuple[tuple[str, Any], ...] = ()
+    pairs: bool = False
+    cubic: bool = False
     candidates: int = 0
 
 
@@ -133,30 +140,28 @@ class TorchMap:
     def estimate(self, n: int, d: int) -> ResourceEstimate:
         """Estimate memory and time for ``n`` vectors of ``d`` dimensions on one core.
 
-        On a GPU, the memory of the GPU is meant too.
+        On a GPU, this memory is needed there.
 
         Raises:
             UserError: so few vectors or dimensions cannot be mapped.
             ResourceError: the GPU has less memory.
         """
         self._check_size(n, d)
-        count = n * n if self._method.pairs else n
-        near = next(iter(self.options.neighbors(n).values()))
-        each = self._method.bytes_each
-        if not self._method.pairs:
-            each *= near + self.options.others().get("n_negatives", 0) / 3
-        needed = count * each + 24 * n * d
+        method, options = self._method, self.options
+        if method.pairs:
+            count: float = n * n
+        else:
+            near = next(iter(options.neighbors(n).values()))
+            count = n * (near + options.others().get("n_negatives", 0) / 3)
+        needed = _FIXED_BYTES + count * method.bytes_each + 24 * n * d
         if self._device == "cuda" and needed > (there := torch.cuda.mem_get_info()[1]):
             raise ResourceError(
                 f"embedding {self.name!r} of {n:,} points needs about {needed / 1e9:.0f} GB, and "
                 f"the GPU has {there / 1e9:.0f}: map fewer points, or choose another embedding"
             )
-        step = self._method.seconds_each * (1 if self._method.pairs else each)
-        search = 2e-10 * n * n * d
-        return ResourceEstimate(
-            bytes=100 * 2**20 + needed,
-            seconds=1 + search + count * step * self.options.n_iter,
-        )
+        before = _SECONDS_PER_DISTANCE * n * n * (d + (10 * n if method.cubic else 0))
+        steps = count * method.seconds_each * options.n_iter
+        return ResourceEstimate(bytes=needed, seconds=1 + before + steps)
 
     @property
     def _least(self) -> int:
@@ -261,37 +266,37 @@ _GRAPH = (("backend", "faiss"), ("process_duplicates", False))
 
 def build_umap(options: kinds.UmapOptions, random_state: int) -> Embedding:
     """Return the ``torchdr-umap`` estimator."""
-    method = _Method("UMAP", False, 400, 1e-9, _GRAPH)
+    method = _Method("UMAP", 400, 6e-7, _GRAPH)
     return PlacingTorchMap("torchdr-umap", method, options, random_state)
 
 
 def build_largevis(options: kinds.LargevisOptions, random_state: int) -> Embedding:
     """Return the ``torchdr-largevis`` estimator."""
-    method = _Method("LargeVis", False, 400, 1e-9, _GRAPH)
+    method = _Method("LargeVis", 350, 1e-6, _GRAPH)
     return PlacingTorchMap("torchdr-largevis", method, options, random_state)
 
 
 def build_infotsne(options: kinds.InfotsneOptions, random_state: int) -> Embedding:
     """Return the ``torchdr-infotsne`` estimator."""
-    method = _Method("InfoTSNE", False, 400, 1e-9, _GRAPH)
+    method = _Method("InfoTSNE", 300, 8e-7, _GRAPH)
     return PlacingTorchMap("torchdr-infotsne", method, options, random_state)
 
 
 def build_tsne(options: kinds.PerplexityOptions, random_state: int) -> Embedding:
     """Return the ``torchdr-tsne`` estimator."""
-    method = _Method("TSNE", True, 20, 5e-9, _GRAPH)
+    method = _Method("TSNE", 24, 3e-8, _GRAPH, pairs=True)
     return TorchMap("torchdr-tsne", method, options, random_state)
 
 
 def build_phate(options: kinds.PhateOptions, random_state: int) -> Embedding:
     """Return the ``torchdr-phate`` estimator."""
-    method = _Method("PHATE", True, 40, 5e-9)
+    method = _Method("PHATE", 48, 3e-8, pairs=True, cubic=True)
     return TorchMap("torchdr-phate", method, options, random_state)
 
 
 def build_pacmap(options: kinds.PacmapOptions, random_state: int) -> Embedding:
     """Return the ``torchdr-pacmap`` estimator."""
-    method = _Method("PACMAP", False, 400, 1e-9, _GRAPH, _PACMAP_CANDIDATES)
+    method = _Method("PACMAP", 600, 1e-6, _GRAPH, candidates=_PACMAP_CANDIDATES)
     return TorchMap("torchdr-pacmap", method, options, random_state)
 
 

@@ -1,0 +1,1 @@
+"""Maps of cuML as embeddings for latentkit."""
