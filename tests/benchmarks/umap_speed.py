@@ -1,12 +1,13 @@
-"""UMAP in latentkit beside umap-learn called directly: seconds, peak memory and quality of the maps.
+"""UMAP in latentkit beside umap-learn called directly: seconds, peak memory and quality of maps.
 
 python tests/benchmarks/umap_speed.py RUN [--points 10000] [--rounds 3] [--peers] [--fits 1]
 python tests/benchmarks/umap_speed.py VECTORS.npy LABELS.npy
 
-The vectors are latents of all images of a run, or two files. With --peers, umap-learn without a seed
-(on all cores), fastumap, UMAP of TorchDR on the CPU and PaCMAP follow; those that are not installed are
-named and left out. Each library fits twice in a process of its own, because the first fit may compile;
---fits 1 measures only that one. They take turns. OMP_NUM_THREADS, NUMBA_NUM_THREADS=1 measures one core.
+The vectors are latents of all images of a run, or two files. With --peers, umap-learn without a
+seed (on all cores), fastumap, UMAP of TorchDR on the CPU and PaCMAP follow; those that are not
+installed are named and left out. Each library fits twice in a process of its own, because the first
+fit may compile; --fits 1 measures only that one. They take turns. OMP_NUM_THREADS=1 and
+NUMBA_NUM_THREADS=1 measure one core.
 """
 
 from __future__ import annotations

@@ -232,6 +232,80 @@ def test_umap_maps_few_points(digits, count):
     assert small.facts_["n_neighbors"] == count
 
 
+def _awkward(which):
+    """Return 60 vectors that are unusual in one way."""
+    vectors = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+    if which == "constant columns":
+        vectors[:, 3:] = 7
+    elif which == "one column":
+        vectors[:, 1:] = 0
+    elif which == "one vector far away":
+        vectors[7] *= 1e6
+    elif which == "a zero vector":
+        vectors[7] = 0
+    elif which == "tiny":
+        vectors *= np.float32(1e-42)
+    elif which == "huge":
+        vectors *= np.float32(1e30)
+    elif which == "float16":
+        return vectors.astype(np.float16)
+    elif which == "signs":
+        return vectors > 0
+    return vectors
+
+
+@pytest.mark.parametrize(
+    "which",
+    [
+        "constant columns",
+        "one column",
+        "one vector far away",
+        "a zero vector",
+        "tiny",
+        "huge",
+        "float16",
+        "signs",
+    ],
+)
+@pytest.mark.parametrize("init", ["spectral", "pca"])
+def test_umap_maps_awkward_vectors_to_a_map_that_is_not_squeezed(which, init):
+    vectors = _awkward(which)
+    made = lk.embedding("umap", method="latentkit", n_epochs=20, init=init)
+    places = made.fit_transform(vectors)
+    others = np.delete(places, 7, axis=0)  # without the one that is far away
+    assert np.isfinite(places).all()
+    assert np.ptp(others, axis=0).max() > 0.5 * np.ptp(places, axis=0).max()
+    assert np.isfinite(made.transform(vectors[:9])).all()
+    assert np.isfinite(made.inverse_transform(places[:9])).all()
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "correlation"])
+@pytest.mark.parametrize("n", [0, 1, 2, 3])
+def test_umap_refuses_fewer_than_four_vectors(metric, n):
+    with pytest.raises(UserError, match=f"needs 4 vectors or more and got {n}: map more"):
+        lk.embedding("umap", method="latentkit", metric=metric).fit(np.eye(4)[:n])
+
+
+@pytest.mark.parametrize("name", ["umap", "tsne"])
+def test_an_interrupt_ends_a_fit_and_the_next_one_is_whole(digits, name):
+    """Interrupt in each of the first calls of ``on_progress``, from neighbours to steps."""
+    options = {"method": "latentkit", "n_epochs": 9} if name == "umap" else {"n_iter": 9}
+    for last in (1, 2, 5):
+        left = iter(range(last - 1))
+
+        def interrupt(done, total, doing, left=left):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+
+        stopped = lk.embedding(name, **options)
+        stopped.on_progress = interrupt
+        with pytest.raises(KeyboardInterrupt):
+            stopped.fit(digits[0][:100])
+    stopped.on_progress = None
+    again = stopped.fit_transform(digits[0][:100])
+    assert np.array_equal(again, lk.embedding(name, **options).fit_transform(digits[0][:100]))
+
+
 def test_umap_maps_vectors_of_which_few_differ():
     vectors = np.repeat(np.eye(3, dtype=np.float32), 20, axis=0)
     places = lk.embedding("umap").fit_transform(vectors)
