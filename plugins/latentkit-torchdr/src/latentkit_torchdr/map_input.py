@@ -77,7 +77,7 @@ class Frame:
     @property
     def dimensions(self) -> int:
         """Number of dimensions of the vectors."""
-        return self.vectors.shape[1]
+        return int(self.vectors.shape[1])
 
     def moved(self, points: Floats) -> Floats:
         """Return vectors (M, D) in this frame; those very far outside are brought nearer."""

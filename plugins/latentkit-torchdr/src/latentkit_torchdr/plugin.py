@@ -6,11 +6,12 @@ from latentkit.plugin import EmbeddingSpec, hookimpl
 
 LATENTKIT_HOOKSPEC_VERSION = 1
 
+_PLACES_NEW: frozenset[str] = frozenset()
 _TRANSDUCTIVE = frozenset({"transductive"})
 _PARTS = (
-    ("umap", "Umap", "UMAP: the fuzzy graph of nearest neighbours", frozenset()),
-    ("largevis", "Largevis", "LargeVis: t-SNE's graph, repulsion from drawn points", frozenset()),
-    ("infotsne", "Infotsne", "InfoTSNE: t-SNE by contrast with drawn points", frozenset()),
+    ("umap", "Umap", "UMAP: the fuzzy graph of nearest neighbours", _PLACES_NEW),
+    ("largevis", "Largevis", "LargeVis: t-SNE's graph, repulsion from drawn points", _PLACES_NEW),
+    ("infotsne", "Infotsne", "InfoTSNE: t-SNE by contrast with drawn points", _PLACES_NEW),
     ("tsne", "Perplexity", "t-SNE with the forces of all pairs", _TRANSDUCTIVE),
     ("phate", "Phate", "PHATE: distances between random walks, for branches", _TRANSDUCTIVE),
     ("pacmap", "Pacmap", "PaCMAP: near, mid-near and far pairs", _TRANSDUCTIVE),

@@ -161,7 +161,7 @@ class TorchMap:
             )
         before = _SECONDS_PER_DISTANCE * n * n * (d + (10 * n if method.cubic else 0))
         steps = count * method.seconds_each * options.n_iter
-        return ResourceEstimate(bytes=needed, seconds=1 + before + steps)
+        return ResourceEstimate(bytes=int(needed), seconds=1 + before + steps)
 
     @property
     def _least(self) -> int:
