@@ -38,7 +38,7 @@ def cloud(n, d, seed=0):
     return (rng.standard_normal((n, d)) * np.geomspace(1, 0.2, d)).astype(np.float32)
 
 
-@pytest.mark.parametrize("d", [1, 2, 3, 8, 16, 17, 40])
+@pytest.mark.parametrize("d", [1, 2, 3, 8, 16, 17, 40, 300])
 def test_neighbours_equal_those_of_brute_force(d):
     points = cloud(700, d)
     found = NeighborIndex(points).neighbors(12)

@@ -16,8 +16,12 @@ from threadpoolctl import threadpool_limits
 
 from latentkit.neighbors.search import Floats
 
-MOST = 16
-"""Dimensions of a projection. Vectors of at most this many dimensions are not projected."""
+LEAST = 16
+"""Usual dimensions of a projection. Vectors of at most this many dimensions are not projected."""
+_MOST, _MANY_COLUMNS = 64, 256
+_ENOUGH = 0.85
+"""Vectors of many columns, such as pixels, get `_MOST` dimensions if fewer have a smaller share of
+the variance. Otherwise too many points are compared in full, which takes twice as long."""
 _PROJECTION_SAMPLE = 4_096
 _CHUNK = 16_384
 _ROUNDING = 4e-6
@@ -25,11 +29,11 @@ _ROUNDING = 4e-6
 
 @dataclass(frozen=True)
 class Projections:
-    """Projection of vectors to `MOST` dimensions.
+    """Projection of vectors to p dimensions.
 
     Args:
         mean: (d,).
-        axes: (d, MOST - 1), orthonormal.
+        axes: (d, p - 1), orthonormal.
         slack: how much rounding may add to the distance between two projections.
     """
 
@@ -38,8 +42,8 @@ class Projections:
     slack: float
 
     def cast(self, vectors: Floats) -> Floats:
-        """Return the projections (n, MOST) of vectors (n, d)."""
-        projections = np.empty((len(vectors), MOST), np.float32)
+        """Return the projections (n, p) of vectors (n, d)."""
+        projections = np.empty((len(vectors), self.axes.shape[1] + 1), np.float32)
         # Several threads would sum in another order, and so round differently.
         with threadpool_limits(limits=1, user_api="blas"):
             for start in range(0, len(vectors), _CHUNK):
@@ -52,14 +56,17 @@ class Projections:
 
 
 def fit_projections(vectors: Floats, rng: np.random.Generator) -> Projections | None:
-    """Return a projection for vectors (n, d), or None if d is at most `MOST`."""
+    """Return a projection for vectors (n, d), or None if d is at most `LEAST`."""
     n, d = vectors.shape
-    if d <= MOST:
+    if d <= LEAST:
         return None
     sample = vectors[np.sort(rng.choice(n, min(n, _PROJECTION_SAMPLE), replace=False))]
     mean: NDArray[Any] = sample.mean(axis=0)
     with threadpool_limits(limits=1, user_api="blas"):
         axes = _leading_axes(sample - mean, rng)
+        few = axes[:, : LEAST - 1]
+        if _share(sample - mean, few) >= _ENOUGH:
+            axes = np.ascontiguousarray(few)
     reach = max(
         float(np.abs(part - mean).max()) for part in np.array_split(vectors, n // _CHUNK + 1)
     )
@@ -67,8 +74,15 @@ def fit_projections(vectors: Floats, rng: np.random.Generator) -> Projections | 
 
 
 def _leading_axes(centred: Floats, rng: np.random.Generator) -> Floats:
-    """Return approximate leading principal axes (d, MOST - 1): any orthonormal axes are valid."""
-    axes = np.linalg.qr(rng.standard_normal((centred.shape[1], MOST - 1)))[0]
+    """Return approximate leading principal axes (d, p - 1): any orthonormal axes are valid."""
+    d = centred.shape[1]
+    count = (_MOST if d >= _MANY_COLUMNS else LEAST) - 1
+    axes = np.linalg.qr(rng.standard_normal((d, count)))[0]
     for _ in range(6):
         axes = np.linalg.qr(centred.T @ (centred @ axes))[0]
     return axes.astype(np.float32)
+
+
+def _share(centred: Floats, axes: Floats) -> float:
+    """Return the share of the variance that lies along the axes."""
+    return float(np.square(centred @ axes).sum() / max(np.square(centred).sum(), 1e-30))
