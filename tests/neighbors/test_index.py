@@ -38,7 +38,7 @@ def cloud(n, d, seed=0):
     return (rng.standard_normal((n, d)) * np.geomspace(1, 0.2, d)).astype(np.float32)
 
 
-@pytest.mark.parametrize("d", [1, 2, 3, 8, 16, 17, 40, 300])
+@pytest.mark.parametrize("d", [1, 2, 3, 8, 16, 17, 40])
 def test_neighbours_equal_those_of_brute_force(d):
     points = cloud(700, d)
     found = NeighborIndex(points).neighbors(12)
@@ -47,6 +47,15 @@ def test_neighbours_equal_those_of_brute_force(d):
     assert np.allclose(found.distances, distances, rtol=1e-5)
     assert found.distances.dtype == np.float32
     assert found.recall == 1
+
+
+def test_neighbours_among_many_columns_are_as_near_as_those_of_brute_force():
+    points = cloud(700, 300)  # so many columns that float32 swaps neighbours of nearly one distance
+    found = NeighborIndex(points).neighbors(12)
+    _, distances = brute_force(points, points, 12, leave_out_self=True)
+    assert np.allclose(found.distances, distances, rtol=1e-5)
+    true = np.linalg.norm(points[found.indices] - points[:, None], axis=2)
+    assert np.allclose(found.distances, true, rtol=1e-5)
 
 
 @pytest.mark.parametrize("d", [3, 30])
