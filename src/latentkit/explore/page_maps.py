@@ -16,7 +16,8 @@ from latentkit.explore.explorer_layout import LinearInverse, PageMap
 from latentkit.explore.page_columns import TRUST, trust
 from latentkit.explore.page_items import ChosenItems, image_keys
 from latentkit.explore.scale import Floats
-from latentkit.maps.make import align, made_maps, make_map, points_text
+from latentkit.maps.alignment import align
+from latentkit.maps.make import made_maps, make_map, points_text
 from latentkit.runs import run_files
 from latentkit.runs.context import StageContext
 
