@@ -245,11 +245,7 @@ def embed(
         listener,
         kind_of(known),
         inputs.data_dir_of(known.manifest.data_dir, data),
-        {
-            key: value
-            for key, value in chosen.items()
-            if value is not None
-        },
+        {key: value for key, value in chosen.items() if value is not None},
     )
     return Run(folder, registry)
 

@@ -65,7 +65,6 @@ class Gap:
         return "touching" if self.value >= TOUCHING else "joined"
 
 
-
 def gap_between(
     first: Floats,
     second: Floats,
@@ -95,9 +94,7 @@ def gap_between(
     return Gap(value, max(0.0, value - reach), min(1.0, value + reach))
 
 
-def _drawn(
-    first: Floats, second: Floats, generator: np.random.Generator, errors: float
-) -> float:
+def _drawn(first: Floats, second: Floats, generator: np.random.Generator, errors: float) -> float:
     """Return the gap of one draw: the larger of that in the space and that in a plane."""
     groups = [group[generator.permutation(len(group))] for group in (first, second)]
     counts = [min(_MOST, int(_SHARE * len(group))) for group in groups]
@@ -133,9 +130,7 @@ def _separating_plane(first: Floats, second: Floats) -> NDArray[np.float64]:
     return np.stack([axis, np.linalg.eigh(across.T @ across)[1][:, -1]], axis=1)
 
 
-def gap_of(
-    points: NDArray[np.float64], first: NDArray[np.bool_], errors: float = _ERRORS
-) -> float:
+def gap_of(points: NDArray[np.float64], first: NDArray[np.bool_], errors: float = _ERRORS) -> float:
     """Return the gap between two groups, 0 to 1, of these points alone.
 
     Args:

@@ -123,9 +123,7 @@ def _joined(coordinates: Points, labels: Labels, generator: np.random.Generator)
     return connected(len(groups), links)[labels]
 
 
-def _neighbouring(
-    groups: Sequence[Points], generator: np.random.Generator
-) -> set[tuple[int, int]]:
+def _neighbouring(groups: Sequence[Points], generator: np.random.Generator) -> set[tuple[int, int]]:
     """Return the pairs of groups of which one is among the nearest of the other."""
     from scipy.spatial.distance import cdist
 

@@ -26,6 +26,7 @@ from latentkit.runs.find import find_run
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.kind import MapImages
 
+
 @dataclass(frozen=True)
 class MapPoints:
     """Latents in the order of a map's coordinates.
