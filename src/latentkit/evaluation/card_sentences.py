@@ -125,7 +125,7 @@ def _movement_text(stability: Card) -> str:
         f"points, a typical point moves by {100 * moved:.0f} % of the map's size"
     )
     if moved <= _STEADY:
-        return f"{text}: its place can be relied on."
+        return f"{text}: the layout repeats."
     if moved <= _LOOSE:
         return f"{text}: small differences of place mean nothing."
     return f"{text}: where an island lies means nothing."

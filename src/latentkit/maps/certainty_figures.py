@@ -121,7 +121,9 @@ def maps_side_by_side(rows: Sequence[Mapping[str, Any]], title: str, caption: st
                 right = (inside - low) > 0.7 * (high - low)
                 axes.text(
                     *(inside, place, f"{shown} " if right else shown),
-                    **{"va": "center", "ha": "right" if right else "left", "fontsize": 8},
+                    va="center",
+                    ha="right" if right else "left",
+                    fontsize=8,
                     color="white" if right else "#1d2430",
                 )
             axes.set_xlim(low, high)

@@ -22,15 +22,15 @@ _ASKED: dict[Question, tuple[str, Callable[[Facts], float | None]]] = {
         lambda one: (one["trustworthiness"] + one["continuity"]) / 2,
     ),
     "clusters": (
-        "the area under R_NX, which counts neighbourhoods of every size",
+        "the area under its R_NX (neighbourhoods of every size)",
         lambda one: one["auc_r_nx"],
     ),
     "distances": (
-        "the rank correlation of its distances with those of the points that it maps",
+        "the rank correlation of its distances with true ones",
         lambda one: one["spearman_correlation"],
     ),
     "new-images": (
-        "the mean of its trustworthiness and continuity, among maps that place new images",
+        "among maps that place new images, the mean of its trustworthiness and continuity",
         lambda one: (one["trustworthiness"] + one["continuity"]) / 2 if one["places"] else None,
     ),
 }

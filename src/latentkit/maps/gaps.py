@@ -7,8 +7,8 @@ al. 2015) finds the densest way, and so the density at its sparsest place, the c
 
 The gap is the share of each group, the smaller of the two, that is denser than the crossing by a
 margin. It is a runt statistic (J. Hartigan and S. Mohanty 1992). The margin is there because
-densities vary by chance, and a map tears where they are low by chance: a factor of 2 for densities
-from 20 neighbours, of 4 from 5. The larger of these two figures counts, because 5 neighbours see
+densities vary by chance, and a map tears where they are low by chance: a factor of 2.4 for densities
+from 20 neighbours, of 6 from 5. The larger of these two figures counts, because 5 neighbours see
 what is thin, and 20 what is wide. The gap is 0 for the halves of one cloud, and 1 for clusters that
 are far apart. As a share, it depends neither on units nor on the number of dimensions.
 
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 APART = 0.5
 """Gap from which groups are apart: two Gaussians whose centres are 5 standard deviations apart."""
-TOUCHING = 0.1
+TOUCHING = 0.2
 """Gap from which groups touch; below it, nothing shows that they are two."""
 
 _NEIGHBOURS = (20, 5)  # from which a density follows; half of the smaller group, if that is less
@@ -41,7 +41,6 @@ ERRORS_OF_MAP = 1.1
 _MOST = 300  # points of a group in a draw
 _SHARE = 0.8  # of the points of a group in a draw
 _DRAWS = 8
-_WIDEST = 2.0  # draws of four fifths scatter half as much as samples do
 _PLANE = 2
 
 Floats = NDArray[np.floating[Any]]
@@ -75,8 +74,8 @@ def gap_between(
 ) -> Gap:
     """Measure the gap between two groups of points.
 
-    Each draw has four fifths of the points of each group, at most `_MOST`. From how much the draws
-    differ follows how much samples differ (the delete-d jackknife of J. Shao and C. Wu 1989).
+    Each draw has four fifths of the points of each group, at most `_MOST`. How much samples differ
+    follows from how much the draws do (the delete-d jackknife of J. Shao and C. Wu 1989).
 
     Args:
         first: (n, D), four points or more.
@@ -88,16 +87,20 @@ def gap_between(
     found = np.array([_drawn(first, second, generator, errors) for _ in range(draws)])
     value, spread = float(np.median(found)), float(found.std(ddof=1)) if draws > 1 else 0.0
     size = min(len(first), len(second))
-    left_out = size - min(_MOST, int(_SHARE * size))
-    wider = float(np.clip(math.sqrt((size - left_out) / left_out), 1, _WIDEST))
-    reach = 1.96 * wider * spread
+    drawn = _drawn_of(size)
+    # The error of all points follows from the draws, and the median of few draws has its own.
+    reach = 1.96 * spread * math.sqrt(drawn / (size - drawn) + math.pi / 2 / draws)
     return Gap(value, max(0.0, value - reach), min(1.0, value + reach))
+
+
+def _drawn_of(size: int) -> int:
+    return min(_MOST, int(_SHARE * size))
 
 
 def _drawn(first: Floats, second: Floats, generator: np.random.Generator, errors: float) -> float:
     """Return the gap of one draw: the larger of that in the space and that in a plane."""
     groups = [group[generator.permutation(len(group))] for group in (first, second)]
-    counts = [min(_MOST, int(_SHARE * len(group))) for group in groups]
+    counts = [_drawn_of(len(group)) for group in groups]
     gap = _of_pair(*(one[:count] for one, count in zip(groups, counts, strict=True)), errors)
     if first.shape[1] <= _PLANE or gap == 1:
         return gap

@@ -9,9 +9,9 @@ k, so only the anchors are sampled.
 
 Up to `EXACT_LIMIT` points, every point is an anchor. Above that, `ANCHORS` are sampled. Each is
 still compared with all points, so the estimate is unbiased. Trustworthiness needs no sorting, so it
-is computed for every point, or for as many as `TRUST_WORK` allows. Correlation and stress of distances use
-all pairs up to `EXACT_PAIRS_LIMIT` points, and `PAIRS` sampled pairs above that. Both are functions
-of means over pairs. Their bias is far below their standard error.
+is computed for every point, or for as many as `TRUST_WORK` allows. Correlation and stress of
+distances use all pairs up to `EXACT_PAIRS_LIMIT` points, and `PAIRS` sampled pairs above that. Both
+are functions of means over pairs. Their bias is far below their standard error.
 """
 
 from __future__ import annotations
@@ -100,8 +100,7 @@ def look_around(
         labels: (n,), from 0 up; all 0 if there are none.
         anchors: (A,), rows of the anchors.
         k: size of a neighbourhood, except for the figures by `sizes`.
-        threads: number of threads that share the anchors. It does not change the result because
-            each anchor is computed separately.
+        threads: number of threads that share the anchors; it does not change the result.
     """
     n, grid = len(high), sizes(len(high))
     excess = np.zeros((len(anchors), 2), np.int64)
