@@ -18,7 +18,7 @@ def two_clouds(distance, n=600, d=10):
     return x.astype(np.float32), first
 
 
-def rings(n=1200):
+def rings(n=2400):
     rng = RNG(0)
     which = np.arange(n) % 3
     radius, angle = which + 1 + rng.normal(0, 0.03, n), rng.random(n) * 2 * np.pi
@@ -55,7 +55,7 @@ def test_clouds_that_touch_are_not_apart_and_their_gap_is_between():
 
 
 def test_a_cloud_that_tsne_breaks_into_islands_is_one_group():
-    x = RNG(0).normal(size=(400, 2)).astype(np.float32)
+    x = RNG(0).normal(size=(300, 2)).astype(np.float32)
     y = lk.embedding("tsne", perplexity=5, random_state=0).fit_transform(x)
     pairs, islands = verdicts(x, y)
     assert islands.max() >= 1

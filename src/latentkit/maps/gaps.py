@@ -99,15 +99,13 @@ def _drawn_of(size: int) -> int:
 
 def _drawn(first: Floats, second: Floats, generator: np.random.Generator, errors: float) -> float:
     """Return the gap of one draw: the larger of that in the space and that in a plane."""
-    groups = [group[generator.permutation(len(group))] for group in (first, second)]
-    counts = [_drawn_of(len(group)) for group in groups]
-    gap = _of_pair(*(one[:count] for one, count in zip(groups, counts, strict=True)), errors)
+    one, other = (group[generator.permutation(len(group))] for group in (first, second))
+    gap = _of_pair(one[: _drawn_of(len(one))], other[: _drawn_of(len(other))], errors)
     if first.shape[1] <= _PLANE or gap == 1:
         return gap
-    halves = [min(_MOST, len(group) // 2) for group in groups]
-    plane = _separating_plane(*(one[-half:] for one, half in zip(groups, halves, strict=True)))
-    seen = (one[:half] @ plane for one, half in zip(groups, halves, strict=True))
-    return max(gap, _of_pair(*seen, errors))
+    m, n = (min(_MOST, len(group) // 2) for group in (one, other))
+    plane = _separating_plane(one[-m:], other[-n:])
+    return max(gap, _of_pair(one[:m] @ plane, other[:n] @ plane, errors))
 
 
 def _of_pair(first: Floats, second: Floats, errors: float) -> float:
