@@ -7,10 +7,11 @@ al. 2015) finds the densest way, and so the density at its sparsest place, the c
 
 The gap is the share of each group, the smaller of the two, that is denser than the crossing by a
 margin. It is a runt statistic (J. Hartigan and S. Mohanty 1992). The margin is there because
-densities vary by chance, and a map tears where they are low by chance: a factor of 2.4 for densities
-from 20 neighbours, of 6 from 5. The larger of these two figures counts, because 5 neighbours see
-what is thin, and 20 what is wide. The gap is 0 for the halves of one cloud, and 1 for clusters that
-are far apart. As a share, it depends neither on units nor on the number of dimensions.
+densities vary by chance, and a map tears where they are low by chance: a factor of 2.4 for
+densities from 20 neighbours, of 6 from 5. The larger of these two figures counts, because 5
+neighbours see what is thin, and 20 what is wide. The gap is 0 for the halves of one cloud, and 1
+for clusters that are far apart. As a share, it depends neither on units nor on the number of
+dimensions.
 
 In many dimensions few points say little about density. So the gap is also measured in the plane of
 the direction that separates the groups best and the direction of largest variance across it, as in
