@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import latentkit as lk
-from latentkit.maps.make import align
+from latentkit.maps.alignment import align
 
 pytestmark = [pytest.mark.early, pytest.mark.usefixtures("blank_figures")]
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial import procrustes
 
-from latentkit.maps.make import align
+from latentkit.maps.alignment import align
 
 POINTS = np.random.default_rng(0).normal(size=(50, 2))
 

@@ -7,6 +7,7 @@ from sklearn.manifold import trustworthiness
 from sklearn.neighbors import KNeighborsClassifier
 
 from latentkit.maps import quality as module
+from latentkit.maps import uncompiled_ranks
 from latentkit.maps.quality import map_quality
 
 MEANS = ("trustworthiness", "continuity", "auc_r_nx", "knn_accuracy_map", "knn_accuracy_latents")
@@ -85,13 +86,31 @@ def test_the_trustworthiness_of_each_point_is_kept(clouds):
     assert "point_trustworthiness" not in found.as_dict()
 
 
-def test_only_sampled_points_have_a_trustworthiness(clouds, sampling):
+@pytest.mark.parametrize("most", [0, 1e6])
+def test_every_point_has_a_trustworthiness_where_other_figures_are_sampled(
+    clouds, sampling, monkeypatch, most
+):
+    monkeypatch.setattr(uncompiled_ranks, "MOST", most)
     vectors, coordinates, _ = clouds
-    points = map_quality(vectors, coordinates, None, n_neighbors=7).point_trustworthiness
-    seen = np.isfinite(points)
-    assert seen.sum() == 90
+    found = map_quality(vectors, coordinates, None, n_neighbors=7)
     expected = trust_by_counting(vectors, coordinates, 7)
-    assert points[seen] == pytest.approx(expected[seen], abs=1e-6)
+    assert found.n_anchors == 90
+    assert found.point_trustworthiness == pytest.approx(expected, abs=1e-6)
+    assert found.trustworthiness.value == pytest.approx(expected.mean(), abs=1e-9)
+    assert found.trustworthiness.standard_error == 0
+
+
+def test_points_beyond_the_work_allowed_are_a_sample(clouds, sampling, monkeypatch):
+    monkeypatch.setattr(uncompiled_ranks, "MOST", 0)
+    vectors, coordinates, _ = clouds
+    monkeypatch.setattr(module, "TRUST_WORK", 50 * vectors.size)
+    found = map_quality(vectors, coordinates, None, n_neighbors=7, threads=2)
+    seen = np.isfinite(found.point_trustworthiness)
+    assert seen.sum() == 50
+    expected = trust_by_counting(vectors, coordinates, 7)
+    assert found.point_trustworthiness[seen] == pytest.approx(expected[seen], abs=1e-6)
+    error = found.trustworthiness.standard_error
+    assert 0 < abs(found.trustworthiness.value - expected.mean()) < 4 * error
 
 
 def test_neighbourhood_preservation_equals_counting(clouds):
@@ -177,6 +196,8 @@ def test_sampled_figures_scatter_around_the_exact_ones(name, monkeypatch):
     for limit, value in (("EXACT_LIMIT", 100), ("EXACT_PAIRS_LIMIT", 100), ("ANCHORS", 150)):
         monkeypatch.setattr(module, limit, value)
     monkeypatch.setattr(module, "PAIRS", 2_000)
+    monkeypatch.setattr(module, "TRUST_WORK", 150 * clouds[0].size)
+    monkeypatch.setattr(uncompiled_ranks, "MOST", 0)
     found = [getattr(map_quality(*clouds, seed=seed), name) for seed in range(40)]
     values = np.array([estimate.value for estimate in found])
     error = np.mean([estimate.standard_error for estimate in found])

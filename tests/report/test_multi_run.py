@@ -34,6 +34,7 @@ def test_figures_come_with_their_titles_and_captions(root):
         "figure-first-loss",
         "figure-first-map-pca",
         "figure-first-map-pca-images",
+        "figure-first-map-pca-errors",
     ]
     assert "<h3>Loss over epochs</h3>" in source
     assert "Train: mean over an epoch" in source

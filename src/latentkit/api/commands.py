@@ -193,6 +193,7 @@ def embed(
     *,
     on: str | int | None = None,
     align_to: str | None = None,
+    stability: int | None = None,
     options: Mapping[str, Any] | None = None,
     runs: inputs.Path_ | None = None,
     data: inputs.Path_ | None = None,
@@ -207,6 +208,8 @@ def embed(
             these, or a number of them drawn from all with the run's seed.
         align_to: align the maps to those of the same name in another run of the same folder;
             ``RUN#MAP`` selects another map of that run, ``#MAP`` a map of the same run.
+        stability: how often to fit each map again, with other seeds and four fifths of the points,
+            to measure how certain it is; 0 for not at all.
         options: values by ``"embedding.option"``, e.g. ``{"isomap.n_neighbors": 20}``.
         runs: see `resume`.
         data: the folder of data sets, if it has moved.
@@ -230,8 +233,10 @@ def embed(
     words = [word for name in names for word in ("--embed", name)]
     words += [] if on is None else ["--on", str(on)]
     words += [] if align_to is None else ["--align-to", align_to]
+    words += [] if stability is None else ["--stability", str(stability)]
     _check_writable(found, "embed", *words, *_option_words(options))
     registry = registry_of(known.manifest)
+    chosen = {"on": on, "align_to": align_to, "stability": stability}
     folder = add_embeddings(
         found,
         names,
@@ -240,11 +245,7 @@ def embed(
         listener,
         kind_of(known),
         inputs.data_dir_of(known.manifest.data_dir, data),
-        {
-            key: value
-            for key, value in {"on": on, "align_to": align_to}.items()
-            if value is not None
-        },
+        {key: value for key, value in chosen.items() if value is not None},
     )
     return Run(folder, registry)
 

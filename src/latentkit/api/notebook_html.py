@@ -9,7 +9,7 @@ from html import escape
 from latentkit.errors import IntegrityError
 
 _MAPS = ("map-", "features-")  # maps of latents; of a transfer's features before and after
-_OVERLAYS = "-images"  # the same map with thumbnails on it
+_OVERLAYS = ("-images", "-errors")  # the same map with thumbnails or lines on it
 _WIDTH = 480  # maximum, in CSS pixels
 
 

@@ -31,6 +31,7 @@ from latentkit.explore.overview import COMPONENTS
 from latentkit.explore.page_items import On
 from latentkit.explore.page_spaces import PageSource, TrainedSource
 from latentkit.explore.samples import Samples
+from latentkit.maps.compare_maps import Question, compare_maps
 from latentkit.maps.make import made_maps
 from latentkit.maps.placing import FittedMap, fitted_map
 from latentkit.plugin.events import Listener, Notice, ignore
@@ -140,6 +141,30 @@ class Run(OpenedRun):
     def maps(self) -> list[str]:
         """The names of the run's maps."""
         return [facts["map"] for facts in map_facts(self._folder)]
+
+    @in_files
+    def compare_maps(self, question: Question | None = None) -> dict[str, Any]:
+        """Compare all maps of the run, and recommend one for a question.
+
+        Args:
+            question: ``neighbours`` (which images are alike?), ``clusters`` (which groups are
+                there?), ``distances`` (how far apart are groups?) or ``new-images`` (where do
+                images lie that the map was not fitted on?); None for all of them.
+
+        Returns:
+            ``maps``, a row for each map, with its figures and ``reading``, sentences on what may be
+            read from it; ``recommended``, by question, the ``map`` and ``why``; and a ``note``.
+
+        Raises:
+            UserError: the run has no maps, or there is no such question.
+        """
+        facts = map_facts(self._folder)
+        if not facts:
+            raise UserError(
+                f"run {self.id} has no maps; to add one:  "
+                f"{shell_command('embed', self.path, '--embed', 'pca')}"
+            )
+        return compare_maps(facts, made_maps(self._context), question, self.kind.points)
 
     @in_files
     def coordinates(self, name: str) -> NDArray[np.float64]:

@@ -24,6 +24,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "resume": ("run_command:resume_command", "Finish a run that was stopped."),
     "embed": ("run_command:embed_command", "Add maps to a run."),
+    "maps": (
+        "runs_command:maps_command",
+        "Compare the maps of a run, and recommend one for a question.",
+    ),
     "evaluate": ("runs_command:evaluate_command", "Show the evaluation card of a run."),
     "transfer": (
         "transfer_command:transfer_command",

@@ -76,15 +76,16 @@ def show_maps(maps: VectorMaps, *, as_json: bool, quiet: bool) -> None:
     elif quiet:
         shared_options.echo(maps.path)
     else:
+        from latentkit.evaluation.card_sentences import reading_text
         from latentkit.evaluation.card_tables import quality_line
         from latentkit.maps.vector_maps import mapped
 
         documents = maps.documents.items()
         rows = [("Maps", str(maps.path))]
-        rows += [
-            (f"Map {name}", quality_line(found["quality"], mapped(found)))
-            for name, found in documents
-        ]
+        for name, found in documents:
+            quality, of = found["quality"], mapped(found)
+            rows.append((f"Map {name}", quality_line(quality, of)))
+            rows.append(("", reading_text(quality, found.get("stability"), of)))
         rows += [("Picture", f"{maps.path}/{name.replace(':', '.')}.png") for name in maps.arrays]
         shared_options.print_facts(rows)
 

@@ -191,6 +191,12 @@ _SUFFIXES = (".npy", ".npz")
     metavar="RUN[#MAP]",
     help="Align the maps to those of another run, or to another map (#MAP) of this run.",
 )
+@click.option(
+    "--stability",
+    type=int,
+    metavar="N",
+    help="Fit each map N times again, to measure how certain it is.",
+)
 @shared_options.part_option(
     "--dataset", "dataset", "Map the raw pixels of a data set instead of a SOURCE."
 )
@@ -217,6 +223,7 @@ def embed_command(
     embed: tuple[str, ...],
     on: str | None,
     align_to: str | None,
+    stability: int | None,
     dataset: str | None,
     labels: str | None,
     seed: int,
@@ -232,7 +239,7 @@ def embed_command(
     SOURCE is a run: its folder, its name in the folder of runs, an unambiguous start or end of that
     name, or 'last'. The maps are added to the run, and its report is written again. SOURCE may also
     be a .npy or .npz file of vectors (N, D). Maps of such a file or of --dataset get their own
-    folder.
+    folder. --stability 8 also says how far points move and which islands are only on the map.
     """
     if (source is None) == (dataset is None):
         raise UserError("say what to map: a run, a .npy or .npz file, or --dataset NAME")
@@ -247,6 +254,7 @@ def embed_command(
                 embed,
                 on=_number_or_name(on),
                 align_to=align_to,
+                stability=stability,
                 options=chosen,
                 runs=runs_dir,
                 data=data_dir,
@@ -256,6 +264,7 @@ def embed_command(
         return
     if align_to:
         raise UserError("--align-to works only for maps of runs: leave it out")
+    chosen |= {f"{name}.stability": stability for name in embed if stability is not None}
     with working_on_run(quiet) as listener:
         if dataset is not None:
             maps = _embed_pixels(dataset, embed, on, seed, out, chosen, data_dir, listener)

@@ -1,4 +1,4 @@
-"""``latentkit runs``, ``evaluate``, ``compare``, ``report`` and ``page``."""
+"""``latentkit runs``, ``maps``, ``evaluate``, ``compare``, ``report`` and ``page``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from latentkit.cli import outcome, shared_options
-from latentkit.errors import LatentkitError, unexpected_content
+from latentkit.errors import LatentkitError, UserError, unexpected_content
 from latentkit.terminal import in_one_line, shell_command
 
 if TYPE_CHECKING:
@@ -146,6 +146,49 @@ def evaluate_command(
         with unexpected_content(finished.path):
             tables, note = finished.kind.tables(card), card_note(card)
         outcome.print_tables(tables, note)
+
+
+@click.command("maps")
+@click.argument("run")
+@click.option(
+    "--for",
+    "question",
+    type=click.Choice(("neighbours", "clusters", "distances", "new-images")),
+    help="What the map is for.  [default: all of these]",
+)
+@click.option("--figure", metavar="FILE", help="Draw all maps side by side, too: .png or .svg.")
+@shared_options.runs_option
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as one JSON document.")
+@shared_options.common_options
+def maps_command(
+    run: str, question: Any, figure: str | None, runs_dir: str | None, as_json: bool
+) -> None:
+    """Compare all maps of RUN, say what may be read from each, and recommend one.
+
+    RUN is the run's folder, its name in the folder of runs, an unambiguous start or end of that
+    name, 'last', or a packed run. 'latentkit embed RUN --embed NAME --stability 8' adds how certain
+    a map is.
+    """
+    if figure is not None and Path(figure).suffix not in (".png", ".svg"):
+        raise UserError(f"--figure {figure}: the name should end in .png or .svg")
+    shared_options.load_registry()
+    from latentkit.api.commands import open_run
+
+    opened = open_run(run, runs_dir)
+    with unexpected_content(opened.path):
+        found = opened.compare_maps(question)
+    if figure is not None:
+        from latentkit.maps.certainty_figures import write_side_by_side
+
+        write_side_by_side(found, f"Maps of {opened.id}", Path(figure).expanduser())
+    if as_json:
+        shared_options.print_json({"run": opened.id, **found})
+        return
+    from latentkit.maps.compare_maps import comparison_tables
+
+    outcome.print_tables(comparison_tables(found), found["note"])
+    if figure is not None:
+        shared_options.echo(figure)
 
 
 @click.command("compare")

@@ -123,6 +123,20 @@ class MapOptions(Options):
     align_to: str = Field(
         "", description="Map to align this one to: RUN, RUN#MAP, or #MAP of the same run."
     )
+    stability: int = Field(
+        0,
+        ge=0,
+        le=200,
+        description="How often to fit the map again, with other seeds and four fifths of the "
+        "points, to measure how certain it is; 0 for not at all.",
+    )
+
+    @field_validator("stability")
+    @classmethod
+    def _more_than_one(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("should be 0, or 2 or more, because a refit leaves points out")
+        return value
 
 
 Mode = Literal["probe", "finetune", "scratch", "all"]

@@ -17,7 +17,8 @@ from latentkit.errors import PluginError, UserError, did_you_mean, leaving_out, 
 from latentkit.evaluation.inference import decode, encode
 from latentkit.explore.explored_run import ExploredRun
 from latentkit.explore.scale import Floats
-from latentkit.maps.make import Coordinates, made_maps
+from latentkit.maps.alignment import Coordinates
+from latentkit.maps.make import made_maps
 from latentkit.maps.placing import FittedMap
 from latentkit.plugin.events import Listener, Notice, StageProgress
 from latentkit.plugin.protocols import HasDecoder, provides

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from latentkit.data.batches import EVALUATION_BATCH
@@ -16,8 +15,10 @@ from latentkit.explore.explored_run import ExploredRun
 from latentkit.explore.explorer_layout import Column
 from latentkit.explore.page_items import ChosenItems, image_keys, pixels_of
 from latentkit.explore.scale import Floats
+from latentkit.maps.quality import point_trust
 from latentkit.plugin.images import as_floats
 from latentkit.runs import run_files
+from latentkit.training.device import resolve_threads
 
 TRUST_NEIGHBOURS = 10
 TRUST = (
@@ -25,9 +26,6 @@ TRUST = (
     "less by how far down the order of latents they are, and about 0.5 in a random map "
     "(trustworthiness, Venna and Kaski 2001)."
 )
-_EXACT = 10_000  # items up to which all of them are compared
-_REFERENCES = 4_000  # items of a larger page whose distances tell how far down the order one is
-_ROWS_AT_ONCE = 256
 
 
 def columns(run: ExploredRun, items: ChosenItems, latents: Floats) -> list[Column]:
@@ -119,9 +117,6 @@ def _without_themselves(
 def trust(latents: Floats, coordinates: NDArray[Any]) -> NDArray[np.float32]:
     """Return the trustworthiness (N,) of each item in a map; `TRUST` defines it.
 
-    Up to 10,000 items it is exact. Above, an item's place in the order of latents is estimated from
-    4,000 of the others, evenly spread.
-
     Args:
         latents: (N, D).
         coordinates: (N, 2 or 3).
@@ -130,34 +125,5 @@ def trust(latents: Floats, coordinates: NDArray[Any]) -> NDArray[np.float32]:
     k = min(TRUST_NEIGHBOURS, (n - 1) // 2)
     if k < 1:
         return np.full(n, np.nan, np.float32)
-    places = coordinates.astype(np.float32)
-    near = torch.from_numpy(_others(nearest(places, places, k + 1)))
-    points = torch.from_numpy(np.ascontiguousarray(latents - latents.mean(0), np.float32))
-    count = n if n <= _EXACT else _REFERENCES
-    spread = torch.from_numpy(np.linspace(0, n - 1, count).astype(np.int64))
-    references = points[spread]
-    squares = references.square().sum(1)
-    found = np.empty(n, np.float32)
-    for start in range(0, n, _ROWS_AT_ONCE):
-        rows = torch.arange(start, min(n, start + _ROWS_AT_ONCE))
-        own, theirs = points[rows], near[rows]
-        # Without the item's own square, which does not change the order.
-        distances = torch.addmm(squares, own, references.T, alpha=-2)
-        if count == n:
-            asked = distances.gather(1, theirs)
-        else:
-            others = points[theirs]
-            asked = others.square().sum(2) - 2 * (others * own[:, None]).sum(2)
-        nearer = torch.stack([(distances < one[:, None]).sum(1) for one in asked.T], 1)
-        nearer -= torch.isin(rows, spread).long()[:, None]  # the item itself
-        rank = nearer * ((n - 1) / (count - 1)) + 1
-        excess = (rank - k).clamp(min=0).sum(1).double()
-        found[rows.numpy()] = (1 - 2 * excess / (k * (2 * n - 3 * k - 1))).numpy()
-    return found
-
-
-def _others(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the neighbours (N, k) of each item among rows (N, k + 1) that may hold itself."""
-    itself = rows == np.arange(len(rows))[:, None]
-    order = np.argsort(itself, axis=1, kind="stable")
-    return np.take_along_axis(rows, order, 1)[:, :-1]
+    centred = np.ascontiguousarray(latents - latents.mean(0), np.float32)
+    return point_trust(centred, coordinates, k, resolve_threads(0)).astype(np.float32)

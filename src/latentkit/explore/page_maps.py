@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from latentkit.config import MapConfig, MapOptions
 from latentkit.errors import leaving_out, unexpected_content
+from latentkit.evaluation.card_sentences import reading_text
 from latentkit.explore.explorer_layout import LinearInverse, PageMap
 from latentkit.explore.page_columns import TRUST, trust
 from latentkit.explore.page_items import ChosenItems, image_keys
 from latentkit.explore.scale import Floats
-from latentkit.maps.make import align, made_maps, make_map, points_text
+from latentkit.maps.alignment import align
+from latentkit.maps.make import made_maps, make_map, points_text
 from latentkit.runs import run_files
 from latentkit.runs.context import StageContext
 
@@ -95,6 +97,7 @@ def _shown(
         own = None if known is None else known[rows]
     with unexpected_content(context.folder.path / facts_path):
         figures = quality_figures(facts["quality"])
+        reading = reading_text(facts["quality"], facts.get("stability"))
     whole = len(keys) == len(items)
     return page_map(
         part.label,
@@ -104,6 +107,7 @@ def _shown(
         own if whole else None,
         figures,
         points_text(part.map),
+        reading=reading,
     )
 
 
@@ -129,8 +133,9 @@ def rows_of_keys(known: NDArray[np.int64], asked: NDArray[np.int64]) -> NDArray[
 def _fitted_again(
     context: StageContext, part: MapConfig, items: ChosenItems, latents: Floats
 ) -> PageMap:
+    without = part.map.model_copy(update={"stability": 0})  # of the run's map, not of this one
     made = make_map(
-        part,
+        replace(part, map=without),
         np.ascontiguousarray(latents, np.float32),
         items.labels,
         seed=context.seed,
@@ -141,7 +146,8 @@ def _fitted_again(
     figures = quality_figures(made.document["quality"])
     text = f"the {len(items):,} images of this page"
     name = map_name(replace(part, map=MapOptions()))
-    return page_map(part.label, name, coordinates, latents, own, figures, text)
+    reading = reading_text(made.document["quality"])
+    return page_map(part.label, name, coordinates, latents, own, figures, text, reading=reading)
 
 
 def quality_figures(quality: Mapping[str, Any]) -> dict[str, float]:
@@ -159,6 +165,7 @@ def page_map(
     figures: Mapping[str, float],
     fitted_on: str,
     about: str = "",
+    reading: str = "",
 ) -> PageMap:
     """Return a map with trust of every item and, if it is linear, its inverse.
 
@@ -171,6 +178,7 @@ def page_map(
         figures: measured quality.
         fitted_on: the points that it was fitted on, in words.
         about: a sentence on the map.
+        reading: sentences on what may be read from it.
     """
     values = own_trust
     if values is None or not np.isfinite(values).all():
@@ -179,7 +187,7 @@ def page_map(
         key=key,
         name=name,
         coordinates=coordinates,
-        about=about or f"Fitted on {fitted_on}; {TRUST}",
+        about=f"{reading} {about or f'Fitted on {fitted_on}; {TRUST}'}".strip(),
         fitted_on=fitted_on,
         trust=values,
         figures=figures,

@@ -58,7 +58,7 @@ def scatter_classes(
     size: float,
     *,
     layers: int = _LAYERS,
-    alpha: float = 0.8,
+    alpha: float | NDArray[np.floating[Any]] = 0.8,
 ) -> None:
     """Draw the classes in alternating thin layers, so that no class hides another.
 
@@ -68,19 +68,20 @@ def scatter_classes(
         groups: result of `class_groups`.
         size: size of a dot in square points; other markers are scaled to look as large.
         layers: largest number of layers; small data sets use fewer.
-        alpha: opacity.
+        alpha: opacity of all points, or (N,) of each.
     """
     layers = min(layers, -(-len(coordinates) // _POINTS_OF_LAYER)) or 1
     for layer in range(layers):
         for _, rows, (colour, marker) in groups:
+            some = rows[layer::layers]
             axes.scatter(
-                *coordinates[rows[layer::layers]].T,
+                *coordinates[some].T,
                 s=size * marker_scale(marker),
                 c=colour,
                 marker=marker,
                 edgecolors=edge_colour(colour),
                 linewidths=_edge_width(colour, size),
-                alpha=alpha,
+                alpha=alpha if isinstance(alpha, float) else alpha[some],
                 rasterized=True,
             )
 

@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from latentkit.config import MapConfig, MapOptions
 from latentkit.errors import PluginError, UserError
+from latentkit.maps.alignment import align
 from latentkit.maps.fitting import estimate, fit_embedding
 from latentkit.maps.quality import FEWEST_POINTS, map_quality
+from latentkit.maps.stability import FEWEST_POINTS as FEWEST_FOR_STABILITY
+from latentkit.maps.stability import measure_stability
 from latentkit.plugin.events import Listener
 from latentkit.plugin.seeds import short_stream_seed, stream_seed
 from latentkit.runs import run_files
@@ -22,56 +25,6 @@ from latentkit.runs.context import StageContext
 from latentkit.runs.find import find_run
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.kind import MapImages
-
-Coordinates = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Alignment:
-    """Similarity transform of a map to a reference: ``coordinates @ rotation * scale + shift``.
-
-    Args:
-        rotation: orthogonal (D, D); it includes a reflection if that fits better.
-        scale: above 0.
-        shift: (D,).
-        disparity: sum of squared distances from the transformed points to the reference, divided
-            by that from the reference to its mean; 0 (equal) to 1.
-    """
-
-    rotation: Coordinates
-    scale: float
-    shift: Coordinates
-    disparity: float
-
-    def __call__(self, coordinates: NDArray[np.floating[Any]]) -> Coordinates:
-        """Return the transformed coordinates (N, D)."""
-        moved: Coordinates = self.scale * (coordinates @ self.rotation) + self.shift
-        return moved
-
-
-def align(
-    coordinates: NDArray[np.floating[Any]], reference: NDArray[np.floating[Any]]
-) -> Alignment:
-    """Return the least-squares similarity from ``coordinates`` (N, D) to ``reference`` (N, D).
-
-    This is ordinary Procrustes analysis (J. Gower 1975) with translation, rotation or reflection,
-    and one scale.
-
-    Raises:
-        ValueError: the shapes differ, or all points of one side are equal.
-    """
-    if coordinates.shape != reference.shape:
-        raise ValueError(f"shape {coordinates.shape} cannot be aligned to {reference.shape}")
-    here, there = coordinates.mean(0), reference.mean(0)
-    a, b = coordinates - here, reference - there
-    spread_a, spread_b = float(np.square(a).sum()), float(np.square(b).sum())
-    if spread_a == 0 or spread_b == 0:
-        raise ValueError("all points are equal")
-    u, singular, v = np.linalg.svd(a.T @ b)
-    rotation = u @ v
-    scale = float(singular.sum()) / spread_a
-    disparity = max(0.0, 1 - float(singular.sum()) ** 2 / (spread_a * spread_b))
-    return Alignment(rotation, scale, there - scale * here @ rotation, disparity)
 
 
 @dataclass(frozen=True)
@@ -182,7 +135,8 @@ class MadeMap:
     """A map and its record.
 
     Args:
-        arrays: ``coordinates`` (N, n_components), and ``trustworthiness`` (N,) of each point.
+        arrays: ``coordinates`` (N, n_components), and ``trustworthiness`` (N,) of each point; with
+            stability also the arrays of `Stability`.
         document: the record: options, seconds, facts and quality, as JSON.
     """
 
@@ -253,6 +207,10 @@ def make_map(
     }
     arrays: dict[str, NDArray[Any]] = {"coordinates": coordinates}
     arrays["trustworthiness"] = quality.point_trustworthiness
+    if part.map.stability:
+        measured = measure_stability(part, vectors, coordinates, labels, seed=seed, emit=emit)
+        document["stability"] = measured.document
+        arrays |= measured.arrays
     return MadeMap(arrays, document)
 
 
@@ -339,6 +297,11 @@ def check_points(part: MapConfig, n: int, d: int, more: str) -> None:
             f"map {part.label}: a map needs {FEWEST_POINTS} points or more and would have {n}: "
             f"{more}, or leave the map out"
         )
+    if part.map.stability and n < FEWEST_FOR_STABILITY:
+        raise UserError(
+            f"map {part.label}: stability needs {FEWEST_FOR_STABILITY} points or more, and the map "
+            f"would have {n}: {more}, or leave stability out"
+        )
     if d:
         estimate(part.build(0), part.name, n, d)
 
@@ -366,7 +329,8 @@ def made_maps(context: StageContext) -> list[MapConfig]:
 def embed_again(part: MapConfig) -> tuple[str, ...]:
     """Return the words of the command that makes a map of a run again, without the run."""
     on = ("--on", str(part.map.on)) if part.map.on != "test" else ()
-    return ("embed", "--embed", part.name, *on)
+    stability = ("--stability", str(part.map.stability)) if part.map.stability else ()
+    return ("embed", "--embed", part.name, *on, *stability)
 
 
 def reads_of_same_run(part: MapConfig) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,16 +16,21 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from latentkit.config import MapConfig
+from latentkit.evaluation.card_sentences import reading_text
 from latentkit.evaluation.card_tables import quality_line
 from latentkit.figures import class_points, style
 from latentkit.figures.image_grids import pixels
 from latentkit.figures.shown_images import displayed
+from latentkit.maps.certainty_figures import advice_text, maps_side_by_side, neighbour_errors
+from latentkit.maps.compare_maps import compare_maps
 from latentkit.maps.make import made_maps, map_points, points_text
 from latentkit.report.drawing import Drawing, Drawn
 from latentkit.runs import run_files
 from latentkit.runs.context import StageContext
+from latentkit.runs.summary import map_facts
 
 _NAME_SIZE = 8  # points
+_OPAQUE, _PALE = 0.8, 0.12
 
 
 def map_scatter(
@@ -35,6 +40,9 @@ def map_scatter(
     title: str,
     caption: str = "",
     axis_name: str = "",
+    *,
+    certainty: NDArray[np.floating[Any]] | None = None,
+    islands: NDArray[np.integer[Any]] | None = None,
 ) -> Figure:
     """Draw a 2-D or 3-D map.
 
@@ -45,6 +53,8 @@ def map_scatter(
         title: figure title.
         caption: text below the figure, such as the map's quality.
         axis_name: label of each axis; the axis number is appended.
+        certainty: (N,), 0 to 1; uncertain points are paler. None draws all alike.
+        islands: (N,), from 0; numbers are written on a 2-D map from 1. None for none.
     """
     flat = coordinates.shape[1] == 2
     with style.house_style():
@@ -52,10 +62,13 @@ def map_scatter(
         axes: Any = figure.add_subplot(projection=None if flat else "3d")
         size = float(np.clip(2e4 / len(coordinates), 4, 28))
         groups = class_points.class_groups(labels, class_names, len(coordinates))
-        class_points.scatter_classes(axes, coordinates, groups, size)
+        alpha = _OPAQUE if certainty is None else _PALE + (_OPAQUE - _PALE) * certainty
+        class_points.scatter_classes(axes, coordinates, groups, size, alpha=alpha)
         dress_map(axes, axis_name, flat)
         if flat and labels is not None:
             _name_classes(axes, coordinates, labels, class_names)
+        if flat and islands is not None:
+            _number_islands(axes, coordinates, islands)
         style.describe(figure, title, caption)
         if labels is not None:
             class_points.class_legend(figure, groups)
@@ -84,6 +97,27 @@ def _name_classes(
             fontsize=_NAME_SIZE,
             weight="bold",
             path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        )
+
+
+def _number_islands(
+    axes: Axes, coordinates: NDArray[np.floating[Any]], islands: NDArray[np.integer[Any]]
+) -> None:
+    """Write each island's number, from 1, at its point nearest to its median, if there are two."""
+    count = int(islands.max()) + 1
+    for island in range(count if count > 1 else 0):
+        members = coordinates[islands == island]
+        away = np.square(members - np.median(members, axis=0)).sum(1)
+        axes.annotate(
+            str(island + 1),
+            members[away.argmin()],
+            xytext=(0, -11),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=_NAME_SIZE - 1,
+            color="white",
+            bbox={"boxstyle": "round,pad=0.25", "fc": "#1d2430", "ec": "white", "lw": 0.6},
         )
 
 
@@ -176,9 +210,6 @@ def map_grid(
                 figure, class_points.class_groups(panels[0].labels, class_names, count)
             )
     return figure
-
-
-_PALE = 0.12
 
 
 def map_pair(
@@ -288,7 +319,7 @@ def map_thumbnails(
     unit = float((high - low).max()) / _PLOT or 1.0  # map units per inch
     height, width = image(0).shape[1:]
     sides = np.array([width, height]) / max(width, height) * _THUMBNAIL * unit
-    chosen = _side_by_side(coordinates, sides * _GAP)
+    chosen = _without_overlap(coordinates, sides * _GAP)
     with style.house_style():
         figure = style.empty_figure(*_SIZE)
         axes = figure.subplots()
@@ -306,7 +337,7 @@ def map_thumbnails(
     return figure
 
 
-def _side_by_side(
+def _without_overlap(
     points: NDArray[np.floating[Any]], sides: NDArray[np.floating[Any]]
 ) -> NDArray[np.int64]:
     """Return rows of points (N, 2), chosen in random order, whose boxes do not overlap."""
@@ -341,31 +372,94 @@ def _lay(
 
 
 def map_figures(context: StageContext) -> list[Drawing]:
-    """Return a scatter plot of each map that was made; maps in 2-D are also drawn with images."""
+    """Return the figures of each map that was made, and one of all maps.
+
+    Each has a scatter plot and its wrong neighbours; maps in 2-D are also drawn with images.
+    """
+    parts = made_maps(context)
     found = []
-    for part in made_maps(context):
+    if parts:
+        found.append(Drawing("maps", "All maps side by side", partial(_side_by_side, context)))
+    for part in parts:
         title = f"{part.name} map of the {points_text(part.map)}"
         found.append(Drawing(f"map-{part.slug}", title, partial(_map, context, part)))
         arrays = context.folder.arrays(run_files.map_paths(part)[0])
         if arrays["coordinates"].shape[1] == 2:
             draw = partial(_thumbnails, context, part)
             found.append(Drawing(f"map-{part.slug}-images", f"{title}, with images", draw))
+        draw = partial(_wrong_neighbours, context, part)
+        found.append(Drawing(f"map-{part.slug}-errors", f"{title}: wrong neighbours", draw))
     return found
 
 
+def _side_by_side(context: StageContext) -> Drawn:
+    found = compare_maps(map_facts(context.folder), made_maps(context), None, "latents")
+    caption = advice_text(found)
+    title = f"Maps of {context.config.model.name} on {context.config.dataset.name}"
+    return maps_side_by_side(found["maps"], title, caption), caption
+
+
+def point_certainty(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float64] | None:
+    """Return how certain each point (N,) of a map is, 0 to 1; None if that was not measured.
+
+    It is 1 for a point that moves by at most a tenth of the map's size in refits, and 0 for half of
+    it. Without refits, it is 1 for a trustworthiness of 0.95 and more, and 0 for 0.6. Points that
+    were not measured are as certain as the median.
+
+    Args:
+        arrays: the arrays of a map.
+    """
+    if "spread" in arrays:
+        found = (_MOVED[1] - arrays["spread"].astype(np.float64)) / (_MOVED[1] - _MOVED[0])
+    elif "trustworthiness" in arrays:
+        found = (arrays["trustworthiness"] - _TRUST[0]) / (_TRUST[1] - _TRUST[0])
+    else:
+        return None
+    known = np.isfinite(found)
+    if not known.any():
+        return None
+    return np.clip(np.where(known, found, np.median(found[known])), 0.0, 1.0)
+
+
+_MOVED = 0.1, 0.5
+_TRUST = 0.6, 0.95
+
+
+def pale_text(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return a sentence that says which points are drawn pale."""
+    if "spread" in arrays:
+        return "Pale points move when the map is fitted again."
+    if "trustworthiness" in arrays:
+        return "The neighbours of pale points are not their neighbours in the latents."
+    return ""
+
+
 def _map(context: StageContext, part: MapConfig) -> Drawn:
-    coordinates = context.folder.arrays(run_files.map_paths(part)[0])["coordinates"]
+    arrays = context.folder.arrays(run_files.map_paths(part)[0])
     points = map_points(context.folder, part.map, context.seed)
-    caption = _caption(context, part)
+    caption = f"{_caption(context, part)} {pale_text(arrays)}"
     figure = map_scatter(
-        coordinates,
+        arrays["coordinates"],
         points.labels,
         context.folder.json(run_files.DATA)["class_names"],
-        _title(context, part, len(coordinates)),
+        _title(context, part, len(points.index)),
         caption,
         part.name,
+        certainty=point_certainty(arrays),
+        islands=arrays.get("island"),
     )
     return figure, caption
+
+
+def _wrong_neighbours(context: StageContext, part: MapConfig) -> Drawn:
+    coordinates = context.folder.arrays(run_files.map_paths(part)[0])["coordinates"]
+    points = map_points(context.folder, part.map, context.seed)
+    caption = (
+        "The worst pairs among each point's 10 nearest, by distance in times the distance to the "
+        "10th nearest. A sample: other points have wrong neighbours, too."
+    )
+    title = f"Wrong neighbours: {_title(context, part, len(coordinates))}"
+    return neighbour_errors(points.latents, coordinates, title, caption), caption
 
 
 def _thumbnails(context: StageContext, part: MapConfig) -> Drawn:
@@ -400,4 +494,6 @@ def _title(context: StageContext, part: MapConfig, count: int) -> str:
 
 
 def _caption(context: StageContext, part: MapConfig) -> str:
-    return quality_line(context.folder.json(run_files.map_paths(part)[1])["quality"])
+    facts = context.folder.json(run_files.map_paths(part)[1])
+    quality = facts["quality"]
+    return f"{reading_text(quality, facts.get('stability'))} {quality_line(quality)}."

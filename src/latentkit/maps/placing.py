@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from latentkit.config import MapConfig
 from latentkit.errors import PluginError, UserError
+from latentkit.maps.alignment import Alignment, Coordinates, align
 from latentkit.maps.fitting import fit_embedding
-from latentkit.maps.make import Alignment, Coordinates, align, map_points
+from latentkit.maps.make import map_points
 from latentkit.plugin.events import Listener, StageFinished, StageStarted
 from latentkit.plugin.seeds import short_stream_seed
 from latentkit.registry.options import fault_of

@@ -8,9 +8,10 @@ Lee, Peluffo-Ordóñez and Verleysen (2015). The area includes every k from 1 to
 k, so only the anchors are sampled.
 
 Up to `EXACT_LIMIT` points, every point is an anchor. Above that, `ANCHORS` are sampled. Each is
-still compared with all points, so the estimate is unbiased. Correlation and stress of distances use
-all pairs up to `EXACT_PAIRS_LIMIT` points, and `PAIRS` sampled pairs above that. Both are functions
-of means over pairs. Their bias is far below their standard error.
+still compared with all points, so the estimate is unbiased. Trustworthiness needs no sorting, so it
+is computed for every point, or for as many as `TRUST_WORK` allows. Correlation and stress of
+distances use all pairs up to `EXACT_PAIRS_LIMIT` points, and `PAIRS` sampled pairs above that. Both
+are functions of means over pairs. Their bias is far below their standard error.
 """
 
 from __future__ import annotations
@@ -48,11 +49,9 @@ def mean_of_sample(values: NDArray[np.floating[Any]], population: int) -> Estima
     if len(values) == population:
         return Estimate(float(values.mean()), 0.0)
     left_out = 1 - len(values) / population  # the finite population correction
-    return Estimate(float(values.mean()), float(values.std(ddof=1)) * _root(left_out, len(values)))
-
-
-def _root(share: float, count: int) -> float:
-    return math.sqrt(share / count)
+    return Estimate(
+        float(values.mean()), float(values.std(ddof=1)) * math.sqrt(left_out / len(values))
+    )
 
 
 _CHUNK = 32  # anchors in a task
@@ -101,8 +100,7 @@ def look_around(
         labels: (n,), from 0 up; all 0 if there are none.
         anchors: (A,), rows of the anchors.
         k: size of a neighbourhood, except for the figures by `sizes`.
-        threads: number of threads that share the anchors. It does not change the result because
-            each anchor is computed separately.
+        threads: number of threads that share the anchors; it does not change the result.
     """
     n, grid = len(high), sizes(len(high))
     excess = np.zeros((len(anchors), 2), np.int64)
@@ -133,8 +131,7 @@ def look_around(
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(chunk, range(0, len(anchors), _CHUNK)))
-    # Divide by the worst possible sum of rank excesses, which is equal for all anchors.
-    trust, continuity = 1 - excess.T / (k * (2 * n - 3 * k - 1) / 2)
+    trust, continuity = _without_excess(excess.T, n, k)
     return Neighbourhoods(
         trustworthiness=trust,
         continuity=continuity,
@@ -143,6 +140,55 @@ def look_around(
         hits_map=hits[:, 0].astype(np.float64),
         hits_latents=hits[:, 1].astype(np.float64),
     )
+
+
+def _without_excess(excess: NDArray[np.int64], n: int, k: int) -> NDArray[np.float64]:
+    """Divide sums of rank excesses by the worst possible sum, equal for all, and return 1 - it."""
+    share: NDArray[np.float64] = 1 - excess / (k * (2 * n - 3 * k - 1) / 2)
+    return share
+
+
+def point_trust(
+    high: NDArray[np.floating[Any]],
+    low: NDArray[np.floating[Any]],
+    k: int,
+    threads: int,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """Return the trustworthiness (n,) of the points of a map, NaN for those left out.
+
+    Points are left out at random if all are more than `TRUST_WORK`. Distances are float32, so a
+    rank may differ by a few from that of `look_around`.
+
+    Args:
+        high: (n, D), the vectors.
+        low: (n, d), the map.
+        k: size of a neighbourhood, from 1 to (n - 1) / 2.
+        threads: number of threads that share the points; it does not change the result.
+        seed: seed of the choice of points.
+    """
+    n = len(high)
+    if n**2 <= uncompiled_ranks.MOST:
+        all_equal, rows = np.zeros(n, np.int64), np.arange(n)
+        return look_around(high, low, all_equal, rows, k, threads).trustworthiness
+    from latentkit.maps.ranks import sum_trust_excess
+    from latentkit.neighbors import NeighborIndex
+
+    count = min(n, int(TRUST_WORK / high.size))
+    anchors = np.sort(np.random.default_rng([seed, 2]).choice(n, count, replace=False))
+    near = NeighborIndex(low).neighbors(k).indices[anchors]
+    excess = np.zeros(count, np.int64)
+    columns = np.ascontiguousarray(high.T, np.float32)
+
+    def chunk(start: int) -> None:
+        part = slice(start, start + _CHUNK)
+        sum_trust_excess(columns, near[part], anchors[part], excess[part])
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(chunk, range(0, count, _CHUNK)))
+    trust = np.full(n, np.nan)
+    trust[anchors] = _without_excess(excess, n, k)
+    return trust
 
 
 def _comparison(distances: int) -> Callable[..., None]:
@@ -303,6 +349,9 @@ def _error(effect: NDArray[np.float64]) -> float:
 FEWEST_POINTS = 5
 EXACT_LIMIT = 10_000
 ANCHORS = 2_000
+TRUST_WORK = (
+    3.2e11  # multiplications: all of 100,000 points of 32 dimensions, about 30 s on 2 cores
+)
 EXACT_PAIRS_LIMIT = 5_000
 PAIRS = 1_000_000
 
@@ -328,7 +377,7 @@ class MapQuality:
 
     Args:
         n_points: number of points in the map.
-        n_anchors: number of points whose neighbourhoods were compared.
+        n_anchors: number of points whose neighbourhoods were compared in full.
         n_pairs: number of pairs of points whose distances were compared.
         n_neighbors: size of the neighbourhoods, unless stated otherwise.
         trustworthiness: 1 if all neighbours in the map are neighbours in the latents, else less.
@@ -342,8 +391,8 @@ class MapQuality:
             distances of one of them are equal.
         scale_normalised_stress: difference between distances in the latents and in the map at its
             best scale, 0 to 1; None if all latents are equal.
-        point_trustworthiness: (n,), float32, trustworthiness of each anchor, NaN for other points;
-            not part of `as_dict`.
+        point_trustworthiness: (n,), float32, trustworthiness of each point, NaN for points beyond
+            what `TRUST_WORK` allows; not part of `as_dict`.
     """
 
     n_points: int
@@ -402,14 +451,15 @@ def map_quality(
     anchors = _anchors(n, seed)
     found = look_around(high, low, classes.astype(np.int64), anchors, k, threads)
     pairs = pair_distances(high, low, None if n <= EXACT_PAIRS_LIMIT else PAIRS, seed)
-    points = np.full(n, np.nan, np.float32)
-    points[anchors] = found.trustworthiness
+    points = found.trustworthiness
+    if len(anchors) < n:
+        points = point_trust(high, low, k, threads, seed)
     return MapQuality(
         n_points=n,
         n_anchors=len(anchors),
         n_pairs=len(pairs.high),
         n_neighbors=k,
-        trustworthiness=mean_of_sample(found.trustworthiness, n),
+        trustworthiness=mean_of_sample(points[np.isfinite(points)], n),
         continuity=mean_of_sample(found.continuity, n),
         neighbourhood_preservation=_preservation(found.q_nx, n),
         auc_r_nx=mean_of_sample(found.auc_r_nx, n),
@@ -417,7 +467,7 @@ def map_quality(
         knn_accuracy_latents=None if labels is None else mean_of_sample(found.hits_latents, n),
         spearman_correlation=spearman_correlation(pairs),
         scale_normalised_stress=scale_normalised_stress(pairs),
-        point_trustworthiness=points,
+        point_trustworthiness=points.astype(np.float32),
     )
 
 

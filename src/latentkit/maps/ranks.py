@@ -174,3 +174,45 @@ def compare_ranks(
             own = labels[turn[row]]
             hits[out, 0] = _majority(near[0], k, mask, labels, n_classes) == own
             hits[out, 1] = _majority(far[row], k, mask, labels, n_classes) == own
+
+
+@compiled()
+def sum_trust_excess(
+    high: NDArray[np.float32],
+    near: NDArray[np.int32],
+    anchors: NDArray[np.int64],
+    excess: NDArray[np.int64],
+) -> None:
+    """Write how much the ranks in ``high`` of the k nearest in the map exceed k.
+
+    A rank is 1 more than the number of nearer points, so nothing is sorted.
+
+    Args:
+        high: (D, n), the vectors, coordinate by coordinate.
+        near: (A, k), the rows of the points that are nearest to each anchor in the map.
+        anchors: (A,), rows of the anchors.
+        excess: (A,).
+    """
+    d, n = high.shape
+    k = near.shape[1]
+    squared = np.empty(n, np.float32)
+    for row in range(len(anchors)):
+        for start in range(0, n, _TILE):
+            size = min(_TILE, n - start)
+            tile = squared[start : start + size]
+            tile[:] = np.float32(0)
+            for c in range(d):
+                own = high[c, anchors[row]]
+                others = high[c, start : start + size]
+                for j in range(size):
+                    difference = others[j] - own
+                    tile[j] += difference * difference
+        squared[anchors[row]] = np.inf  # it is no neighbour of its own
+        total = 0
+        for one in near[row]:
+            limit = squared[one]
+            nearer = np.int32(0)
+            for j in range(n):
+                nearer += np.int32(squared[j] < limit)
+            total += max(0, nearer + 1 - k)
+        excess[row] = total

@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from latentkit.atomic import write_atomically, write_json
 from latentkit.config import MapConfig
 from latentkit.errors import DataError, UserError
+from latentkit.evaluation.card_sentences import reading_text
 from latentkit.evaluation.card_tables import quality_line
 from latentkit.figures.style import save_png
 from latentkit.maps.make import check_points, make_map
-from latentkit.maps.map_figures import map_scatter
+from latentkit.maps.map_figures import map_scatter, pale_text, point_certainty
 from latentkit.plugin.array_files import ArrayFile
 from latentkit.plugin.events import Listener, RunPreparing, StageFinished, StageStarted
 from latentkit.plugin.images import ImageData, class_codes, plain_array
@@ -257,13 +258,17 @@ def _commit(folder: Path, part: MapConfig, vectors: Vectors, made: Any, name: st
     arrays, document = made.arrays, made.document
     write_atomically(folder / f"{part.slug}.npz", lambda path: _save_arrays(path, arrays))
     n, d = vectors.values.shape
+    of = mapped(document)
+    reading = reading_text(document["quality"], document.get("stability"), of)
     figure = map_scatter(
         arrays["coordinates"],
         vectors.labels,
         vectors.class_names,
         f"{part.name} of {n:,} vectors of {d:,} dimensions ({name})",
-        quality_line(document["quality"], mapped(document)),
+        f"{reading} {quality_line(document['quality'], of)}. {pale_text(arrays)}",
         part.name,
+        certainty=point_certainty(arrays),
+        islands=arrays.get("island"),
     )
     write_atomically(folder / f"{part.slug}.png", lambda path: save_png(figure, path))
     write_json(folder / f"{part.slug}.json", document)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from latentkit.errors import IntegrityError, unexpected_content
+from latentkit.evaluation.card_sentences import reading_text
 from latentkit.evaluation.card_tables import quality_line
 from latentkit.runs import run_files
 from latentkit.runs.folder import RunFolder
@@ -59,6 +60,7 @@ def _summarised(folder: RunFolder, kind: RunKind) -> dict[str, Any]:
             "n_points": facts["n_points"],
             "seconds": facts["seconds"],
             **facts["quality"],
+            "reading": reading_text(facts["quality"], facts.get("stability"), kind.points),
         }
         for facts in map_facts(folder)
     }
@@ -137,6 +139,7 @@ def _rows(summary: Mapping[str, Any], kind: RunKind) -> list[tuple[str, str]]:
     rows += kind.rows(summary)
     for name, quality in summary["maps"].items():
         rows.append((f"Map {name}", quality_line(quality, kind.points)))
+        rows.append(("", quality["reading"]))
     for one in summary.get("left_out", ()):
         again = f"; {one['again']} tries again" if one.get("again") else ""
         rows.append(("Left out", f"{one['part']}: {one['why']}{again}"))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from latentkit.config import FITS, MapConfig
 from latentkit.errors import unexpected_content
+from latentkit.evaluation.card_sentences import reading_text
 from latentkit.evaluation.card_tables import quality_line
 from latentkit.figures import style
 from latentkit.figures.error_figures import class_bars, name_axes
@@ -362,7 +363,8 @@ def _map(context: StageContext, part: MapConfig) -> Drawn:
     arrays, facts, labels = _mapped(context, part)
     held = _card(context)["mode"] == "probe"
     which = "Features of the frozen encoder" if held else "Features, unchanged by training"
-    caption = f"{which}: {quality_line(facts['quality'], 'features')}."
+    reading = reading_text(facts["quality"], None, "features")
+    caption = f"{reading} {which}: {quality_line(facts['quality'], 'features')}."
     names = class_names(context)
     title = f"{_mapped_text(context, part, len(labels))},\n{_name(context)}"
     return map_scatter(arrays["coordinates"], labels, names, title, caption, part.name), caption

@@ -213,8 +213,13 @@ def check_feature_map(part: MapConfig) -> None:
     """Refuse options of a map that the features of a transfer cannot have.
 
     Raises:
-        UserError: the map has ``on`` or ``align_to``.
+        UserError: the map has ``on``, ``align_to`` or ``stability``.
     """
+    if part.map.stability:
+        raise UserError(
+            f"{part.label}: the stability of a transfer's maps is not measured: leave it out, or "
+            f"measure that of the run that the transfer started from"
+        )
     if part.map.on != "test" or part.map.align_to:
         raise UserError(
             f"{part.label}: a transfer maps features of test images before and after training: "
