@@ -59,7 +59,7 @@ def test_maps_of_vectors_say_how_far_points_move_and_which_islands_are_apart(mea
         ([1, 2], "apart", 3)
     ]
     assert [one["verdict"] for one in found["classes"]] == ["apart"]
-    assert "All 2 islands are apart" in reading_text(document["quality"], found)
+    assert "All 2 islands are apart" in reading_text(document)
     json.dumps(document, allow_nan=False)
 
 
@@ -81,17 +81,17 @@ def test_too_few_points_or_one_refit_are_refused_before_anything_is_made(tmp_pat
     assert not (tmp_path / "maps").exists()
 
 
-def quality(trust, spearman):
+def record(trust, spearman, **more):
     figures = {"trustworthiness": trust, "continuity": 0.95, "spearman_correlation": spearman}
-    return {k: None if v is None else {"value": v} for k, v in figures.items()}
+    return {"quality": {k: None if v is None else {"value": v} for k, v in figures.items()}, **more}
 
 
 def test_the_sentence_says_what_may_be_read_and_what_not():
-    assert "mean nothing" in reading_text(quality(0.97, 0.3))
-    assert "mostly near in the latents" in reading_text(quality(0.97, 0.3))
-    assert "do not rely on single ones" in reading_text(quality(0.6, 0.9))
-    assert "Longer distances here are longer" in reading_text(quality(0.6, 0.9))
-    assert "all points of the map" in reading_text(quality(0.6, None))
+    assert "mean nothing" in reading_text(record(0.97, 0.3))
+    assert "mostly near in the latents" in reading_text(record(0.97, 0.3))
+    assert "do not rely on single ones" in reading_text(record(0.6, 0.9))
+    assert "Longer distances here are longer" in reading_text(record(0.6, 0.9))
+    assert "all points of the map" in reading_text(record(0.6, None))
     stability = {
         "refits": 8,
         "spread": {"median": 0.6},
@@ -103,8 +103,21 @@ def test_the_sentence_says_what_may_be_read_and_what_not():
             {"pair": [2, 3], "verdict": "apart"},
         ],
     }
-    said = reading_text(quality(0.97, 0.3), stability)
+    said = reading_text(record(0.97, 0.3, stability=stability))
     assert "where an island lies means nothing" in said
     assert "Islands 1 and 3 are one group in the latents." in said
     assert "Islands 1 and 2 touch in the latents." in said
     assert "All other pairs of the 3 islands are apart" in said
+
+
+def test_a_map_that_was_told_the_classes_says_so(tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    options = {"umap.target": "labels", "umap.n_epochs": 5, "umap.stability": 2}
+    maps = lk.embed_vectors(
+        x, ["umap"], labels=np.arange(60) % 2, options=options, out=tmp_path / "told"
+    )
+    document = maps.documents["umap"]
+    assert document["stability"]["refits"] == 2
+    assert reading_text(document).startswith("The map was told the classes: it cannot show how")
+    with pytest.raises(UserError, match="it is asked to use labels, and these points have none"):
+        lk.embed_vectors(x, ["umap"], options=options, out=tmp_path / "alone")

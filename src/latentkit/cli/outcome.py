@@ -85,7 +85,7 @@ def show_maps(maps: VectorMaps, *, as_json: bool, quiet: bool) -> None:
         for name, found in documents:
             quality, of = found["quality"], mapped(found)
             rows.append((f"Map {name}", quality_line(quality, of)))
-            rows.append(("", reading_text(quality, found.get("stability"), of)))
+            rows.append(("", reading_text(found, of)))
         rows += [("Picture", f"{maps.path}/{name.replace(':', '.')}.png") for name in maps.arrays]
         shared_options.print_facts(rows)
 

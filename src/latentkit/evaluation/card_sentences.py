@@ -79,15 +79,18 @@ _GOOD_DISTANCES, _FAIR_DISTANCES = 0.8, 0.5  # rank correlation
 _STEADY, _LOOSE = 0.1, 0.4  # movement in refits, as a share of the map's size
 
 
-def reading_text(quality: Card, stability: Card | None = None, of: str = "latents") -> str:
+def reading_text(record: Card, of: str = "latents") -> str:
     """Return sentences that say what may be read from a map, and what not.
 
     Args:
-        quality: the quality, as in a map's record.
-        stability: the stability in the record, if it was measured.
+        record: the map's record: its quality, its stability if that was measured, and facts of the
+            embedding.
         of: what the map's points are, such as latents or features.
     """
+    quality, stability = record["quality"], record.get("stability")
     found = [_neighbours_text(quality, of), _distances_text(quality, of)]
+    if record.get("facts", {}).get("labels_used"):
+        found.insert(0, f"The map was told the classes: it cannot show how the {of} separate them.")
     if stability is not None:
         found += [_movement_text(stability), _islands_text(stability, of)]
     return " ".join(one for one in found if one)

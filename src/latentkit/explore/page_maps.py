@@ -97,7 +97,7 @@ def _shown(
         own = None if known is None else known[rows]
     with unexpected_content(context.folder.path / facts_path):
         figures = quality_figures(facts["quality"])
-        reading = reading_text(facts["quality"], facts.get("stability"))
+        reading = reading_text(facts)
     whole = len(keys) == len(items)
     return page_map(
         part.label,
@@ -146,7 +146,7 @@ def _fitted_again(
     figures = quality_figures(made.document["quality"])
     text = f"the {len(items):,} images of this page"
     name = map_name(replace(part, map=MapOptions()))
-    reading = reading_text(made.document["quality"])
+    reading = reading_text(made.document)
     return page_map(part.label, name, coordinates, latents, own, figures, text, reading=reading)
 
 

@@ -60,7 +60,7 @@ def compare_maps(
     by_label = {part.label: part for part in parts}
     rows = [_row(one, by_label.get(one["map"]), of) for one in maps]
     asked = QUESTIONS if question is None else (question,)
-    found = {one: _recommended(rows, one) for one in asked}  # type: ignore[arg-type]
+    found = {one: _recommended(rows, one) for one in asked}
     return {"maps": rows, "recommended": found, "note": _note(rows)}
 
 
@@ -80,7 +80,7 @@ def _row(one: Facts, part: MapConfig | None, of: str) -> dict[str, Any]:
         "groups_in_latents": len(stability["groups_in_latents"]) if stability else None,
         "places": _places_new(part),
         "seconds": one["seconds"],
-        "reading": reading_text(quality, stability, of),
+        "reading": reading_text(one, of),
     }
 
 
@@ -135,7 +135,10 @@ _MISSING = "–"
 
 def comparison_tables(found: Facts) -> list[Table]:
     """Return a comparison as tables: the figures, the recommendations, and what may be read."""
-    header = ("", "points", "trust", "continuity", "R_NX area", "Spearman", "k-NN accuracy")
+    header = (
+        *("", "points", "trust", "continuity", "R_NX area", "Spearman", "k-NN accuracy"),
+        *("moves", "keeps", "islands, in latents", "new images", "seconds"),
+    )
     rows = [
         (
             row["map"],
@@ -149,7 +152,6 @@ def comparison_tables(found: Facts) -> list[Table]:
         )
         for row in found["maps"]
     ]
-    header = (*header, "moves", "keeps", "islands, in latents", "new images", "seconds")
     advice = [
         (name, one["map"] or _MISSING, one["why"]) for name, one in found["recommended"].items()
     ]

@@ -8,7 +8,7 @@ The verdict says whether `latentkit.maps.gaps` finds it in the latents, too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -205,11 +205,7 @@ def _through_others(pairs: Sequence[Pair], count: int) -> list[Pair]:
     links = [(one.first, one.second) for one in pairs if one.latents.value < TOUCHING]
     group = connected(count, links)
     return [
-        Pair(
-            *(one.first, one.second),
-            "only on the map" if one.on_map.value >= APART else "joined",
-            *(one.latents, one.on_map, one.maps_apart),
-        )
+        replace(one, verdict="only on the map" if one.on_map.value >= APART else "joined")
         if group[one.first] == group[one.second]
         else one
         for one in pairs

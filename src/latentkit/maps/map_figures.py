@@ -496,4 +496,4 @@ def _title(context: StageContext, part: MapConfig, count: int) -> str:
 def _caption(context: StageContext, part: MapConfig) -> str:
     facts = context.folder.json(run_files.map_paths(part)[1])
     quality = facts["quality"]
-    return f"{reading_text(quality, facts.get('stability'))} {quality_line(quality)}."
+    return f"{reading_text(facts)} {quality_line(quality)}."

@@ -72,7 +72,7 @@ def measure_stability(
         LatentkitError: as `fit_embedding`.
     """
     started = time.perf_counter()
-    refits, disparities = _refits(part, vectors, coordinates, seed, emit)
+    refits, disparities = _refits(part, vectors, coordinates, labels, seed, emit)
     spread, kept = point_stability(coordinates, refits)
     islands = find_islands(coordinates, seed)
     pairs = compare_pairs(vectors, coordinates, islands, seed, refits)
@@ -97,7 +97,12 @@ def measure_stability(
 
 
 def _refits(
-    part: MapConfig, vectors: NDArray[np.float32], coordinates: Points, seed: int, emit: Listener
+    part: MapConfig,
+    vectors: NDArray[np.float32],
+    coordinates: Points,
+    labels: NDArray[np.int64] | None,
+    seed: int,
+    emit: Listener,
 ) -> tuple[list[tuple[Rows, Points]], list[float]]:
     """Return rows and aligned coordinates of each refit, and its disparity from the map."""
     count, n = part.map.stability, len(vectors)
@@ -110,6 +115,7 @@ def _refits(
             estimator,
             part.name,
             np.ascontiguousarray(vectors[rows]),
+            None if labels is None else labels[rows],
             stage=f"embed:{part.slug}",
             emit=_Refitting(emit, number, count),
         )

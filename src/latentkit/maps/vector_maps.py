@@ -259,7 +259,7 @@ def _commit(folder: Path, part: MapConfig, vectors: Vectors, made: Any, name: st
     write_atomically(folder / f"{part.slug}.npz", lambda path: _save_arrays(path, arrays))
     n, d = vectors.values.shape
     of = mapped(document)
-    reading = reading_text(document["quality"], document.get("stability"), of)
+    reading = reading_text(document, of)
     figure = map_scatter(
         arrays["coordinates"],
         vectors.labels,

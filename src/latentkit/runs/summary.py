@@ -60,7 +60,7 @@ def _summarised(folder: RunFolder, kind: RunKind) -> dict[str, Any]:
             "n_points": facts["n_points"],
             "seconds": facts["seconds"],
             **facts["quality"],
-            "reading": reading_text(facts["quality"], facts.get("stability"), kind.points),
+            "reading": reading_text(facts, kind.points),
         }
         for facts in map_facts(folder)
     }

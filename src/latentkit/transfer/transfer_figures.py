@@ -363,7 +363,7 @@ def _map(context: StageContext, part: MapConfig) -> Drawn:
     arrays, facts, labels = _mapped(context, part)
     held = _card(context)["mode"] == "probe"
     which = "Features of the frozen encoder" if held else "Features, unchanged by training"
-    reading = reading_text(facts["quality"], None, "features")
+    reading = reading_text(facts, "features")
     caption = f"{reading} {which}: {quality_line(facts['quality'], 'features')}."
     names = class_names(context)
     title = f"{_mapped_text(context, part, len(labels))},\n{_name(context)}"
