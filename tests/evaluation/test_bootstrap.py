@@ -61,3 +61,9 @@ def test_resamples_in_smaller_blocks_and_sparse_columns_give_the_same_interval(m
     monkeypatch.setattr("latentkit.evaluation.bootstrap._MOST_VALUES", 7 * 90)
     assert Bootstrap(90, 0).of(share, columns) == whole
     assert Bootstrap(90, 0).of(share, csr_array(columns)) == whole
+
+
+def test_an_interval_that_ends_at_zero_does_not_exclude_it():
+    differences = np.zeros(372)  # of two classifiers: 17 images that only one gets right, and 7
+    differences[:17], differences[17:24] = 1, -1
+    assert Bootstrap(372, seed=0).of_mean(differences).low == 0

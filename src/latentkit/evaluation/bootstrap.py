@@ -21,6 +21,7 @@ _MOST_VALUES = 2**24  # of the counts and the sums of these resamples, to limit 
 
 Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """Function from sums over items (..., M) to figures (...)."""
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,10 @@ class Bootstrap:
 
 def _ends(drawn: NDArray[np.float64]) -> tuple[float, float]:
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return float(low), float(high)
+    ends = np.quantile(drawn, [tail, 1 - tail])
+    # The difference of two counts may be 0, and rounding should not put it on one side.
+    ends[np.abs(ends) < _ROUNDING * np.abs(drawn).max()] = 0.0
+    return float(ends[0]), float(ends[1])
 
 
 @dataclass(frozen=True)
