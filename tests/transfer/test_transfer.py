@@ -210,7 +210,8 @@ def test_a_frozen_encoder_has_one_map_with_one_set_of_figures(parent, tmp_path):
     figures = {one["name"]: one for section in page["sections"] for one in section["figures"]}
     assert figures["features-pca"]["title"] == "pca of the features"
     caption = figures["features-pca"]["caption"]
-    assert caption.startswith("Features of the frozen encoder: trustworthiness")
+    assert caption.startswith("Neighbours on this map are ")
+    assert " Features of the frozen encoder: trustworthiness" in caption
     assert caption.count("trustworthiness") == 1
     assert any(
         "Time without this report" in row for row in page["sections"][0]["tables"][0]["rows"]
