@@ -105,8 +105,7 @@ class UmapOptions(EmbeddingOptions):
         "umap-learn",
         description="What optimises the map: the library umap-learn, whose seeded fit uses one"
         " core, or latentkit, on all cores, in a fifth of the time and with the same map for one"
-        " seed on any number of them. latentkit's map shows more of the true neighbours, and tears"
-        " more of them apart.",
+        " seed on any number of them.",
     )
     parallel: bool = Field(
         False,

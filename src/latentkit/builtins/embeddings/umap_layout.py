@@ -1,13 +1,11 @@
-"""The layout of UMAP: forces gathered per point, in parallel, with the same bytes on any machine.
+"""The layout of UMAP: edges drawn in rounds, in parallel, with the same bytes on any machine.
 
-umap-learn draws edges one after the other and moves both of their ends, so its result depends on
-the order, and threads may not share the work. Here, a step moves the points of one block after the
-other, and each point of a block gets its own forces from the positions before that block: the
-attraction of each drawn edge, twice because the edge moves either end, and the repulsion of random
-points. Random numbers are a function of seed, step, point and draw. So threads share the points in
-any way, and the map stays the same. Many small blocks, rather than all points at once, keep two
-neighbours from moving past each other, which costs the map a lot of its quality. Powers are
-computed from sums and products only, which all processors round alike.
+umap-learn draws edges one after the other. Each moves both of its ends by the same amount, so that
+it never shifts the pair; if each end were moved by itself, the map would fall into pieces. Here,
+the edges are divided into rounds in which no two share a point. Then threads may draw the edges of
+a round in any way, and the map stays the same. After the rounds of a step, each point is moved away
+from random points. Random numbers are a function of seed, step, point and draw. Powers are computed
+from sums and products only, which all processors round alike.
 
 The objective, the number of draws of an edge, the number of repelling points and the falling step
 size are those of L. McInnes, J. Healy, J. Melville, arXiv:1802.03426 (2018), as in umap-learn.
@@ -33,7 +31,7 @@ _DIGITS = 5  # of a and b, so that they do not depend on the rounding of a fit
 _LONGEST_MOVE = np.float32(4)  # of one force, before the step size
 _CLOSE = np.float32(0.001)  # keeps repulsion finite
 _TINY = np.float32(1e-30)  # keeps the power of a zero distance finite
-_BLOCKS = 16
+_WORDS = 4  # of 64 rounds each, that a point may be in
 _CHUNK = 128  # points that a thread takes at once
 _STEP = 0x9E3779B97F4A7C15
 _POINT = 0xD1B54A32D192ED03
@@ -79,16 +77,53 @@ def optimise(
     now[: start.shape[1]] = start.T
     after = np.empty_like(now)
     rates = graph.weights / graph.weights.max() if len(graph.weights) else graph.weights
-    edges = graph.starts, graph.neighbors, rates
+    edges, cuts = _rounds(graph, rates)
     most = int(np.diff(graph.starts).max(initial=0)) * repulsions
     for step in range(steps):
         numbers = _f(kernel[0]), _f(kernel[1]), _f(step_size * (1 - step / steps))
-        for block in range(_BLOCKS):
-            _move(edges, now, after, numbers, (step, seed, repulsions, most, block))
-            now[:, block::_BLOCKS] = after[:, block::_BLOCKS]
+        for one in np.random.default_rng([seed, step]).permutation(len(cuts) - 2):
+            _attract(edges, cuts[one], cuts[one + 1], now, numbers, step)
+        _attract_in_turn(edges, cuts[-2], cuts[-1], now, numbers, step)
+        _repel(graph.starts, rates, now, after, numbers, (step, seed, repulsions, most))
+        now, after = after, now
         if on_step is not None:
             on_step(step + 1)
     return np.ascontiguousarray(now[: start.shape[1]].T)
+
+
+def _rounds(graph: Graph, rates: Floats) -> tuple[Any, NDArray[np.int64]]:
+    """Return both ends and the rate of each edge, round after round, and where rounds begin.
+
+    In a round no two edges share a point, except in the last one, which has what is left.
+    """
+    sources = np.repeat(np.arange(len(graph.starts) - 1, dtype=np.int32), np.diff(graph.starts))
+    once = sources < graph.neighbors
+    ends = sources[once], graph.neighbors[once]
+    places = np.empty(len(ends[0]), np.int64)
+    _colour(*ends, np.zeros((len(graph.starts) - 1, _WORDS), np.uint64), places)
+    order = np.argsort(places, kind="stable")
+    left = 64 * _WORDS
+    used = int(places[places < left].max(initial=-1)) + 1
+    cuts = np.searchsorted(places[order], [*range(used + 1), left + 1])
+    return (ends[0][order], ends[1][order], rates[once][order]), cuts
+
+
+@compiled()
+def _colour(firsts: Any, seconds: Any, taken: Any, places: Any) -> None:
+    """Write the first round of each edge in which neither end has an edge yet."""
+    for e in range(len(firsts)):
+        i, j = firsts[e], seconds[e]
+        places[e] = 64 * _WORDS
+        for word in range(_WORDS):
+            free = ~(taken[i, word] | taken[j, word])
+            if free != 0:
+                bit = 0
+                while not (free >> np.uint64(bit)) & np.uint64(1):
+                    bit += 1
+                taken[i, word] |= np.uint64(1) << np.uint64(bit)
+                taken[j, word] |= np.uint64(1) << np.uint64(bit)
+                places[e] = 64 * word + bit
+                break
 
 
 @compiled(inline="always")
@@ -130,39 +165,68 @@ def _limited(move: Any) -> Any:
     return min(_LONGEST_MOVE, max(-_LONGEST_MOVE, move))
 
 
-@compiled(parallel=True, error_model="numpy")
-def _move(edges: Any, now: Any, after: Any, numbers: Any, counts: Any) -> None:
-    """Write the new positions (3, n) of the points of a block to ``after``."""
-    starts, neighbors, rates = edges
+@compiled(inline="always")
+def _is_drawn(rate: Any, step: Any) -> Any:
+    return np.floor(_f(step + 1) * rate) > np.floor(_f(step) * rate)
+
+
+@compiled(inline="always", error_model="numpy")
+def _draw(edges: Any, e: Any, now: Any, numbers: Any, step: Any) -> None:
+    """Move both ends of an edge towards each other, twice because the graph has it twice."""
+    firsts, seconds, rates = edges
     a, b, rate = numbers
-    step, seed, repulsions, most, block = counts
-    pull = _f(2) * rate  # each end has the edge once, and the edge moves both
-    everyone = np.uint64(now.shape[1])
-    own = (now.shape[1] - block + _BLOCKS - 1) // _BLOCKS
-    for chunk in numba.prange((own + _CHUNK - 1) // _CHUNK):
+    if not _is_drawn(rates[e], step):
+        return
+    i, j = firsts[e], seconds[e]
+    for _ in range(2):
+        dx, dy, dz = now[0, i] - now[0, j], now[1, i] - now[1, j], now[2, i] - now[2, j]
+        square = dx * dx + dy * dy + dz * dz + _TINY
+        p = a * _power(square, b)
+        force = _f(-2) * b * p / (square * (p + _f(1)))
+        x, y, z = (
+            _limited(force * dx) * rate,
+            _limited(force * dy) * rate,
+            _limited(force * dz) * rate,
+        )
+        now[0, i] += x
+        now[1, i] += y
+        now[2, i] += z
+        now[0, j] -= x
+        now[1, j] -= y
+        now[2, j] -= z
+
+
+@compiled(parallel=True, error_model="numpy")
+def _attract(edges: Any, first: int, last: int, now: Any, numbers: Any, step: int) -> None:
+    for e in numba.prange(first, last):
+        _draw(edges, e, now, numbers, step)
+
+
+@compiled(error_model="numpy")
+def _attract_in_turn(edges: Any, first: int, last: int, now: Any, numbers: Any, step: int) -> None:
+    for e in range(first, last):
+        _draw(edges, e, now, numbers, step)
+
+
+@compiled(parallel=True, error_model="numpy")
+def _repel(starts: Any, rates: Any, now: Any, after: Any, numbers: Any, counts: Any) -> None:
+    """Write positions (3, n), moved away from random points, to ``after``."""
+    a, b, rate = numbers
+    step, seed, repulsions, most = counts
+    n = now.shape[1]
+    for chunk in numba.prange((n + _CHUNK - 1) // _CHUNK):
         moves = np.empty((3, most), np.float32)
-        for place in range(chunk * _CHUNK, min(own, (chunk + 1) * _CHUNK)):
-            i = block + place * _BLOCKS
-            x, y, z = now[0, i], now[1, i], now[2, i]
-            drawn = 0
+        for i in range(chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)):
+            count = 0
             for e in range(starts[i], starts[i + 1]):
-                if np.floor(_f(step + 1) * rates[e]) <= np.floor(_f(step) * rates[e]):
-                    continue
-                drawn += 1
-                j = neighbors[e]
-                dx, dy, dz = x - now[0, j], y - now[1, j], z - now[2, j]
-                square = dx * dx + dy * dy + dz * dz + _TINY
-                p = a * _power(square, b)
-                force = _f(-2) * b * p / (square * (p + _f(1)))
-                x += _limited(force * dx) * pull
-                y += _limited(force * dy) * pull
-                z += _limited(force * dz) * pull
-            # Repulsions are computed from one position, so that the processor does many at once.
+                count += repulsions * _is_drawn(rates[e], step)
+            x, y, z = now[0, i], now[1, i], now[2, i]
             stream = np.uint64(step) * np.uint64(_STEP) + np.uint64(i) * np.uint64(_POINT)
             first = np.uint32(_mixed(np.uint64(seed) + stream))
-            for q in range(drawn * repulsions):
+            # All are computed from one position, so that the processor does several at once.
+            for q in range(count):
                 random = _mixed32(np.uint32(first + np.uint32(q) * np.uint32(_DRAW)))
-                k = np.int64((np.uint64(random) * everyone) >> np.uint64(32))
+                k = np.int64((np.uint64(random) * np.uint64(n)) >> np.uint64(32))
                 dx, dy, dz = x - now[0, k], y - now[1, k], z - now[2, k]
                 square = dx * dx + dy * dy + dz * dz + _TINY
                 force = _f(2) * b / ((_CLOSE + square) * (a * _power(square, b) + _f(1)))
@@ -170,7 +234,7 @@ def _move(edges: Any, now: Any, after: Any, numbers: Any, counts: Any) -> None:
                 moves[1, q] = _limited(force * dy)
                 moves[2, q] = _limited(force * dz)
             dx = dy = dz = _f(0)
-            for q in range(drawn * repulsions):
+            for q in range(count):
                 dx += moves[0, q]
                 dy += moves[1, q]
                 dz += moves[2, q]
