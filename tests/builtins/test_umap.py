@@ -3,6 +3,7 @@
 import sys
 import warnings
 from functools import partial
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numba
@@ -17,12 +18,13 @@ from sklearn.manifold import trustworthiness
 import latentkit as lk
 from latentkit.builtins.embeddings import umap as umap_module
 from latentkit.builtins.embeddings.umap_graph import (
+    Graph,
     fuzzy_graph,
     memberships,
     spectral_start,
     with_labels,
 )
-from latentkit.builtins.embeddings.umap_layout import kernel_parameters
+from latentkit.builtins.embeddings.umap_layout import _rounds, kernel_parameters
 from latentkit.errors import UserError
 from latentkit.neighbors import NeighborIndex
 
@@ -170,6 +172,24 @@ def test_the_start_spans_the_leading_eigenvectors(digits):
     aim = np.linalg.qr(vectors[:, np.argsort(values)[:2]])[0]
     ours = np.linalg.qr(start * roots[:, None])[0]
     assert np.linalg.svd(aim.T @ ours)[1].min() > 0.99
+
+
+def test_each_edge_is_drawn_in_one_round_and_no_point_twice_in_any_but_the_last():
+    n, hub = 400, 7  # the hub has more edges than there are rounds
+    near = np.abs(np.subtract.outer(np.arange(n), np.arange(n))) <= 2
+    near[hub] = near[:, hub] = True
+    np.fill_diagonal(near, False)
+    joined = csr_matrix(near.astype(np.float32))
+    graph = Graph(joined.indptr.astype(np.int64), joined.indices, joined.data)
+    (firsts, seconds, rates), cuts = _rounds(graph, graph.weights)
+    pairs = set(zip(firsts.tolist(), seconds.tolist(), strict=True))
+    assert pairs == {(i, j) for i, j in np.argwhere(near).tolist() if i < j}
+    assert len(firsts) == len(pairs) == len(rates) == cuts[-1]
+    for first, last in pairwise(cuts[:-1]):
+        points = np.concatenate([firsts[first:last], seconds[first:last]])
+        assert 0 < len(points) == len(np.unique(points))
+    assert ((firsts == hub) | (seconds == hub))[cuts[-2] :].all()
+    assert cuts[-1] > cuts[-2]
 
 
 def test_umap_gives_the_same_bytes_with_any_number_of_threads(digits, umap):

@@ -30,6 +30,7 @@ _CURVE_POINTS = 300
 _DIGITS = 5  # of a and b, so that they do not depend on the rounding of a fit
 _LONGEST_MOVE = np.float32(4)  # of one force, before the step size
 _CLOSE = np.float32(0.001)  # keeps repulsion finite
+_REPULSIONS = 5  # random points that repel a point for each of its drawn edges
 _TINY = np.float32(1e-30)  # keeps the power of a zero distance finite
 _WORDS = 4  # of 64 rounds each, that a point may be in
 _CHUNK = 128  # points that a thread takes at once
@@ -56,8 +57,6 @@ def optimise(
     *,
     steps: int,
     seed: int,
-    repulsions: int = 5,
-    step_size: float = 1.0,
     on_step: Callable[[int], None] | None = None,
 ) -> Floats:
     """Return the positions (n, d) of points after all steps.
@@ -69,8 +68,6 @@ def optimise(
         steps: number of steps. An edge of the largest weight is drawn in each, another in a share
             of them that is its weight as a share of the largest.
         seed: of the random draws.
-        repulsions: random points that repel a point for each of its drawn edges.
-        step_size: of the first step; it falls to zero.
         on_step: called with the number of steps done.
     """
     now = np.zeros((3, len(start)), np.float32)  # a missing third dimension stays zero
@@ -78,13 +75,13 @@ def optimise(
     after = np.empty_like(now)
     rates = graph.weights / graph.weights.max() if len(graph.weights) else graph.weights
     edges, cuts = _rounds(graph, rates)
-    most = int(np.diff(graph.starts).max(initial=0)) * repulsions
+    most = int(np.diff(graph.starts).max(initial=0)) * _REPULSIONS
     for step in range(steps):
-        numbers = _f(kernel[0]), _f(kernel[1]), _f(step_size * (1 - step / steps))
+        numbers = _f(kernel[0]), _f(kernel[1]), _f(1 - step / steps)
         for one in np.random.default_rng([seed, step]).permutation(len(cuts) - 2):
             _attract(edges, cuts[one], cuts[one + 1], now, numbers, step)
         _attract_in_turn(edges, cuts[-2], cuts[-1], now, numbers, step)
-        _repel(graph.starts, rates, now, after, numbers, (step, seed, repulsions, most))
+        _repel(graph.starts, rates, now, after, numbers, (step, seed, most))
         now, after = after, now
         if on_step is not None:
             on_step(step + 1)
@@ -212,14 +209,14 @@ def _attract_in_turn(edges: Any, first: int, last: int, now: Any, numbers: Any, 
 def _repel(starts: Any, rates: Any, now: Any, after: Any, numbers: Any, counts: Any) -> None:
     """Write positions (3, n), moved away from random points, to ``after``."""
     a, b, rate = numbers
-    step, seed, repulsions, most = counts
+    step, seed, most = counts
     n = now.shape[1]
     for chunk in numba.prange((n + _CHUNK - 1) // _CHUNK):
         moves = np.empty((3, most), np.float32)
         for i in range(chunk * _CHUNK, min(n, (chunk + 1) * _CHUNK)):
             count = 0
             for e in range(starts[i], starts[i + 1]):
-                count += repulsions * _is_drawn(rates[e], step)
+                count += _REPULSIONS * _is_drawn(rates[e], step)
             x, y, z = now[0, i], now[1, i], now[2, i]
             stream = np.uint64(step) * np.uint64(_STEP) + np.uint64(i) * np.uint64(_POINT)
             first = np.uint32(_mixed(np.uint64(seed) + stream))
