@@ -45,6 +45,19 @@ def test_pointing_at_a_point_shows_its_image_class_and_values(opened, page_of_di
         np.testing.assert_array_equal(drawn[..., 0], images[shown, 0])
 
 
+def test_zooming_points_at_what_is_then_under_the_pointer(opened, page_of_digits):
+    page = opened(page_of_digits)
+    places = page.places()
+    last = int(places[:, 0].argmax())
+    x, y = places[last]
+    page.tab.mouse.move(x + 9, y)  # beside the rightmost point, where no other one is near
+    assert page.state("hovered") == last
+    for _ in range(6):
+        page.tab.mouse.wheel(0, -300)
+    page.tab.wait_for_selector(".lk-tooltip", state="hidden")
+    assert page.state("hovered") == -1
+
+
 def test_a_lasso_selects_what_lies_in_its_polygon(opened, page_of_digits):
     page = opened(page_of_digits)
     page.tab.keyboard.press("l")

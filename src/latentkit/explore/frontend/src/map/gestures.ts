@@ -94,6 +94,7 @@ export function listen(element: HTMLElement, meaning: Meaning): void {
     // A pinch on a trackpad comes as a wheel with the control key, in smaller steps.
     const speed = event.ctrlKey ? 0.01 : 0.0016;
     meaning.zoom(Math.exp(-Math.max(-400, Math.min(400, event.deltaY * lines)) * speed), at.x, at.y);
+    if (pointers.size === 0) meaning.hover(at.x, at.y); // another item may be under the pointer now
   }, { passive: false });
   element.addEventListener("dblclick", (event) => {
     const at = place(event);
