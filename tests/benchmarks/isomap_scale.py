@@ -21,21 +21,11 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from map_measures import points_of
 from scipy.spatial import procrustes
 from sklearn.manifold import Isomap
 
 import latentkit as lk
-
-
-def points_of(path: str, n: int, noise: float) -> np.ndarray:
-    """Return ``n`` latents: some of those stored, or, if there are fewer, noisy copies."""
-    latents = np.load(path).astype(np.float32)
-    rng = np.random.default_rng(0)
-    if n <= len(latents):
-        return latents[rng.permutation(len(latents))[:n]]
-    drawn = latents[rng.integers(len(latents), size=n)]
-    steps = rng.standard_normal(drawn.shape, dtype=np.float32)
-    return drawn + np.float32(noise) * latents.std(axis=0) * steps
 
 
 def seconds_of(estimator, points: np.ndarray) -> tuple[float, np.ndarray]:

@@ -1,9 +1,11 @@
 """Cost of each map and of a quality card by number of points, as a table and a figure.
 
 python tests/benchmarks/map_growth.py VECTORS.npy [--out map-growth.png] [--repeats 3]
+    [--sizes 70000 1000000] [--what umap tsne]
 
 Each measurement runs in a separate process that finds its compiled code on disk; the maps take
-turns. Seconds cover the map, without the start of Python.
+turns. Seconds cover the map, without the start of Python. If the file has fewer vectors than a
+size, they are repeated with noise of a tenth of their standard deviation.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from map_measures import timed
+from map_measures import points_of, timed
 
 import latentkit as lk
 
@@ -33,21 +35,22 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--what", nargs="+", choices=WHAT, default=WHAT)
     parser.add_argument("--child", choices=WHAT)
     asked = parser.parse_args()
     if asked.child:
         print(json.dumps(measure(asked.child, asked.vectors, asked.sizes[0])))
         return
-    seconds: dict[str, list[float]] = {what: [] for what in WHAT}
-    print("| points | " + " | ".join(f"{what}, s | GB" for what in WHAT) + " |")
-    print("| --- " * (1 + 2 * len(WHAT)) + "|")
+    seconds: dict[str, list[float]] = {what: [] for what in asked.what}
+    print("| points | " + " | ".join(f"{what}, s | GB" for what in asked.what) + " |")
+    print("| --- " * (1 + 2 * len(asked.what)) + "|")
     for n in asked.sizes:
         rounds = [
-            {what: in_a_process(what, asked.vectors, n) for what in WHAT}
+            {what: in_a_process(what, asked.vectors, n) for what in asked.what}
             for _ in range(asked.repeats)
         ]
         cells = []
-        for what in WHAT:
+        for what in asked.what:
             seconds[what].append(statistics.median(one[what]["seconds"] for one in rounds))
             peak = max(one[what]["peak"] for one in rounds)
             cells.append(f"{seconds[what][-1]:.2f} | {peak:.2f}")
@@ -65,8 +68,7 @@ def in_a_process(what: str, vectors: str, n: int) -> dict[str, float]:
 
 def measure(what: str, vectors: str, n: int) -> dict[str, float]:
     """Return the cost of one map, or of the quality card of the PCA map."""
-    rows = np.load(vectors, mmap_mode="r")
-    points = rows[np.sort(np.random.default_rng(0).choice(len(rows), n, replace=False))]
+    points = points_of(vectors, n)
     if what == CARD:
         from latentkit.maps.quality import map_quality
 
@@ -93,7 +95,7 @@ def draw(sizes: list[int], seconds: dict[str, list[float]], path: Path) -> None:
             colour, marker = class_style(number)
             axes.loglog(sizes, values, color=colour, marker=marker, markersize=4, label=what)
         axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
-        marks = [1, 2, 5, 10, 20, 50, 100]
+        marks = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
         axes.set_yticks(marks, [str(mark) for mark in marks])
         axes.set_ylim(min(map(min, seconds.values())) / 1.2, 1.2 * max(map(max, seconds.values())))
         axes.minorticks_off()

@@ -20,6 +20,17 @@ def load(vectors: str, labels: str, n: int) -> tuple[NDArray[np.float32], NDArra
     return np.load(vectors)[-n:].astype(np.float32), np.load(labels)[-n:].astype(np.int64)
 
 
+def points_of(path: str, n: int, noise: float = 0.1) -> NDArray[np.float32]:
+    """Return ``n`` of the vectors in a file, or, if it has fewer, copies with noise."""
+    vectors = np.load(path).astype(np.float32)
+    rng = np.random.default_rng(0)
+    if n <= len(vectors):
+        return vectors[rng.permutation(len(vectors))[:n]]
+    drawn = vectors[rng.integers(len(vectors), size=n)]
+    steps = rng.standard_normal(drawn.shape, dtype=np.float32)
+    return drawn + np.float32(noise) * vectors.std(axis=0) * steps
+
+
 def timed(make: Callable[[], Any]) -> tuple[Any, float, float]:
     """Return the result of ``make``, its wall-clock seconds, and its processor seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
