@@ -17,6 +17,7 @@ from sklearn.manifold import trustworthiness
 
 import latentkit as lk
 from latentkit.builtins.embeddings import umap as umap_module
+from latentkit.builtins.embeddings.options import UmapOptions
 from latentkit.builtins.embeddings.umap_graph import (
     Graph,
     fuzzy_graph,
@@ -44,7 +45,7 @@ def told():
 
 @pytest.fixture(scope="module")
 def umap(digits, told):
-    estimator = lk.embedding("umap", method="latentkit", random_state=5)
+    estimator = lk.embedding("umap", random_state=5)
     estimator.on_progress = lambda *call: told.append(call)
     return estimator.fit(digits[0])
 
@@ -143,7 +144,7 @@ def _agreement(places, labels):
 )
 def test_labels_that_cannot_be_used_are_refused(digits, labels, message):
     with pytest.raises(UserError, match=message):
-        lk.embedding("umap", method="latentkit", target="labels").fit(digits[0], labels)
+        lk.embedding("umap", target="labels").fit(digits[0], labels)
 
 
 def test_memberships_add_up_to_the_logarithm_of_the_neighbours():
@@ -196,13 +197,11 @@ def test_umap_gives_the_same_bytes_with_any_number_of_threads(digits, umap):
     before = numba.get_num_threads()
     try:
         numba.set_num_threads(1)
-        again = lk.embedding("umap", method="latentkit", random_state=5).fit_transform(
-            digits[0].astype(np.float64)
-        )
+        again = lk.embedding("umap", random_state=5).fit_transform(digits[0].astype(np.float64))
     finally:
         numba.set_num_threads(before)
     assert again.tobytes() == umap.embedding_.tobytes()
-    other = lk.embedding("umap", method="latentkit", random_state=6).fit_transform(digits[0])
+    other = lk.embedding("umap", random_state=6).fit_transform(digits[0])
     assert other.tobytes() != umap.embedding_.tobytes()
 
 
@@ -214,7 +213,7 @@ def test_umap_reports_when_its_neighbours_are_approximate(monkeypatch):
     hurried = partial(NeighborIndex, exact_work=1, min_recall=0.8)
     monkeypatch.setattr(umap_module, "NeighborIndex", hurried)
     points = np.random.default_rng(0).standard_normal((4_000, 12))
-    estimator = lk.embedding("umap", method="latentkit", n_epochs=1)
+    estimator = lk.embedding("umap", n_epochs=1)
     estimator.fit(points)
     assert estimator.facts_["neighbours"] == "approximate"
     assert 0.8 <= estimator.facts_["graph_recall"] < 1
@@ -248,7 +247,7 @@ def test_umap_inverts_a_map_roughly(digits, umap):
 
 @pytest.mark.parametrize("count", [4, 5, 6, 9])
 def test_umap_maps_few_points(digits, count):
-    small = lk.embedding("umap", method="latentkit", n_components=3)
+    small = lk.embedding("umap", n_components=3)
     assert np.isfinite(small.fit_transform(digits[0][10 : 10 + count])).all()
     assert small.facts_["n_neighbors"] == count
 
@@ -329,14 +328,14 @@ def test_an_interrupt_ends_a_fit_and_the_next_one_is_whole(digits, name):
 
 def test_umap_maps_vectors_of_which_few_differ():
     vectors = np.repeat(np.eye(3, dtype=np.float32), 20, axis=0)
-    places = lk.embedding("umap", method="latentkit").fit_transform(vectors)
+    places = lk.embedding("umap").fit_transform(vectors)
     assert len(np.unique(places, axis=0)) == 3
 
 
 def test_umap_keeps_components_apart():
     generator = np.random.default_rng(0)
     parts = [generator.normal(place, 0.1, (60, 4)) for place in (0, 5, 10)]
-    estimator = lk.embedding("umap", method="latentkit")
+    estimator = lk.embedding("umap")
     places = estimator.fit_transform(np.concatenate(parts))
     assert estimator.facts_["components"] == 3
     nearest = NeighborIndex(places).neighbors(5).indices // 60
@@ -346,9 +345,7 @@ def test_umap_keeps_components_apart():
 def test_cosine_does_not_depend_on_the_length_of_vectors(digits):
     lengths = np.random.default_rng(0).integers(1, 4, (500, 1)).astype(np.float32)
     found = [
-        lk.embedding("umap", method="latentkit", metric="cosine", n_epochs=20).fit_transform(
-            vectors
-        )
+        lk.embedding("umap", metric="cosine", n_epochs=20).fit_transform(vectors)
         for vectors in (digits[0], digits[0] * 2.0**lengths)
     ]
     assert np.allclose(*found, atol=1e-3)
@@ -359,8 +356,8 @@ def test_a_vector_without_direction_is_refused(digits, metric, what):
     vectors = digits[0].copy()
     vectors[11] = 0
     with pytest.raises(UserError, match=f"row 11 of the vectors is {what}"):
-        lk.embedding("umap", method="latentkit", metric=metric).fit(vectors)
-    placed = lk.embedding("umap", method="latentkit", metric=metric, n_epochs=2).fit(digits[0])
+        lk.embedding("umap", metric=metric).fit(vectors)
+    placed = lk.embedding("umap", metric=metric, n_epochs=2).fit(digits[0])
     with pytest.raises(UserError, match=f"row 0 of the vectors is {what}"):
         placed.transform(np.zeros((1, 64)))
 
@@ -369,13 +366,19 @@ def test_a_vector_without_direction_is_refused(digits, metric, what):
     ("options", "message"),
     [
         ({"min_dist": 0.5, "spread": 0.2}, r"min_dist=0\.5 is above spread=0\.2: lower min_dist"),
-        ({"metric": "cosine"}, "metric=cosine needs method=latentkit"),
+        ({"metric": "cosine", "method": "umap-learn"}, "metric=cosine needs method=latentkit"),
         ({"method": "latentkit", "parallel": True}, "parallel=true is for method=umap-learn"),
     ],
 )
 def test_contradicting_options_are_refused(options, message):
     with pytest.raises(UserError, match=message):
         lk.embedding("umap", **options)
+
+
+def test_options_of_earlier_versions_keep_their_method():
+    known = {"n_components": 2, "n_neighbors": 15, "min_dist": 0.1, "parallel": False}
+    assert UmapOptions(**known).method == "umap-learn"
+    assert UmapOptions(**UmapOptions().model_dump()).method == "latentkit"
 
 
 def test_umap_learn_does_not_report_files_that_other_code_left_open(monkeypatch):

@@ -113,7 +113,6 @@ def test_the_sentence_says_what_may_be_read_and_what_not():
 def test_a_map_that_was_told_the_classes_says_so(tmp_path):
     x = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     options = {"umap.target": "labels", "umap.n_epochs": 5, "umap.stability": 2}
-    options["umap.method"] = "latentkit"
     maps = lk.embed_vectors(
         x, ["umap"], labels=np.arange(60) % 2, options=options, out=tmp_path / "told"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -84,8 +84,8 @@ class UmapOptions(EmbeddingOptions):
     )
     metric: Literal["euclidean", "cosine", "correlation"] = Field(
         "euclidean",
-        description="Distance between vectors; correlation is the cosine of centred vectors. Others"
-        " than euclidean need method=latentkit.",
+        description="Distance between vectors; correlation is the cosine of centred vectors. Only"
+        " euclidean is possible with method=umap-learn.",
     )
     n_epochs: int | None = Field(
         None,
@@ -101,17 +101,24 @@ class UmapOptions(EmbeddingOptions):
         description="labels draws points of one class together, and others apart. The map then"
         " shows what it was told, so it cannot tell how well the vectors separate the classes.",
     )
-    method: Literal["umap-learn", "latentkit"] = Field(
-        "umap-learn",
-        description="What optimises the map: the library umap-learn, whose seeded fit uses one"
-        " core, or latentkit, on all cores, in a fifth of the time and with the same map for one"
-        " seed on any number of them.",
+    method: Literal["latentkit", "umap-learn"] = Field(
+        "latentkit",
+        description="What optimises the map: latentkit, on all cores and with the same map for one"
+        " seed on any number of them, or the library umap-learn, whose seeded fit uses one core.",
     )
     parallel: bool = Field(
         False,
         description="With umap-learn, use all cores; the map then differs between runs with the"
-        " same seed.",
+        " same seed. If it is given without a method, the method is umap-learn.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_in_earlier_versions(cls, given: Any) -> Any:
+        # Complete options of version 0.1 have this option and no method.
+        if isinstance(given, dict) and "parallel" in given and "method" not in given:
+            return given | {"method": "umap-learn"}
+        return given
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

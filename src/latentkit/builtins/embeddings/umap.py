@@ -1,6 +1,6 @@
 """``umap``: L. McInnes, J. Healy, J. Melville, arXiv:1802.03426 (2018).
 
-`build` makes umap-learn's map, or with ``umap.method=latentkit`` that of `Umap`.
+`build` makes the map of `Umap`, or with ``umap.method=umap-learn`` that of umap-learn.
 
 The objective is that of umap-learn. The layout is our own (see `umap_layout`), because a seeded
 umap-learn uses one thread and gives another map on another system. Neighbours are exact up to the
