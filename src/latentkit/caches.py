@@ -105,9 +105,9 @@ def numba_folder() -> Path | None:
     """Return where numba keeps the machine code of latentkit; None if it cannot."""
     from numba.core import caching
 
-    from latentkit.neighbors import search
+    from latentkit.neighbors import blocks
 
-    kind, function = getattr(caching, "FunctionCache"), search.make_blocks  # noqa: B009
+    kind, function = getattr(caching, "FunctionCache"), blocks.make_blocks  # noqa: B009
     try:
         return Path(kind(function).cache_path)
     except (RuntimeError, OSError):

@@ -30,7 +30,7 @@ def none_are_few(monkeypatch):
     return compile_all
 
 
-@pytest.mark.parametrize("d", [1, 5, 16, 40])
+@pytest.mark.parametrize("d", [1, 5, 16, 40, 150])
 def test_few_points_get_the_same_neighbours_as_from_the_compiled_search(d, none_are_few):
     points, others = cloud(500, d), cloud(90, d, seed=1)
     found = [NeighborIndex(points).neighbors(9), NeighborIndex(points).query(others, 9)]

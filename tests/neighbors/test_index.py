@@ -58,6 +58,17 @@ def test_neighbours_among_many_columns_are_as_near_as_those_of_brute_force():
     assert np.allclose(found.distances, true, rtol=1e-5)
 
 
+@pytest.mark.parametrize("apart", [0, 30, 3_000])
+def test_neighbours_in_groups_far_apart_are_those_of_brute_force(apart):
+    points = cloud(2_500, 40)
+    points[:, :3] += apart * np.random.default_rng(1).integers(-1, 2, (2_500, 3))
+    found = NeighborIndex(points).neighbors(8)
+    _, distances = brute_force(points, points, 8, leave_out_self=True)
+    assert np.allclose(found.distances, distances, rtol=1e-4)
+    true = np.linalg.norm(points[found.indices] - points[:, None], axis=2)
+    assert np.allclose(found.distances, true, rtol=1e-4)
+
+
 @pytest.mark.parametrize("d", [3, 30])
 def test_new_points_find_their_nearest_neighbours_in_the_set(d):
     points, others = cloud(900, d), cloud(300, d, seed=1) + 0.5

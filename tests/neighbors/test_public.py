@@ -19,6 +19,7 @@ COMPILED = [
     "latentkit.builtins.embeddings.umap_graph",
     "latentkit.builtins.embeddings.umap_layout",
     "latentkit.maps.ranks",
+    "latentkit.neighbors.blocks",
     "latentkit.neighbors.search",
 ]
 

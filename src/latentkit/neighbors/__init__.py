@@ -15,9 +15,9 @@ Plugins may import every name in ``__all__`` from here. The modules below this p
   with them.
 - `compiled` is the decorator that compiles the functions of this package with numba.
 
-The search (`latentkit.neighbors.search`) partitions the points into blocks. It skips the blocks
-that the triangle inequality rules out, and compares a query with all points of each other block at
-once. Vectors of many dimensions are first compared by their leading principal components.
+The search partitions the points into blocks. It skips the blocks that the triangle inequality rules
+out, and compares a query with all points of each other block at once. Vectors of many dimensions
+are first compared by their leading principal components.
 """
 
 from typing import TYPE_CHECKING
@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING
 from latentkit._lazy import lazy_attributes
 
 if TYPE_CHECKING:
+    from latentkit.neighbors.blocks import compiled
     from latentkit.neighbors.index import NeighborIndex, Neighbors, VectorsError, as_vectors
-    from latentkit.neighbors.search import compiled
 
 __all__ = ["NeighborIndex", "Neighbors", "VectorsError", "as_vectors", "compiled"]
 
-_HOMES = {**dict.fromkeys(__all__, f"{__name__}.index"), "compiled": f"{__name__}.search"}
+_HOMES = {**dict.fromkeys(__all__, f"{__name__}.index"), "compiled": f"{__name__}.blocks"}
 __getattr__, __dir__ = lazy_attributes(__name__, _HOMES)

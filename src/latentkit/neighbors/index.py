@@ -9,19 +9,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
+from threadpoolctl import threadpool_limits
 
 from latentkit.errors import UserError
+from latentkit.neighbors.blocks import Blocks, Floats, Integers, make_blocks
 from latentkit.neighbors.projections import Projections, fit_projections
-from latentkit.neighbors.search import (
-    Blocks,
-    Floats,
-    Integers,
-    Queries,
-    label_points,
-    make_blocks,
-    nearest_blocks,
-    search,
-)
+from latentkit.neighbors.search import LANES, Queries, label_points, nearest_blocks, search
 
 _CHUNK = 65_536
 
@@ -91,11 +84,18 @@ def nearest_of_few(
     """
     indices = np.empty((len(queries), k), np.int32)
     squares = np.empty((len(queries), k), np.float32)
+    whole = points.shape[1] // LANES * LANES
     for start in range(0, len(queries), _FEW_CHUNK):
         part = slice(start, start + _FEW_CHUNK)
         asked = queries[part]
         away = np.zeros((len(asked), len(points)), np.float32)
-        for t in range(points.shape[1]):
+        # The compiled search adds up long rows in several sums.
+        for lane in range(LANES if whole else 0):
+            along = np.zeros_like(away)
+            for t in range(lane, whole, LANES):
+                along += np.square(asked[:, t, None] - points[:, t])
+            away += along
+        for t in range(whole, points.shape[1]):
             away += np.square(asked[:, t, None] - points[:, t])
         away[labels == own[part, None]] = np.inf
         order = np.argsort(away, axis=1, kind="stable")[:, :k]
@@ -372,16 +372,17 @@ class NeighborIndex:
         indices = np.full(shape, -1, np.int32)
         squares = np.full(shape, np.inf, np.float32) if squares is None else squares.copy()
         labels = np.arange(len(self)) if labels is None else labels
-        work = search(
-            self._blocks,
-            self._full(self.rows),
-            label_points(self._blocks, labels),
-            queries,
-            limit,
-            self._slack,
-            indices,
-            squares,
-        )
+        with threadpool_limits(limits=1, user_api="blas"):  # each thread multiplies by itself
+            work = search(
+                self._blocks,
+                self._full(self.rows),
+                label_points(self._blocks, labels),
+                queries,
+                limit,
+                self._slack,
+                indices,
+                squares,
+            )
         return indices, squares, int(work.sum())
 
     def _limit(self, queries: Queries, k: int) -> int:

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from latentkit.neighbors.search import Floats
+from latentkit.neighbors.blocks import Floats
 
 LEAST = 16
 """Usual dimensions of a projection. Vectors of at most this many dimensions are not projected."""
-_MOST, _MANY_COLUMNS = 64, 256
+_MOST, _MANY_COLUMNS = 96, 256
 _ENOUGH = 0.85
 """Vectors of many columns, such as pixels, get `_MOST` dimensions if fewer have a smaller share of
-the variance. Otherwise too many points are compared in full, which takes twice as long."""
+the variance. Otherwise too many points are compared in full, which takes longer."""
 _PROJECTION_SAMPLE = 4_096
 _CHUNK = 16_384
 _ROUNDING = 4e-6

@@ -1,211 +1,29 @@
 """Exact nearest neighbours by a compiled search over blocks of nearby points.
 
-The points are halved again and again at the median of their principal direction, so all blocks are
-equally full. Each block has a centre and a radius, so that the triangle inequality can rule it out.
-It holds its points transposed, so that one instruction compares many points.
+Blocks that the triangle inequality rules out are skipped. If the blocks hold projections, a product
+of matrices compares many queries with a block, and only points that may be near are compared in
+full. The product rounds, but only the comparison in full decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from latentkit import caches
-from latentkit.neighbors.threads import start_numba
-
-caches.prepare_numba()
-start_numba()
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def compiled(**options: Any) -> Callable[[Function], Function]:
-    """Compile a function with numba on its first call, and keep the machine code on disk.
-
-    numba keeps the code next to the source or in the user's cache folder. If it can write to
-    neither, each process compiles the function again; see `latentkit.caches`. The function runs
-    without Python's global lock, so several threads can call it at once.
-
-    Args:
-        options: further options of ``numba.njit``, such as ``parallel=True``.
-
-    Returns:
-        A decorator. The function that it returns takes and returns what the original does, but
-        only of types that numba knows, such as numbers, arrays and named tuples of them. It raises
-        numba's errors if the function cannot be compiled.
-    """
-
-    def decorate(function: Function) -> Function:
-        njit: Any = numba.njit
-        return cast("Function", njit(function, cache=True, nogil=True, **options))
-
-    return decorate
-
-
-_SAMPLE = 256
-_POWER_STEPS = 8
-Floats = NDArray[np.float32]
-Integers = NDArray[np.int64]
-
-
-class Blocks(NamedTuple):
-    """Points (n, p) in blocks.
-
-    Args:
-        order: (n,), the indices of the points, block after block.
-        starts: (blocks + 1,), where each block begins in ``order``.
-        columns: (blocks, p, width), each block's points as columns; unused columns are infinity.
-        centers: (blocks, p), the mean of each block's points.
-        radii: (blocks,), the distance from each centre to the farthest point of its block.
-    """
-
-    order: Integers
-    starts: Integers
-    columns: Floats
-    centers: Floats
-    radii: Floats
-
-
-def make_blocks(points: Floats, width: int) -> Blocks:
-    """Return ``points`` (n, p) in blocks of ``width`` points at most; sizes differ by at most 1."""
-    n, p = points.shape
-    order = np.arange(n)
-    starts = np.array([0, n])
-    while np.diff(starts).max() > width:
-        middles = _halve(points, order, starts)
-        starts = np.sort(np.concatenate([starts, middles]))
-    count = len(starts) - 1
-    columns = np.full((count, p, int(np.diff(starts).max())), np.inf, np.float32)
-    centers = np.empty((count, p), np.float32)
-    radii = np.empty(count, np.float32)
-    blocks = Blocks(order, starts, columns, centers, radii)
-    _fill(blocks, points)
-    return blocks
-
-
-@compiled(parallel=True)
-def _halve(points: Floats, order: Integers, starts: Integers) -> Integers:
-    """Split each block at the median of its principal direction; return the positions."""
-    middles = np.empty(len(starts) - 1, np.int64)
-    for block in numba.prange(len(starts) - 1):
-        middles[block] = _halve_block(points, order, starts[block], starts[block + 1])
-    return middles
-
-
-@compiled()
-def _halve_block(points: Floats, order: Integers, start: int, stop: int) -> int:
-    members = order[start:stop]
-    direction = _principal_direction(points, members)
-    along = np.empty(len(members), np.float32)
-    for i in range(len(members)):
-        along[i] = _dot(points[members[i]], direction)
-    middle = (start + stop) // 2
-    _part(along, members, middle - start)
-    return middle
-
-
-@compiled()
-def _part(keys: Floats, members: Integers, middle: int) -> None:
-    """Move the ``middle`` members of smallest keys to the front (C. A. R. Hoare, 1961)."""
-    left, right = 0, len(keys) - 1
-    while left < right:
-        pivot = keys[(left + right) // 2]
-        i, j = left, right
-        while i <= j:
-            while keys[i] < pivot:
-                i += 1
-            while keys[j] > pivot:
-                j -= 1
-            if i <= j:
-                keys[i], keys[j] = keys[j], keys[i]
-                members[i], members[j] = members[j], members[i]
-                i += 1
-                j -= 1
-        if middle <= j:
-            right = j
-        elif middle >= i:
-            left = i
-        else:
-            return
-
-
-@compiled()
-def _principal_direction(points: Floats, members: Integers) -> Floats:
-    """Return the direction of largest variance in a sample, found by power iteration."""
-    p = points.shape[1]
-    step = max(1, len(members) // _SAMPLE)
-    sample = np.empty((len(members) // step, p), np.float32)
-    direction = np.zeros(p, np.float32)
-    # Centre the sample. Start at the axis of largest variance, which needs few iterations.
-    widest, most = 0, np.float32(-1)
-    for t in range(p):
-        mean, variance = np.float32(0), np.float32(0)
-        for i in range(len(sample)):
-            sample[i, t] = points[members[i * step], t]
-            mean += sample[i, t] / np.float32(len(sample))
-        for i in range(len(sample)):
-            sample[i, t] -= mean
-            variance += sample[i, t] * sample[i, t]
-        if variance > most:
-            widest, most = t, variance
-    direction[widest] = 1
-    following = np.empty(p, np.float32)
-    for _ in range(_POWER_STEPS):
-        # Multiply by the covariance of the sample without storing that (p, p) matrix.
-        for t in range(p):
-            following[t] = 0
-        for i in range(len(sample)):
-            projection = _dot(sample[i], direction)
-            for t in range(p):
-                following[t] += projection * sample[i, t]
-        length = np.sqrt(_dot(following, following))
-        if length == 0:  # all points of the sample are equal
-            break
-        for t in range(p):
-            direction[t] = following[t] / length
-    return direction
-
-
-@compiled()
-def _dot(a: Floats, b: Floats) -> np.float32:
-    total = np.float32(0)
-    for t in range(len(a)):
-        total += a[t] * b[t]
-    return total
-
-
-@compiled(parallel=True)
-def _fill(blocks: Blocks, points: Floats) -> None:
-    for block in numba.prange(len(blocks.radii)):
-        _fill_block(blocks, block, points)
-
-
-@compiled()
-def _fill_block(blocks: Blocks, block: int, points: Floats) -> None:
-    start, stop = blocks.starts[block], blocks.starts[block + 1]
-    center = blocks.centers[block]
-    for t in range(len(center)):
-        total = 0.0
-        for i in range(start, stop):
-            value = points[blocks.order[i], t]
-            blocks.columns[block, t, i - start] = value
-            total += value
-        center[t] = total / (stop - start)
-    farthest = np.float32(0)
-    for i in range(start, stop):
-        square = np.float32(0)
-        for t in range(len(center)):
-            step = points[blocks.order[i], t] - center[t]
-            square += step * step
-        farthest = max(farthest, square)
-    blocks.radii[block] = np.sqrt(farthest)
-
+from latentkit.neighbors.blocks import Blocks, Floats, Integers, compiled, squared_distance
 
 _RELATIVE = np.float32(1 + 1e-5)
+_FEW_QUERIES = 16
+"""Fewer queries are compared with a block one by one, and not by a product of matrices."""
+_ROUNDING = 2.0**-22
+"""Rounding error of a squared distance that is found by a product, for each dimension and relative
+to the squared lengths; four times what each operation may round."""
+_ROUGH = np.float32(0.1)
+LANES = 64
+"""Number of sums in which the search adds up a distance of vectors in full, see `_in_full`."""
 
 
 class Queries(NamedTuple):
@@ -307,17 +125,15 @@ def _search_batch(
     squares: Floats,
 ) -> int:
     m, p = projections.shape
-    last = squares.shape[1] - 1
-    as_columns = np.empty((p, m), np.float32)
-    to_center = np.empty(m, np.float32)
-    found = np.empty(blocks.columns.shape[2], np.float32)
+    as_columns = np.ascontiguousarray(projections.T)
+    lengths, to_center = np.empty(m, np.float32), np.empty(m, np.float32)
+    found = np.empty((m, blocks.columns.shape[2]), np.float32)
+    asked, sums = np.empty(m, np.int64), np.empty(LANES, np.float32)
+    rounding = np.float32(p * _ROUNDING)
+    _compare(np.zeros(p, np.float32), as_columns, lengths)
     # All queries of the batch are within ``radius`` of the centre of the home block.
-    radius = reach = np.float32(0)
-    for i in range(m):
-        radius = max(radius, np.sqrt(_squared_distance(home, projections[i])))
-        reach = max(reach, np.sqrt(squares[i, last]))
-        for t in range(p):
-            as_columns[t, i] = projections[i, t]
+    _compare(home, as_columns, to_center)
+    radius, reach = np.sqrt(to_center.max()), np.sqrt(squares[:, -1].max())
     # Visit near blocks first: a short reach, found early, rules out the blocks that follow.
     gaps, order = _blocks_in_reach(blocks, home, radius, reach + slack)
     visits = work = 0
@@ -329,27 +145,80 @@ def _search_batch(
         if visits == limit:
             break
         _compare(blocks.centers[block], as_columns, to_center)
-        visited = False
-        for i in range(m):
-            far = np.sqrt(squares[i, last])
-            bound = (far + blocks.radii[block] + slack) * _RELATIVE
-            if to_center[i] >= bound * bound:  # no point is in reach of this query
-                continue
-            if labels.of_blocks[block] == own[i]:
-                continue
-            visited = True
-            _compare(projections[i], blocks.columns[block], found)
-            # Projections rule most points out; only the others are compared in full.
-            cut = (far + slack) * (far + slack)
-            compared = _keep_nearest(
-                blocks, block, rows, labels.of_points, query_rows[i], own[i], found, cut,
-                indices[i], squares[i],
-            )  # fmt: skip
-            work += found.size * p + compared * rows.shape[1]
-        if visited:
-            visits += 1
-            reach = np.sqrt(squares[:, last].max())
+        least = blocks.radii[block] + slack
+        count = _choose(to_center, least, labels.of_blocks[block], own, squares, asked)
+        if count == 0:
+            continue
+        at_once = rows.shape[1] > 0 and count >= _FEW_QUERIES
+        if at_once:
+            np.dot(projections[asked[:count]], blocks.columns[block], found[:count])
+        for place in range(count):
+            i, away = asked[place], found[place]
+            far = np.sqrt(squares[i, -1]) + slack
+            cut, error = far * far, rounding * (lengths[i] + blocks.longest[block])
+            if at_once and error < _ROUGH * cut:
+                cut += error
+                near = _add_lengths(away, blocks.lengths[block], lengths[i], cut)
+            else:
+                _compare(projections[i], blocks.columns[block], away)
+                near = _count_below(away, cut)
+            work += len(away) * p + near * rows.shape[1]
+            if near:
+                _keep_nearest(
+                    blocks, block, rows, labels.of_points, query_rows[i], own[i], away, cut,
+                    sums, indices[i], squares[i],
+                )  # fmt: skip
+        visits += 1
+        reach = np.sqrt(squares[:, -1].max())
     return work
+
+
+@compiled()
+def _choose(
+    to_center: Floats,
+    least: np.float32,
+    of_block: int,
+    own: Integers,
+    squares: Floats,
+    asked: Integers,
+) -> int:
+    """Write to ``asked`` the queries that may find a point of a block, and return their number.
+
+    Args:
+        to_center: (m,), squared distance of each query from the centre of the block.
+        least: how far from the centre a point of the block may seem to be.
+        of_block: label that all points of the block share, or -2.
+        own: (m,), label of the points that a query must not find.
+        squares: (m, k), squared distances of what was found before.
+        asked: (m,), replaced.
+    """
+    count = 0
+    for i in range(len(to_center)):
+        bound = (np.sqrt(squares[i, -1]) + least) * _RELATIVE
+        if to_center[i] < bound * bound and of_block != own[i]:
+            asked[count] = i
+            count += 1
+    return count
+
+
+@compiled()
+def _add_lengths(
+    products: Floats, lengths: Floats, length: np.float32, cut: np.float32
+) -> np.int32:
+    """Turn products with points into squared distances; return how many are below ``cut``."""
+    near = np.int32(0)
+    for j in range(len(products)):
+        products[j] = (lengths[j] - 2 * products[j]) + length
+        near += np.int32(products[j] < cut)
+    return near
+
+
+@compiled()
+def _count_below(squares: Floats, cut: np.float32) -> np.int32:
+    near = np.int32(0)
+    for j in range(len(squares)):
+        near += np.int32(squares[j] < cut)
+    return near
 
 
 @compiled()
@@ -365,7 +234,7 @@ def _blocks_in_reach(
     order = np.empty(len(blocks.radii), np.int64)
     near = 0
     for block in range(len(gaps)):
-        gaps[block] = np.sqrt(_squared_distance(home, blocks.centers[block]))
+        gaps[block] = np.sqrt(squared_distance(home, blocks.centers[block]))
         if gaps[block] - radius - blocks.radii[block] <= reach * _RELATIVE:
             order[near] = block
             near += 1
@@ -423,22 +292,21 @@ def _keep_nearest(
     own: int,
     found: Floats,
     cut: np.float32,
+    sums: Floats,
     indices: NDArray[np.int32],
     squares: Floats,
-) -> int:
-    """Insert the points of a block whose ``found`` is below ``cut``; return their number."""
-    near = 0
-    for j in range(len(found)):
-        near += found[j] < cut
-    if near == 0:
-        return 0
+) -> None:
+    """Insert the points of a block whose ``found`` is below ``cut``.
+
+    Projections rule most points out, so only few are compared in full.
+    """
     start = blocks.starts[block]
     last = len(squares) - 1
     for j in range(blocks.starts[block + 1] - start):
         if not found[j] < cut:
             continue
         name = blocks.order[start + j]
-        square = _squared_distance(query, rows[name]) if len(query) else found[j]
+        square = _in_full(query, rows[name], sums) if len(query) else found[j]
         if labels[name] == own or square >= squares[last]:
             continue
         place = last
@@ -448,13 +316,23 @@ def _keep_nearest(
             place -= 1
         squares[place] = square
         indices[place] = name
-    return near
 
 
 @compiled()
-def _squared_distance(a: Floats, b: Floats) -> np.float32:
+def _in_full(a: Floats, b: Floats, sums: Floats) -> np.float32:
+    """Return a squared distance, added up in `LANES` sums, which a processor does at once."""
+    whole = len(a) // LANES
     total = np.float32(0)
-    for t in range(len(a)):
+    if whole:
+        sums[:] = 0
+        for part in range(whole):
+            x, y = a[part * LANES : (part + 1) * LANES], b[part * LANES : (part + 1) * LANES]
+            for lane in range(LANES):
+                step = x[lane] - y[lane]
+                sums[lane] += step * step
+        for lane in range(LANES):
+            total += sums[lane]
+    for t in range(whole * LANES, len(a)):
         total += (a[t] - b[t]) * (a[t] - b[t])
     return total
 
@@ -467,7 +345,7 @@ def nearest_blocks(points: Floats, centers: Floats) -> Integers:
         least = np.float32(np.inf)
         nearest[i] = 0
         for block in range(len(centers)):
-            square = _squared_distance(points[i], centers[block])
+            square = squared_distance(points[i], centers[block])
             if square < least:
                 least = square
                 nearest[i] = block
