@@ -342,6 +342,25 @@ def test_umap_keeps_components_apart():
     assert (nearest == np.repeat(range(3), 60)[:, None]).all()
 
 
+def test_only_large_components_start_from_eigenvectors(monkeypatch):
+    asked = []
+    spectral = umap_module.spectral_start
+    monkeypatch.setattr(umap_module, "_MOST_SPECTRAL", 3)
+    monkeypatch.setattr(
+        umap_module,
+        "spectral_start",
+        lambda graph, *rest: asked.append(len(graph.starts) - 1) or spectral(graph, *rest),
+    )
+    generator = np.random.default_rng(0)
+    sizes = {0: 150, 5: 40, 10: 50}
+    parts = [generator.normal(place, 0.1, (size, 4)) for place, size in sizes.items()]
+    estimator = lk.embedding("umap", n_epochs=20)
+    places = estimator.fit_transform(generator.permutation(np.concatenate(parts)))
+    assert estimator.facts_["components"] == 3
+    assert asked == [150]
+    assert np.isfinite(places).all()
+
+
 def test_cosine_does_not_depend_on_the_length_of_vectors(digits):
     lengths = np.random.default_rng(0).integers(1, 4, (500, 1)).astype(np.float32)
     found = [

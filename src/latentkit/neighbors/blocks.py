@@ -97,11 +97,11 @@ def make_blocks(points: Floats, width: int) -> Blocks:
     return blocks
 
 
-@compiled(parallel=True)
+@compiled()
 def _halve(points: Floats, order: Integers, starts: Integers) -> Integers:
     """Split each block at the median of its principal direction; return the positions."""
     middles = np.empty(len(starts) - 1, np.int64)
-    for block in numba.prange(len(starts) - 1):
+    for block in range(len(starts) - 1):
         middles[block] = _halve_block(points, order, starts[block], starts[block + 1])
     return middles
 
@@ -188,9 +188,9 @@ def _dot(a: Floats, b: Floats) -> np.float32:
     return total
 
 
-@compiled(parallel=True)
+@compiled()
 def _fill(blocks: Blocks, points: Floats) -> None:
-    for block in numba.prange(len(blocks.radii)):
+    for block in range(len(blocks.radii)):
         _fill_block(blocks, block, points)
 
 

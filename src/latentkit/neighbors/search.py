@@ -133,7 +133,7 @@ def _search_batch(
     _compare(np.zeros(p, np.float32), as_columns, lengths)
     # All queries of the batch are within ``radius`` of the centre of the home block.
     _compare(home, as_columns, to_center)
-    radius, reach = np.sqrt(to_center.max()), np.sqrt(squares[:, -1].max())
+    radius, reach = np.sqrt(_largest(to_center)), np.sqrt(_largest(squares[:, -1]))
     # Visit near blocks first: a short reach, found early, rules out the blocks that follow.
     gaps, order = _blocks_in_reach(blocks, home, radius, reach + slack)
     visits = work = 0
@@ -169,8 +169,17 @@ def _search_batch(
                     sums, indices[i], squares[i],
                 )  # fmt: skip
         visits += 1
-        reach = np.sqrt(squares[:, -1].max())
+        reach = np.sqrt(_largest(squares[:, -1]))
     return work
+
+
+@compiled()
+def _largest(values: Floats) -> np.float32:
+    """Return the largest of ``values``; numba's own function takes seconds to compile."""
+    largest: np.float32 = values[0]
+    for value in values:
+        largest = max(largest, value)
+    return largest
 
 
 @compiled()

@@ -46,6 +46,7 @@ _STEPS_OF_FEW, _STEPS = 500, 200
 _AT_ONCE = 4096  # new points
 _EXTENT = 10.0  # of the start along each axis
 _NOISE = 1e-4
+_MOST_SPECTRAL = 1000  # components that start from eigenvectors
 _FAR = 40  # binary exponent up to which distances keep their size
 
 Floats = NDArray[np.float32]
@@ -281,7 +282,8 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _side_by_side(self, points: Floats, graph: Graph, labels: Any) -> NDArray[np.float64]:
         """Return a start for each component of a graph, around the principal position of each.
 
-        A component gets as much room as its distance to the nearest other allows.
+        A component gets as much room as its distance to the nearest other allows. Small ones, of
+        which there may be thousands, start from their principal components.
         """
         d = self.n_components
         order = np.argsort(labels, kind="stable")
@@ -294,14 +296,22 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         )
         apart = NeighborIndex(means.astype(np.float32)).neighbors(1).distances[:, 0]
         least = float(np.ptp(places, axis=0).max()) * 1e-3
-        edges = csr_matrix((graph.weights, graph.neighbors, graph.starts))
+        edges = csr_matrix((graph.weights, graph.neighbors, graph.starts))[order][:, order]
+        edges.sort_indices()
+        enough = max(4 * d + 4, len(points) // _MOST_SPECTRAL)
         for part, (end, size) in enumerate(zip(ends, sizes, strict=True)):
-            rows = order[end - size : end]
+            first = end - size
+            rows = order[first:end]
             own = places[rows] - means[part]
-            if size >= 4 * d + 4:
-                inner = edges[rows][:, rows].sorted_indices()
-                whole = Graph(inner.indptr.astype(np.int64), inner.indices, inner.data)
-                own = spectral_start(whole, d, self.random_state)
+            if size >= enough:
+                starts = edges.indptr[first : end + 1].astype(np.int64)
+                of_part = slice(starts[0], starts[-1])
+                inner = Graph(
+                    starts - starts[0],
+                    (edges.indices[of_part] - first).astype(np.int32),
+                    edges.data[of_part],
+                )
+                own = spectral_start(inner, d, self.random_state)
                 own -= own.mean(0)
             radius = max(float(np.abs(own).max()), 1e-30)
             start[rows] = means[part] + own * (max(float(apart[part]) / 2, least) / radius)

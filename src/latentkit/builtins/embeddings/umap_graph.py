@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from latentkit.neighbors import compiled
 
@@ -61,18 +62,20 @@ def fuzzy_graph(neighbors: Integers, distances: Doubles) -> Graph:
         neighbors: (n, k), the nearest other points of each, nearest first.
         distances: (n, k), to them.
     """
-    weights = memberships(distances)
     n, k = neighbors.shape
-    _sort_rows(neighbors, weights)
     starts = np.arange(0, n * k + 1, k)
-    outward = (starts, neighbors.ravel(), weights.ravel())
-    inward = _transposed(*outward)
-    sizes = np.empty(n, np.int64)
-    _count_union(outward, inward, sizes)
-    ends = np.concatenate([[0], np.cumsum(sizes)])
-    joined = np.empty(ends[-1], np.int32), np.empty(ends[-1], np.float32)
-    _join(outward, inward, ends, joined)
-    return Graph(ends, *joined)
+    outward = csr_matrix((memberships(distances).ravel(), neighbors.ravel(), starts), (n, n))
+    return _of_matrix(_either(outward, outward.T.tocsr()))
+
+
+def _either(one: Any, other: Any) -> Any:
+    """Return the probability that at least one of two independent edges exists."""
+    return one + other - one.multiply(other)
+
+
+def _of_matrix(matrix: Any) -> Graph:
+    matrix.sort_indices()
+    return Graph(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
 
 
 def memberships(distances: Doubles) -> Floats:
@@ -102,9 +105,8 @@ def with_labels(graph: Graph, labels: NDArray[np.int64]) -> Graph:
     weights = graph.weights * kept
     strongest = np.zeros(len(sizes), np.float32)
     np.maximum.at(strongest, source, weights)
-    weights /= strongest[source]
-    _, _, back = _transposed(graph.starts, graph.neighbors, weights)
-    return Graph(graph.starts, graph.neighbors, weights + back - weights * back)
+    kept_edges = csr_matrix((weights / strongest[source], graph.neighbors, graph.starts))
+    return _of_matrix(_either(kept_edges, kept_edges.T.tocsr()))
 
 
 def spectral_start(graph: Graph, dimensions: int, seed: int) -> Doubles:
@@ -119,14 +121,14 @@ def spectral_start(graph: Graph, dimensions: int, seed: int) -> Doubles:
         seed: of the random start.
     """
     n = len(graph.starts) - 1
-    degrees = np.empty(n)
-    _degrees(graph.starts, graph.weights, degrees)
-    roots = np.sqrt(degrees)
+    # Multiplication by a vector adds the weights of a row in their order.
+    edges = csr_matrix((graph.weights.astype(np.float64), graph.neighbors, graph.starts), (n, n))
+    roots: Doubles = np.sqrt(edges @ np.ones(n))
     columns = min(n, dimensions + 1 + _EXTRA)
     vectors = np.random.default_rng(seed).random((n, columns)) - 0.5
     vectors[:, 0] = roots
-    scaled = np.empty(len(graph.weights))
-    _normalise(graph.starts, graph.neighbors, graph.weights, roots, scaled)
+    source = np.repeat(np.arange(n), np.diff(graph.starts))
+    scaled = edges.data / (roots[source] * roots[graph.neighbors])
     matrix = graph.starts, graph.neighbors, scaled
     values = np.full(columns, 0.8)
     for turn in range(_ROUNDS + 1):
@@ -198,88 +200,6 @@ def _smooth(distances: Doubles, overall: float, target: float, weights: Floats) 
             weights[i, j] = _exp(-beyond / width) if beyond > 0.0 and width > 0.0 else 1.0
 
 
-@compiled()
-def _sort_rows(neighbors: Integers, weights: Floats) -> None:
-    for i in range(len(neighbors)):
-        order = np.argsort(neighbors[i])
-        neighbors[i] = neighbors[i][order]
-        weights[i] = weights[i][order]
-
-
-@compiled()
-def _transposed(outward: NDArray[np.int64], neighbors: Integers, weights: Floats) -> Any:
-    """Return starts, sources and weights of the edges that lead to each point."""
-    n = len(outward) - 1
-    starts = np.zeros(n + 1, np.int64)
-    for e in range(len(neighbors)):
-        starts[neighbors[e] + 1] += 1
-    for i in range(n):
-        starts[i + 1] += starts[i]
-    places = starts[:-1].copy()
-    sources, found = np.empty(len(neighbors), np.int32), np.empty(len(neighbors), np.float32)
-    for i in range(n):
-        for e in range(outward[i], outward[i + 1]):
-            place = places[neighbors[e]]
-            places[neighbors[e]] += 1
-            sources[place] = i
-            found[place] = weights[e]
-    return starts, sources, found
-
-
-@compiled()
-def _count_union(outward: Any, inward: Any, sizes: Any) -> None:
-    starts, neighbors, weights = outward
-    in_starts, sources, given = inward
-    for i in range(len(sizes)):
-        a, b = starts[i], in_starts[i]
-        count: Any = 0
-        while a < starts[i + 1] or b < in_starts[i + 1]:
-            left = neighbors[a] if a < starts[i + 1] else np.int32(2**31 - 1)
-            right = sources[b] if b < in_starts[i + 1] else np.int32(2**31 - 1)
-            p = weights[a] if left <= right else np.float32(0)
-            q = given[b] if right <= left else np.float32(0)
-            count += (p + q) > 0
-            a += left <= right
-            b += right <= left
-        sizes[i] = count
-
-
-@compiled()
-def _join(outward: Any, inward: Any, ends: Any, result: Any) -> None:
-    starts, neighbors, weights = outward
-    in_starts, sources, given = inward
-    joined, union = result
-    for i in range(len(ends) - 1):
-        a, b, place = starts[i], in_starts[i], ends[i]
-        while a < starts[i + 1] or b < in_starts[i + 1]:
-            left = neighbors[a] if a < starts[i + 1] else np.int32(2**31 - 1)
-            right = sources[b] if b < in_starts[i + 1] else np.int32(2**31 - 1)
-            p = weights[a] if left <= right else np.float32(0)
-            q = given[b] if right <= left else np.float32(0)
-            if (p + q) > 0:
-                joined[place] = min(left, right)
-                union[place] = p + q - p * q
-                place += 1
-            a += left <= right
-            b += right <= left
-
-
-@compiled()
-def _degrees(starts: Any, weights: Any, degrees: Any) -> None:
-    for i in range(len(degrees)):
-        total = 0.0
-        for e in range(starts[i], starts[i + 1]):
-            total += weights[e]
-        degrees[i] = total
-
-
-@compiled()
-def _normalise(starts: Any, neighbors: Any, weights: Any, roots: Any, scaled: Any) -> None:
-    for i in range(len(roots)):
-        for e in range(starts[i], starts[i + 1]):
-            scaled[e] = weights[e] / (roots[i] * roots[neighbors[e]])
-
-
 @compiled(parallel=True)
 def _multiply(matrix: Any, vectors: Any, product: Any) -> None:
     starts, neighbors, scaled = matrix
@@ -324,7 +244,6 @@ def _orthonormalise(vectors: Doubles) -> None:
         vectors[:] = _rotated(vectors, factor)
 
 
-@compiled()
 def _inverse_root(products: Any) -> Any:
     """Return an upper triangular R^-1 with R^T R = products; rows of dependent columns are zero."""
     n = len(products)
@@ -353,7 +272,6 @@ def _inverse_root(products: Any) -> Any:
     return inverse
 
 
-@compiled()
 def _jacobi(matrix: Any) -> Any:
     """Return eigenvalues in falling order and eigenvectors, by Jacobi's cyclic rotations."""
     n = len(matrix)
@@ -364,26 +282,16 @@ def _jacobi(matrix: Any) -> Any:
             for q in range(p + 1, n):
                 if work[p, q] == 0.0:
                     continue
-                theta = (work[q, q] - work[p, p]) / (2.0 * work[p, q])
+                # As Python's floats, numbers too large become infinity without a warning.
+                theta = (work[q, q] - work[p, p]).item() / (2.0 * work[p, q].item())
                 t = 1.0 / (abs(theta) + math.sqrt(theta * theta + 1.0))
                 if theta < 0.0:
                     t = -t
                 c = 1.0 / math.sqrt(t * t + 1.0)
                 s = t * c
-                for k in range(n):
-                    a, b = work[k, p], work[k, q]
-                    work[k, p], work[k, q] = c * a - s * b, s * a + c * b
-                for k in range(n):
-                    a, b = work[p, k], work[q, k]
-                    work[p, k], work[q, k] = c * a - s * b, s * a + c * b
-                for k in range(n):
-                    a, b = vectors[k, p], vectors[k, q]
-                    vectors[k, p], vectors[k, q] = c * a - s * b, s * a + c * b
-    values = np.empty(n)
-    for i in range(n):
-        values[i] = work[i, i]
+                for turned in (work, work.T, vectors):
+                    a, b = turned[:, p].copy(), turned[:, q].copy()
+                    turned[:, p], turned[:, q] = c * a - s * b, s * a + c * b
+    values = np.diagonal(work)
     order = np.argsort(-values)
-    sorted_vectors = np.empty((n, n))
-    for i in range(n):
-        sorted_vectors[:, i] = vectors[:, order[i]]
-    return values[order], sorted_vectors
+    return values[order], vectors[:, order]
