@@ -34,6 +34,7 @@ from latentkit.builtins.embeddings.checks import (
 from latentkit.builtins.embeddings.options import TsneOptions
 from latentkit.builtins.embeddings.tsne_gradient import Descent, MeshGradient
 from latentkit.errors import UserError
+from latentkit.neighbors import NeighborIndex
 from latentkit.plugin import Embedding, Progress, ResourceEstimate
 
 _EXAGGERATION = 12
@@ -164,6 +165,9 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ) -> tuple[NDArray[np.float64], float, int]:
         steps = _EARLY_STEPS + self.n_iter
         self._emit(0, 0, "finding neighbours")
+        # If near points are next to each other, the cache has most of what the gradient reads.
+        order = NeighborIndex(points).order
+        points = points[order]
         index = PrecomputedNeighbors(*nearest(points, self._neighbors(perplexity)))
         if self.affinities == "uniform":
             affinities = Uniform(knn_index=index, symmetrize="mean")
@@ -176,7 +180,9 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         done = count(1)
         for phase, exaggeration in ((_EARLY_STEPS, _EXAGGERATION), (self.n_iter, 1)):
             descent.run(phase, exaggeration, lambda: self._emit(next(done), steps, "optimising"))
-        return descent.points, gradient.divergence(descent.points), steps
+        coordinates = np.empty_like(descent.points)
+        coordinates[order] = descent.points
+        return coordinates, gradient.divergence(descent.points), steps
 
     def _fit_sklearn(
         self, points: NDArray[np.floating[Any]], perplexity: float
