@@ -125,6 +125,12 @@ class StudyError(LatentkitError):
     exit_code = 12
 
 
+class ProcessError(LatentkitError):
+    """One of the processes that share a run was killed, or does not answer."""
+
+    exit_code = 13
+
+
 INTERRUPTED_EXIT_CODE = 130
 """Exit code of a command that Ctrl-C, SIGTERM or SIGHUP interrupts (128 + SIGINT)."""
 

@@ -13,6 +13,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from latentkit._version import __version__
+from latentkit.cli.launch import follow_silently, is_launched
 from latentkit.cli.shared_options import common_options, echo, run_guarded
 from latentkit.errors import INTERRUPTED_EXIT_CODE, UserError
 
@@ -120,6 +121,7 @@ def main() -> None:
         threading.current_thread() is not threading.main_thread()
     ):  # only the main thread can set signal handlers
         sys.exit(run_guarded(cli))
+    follow_silently()
     before = {number: signal.getsignal(number) for number in _ending_signals()}
     try:
         for number in before:
@@ -134,7 +136,12 @@ def main() -> None:
 
 
 def _ending_signals() -> list[signal.Signals]:
-    """Return the signals of a scheduler and of a terminal that closes, unless ``nohup`` is used."""
+    """Return the signals of a scheduler and of a terminal that closes, unless ``nohup`` is used.
+
+    torchrun passes Ctrl-C on to its processes, which also get it from the terminal.
+    """
+    if is_launched():
+        return [signal.SIGTERM, signal.SIGINT]
     hangup = getattr(signal, "SIGHUP", None)  # Windows has none
     if hangup is None or signal.getsignal(hangup) == signal.SIG_IGN:
         return [signal.SIGTERM]

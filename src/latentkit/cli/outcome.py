@@ -11,6 +11,7 @@ import click
 
 from latentkit.cli import shared_options
 from latentkit.cli.display import progress_display
+from latentkit.cli.launch import resume_words
 from latentkit.errors import DivergedError, unexpected_content
 from latentkit.plugin.events import Event, Listener, RunStarted, fan_out
 from latentkit.terminal import in_one_line, shell_command
@@ -55,7 +56,9 @@ def working_on_run(quiet: bool) -> Iterator[Listener]:
             yield fan_out(remember, display)
     except BaseException as error:
         if path:
-            shared_options.say_how_to_resume(error, "resume", shared_options.near_path(path[0]))
+            shared_options.say_how_to_resume(
+                error, "resume", shared_options.near_path(path[0]), *resume_words()
+            )
         raise
 
 

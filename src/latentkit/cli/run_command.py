@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from latentkit.cli import shared_options
+from latentkit.cli import launch, shared_options
 from latentkit.cli.outcome import data_option, run_options, show_maps, show_outcome, working_on_run
 from latentkit.errors import UserError
 
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 @shared_options.out_option
 @data_option
 @click.option("--print-config", is_flag=True, help="Print the resulting configuration, and stop.")
+@launch.processes_options
 @run_options
 @shared_options.common_options
 def run_command(
@@ -75,6 +76,8 @@ def run_command(
     out: str | None,
     data_dir: str | None,
     print_config: bool,
+    processes: int | None,
+    timeout: int,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -86,6 +89,9 @@ def run_command(
     latentkit run --corrupt gaussian-noise -o gaussian-noise.std=0.4
     latentkit run --config runs/.../config.toml --seed 1
     """  # noqa: D301  # Click takes a real backspace
+    if launch.is_follower():
+        launch.follow(timeout, data_dir)
+        return
     registry = shared_options.load_registry()
     from latentkit.api.inputs import configure, read_document
     from latentkit.api.inputs import runs_dir as find_runs_dir
@@ -109,16 +115,17 @@ def run_command(
     if print_config:
         shared_options.print_toml(resolved.to_toml())
         return
+    launch.begin_command(processes, resolved.run.device)
     from latentkit.api import commands
 
-    with working_on_run(quiet) as listener:
+    with launch.leading(timeout) as group, working_on_run(quiet) as listener:
         run = commands.start(
             resolved,
             registry,
-            name,
+            name or ("" if group is None else group.remembered_run()),
             folder,
             data_dir,
-            listener,
+            listener if group is None else launch.remembering(group, listener),
             default_dataset=dataset is None and "dataset" not in document,
             looks_up=find_runs_dir() if out is not None else None,
         )
@@ -137,6 +144,7 @@ def run_command(
 @shared_options.settings_option("Check that the run has this option; it cannot be changed.")
 @shared_options.runs_option
 @data_option
+@launch.processes_options
 @run_options
 @shared_options.common_options
 def resume_command(
@@ -145,18 +153,25 @@ def resume_command(
     options: tuple[str, ...],
     runs_dir: str | None,
     data_dir: str | None,
+    processes: int | None,
+    timeout: int,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Complete RUN without repeating finished stages.
 
     RUN is the run's folder, its name in the folder of runs, an unambiguous start or end of that
-    name, or 'last'. The result is byte for byte that of a run that was never stopped.
+    name, or 'last'. The result is byte for byte that of a run that was never stopped, if as many
+    processes share it.
     """
+    if launch.is_follower():
+        launch.follow(timeout, data_dir)
+        return
+    launch.begin_command(processes, None)
     shared_options.load_registry()
     from latentkit.api import commands
 
-    with working_on_run(quiet) as listener:
+    with launch.leading(timeout), working_on_run(quiet) as listener:
         finished = commands.resume(
             run,
             epochs=epochs,

@@ -62,6 +62,8 @@ def _run(command: click.Command) -> int:
         return _fail(str(error), error.exit_code)
     except ReaderGoneError:
         return 0
+    except CommandEndedError as ended:
+        return ended.code
     except SystemExit as end:
         if _is_from_click(end):
             raise
@@ -148,6 +150,14 @@ def load_registry() -> Registry:
     for line in [*map(str, registry.problems), *registry.remarks()]:
         warn(f"{line} ('latentkit doctor' shows more)")
     return registry
+
+
+class CommandEndedError(Exception):
+    """The command has ended with ``code``, and what there is to say has been printed."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 @contextmanager

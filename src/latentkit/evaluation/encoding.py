@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.torch import load
 
 from latentkit.errors import PluginError
 from latentkit.evaluation.inference import encode
 from latentkit.plugin.events import StageProgress
 from latentkit.runs import run_files
-from latentkit.runs.context import StageContext
+from latentkit.runs.context import RunContext, StageContext
+from latentkit.training.checkpoint import tensor_bytes
+from latentkit.training.processes import Processes, current
 
 _STAGE = "encode"
 
@@ -27,9 +30,16 @@ def encode_images(context: StageContext) -> None:
     The record has ``seconds_per_image``, the median over batches, from stored images to latents;
     ``device``; and ``parameters``, how many numbers the file of the model's weights holds.
 
+    Several processes share the images of each split. What follows is the work of process 0 alone,
+    so the others leave.
+
     Raises:
         PluginError: latents are not finite.
     """
+    processes = current()
+    if processes is not None:
+        processes.order(_STAGE)
+        processes.from_leader(tensor_bytes(context.model.state_dict()))
     split = context.split
     rows = {
         "train": split.train,
@@ -38,7 +48,7 @@ def encode_images(context: StageContext) -> None:
     }
     each: list[float] = []
     for name in run_files.SPLITS:
-        latents = _latents(context, name, each)
+        latents = _latents(context, name, each, processes)
         if not np.isfinite(latents).all():
             raise PluginError(f"the model's latents of the {name} images are not all finite")
         arrays: dict[str, NDArray[Any]] = {"latents": latents, "index": rows[name]}
@@ -46,6 +56,8 @@ def encode_images(context: StageContext) -> None:
         if labels is not None:
             arrays["labels"] = labels[rows[name]]
         context.folder.commit_arrays(run_files.latents_path(name), _STAGE, **arrays)
+    if processes is not None:
+        processes.dismiss()
     record = {
         "seconds_per_image": statistics.median(each),
         "device": str(context.device),
@@ -54,7 +66,18 @@ def encode_images(context: StageContext) -> None:
     context.folder.commit_json(run_files.ENCODING, _STAGE, record)
 
 
-def _latents(context: StageContext, name: str, each: list[float]) -> NDArray[np.float32]:
+def follow_encoding(context: RunContext, processes: Processes) -> None:
+    """Encode this process's part of each split, and give it to process 0."""
+    model = context.random_model()
+    model.load_state_dict(load(processes.from_leader()))
+    for name in run_files.SPLITS:
+        part = {"part": processes.rank, "parts": processes.count}
+        processes.to_leader(encode(model, context.device_images(name), **part))
+
+
+def _latents(
+    context: StageContext, name: str, each: list[float], processes: Processes | None
+) -> NDArray[np.float32]:
     """Return the latents of a split, and add the seconds an image of each batch to ``each``."""
     model, images = context.model, context.device_images(name)  # loading them is not encoding
     before = [time.perf_counter(), 0.0]
@@ -65,4 +88,6 @@ def _latents(context: StageContext, name: str, each: list[float]) -> NDArray[np.
         context.emit(StageProgress(_STAGE, done, total, name))
         before[:] = time.perf_counter(), done
 
-    return encode(model, images, progress)
+    if processes is None:
+        return encode(model, images, progress)
+    return processes.to_leader(encode(model, images, progress, parts=processes.count))

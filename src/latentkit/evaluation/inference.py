@@ -20,22 +20,32 @@ _AT_END = 1e-4
 
 @torch.no_grad()
 def encode(
-    model: Any, images: DeviceImages, progress: Callable[[int, int], None] | None = None
+    model: Any,
+    images: DeviceImages,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    part: int = 0,
+    parts: int = 1,
 ) -> NDArray[np.float32]:
     """Return the latents (N, latent_dim) of clean images, in order.
 
     Args:
         model: an `Encoder`; it is put in eval mode.
         images: N images.
-        progress: receives the number of images done, and N.
+        progress: receives the number of images done, and how many there are in this part.
+        part: number of the part of the images that is encoded, from 0.
+        parts: number of parts, each of whole batches, so that latents are those of one part.
 
     Raises:
         PluginError: the model fails, or its latents do not have the shape that it declares.
     """
     model.eval()
-    parts: list[NDArray[np.float32]] = []
-    done = 0
-    for batch in images.in_order():
+    found = [np.empty((0, model.latent_dim), np.float32)]
+    indices = list(images.indices())
+    indices = indices[len(indices) * part // parts : len(indices) * (part + 1) // parts]
+    done, total = 0, sum(map(len, indices))
+    for index in indices:
+        batch = images.batch(index)
         with fault_of("the model's encode failed"):
             latents = model.encode(batch).float()
         if latents.shape != (len(batch), model.latent_dim):
@@ -43,11 +53,11 @@ def encode(
                 f"the model's encode gives {tuple(latents.shape)} for {len(batch)} images, "
                 f"expected ({len(batch)}, {model.latent_dim})"
             )
-        parts.append(latents.cpu().numpy())
+        found.append(latents.cpu().numpy())
         done += len(batch)
         if progress:
-            progress(done, len(images))
-    return np.concatenate(parts)
+            progress(done, total)
+    return np.concatenate(found)
 
 
 @torch.no_grad()

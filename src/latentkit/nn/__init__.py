@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
     from latentkit.nn.linear_path import *
     from latentkit.nn.networks import *
     from latentkit.nn.quantisers import *
+    from latentkit.nn.whole_batch import *
 
 __all__ = [
     "KERNEL",
@@ -49,6 +50,7 @@ __all__ = [
     "VectorQuantiser",
     "activation",
     "all_but_last",
+    "at_least_float32",
     "clamp_to_images",
     "code_shares",
     "dense_layers",
@@ -75,6 +77,7 @@ __all__ = [
     "spectral_distance",
     "split_posterior",
     "ssim",
+    "whole_batch",
 ]
 
 _HOMES = {
@@ -104,6 +107,7 @@ _HOMES = {
         "UnflattenMaps",
         "Upsampling",
         "activation",
+        "at_least_float32",
         "halved",
         "halving_padding",
         "norm_1d",
@@ -150,6 +154,7 @@ _HOMES = {
         "nearest_codes",
         "perplexity",
     ),
+    "whole_batch": ("whole_batch",),
 }
 __getattr__, __dir__ = lazy_attributes(
     __name__,

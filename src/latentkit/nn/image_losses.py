@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from latentkit.nn.layers import at_least_float32
+
 _WINDOW = 11
 _SIGMA = 1.5
 _C1, _C2 = 0.01**2, 0.03**2
@@ -157,7 +159,7 @@ def image_loss(name: ImageLoss, images: Tensor, targets: Tensor, weight: float) 
     """
     # Variances, as differences of squares, are lost in half precision.
     with torch.autocast(images.device.type, enabled=False):
-        return _image_loss(name, images.float(), targets, weight)
+        return _image_loss(name, at_least_float32(images), targets, weight)
 
 
 def _image_loss(name: ImageLoss, images: Tensor, targets: Tensor, weight: float) -> Tensor:

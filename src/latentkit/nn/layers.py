@@ -86,6 +86,11 @@ def norm_1d(name: Norm, features: int) -> nn.Module:
     return nn.LayerNorm(features) if name == "group" else nn.Identity()
 
 
+def at_least_float32(values: Tensor) -> Tensor:
+    """Return values in float32 if they have a shorter type; float64 stays."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions whose result is added to their input (K. He et al., CVPR 2016).
 

@@ -13,13 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from latentkit.nn.layers import at_least_float32
+
 LOG_VAR_RANGE = (-30.0, 20.0)
 """Log-variances are clamped to this range. Outside it, float32 has no useful precision."""
 
 
 def split_posterior(features: Tensor) -> tuple[Tensor, Tensor]:
     """Split features (B, 2 D) into float32 mu (B, D) and log_var (B, D), and clamp log_var."""
-    mu, log_var = features.float().chunk(2, dim=1)
+    mu, log_var = at_least_float32(features).chunk(2, dim=1)
     return mu, log_var.clamp(*LOG_VAR_RANGE)
 
 
@@ -57,7 +59,7 @@ class Likelihood(nn.Module):
 
     def mean(self, logits: Tensor) -> Tensor:
         """Return the expected images (B, C, H, W), in [0, 1]."""
-        return logits.float().sigmoid()
+        return at_least_float32(logits).sigmoid()
 
 
 class Bernoulli(Likelihood):
@@ -76,11 +78,11 @@ class ContinuousBernoulli(Likelihood):
 
     def log_prob(self, logits: Tensor, images: Tensor) -> Tensor:
         """Return the log-density."""
-        return _sum(log_constant(logits.float()) - _cross_entropy(logits, images))
+        return _sum(log_constant(at_least_float32(logits)) - _cross_entropy(logits, images))
 
     def mean(self, logits: Tensor) -> Tensor:
         """Return the mean: e^t / (e^t - 1) - 1 / t for logits t, 1/2 + t/12 near t = 0."""
-        t = logits.float()
+        t = at_least_float32(logits)
         near = t.abs() < _NEAR_HALF
         safe = torch.where(near, torch.ones_like(t), t)
         exact = -1 / torch.expm1(-safe) - 1 / safe
@@ -105,7 +107,7 @@ class Gaussian(Likelihood):
 
     def log_prob(self, logits: Tensor, images: Tensor) -> Tensor:
         """Return the log-density."""
-        log_sigma = self.log_sigma.float().clamp(min=_LEAST_LOG_SIGMA)
+        log_sigma = at_least_float32(self.log_sigma).clamp(min=_LEAST_LOG_SIGMA)
         squares = (images - self.mean(logits)).square() * (-2 * log_sigma).exp()
         return -_sum(0.5 * squares + log_sigma + 0.5 * math.log(2 * math.pi))
 
@@ -132,7 +134,8 @@ def log_constant(logits: Tensor) -> Tensor:
 
 
 def _cross_entropy(logits: Tensor, images: Tensor) -> Tensor:
-    return functional.binary_cross_entropy_with_logits(logits.float(), images, reduction="none")
+    wide = at_least_float32(logits)
+    return functional.binary_cross_entropy_with_logits(wide, images, reduction="none")
 
 
 def _sum(values: Tensor) -> Tensor:

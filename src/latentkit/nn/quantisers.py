@@ -14,6 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from latentkit.nn.layers import at_least_float32
+from latentkit.nn.whole_batch import whole_batch
+
 _ROUNDS = 20  # of k-means
 _MOST_VECTORS = 2**15  # that k-means is fitted on
 _CODES_AT_ONCE = 512  # that vectors are compared with, to limit the memory
@@ -92,10 +95,11 @@ class VectorQuantiser(nn.Module):
     def forward(self, vectors: Tensor) -> Quantised:
         """Quantise vectors (..., width)."""
         with torch.autocast(vectors.device.type, enabled=False):
-            vectors = vectors.float()
+            vectors = at_least_float32(vectors)
             codes = nearest_codes(vectors, self.codebook)
             if self.training:
-                self._record(vectors.detach().reshape(-1, self.width), codes.flatten())
+                every = whole_batch(vectors.detach()), whole_batch(codes)
+                self._record(every[0].reshape(-1, self.width), every[1].flatten())
             found = functional.embedding(codes, self.codebook)
             if torch.is_grad_enabled():
                 found = vectors + (found - vectors).detach()
@@ -109,7 +113,8 @@ class VectorQuantiser(nn.Module):
             member = (codes[:, None] == some).to(vectors.dtype) / len(vectors)
             usage.append(member.sum(0))
             sums.append(member.T @ vectors)
-        rows = torch.randint(len(vectors), (self.n_codes,), device=vectors.device)
+        # As one row, so that several processes never take the draws for one an image.
+        rows = torch.randint(len(vectors), (1, self.n_codes), device=vectors.device)[0]
         found = _Batch(torch.cat(usage), torch.cat(sums), vectors[rows])
         if self._batch is None or self._batch.usage.device != vectors.device:
             self._batch = found
@@ -198,7 +203,7 @@ class ScalarQuantiser(nn.Module):
     def forward(self, vectors: Tensor) -> Quantised:
         """Quantise vectors (..., width)."""
         with torch.autocast(vectors.device.type, enabled=False):
-            vectors = vectors.float()
+            vectors = at_least_float32(vectors)
             level = ((vectors / _SPREAD).tanh() + 1) / 2 * self.levels
             level = torch.minimum(level.floor().clamp(min=0), self.levels - 1)
             level = level.nan_to_num(0.0).long()  # the vector itself makes the loss NaN

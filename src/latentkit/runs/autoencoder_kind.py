@@ -24,7 +24,7 @@ from latentkit.errors import (
 )
 from latentkit.evaluation.card import PROTOCOL, evaluate
 from latentkit.evaluation.card_tables import card_rows, card_summary, card_tables, map_tables
-from latentkit.evaluation.encoding import encode_images
+from latentkit.evaluation.encoding import encode_images, follow_encoding
 from latentkit.evaluation.measuring import card_bytes
 from latentkit.maps.make import (
     check_maps,
@@ -34,7 +34,7 @@ from latentkit.maps.make import (
     most_bytes,
     reads_of_same_run,
 )
-from latentkit.plugin.events import Notice, StageProgress
+from latentkit.plugin.events import Notice, StageProgress, ignore
 from latentkit.plugin.images import ImageData
 from latentkit.plugin.protocols import HasLoss, provides
 from latentkit.report.page import Table
@@ -42,13 +42,15 @@ from latentkit.runs import run_files
 from latentkit.runs.context import RunContext, StageContext, load_weights
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.initial_weights import INITIAL, START, check_start, start_network
-from latentkit.runs.kind import Facts, MapImages, Row, RunKind, explorer_stage
+from latentkit.runs.kind import Facts, MapImages, Row, RunKind, SharedWork, explorer_stage
 from latentkit.runs.prepare import choices_made, suited_learning_rate, with_counts
+from latentkit.runs.shared_run import record_processes
 from latentkit.runs.stages import Stage
 from latentkit.runs.summary import map_facts, summarise, summary_rows
 from latentkit.terminal import shell_command
 from latentkit.training.checkpoint import CheckpointStore, save_tensors
 from latentkit.training.loop import TrainingJob, steps_per_epoch, train
+from latentkit.training.processes import Processes, current
 from latentkit.training.state import Weights
 
 
@@ -241,6 +243,13 @@ class AutoencoderKind(RunKind):
         images = DeviceImages(context.images("train").images, context.device, some)
         return _job(context, context.new_model(), images, images), len(rows)
 
+    def shared_work(self, context: RunContext) -> dict[str, SharedWork]:
+        """Return the training and the encoding of shares of the images."""
+        return {
+            "train": partial(_follow_training, context),
+            "encode": partial(follow_encoding, context),
+        }
+
     def memory_after_training(self, context: RunContext, latent_dim: int) -> int:
         """Return the bytes of the largest map's estimate, or of the card."""
         images = MapImages.of_context(context, latent_dim)
@@ -400,17 +409,22 @@ def _job(
     )
 
 
+def _whole_job(context: RunContext, model: Any) -> TrainingJob:
+    return _job(context, model, context.device_images("train"), context.device_images("validation"))
+
+
+def _follow_training(context: RunContext, processes: Processes) -> None:
+    """Train as one of several processes; process 0 has the weights, and keeps the result."""
+    train(replace(_whole_job(context, context.random_model()), processes=processes), None, ignore)
+
+
 def _train(context: StageContext) -> None:
     job = replace(
-        _job(
-            context,
-            started_model(context),
-            context.device_images("train"),
-            context.device_images("validation"),
-        ),
+        _whole_job(context, started_model(context)),
         config_sha256=context.training_sha256,
         earlier_epochs=tuple(context.folder.manifest.earlier_epochs),
         new_weights=context.config.init is None,
+        processes=current(),
     )
     if job.epochs and not _is_trainable(job.model):  # 0 epochs were extended
         name = context.config.model.name
@@ -421,6 +435,9 @@ def _train(context: StageContext) -> None:
     snapshots.check()
     for notice in choices_made(context.config, context.image_shape):
         context.emit(notice)
+    record_processes(context.folder, context.emit)
+    if job.processes is not None:
+        job.processes.order("train")
     trained = train(job, checkpoints, context.emit, snapshots.keep)
     context.folder.commit(
         run_files.MODEL, "train", lambda path: save_tensors(trained.weights, path)

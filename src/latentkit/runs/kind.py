@@ -19,12 +19,15 @@ from latentkit.runs.context import RunContext, StageContext
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.stages import Stage
 from latentkit.training.loop import TrainingJob
+from latentkit.training.processes import Processes
 
 if TYPE_CHECKING:
     from latentkit.report.page import Table
 
 Row = tuple[str, str]
 Facts = Mapping[str, Any]
+SharedWork = Callable[[Processes], None]
+"""A process's part of what several do together."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,14 @@ class RunKind(ABC):
             The training, and how many training images the run has; None if nobody asks.
         """
         return None
+
+    def shared_work(self, context: RunContext) -> Mapping[str, SharedWork]:
+        """Return what the other processes do in each stage that several processes share.
+
+        Args:
+            context: the run, in a process that has no access to its folder.
+        """
+        return {}
 
     def memory_after_training(self, context: RunContext, latent_dim: int) -> int:
         """Return the bytes that maps and card take at most; 0 if they are not known."""

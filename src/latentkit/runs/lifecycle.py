@@ -24,6 +24,7 @@ from latentkit.runs.kind import MapImages, RunKind
 from latentkit.runs.manifest import NAME, Manifest
 from latentkit.runs.needs import state_needs
 from latentkit.runs.prepare import check_parts, prepare, with_found_runs
+from latentkit.runs.shared_run import share_run
 from latentkit.runs.stages import hardware, package_versions, plugin_versions, run_stages
 from latentkit.runs.summary import summarise
 from latentkit.training.device import device_at_hand, repeatable
@@ -190,6 +191,7 @@ def start_run(
             config, registry, place.data, kind, runs=place.runs, image_cache=place.image_cache
         )
     state_needs(context, kind, place.runs, emit)
+    share_run(context, kind, emit)
     config = context.config
     facts = {
         "config": config.identity(),
@@ -277,6 +279,7 @@ def _continue(
     emit(events.RunPreparing(kind.stage_names(context.config)))
     _notice_other_versions(folder, emit)
     _notice_other_device(context.config, context.device.type, emit)
+    share_run(context, kind, emit)
     folder.set_status("running")
     how: dict[str, Any] = {"force": force, "svg": svg, "needed": needed, "retry": retry}
     execute(folder, context, emit, kind, resumed=True, **how)

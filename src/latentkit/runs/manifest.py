@@ -71,7 +71,8 @@ class Manifest(_Record):
     ``config.toml``; empty in runs of early versions. ``plugins`` maps each distribution to its
     version, ``plugin_files`` maps each absolute path to its SHA-256. ``left_out`` maps the stage of
     each optional part that could not be made to the reason. ``earlier_epochs`` lists the numbers of
-    epochs that training had before it was extended. Times are in UTC.
+    epochs that training had before it was extended. ``processes`` lists by how many processes the
+    run was trained, in order; empty in runs of early versions, which had one. Times are in UTC.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=False, allow_inf_nan=False)
@@ -94,6 +95,7 @@ class Manifest(_Record):
     stages: dict[str, StageRecord] = Field(default_factory=dict)
     left_out: dict[str, LeftOut] = Field(default_factory=dict)
     earlier_epochs: list[int] = Field(default_factory=list)
+    processes: list[int] = Field(default_factory=list)
     artefacts: dict[str, Artefact] = Field(default_factory=dict)
 
     def write(self, folder: Path) -> None:

@@ -30,6 +30,7 @@ from latentkit.runs.context import RunContext
 from latentkit.runs.kind import RunKind
 from latentkit.training.device import repeatable
 from latentkit.training.loop import TrainingJob
+from latentkit.training.processes import current
 from latentkit.training.state import Staged, TrainingState
 from latentkit.training.step import Steps, loss_terms
 
@@ -106,7 +107,8 @@ def state_needs(context: RunContext, kind: RunKind, runs: Path, emit: Listener) 
             needs = _needs(context, kind, job, n)
             _check_memory(needs, context)
             _check_disk(needs.disk, runs)
-            if n * job.train.values_of_image * job.epochs >= _LONG:
+            long = n * job.train.values_of_image * job.epochs >= _LONG
+            if long and current() is None:  # the time of several processes is not known
                 longer = kind.trial_training(context, (_STEPS + 1) * _batch_size(job))
                 assert longer is not None  # noqa: S101  # it was there before
                 seconds = _seconds_of_epoch(*longer, len(context.split.validation))

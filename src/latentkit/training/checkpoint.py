@@ -158,6 +158,10 @@ class CheckpointStore:
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors as safetensors, each as a contiguous copy on the CPU."""
-    separate = {k: v.detach().to("cpu").contiguous().clone() for k, v in tensors.items()}
     # save_file would replace a system error, such as a full disk, by its own error.
-    path.write_bytes(save(separate))
+    path.write_bytes(tensor_bytes(tensors))
+
+
+def tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    """Return tensors as the bytes of a safetensors file."""
+    return save({k: v.detach().to("cpu").contiguous().clone() for k, v in tensors.items()})

@@ -8,6 +8,7 @@ same reason, early stopping and the choice of the best epoch depend only on the 
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from safetensors.torch import load
+from torch import Generator, Tensor
 
 from latentkit.config import TrainingOptions
 from latentkit.data.batches import (
@@ -32,8 +34,10 @@ from latentkit.plugin.events import BatchFinished, EpochFinished, Listener, Noti
 from latentkit.plugin.protocols import Corruption, StartsFromImages, provides
 from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.options import fault_of
-from latentkit.training.checkpoint import CheckpointStore, Progress
+from latentkit.training.checkpoint import CheckpointStore, Progress, tensor_bytes
 from latentkit.training.device import MemoryMeter, Precision
+from latentkit.training.processes import Processes, Share
+from latentkit.training.shared_batch import check_divides, sharing
 from latentkit.training.state import Staged, TrainingState, Weights, learning_rate
 from latentkit.training.step import Steps, loss_terms
 
@@ -48,12 +52,12 @@ class LossMeter:
     def __init__(self, first_step: int = 0) -> None:
         self._first_step = first_step
         self._names: tuple[str, ...] = ()
-        self._new: list[tuple[Tensor, int]] = []
+        self._new: list[tuple[Tensor, float]] = []
         self._weighted: Tensor | None = None
         self._steps = 0
-        self._images = 0
+        self._images = 0.0
 
-    def add(self, terms: Mapping[str, Tensor], count: int) -> None:
+    def add(self, terms: Mapping[str, Tensor], count: float) -> None:
         """Add the terms of a batch of ``count`` images."""
         self._names = tuple(terms)
         row = torch.stack([value.detach().float() for value in terms.values()])
@@ -86,18 +90,24 @@ class LossMeter:
         known = self._weighted
         self._weighted = weighted if known is None else torch.cat([known, weighted])
         self._steps += len(self._new)
-        self._images += int(counts.sum())
+        self._images += float(counts.sum())
         self._new = []
 
-    def means(self) -> dict[str, float]:
+    def means(self, processes: Processes | None = None) -> dict[str, float]:
         """Run `check`, and return the mean of each term over all images.
 
         It sums all batches at once. A running sum would round differently, so the means would
         depend on when progress is reported.
+
+        Args:
+            processes: those that have the other images of each batch; None if there are none.
         """
         self.check()
         assert self._weighted is not None  # noqa: S101  # an epoch has a batch
-        means = self._weighted.sum(0) / self._images
+        sums = torch.cat([self._weighted.sum(0), torch.tensor([self._images]).double()])
+        if processes is not None:
+            processes.sum_(sums)
+        means = sums[:-1] / sums[-1]
         return dict(zip(self._names, means.tolist(), strict=True))
 
 
@@ -130,6 +140,8 @@ class TrainingJob:
         earlier_epochs: the numbers of epochs that this training had before it was extended.
         new_weights: whether the model has its random weights, so that it may start from images; if
             not, it has saved ones.
+        processes: those that share each batch, all with this job; None for one process. The first
+            one has the checkpoints, and its state is where all of them start.
     """
 
     model: Any
@@ -143,6 +155,7 @@ class TrainingJob:
     augmentation: Corruption | None = None
     earlier_epochs: tuple[int, ...] = ()
     new_weights: bool = True
+    processes: Processes | None = None
 
     @property
     def epochs(self) -> int:
@@ -200,8 +213,16 @@ def train(
     progress = _restore(job, state, checkpoints, emit)
     if progress.epoch == 0 and job.new_weights:
         _start_from_images(job, state)
+    if job.processes is not None:
+        progress = _start_together(job, state, progress)
     steps = Steps(
-        state, job.options, job.precision, job.train.device, emit, job.epochs * job.steps_per_epoch
+        state,
+        job.options,
+        job.precision,
+        job.train.device,
+        emit,
+        job.epochs * job.steps_per_epoch,
+        job.processes,
     )
     emit(
         TrainingStarted(
@@ -302,9 +323,32 @@ def _restore(
     return progress
 
 
+def _start_together(job: TrainingJob, state: TrainingState, progress: Progress) -> Progress:
+    """Give the state and the progress of process 0 to the others, and check the first batch."""
+    processes = job.processes
+    assert processes is not None  # noqa: S101  # the caller has asked
+    known = json.dumps([progress.epoch, list(progress.history)]).encode()
+    epoch, history = json.loads(processes.from_leader(known))
+    state.load(load(processes.from_leader(tensor_bytes(state.tensors()))))
+    index = full_batches(torch.arange(len(job.train)), int(job.options.batch_size))[0]
+    images = job.train.batch(index.to(job.train.device))
+    job.model.train()
+    check_divides(
+        job.model,
+        lambda inputs, targets: loss_terms(job.model, inputs, targets, epoch * job.steps_per_epoch),
+        images,
+        job.train.targets(index, images),
+        processes,
+        stream_seed(job.seed, "trying-out"),
+    )
+    step = epoch * job.steps_per_epoch
+    return Progress(epoch, step, tuple(history), job.config_sha256, job.epochs)
+
+
 def _start_from_images(job: TrainingJob, state: TrainingState) -> None:
     """Let the model set its first weights from training images, if it does that."""
-    if not provides(job.model, StartsFromImages):
+    follows = job.processes is not None and job.processes.rank > 0
+    if follows or not provides(job.model, StartsFromImages):
         return
     rows = spread_rows(np.arange(len(job.train)), _IMAGES_TO_START_FROM)
     with torch.no_grad(), fault_of("the model's start_from_images failed"):
@@ -362,17 +406,38 @@ def _train_epoch(
     for number, index in enumerate(batches):
         step = (epoch - 1) * len(batches) + number
         state.set_learning_rate(learning_rate(job.options, step, total))
-        images = job.train.batch(index)
-        if job.augmentation is not None:
-            images = job.augmentation(images, moves)
-        targets = job.train.targets(index, images)
-        terms = steps.take(job.corruption(images, noise), targets, step)
+        share = None if job.processes is None else job.processes.share(len(index))
+        inputs, targets = _batch(job, job.train, index, share, noise, moves)
+        terms = steps.take(inputs, targets, step, share)
         meter.add(terms, len(index))
         if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
             reported = time.monotonic()
             memory.sample()
             emit(BatchFinished(epoch, number + 1, len(batches), meter.means()["loss"]))
     return meter.means()
+
+
+def _batch(
+    job: TrainingJob,
+    source: DeviceImages,
+    index: Tensor,
+    share: Share | None,
+    noise: Generator,
+    moves: Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return the inputs and targets of a batch, or of a process's share of it.
+
+    Corruption and augmentation see the whole batch, so that their draws do not depend on the share.
+    """
+    moved = job.augmentation if moves is not None else None
+    if share is not None and moved is None and not job.corruption:
+        index, share = index[share.rows], None
+    images = source.batch(index)
+    if moved is not None and moves is not None:
+        images = moved(images, moves)
+    targets = source.targets(index, images)
+    inputs = job.corruption(images, noise)
+    return (inputs, targets) if share is None else (inputs[share.rows], targets[share.rows])
 
 
 @torch.no_grad()
@@ -384,7 +449,9 @@ def validate(job: TrainingJob, epoch: int) -> dict[str, float]:
     step = epoch * job.steps_per_epoch
     meter = LossMeter(step - 1)
     for index in job.validation.indices():
-        images = job.validation.batch(index)
-        targets = job.validation.targets(index, images)
-        meter.add(loss_terms(job.model, job.corruption(images, noise), targets, step), len(index))
-    return meter.means()
+        share = None if job.processes is None else job.processes.share(len(index))
+        inputs, targets = _batch(job, job.validation, index, share, noise)
+        with sharing(job.processes, share):
+            terms = loss_terms(job.model, inputs, targets, step)
+        meter.add(terms, len(index) if share is None else share.weight * len(index))
+    return meter.means(job.processes)

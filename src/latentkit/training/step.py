@@ -20,6 +20,8 @@ from latentkit.plugin.events import Listener, Notice
 from latentkit.plugin.protocols import HasAfterStep, is_capturable, provides
 from latentkit.registry.options import fault_of
 from latentkit.training.device import Precision, take_step
+from latentkit.training.processes import Processes, Share
+from latentkit.training.shared_batch import SummedGradients, sharing
 from latentkit.training.state import TrainingState
 
 _BEFORE_CAPTURE = 3  # in these steps, torch and its libraries do set-up that a capture forbids
@@ -127,6 +129,7 @@ class Steps:
         device: the model's device.
         emit: receives a notice if steps cannot be replayed.
         steps: number of steps of the whole training.
+        processes: those that share each batch; None for one process.
     """
 
     def __init__(
@@ -137,6 +140,7 @@ class Steps:
         device: torch.device,
         emit: Listener,
         steps: int,
+        processes: Processes | None = None,
     ) -> None:
         self._state = state
         self._options = options
@@ -144,7 +148,9 @@ class Steps:
         self._emit = emit
         self._full = int(options.batch_size)
         self._settled = int(getattr(state.model, "warm_up_steps", 0))
-        capturable = device.type == "cuda" and is_capturable(state.model)
+        self._processes = processes
+        self._sum = None if processes is None else SummedGradients(processes, state.model)
+        capturable = device.type == "cuda" and is_capturable(state.model) and processes is None
         self._replayed = ReplayedStep() if capturable else None
         self._modes: list[bool] = []
         self._after = state.model.after_step if provides(state.model, HasAfterStep) else None
@@ -161,11 +167,17 @@ class Steps:
             self._replayed.forget()
         self._modes = modes
 
-    def take(self, inputs: Tensor, targets: Tensor, step: int) -> Mapping[str, Tensor]:
-        """Take step number ``step`` and return its loss terms, valid until the next call."""
+    def take(
+        self, inputs: Tensor, targets: Tensor, step: int, share: Share | None = None
+    ) -> Mapping[str, Tensor]:
+        """Take step number ``step`` and return its loss terms, valid until the next call.
+
+        With several processes, ``inputs`` and ``targets`` are this one's ``share`` of the batch,
+        and the terms are those of the whole batch.
+        """
         terms = self._replay(inputs, targets, step)
         if terms is None:
-            terms = self._take(inputs, targets, step)
+            terms = self._take(inputs, targets, step, share)
         if self._after is not None:
             with torch.no_grad(), fault_of("the model's after_step failed"):
                 self._after(step, self._steps)
@@ -191,18 +203,26 @@ class Steps:
             )
             return None
 
-    def _take(self, inputs: Tensor, targets: Tensor, step: int) -> Mapping[str, Tensor]:
+    def _take(
+        self, inputs: Tensor, targets: Tensor, step: int, share: Share | None = None
+    ) -> Mapping[str, Tensor]:
         model, optimizer = self._state.model, self._state.optimizer
         optimizer.zero_grad(set_to_none=True)
         mixed = self._precision == "bfloat16"
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=mixed):
+        with (
+            torch.autocast(inputs.device.type, torch.bfloat16, enabled=mixed),
+            sharing(self._processes, share),
+        ):
             terms = loss_terms(model, inputs, targets, step)
-        torch.autograd.backward(terms["loss"])
+        torch.autograd.backward(terms["loss"] if share is None else terms["loss"] * share.weight)
+        # Detached, because a term that keeps the pass alive would also keep its CUDA stream.
+        found = {name: value.detach() for name, value in terms.items()}
+        if self._sum is not None and share is not None:
+            found = self._sum.sum(found, share)
         if self._options.clip_norm:
             nn.utils.clip_grad_norm_(model.parameters(), self._options.clip_norm)
         take_step(optimizer)
-        # Detached, because a term that keeps the pass alive would also keep its CUDA stream.
-        return {name: value.detach() for name, value in terms.items()}
+        return found
 
 
 def loss_terms(model: Any, inputs: Tensor, targets: Tensor, step: int) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from latentkit.nn import (
     DenseEncoder,
     ImageLoss,
     LinearPath,
+    at_least_float32,
     clamp_to_images,
     image_loss,
 )
@@ -188,7 +189,8 @@ class DeterministicAutoencoder(nn.Module):
         loss = image_loss(chosen, images, targets, self.loss_weight)
         if chosen == "mse":
             return {"loss": loss, "mse": loss.detach()}
-        return {"loss": loss, "mse": functional.mse_loss(images.detach().float(), targets)}
+        wide = at_least_float32(images.detach())
+        return {"loss": loss, "mse": functional.mse_loss(wide, targets)}
 
 
 def build_conv(

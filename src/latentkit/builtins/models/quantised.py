@@ -22,7 +22,15 @@ from latentkit.builtins.models.autoencoder import (
 )
 from latentkit.builtins.models.options import FsqVaeOptions, VqVaeOptions
 from latentkit.errors import UserError
-from latentkit.nn import Quantised, ScalarQuantiser, VectorQuantiser, code_shares, perplexity
+from latentkit.nn import (
+    Quantised,
+    ScalarQuantiser,
+    VectorQuantiser,
+    at_least_float32,
+    code_shares,
+    perplexity,
+    whole_batch,
+)
 
 
 class QuantisedAutoencoder(DeterministicAutoencoder):
@@ -72,7 +80,8 @@ class QuantisedAutoencoder(DeterministicAutoencoder):
     def terms_of(self, found: Quantised, targets: Tensor) -> dict[str, Tensor]:
         """Return the terms of the loss for quantised vectors (B, positions, width)."""
         terms = self.errors_of(self.decode(found.vectors.flatten(1)), targets)
-        return {**terms, "perplexity": perplexity(code_shares(found.codes, self.codebook_size))}
+        codes = whole_batch(found.codes)
+        return {**terms, "perplexity": perplexity(code_shares(codes, self.codebook_size))}
 
 
 _MOST_VECTORS = 2**15  # that the codebook starts from
@@ -139,7 +148,7 @@ class VectorQuantisedAutoencoder(QuantisedAutoencoder):
         """
         vectors = self.vectors(inputs)
         found = self.quantiser(vectors)
-        commitment = functional.mse_loss(vectors.float(), found.vectors.detach())
+        commitment = functional.mse_loss(at_least_float32(vectors), found.vectors.detach())
         terms = self.terms_of(found, targets)
         loss = terms["loss"] + self.commitment * commitment
         return {**terms, "loss": loss, "commitment": commitment.detach()}

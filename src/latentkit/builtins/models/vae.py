@@ -25,6 +25,7 @@ from latentkit.nn import (
     make_likelihood,
     reparameterise,
     split_posterior,
+    whole_batch,
 )
 
 
@@ -89,7 +90,7 @@ class VariationalAutoencoder(nn.Module):
         mu, log_var = self.posterior(inputs)
         logits = self.decoder(reparameterise(mu, log_var))
         nll = -self.likelihood.log_prob(logits, targets).mean()
-        kl_by_dimension = kl_to_standard_normal(mu, log_var).mean(0)
+        kl_by_dimension = whole_batch(kl_to_standard_normal(mu, log_var)).mean(0)
         kl = kl_by_dimension.sum()
         # Free bits (Kingma et al. 2016): below the bound, more KL in a dimension costs nothing.
         paid = kl_by_dimension.clamp(min=self.free_bits).sum() if self.free_bits else kl
