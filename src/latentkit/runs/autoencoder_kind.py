@@ -241,7 +241,7 @@ class AutoencoderKind(RunKind):
         rows = context.split.train
         some = spread_rows(rows, most)
         images = DeviceImages(context.images("train").images, context.device, some)
-        return _job(context, context.new_model(), images, images), len(rows)
+        return _job(context, context.new_model(), images), len(rows)
 
     def shared_work(self, context: RunContext) -> dict[str, SharedWork]:
         """Return the training and the encoding of shares of the images."""
@@ -393,14 +393,13 @@ def _larger_batches(context: RunContext) -> str:
     return f"split.validation={share} leaves only 1 training image, so set a smaller share"
 
 
-def _job(
-    context: RunContext, model: Any, train: DeviceImages, validation: DeviceImages
-) -> TrainingJob:
+def _job(context: RunContext, model: Any, some: DeviceImages | None = None) -> TrainingJob:
+    """Return the run's training, or one on ``some`` of its images."""
     training = context.config.training
     return TrainingJob(
         model=model,
-        train=train,
-        validation=validation,
+        train=some or context.device_images("train"),
+        validation=some or context.device_images("validation"),
         corruption=context.corruption,
         options=training,
         precision="bfloat16" if training.precision == "bfloat16" else "float32",
@@ -409,18 +408,14 @@ def _job(
     )
 
 
-def _whole_job(context: RunContext, model: Any) -> TrainingJob:
-    return _job(context, model, context.device_images("train"), context.device_images("validation"))
-
-
 def _follow_training(context: RunContext, processes: Processes) -> None:
     """Train as one of several processes; process 0 has the weights, and keeps the result."""
-    train(replace(_whole_job(context, context.random_model()), processes=processes), None, ignore)
+    train(replace(_job(context, context.random_model()), processes=processes), None, ignore)
 
 
 def _train(context: StageContext) -> None:
     job = replace(
-        _whole_job(context, started_model(context)),
+        _job(context, started_model(context)),
         config_sha256=context.training_sha256,
         earlier_epochs=tuple(context.folder.manifest.earlier_epochs),
         new_weights=context.config.init is None,

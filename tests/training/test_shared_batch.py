@@ -1,0 +1,178 @@
+"""Several processes that share each batch train the model that one process would."""
+
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from latentkit.api.building_blocks import model as build
+from latentkit.config import TrainingOptions
+from latentkit.data.batches import Augmentation, CorruptionChain, DeviceImages
+from latentkit.errors import PluginError, ProcessError
+from latentkit.evaluation.inference import encode
+from latentkit.nn import whole_batch
+from latentkit.plugin.events import ignore
+from latentkit.training.checkpoint import CheckpointStore
+from latentkit.training.device import repeatable
+from latentkit.training.loop import TrainingJob, train
+from latentkit.training.processes import Share, joined
+from latentkit.training.shared_batch import SharedBatch, SummedGradients
+
+CPU = torch.device("cpu")
+SHAPE = (1, 12, 12)
+
+
+class Doubles(DeviceImages):
+    """Images in float64, so that a difference is one of the method and not of rounding."""
+
+    def batch(self, index):
+        return super().batch(index).double()
+
+
+def images(n, seed):
+    generator = np.random.default_rng(seed)
+    return generator.integers(0, 256, (n, *SHAPE), dtype=np.uint8)
+
+
+def noise(images, generator):
+    return (images + 0.3 * torch.empty_like(images).normal_(generator=generator)).clamp(0, 1)
+
+
+class Dropping(nn.Module):
+    """A network that draws in every way that a share of a batch must not change."""
+
+    latent_dim = 3
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Flatten(), nn.Dropout(0.3), nn.Linear(144, 3))
+        self.decoder = nn.Sequential(nn.BatchNorm1d(3, affine=False), nn.Linear(3, 144))
+        self.unused = nn.Linear(2, 2)
+
+    def encode(self, images):
+        return self.encoder(images)
+
+    def loss(self, inputs, targets, *, step):
+        latents = self.encode(inputs)
+        latents = latents + 0.1 * torch.randn(len(latents), 3, dtype=latents.dtype)
+        latents = latents * (1 + 0.1 * torch.rand(3, 1).item())
+        latents = latents + torch.empty_like(latents).exponential_().mul(0.1)
+        rebuilt = self.decoder(latents).view_as(targets)
+        # The largest mean of a batch is no mean over images, so the loss asks for all of them.
+        largest = whole_batch(latents).mean(0).max()
+        return {"loss": (rebuilt - targets).square().mean() + 0.1 * largest}
+
+
+class Contrasting(Dropping):
+    """A network whose loss compares the images of a share only, which latentkit should refuse."""
+
+    def loss(self, inputs, targets, *, step):
+        latents = self.encoder(inputs)
+        return {"loss": (latents @ latents.T).softmax(1).square().mean() + latents.var(0).sum()}
+
+
+CASES = {
+    "conv-ae": {"model": "conv-ae"},
+    "conv-vae": {"model": "conv-vae", "free_bits": 0.5},
+    "denoising": {"model": "conv-ae", "corruption": (("noise", noise),)},
+    "vq-vae": {"model": "vq-vae", "codes": 16},
+    "dropping": {"model": Dropping},
+}
+
+
+def make_job(model, corruption=(), **options):
+    torch.manual_seed(1)
+    small = {"channels": (8,), "hidden": (16,)}
+    network = model() if isinstance(model, type) else build(model, SHAPE, 4, **small, **options)
+    if hasattr(network, "start_from_images"):
+        with torch.no_grad():
+            network.start_from_images(DeviceImages(images(100, 0), CPU).in_order())
+    return TrainingJob(
+        model=network.double().to(memory_format=torch.channels_last),
+        train=Doubles(images(100, 0), CPU),
+        validation=Doubles(images(42, 1), CPU),
+        corruption=CorruptionChain(corruption),
+        options=TrainingOptions(batch_size=24, epochs=2, learning_rate=8e-3, clip_norm=0.5),
+        precision="float32",
+        seed=3,
+        augmentation=Augmentation(1, True) if corruption else None,
+        new_weights=False,
+    )
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def forks():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "latentkit.builtins.models.quantised"])
+    return context
+
+
+def run_processes(forks, target, count, *arguments):
+    """Call ``target(processes, *arguments)`` in each process, and return what each gives."""
+    port, answers = free_port(), forks.SimpleQueue()
+    started = [
+        forks.Process(target=_joined, args=(target, rank, count, port, answers, arguments))
+        for rank in range(count)
+    ]
+    for process in started:
+        process.start()
+    found = dict(answers.get() for _ in started)
+    for process in started:
+        process.join(30)
+    return [found[rank] for rank in range(count)]
+
+
+def _joined(target, rank, count, port, answers, arguments):
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    try:
+        with joined(30) as processes, repeatable(CPU, 1):
+            found = target(processes, *arguments)
+    except Exception as error:
+        found = error
+    answers.put((rank, found))
+
+
+def train_all(processes):
+    return {name: trained(make_job(**case), processes) for name, case in CASES.items()}
+
+
+def trained(job, processes=None):
+    result = train(replace(job, processes=processes), None, ignore)
+    latents = encode(job.model, job.validation)
+    weights = {name: value.numpy() for name, value in result.weights.items()}
+    losses = [record[part] for record in result.history for part in ("train", "validation")]
+    return weights, losses, latents
+
+
+@pytest.fixture(scope="module")
+def alone():
+    with repeatable(CPU, 1):
+        return {name: trained(make_job(**case)) for name, case in CASES.items()}
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_several_processes_train_the_same_model_as_one(forks, alone, count):
+    found = run_processes(forks, train_all, count)
+    for name, (weights, losses, latents) in alone.items():
+        for rank, others in enumerate(found):
+            there, their_losses, their_latents = others[name]
+            for key, value in weights.items():
+                np.testing.assert_allclose(there[key], value, rtol=0, atol=1e-10, err_msg=name)
+                assert (there[key] == found[0][name][0][key]).all(), (name, key, rank)
+            for here, there in zip(losses, their_losses, strict=True):
+                assert here == pytest.approx(there, rel=1e-5)
+            np.testing.assert_allclose(latents, their_latents, atol=1e-6)
