@@ -2,9 +2,7 @@
 
 import multiprocessing
 import os
-import signal
 import socket
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -15,11 +13,10 @@ from torch import nn
 from latentkit.api.building_blocks import model as build
 from latentkit.config import TrainingOptions
 from latentkit.data.batches import Augmentation, CorruptionChain, DeviceImages
-from latentkit.errors import PluginError, ProcessError
+from latentkit.errors import PluginError
 from latentkit.evaluation.inference import encode
 from latentkit.nn import whole_batch
 from latentkit.plugin.events import ignore
-from latentkit.training.checkpoint import CheckpointStore
 from latentkit.training.device import repeatable
 from latentkit.training.loop import TrainingJob, train
 from latentkit.training.processes import Share, joined
@@ -62,7 +59,7 @@ class Dropping(nn.Module):
     def loss(self, inputs, targets, *, step):
         latents = self.encode(inputs)
         latents = latents + 0.1 * torch.randn(len(latents), 3, dtype=latents.dtype)
-        latents = latents * (1 + 0.1 * torch.rand(3, 1).item())
+        latents = latents * (1 + 0.1 * torch.rand(()).item())
         latents = latents + torch.empty_like(latents).exponential_().mul(0.1)
         rebuilt = self.decoder(latents).view_as(targets)
         # The largest mean of a batch is no mean over images, so the loss asks for all of them.
@@ -90,7 +87,11 @@ CASES = {
 def make_job(model, corruption=(), **options):
     torch.manual_seed(1)
     small = {"channels": (8,), "hidden": (16,)}
-    network = model() if isinstance(model, type) else build(model, SHAPE, 4, **small, **options)
+    network = (
+        model()
+        if isinstance(model, type)
+        else build(model, SHAPE, latent_dim=4, **small, **options)
+    )
     if hasattr(network, "start_from_images"):
         with torch.no_grad():
             network.start_from_images(DeviceImages(images(100, 0), CPU).in_order())
@@ -99,7 +100,7 @@ def make_job(model, corruption=(), **options):
         train=Doubles(images(100, 0), CPU),
         validation=Doubles(images(42, 1), CPU),
         corruption=CorruptionChain(corruption),
-        options=TrainingOptions(batch_size=24, epochs=2, learning_rate=8e-3, clip_norm=0.5),
+        options=TrainingOptions(batch_size=24, epochs=1, learning_rate=8e-3, clip_norm=0.5),
         precision="float32",
         seed=3,
         augmentation=Augmentation(1, True) if corruption else None,
@@ -176,3 +177,92 @@ def test_several_processes_train_the_same_model_as_one(forks, alone, count):
             for here, there in zip(losses, their_losses, strict=True):
                 assert here == pytest.approx(there, rel=1e-5)
             np.testing.assert_allclose(latents, their_latents, atol=1e-6)
+
+
+def test_parts_of_the_latents_together_are_those_of_all_images():
+    network = build("conv-ae", SHAPE, latent_dim=4, channels=(8,), hidden=(16,))
+    many = DeviceImages(images(2500, 2), CPU)
+    parts = [encode(network, many, part=part, parts=4) for part in range(4)]  # of 3 batches
+    assert sorted(map(len, parts)) == [0, 500, 1000, 1000]
+    assert (np.concatenate(parts) == encode(network, many)).all()
+
+
+def refuse(processes):
+    with pytest.raises(PluginError, match="cannot be trained by 2 processes: the gradients"):
+        train(replace(make_job(Contrasting), processes=processes), None, ignore)
+    return True
+
+
+def leave_out_a_term(processes):
+    """Return whether a parameter that no process used keeps no gradient."""
+    network = Dropping().double()
+    share = processes.share(3)
+    blank = torch.zeros(share.count, *SHAPE).double()
+    with SharedBatch(processes, share):
+        loss = network.loss(blank, blank, step=0)
+    torch.autograd.backward(loss["loss"])
+    SummedGradients(processes, network).sum({"loss": loss["loss"].detach()}, share)
+    return network.unused.weight.grad is None and network.encoder[2].weight.grad is not None
+
+
+def fail(processes):
+    if processes.rank == 1:
+        raise PluginError("the moon is full")
+    processes.heard("never", 1)
+
+
+def test_a_loss_that_is_no_mean_over_images_is_refused_before_the_first_step(forks):
+    assert run_processes(forks, refuse, 2) == [True, True]
+
+
+def test_a_parameter_that_no_process_uses_has_no_gradient(forks):
+    assert run_processes(forks, leave_out_a_term, 2) == [True, True]
+
+
+def test_the_error_of_a_process_is_raised_by_process_0_with_its_name(forks):
+    found = run_processes(forks, fail, 2)
+    assert isinstance(found[0], PluginError)
+    assert str(found[0]).startswith("process 1 on ")
+    assert str(found[0]).endswith("the moon is full")
+
+
+class FakeProcesses:
+    """Processes of which the others give zeros."""
+
+    def sum_(self, tensor):
+        return tensor
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda x: torch.randn_like(x),
+        lambda x: torch.rand(len(x), 2),
+        lambda x: torch.rand((len(x), 2)),
+        lambda x: torch.randn(size=(len(x), 2)),
+        lambda x: torch.randint(9, (len(x),)),
+        lambda x: torch.normal(x, 1.0),
+        lambda x: torch.bernoulli(x.sigmoid()),
+        lambda x: torch.empty_like(x).uniform_(),
+        lambda x: nn.functional.dropout(x, 0.5),
+        lambda x: nn.functional.gumbel_softmax(x),
+        lambda x: torch.distributions.Normal(x, 1.0).rsample(),
+    ],
+)
+def test_the_draws_of_shares_are_those_of_the_whole_batch(draw):
+    whole = torch.arange(14.0).view(7, 2)
+    torch.manual_seed(0)
+    expected = draw(whole)
+    for rows in (slice(0, 4), slice(4, 7)):
+        share = Share(rows, (4, 3), 7, 0.5, True)
+        torch.manual_seed(0)
+        with SharedBatch(FakeProcesses(), share):
+            assert torch.equal(draw(whole[rows]), expected[rows])
+        assert torch.equal(torch.rand(1), after(draw, whole))
+
+
+def after(draw, whole):
+    """Return the draw that follows that of a whole batch."""
+    torch.manual_seed(0)
+    draw(whole)
+    return torch.rand(1)

@@ -71,8 +71,8 @@ def follow_encoding(context: RunContext, processes: Processes) -> None:
     model = context.random_model()
     model.load_state_dict(load(processes.from_leader()))
     for name in run_files.SPLITS:
-        part = {"part": processes.rank, "parts": processes.count}
-        processes.to_leader(encode(model, context.device_images(name), **part))
+        images = context.device_images(name)
+        processes.to_leader(encode(model, images, part=processes.rank, parts=processes.count))
 
 
 def _latents(

@@ -22,6 +22,8 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from latentkit import errors
 from latentkit.errors import BrokenEnvironmentError, LatentkitError, ProcessError
@@ -69,7 +71,7 @@ class Processes:
         timeout: seconds to wait for another process.
     """
 
-    def __init__(self, store: dist.Store, rank: int, count: int, timeout: int) -> None:
+    def __init__(self, store: Store, rank: int, count: int, timeout: int) -> None:
         self.rank = rank
         self.count = count
         self._store = store
@@ -77,8 +79,8 @@ class Processes:
         self._orders = 0
         self._dismissed = False
         # The store's names are new after each restart by torchrun, but for these.
-        self._lasting: dist.Store = store
-        while isinstance(self._lasting, dist.PrefixStore):
+        self._lasting: Store = store
+        while isinstance(self._lasting, PrefixStore):
             self._lasting = self._lasting.underlying_store
         self.say("host", platform.node())
 
@@ -295,10 +297,10 @@ def joined(timeout: int = TIMEOUT) -> Iterator[Processes]:
     global _joined
     patience = timedelta(seconds=timeout)
     try:
-        store, rank, count = next(iter(dist.rendezvous("env://", timeout=patience)))
+        store, rank, count = next(iter(rendezvous("env://", timeout=patience)))
         cuda = torch.cuda.is_available()
         backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
-        group = dist.PrefixStore("latentkit", store)
+        group = PrefixStore("latentkit", store)
         dist.init_process_group(backend, store=group, rank=rank, world_size=count, timeout=patience)
     except (RuntimeError, ValueError) as error:
         raise _not_met(error, timeout) from error

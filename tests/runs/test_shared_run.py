@@ -1,0 +1,243 @@
+"""A run that several processes share: its result, a killed process, and what is refused."""
+
+import hashlib
+import multiprocessing
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import latentkit as lk
+from latentkit.api.inputs import configure
+from latentkit.api.kinds import kind_of_config
+from latentkit.errors import (
+    BrokenEnvironmentError,
+    DataError,
+    LatentkitError,
+    ProcessError,
+    UserError,
+)
+from latentkit.registry.catalogue import default_registry
+from latentkit.runs import shared_run
+from latentkit.runs.context import load_images
+from latentkit.runs.shared_run import follow
+from latentkit.training import loop
+from latentkit.training.processes import joined
+
+KILLS = int(os.environ.get("LATENTKIT_RANK_KILLS", "2"))
+OPTIONS = {"model.channels": [8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
+RUN = {"model": "conv-vae", "epochs": 6, "options": OPTIONS}
+
+
+class Enough(Exception):
+    """The stages that a test needs are done."""
+
+
+def stop_after_encoding(event):
+    if event.as_dict().get("event") == "StageFinished" and event.stage == "encode":
+        raise Enough
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def forks():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        [__name__, "latentkit.builtins.models.vae", "latentkit.builtins.datasets.digits"]
+    )
+    return context
+
+
+def member(rank, count, port, answers, folder, changes):
+    """Start or resume the run in ``folder`` as one of several processes."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    loop._SECONDS_BETWEEN_CHECKPOINTS = loop._PAUSE_OVER_SAVING = 0
+    found = None
+    try:
+        with joined(20) as processes:
+            if rank:
+                follow(processes, default_registry(), None, kind_of_config)
+            elif (folder / "run" / "run.json").exists():
+                lk.resume(folder / "run", listener=stop_after_encoding)
+            else:
+                given = {**RUN, "options": {**OPTIONS, **changes.get("options", {})}}
+                lk.run(**given, name="run", runs=folder, listener=stop_after_encoding)
+    except Enough:
+        found = "enough"
+    except LatentkitError as error:
+        found = error
+    answers.put((rank, found))
+
+
+def shared(forks, folder, count=2, kill=None, changes=None):
+    """Let several processes share a run, and return what process 0 ended with.
+
+    Args:
+        forks: starts processes.
+        folder: the folder of the run.
+        count: number of processes.
+        kill: a rank, and the seconds after the first checkpoint at which it is killed.
+        changes: what is different from `RUN`.
+    """
+    port, answers = free_port(), forks.SimpleQueue()
+    started = [
+        forks.Process(target=member, args=(rank, count, port, answers, folder, changes or {}))
+        for rank in range(count)
+    ]
+    for process in started:
+        process.start()
+    if kill is not None:
+        rank, seconds = kill
+        while started[rank].is_alive() and not list(folder.glob("run/checkpoints/*.json")):
+            time.sleep(0.01)
+        started[rank].join(seconds)
+        started[rank].kill()
+    for process in started:
+        process.join(60)
+    found = {}
+    while not answers.empty():
+        rank, answer = answers.get()
+        found[rank] = answer
+    return found.get(0)
+
+
+def digests(folder):
+    names = ("model.safetensors", "latents/test.npz", "latents/train.npz")
+    return {
+        name: hashlib.sha256((folder / "run" / name).read_bytes()).hexdigest() for name in names
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(forks, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert shared(forks, folder) == "enough"
+    return folder
+
+
+def test_the_latents_are_those_of_one_process_and_the_record_names_the_processes(
+    undisturbed, tmp_path
+):
+    with pytest.raises(Enough):
+        lk.run(**RUN, name="run", runs=tmp_path, listener=stop_after_encoding)
+    runs = [lk.open(folder / "run") for folder in (undisturbed, tmp_path)]
+    together, alone = (run.latents("test") for run in runs)
+    assert together.shape == alone.shape
+    # float32: rounding grows over the steps; tests/training compares in float64.
+    assert np.abs(together - alone).mean() < 0.02 * alone.std()
+    assert [run.history[0]["train"]["loss"] for run in runs][0] == pytest.approx(
+        runs[1].history[0]["train"]["loss"], rel=1e-3
+    )
+    assert '"processes": [\n    2\n  ]' in (undisturbed / "run" / "run.json").read_text()
+
+
+def test_a_killed_process_ends_the_run_in_one_line_and_resume_gives_the_same_bytes(
+    forks, undisturbed, tmp_path
+):
+    chance = random.Random(0)
+    killed, number = 0, 0
+    while killed < KILLS:
+        folder = tmp_path / str(number)
+        number += 1
+        rank = (killed + 1) % 2
+        found = shared(forks, folder, kill=(rank, chance.random()))
+        if found != "enough":
+            killed += 1
+            if rank:
+                assert isinstance(found, ProcessError), found
+                assert "was killed" in str(found)
+            assert shared(forks, folder) == "enough"
+        assert digests(folder) == digests(undisturbed)
+
+
+def test_another_number_of_processes_is_recorded_and_said(forks, tmp_path):
+    shared(forks, tmp_path, kill=(1, 0.0))
+    notices = []
+    with pytest.raises(Enough):
+        lk.resume(
+            tmp_path / "run",
+            listener=lambda event: (notices.append(event), stop_after_encoding(event)),
+        )
+    (said,) = [e.message for e in notices if getattr(e, "code", "") == "other-processes"]
+    assert said.startswith("training was begun by 2 processes and continues with 1 process:")
+
+
+def test_a_batch_smaller_than_the_number_of_processes_is_refused(forks, tmp_path):
+    found = shared(
+        forks, tmp_path, changes={"options": {"training.batch_size": 1, "model.norm": "group"}}
+    )
+    assert isinstance(found, UserError)
+    assert "training.batch_size is 1, fewer than the 2 processes: use at most 1" in str(found)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def order():
+    """Return the order with which process 0 begins a run on digits."""
+    registry = default_registry()
+    config = configure(registry, options={"threads": 1})
+    digests = {
+        split: load_images(config.dataset, split, Path()).digest() for split in ("train", "test")
+    }
+    document = {"config": config.to_toml(), "data_dir": ".", "digests": digests}
+    return {**document, **shared_run._installed(registry)}
+
+
+def test_a_process_with_other_images_is_refused(order):
+    assert shared_run._context(order, default_registry(), None).images("train")
+    order["digests"]["test"] = "0" * 64
+    with pytest.raises(DataError, match="the test images of 'digits' in here are not those of pro"):
+        shared_run._context(order, default_registry(), Path("here"))
+
+
+def test_a_process_with_other_versions_or_plugins_is_refused(order):
+    order["versions"]["numpy"] = "1.0"
+    with pytest.raises(BrokenEnvironmentError, match=r"numpy is .* here and 1.0 in process 0"):
+        shared_run._context(order, default_registry(), None)
+    order["versions"]["numpy"] = np.__version__
+    order["plugins"]["latentkit-moon"] = "0.1"
+    with pytest.raises(BrokenEnvironmentError, match="latentkit-moon is missing here and 0.1 in"):
+        shared_run._context(order, default_registry(), None)
+
+
+def launch(*words, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "latentkit", "run", *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_more_processes_than_processors_are_refused(tmp_path):
+    found = launch("--processes", "1000", "--device", "cpu", cwd=tmp_path)
+    assert found.returncode == 2
+    assert "--processes 1000: this machine has" in found.stderr
+    assert found.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="it needs two processors")
+def test_processes_starts_them_and_one_line_says_what_is_wrong(tmp_path):
+    words = ("-o", "training.batch_size=1", "-o", "model.norm=group")
+    found = launch("--processes", "2", *words, cwd=tmp_path)
+    errors = [line for line in found.stderr.splitlines() if "error" in line]
+    assert errors == [
+        "latentkit: error: training.batch_size is 1, fewer than the 2 processes: use at most 1 "
+        "processes, or larger batches"
+    ]
+    assert found.returncode == 2
