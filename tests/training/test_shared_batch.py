@@ -50,7 +50,7 @@ class Dropping(nn.Module):
     def __init__(self):
         super().__init__()
         self.encoder = nn.Sequential(nn.Flatten(), nn.Dropout(0.3), nn.Linear(144, 3))
-        self.decoder = nn.Sequential(nn.BatchNorm1d(3, affine=False), nn.Linear(3, 144))
+        self.decoder = nn.Sequential(nn.Tanh(), nn.BatchNorm1d(3, affine=False), nn.Linear(3, 144))
         self.unused = nn.Linear(2, 2)
 
     def encode(self, images):
@@ -84,7 +84,7 @@ CASES = {
 }
 
 
-def make_job(model, corruption=(), **options):
+def make_job(model, corruption=(), device=CPU, **options):
     torch.manual_seed(1)
     small = {"channels": (8,), "hidden": (16,)}
     network = (
@@ -96,9 +96,9 @@ def make_job(model, corruption=(), **options):
         with torch.no_grad():
             network.start_from_images(DeviceImages(images(100, 0), CPU).in_order())
     return TrainingJob(
-        model=network.double().to(memory_format=torch.channels_last),
-        train=Doubles(images(100, 0), CPU),
-        validation=Doubles(images(42, 1), CPU),
+        model=network.double().to(device, memory_format=torch.channels_last),
+        train=Doubles(images(100, 0), device),
+        validation=Doubles(images(42, 1), device),
         corruption=CorruptionChain(corruption),
         options=TrainingOptions(batch_size=24, epochs=1, learning_rate=8e-3, clip_norm=0.5),
         precision="float32",
@@ -154,7 +154,7 @@ def train_all(processes):
 def trained(job, processes=None):
     result = train(replace(job, processes=processes), None, ignore)
     latents = encode(job.model, job.validation)
-    weights = {name: value.numpy() for name, value in result.weights.items()}
+    weights = {name: value.cpu().numpy() for name, value in result.weights.items()}
     losses = [record[part] for record in result.history for part in ("train", "validation")]
     return weights, losses, latents
 
@@ -177,6 +177,20 @@ def test_several_processes_train_the_same_model_as_one(forks, alone, count):
             for here, there in zip(losses, their_losses, strict=True):
                 assert here == pytest.approx(there, rel=1e-5)
             np.testing.assert_allclose(latents, their_latents, atol=1e-6)
+
+
+def train_on_gpu(processes):
+    cuda = torch.device("cuda")  # that of this process
+    return trained(make_job("conv-ae", device=cuda), processes), torch.cuda.current_device()
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="it needs two GPUs")
+def test_processes_on_gpus_of_their_own_train_the_same_model_as_one(forks, alone):
+    found = run_processes(forks, train_on_gpu, 2)
+    assert [gpu for _, gpu in found] == [0, 1]
+    for (weights, _, _), _ in found:
+        for key, value in alone["conv-ae"][0].items():
+            np.testing.assert_allclose(weights[key], value, rtol=0, atol=1e-6)
 
 
 def test_parts_of_the_latents_together_are_those_of_all_images():

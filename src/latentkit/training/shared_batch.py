@@ -9,7 +9,7 @@ mode around the model's loss, so that a model needs no change:
 - `latentkit.nn.whole_batch`, with which a loss asks for the values of all images.
 
 ``DistributedDataParallel`` gives none of these, and importing it imports torch's compiler
-(docs/decisions/0053-several-processes.md).
+(docs/decisions/0021-several-processes.md).
 """
 
 from __future__ import annotations
