@@ -152,12 +152,14 @@ def _launch(count: int) -> int:
     return 0
 
 
-def follow(timeout: int, data_dir: str | None) -> None:
-    """Do this process's part of what process 0 leads.
+def has_followed(timeout: int, data_dir: str | None) -> bool:
+    """Do this process's part of what process 0 leads; return False in process 0.
 
     Raises:
         LatentkitError: it cannot; process 0 says why.
     """
+    if not is_follower():
+        return False
     from latentkit.api.inputs import given_data_dir
     from latentkit.api.kinds import kind_of_config
     from latentkit.registry.catalogue import default_registry
@@ -171,6 +173,7 @@ def follow(timeout: int, data_dir: str | None) -> None:
     except ProcessError:
         time.sleep(_AFTER_LEADER)  # torchrun should see the exit code of process 0 first
         raise
+    return True
 
 
 @contextmanager
@@ -185,8 +188,15 @@ def leading(timeout: int) -> Iterator[Processes | None]:
         yield processes
 
 
-def remembering(processes: Processes, listener: Listener) -> Listener:
+def run_name(processes: Processes | None, name: str) -> str:
+    """Return the name of a run: the user's, or the one from before torchrun started it again."""
+    return name if name or processes is None else processes.remembered_run()
+
+
+def remembering(processes: Processes | None, listener: Listener) -> Listener:
     """Return the listener of a run whose name torchrun needs if it starts all processes again."""
+    if processes is None:
+        return listener
 
     def remember(event: Event) -> None:
         if isinstance(event, RunStarted):

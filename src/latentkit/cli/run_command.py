@@ -89,15 +89,13 @@ def run_command(
     latentkit run --corrupt gaussian-noise -o gaussian-noise.std=0.4
     latentkit run --config runs/.../config.toml --seed 1
     """  # noqa: D301  # Click takes a real backspace
-    if launch.is_follower():
-        launch.follow(timeout, data_dir)
+    if launch.has_followed(timeout, data_dir):
         return
     registry = shared_options.load_registry()
     from latentkit.api.inputs import configure, read_document
     from latentkit.api.inputs import runs_dir as find_runs_dir
 
     folder = find_runs_dir(runs_dir, out)
-
     document = read_document(config)  # once, because it may be a pipe
     resolved = configure(  # report errors before the slow import of torch
         registry,
@@ -122,10 +120,10 @@ def run_command(
         run = commands.start(
             resolved,
             registry,
-            name or ("" if group is None else group.remembered_run()),
+            launch.run_name(group, name),
             folder,
             data_dir,
-            listener if group is None else launch.remembering(group, listener),
+            launch.remembering(group, listener),
             default_dataset=dataset is None and "dataset" not in document,
             looks_up=find_runs_dir() if out is not None else None,
         )
@@ -164,8 +162,7 @@ def resume_command(
     name, or 'last'. The result is byte for byte that of a run that was never stopped, if as many
     processes share it.
     """
-    if launch.is_follower():
-        launch.follow(timeout, data_dir)
+    if launch.has_followed(timeout, data_dir):
         return
     launch.begin_command(processes, None)
     shared_options.load_registry()
