@@ -60,10 +60,15 @@ def job(model: str, images: int, batch: int) -> TrainingJob:
     )
 
 
-def seconds_of(one: TrainingJob, threads: int) -> float:
-    """Return the seconds of the training's only epoch."""
+def seconds_of(one: TrainingJob, threads: int) -> tuple[float, float]:
+    """Return the seconds of the training's only epoch, and the processor time of the training.
+
+    Processor time tells two processes from one even where other programs take the processors.
+    """
     with repeatable(CPU, threads):
-        return float(train(one, None, ignore).history[0]["seconds"])
+        before = time.process_time()
+        seconds = float(train(one, None, ignore).history[0]["seconds"])
+        return seconds, time.process_time() - before
 
 
 def member(rank: int, options: argparse.Namespace) -> None:
@@ -75,13 +80,13 @@ def member(rank: int, options: argparse.Namespace) -> None:
         kind = (options.model, options.images, options.batch)
         ratios = []
         for number in range(options.rounds + 1):
-            alone = seconds_of(job(*kind), options.threads) if rank == 0 else 0.0
+            alone, busy = (0.0, 0.0) if rank else seconds_of(job(*kind), options.threads)
             if rank == 0:
                 processes.order("share")
             else:
                 next(processes.orders())
             processes.bytes, processes.seconds, processes.calls = 0, 0.0, 0
-            shared = seconds_of(replace(job(*kind), processes=processes), 1)
+            shared, own = seconds_of(replace(job(*kind), processes=processes), 1)
             if rank or not number:  # the first round warms up
                 continue
             ratios.append(shared / alone)
@@ -89,7 +94,8 @@ def member(rank: int, options: argparse.Namespace) -> None:
             print(
                 f"one process {alone:.2f} s, two {shared:.2f} s, ratio {ratios[-1]:.3f}; a step "
                 f"sends {processes.bytes / steps:,.0f} bytes in {processes.calls / steps:.1f} "
-                f"calls; {processes.seconds / shared:.0%} of the time in them",
+                f"calls; {processes.seconds / shared:.0%} of the time in them; processor time of "
+                f"one process {busy:.2f} s, of each of two {own:.2f} s",
                 flush=True,
             )
         if rank == 0:

@@ -78,7 +78,7 @@ class Processes:
         self._timeout = timeout
         self._orders = 0
         self._dismissed = False
-        # The store's names are new after each restart by torchrun, but for these.
+        # What is said here is also known after a restart by torchrun.
         self._lasting: Store = store
         while isinstance(self._lasting, PrefixStore):
             self._lasting = self._lasting.underlying_store
@@ -300,7 +300,9 @@ def joined(timeout: int = TIMEOUT) -> Iterator[Processes]:
         store, rank, count = next(iter(rendezvous("env://", timeout=patience)))
         cuda = torch.cuda.is_available()
         backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
-        group = PrefixStore("latentkit", store)
+        # torchrun's store outlives a restart, and has what the earlier processes said.
+        restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        group = PrefixStore(f"latentkit-{restarts}", store)
         dist.init_process_group(backend, store=group, rank=rank, world_size=count, timeout=patience)
     except (RuntimeError, ValueError) as error:
         raise _not_met(error, timeout) from error
