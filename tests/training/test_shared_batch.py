@@ -20,7 +20,8 @@ from latentkit.plugin.events import ignore
 from latentkit.training.device import repeatable
 from latentkit.training.loop import TrainingJob, train
 from latentkit.training.processes import Share, joined
-from latentkit.training.shared_batch import SharedBatch, SummedGradients
+from latentkit.training.shared_batch import SharedBatch
+from latentkit.training.summed_gradients import SummedGradients
 
 CPU = torch.device("cpu")
 SHAPE = (1, 12, 12)
@@ -214,8 +215,7 @@ def leave_out_a_term(processes):
     blank = torch.zeros(share.count, *SHAPE).double()
     with SharedBatch(processes, share):
         loss = network.loss(blank, blank, step=0)
-    torch.autograd.backward(loss["loss"])
-    SummedGradients(processes, network).sum({"loss": loss["loss"].detach()}, share)
+    SummedGradients(processes, network).backward(loss, share)
     return network.unused.weight.grad is None and network.encoder[2].weight.grad is not None
 
 

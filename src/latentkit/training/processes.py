@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -78,6 +78,8 @@ class Processes:
         self._timeout = timeout
         self._orders = 0
         self._dismissed = False
+        # Connections of their own for large sums, so that small messages overtake them.
+        self._aside = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
         # What is said here is also known after a restart by torchrun.
         self._lasting: Store = store
         while isinstance(self._lasting, PrefixStore):
@@ -153,6 +155,28 @@ class Processes:
         with self._reaching_others():
             dist.all_reduce(tensor)
         return tensor
+
+    def summing(self, tensor: Tensor) -> Callable[[], None]:
+        """Begin to replace a tensor by its sum, and return what waits for the end.
+
+        Sums that are begun this way do not wait for what else is sent meanwhile.
+        """
+        with self._reaching_others():
+            aside = self._aside if tensor.device.type == "cpu" else None
+            work = dist.all_reduce(tensor, group=aside, async_op=True)
+
+        def wait() -> None:
+            with self._reaching_others():
+                work.wait()
+
+        return wait
+
+    def each(self, tensor: Tensor) -> Tensor:
+        """Return the tensors of all processes, which have one shape: (processes, *shape)."""
+        found = tensor.new_empty((self.count, *tensor.shape))
+        with self._reaching_others():
+            dist.all_gather(list(found), tensor)
+        return found
 
     def whole(self, values: Tensor, share: Share) -> Tensor:
         """Return the rows of all processes, in order, given those of this process's share."""

@@ -26,6 +26,7 @@ from torch.overrides import TorchFunctionMode
 from latentkit.errors import PluginError
 from latentkit.nn import at_least_float32, whole_batch
 from latentkit.training.processes import Processes, Share
+from latentkit.training.summed_gradients import SummedGradients
 
 # Functions whose result has a row for each row of their input.
 _BY_ROW: frozenset[Callable[..., Any]] = frozenset(
@@ -203,11 +204,8 @@ class _WholeNorm(torch.autograd.Function):
         share: Share,
     ) -> tuple[Tensor, Tensor, Tensor]:
         pixels = x[0, 0].numel()
-        own_mean, own_variance = _moments(x)
-        found = own_mean.new_zeros((processes.count, 2, x.shape[1]))
-        found[processes.rank] = torch.stack([own_mean, own_variance])
-        means, variances = processes.sum_(found).unbind(1)
-        counts = torch.tensor(share.counts, dtype=own_mean.dtype, device=x.device)[:, None] * pixels
+        means, variances = processes.each(_moments(x)).unbind(1)
+        counts = torch.tensor(share.counts, dtype=means.dtype, device=x.device)[:, None] * pixels
         total = share.total * pixels
         mean = (means * counts).sum(0) / total
         variance = (counts * (variances + (means - mean).square())).sum(0) / total
@@ -227,96 +225,25 @@ class _WholeNorm(torch.autograd.Function):
         plain, of_scale, of_bias = torch.ops.aten.native_batch_norm_backward(
             grad, x, scale, mean, variance, None, None, False, ctx.eps, [True, True, True]
         )
-        of_scale_sum, of_bias_sum = ctx.processes.sum_(torch.stack([of_scale, of_bias])) / ctx.total
+        sums = ctx.processes.each(torch.stack([of_scale, of_bias])).sum(0) / ctx.total
         inverse = (variance + ctx.eps).rsqrt()
-        slope = -scale * inverse.square() * of_scale_sum
-        offset = -scale * inverse * of_bias_sum - slope * mean
-        shape = (-1, *[1] * (x.dim() - 2))
-        changed = torch.addcmul(plain + offset.view(shape), x, slope.view(shape))
+        slope = -scale * inverse.square() * sums[0]
+        offset = -scale * inverse * sums[1] - slope * mean
+        # x * slope + offset by the kernel of batch normalisation, the fastest for channels-last.
+        changed = functional.batch_norm(
+            x, torch.zeros_like(mean), torch.ones_like(mean), slope, offset, False, 0.0, 0.0
+        )
         learned = (None, None) if weight is None else (of_scale, of_bias)
-        return changed.to(x.dtype), *learned, None, None, None
+        return plain.add_(changed), *learned, None, None, None, None
 
 
-def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and variance of each channel, at least in float32.
+def _moments(x: Tensor) -> Tensor:
+    """Return mean and variance (2, C) of each channel, at least in float32.
 
-    ``var_mean`` takes ten times as long for channels-last feature maps as the kernel of batch
-    normalisation, which gives the inverse of the standard deviation.
+    ``var_mean`` takes ten times as long for channels-last feature maps.
     """
-    ones = torch.ones(x.shape[1], device=x.device, dtype=at_least_float32(x[:0]).dtype)
-    _, mean, inverse = torch.native_batch_norm(x, ones, ones, None, None, True, 0.0, 0.0)
-    varies = (inverse > 0) & inverse.isfinite()  # a constant channel has 0 or infinity
-    return mean, torch.where(varies, inverse.square().reciprocal(), torch.zeros_like(inverse))
-
-
-class SummedGradients:
-    """Sum of the gradients of all processes, in one buffer for each type of numbers.
-
-    Behind the gradients, a buffer has whether each parameter was used, and the terms of the loss.
-
-    Args:
-        processes: those that share each batch.
-        model: the network, on its device.
-    """
-
-    def __init__(self, processes: Processes, model: nn.Module) -> None:
-        self._processes = processes
-        self._groups: dict[tuple[torch.dtype, torch.device], list[nn.Parameter]] = {}
-        for parameter in model.parameters():
-            key = (parameter.dtype, parameter.device)
-            self._groups.setdefault(key, []).append(parameter)
-        self._buffers: list[Tensor] = []
-
-    @torch.no_grad()
-    def sum(self, terms: Mapping[str, Tensor], share: Share) -> dict[str, Tensor]:
-        """Replace the gradients by their sums, and return the terms of the whole batch's loss.
-
-        Args:
-            terms: the terms of this process's loss.
-            share: its share of the batch.
-        """
-        if not self._buffers:
-            self._buffers = [
-                torch.zeros(
-                    sum(p.numel() for p in group) + len(group) + len(terms),
-                    dtype=dtype,
-                    device=device,
-                )
-                for (dtype, device), group in self._groups.items()
-            ]
-        values = torch.stack([value.to(torch.float64) for value in terms.values()]) * share.weight
-        for group, buffer in zip(self._groups.values(), self._buffers, strict=True):
-            parts = _parts(buffer, group)
-            used = [p.grad is not None for p in group]
-            for parameter, part in zip(group, parts, strict=True):
-                part.copy_(torch.zeros_like(part) if parameter.grad is None else parameter.grad)
-            rest = buffer[-len(group) - len(terms) :]
-            rest[: len(group)] = torch.tensor(used, dtype=buffer.dtype)
-            rest[len(group) :] = values
-            self._processes.sum_(buffer)
-            if not all(used):  # here; another process may have used them
-                used = [count > 0 for count in rest[: len(group)].tolist()]
-            for parameter, part, is_used in zip(group, parts, used, strict=True):
-                parameter.grad = part if is_used else None
-            values_of_all = rest[len(group) :].clone()
-        return dict(zip(terms, values_of_all.unbind(), strict=True))
-
-
-def _parts(buffer: Tensor, group: Sequence[nn.Parameter]) -> list[Tensor]:
-    """Return the places of gradients in a buffer.
-
-    They have the parameters' strides, because fused optimisers pair both in the order of memory.
-    """
-    parts, start = [], 0
-    for parameter in group:
-        parts.append(buffer.as_strided(parameter.shape, _strides(parameter), start))
-        start += parameter.numel()
-    return parts
-
-
-def _strides(parameter: Tensor) -> tuple[int, ...]:
-    """Return the strides of a parameter, or if its memory has gaps, those without them."""
-    return torch.empty_like(parameter, device="meta").stride()
+    nothing = torch.zeros(x.shape[1], device=x.device, dtype=at_least_float32(x[:0]).dtype)
+    return torch.stack(torch.batch_norm_update_stats(x, nothing, nothing.clone(), 0.0))
 
 
 def sharing(processes: Processes | None, share: Share | None) -> AbstractContextManager[object]:
@@ -358,8 +285,7 @@ def check_divides(
         torch.manual_seed(seed)
         with sharing(processes, share):
             own = loss(inputs[rows], targets[rows])
-        torch.autograd.backward(own["loss"] * share.weight)
-        gradients.sum({"loss": own["loss"].detach()}, share)
+        gradients.backward({"loss": own["loss"]}, share)
         found = _state(model)
     for what in ("gradients", "buffers"):
         length = expected[what].norm()

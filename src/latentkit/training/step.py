@@ -21,8 +21,9 @@ from latentkit.plugin.protocols import HasAfterStep, is_capturable, provides
 from latentkit.registry.options import fault_of
 from latentkit.training.device import Precision, take_step
 from latentkit.training.processes import Processes, Share
-from latentkit.training.shared_batch import SummedGradients, sharing
+from latentkit.training.shared_batch import sharing
 from latentkit.training.state import TrainingState
+from latentkit.training.summed_gradients import SummedGradients
 
 _BEFORE_CAPTURE = 3  # in these steps, torch and its libraries do set-up that a capture forbids
 
@@ -214,11 +215,12 @@ class Steps:
             sharing(self._processes, share),
         ):
             terms = loss_terms(model, inputs, targets, step)
-        torch.autograd.backward(terms["loss"] if share is None else terms["loss"] * share.weight)
-        # Detached, because a term that keeps the pass alive would also keep its CUDA stream.
-        found = {name: value.detach() for name, value in terms.items()}
         if self._sum is not None and share is not None:
-            found = self._sum.sum(found, share)
+            found = self._sum.backward(terms, share)
+        else:
+            torch.autograd.backward(terms["loss"])
+            # Detached, as a term that keeps the pass alive would also keep its CUDA stream.
+            found = {name: value.detach() for name, value in terms.items()}
         if self._options.clip_norm:
             nn.utils.clip_grad_norm_(model.parameters(), self._options.clip_norm)
         take_step(optimizer)
