@@ -29,18 +29,36 @@ CPU = torch.device("cpu")
 
 
 class Watched(Processes):
-    """Processes that count what they send."""
+    """Processes that count what they send, and the time in which they wait for others."""
 
     bytes, seconds, calls = 0, 0.0, 0
 
-    def sum_(self, tensor):
-        """Count a sum."""
+    def _timed(self, tensor, send):
         started = time.perf_counter()
-        super().sum_(tensor)
+        found = send(tensor)
         self.bytes += tensor.nbytes
         self.seconds += time.perf_counter() - started
         self.calls += 1
-        return tensor
+        return found
+
+    def sum_(self, tensor):
+        """Count a sum."""
+        return self._timed(tensor, super().sum_)
+
+    def each(self, tensor):
+        """Count what all processes receive."""
+        return self._timed(tensor, super().each)
+
+    def summing(self, tensor):
+        """Count a sum that goes on during the backward pass, and the waiting at its end."""
+        wait = self._timed(tensor, super().summing)
+
+        def timed_wait():
+            started = time.perf_counter()
+            wait()
+            self.seconds += time.perf_counter() - started
+
+        return timed_wait
 
 
 def job(model: str, images: int, batch: int) -> TrainingJob:
@@ -94,7 +112,7 @@ def member(rank: int, options: argparse.Namespace) -> None:
             print(
                 f"one process {alone:.2f} s, two {shared:.2f} s, ratio {ratios[-1]:.3f}; a step "
                 f"sends {processes.bytes / steps:,.0f} bytes in {processes.calls / steps:.1f} "
-                f"calls; {processes.seconds / shared:.0%} of the time in them; processor time of "
+                f"messages; {processes.seconds / shared:.0%} of the time waiting; processor time of "
                 f"one process {busy:.2f} s, of each of two {own:.2f} s",
                 flush=True,
             )

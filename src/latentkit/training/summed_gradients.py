@@ -32,6 +32,7 @@ class SummedGradients:
         self._parameters = list(model.parameters())
         self._large = [p for p in reversed(self._parameters) if p.numel() >= _LARGE]
         self._small = [p for p in self._parameters if p.numel() < _LARGE]
+        self._strides = {p: _strides(p) for p in self._parameters}
         self._ready: set[nn.Parameter] = set()
         self._waits: list[Callable[[], None]] = []
 
@@ -69,7 +70,7 @@ class SummedGradients:
 
     @torch.no_grad()
     def _send(self, parameter: nn.Parameter) -> None:
-        known, strides = parameter.grad, _strides(parameter)
+        known, strides = parameter.grad, self._strides[parameter]
         if known is None or known.stride() != strides:  # unused here, or its memory has gaps
             gradient = torch.empty_strided(
                 parameter.shape, strides, dtype=parameter.dtype, device=parameter.device
@@ -92,12 +93,12 @@ class SummedGradients:
         *parts, flags, values = buffer.split([*sizes, len(used), len(terms)])
         for parameter, part in zip(self._small, parts, strict=True):
             if parameter.grad is not None:
-                _shaped(part, parameter).copy_(parameter.grad)
+                self._shaped(part, parameter).copy_(parameter.grad)
         flags.copy_(torch.tensor(used))
         values.copy_(torch.stack([one.to(torch.float64) for one in terms.values()]) * share.weight)
         self._processes.sum_(buffer)
         for parameter, part in zip(self._small, parts, strict=True):
-            parameter.grad = _shaped(part, parameter).to(parameter.dtype)
+            parameter.grad = self._shaped(part, parameter).to(parameter.dtype)
         for wait in self._waits:
             wait()
         if not all(used):  # here; another process may have used them
@@ -106,13 +107,12 @@ class SummedGradients:
                     parameter.grad = None
         return dict(zip(terms, values.unbind(), strict=True))
 
+    def _shaped(self, part: Tensor, parameter: nn.Parameter) -> Tensor:
+        """Return a part of a buffer with the shape and the order in memory of a parameter.
 
-def _shaped(part: Tensor, parameter: Tensor) -> Tensor:
-    """Return a part of a buffer with the shape and the order in memory of a parameter.
-
-    Fused optimisers pair gradient and parameter in the order of memory.
-    """
-    return part.as_strided(parameter.shape, _strides(parameter), part.storage_offset())
+        Fused optimisers pair gradient and parameter in the order of memory.
+        """
+        return part.as_strided(parameter.shape, self._strides[parameter], part.storage_offset())
 
 
 def _strides(parameter: Tensor) -> tuple[int, ...]:
