@@ -112,8 +112,8 @@ def member(rank: int, options: argparse.Namespace) -> None:
             print(
                 f"one process {alone:.2f} s, two {shared:.2f} s, ratio {ratios[-1]:.3f}; a step "
                 f"sends {processes.bytes / steps:,.0f} bytes in {processes.calls / steps:.1f} "
-                f"messages; {processes.seconds / shared:.0%} of the time waiting; processor time of "
-                f"one process {busy:.2f} s, of each of two {own:.2f} s",
+                f"messages; {processes.seconds / shared:.0%} of the time waiting; processor time "
+                f"of one process {busy:.2f} s, of each of two {own:.2f} s",
                 flush=True,
             )
         if rank == 0:

@@ -72,6 +72,23 @@ def processes_options(function: Callable[..., object]) -> Callable[..., object]:
     )(function)
 
 
+def planned_counts(wanted: int | None, device: str | None) -> list[int]:
+    """Return the numbers of processes whose time a dry run predicts.
+
+    Raises:
+        UserError: this machine cannot have so many, or torchrun has started several.
+    """
+    import torch
+
+    if is_launched():
+        raise UserError("--dry-run needs one process: leave torchrun out, and use --processes")
+    if wanted is not None:
+        _check_room(wanted, device)
+        return [wanted]
+    on_gpu = device != "cpu" and torch.cuda.is_available()
+    return [count for count in (2, 4, 8) if on_gpu or count <= usable_cpus()]
+
+
 def begin_command(wanted: int | None, device: str | None) -> None:
     """Launch the processes that ``--processes`` asks for, and end with their outcome.
 

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from latentkit.cli import launch, shared_options
+from latentkit.cli.display import progress_display
 from latentkit.cli.outcome import data_option, run_options, show_maps, show_outcome, working_on_run
 from latentkit.errors import UserError
 
 if TYPE_CHECKING:
+    from latentkit.config import RunConfig
     from latentkit.maps.vector_maps import VectorMaps
     from latentkit.plugin.events import Listener
+    from latentkit.registry.catalogue import Registry
 
 
 @click.command("run")
@@ -57,6 +60,12 @@ if TYPE_CHECKING:
 @shared_options.out_option
 @data_option
 @click.option("--print-config", is_flag=True, help="Print the resulting configuration, and stop.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Try all stages out without training, say what memory, disk and time the run needs, and "
+    "stop.",
+)
 @launch.processes_options
 @run_options
 @shared_options.common_options
@@ -76,6 +85,7 @@ def run_command(
     out: str | None,
     data_dir: str | None,
     print_config: bool,
+    dry_run: bool,
     processes: int | None,
     timeout: int,
     as_json: bool,
@@ -113,6 +123,9 @@ def run_command(
     if print_config:
         shared_options.print_toml(resolved.to_toml())
         return
+    if dry_run:
+        _show_dry_run(resolved, registry, folder, data_dir, processes, as_json, quiet)
+        return
     launch.begin_command(processes, resolved.run.device)
     from latentkit.api import commands
 
@@ -128,6 +141,30 @@ def run_command(
             looks_up=find_runs_dir() if out is not None else None,
         )
     show_outcome(run, as_json=as_json, quiet=quiet)
+
+
+def _show_dry_run(
+    config: RunConfig,
+    registry: Registry,
+    runs: Path,
+    data_dir: str | None,
+    processes: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Print what a run would need; progress goes to stderr."""
+    from latentkit.api.inputs import data_dir as find_data_dir
+    from latentkit.api.kinds import kind_of_config
+    from latentkit.runs.dry_run import dry_run
+
+    counts = launch.planned_counts(processes, config.run.device)
+    kind = kind_of_config(config)
+    with shared_options.work_of_parts(), progress_display(quiet) as listener:
+        found = dry_run(config, registry, find_data_dir(data_dir), runs, listener, kind, counts)
+    if as_json:
+        shared_options.print_json(found.document())
+    else:
+        shared_options.print_facts(found.rows())
 
 
 @click.command("resume")

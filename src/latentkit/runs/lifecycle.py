@@ -25,7 +25,7 @@ from latentkit.runs.manifest import NAME, Manifest
 from latentkit.runs.needs import state_needs
 from latentkit.runs.prepare import check_parts, prepare, with_found_runs
 from latentkit.runs.shared_run import share_run
-from latentkit.runs.stages import hardware, package_versions, plugin_versions, run_stages
+from latentkit.runs.stages import package_versions, run_stages
 from latentkit.runs.summary import summarise
 from latentkit.training.device import device_at_hand, repeatable
 
@@ -192,19 +192,13 @@ def start_run(
         )
     state_needs(context, kind, place.runs, emit)
     share_run(context, kind, emit)
-    config = context.config
-    facts = {
-        "config": config.identity(),
-        "config_sha256": config.identity_sha256(),
-        "seed": config.run.seed,
-        "data_dir": str(place.data),
-        "versions": package_versions(),
-        "hardware": hardware(config.run.device, config.run.threads),
-        "plugins": plugin_versions(registry),
-        "plugin_files": saved_config.plugin_files(registry),
-    }
-    path = place.runs / place.name if place.name else new_folder(place.runs, kind.label(config))
-    with RunFolder.creating(path, config.to_toml(), **facts) as folder:
+    path = (
+        place.runs / place.name
+        if place.name
+        else new_folder(place.runs, kind.label(context.config))
+    )
+    facts = saved_config.run_facts(context)
+    with RunFolder.creating(path, context.config.to_toml(), **facts) as folder:
         execute(folder, context, emit, kind, resumed=False)
     return folder
 

@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -72,14 +73,14 @@ class Needs:
 
     def __str__(self) -> str:
         """Return one line that says everything."""
-        parts = [f"{_size(self.memory)} of memory", f"{_size(self.disk)} of disk"]
+        parts = [f"{size_text(self.memory)} of memory", f"{size_text(self.disk)} of disk"]
         if self.cached:
-            parts[1] += f" (beside {_size(self.cached)} of decoded images)"
+            parts[1] += f" (beside {size_text(self.cached)} of decoded images)"
         if self.seconds is None:
             return f"needs about {' and '.join(parts)}"
         epochs = f"{self.epochs} epochs" if self.epochs != 1 else "1 epoch"
-        total = _duration(self.epochs * self.seconds)
-        parts.append(f"and {_duration(self.seconds)} an epoch ({epochs}, {total})")
+        total = duration_text(self.epochs * self.seconds)
+        parts.append(f"and {duration_text(self.seconds)} an epoch ({epochs}, {total})")
         return f"needs about {', '.join(parts)}"
 
 
@@ -104,18 +105,38 @@ def state_needs(context: RunContext, kind: RunKind, runs: Path, emit: Listener) 
         emit(Notice("image-fault", fault))
     try:
         with repeatable(context.device, context.config.run.threads):
-            needs = _needs(context, kind, job, n)
-            _check_memory(needs, context)
-            _check_disk(needs.disk, runs)
+            needs = _checked_needs(context, kind, job, n, runs)
             long = n * job.train.values_of_image * job.epochs >= _LONG
             if long and current() is None:  # the time of several processes is not known
                 longer = kind.trial_training(context, (_STEPS + 1) * _batch_size(job))
                 assert longer is not None  # noqa: S101  # it was there before
-                seconds = _seconds_of_epoch(*longer, len(context.split.validation))
+                validation = len(context.split.validation)
+                seconds = seconds_of_epoch(*longer, validation, _STEPS, _SECONDS)
                 needs = replace(needs, seconds=seconds)
     except PluginError:  # training will say it, in a folder that keeps the log
         return
     emit(Notice("needs", str(needs), "info"))
+
+
+def measured_needs(context: RunContext, kind: RunKind, runs: Path) -> Needs | None:
+    """Return what a run needs without its time; None if its kind does not tell.
+
+    Raises:
+        ResourceError: there is too little memory; the message says what to change.
+        StorageError: there is too little room on the disk.
+        PluginError: a part of a plugin fails.
+    """
+    found = kind.trial_training(context, _FEW)
+    return None if found is None else _checked_needs(context, kind, *found, runs)
+
+
+def _checked_needs(
+    context: RunContext, kind: RunKind, job: TrainingJob, n: int, runs: Path
+) -> Needs:
+    needs = _needs(context, kind, job, n)
+    _check_memory(needs, context)
+    _check_disk(needs.disk, runs)
+    return needs
 
 
 def _needs(context: RunContext, kind: RunKind, job: TrainingJob, n: int) -> Needs:
@@ -224,10 +245,17 @@ def _begin(job: TrainingJob) -> None:
     job.model.train()
 
 
-def _seconds_of_epoch(job: TrainingJob, n: int, validation: int) -> float:
+def seconds_of_epoch(job: TrainingJob, n: int, validation: int, most: int, limit: float) -> float:
     """Return the time of an epoch of ``n`` training and of ``validation`` images.
 
     The first steps set up what later ones use, so only the second half counts.
+
+    Args:
+        job: the training, with a new model.
+        n: number of training images.
+        validation: number of validation images.
+        most: most steps that are measured.
+        limit: seconds after which no step is begun.
     """
     state = TrainingState(job.model, job.options, job.train.device)
     total = job.epochs * job.steps_per_epoch
@@ -236,12 +264,12 @@ def _seconds_of_epoch(job: TrainingJob, n: int, validation: int) -> float:
     steps.begin_epoch()
     batch = min(_batch_size(job), len(job.train))
     times: list[float] = []
-    for index in _indices(job, batch):
+    for index in islice(_indices(job, batch), most):
         started = time.perf_counter()
         terms = steps.take(*_batch(job, index), job.warm_up_steps)
         float(terms["loss"])  # waits for the device
         times.append(time.perf_counter() - started)
-        if sum(times) > _SECONDS:
+        if sum(times) > limit:
             break
     step = float(np.median(times[(len(times) + 1) // 2 :] or times))
     return step * (n + _VALIDATION * validation) / batch
@@ -277,14 +305,14 @@ def _check_memory(needs: Needs, context: RunContext) -> None:
     if needs.training > free:
         batch = context.config.training.batch_size
         raise ResourceError(
-            f"training needs about {_size(needs.training)} of memory{where}, and {_size(free)} are "
-            f"free: lower training.batch_size (now {batch}), or choose smaller images or a smaller "
+            f"training needs about {size_text(needs.training)} of memory{where}, and "
+            f"{size_text(free)} are free: lower training.batch_size (now {batch}), or choose smaller images or a smaller "
             f"model"
         )
     if needs.others > host:
         raise ResourceError(
-            f"maps and card need about {_size(needs.others)} of memory, and {_size(host)} are "
-            f"free: leave maps out, choose smaller or fewer images, or end other programs"
+            f"maps and card need about {size_text(needs.others)} of memory, and "
+            f"{size_text(host)} are free: leave maps out, choose smaller or fewer images, or end other programs"
         )
 
 
@@ -294,8 +322,8 @@ def _check_disk(size: int, runs: Path) -> None:
     free = shutil.disk_usage(there).free
     if size > free:
         raise StorageError(
-            f"the run needs about {_size(size)} of disk, and {runs} has room for {_size(free)}: "
-            f"make room, or choose another folder with --runs"
+            f"the run needs about {size_text(size)} of disk, and {runs} has room for "
+            f"{size_text(free)}: make room, or choose another folder with --runs"
         )
 
 
@@ -310,7 +338,7 @@ def _bytes_in_cache(context: RunContext) -> int:
     return found
 
 
-def _size(count: float) -> str:
+def size_text(count: float) -> str:
     """Return a number of bytes as text, in decimal units."""
     megabytes = count / 1e6
     if megabytes < 999.5:
@@ -318,7 +346,7 @@ def _size(count: float) -> str:
     return f"{megabytes / 1e3:,.1f} GB"
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Return a time as text, in the unit that a person would choose."""
     if seconds < 1.5:
         return "1 second"

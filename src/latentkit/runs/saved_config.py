@@ -17,10 +17,27 @@ from latentkit.plugin.events import Listener, Notice
 from latentkit.reading import parse_toml
 from latentkit.registry.catalogue import Registry, default_registry
 from latentkit.registry.discovery import LOADED_PLUGINS, PluginFile, read_plugin_file
+from latentkit.runs.context import RunContext
 from latentkit.runs.folder import CONFIG, RunFolder
 from latentkit.runs.kind import RunKind
 from latentkit.runs.manifest import Manifest
+from latentkit.runs.stages import hardware, package_versions, plugin_versions
 from latentkit.terminal import shell_command
+
+
+def run_facts(context: RunContext) -> dict[str, Any]:
+    """Return what a new run's manifest says of its configuration, machine, versions and plugins."""
+    config, registry = context.config, context.registry
+    return {
+        "config": config.identity(),
+        "config_sha256": config.identity_sha256(),
+        "seed": config.run.seed,
+        "data_dir": str(context.data_dir),
+        "versions": package_versions(),
+        "hardware": hardware(config.run.device, config.run.threads),
+        "plugins": plugin_versions(registry),
+        "plugin_files": plugin_files(registry),
+    }
 
 
 def stored_config(folder: RunFolder, registry: Registry) -> RunConfig:

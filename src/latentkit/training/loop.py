@@ -212,7 +212,8 @@ def train(
     state = TrainingState(job.model, job.options, job.train.device)
     progress = _restore(job, state, checkpoints, emit)
     if progress.epoch == 0 and job.new_weights:
-        _start_from_images(job, state)
+        start_from_images(job)
+        state.start_average()
     if job.processes is not None:
         progress = _start_together(job, state, progress)
     steps = Steps(
@@ -345,7 +346,7 @@ def _start_together(job: TrainingJob, state: TrainingState, progress: Progress) 
     return Progress(epoch, step, tuple(history), job.config_sha256, job.epochs)
 
 
-def _start_from_images(job: TrainingJob, state: TrainingState) -> None:
+def start_from_images(job: TrainingJob) -> None:
     """Let the model set its first weights from training images, if it does that."""
     follows = job.processes is not None and job.processes.rank > 0
     if follows or not provides(job.model, StartsFromImages):
@@ -353,7 +354,6 @@ def _start_from_images(job: TrainingJob, state: TrainingState) -> None:
     rows = spread_rows(np.arange(len(job.train)), _IMAGES_TO_START_FROM)
     with torch.no_grad(), fault_of("the model's start_from_images failed"):
         job.model.start_from_images(job.train.subset(rows).in_order())
-    state.start_average()
 
 
 def _run_epoch(
