@@ -306,13 +306,14 @@ def _check_memory(needs: Needs, context: RunContext) -> None:
         batch = context.config.training.batch_size
         raise ResourceError(
             f"training needs about {size_text(needs.training)} of memory{where}, and "
-            f"{size_text(free)} are free: lower training.batch_size (now {batch}), or choose smaller images or a smaller "
-            f"model"
+            f"{size_text(free)} are free: lower training.batch_size (now {batch}), or choose "
+            f"smaller images or a smaller model"
         )
     if needs.others > host:
         raise ResourceError(
             f"maps and card need about {size_text(needs.others)} of memory, and "
-            f"{size_text(host)} are free: leave maps out, choose smaller or fewer images, or end other programs"
+            f"{size_text(host)} are free: leave maps out, choose smaller or fewer images, or end "
+            f"other programs"
         )
 
 

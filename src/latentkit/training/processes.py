@@ -79,7 +79,7 @@ class Processes:
         self._orders = 0
         self._dismissed = False
         # Connections of their own for large sums, so that small messages overtake them.
-        self._aside = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
+        self._aside: Any = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
         # What is said here is also known after a restart by torchrun.
         self._lasting: Store = store
         while isinstance(self._lasting, PrefixStore):
@@ -163,7 +163,7 @@ class Processes:
         """
         with self._reaching_others():
             aside = self._aside if tensor.device.type == "cpu" else None
-            work = dist.all_reduce(tensor, group=aside, async_op=True)
+            work: Any = dist.all_reduce(tensor, group=aside, async_op=True)
 
         def wait() -> None:
             with self._reaching_others():

@@ -46,7 +46,7 @@ class SummedGradients:
         self._ready.clear()
         self._waits.clear()
         hooks = [
-            p.register_post_accumulate_grad_hook(self._send_ready)
+            p.register_post_accumulate_grad_hook(self._send_ready)  # type: ignore[no-untyped-call]
             for p in self._large
             if p.requires_grad
         ]
@@ -90,7 +90,7 @@ class SummedGradients:
             sum(sizes) + len(used) + len(terms),
             dtype=reduce(torch.promote_types, {p.dtype for p in self._parameters}, torch.float32),
         )
-        *parts, flags, values = buffer.split([*sizes, len(used), len(terms)])
+        *parts, flags, values = torch.split(buffer, [*sizes, len(used), len(terms)])
         for parameter, part in zip(self._small, parts, strict=True):
             if parameter.grad is not None:
                 self._shaped(part, parameter).copy_(parameter.grad)
