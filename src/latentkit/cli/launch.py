@@ -150,6 +150,8 @@ def _launch(count: int) -> int:
         max_restarts=0,
         monitor_interval=0.1,
     )
+    if hasattr(config, "signals_to_handle"):  # early versions of torch pass fewer signals on
+        config.signals_to_handle += ",SIGUSR1"
     try:
         elastic_launch(config, sys.executable)("-m", "latentkit", *sys.argv[1:])
     except SignalException:

@@ -16,6 +16,7 @@ from latentkit._version import __version__
 from latentkit.cli.launch import follow_silently, is_launched
 from latentkit.cli.shared_options import common_options, echo, run_guarded
 from latentkit.errors import INTERRUPTED_EXIT_CODE, UserError
+from latentkit.training import stopping
 
 # The short help is here so that listing the commands does not import them.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -141,15 +142,22 @@ def _ending_signals() -> list[signal.Signals]:
     torchrun passes Ctrl-C on to its processes, which also get it from the terminal.
     """
     if is_launched():
-        return [signal.SIGTERM, signal.SIGINT]
-    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
-    if hangup is None or signal.getsignal(hangup) == signal.SIG_IGN:
-        return [signal.SIGTERM]
-    return [signal.SIGTERM, hangup]
+        return [signal.SIGTERM, signal.SIGINT, *_of_name("SIGUSR1")]
+    ending = [signal.SIGTERM, *_of_name("SIGUSR1")]
+    return ending + [one for one in _of_name("SIGHUP") if signal.getsignal(one) != signal.SIG_IGN]
+
+
+def _of_name(name: str) -> list[signal.Signals]:
+    """Return a signal that not every system has."""
+    found = getattr(signal, name, None)
+    return [] if found is None else [found]
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Treat SIGTERM or SIGHUP like Ctrl-C once; a later one ends the process."""
+    """Treat SIGTERM, SIGUSR1 or SIGHUP like Ctrl-C once; a later one ends the process.
+
+    A training heeds SIGTERM and SIGUSR1, the signals of schedulers, at the end of its step.
+    """
     first_signal = time.monotonic()
 
     def again(number: int, frame: FrameType | None) -> None:
@@ -159,6 +167,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
     for other in _ending_signals():
         signal.signal(other, again)
+    if number in (signal.SIGTERM, *_of_name("SIGUSR1")) and stopping.ask():
+        return
     raise KeyboardInterrupt
 
 

@@ -153,6 +153,8 @@ def _show_dry_run(
     quiet: bool,
 ) -> None:
     """Print what a run would need; progress goes to stderr."""
+    import psutil
+
     from latentkit.api.inputs import data_dir as find_data_dir
     from latentkit.api.kinds import kind_of_config
     from latentkit.runs.dry_run import dry_run
@@ -160,7 +162,9 @@ def _show_dry_run(
     counts = launch.planned_counts(processes, config.run.device)
     kind = kind_of_config(config)
     with shared_options.work_of_parts(), progress_display(quiet) as listener:
-        found = dry_run(config, registry, find_data_dir(data_dir), runs, listener, kind, counts)
+        place = find_data_dir(data_dir)
+        began = psutil.Process().create_time()
+        found = dry_run(config, registry, place, runs, listener, kind, counts, began)
     if as_json:
         shared_options.print_json(found.document())
     else:

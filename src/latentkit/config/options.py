@@ -102,6 +102,12 @@ class TrainingOptions(Options):
     snapshots: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(
         (), description="Epochs whose weights are also saved; 0 saves the initial weights."
     )
+    checkpoint_minutes: float = Field(
+        0.0,
+        ge=0,
+        description="Minutes after which a checkpoint is also saved within an epoch, for long "
+        "epochs; 0 saves none.",
+    )
 
     @field_validator("epochs", "batch_size")
     @classmethod

@@ -167,7 +167,11 @@ class RunConfig:
 
     def _training(self) -> dict[str, Any]:
         # Later versions added these: without them, a document is that of an earlier version.
-        unused = {"flip": self.training.flip is False, "shift": self.training.shift == "auto"}
+        unused = {
+            "flip": self.training.flip is False,
+            "shift": self.training.shift == "auto",
+            "checkpoint_minutes": not self.training.checkpoint_minutes,
+        }
         names = {name for name, is_unused in unused.items() if is_unused}
         return self.training.model_dump(mode="json", exclude=names)
 

@@ -48,7 +48,8 @@ class DryRun:
         cached: bytes of decoded images in the cache, besides.
         epochs: number of epochs.
         epoch_seconds: time of an epoch.
-        stage_seconds: time of each stage, with all epochs in ``train``.
+        stage_seconds: time of each stage, with all epochs in ``train``; ``start`` is what comes
+            before the first one.
         processes: seconds of an epoch by the number of processes that share the run.
     """
 
@@ -97,6 +98,7 @@ def dry_run(
     emit: Listener,
     kind: RunKind,
     processes: Sequence[int] = (),
+    began: float | None = None,
 ) -> DryRun:
     """Return what a run would need, without making its folder.
 
@@ -108,17 +110,21 @@ def dry_run(
         emit: receives the progress of the rehearsal.
         kind: the kind of run.
         processes: numbers of processes whose time is predicted.
+        began: when the command began, as `time.time` gives it; None for now.
 
     Raises:
         LatentkitError: the run would fail.
     """
+    began = began or time.time()
     context = prepare(config, registry, data, kind, runs=runs)
     threads = context.config.run.threads
     with repeatable(context.device, threads):
         needs = measured_needs(context, kind, runs)
         if needs is None:
             raise UserError(f"a run of kind {kind.name} has no dry run: start it")
-        stages, disk, memory = _rehearsed(context, kind, emit)
+        before = {"start": time.time() - began}
+        rehearsed, disk, memory = _rehearsed(context, kind, emit)
+        stages = {**before, **rehearsed}
         epoch, shared = 0.0, {}
         found = kind.trial_training(context, max(_IMAGES, (_STEPS + 1) * _batch_size(context)))
         if found is not None and found[0].epochs:

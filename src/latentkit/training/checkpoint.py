@@ -1,16 +1,17 @@
 """Checkpoints of training. The last two are kept, each a safetensors file and a JSON file.
 
 The JSON file is written last and holds the SHA-256 of the tensors and of itself, so a checkpoint is
-complete, absent, or known to be damaged. No random state is stored because every random stream is a
-function of seed and epoch.
+complete, absent, or known to be damaged. Random state is stored only within an epoch, because every
+random stream is a function of seed and epoch.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,24 @@ from latentkit.reading import read_inside
 KEPT = 2
 _KEYS = {"epoch", "step", "epochs", "config_sha256", "tensors_sha256", "history"}
 _OLDER_KEYS = _KEYS - {"epochs"}
+_WITHIN_KEYS = _KEYS | {"unfinished"}
+_NAME = re.compile(r"epoch-(\d+)(?:-batch-(\d+))?")
+_Key = tuple[int, int]  # finished epochs, and finished batches of the next one
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """An epoch that is not finished at a checkpoint.
+
+    Args:
+        batches: its batches that are finished.
+        seconds: the time that they took.
+        terms: names of the terms of the loss.
+    """
+
+    batches: int
+    seconds: float
+    terms: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -39,6 +58,7 @@ class Progress:
         config_sha256: SHA-256 of the configuration of the training, without ``epochs``.
         epochs: number of epochs that the training had, on which the learning rate depends; 0 in
             checkpoints of early versions.
+        unfinished: the epoch within which the checkpoint is; None between epochs.
     """
 
     epoch: int
@@ -46,6 +66,31 @@ class Progress:
     history: tuple[Mapping[str, Any], ...]
     config_sha256: str
     epochs: int = 0
+    unfinished: Unfinished | None = None
+
+    @property
+    def _key(self) -> _Key:
+        return self.epoch, 0 if self.unfinished is None else self.unfinished.batches
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as JSON; the key ``unfinished`` is there if an epoch is."""
+        found = {**asdict(self), "history": list(self.history)}
+        if self.unfinished is None:
+            del found["unfinished"]
+        return found
+
+    @classmethod
+    def of_dict(cls, document: Mapping[str, Any]) -> Progress:
+        """Return the progress of which `as_dict` gave a document; it may have other keys, too."""
+        within = document.get("unfinished")
+        return cls(
+            document["epoch"],
+            document["step"],
+            tuple(document["history"]),
+            document["config_sha256"],
+            document.get("epochs", 0),
+            None if within is None else Unfinished(**within),
+        )
 
 
 class CheckpointStore:
@@ -62,19 +107,12 @@ class CheckpointStore:
 
     def save(self, tensors: Mapping[str, Tensor], progress: Progress) -> None:
         """Save a checkpoint, and delete all but the last two."""
-        tensors_path, record_path = self._paths(progress.epoch)
+        tensors_path, record_path = self._paths(progress._key)
         write_atomically(tensors_path, lambda path: save_tensors(tensors, path), self._root)
-        record = {
-            "epoch": progress.epoch,
-            "step": progress.step,
-            "epochs": progress.epochs,
-            "config_sha256": progress.config_sha256,
-            "tensors_sha256": sha256_of(tensors_path),
-            "history": list(progress.history),
-        }
+        record = {**progress.as_dict(), "tensors_sha256": sha256_of(tensors_path)}
         write_hashed(record_path, record, self._root)
-        for epoch in self._epochs()[:-KEPT]:
-            for path in reversed(self._paths(epoch)):
+        for key in self._keys()[:-KEPT]:
+            for path in reversed(self._paths(key)):
                 with suppress(OSError):  # an old checkpoint that stays does no harm
                     path.unlink(missing_ok=True)
 
@@ -93,15 +131,15 @@ class CheckpointStore:
             checkpoint that cannot be used.
         """
         damaged = []
-        for epoch in reversed(self._epochs()):
+        for key in reversed(self._keys()):
             try:
-                progress, tensors = self._read(epoch)
+                progress, tensors = self._read(key)
             except IntegrityError as error:
                 damaged.append(str(error))
                 continue
             if progress.config_sha256 == config_sha256 and progress.epochs in (0, *epochs):
                 return progress, tensors, damaged
-            damaged.append(f"checkpoint of epoch {epoch} belongs to another configuration")
+            damaged.append(f"checkpoint of epoch {key[0]} belongs to another configuration")
         return None, {}, damaged
 
     def history(self, epoch: int) -> tuple[Mapping[str, Any], ...]:
@@ -110,49 +148,47 @@ class CheckpointStore:
         Raises:
             IntegrityError: the record is damaged.
         """
-        return tuple(self._record(epoch)["history"])
+        return tuple(self._record((epoch, 0))["history"])
 
-    def _read(self, epoch: int) -> tuple[Progress, dict[str, Tensor]]:
-        record = self._record(epoch)
-        path, _ = self._paths(epoch)
+    def _read(self, key: _Key) -> tuple[Progress, dict[str, Tensor]]:
+        record = self._record(key)
+        path, _ = self._paths(key)
         try:
             content = read_inside(self._folder, path.name)
             if hashlib.sha256(content).hexdigest() != record["tensors_sha256"]:
                 raise IntegrityError(f"checkpoint {path} is damaged (SHA-256 differs)")
-            progress = Progress(
-                record["epoch"],
-                record["step"],
-                tuple(record["history"]),
-                record["config_sha256"],
-                record.get("epochs", 0),
-            )
+            progress = Progress.of_dict(record)
+            if progress._key != key:
+                raise IntegrityError(f"checkpoint {path} is that of epoch {progress.epoch}")
             return progress, load(content)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise IntegrityError(f"checkpoint {path} is damaged: {error}") from error
 
-    def _record(self, epoch: int) -> dict[str, Any]:
+    def _record(self, key: _Key) -> dict[str, Any]:
         """Return the record of a checkpoint.
 
         Raises:
             IntegrityError: it is damaged.
         """
-        _, path = self._paths(epoch)
+        _, path = self._paths(key)
         try:
             record = read_hashed(self._folder, path.name, older=_OLDER_KEYS)
         except OSError as error:
             raise IntegrityError(f"checkpoint {path} is damaged: {error}") from error
-        if record.keys() not in (_KEYS, _OLDER_KEYS):
+        if record.keys() not in (_KEYS, _OLDER_KEYS, _WITHIN_KEYS):
             raise IntegrityError(f"checkpoint {path} is damaged: it has other keys")
-        if record["epoch"] != epoch:
+        if record["epoch"] != key[0]:
             raise IntegrityError(f"checkpoint {path} is that of epoch {record['epoch']}")
         return record
 
-    def _epochs(self) -> list[int]:
-        names = (path.stem.removeprefix("epoch-") for path in self._folder.glob("epoch-*.json"))
-        return sorted(int(name) for name in names if name.isdigit())
+    def _keys(self) -> list[_Key]:
+        names = (_NAME.fullmatch(path.stem) for path in self._folder.glob("epoch-*.json"))
+        return sorted((int(name[1]), int(name[2] or 0)) for name in names if name)
 
-    def _paths(self, epoch: int) -> tuple[Path, Path]:
-        stem = self._folder / f"epoch-{epoch:05d}"
+    def _paths(self, key: _Key) -> tuple[Path, Path]:
+        epoch, batches = key
+        within = f"-batch-{batches:07d}" if batches else ""
+        stem = self._folder / f"epoch-{epoch:05d}{within}"
         return stem.with_suffix(".safetensors"), stem.with_suffix(".json")
 
 

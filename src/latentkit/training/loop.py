@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,87 +29,24 @@ from latentkit.data.batches import (
     noise_generator,
     spread_rows,
 )
-from latentkit.errors import DivergedError
 from latentkit.plugin.events import BatchFinished, EpochFinished, Listener, Notice, TrainingStarted
 from latentkit.plugin.protocols import Corruption, StartsFromImages, provides
 from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.options import fault_of
-from latentkit.training.checkpoint import CheckpointStore, Progress, tensor_bytes
+from latentkit.training import stopping
+from latentkit.training.checkpoint import CheckpointStore, Progress, Unfinished, tensor_bytes
 from latentkit.training.device import MemoryMeter, Precision
+from latentkit.training.epoch_state import EpochStreams, LossMeter
 from latentkit.training.processes import Processes, Share
 from latentkit.training.shared_batch import check_divides, sharing
-from latentkit.training.state import Staged, TrainingState, Weights, learning_rate
+from latentkit.training.state import (
+    Staged,
+    TrainingState,
+    Weights,
+    learning_rate,
+    named_with,
+)
 from latentkit.training.step import Steps, loss_terms
-
-
-class LossMeter:
-    """Collector of the loss terms of every batch.
-
-    Terms stay on the device because each copy to the CPU waits for the device. Only `check` and
-    `means` copy them, each batch once.
-    """
-
-    def __init__(self, first_step: int = 0) -> None:
-        self._first_step = first_step
-        self._names: tuple[str, ...] = ()
-        self._new: list[tuple[Tensor, float]] = []
-        self._weighted: Tensor | None = None
-        self._steps = 0
-        self._images = 0.0
-
-    def add(self, terms: Mapping[str, Tensor], count: float) -> None:
-        """Add the terms of a batch of ``count`` images."""
-        self._names = tuple(terms)
-        row = torch.stack([value.detach().float() for value in terms.values()])
-        self._new.append((row, count))
-
-    def check(self) -> None:
-        """Check the batches since the last check.
-
-        Raises:
-            DivergedError: a term is NaN or infinite; the message names the first such step and
-                its terms.
-        """
-        if not self._new:
-            return
-        rows = torch.stack([row for row, _ in self._new]).cpu()
-        wrong = ~rows.isfinite()
-        if wrong.any():
-            row = int(wrong.any(1).nonzero()[0])
-            terms = [
-                name for name, is_wrong in zip(self._names, wrong[row], strict=True) if is_wrong
-            ]
-            raise DivergedError(
-                f"training diverged at step {self._first_step + self._steps + row + 1}: "
-                f"{' and '.join(terms)} became NaN or infinite, and would again; start another "
-                f"run with a lower training.learning_rate, with training.clip_norm=1, or with "
-                f"training.precision=float32"
-            )
-        counts = torch.tensor([count for _, count in self._new], dtype=torch.float64)
-        weighted = rows.double() * counts[:, None]
-        known = self._weighted
-        self._weighted = weighted if known is None else torch.cat([known, weighted])
-        self._steps += len(self._new)
-        self._images += float(counts.sum())
-        self._new = []
-
-    def means(self, processes: Processes | None = None) -> dict[str, float]:
-        """Run `check`, and return the mean of each term over all images.
-
-        It sums all batches at once. A running sum would round differently, so the means would
-        depend on when progress is reported.
-
-        Args:
-            processes: those that have the other images of each batch; None if there are none.
-        """
-        self.check()
-        assert self._weighted is not None  # noqa: S101  # an epoch has a batch
-        sums = torch.cat([self._weighted.sum(0), torch.tensor([self._images]).double()])
-        if processes is not None:
-            processes.sum_(sums)
-        means = sums[:-1] / sums[-1]
-        return dict(zip(self._names, means.tolist(), strict=True))
-
 
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
 _PAUSE_OVER_SAVING = 10  # multiple of a save's duration: saving takes a tenth of the time
@@ -210,12 +147,12 @@ def train(
     if not job.epochs:
         return _untrained(job, keep)
     state = TrainingState(job.model, job.options, job.train.device)
-    progress = _restore(job, state, checkpoints, emit)
-    if progress.epoch == 0 and job.new_weights:
+    progress, of_epoch = _restore(job, state, checkpoints, emit)
+    if progress.step == 0 and job.new_weights:
         start_from_images(job)
         state.start_average()
     if job.processes is not None:
-        progress = _start_together(job, state, progress)
+        progress, of_epoch = _start_together(job, state, progress, of_epoch)
     steps = Steps(
         state,
         job.options,
@@ -237,12 +174,13 @@ def train(
             warm_up_steps=job.warm_up_steps,
         )
     )
-    if keep is not None and progress.epoch == 0 and 0 in job.options.snapshots:
+    if keep is not None and progress.step == 0 and 0 in job.options.snapshots:
         keep(0, state.weights())
     due_at = -math.inf
-    memory = MemoryMeter(job.train.device)
+    course = _Course(job, state, steps, emit, checkpoints)
     while progress.epoch < job.epochs and not _is_enough(job, progress.history, emit):
-        record = _run_epoch(job, state, steps, progress.epoch + 1, emit, memory)
+        record = _run_epoch(course, progress, of_epoch)
+        of_epoch = {}
         history = (*progress.history, asdict(record))
         epoch = record.epoch
         step = epoch * job.steps_per_epoch
@@ -310,40 +248,51 @@ def _restore(
     state: TrainingState,
     checkpoints: CheckpointStore | None,
     emit: Listener,
-) -> Progress:
+) -> tuple[Progress, Weights]:
+    """Load the latest checkpoint; return it, and the tensors of an unfinished epoch."""
     start = Progress(0, 0, (), job.config_sha256, job.epochs)
     if checkpoints is None:
-        return start
+        return start, {}
     known = (job.epochs, *job.earlier_epochs)
     progress, tensors, damaged = checkpoints.latest(job.config_sha256, known)
     for line in damaged:
         emit(Notice("checkpoint-damaged", f"{line}; training resumes from an earlier state"))
     if progress is None:
-        return start
+        return start, {}
     state.load(tensors)
-    return progress
+    return progress, named_with(_OF_EPOCH, tensors)
 
 
-def _start_together(job: TrainingJob, state: TrainingState, progress: Progress) -> Progress:
+def _start_together(
+    job: TrainingJob, state: TrainingState, progress: Progress, of_epoch: Weights
+) -> tuple[Progress, Weights]:
     """Give the state and the progress of process 0 to the others, and check the first batch."""
     processes = job.processes
     assert processes is not None  # noqa: S101  # the caller has asked
-    known = json.dumps([progress.epoch, list(progress.history)]).encode()
-    epoch, history = json.loads(processes.from_leader(known))
-    state.load(load(processes.from_leader(tensor_bytes(state.tensors()))))
+    known = json.dumps(progress.as_dict()).encode()
+    progress = Progress.of_dict(json.loads(processes.from_leader(known)))
+    everything = {**state.tensors(), **_prefixed(of_epoch)}
+    tensors = load(processes.from_leader(tensor_bytes(everything)))
+    state.load(tensors)
     index = full_batches(torch.arange(len(job.train)), int(job.options.batch_size))[0]
     images = job.train.batch(index.to(job.train.device))
     job.model.train()
     check_divides(
         job.model,
-        lambda inputs, targets: loss_terms(job.model, inputs, targets, epoch * job.steps_per_epoch),
+        lambda inputs, targets: loss_terms(job.model, inputs, targets, progress.step),
         images,
         job.train.targets(index, images),
         processes,
         stream_seed(job.seed, "trying-out"),
     )
-    step = epoch * job.steps_per_epoch
-    return Progress(epoch, step, tuple(history), job.config_sha256, job.epochs)
+    return progress, named_with(_OF_EPOCH, tensors)
+
+
+_OF_EPOCH = "epoch"
+
+
+def _prefixed(of_epoch: Mapping[str, Tensor]) -> Weights:
+    return {f"{_OF_EPOCH}.{name}": value for name, value in of_epoch.items()}
 
 
 def start_from_images(job: TrainingJob) -> None:
@@ -356,20 +305,50 @@ def start_from_images(job: TrainingJob) -> None:
         job.model.start_from_images(job.train.subset(rows).in_order())
 
 
-def _run_epoch(
-    job: TrainingJob,
-    state: TrainingState,
-    steps: Steps,
-    epoch: int,
-    emit: Listener,
-    memory: MemoryMeter,
-) -> EpochFinished:
-    started = time.perf_counter()
-    terms = _train_epoch(job, state, steps, epoch, emit, memory)
+class _Course:
+    """What all epochs of a training share, and the checkpoints within them."""
+
+    def __init__(
+        self,
+        job: TrainingJob,
+        state: TrainingState,
+        steps: Steps,
+        emit: Listener,
+        checkpoints: CheckpointStore | None,
+    ) -> None:
+        self.job, self.state, self.steps, self.emit = job, state, steps, emit
+        self.memory = MemoryMeter(job.train.device)
+        self._checkpoints = checkpoints
+        self._saved_at = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Return whether a checkpoint within the epoch is due."""
+        minutes = self.job.options.checkpoint_minutes
+        return bool(minutes) and time.monotonic() - self._saved_at > 60 * minutes
+
+    def save(self, progress: Progress, of_epoch: Mapping[str, Tensor]) -> None:
+        """Save a checkpoint within an epoch."""
+        if self._checkpoints is not None:
+            self._checkpoints.save({**self.state.tensors(), **_prefixed(of_epoch)}, progress)
+        self._saved_at = time.monotonic()
+
+
+def _run_epoch(course: _Course, progress: Progress, of_epoch: Weights) -> EpochFinished:
+    """Train for an epoch, or finish one, and validate.
+
+    Args:
+        course: what all epochs share.
+        progress: the epochs before.
+        of_epoch: tensors of the epoch that a checkpoint within it has; empty for a new one.
+    """
+    job, state, epoch = course.job, course.state, progress.epoch + 1
+    before = 0.0 if progress.unfinished is None else progress.unfinished.seconds
+    started = time.perf_counter() - before
+    terms = _train_epoch(course, progress, of_epoch, started)
     seconds = time.perf_counter() - started
     with state.for_evaluation():
         validation = validate(job, epoch)
-    of_process, of_device = memory.peak()
+    of_process, of_device = course.memory.peak()
     return EpochFinished(
         epoch=epoch,
         epochs=job.epochs,
@@ -383,37 +362,45 @@ def _run_epoch(
 
 
 def _train_epoch(
-    job: TrainingJob,
-    state: TrainingState,
-    steps: Steps,
-    epoch: int,
-    emit: Listener,
-    memory: MemoryMeter,
+    course: _Course, progress: Progress, of_epoch: Weights, started: float
 ) -> dict[str, float]:
+    job, steps, epoch = course.job, course.steps, progress.epoch + 1
     device = job.train.device
-    torch.manual_seed(stream_seed(job.seed, "train", epoch))  # for what the model itself draws
-    noise = noise_generator(device, job.seed, "train", epoch)
-    moves = noise_generator(device, job.seed, "augmentation", epoch)
+    streams = EpochStreams(job.seed, epoch, device)
     order = epoch_order(len(job.train), job.seed, epoch, device)
     batches = full_batches(order, int(job.options.batch_size))
-    total = job.epochs * len(batches)
-    meter = LossMeter((epoch - 1) * len(batches))
-    reported = time.monotonic()
+    before = (epoch - 1) * len(batches)  # steps
+    meter = LossMeter(before)
+    done = 0
     if provides(job.model, Staged):
         job.model.begin_epoch(epoch)
     job.model.train()
     steps.begin_epoch()
-    for number, index in enumerate(batches):
-        step = (epoch - 1) * len(batches) + number
-        state.set_learning_rate(learning_rate(job.options, step, total))
-        share = None if job.processes is None else job.processes.share(len(index))
-        inputs, targets = _batch(job, job.train, index, share, noise, moves)
-        terms = steps.take(inputs, targets, step, share)
-        meter.add(terms, len(index))
-        if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
-            reported = time.monotonic()
-            memory.sample()
-            emit(BatchFinished(epoch, number + 1, len(batches), meter.means()["loss"]))
+    if progress.unfinished is not None:
+        done = progress.unfinished.batches
+        meter.load(of_epoch, progress.unfinished.terms)
+        streams.load(of_epoch)
+    reported = time.monotonic()
+    with stopping.heeding():
+        for number, index in enumerate(batches[done:], done):
+            step = before + number
+            rate = learning_rate(job.options, step, job.epochs * len(batches))
+            course.state.set_learning_rate(rate)
+            share = None if job.processes is None else job.processes.share(len(index))
+            inputs, targets = _batch(job, job.train, index, share, streams.noise, streams.moves)
+            meter.add(steps.take(inputs, targets, step, share), len(index))
+            if (stops := steps.should_stop(step)) or course.is_due():
+                seconds = time.perf_counter() - started
+                unfinished = Unfinished(number + 1, seconds, meter.names)
+                at = replace(progress, step=step + 1, unfinished=unfinished)
+                course.save(at, {**meter.tensors(), **streams.tensors()})
+            if stops:
+                raise KeyboardInterrupt
+            if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
+                reported = time.monotonic()
+                course.memory.sample()
+                loss = meter.means()["loss"]
+                course.emit(BatchFinished(epoch, number + 1, len(batches), loss))
     return meter.means()
 
 

@@ -220,14 +220,15 @@ class TrainingState:
 
     def load(self, tensors: Weights) -> None:
         """Restore a state that `tensors` returned."""
-        self.model.load_state_dict(_group(tensors, "model"))
+        self.model.load_state_dict(named_with("model", tensors))
         _load_optimizer(self.optimizer, tensors)
         if self.average is not None:
-            self.average.load(_group(tensors, "average"))
-        self.best = _group(tensors, "best") or None
+            self.average.load(named_with("average", tensors))
+        self.best = named_with("best", tensors) or None
 
 
-def _group(tensors: Mapping[str, Tensor], name: str) -> Weights:
+def named_with(name: str, tensors: Mapping[str, Tensor]) -> Weights:
+    """Return the tensors whose names begin with ``name`` and a dot, without it."""
     prefix = f"{name}."
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
@@ -248,7 +249,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tens
         zip(order, (p for group in optimizer.param_groups for p in group["params"]), strict=True)
     )
     state: dict[int, Weights] = {}
-    for key, value in _group(tensors, "optimizer").items():
+    for key, value in named_with("optimizer", tensors).items():
         number, name = key.split(".", 1)
         parameter = parameters[int(number)]
         if value.shape == parameter.shape:

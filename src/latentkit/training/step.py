@@ -19,6 +19,7 @@ from latentkit.config import TrainingOptions
 from latentkit.plugin.events import Listener, Notice
 from latentkit.plugin.protocols import HasAfterStep, is_capturable, provides
 from latentkit.registry.options import fault_of
+from latentkit.training import stopping
 from latentkit.training.device import Precision, take_step
 from latentkit.training.processes import Processes, Share
 from latentkit.training.shared_batch import sharing
@@ -26,6 +27,8 @@ from latentkit.training.state import TrainingState
 from latentkit.training.summed_gradients import SummedGradients
 
 _BEFORE_CAPTURE = 3  # in these steps, torch and its libraries do set-up that a capture forbids
+
+_STEPS_BETWEEN_LOOKS = 16
 
 Take = Callable[[Tensor, Tensor, int], Mapping[str, Tensor]]
 
@@ -185,6 +188,14 @@ class Steps:
         if self._state.average is not None:
             self._state.average.update(step)
         return terms
+
+    def should_stop(self, step: int) -> bool:
+        """Return whether this process, or one that shares the step, is asked to stop after it."""
+        if self._sum is None:
+            return stopping.is_asked()
+        if self._sum.stops.device.type != "cpu" and step % _STEPS_BETWEEN_LOOKS:
+            return False  # a look waits for the device
+        return bool(self._sum.stops.item())
 
     def _replay(self, inputs: Tensor, targets: Tensor, step: int) -> Mapping[str, Tensor] | None:
         """Replay a step and return its terms, or return None if it cannot be replayed."""

@@ -14,6 +14,7 @@ from functools import reduce
 import torch
 from torch import Tensor, nn
 
+from latentkit.training import stopping
 from latentkit.training.processes import Processes, Share
 
 _LARGE = 2**16  # values from which on a gradient is a message of its own
@@ -35,6 +36,8 @@ class SummedGradients:
         self._strides = {p: _strides(p) for p in self._parameters}
         self._ready: set[nn.Parameter] = set()
         self._waits: list[Callable[[], None]] = []
+        self.stops = torch.zeros(())
+        """Number of processes that are asked to stop, since the last `backward`."""
 
     def backward(self, terms: Mapping[str, Tensor], share: Share) -> dict[str, Tensor]:
         """Set the gradients of the whole batch, and return the terms of its loss.
@@ -87,16 +90,18 @@ class SummedGradients:
             self._send(parameter)
         sizes = [parameter.numel() for parameter in self._small]
         buffer = self._parameters[0].new_zeros(
-            sum(sizes) + len(used) + len(terms),
+            sum(sizes) + len(used) + len(terms) + 1,
             dtype=reduce(torch.promote_types, {p.dtype for p in self._parameters}, torch.float32),
         )
-        *parts, flags, values = torch.split(buffer, [*sizes, len(used), len(terms)])
+        *parts, flags, values, stops = torch.split(buffer, [*sizes, len(used), len(terms), 1])
         for parameter, part in zip(self._small, parts, strict=True):
             if parameter.grad is not None:
                 self._shaped(part, parameter).copy_(parameter.grad)
         flags.copy_(torch.tensor(used))
         values.copy_(torch.stack([one.to(torch.float64) for one in terms.values()]) * share.weight)
+        stops.fill_(stopping.is_asked())
         self._processes.sum_(buffer)
+        self.stops = stops
         for parameter, part in zip(self._small, parts, strict=True):
             parameter.grad = self._shaped(part, parameter).to(parameter.dtype)
         for wait in self._waits:
