@@ -178,3 +178,18 @@ def test_lines_in_a_pipe_have_no_trailing_spaces(latentkit, finished):
 def test_a_long_row_stays_on_one_line_in_a_pipe(capsys):
     print_facts([("Map", "word " * 100), ("Time", "1 s")])
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["Map", "Time"]
+
+
+def test_a_dry_run_says_what_each_stage_takes_and_leaves_nothing(latentkit, small):
+    ended = latentkit("run", "--dry-run", "--json", "--embed", "pca", *small, "--epochs", "1000")
+    assert ended.code == 0, ended.err
+    assert not list(Path().glob("runs/*"))
+    found = json.loads(ended.out)
+    stages = found["stage_seconds"]
+    order = ["start", "data", "train", "encode", "embed:pca", "evaluate", "explorer", "report"]
+    assert list(stages) == order
+    assert stages["train"] > 900 * found["epoch_seconds"] > 0
+    assert found["seconds"] == pytest.approx(sum(stages.values()))
+    assert found["memory"] > 10**8
+    assert found["disk"] > 10**6
+    assert all(seconds > 0 for seconds in found["processes"].values())

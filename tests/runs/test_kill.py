@@ -130,8 +130,10 @@ def test_a_run_killed_at_random_moments_and_resumed_gives_the_same_bytes(forks, 
     assert min(reached) <= 1 < 3 <= max(reached), reached
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_sigterm_end_with_exit_code_130_and_the_resume_command(tmp_path, sent):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_ctrl_c_and_signals_of_schedulers_end_with_exit_code_130_and_the_resume_command(
+    tmp_path, sent
+):
     process = subprocess.Popen(
         [sys.executable, "-m", "latentkit", *ARGUMENTS, "--epochs", "2000"],
         cwd=tmp_path,

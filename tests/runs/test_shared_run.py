@@ -7,6 +7,7 @@ import random
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from latentkit.registry.catalogue import default_registry
 from latentkit.runs import shared_run
 from latentkit.runs.context import load_images
 from latentkit.runs.shared_run import follow
-from latentkit.training import loop
+from latentkit.training import loop, stopping
 from latentkit.training.processes import joined
 
 KILLS = int(os.environ.get("LATENTKIT_RANK_KILLS", "2"))
@@ -64,6 +65,8 @@ def member(rank, count, port, answers, folder, changes):
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     loop._SECONDS_BETWEEN_CHECKPOINTS = loop._PAUSE_OVER_SAVING = 0
+    if changes.get("asks") == rank:
+        threading.Thread(target=ask_to_stop, args=(folder,), daemon=True).start()
     found = None
     try:
         with joined(20) as processes:
@@ -76,9 +79,17 @@ def member(rank, count, port, answers, folder, changes):
                 lk.run(**given, name="run", runs=folder, listener=stop_after_encoding)
     except Enough:
         found = "enough"
+    except KeyboardInterrupt:
+        found = "interrupted"
     except LatentkitError as error:
         found = error
     answers.put((rank, found))
+
+
+def ask_to_stop(folder):
+    """Do what the handler of SIGUSR1 does, once training has begun."""
+    while not list(folder.glob("run/checkpoints/*.json")) or not stopping.ask():
+        time.sleep(0.001)
 
 
 def shared(forks, folder, count=2, kill=None, changes=None):
@@ -159,6 +170,16 @@ def test_a_killed_process_ends_the_run_in_one_line_and_resume_gives_the_same_byt
                 assert "was killed" in str(found)
             assert shared(forks, folder) == "enough"
         assert digests(folder) == digests(undisturbed)
+
+
+def test_a_signal_to_any_process_saves_the_epoch_and_resume_gives_the_same_bytes(
+    forks, undisturbed, tmp_path
+):
+    assert shared(forks, tmp_path, changes={"asks": 1}) == "interrupted"
+    assert lk.open(tmp_path / "run").status == "interrupted"
+    assert list(tmp_path.glob("run/checkpoints/epoch-*-batch-*.json"))
+    assert shared(forks, tmp_path) == "enough"
+    assert digests(tmp_path) == digests(undisturbed)
 
 
 def test_another_number_of_processes_is_recorded_and_said(forks, tmp_path):

@@ -37,6 +37,7 @@ def started(monkeypatch):
 
     def start(command, **places):
         processes.append(Process())
+        processes[-1].environment = places["env"]
         return processes[-1]
 
     monkeypatch.setattr(subprocess, "Popen", start)
@@ -100,3 +101,22 @@ def test_a_worker_ends_when_the_process_that_started_it_ends():
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
     process.stdin.close()
     assert process.wait(60) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("gpus", "stated", "expected"),
+    [
+        (2, None, ["0", "1", "0"]),
+        (2, "5, 7", ["5", "7", "5"]),
+        (1, None, [None] * 3),
+        (0, "", [""] * 3),
+    ],
+)
+def test_each_worker_has_a_gpu_of_its_own(search, started, monkeypatch, gpus, stated, expected):
+    monkeypatch.setattr(workers.torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if stated is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", stated)
+    with _crew(search, 3, None):
+        found = [process.environment.get("CUDA_VISIBLE_DEVICES") for process in started]
+    assert found == expected

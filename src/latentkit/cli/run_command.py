@@ -107,18 +107,19 @@ def run_command(
 
     folder = find_runs_dir(runs_dir, out)
     document = read_document(config)  # once, because it may be a pipe
+    parts: dict[str, Any] = {"model": model, "dataset": dataset, "corrupt": corrupt, "embed": embed}
+    more: dict[str, Any] = {
+        "epochs": epochs,
+        "seed": seed,
+        "device": device,
+        "init_from": init_from,
+    }
     resolved = configure(  # report errors before the slow import of torch
         registry,
         config=document,
-        model=model,
-        dataset=dataset,
-        corrupt=corrupt,
-        embed=embed,
         options=shared_options.parse_options(options),
-        epochs=epochs,
-        seed=seed,
-        device=device,
-        init_from=init_from,
+        **parts,
+        **more,
     )
     if print_config:
         shared_options.print_toml(resolved.to_toml())

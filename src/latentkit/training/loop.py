@@ -162,6 +162,38 @@ def train(
         job.epochs * job.steps_per_epoch,
         job.processes,
     )
+    _announce(job, progress, emit)
+    if keep is not None and progress.step == 0 and 0 in job.options.snapshots:
+        keep(0, state.weights())
+    due_at = -math.inf
+    course = _Course(job, state, steps, emit, checkpoints)
+    with stopping.heeding():
+        while progress.epoch < job.epochs and not _is_enough(job, progress.history, emit):
+            record = _run_epoch(course, progress, of_epoch)
+            of_epoch = {}
+            history = (*progress.history, asdict(record))
+            epoch = record.epoch
+            step = epoch * job.steps_per_epoch
+            progress = Progress(epoch, step, history, job.config_sha256, job.epochs)
+            if job.options.keep == "best" and best_epoch(job, history) == epoch:
+                state.best = state.weights()
+            if keep is not None and epoch in job.options.snapshots:
+                keep(epoch, state.weights())
+            began = time.monotonic()
+            if checkpoints is not None and (epoch == job.epochs or began > due_at):
+                checkpoints.save(state.tensors(), progress)
+                ended = time.monotonic()
+                pause = max(_SECONDS_BETWEEN_CHECKPOINTS, _PAUSE_OVER_SAVING * (ended - began))
+                due_at = ended + pause
+            emit(record)
+        if stopping.is_asked():  # after the last step, whose checkpoint is saved
+            raise KeyboardInterrupt
+    if job.options.keep == "best" and state.best is not None:
+        return Trained(state.best, best_epoch(job, progress.history), progress.history)
+    return Trained(state.weights(), progress.epoch, progress.history)
+
+
+def _announce(job: TrainingJob, progress: Progress, emit: Listener) -> None:
     emit(
         TrainingStarted(
             epochs=job.epochs,
@@ -174,31 +206,6 @@ def train(
             warm_up_steps=job.warm_up_steps,
         )
     )
-    if keep is not None and progress.step == 0 and 0 in job.options.snapshots:
-        keep(0, state.weights())
-    due_at = -math.inf
-    course = _Course(job, state, steps, emit, checkpoints)
-    while progress.epoch < job.epochs and not _is_enough(job, progress.history, emit):
-        record = _run_epoch(course, progress, of_epoch)
-        of_epoch = {}
-        history = (*progress.history, asdict(record))
-        epoch = record.epoch
-        step = epoch * job.steps_per_epoch
-        progress = Progress(epoch, step, history, job.config_sha256, job.epochs)
-        if job.options.keep == "best" and best_epoch(job, history) == epoch:
-            state.best = state.weights()
-        if keep is not None and epoch in job.options.snapshots:
-            keep(epoch, state.weights())
-        began = time.monotonic()
-        if checkpoints is not None and (epoch == job.epochs or began > due_at):
-            checkpoints.save(state.tensors(), progress)
-            ended = time.monotonic()
-            pause = max(_SECONDS_BETWEEN_CHECKPOINTS, _PAUSE_OVER_SAVING * (ended - began))
-            due_at = ended + pause
-        emit(record)
-    if job.options.keep == "best" and state.best is not None:
-        return Trained(state.best, best_epoch(job, progress.history), progress.history)
-    return Trained(state.weights(), progress.epoch, progress.history)
 
 
 def _untrained(job: TrainingJob, keep: KeepWeights | None) -> Trained:
@@ -381,26 +388,25 @@ def _train_epoch(
         meter.load(of_epoch, progress.unfinished.terms)
         streams.load(of_epoch)
     reported = time.monotonic()
-    with stopping.heeding():
-        for number, index in enumerate(batches[done:], done):
-            step = before + number
-            rate = learning_rate(job.options, step, job.epochs * len(batches))
-            course.state.set_learning_rate(rate)
-            share = None if job.processes is None else job.processes.share(len(index))
-            inputs, targets = _batch(job, job.train, index, share, streams.noise, streams.moves)
-            meter.add(steps.take(inputs, targets, step, share), len(index))
-            if (stops := steps.should_stop(step)) or course.is_due():
-                seconds = time.perf_counter() - started
-                unfinished = Unfinished(number + 1, seconds, meter.names)
-                at = replace(progress, step=step + 1, unfinished=unfinished)
-                course.save(at, {**meter.tensors(), **streams.tensors()})
-            if stops:
-                raise KeyboardInterrupt
-            if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
-                reported = time.monotonic()
-                course.memory.sample()
-                loss = meter.means()["loss"]
-                course.emit(BatchFinished(epoch, number + 1, len(batches), loss))
+    for number, index in enumerate(batches[done:], done):
+        step = before + number
+        rate = learning_rate(job.options, step, job.epochs * len(batches))
+        course.state.set_learning_rate(rate)
+        share = None if job.processes is None else job.processes.share(len(index))
+        inputs, targets = _batch(job, job.train, index, share, streams.noise, streams.moves)
+        meter.add(steps.take(inputs, targets, step, share), len(index))
+        if (stops := steps.should_stop(step)) or course.is_due():
+            seconds = time.perf_counter() - started
+            unfinished = Unfinished(number + 1, seconds, meter.names)
+            at = replace(progress, step=step + 1, unfinished=unfinished)
+            course.save(at, {**meter.tensors(), **streams.tensors()})
+        if stops:
+            raise KeyboardInterrupt
+        if time.monotonic() - reported > _SECONDS_BETWEEN_REPORTS:
+            reported = time.monotonic()
+            course.memory.sample()
+            loss = meter.means()["loss"]
+            course.emit(BatchFinished(epoch, number + 1, len(batches), loss))
     return meter.means()
 
 

@@ -275,8 +275,9 @@ class Processes:
                             return self._error_of(rank, words)
                 time.sleep(_LOOK)
         if "imed out" in text or "imeout" in text:
+            names = ", ".join(map(self._named, sorted(silent))) or "a process"
             return ProcessError(
-                f"a process did not answer for {self._timeout} s: look at the machines and their "
+                f"{names} did not answer for {self._timeout} s: look at the machines and their "
                 f"network, or wait longer with --timeout"
             )
         if silent:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import torch
+
 from latentkit.atomic import storage_error
 from latentkit.errors import (
     INTERRUPTED_EXIT_CODE,
@@ -168,7 +170,7 @@ class _Crew:
         command += ["--threads", str(self._threads), "--until-eof"]
         if self._end is not None:
             command += ["--seconds", f"{max(0.0, self._end - time.monotonic()):.1f}"]
-        environment = {**os.environ, **without_current_folder()}
+        environment = {**os.environ, **without_current_folder(), **gpu_of_worker(number)}
         if self._search.storage:
             environment[WORKER_STORAGE] = self._search.storage  # other users can read arguments
         with self._opened_log(number) as log:
@@ -202,6 +204,21 @@ class _Crew:
             return f"its log cannot be read: {describe_os_error(error)}"
         words = (line.strip() for line in reversed(lines) if line.strip())
         return printable(next(words, "without a message"))
+
+
+def gpu_of_worker(number: int) -> dict[str, str]:
+    """Return the environment that gives a worker a GPU of its own, if the machine has several.
+
+    More workers than GPUs share them in turn. Numbers in ``CUDA_VISIBLE_DEVICES`` are heeded.
+    """
+    count = torch.cuda.device_count()
+    if count < 2:
+        return {}
+    stated = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = [one.strip() for one in stated.split(",") if one.strip()] or list(
+        map(str, range(count))
+    )
+    return {"CUDA_VISIBLE_DEVICES": names[number % count]}
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:

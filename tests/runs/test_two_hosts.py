@@ -1,0 +1,110 @@
+"""A run on two machines whose network is cut: network namespaces stand for the machines."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import pytest
+
+import latentkit as lk
+
+OPTIONS = [
+    *("-o", "model.channels=[4]", "-o", "model.hidden=[8]", "-o", "model.latent_dim=2"),
+    *("-o", "threads=1", "--device", "cpu"),
+]
+
+
+def ip(*words):
+    return subprocess.run(["ip", *words], capture_output=True, text=True, check=True)
+
+
+@pytest.fixture
+def hosts():
+    """Return two network namespaces, joined by a cable: names and addresses."""
+    if sys.platform != "linux" or not (shutil.which("ip") and shutil.which("unshare")):
+        pytest.skip("it needs the commands ip and unshare of Linux")
+    names = [f"lk{os.getpid()}{side}" for side in "ab"]
+    try:
+        ip("netns", "add", names[0])
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no network namespace can be made here: {error.stderr.strip()}")
+    try:
+        ip("netns", "add", names[1])
+        ip("link", "add", "cable", "netns", names[0], "type", "veth", "peer", "cable", "netns",
+           names[1])  # fmt: skip
+        for number, name in enumerate(names, 1):
+            ip("-n", name, "addr", "add", f"10.77.0.{number}/24", "dev", "cable")
+            ip("-n", name, "link", "set", "cable", "up")
+            ip("-n", name, "link", "set", "lo", "up")
+        yield names
+    finally:
+        for name in names:
+            with suppress(subprocess.CalledProcessError):
+                ip("netns", "del", name)
+
+
+def start(hosts, folder, meeting, *words):
+    """Start torchrun on both hosts, named alpha and beta, with one process each."""
+    started = []
+    for number, host in enumerate(hosts, 1):
+        rendezvous = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "10.77.0.1:29500"]
+        rendezvous += ["--rdzv-id", meeting, "--local-addr", f"10.77.0.{number}"]
+        command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", *rendezvous]
+        named = f'hostname {("alpha", "beta")[number - 1]}; exec "$@"'
+        home = folder / f"host{number}"
+        home.mkdir(exist_ok=True)
+        with (home / "err.txt").open("w") as err:
+            started.append(
+                subprocess.Popen(
+                    ["ip", "netns", "exec", host, "unshare", "--uts", "sh", "-c", named, "sh",
+                     *command, "-m", "latentkit", *words],
+                    cwd=home,
+                    env={**os.environ, "GLOO_SOCKET_IFNAME": "cable", "OMP_NUM_THREADS": "1"},
+                    stdout=subprocess.DEVNULL,
+                    stderr=err,
+                    start_new_session=True,
+                )
+            )  # fmt: skip
+    return started
+
+
+def end(started):
+    for process in started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_a_cut_cable_ends_the_run_in_one_line_that_names_the_host_and_resume_finishes(
+    hosts, tmp_path
+):
+    words = ("--timeout", "8", "--data-dir", str(tmp_path))
+    epochs = ("--epochs", "400", "-o", "training.checkpoint_minutes=0.01")
+    started = start(hosts, tmp_path, "1", "run", "--name", "night", *epochs, *OPTIONS, *words)
+    try:
+        folder = tmp_path / "host1" / "runs" / "night"
+        until = time.monotonic() + 120
+        while not list(folder.glob("checkpoints/*.json")) and time.monotonic() < until:
+            time.sleep(0.1)
+        ip("-n", hosts[0], "link", "set", "cable", "down")
+        started[0].wait(90)
+    finally:
+        end(started)
+    said = (tmp_path / "host1" / "err.txt").read_text()
+    (line,) = [line for line in said.splitlines() if line.startswith("latentkit: error:")]
+    assert "process 1 on beta did not answer for 8 s" in line
+    assert "exitcode  : 13" in said
+    assert lk.open(folder).status == "failed"
+    assert not (tmp_path / "host2" / "runs").exists()  # only process 0 writes
+    ip("-n", hosts[0], "link", "set", "cable", "up")
+    started = start(hosts, tmp_path, "2", "resume", "night", *words)
+    try:
+        codes = [process.wait(180) for process in started]
+    finally:
+        end(started)
+    assert codes == [0, 0], (tmp_path / "host1" / "err.txt").read_text()
+    assert lk.open(folder).status == "finished"
