@@ -17,6 +17,8 @@ OPTIONS = [
     *("-o", "threads=1", "--device", "cpu"),
 ]
 
+NAMES = ("alpha", "beta")
+
 
 def ip(*words):
     return subprocess.run(["ip", *words], capture_output=True, text=True, check=True)
@@ -49,19 +51,23 @@ def hosts():
 
 def start(hosts, folder, meeting, *words):
     """Start torchrun on both hosts, named alpha and beta, with one process each."""
+    (folder / "hosts").write_text(
+        "127.0.0.1 localhost\n" + "".join(f"10.77.0.{n} {m}\n" for n, m in enumerate(NAMES, 1))
+    )
     started = []
     for number, host in enumerate(hosts, 1):
         rendezvous = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "10.77.0.1:29500"]
         rendezvous += ["--rdzv-id", meeting, "--local-addr", f"10.77.0.{number}"]
         command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", *rendezvous]
-        named = f'hostname {("alpha", "beta")[number - 1]}; exec "$@"'
+        table = f"mount --bind {folder}/hosts /etc/hosts"
+        named = f'{table} && hostname {NAMES[number - 1]} && exec "$@"'
         home = folder / f"host{number}"
         home.mkdir(exist_ok=True)
         with (home / "err.txt").open("w") as err:
             started.append(
                 subprocess.Popen(
-                    ["ip", "netns", "exec", host, "unshare", "--uts", "sh", "-c", named, "sh",
-                     *command, "-m", "latentkit", *words],
+                    ["ip", "netns", "exec", host, "unshare", "--uts", "--mount", "sh", "-c", named,
+                     "sh", *command, "-m", "latentkit", *words],
                     cwd=home,
                     env={**os.environ, "GLOO_SOCKET_IFNAME": "cable", "OMP_NUM_THREADS": "1"},
                     stdout=subprocess.DEVNULL,
@@ -83,12 +89,13 @@ def test_a_cut_cable_ends_the_run_in_one_line_that_names_the_host_and_resume_fin
     hosts, tmp_path
 ):
     words = ("--timeout", "8", "--data-dir", str(tmp_path))
-    epochs = ("--epochs", "400", "-o", "training.checkpoint_minutes=0.01")
+    epochs = ("--epochs", "12", "-o", "training.checkpoint_minutes=0.01")
     started = start(hosts, tmp_path, "1", "run", "--name", "night", *epochs, *OPTIONS, *words)
     try:
         folder = tmp_path / "host1" / "runs" / "night"
         until = time.monotonic() + 120
         while not list(folder.glob("checkpoints/*.json")) and time.monotonic() < until:
+            assert [process.poll() for process in started] == [None, None]
             time.sleep(0.1)
         ip("-n", hosts[0], "link", "set", "cable", "down")
         started[0].wait(90)
