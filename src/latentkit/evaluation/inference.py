@@ -42,7 +42,9 @@ def encode(
     model.eval()
     found = [np.empty((0, model.latent_dim), np.float32)]
     indices = list(images.indices())
-    indices = indices[len(indices) * part // parts : len(indices) * (part + 1) // parts]
+    # Rounded up, so that the first part has a batch even if there are fewer batches than parts.
+    start, stop = (-(-len(indices) * one // parts) for one in (part, part + 1))
+    indices = indices[start:stop]
     done, total = 0, sum(map(len, indices))
     for index in indices:
         batch = images.batch(index)
