@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import os
+import platform
 import random
 import socket
 import subprocess
@@ -258,3 +259,19 @@ def test_processes_starts_them_and_one_line_says_what_is_wrong(tmp_path):
     (error,) = [line for line in found.stderr.splitlines() if "error" in line]
     assert error.startswith("latentkit: error: training.batch_size is 1, fewer than the 2 process")
     assert found.returncode == 2
+
+
+def test_a_process_that_cannot_reach_process_0_says_so_itself(tmp_path):
+    found = subprocess.run(
+        [sys.executable, "-m", "latentkit", "run", "--timeout", "1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "RANK": "1", "LOCAL_RANK": "0", "WORLD_SIZE": "2",
+             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())},
+    )  # fmt: skip
+    (error,) = [line for line in found.stderr.splitlines() if "error: " in line]
+    assert error.startswith(f"latentkit: error: process 1 on {platform.node()} did not meet")
+    assert found.returncode == ProcessError.exit_code

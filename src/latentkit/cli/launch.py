@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _TIMEOUT = 300  # seconds
 _AFTER_LEADER = 30.0  # seconds; torchrun ends this process earlier, when process 0 has ended
 
+_stderr: int | None = None  # of a follower that prints nothing
+
 
 def _stated(name: str, default: int) -> int:
     text = os.environ.get(name, "")
@@ -44,11 +46,19 @@ def is_follower() -> bool:
 
 def follow_silently() -> None:
     """Let a follower print nothing, unless ``--debug`` asks for it: process 0 names its errors."""
+    global _stderr
     if is_follower() and "--debug" not in sys.argv:
+        _stderr = os.dup(2)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (1, 2):
             os.dup2(nowhere, stream)
         os.close(nowhere)
+
+
+def _speak_again() -> None:
+    """Let a follower print, because process 0 does not know of its error."""
+    if _stderr is not None:
+        os.dup2(_stderr, 2)
 
 
 def processes_options(function: Callable[..., object]) -> Callable[..., object]:
@@ -185,12 +195,17 @@ def has_followed(timeout: int, data_dir: str | None) -> bool:
     from latentkit.runs.shared_run import follow as follow_run
     from latentkit.training.processes import joined
 
+    have_met = False
     try:
         with shared_options.work_of_parts(), joined(timeout) as processes:
+            have_met = True
             data: Path | None = given_data_dir(data_dir)
             follow_run(processes, default_registry(), data, kind_of_config)
     except ProcessError:
-        time.sleep(_AFTER_LEADER)  # torchrun should see the exit code of process 0 first
+        if have_met:
+            time.sleep(_AFTER_LEADER)  # torchrun should see the exit code of process 0 first
+        else:
+            _speak_again()
         raise
     return True
 

@@ -367,6 +367,7 @@ def _not_met(error: Exception, timeout: int) -> ProcessError:
     if "EADDRINUSE" in str(error) or "in use" in text:
         return ProcessError(f"port {where} is in use: set another MASTER_PORT")
     return ProcessError(
-        f"the processes did not meet at {where} within {timeout} s ({text}): check that all of "
-        f"them were started, and that this machine reaches that port"
+        f"process {os.environ.get('RANK', '?')} on {platform.node()} did not meet the others at "
+        f"{where} within {timeout} s ({text}): check that all of them were started, and that this "
+        f"machine reaches that port"
     )
