@@ -133,6 +133,7 @@ def main():
                 attempt(forks, folder, count, options.epochs)
             finished += 1
             equal += digests(folder) == whole[count]
+            print(f"run {finished}: {kills} kills so far, {equal} runs equal", flush=True)
     print(
         f"{kills} kills in {finished} runs of 2 and 3 processes, {within} of them within an epoch: "
         f"{finished} runs ended, {equal} with the bytes of the undisturbed run"

@@ -107,13 +107,8 @@ def run_command(
 
     folder = find_runs_dir(runs_dir, out)
     document = read_document(config)  # once, because it may be a pipe
-    parts: dict[str, Any] = {"model": model, "dataset": dataset, "corrupt": corrupt, "embed": embed}
-    more: dict[str, Any] = {
-        "epochs": epochs,
-        "seed": seed,
-        "device": device,
-        "init_from": init_from,
-    }
+    parts = dict[str, Any](model=model, dataset=dataset, corrupt=corrupt, embed=embed)
+    more = dict[str, Any](epochs=epochs, seed=seed, device=device, init_from=init_from)
     resolved = configure(  # report errors before the slow import of torch
         registry,
         config=document,
