@@ -233,8 +233,8 @@ def errors_page() -> str:
         meaning = " ".join((error.__doc__ or "").split())
         rows.append((code(error.exit_code), code(name), meaning))
     interrupted = (
-        "Ctrl-C, SIGTERM, which schedulers send, or SIGHUP, if a terminal closes. A run keeps what "
-        "was committed; `latentkit resume` continues it."
+        "Ctrl-C, SIGTERM or SIGUSR1, which schedulers send, or SIGHUP, if a terminal closes. A run "
+        "keeps what was committed; `latentkit resume` continues it."
     )
     rows.append((code(errors.INTERRUPTED_EXIT_CODE), "", interrupted))
     return _page(

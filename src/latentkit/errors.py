@@ -132,7 +132,7 @@ class ProcessError(LatentkitError):
 
 
 INTERRUPTED_EXIT_CODE = 130
-"""Exit code of a command that Ctrl-C, SIGTERM or SIGHUP interrupts (128 + SIGINT)."""
+"""Exit code of a command that Ctrl-C, SIGTERM, SIGUSR1 or SIGHUP interrupts (128 + SIGINT)."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
