@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
     from latentkit.plugin.specs import *
     from latentkit.plugin.stored_images import *
     from latentkit.plugin.studies import *
+    from latentkit.plugin.vectors import *
 
 __all__ = [
     "BLAMELESS",
@@ -96,11 +97,15 @@ __all__ = [
     "as_floats",
     "check_downloads_allowed",
     "check_float_images",
+    "check_map_size",
     "check_memory",
     "check_sqlite_files",
+    "checked_new_vectors",
+    "checked_vectors",
     "class_codes",
     "common_form",
     "draw_rows",
+    "finite_vectors",
     "flat_figures",
     "flat_options",
     "hookimpl",
@@ -245,6 +250,12 @@ _HOMES = {
         "TrialRecord",
         "TrialState",
         "Tuner",
+    ),
+    "vectors": (
+        "check_map_size",
+        "checked_new_vectors",
+        "checked_vectors",
+        "finite_vectors",
     ),
 }
 __getattr__, __dir__ = lazy_attributes(

@@ -1,115 +1,35 @@
-"""Checks of the vectors that an embedding fits or transforms, and a neighbour search."""
+"""What built-in embeddings share: the scale of vectors, labels, and a neighbour search."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from latentkit.errors import UserError
 from latentkit.neighbors import NeighborIndex
-
-
-def checked_vectors(
-    vectors: Any, name: str, *, n_components: int, least: int, dtype: DTypeLike = np.float32
-) -> NDArray[np.floating[Any]]:
-    """Return vectors (N, D) to fit as a contiguous array.
-
-    Args:
-        vectors: array-like that the user gave.
-        name: name of the embedding, for messages.
-        n_components: dimensions of the map.
-        least: fewest vectors that the embedding needs.
-        dtype: type of the returned array.
-
-    Raises:
-        UserError: there are too few vectors or dimensions, all vectors are equal, or one of them
-            is not finite.
-    """
-    points = finite_vectors(vectors, name, dtype)
-    check_size(len(points), points.shape[1], name, n_components=n_components, least=least)
-    if (points == points[0]).all():
-        raise UserError(
-            f"embedding {name!r}: all {len(points):,} vectors are equal, so there is nothing "
-            f"to map: give vectors that differ (the latents of different images are equal if the "
-            f"model learned nothing: train it for longer, or with other options)"
-        )
-    return points
-
-
-def check_size(n: int, d: int, name: str, *, n_components: int, least: int) -> None:
-    """Refuse ``n`` vectors of ``d`` dimensions that cannot be mapped, whatever they are.
-
-    Raises:
-        UserError: there are fewer than ``least``, or they have too few dimensions.
-    """
-    if n < least:
-        raise UserError(f"embedding {name!r} needs {least} vectors or more and got {n}: map more")
-    if d < n_components:
-        dimensions = "1 dimension" if d == 1 else f"{d} dimensions"
-        way_out = f"lower {name}.n_components to {d}, or " if d >= 2 else ""
-        raise UserError(
-            f"embedding {name!r}: vectors of {dimensions} cannot be mapped to {n_components}: "
-            f"{way_out}use more latent dimensions"
-        )
+from latentkit.plugin import checked_new_vectors
 
 
 def checked_new(
-    vectors: Any, name: str, fitted: NDArray[np.floating[Any]] | None, exponent: int | None = None
+    vectors: Any, name: str, dimensions: int | None, exponent: int
 ) -> NDArray[np.floating[Any]]:
-    """Return new vectors (M, D) for ``transform``, in the precision of the fitted vectors.
+    """Return new vectors (M, D) for ``transform``, scaled as the fitted ones were.
 
     Args:
         vectors: array-like that the user gave.
         name: name of the embedding, for messages.
-        fitted: (N, D), the vectors of the fit; None if there was none.
-        exponent: binary exponent by which the fitted vectors were scaled, see `scaling`; None for a
-            method that does not ignore the scale.
+        dimensions: D of the fitted vectors; None if there was no fit.
+        exponent: binary exponent by which the fitted vectors were scaled, see `scaling`.
 
     Raises:
-        UserError: the embedding is not fitted, a vector is not finite, or D differs from that of
-            the fitted vectors.
+        UserError: the vectors cannot be used; see `latentkit.plugin.checked_new_vectors`.
     """
-    if fitted is None:
-        raise UserError(f"embedding {name!r}: fit it before transform is called")
-    points = finite_vectors(vectors, name, fitted.dtype)
-    if points.shape[1] != fitted.shape[1]:
-        raise UserError(
-            f"embedding {name!r}: the new vectors have {points.shape[1]} dimensions, those of the "
-            f"fit had {fitted.shape[1]}"
-        )
-    if exponent is not None:
-        with np.errstate(over="ignore"):
-            points = np.clip(np.ldexp(points, exponent), -_FARTHEST, _FARTHEST)
-    return points
-
-
-def finite_vectors(vectors: Any, name: str, dtype: DTypeLike) -> NDArray[np.floating[Any]]:
-    """Return vectors (N, D) as a contiguous array of ``dtype``, all of them finite.
-
-    Raises:
-        UserError: they are not numbers (N, D), or a row is not finite; the message has its number.
-    """
-    given = as_array(vectors, name)
-    if given.ndim != 2 or given.dtype.kind not in "fiub":
-        raise UserError(
-            f"embedding {name!r}: vectors must be numbers (N, D), not {given.dtype} {given.shape}"
-        )
-    with np.errstate(over="ignore"):  # values too large for float32 are reported below
-        points: NDArray[np.floating[Any]] = np.ascontiguousarray(given, dtype)
-    # A finite sum means that all values are finite, and takes no memory to check.
-    with np.errstate(over="ignore", invalid="ignore"):
-        suspect = not np.isfinite(points.sum(dtype=np.float64))
-    if suspect:
-        rows = np.flatnonzero(~np.isfinite(points).all(1))
-        if len(rows):
-            count = f" ({len(rows):,} such rows)" if len(rows) > 1 else ""
-            raise UserError(
-                f"embedding {name!r}: row {rows[0]} of the vectors holds NaN or infinity in "
-                f"{points.dtype}{count}"
-            )
-    return points
+    points = checked_new_vectors(vectors, name, dimensions)
+    with np.errstate(over="ignore"):
+        scaled: NDArray[np.floating[Any]] = np.ldexp(points, exponent)
+    return np.clip(scaled, -_FARTHEST, _FARTHEST, out=scaled)
 
 
 def checked_labels(labels: Any, n: int, name: str) -> NDArray[np.int64]:
@@ -128,19 +48,6 @@ def checked_labels(labels: Any, n: int, name: str) -> NDArray[np.int64]:
     if (given < 0).all():
         raise UserError(f"embedding {name!r}: all labels are missing: set {name}.target=none")
     return np.maximum(given.astype(np.int64), -1)
-
-
-def as_array(vectors: Any, name: str) -> NDArray[Any]:
-    """Return what a user gave as an array of any type.
-
-    Raises:
-        UserError: it is none, for example because its rows differ in length.
-    """
-    try:
-        return np.asarray(vectors)
-    except (ValueError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"embedding {name!r}: vectors are no array of numbers: {reason}") from error
 
 
 _FARTHEST = 2.0**100

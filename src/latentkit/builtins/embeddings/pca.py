@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
 
-from latentkit.builtins.embeddings.checks import (
-    as_array,
-    check_size,
-    checked_new,
-    checked_vectors,
-    finite_vectors,
-    scaling,
-)
+from latentkit.builtins.embeddings.checks import scaling
 from latentkit.builtins.embeddings.options import PcaOptions
 from latentkit.errors import UserError
-from latentkit.plugin import Embedding, ResourceEstimate
+from latentkit.plugin import (
+    Embedding,
+    ResourceEstimate,
+    check_map_size,
+    checked_new_vectors,
+    checked_vectors,
+    finite_vectors,
+)
 
 
 class Pca(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -39,17 +39,15 @@ class Pca(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             UserError: the vectors cannot be used; see `checked_vectors`.
         """
         n = self.n_components
-        dtype = np.float64 if as_array(X, "pca").dtype == np.float64 else np.float32
-        self._vectors = checked_vectors(X, "pca", n_components=n, least=n, dtype=dtype)
+        points = checked_vectors(X, "pca", n_components=n, least=n, dtype=None)
         # 'covariance_eigh' centres the vectors before it multiplies them, and gives the axes
         # definite signs.
-        exponent = scaling(self._vectors)
+        exponent = scaling(points)
         self._pca = PCA(self.n_components, svd_solver="covariance_eigh")
-        self._pca.fit(np.ldexp(self._vectors, exponent))
+        self._pca.fit(np.ldexp(points, exponent))
         self._pca.mean_ = np.ldexp(self._pca.mean_, -exponent)  # the axes have no scale
-        self.n_features_in_ = self._vectors.shape[1]
+        self.n_features_in_, self._dtype = points.shape[1], points.dtype
         self.explained_variance_ratio_ = self._pca.explained_variance_ratio_
-        self._vectors = self._vectors[:0]  # only their dtype and number of dimensions are needed
         self.facts_ = {
             "explained_variance_ratio": [float(part) for part in self.explained_variance_ratio_]
         }
@@ -65,7 +63,8 @@ class Pca(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             UserError: the map is not fitted, or the vectors are not like those of the fit.
         """
-        points = checked_new(X, "pca", getattr(self, "_vectors", None))
+        dimensions, dtype = getattr(self, "n_features_in_", None), getattr(self, "_dtype", None)
+        points = checked_new_vectors(X, "pca", dimensions, dtype)
         if not len(points):
             return np.empty((0, self.n_components), points.dtype)
         coordinates: NDArray[np.floating[Any]] = self._pca.transform(points)
@@ -79,7 +78,7 @@ class Pca(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         if not hasattr(self, "_pca"):
             raise UserError("embedding 'pca': fit it before inverse_transform is called")
-        coordinates = finite_vectors(X, "pca", self._vectors.dtype)
+        coordinates = finite_vectors(X, "pca", self._dtype)
         if coordinates.shape[1] != self.n_components:
             raise UserError(
                 f"embedding 'pca': the coordinates have {coordinates.shape[1]} dimensions, the map "
@@ -92,9 +91,9 @@ class Pca(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Return memory and time for ``n`` vectors of ``d`` dimensions.
 
         Raises:
-            UserError: so few vectors or dimensions cannot be mapped; see `check_size`.
+            UserError: so few vectors or dimensions cannot be mapped; see `check_map_size`.
         """
-        check_size(n, d, "pca", n_components=self.n_components, least=self.n_components)
+        check_map_size(n, d, "pca", n_components=self.n_components, least=self.n_components)
         return ResourceEstimate(
             bytes=n * (d + 12 * self.n_components) + 40 * d * d,
             seconds=0.01 + 4e-11 * n * d * d + 1e-9 * d**3,

@@ -24,18 +24,18 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from latentkit.builtins.embeddings.checks import (
-    check_size,
-    checked_new,
-    checked_vectors,
-    nearest,
-    scaling,
-)
+from latentkit.builtins.embeddings.checks import checked_new, nearest, scaling
 from latentkit.builtins.embeddings.options import TsneOptions
 from latentkit.builtins.embeddings.tsne_gradient import Descent, MeshGradient
 from latentkit.errors import UserError
 from latentkit.neighbors import NeighborIndex
-from latentkit.plugin import Embedding, Progress, ResourceEstimate
+from latentkit.plugin import (
+    Embedding,
+    Progress,
+    ResourceEstimate,
+    check_map_size,
+    checked_vectors,
+)
 
 _EXAGGERATION = 12
 _EARLY_STEPS = 250
@@ -113,8 +113,8 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             UserError: the map is not fitted, or the vectors are not like those of the fit.
         """
-        fitted, exponent = getattr(self, "_vectors", None), getattr(self, "_exponent", 0)
-        points = checked_new(X, "tsne", fitted, exponent)
+        dimensions, exponent = getattr(self, "n_features_in_", None), getattr(self, "_exponent", 0)
+        points = checked_new(X, "tsne", dimensions, exponent)
         n = len(self._vectors)
         if not len(points):
             return np.empty((0, self.n_components))
@@ -136,9 +136,9 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Return memory and time for ``n`` vectors of ``d`` dimensions.
 
         Raises:
-            UserError: so few vectors or dimensions cannot be mapped; see `check_size`.
+            UserError: so few vectors or dimensions cannot be mapped; see `check_map_size`.
         """
-        check_size(n, d, "tsne", n_components=self.n_components, least=_LEAST_VECTORS)
+        check_map_size(n, d, "tsne", n_components=self.n_components, least=_LEAST_VECTORS)
         return _estimate(n, d, self._chosen_method(), self.n_iter, self._neighbors(self.perplexity))
 
     def _chosen_method(self) -> str:

@@ -20,11 +20,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from latentkit.builtins.embeddings.checks import (
     brought_near,
-    check_size,
     checked_labels,
     checked_new,
-    checked_vectors,
-    finite_vectors,
     scaling,
 )
 from latentkit.builtins.embeddings.options import UmapOptions
@@ -38,7 +35,14 @@ from latentkit.builtins.embeddings.umap_graph import (
 from latentkit.builtins.embeddings.umap_layout import kernel_parameters, optimise
 from latentkit.errors import UserError
 from latentkit.neighbors import NeighborIndex
-from latentkit.plugin import Embedding, Progress, ResourceEstimate
+from latentkit.plugin import (
+    Embedding,
+    Progress,
+    ResourceEstimate,
+    check_map_size,
+    checked_vectors,
+    finite_vectors,
+)
 
 _LEAST_VECTORS = 4
 _FEW = 5_000
@@ -152,8 +156,8 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             UserError: the map is not fitted, or the vectors are not like those of the fit.
         """
-        fitted, exponent = getattr(self, "_vectors", None), getattr(self, "_exponent", 0)
-        points = checked_new(X, "umap", fitted, exponent)
+        dimensions, exponent = getattr(self, "n_features_in_", None), getattr(self, "_exponent", 0)
+        points = checked_new(X, "umap", dimensions, exponent)
         if not len(points):
             return np.empty((0, self.n_components), np.float32)
         points = self._comparable(points)
@@ -184,8 +188,8 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         wanted = finite_vectors(X, "umap", np.float32)
         if wanted.shape[1] != self.n_components:
             raise UserError(
-                f"embedding 'umap': coordinates have {wanted.shape[1]} dimensions, the map has "
-                f"{self.n_components}"
+                f"embedding 'umap': the coordinates have {wanted.shape[1]} dimensions, the map "
+                f"has {self.n_components}"
             )
         count = min(self.n_neighbors, len(self._vectors))
         found = NeighborIndex(self._coordinates).query(wanted, count)
@@ -201,9 +205,9 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Return memory and time for ``n`` vectors of ``d`` dimensions.
 
         Raises:
-            UserError: so few vectors or dimensions cannot be mapped; see `check_size`.
+            UserError: so few vectors or dimensions cannot be mapped; see `check_map_size`.
         """
-        check_size(n, d, "umap", n_components=self.n_components, least=_LEAST_VECTORS)
+        check_map_size(n, d, "umap", n_components=self.n_components, least=_LEAST_VECTORS)
         k = min(self.n_neighbors, n)
         # Measured on two cores up to a million points, which no longer fit into the caches.
         slower = min(1 + n / 300_000, 4)

@@ -15,14 +15,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from latentkit.builtins.embeddings.checks import (
     brought_near,
-    check_size,
     checked_labels,
     checked_new,
-    checked_vectors,
     scaling,
 )
 from latentkit.neighbors import NeighborIndex
-from latentkit.plugin import Progress, ResourceEstimate
+from latentkit.plugin import Progress, ResourceEstimate, check_map_size, checked_vectors
 
 _LEAST_VECTORS = 5
 _EXPECTED = "precomputed_knn[2]"  # umap-learn warns that the search is not pynndescent's
@@ -132,8 +130,8 @@ class UmapLearn(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             UserError: the map is not fitted, or the vectors are not like those of the fit.
         """
-        fitted, exponent = getattr(self, "_vectors", None), getattr(self, "_exponent", 0)
-        points = checked_new(X, "umap", fitted, exponent)
+        dimensions, exponent = getattr(self, "n_features_in_", None), getattr(self, "_exponent", 0)
+        points = checked_new(X, "umap", dimensions, exponent)
         if not len(points):
             return np.empty((0, self.n_components), np.float32)
         with warnings.catch_warnings():
@@ -145,9 +143,9 @@ class UmapLearn(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Return memory and time for ``n`` vectors of ``d`` dimensions, compilation included.
 
         Raises:
-            UserError: so few vectors or dimensions cannot be mapped; see `check_size`.
+            UserError: so few vectors or dimensions cannot be mapped; see `check_map_size`.
         """
-        check_size(n, d, "umap", n_components=self.n_components, least=_LEAST_VECTORS)
+        check_map_size(n, d, "umap", n_components=self.n_components, least=_LEAST_VECTORS)
         k = self.n_neighbors
         steps = self.n_epochs or (500 if n <= 10_000 else 200)
         return ResourceEstimate(
