@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit.errors import BrokenEnvironmentError, ResourceError, UserError
-from latentkit.plugin import Embedding, ResourceEstimate
+from latentkit.plugin import (
+    Embedding,
+    ResourceEstimate,
+    check_map_size,
+    checked_new_vectors,
+    checked_vectors,
+)
 from latentkit_cuml.options import TsneOptions, UmapOptions
 
 Floats = NDArray[np.float32]
@@ -38,7 +44,7 @@ class CumlMap:
         self.name = name
         self.n_components = n_components
         self.facts_: dict[str, Any] = {}
-        self._dimensions = 0
+        self._dimensions: int | None = None
         self._fitted: Any = None
 
     def fit(self, vectors: NDArray[np.floating[Any]]) -> CumlMap:
@@ -53,14 +59,8 @@ class CumlMap:
             UserError: too few vectors or dimensions, all vectors equal, or not all finite.
             ResourceError: the memory of the GPU does not suffice.
         """
-        points = self._finite(vectors)
+        points = checked_vectors(vectors, self.name, n_components=self.n_components, least=_LEAST)
         n, d = points.shape
-        self._check_size(n, d)
-        if (points == points[0]).all():
-            raise UserError(
-                f"embedding {self.name!r}: all {n:,} vectors are equal, so there is nothing to "
-                f"map: give vectors that differ"
-            )
         with self._computing(n):
             fitted = self._estimator(n)
             coordinates = _in_memory(fitted.fit_transform(points))
@@ -81,43 +81,11 @@ class CumlMap:
         Raises:
             UserError: so few vectors or dimensions cannot be mapped.
         """
-        self._check_size(n, d)
+        check_map_size(n, d, self.name, n_components=self.n_components, least=_LEAST)
         return ResourceEstimate(bytes=2**30 + n * (12 * d + 100), seconds=5 + 1e-5 * n)
 
     def _estimator(self, n: int) -> Any:
         raise NotImplementedError
-
-    def _check_size(self, n: int, d: int) -> None:
-        if n < _LEAST:
-            raise UserError(
-                f"embedding {self.name!r} needs {_LEAST} vectors or more and got {n}: map more"
-            )
-        if d < self.n_components:
-            raise UserError(
-                f"embedding {self.name!r}: vectors of {d} dimensions cannot be mapped to "
-                f"{self.n_components}: use more latent dimensions"
-            )
-
-    def _finite(self, vectors: Any) -> Floats:
-        try:
-            given = np.asarray(vectors)
-        except ValueError as error:  # rows that differ in length
-            reason = f"vectors are no array of numbers: {error}"
-            raise UserError(f"embedding {self.name!r}: {reason}") from error
-        if given.ndim != 2 or given.dtype.kind not in "fiub":
-            raise UserError(
-                f"embedding {self.name!r}: vectors must be numbers (N, D), not {given.dtype} "
-                f"{given.shape}"
-            )
-        with np.errstate(over="ignore"):
-            points: Floats = np.ascontiguousarray(given, np.float32)
-        if not np.isfinite(points).all():
-            row = int(np.flatnonzero(~np.isfinite(points).all(1))[0])
-            raise UserError(
-                f"embedding {self.name!r}: row {row} of the vectors holds NaN or infinity in "
-                f"float32"
-            )
-        return points
 
     @contextmanager
     def _computing(self, n: int) -> Iterator[None]:
@@ -157,14 +125,7 @@ class CumlUmap(CumlMap):
             UserError: the map is not fitted, or the vectors are not finite or differ in dimension
                 from the fitted ones.
         """
-        if self._fitted is None:
-            raise UserError(f"embedding {self.name!r}: fit it before you place new points")
-        points = self._finite(vectors)
-        if points.shape[1] != self._dimensions:
-            raise UserError(
-                f"embedding {self.name!r}: the new vectors have {points.shape[1]} dimensions, but "
-                f"the fitted ones had {self._dimensions}"
-            )
+        points = checked_new_vectors(vectors, self.name, self._dimensions)
         if not len(points):
             return np.empty((0, self.n_components), np.float32)
         with self._computing(len(points)):

@@ -18,8 +18,13 @@ import numpy as np
 import pacmap  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from latentkit.errors import UserError
-from latentkit.plugin import Embedding, ResourceEstimate
+from latentkit.plugin import (
+    Embedding,
+    ResourceEstimate,
+    check_map_size,
+    checked_new_vectors,
+    checked_vectors,
+)
 from latentkit_pacmap.options import LocalmapOptions, PacmapOptions
 
 _MID_NEAR_CANDIDATES = 6
@@ -61,7 +66,7 @@ class PairwiseMap:
         self._make = make
         self._cost = cost
         self._fitted: Any = None
-        self._dimensions = 0
+        self._dimensions: int | None = None
 
     def fit(self, vectors: NDArray[np.floating[Any]]) -> PairwiseMap:
         """Fit to vectors (N, D)."""
@@ -74,10 +79,7 @@ class PairwiseMap:
         Raises:
             UserError: too few vectors or dimensions, all vectors equal, or not all finite.
         """
-        points = self._finite(vectors)
-        self._check_size(*points.shape)
-        if (points == points[0]).all():
-            raise UserError(f"embedding {self.name!r}: all {len(points)} vectors are equal")
+        points = checked_vectors(vectors, self.name, **self._needs)
         options = self.options
         with _one_quiet_thread():
             fitted = self._make(
@@ -105,14 +107,7 @@ class PairwiseMap:
             UserError: the map is not fitted, or the vectors are not finite or differ in dimension
                 from the fitted ones.
         """
-        if self._fitted is None:
-            raise UserError(f"embedding {self.name!r}: fit it before you place new points")
-        points = self._finite(vectors)
-        if points.shape[1] != self._dimensions:
-            raise UserError(
-                f"embedding {self.name!r}: the new vectors have {points.shape[1]} dimensions, "
-                f"but the fitted ones had {self._dimensions}"
-            )
+        points = checked_new_vectors(vectors, self.name, self._dimensions)
         if not len(points):
             return np.empty((0, self.options.n_components), np.float32)
         with _one_quiet_thread():
@@ -120,7 +115,12 @@ class PairwiseMap:
         return coordinates
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
-        """Estimate memory and time for ``n`` vectors of ``d`` dimensions on one core."""
+        """Estimate memory and time for ``n`` vectors of ``d`` dimensions on one core.
+
+        Raises:
+            UserError: so few vectors or dimensions cannot be mapped.
+        """
+        check_map_size(n, d, self.name, **self._needs)
         pairs = sum(self.options.pairs())
         steps = sum(self.options.num_iters)
         memory = _BYTES_PER_POINT + _BYTES_PER_PAIR * pairs + _BYTES_PER_VALUE * d
@@ -132,30 +132,15 @@ class PairwiseMap:
         )
         return ResourceEstimate(bytes=n * memory, seconds=n * seconds)
 
-    def _finite(self, vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        given = np.asarray(vectors)
-        if given.ndim != 2:
-            raise UserError(f"embedding {self.name!r}: vectors must be (N, D), not {given.shape}")
-        with np.errstate(over="ignore"):
-            points = given.astype(np.float32)
-        if not np.isfinite(points).all():
-            raise UserError(f"embedding {self.name!r}: not all vectors are finite in float32")
-        return points
-
-    def _check_size(self, n: int, d: int) -> None:
-        """Refuse sizes for which pacmap would silently change options or never finish."""
+    @property
+    def _needs(self) -> dict[str, Any]:
+        """What is checked of vectors: with fewer, pacmap changes options or never finishes."""
         near, mid, far = self.options.pairs()
-        needed = max(near + mid + far + 1, mid + _MID_NEAR_CANDIDATES)
-        if n < needed:
-            raise UserError(
-                f"embedding {self.name!r} with n_neighbors={near} needs {needed} vectors or more, "
-                f"but got {n}: map more vectors, or lower {self.name}.n_neighbors"
-            )
-        if d < self.options.n_components:
-            raise UserError(
-                f"embedding {self.name!r}: vectors of {d} dimensions cannot be mapped to "
-                f"{self.options.n_components}: lower {self.name}.n_components, or use more latents"
-            )
+        return {
+            "n_components": self.options.n_components,
+            "least": max(near + mid + far + 1, mid + _MID_NEAR_CANDIDATES),
+            "remedy": f"map more, or lower {self.name}.n_neighbors",
+        }
 
 
 def build_pacmap(options: PacmapOptions, random_state: int) -> Embedding:

@@ -15,14 +15,23 @@ from sklearn.decomposition import NMF, PCA, FactorAnalysis, FastICA
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from latentkit.errors import UserError
-from latentkit.plugin import Embedding, ResourceEstimate
+from latentkit.plugin import (
+    Embedding,
+    ResourceEstimate,
+    check_map_size,
+    checked_new_vectors,
+    checked_vectors,
+    finite_vectors,
+)
+from latentkit_sklearn_embeddings.fit_errors import fitting
 from latentkit_sklearn_embeddings.options import (
     FactorAnalysisOptions,
     FastIcaOptions,
     MapOptions,
     NmfOptions,
 )
-from latentkit_sklearn_embeddings.vectors import Vectors, finite, fitting, like, mappable
+
+Floats = NDArray[np.floating[Any]]
 
 
 class Components:
@@ -39,40 +48,45 @@ class Components:
         self.options = options
         self.facts_: dict[str, Any] = {}
         self._estimator = estimator
-        self._dimensions = 0
+        self._dimensions: int | None = None
 
-    def fit_transform(self, vectors: NDArray[np.floating[Any]]) -> Vectors:
+    def fit_transform(self, vectors: NDArray[np.floating[Any]]) -> Floats:
         """Map vectors (N, D) to coordinates (N, n_components).
 
         Raises:
             UserError: vectors that cannot be mapped.
         """
         points = self._fit_shift(
-            mappable(vectors, self.name, self.options.n_components, self.options.n_components + 1)
+            checked_vectors(vectors, self.name, dtype=np.float64, **self._needs)
         )
         with fitting(self.name, "the latents may vary in fewer dimensions than the map") as said:
-            coordinates: Vectors = self._estimator.fit_transform(points)
+            coordinates: Floats = self._estimator.fit_transform(points)
         self._dimensions = points.shape[1]
         converged = not any("converge" in line for line in said)
         self.facts_ = {"steps": int(self._last.n_iter_), "converged": converged}
         return coordinates
 
-    def transform(self, vectors: NDArray[np.floating[Any]]) -> Vectors:
+    def transform(self, vectors: NDArray[np.floating[Any]]) -> Floats:
         """Map new vectors (M, D).
 
         Raises:
             UserError: the map is not fitted, or the vectors are not finite or differ in dimension
                 from the fitted ones.
         """
-        points = like(vectors, self.name, self._dimensions)
+        points = checked_new_vectors(vectors, self.name, self._dimensions, np.float64)
         if not len(points):
             return np.empty((0, self.options.n_components))
         with fitting(self.name, "the vectors are too far from the fitted ones"):
-            coordinates: Vectors = self._estimator.transform(self._shifted(points))
+            coordinates: Floats = self._estimator.transform(self._shifted(points))
         return coordinates
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
-        """Estimate memory and time for ``n`` vectors of ``d`` dimensions."""
+        """Estimate memory and time for ``n`` vectors of ``d`` dimensions.
+
+        Raises:
+            UserError: so few vectors or dimensions cannot be mapped.
+        """
+        check_map_size(n, d, self.name, **self._needs)
         size = self.options.n_components
         return ResourceEstimate(
             bytes=n * (48 * d + 64 * size) + 64 * d * d,
@@ -80,34 +94,41 @@ class Components:
         )
 
     @property
+    def _needs(self) -> dict[str, Any]:
+        return {
+            "n_components": self.options.n_components,
+            "least": self.options.n_components + 1,
+        }
+
+    @property
     def _last(self) -> Any:
         return self._estimator[-1] if isinstance(self._estimator, Pipeline) else self._estimator
 
-    def _fit_shift(self, points: Vectors) -> Vectors:
+    def _fit_shift(self, points: Floats) -> Floats:
         return points
 
-    def _shifted(self, points: Vectors) -> Vectors:
+    def _shifted(self, points: Floats) -> Floats:
         return points
 
 
 class InvertibleComponents(Components):
     """Components whose coordinates can be mapped back to vectors."""
 
-    def inverse_transform(self, coordinates: NDArray[np.floating[Any]]) -> Vectors:
+    def inverse_transform(self, coordinates: NDArray[np.floating[Any]]) -> Floats:
         """Return the vectors (M, D) of coordinates (M, n_components).
 
         Raises:
             UserError: the map is not fitted, or the coordinates have other dimensions than the map.
         """
-        if not self._dimensions:
-            raise UserError(f"embedding {self.name!r}: fit it before you invert coordinates")
-        given = finite(coordinates, self.name)
+        if self._dimensions is None:
+            raise UserError(f"embedding {self.name!r}: fit it before inverse_transform is called")
+        given = finite_vectors(coordinates, self.name, np.float64)
         if given.shape[1] != self.options.n_components:
             raise UserError(
-                f"embedding {self.name!r}: the coordinates have {given.shape[1]} dimensions, but "
+                f"embedding {self.name!r}: the coordinates have {given.shape[1]} dimensions, "
                 f"the map has {self.options.n_components}"
             )
-        vectors: Vectors = self._estimator.inverse_transform(given)
+        vectors: Floats = self._estimator.inverse_transform(given)
         return vectors
 
 
@@ -118,17 +139,17 @@ class NonNegative(InvertibleComponents):
     value are raised to it.
     """
 
-    _least: Vectors
+    _least: Floats
 
-    def inverse_transform(self, coordinates: NDArray[np.floating[Any]]) -> Vectors:
+    def inverse_transform(self, coordinates: NDArray[np.floating[Any]]) -> Floats:
         """Return the vectors (M, D) of coordinates (M, n_components), shifted back."""
         return super().inverse_transform(coordinates) + self._least
 
-    def _fit_shift(self, points: Vectors) -> Vectors:
+    def _fit_shift(self, points: Floats) -> Floats:
         self._least = points.min(axis=0)
         return self._shifted(points)
 
-    def _shifted(self, points: Vectors) -> Vectors:
+    def _shifted(self, points: Floats) -> Floats:
         return np.maximum(points - self._least, 0)
 
 

@@ -16,9 +16,11 @@ from sklearn.manifold import smacof
 from sklearn.metrics import pairwise_distances
 
 from latentkit.errors import UserError
-from latentkit.plugin import Embedding, ResourceEstimate
+from latentkit.plugin import Embedding, ResourceEstimate, check_map_size, checked_vectors
+from latentkit_sklearn_embeddings.fit_errors import fitting
 from latentkit_sklearn_embeddings.options import ClassicalMdsOptions, MdsOptions
-from latentkit_sklearn_embeddings.vectors import Vectors, fitting, mappable
+
+Floats = NDArray[np.floating[Any]]
 
 # Bytes: the float64 arrays of all pairs that exist at the same time in scikit-learn 1.9's `smacof`
 # (distances, disparities, ratio, its negative, two temporaries of the stress; more for the
@@ -29,6 +31,7 @@ _BYTES_PER_PAIR_OF_ORDER = 160
 _BYTES_PER_PAIR_OF_CLASSICAL = 32
 _SECONDS_PER_PAIR_AND_STEP = 2.5e-8
 _USUAL_STEPS = 100
+_LEAST_OF_MDS = 3
 
 
 class Mds:
@@ -44,14 +47,16 @@ class Mds:
         self.random_state = random_state
         self.facts_: dict[str, Any] = {}
 
-    def fit_transform(self, vectors: NDArray[np.floating[Any]]) -> Vectors:
+    def fit_transform(self, vectors: NDArray[np.floating[Any]]) -> Floats:
         """Map vectors (N, D) to coordinates (N, n_components).
 
         Raises:
             UserError: vectors that cannot be mapped.
         """
         options = self.options
-        points = mappable(vectors, "mds", options.n_components, 3)
+        points = checked_vectors(
+            vectors, "mds", n_components=options.n_components, least=_LEAST_OF_MDS, dtype=np.float64
+        )
         start = None
         if options.init == "classical":  # for Euclidean distances, these are principal components
             start = PCA(options.n_components, svd_solver="full").fit_transform(points)
@@ -70,12 +75,17 @@ class Mds:
             )
         kind = "stress" if options.metric else "normalised_stress"
         self.facts_ = {kind: float(stress), "steps": int(steps)}
-        found: Vectors = coordinates
+        found: Floats = coordinates
         return found
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
-        """Estimate memory and time for ``n`` vectors of ``d`` dimensions."""
+        """Estimate memory and time for ``n`` vectors of ``d`` dimensions.
+
+        Raises:
+            UserError: so few vectors or dimensions cannot be mapped.
+        """
         options = self.options
+        check_map_size(n, d, "mds", n_components=options.n_components, least=_LEAST_OF_MDS)
         starts = 1 if options.init == "classical" else options.n_init
         steps = min(_USUAL_STEPS, options.max_iter) * starts
         per_pair = _BYTES_PER_PAIR_OF_MDS if options.metric else _BYTES_PER_PAIR_OF_ORDER
@@ -99,14 +109,16 @@ class ClassicalMds:
         self.random_state = random_state
         self.facts_: dict[str, Any] = {}
 
-    def fit_transform(self, vectors: NDArray[np.floating[Any]]) -> Vectors:
+    def fit_transform(self, vectors: NDArray[np.floating[Any]]) -> Floats:
         """Map vectors (N, D) to coordinates (N, n_components).
 
         Raises:
             UserError: vectors that cannot be mapped.
         """
         size = self.options.n_components
-        points = mappable(vectors, "classical-mds", size, size + 2)
+        points = checked_vectors(
+            vectors, "classical-mds", n_components=size, least=size + 2, dtype=np.float64
+        )
         squares = pairwise_distances(points, metric=self.options.metric) ** 2
         means = squares.mean(axis=0)
         squares -= means
@@ -125,11 +137,17 @@ class ClassicalMds:
         # The sign of an eigenvector is arbitrary, so make its largest entry positive.
         axes *= np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(size)])
         self.facts_ = {"eigenvalues": [float(value) for value in values]}
-        coordinates: Vectors = axes * np.sqrt(np.maximum(values, 0))
+        coordinates: Floats = axes * np.sqrt(np.maximum(values, 0))
         return coordinates
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
-        """Estimate memory and time for ``n`` vectors of ``d`` dimensions."""
+        """Estimate memory and time for ``n`` vectors of ``d`` dimensions.
+
+        Raises:
+            UserError: so few vectors or dimensions cannot be mapped.
+        """
+        size = self.options.n_components
+        check_map_size(n, d, "classical-mds", n_components=size, least=size + 2)
         return ResourceEstimate(
             bytes=_BYTES_PER_PAIR_OF_CLASSICAL * n * n + 16 * n * d,
             seconds=0.01 + (6e-8 + 1e-9 * d) * n * n,

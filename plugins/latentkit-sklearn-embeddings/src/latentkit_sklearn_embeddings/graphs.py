@@ -15,9 +15,17 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.manifold import LocallyLinearEmbedding, SpectralEmbedding
 
 from latentkit.errors import UserError
-from latentkit.plugin import Embedding, ResourceEstimate
+from latentkit.plugin import (
+    Embedding,
+    ResourceEstimate,
+    check_map_size,
+    checked_new_vectors,
+    checked_vectors,
+)
+from latentkit_sklearn_embeddings.fit_errors import fitting
 from latentkit_sklearn_embeddings.options import LleOptions, SpectralOptions
-from latentkit_sklearn_embeddings.vectors import Vectors, fitting, like, mappable
+
+Floats = NDArray[np.floating[Any]]
 
 # Rough estimates, because the fill-in of a sparse factorisation depends on the graph.
 # tests/benchmarks/sklearn_maps.py prints the estimates next to measured values.
@@ -40,16 +48,14 @@ class Spectral:
         self.random_state = random_state
         self.facts_: dict[str, Any] = {}
 
-    def fit_transform(self, vectors: NDArray[np.floating[Any]]) -> Vectors:
+    def fit_transform(self, vectors: NDArray[np.floating[Any]]) -> Floats:
         """Map vectors (N, D) to coordinates (N, n_components).
 
         Raises:
             UserError: vectors that cannot be mapped.
         """
         options = self.options
-        by_neighbors = options.affinity == "nearest_neighbors"
-        least = options.n_neighbors + 1 if by_neighbors else options.n_components + 2
-        points = mappable(vectors, "spectral", options.n_components, least)
+        points = checked_vectors(vectors, "spectral", dtype=np.float64, **self._needs)
         fitted = SpectralEmbedding(
             options.n_components,
             affinity=options.affinity,
@@ -60,15 +66,20 @@ class Spectral:
             random_state=self.random_state,
         )
         with fitting("spectral", "raise spectral.n_neighbors"):
-            coordinates: Vectors = fitted.fit_transform(points)
+            coordinates: Floats = fitted.fit_transform(points)
         # Components of the graph are separated, and the map may show no structure within them.
         pieces, _ = connected_components(fitted.affinity_matrix_, directed=False)
         self.facts_ = {"graph_pieces": int(pieces)}
         return coordinates
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
-        """Estimate memory and time for ``n`` vectors of ``d`` dimensions."""
+        """Estimate memory and time for ``n`` vectors of ``d`` dimensions.
+
+        Raises:
+            UserError: so few vectors or dimensions cannot be mapped.
+        """
         options = self.options
+        check_map_size(n, d, "spectral", **self._needs)
         if options.affinity == "rbf":
             return ResourceEstimate(bytes=_BYTES_PER_PAIR * n * n, seconds=0.05 + 4e-7 * n * n)
         edges = n * options.n_neighbors
@@ -76,6 +87,17 @@ class Spectral:
             bytes=_BYTES_PER_EDGE_OF_SPECTRAL * edges + 16 * n * d,
             seconds=0.05 + 4e-5 * edges + 1e-10 * n * n * d,
         )
+
+    @property
+    def _needs(self) -> dict[str, Any]:
+        options = self.options
+        if options.affinity == "rbf":
+            return {"n_components": options.n_components, "least": options.n_components + 2}
+        return {
+            "n_components": options.n_components,
+            "least": options.n_neighbors + 1,
+            "remedy": "map more, or lower spectral.n_neighbors",
+        }
 
 
 class Lle:
@@ -91,9 +113,9 @@ class Lle:
         self.random_state = random_state
         self.facts_: dict[str, Any] = {}
         self._fitted: Any = None
-        self._dimensions = 0
+        self._dimensions: int | None = None
 
-    def fit_transform(self, vectors: NDArray[np.floating[Any]]) -> Vectors:
+    def fit_transform(self, vectors: NDArray[np.floating[Any]]) -> Floats:
         """Map vectors (N, D) to coordinates (N, n_components).
 
         Raises:
@@ -106,7 +128,7 @@ class Lle:
                 f"embedding 'lle': {options.method} in {size} dimensions needs "
                 f"lle.n_neighbors={needed[options.method]} or more, not {options.n_neighbors}"
             )
-        points = mappable(vectors, "lle", size, options.n_neighbors + 2)
+        points = checked_vectors(vectors, "lle", dtype=np.float64, **self._needs)
         fitted = LocallyLinearEmbedding(
             n_neighbors=options.n_neighbors,
             n_components=size,
@@ -117,22 +139,22 @@ class Lle:
         )
         advice = "try lle.eigen_solver=dense, another lle.method, or more lle.n_neighbors"
         with fitting("lle", advice):
-            coordinates: Vectors = fitted.fit_transform(points)
+            coordinates: Floats = fitted.fit_transform(points)
         self._fitted, self._dimensions = fitted, points.shape[1]
         self.facts_ = {"reconstruction_error": float(fitted.reconstruction_error_)}
         return coordinates
 
-    def transform(self, vectors: NDArray[np.floating[Any]]) -> Vectors:
+    def transform(self, vectors: NDArray[np.floating[Any]]) -> Floats:
         """Place new vectors (M, D) by the weights of their neighbours.
 
         Raises:
             UserError: the map is not fitted, or the vectors are not finite or differ in dimension
                 from the fitted ones.
         """
-        points = like(vectors, "lle", self._dimensions)
+        points = checked_new_vectors(vectors, "lle", self._dimensions, np.float64)
         if not len(points):
             return np.empty((0, self.options.n_components))
-        coordinates: Vectors = self._fitted.transform(points)
+        coordinates: Floats = self._fitted.transform(points)
         return coordinates
 
     def _solver(self, n: int) -> str:
@@ -142,7 +164,12 @@ class Lle:
         return "dense" if n <= _DENSE_BELOW else "arpack"
 
     def estimate(self, n: int, d: int) -> ResourceEstimate:
-        """Estimate memory and time for ``n`` vectors of ``d`` dimensions."""
+        """Estimate memory and time for ``n`` vectors of ``d`` dimensions.
+
+        Raises:
+            UserError: so few vectors or dimensions cannot be mapped.
+        """
+        check_map_size(n, d, "lle", **self._needs)
         k = self.options.n_neighbors
         # All methods except the standard one fill a matrix with all pairs of neighbours.
         edges = n * k * (1 if self.options.method == "standard" else k)
@@ -151,6 +178,14 @@ class Lle:
             bytes=_BYTES_PER_EDGE_OF_LLE * edges + _BYTES_PER_PAIR * dense + 16 * n * d,
             seconds=0.05 + 1e-5 * edges + 1e-4 * n + 1e-10 * dense * n,
         )
+
+    @property
+    def _needs(self) -> dict[str, Any]:
+        return {
+            "n_components": self.options.n_components,
+            "least": self.options.n_neighbors + 2,
+            "remedy": "map more, or lower lle.n_neighbors",
+        }
 
 
 def build_spectral(options: SpectralOptions, random_state: int) -> Embedding:

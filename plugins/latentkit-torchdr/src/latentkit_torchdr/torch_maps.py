@@ -23,9 +23,15 @@ import torch
 from numpy.typing import NDArray
 
 from latentkit.errors import ResourceError, UserError
-from latentkit.plugin import Embedding, ResourceEstimate
+from latentkit.plugin import (
+    Embedding,
+    ResourceEstimate,
+    check_map_size,
+    checked_new_vectors,
+    checked_vectors,
+)
 from latentkit_torchdr import options as kinds
-from latentkit_torchdr.map_input import Floats, Frame, check_size, finite
+from latentkit_torchdr.map_input import Floats, Frame
 
 _LEAST = 6
 _PACMAP_CANDIDATES = 52
@@ -73,6 +79,8 @@ class TorchMap:
         UserError: there is no GPU, but the options ask for one or several.
     """
 
+    _frame: Frame
+
     def __init__(
         self, name: str, method: _Method, options: kinds.TorchOptions, random_state: int
     ) -> None:
@@ -83,7 +91,7 @@ class TorchMap:
         self.facts_: dict[str, Any] = {}
         self._method = method
         self._fitted: Any = None
-        self._frame: Frame | None = None
+        self._dimensions: int | None = None
         found = torch.cuda.is_available()
         if not found and (options.device == "cuda" or options.on_several_gpus):
             option = "distributed=true" if options.on_several_gpus else "device=cuda"
@@ -107,13 +115,9 @@ class TorchMap:
             UserError: too few different vectors or dimensions, or not all finite.
             ResourceError: memory does not suffice.
         """
-        points = finite(vectors, self.name)
-        self._check_size(*points.shape)
-        if (points == points[0]).all():
-            raise UserError(
-                f"embedding {self.name!r}: all {len(points):,} vectors are equal, so there is "
-                f"nothing to map: give vectors that differ"
-            )
+        points = checked_vectors(
+            vectors, self.name, n_components=self.options.n_components, least=self._least
+        )
         frame = Frame(points)
         different = len(frame.vectors)
         if different < self._least:
@@ -128,7 +132,7 @@ class TorchMap:
             coordinates: Floats = fitted.fit_transform(frame.vectors)
             fitted.on_step = None
         steps = int(fitted.n_iter_) + 1
-        self._fitted, self._frame = fitted, frame
+        self._fitted, self._frame, self._dimensions = fitted, frame, points.shape[1]
         self.facts_ = {
             **{key: value for key, value in neighbors.items() if key != "k"},
             "device": self._device,
@@ -146,8 +150,8 @@ class TorchMap:
             UserError: so few vectors or dimensions cannot be mapped.
             ResourceError: the GPU has less memory.
         """
-        self._check_size(n, d)
         method, options = self._method, self.options
+        check_map_size(n, d, self.name, n_components=options.n_components, least=self._least)
         if method.pairs:
             count: float = n * n
         else:
@@ -167,9 +171,6 @@ class TorchMap:
     def _least(self) -> int:
         candidates = self._method.candidates
         return max(_LEAST, candidates and self.options.neighbors(0)["n_neighbors"] + candidates)
-
-    def _check_size(self, n: int, d: int) -> None:
-        check_size(n, d, self.name, n_components=self.options.n_components, least=self._least)
 
     def _estimator(self, neighbors: dict[str, Any]) -> Any:
         library = _torchdr(self.options.on_several_gpus)
@@ -226,17 +227,10 @@ class PlacingTorchMap(TorchMap):
             UserError: the map is not fitted, or the vectors are not finite or differ in dimension
                 from the fitted ones.
         """
-        frame = self._frame
-        if frame is None:
-            raise UserError(f"embedding {self.name!r}: fit it before you place new points")
-        points = finite(vectors, self.name)
-        if points.shape[1] != frame.dimensions:
-            raise UserError(
-                f"embedding {self.name!r}: the new vectors have {points.shape[1]} dimensions, but "
-                f"the fitted ones had {frame.dimensions}"
-            )
+        points = checked_new_vectors(vectors, self.name, self._dimensions)
         if not len(points):
             return np.empty((0, self.options.n_components), np.float32)
+        frame = self._frame
         with self._computing(len(points)), self._step_for(len(points)):
             coordinates: Floats = self._fitted.transform(frame.moved(points), X_train=frame.vectors)
         return coordinates
