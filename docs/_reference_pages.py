@@ -24,6 +24,7 @@ from latentkit.plugin import (
     protocols,
     specs,
     studies,
+    vectors,
 )
 from latentkit.registry.catalogue import Part, Registry
 from latentkit.registry.discovery import find_plugins
@@ -90,6 +91,10 @@ def hooks_page() -> str:
     taken = (machine.check_memory, downloads.read_bytes, images.to_uint8, images.class_codes)
     for function in taken:
         blocks += [f"### {function.__name__}", *_function_blocks(function.__name__, function)]
+    blocks += ["## Vectors that an embedding maps", parse_docstring(vectors.__doc__).text]
+    for name, thing in vars(vectors).items():
+        if inspect.isfunction(thing) and thing.__module__ == vectors.__name__:
+            blocks += [f"### {name}", *_function_blocks(name, thing)]
     intro = parse_docstring(hookspecs.__doc__).text
     return _page(
         "Hooks",

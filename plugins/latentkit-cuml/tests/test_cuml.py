@@ -150,7 +150,7 @@ def test_neighbourhoods_shrink_for_few_points(cuml, name, n, vectors):
         (np.zeros((50, 4)), "all 50 vectors are equal"),
         (np.full((50, 4), np.nan), "row 0 of the vectors holds NaN or infinity"),
         (np.zeros(50), r"must be numbers \(N, D\)"),
-        (np.arange(50.0)[:, None], "of 1 dimensions cannot be mapped to 2"),
+        (np.arange(50.0)[:, None], "of 1 dimension cannot be mapped to 2: use more"),
     ],
 )
 def test_vectors_that_cannot_be_mapped_are_refused_with_the_reason(cuml, name, given, message):
@@ -185,7 +185,7 @@ def test_new_points_need_a_fitted_map_and_equal_dimensions(cuml, vectors):
     with pytest.raises(UserError, match="fit it before"):
         estimator.transform(vectors)
     estimator.fit(vectors)
-    with pytest.raises(UserError, match="have 3 dimensions, but the fitted ones had 8"):
+    with pytest.raises(UserError, match="have 3 dimensions, those of the fit had 8"):
         estimator.transform(vectors[:, :3])
     assert estimator.transform(vectors[:0]).shape == (0, 2)
 

@@ -144,11 +144,11 @@ def test_nothing_is_logged_and_log_levels_of_other_packages_are_unchanged(digits
 @pytest.mark.parametrize(
     ("vectors", "message"),
     [
-        (np.zeros((20, 4)), "needs 36 vectors or more, but got 20"),
+        (np.zeros((20, 4)), r"needs 36 vectors or more and got 20: map more, or lower pacmap\.n_n"),
         (np.zeros((100, 4)), "all 100 vectors are equal"),
-        (np.full((100, 4), np.nan), "not all vectors are finite"),
-        (np.full((100, 4), 1e300), "not all vectors are finite in float32"),
-        (np.zeros(100), r"must be \(N, D\)"),
+        (np.full((100, 4), np.nan), "row 0 of the vectors holds NaN or infinity"),
+        (np.full((100, 4), 1e300), "holds NaN or infinity in float32"),
+        (np.zeros(100), r"must be numbers \(N, D\)"),
         (np.arange(100.0)[:, None], "cannot be mapped to 2"),
     ],
 )
@@ -157,12 +157,17 @@ def test_vectors_that_cannot_be_mapped_are_refused_with_the_reason(vectors, mess
         lk.embedding("pacmap").fit(vectors)
 
 
+def test_a_number_of_vectors_that_is_too_small_is_refused_before_there_are_any():
+    with pytest.raises(UserError, match="needs 36 vectors or more and got 35"):
+        lk.embedding("pacmap").estimate(35, 16)
+
+
 def test_new_points_need_a_fitted_map_and_equal_dimensions(digits):
     estimator = lk.embedding("pacmap")
     with pytest.raises(UserError, match="fit it before"):
         estimator.transform(digits[0])
     estimator.fit(digits[0][:100])
-    with pytest.raises(UserError, match="have 3 dimensions, but the fitted ones had 64"):
+    with pytest.raises(UserError, match="have 3 dimensions, those of the fit had 64"):
         estimator.transform(digits[0][:, :3])
 
 

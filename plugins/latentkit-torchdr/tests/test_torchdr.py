@@ -164,7 +164,7 @@ def test_few_vectors_are_mapped(name, n):
         (np.full((100, 4), 1e300), "holds NaN or infinity in float32"),
         (np.zeros(100), r"must be numbers \(N, D\)"),
         ([[1.0], [1.0, 2.0]], "no array of numbers"),
-        (np.arange(100.0)[:, None], "cannot be mapped to 2"),
+        (np.arange(100.0)[:, None], "1 dimension cannot be mapped to 2"),
     ],
 )
 def test_vectors_that_cannot_be_mapped_are_refused_with_the_reason(name, vectors, message):
@@ -177,7 +177,7 @@ def test_new_points_need_a_fitted_map_and_equal_dimensions():
     with pytest.raises(UserError, match="fit it before"):
         estimator.transform(clusters())
     estimator.fit(clusters())
-    with pytest.raises(UserError, match="have 3 dimensions, but the fitted ones had 8"):
+    with pytest.raises(UserError, match="have 3 dimensions, those of the fit had 8"):
         estimator.transform(clusters()[:, :3])
 
 

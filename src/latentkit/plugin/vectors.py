@@ -30,8 +30,8 @@ def checked_vectors(
         name: name of the embedding, for messages.
         n_components: dimensions of the map.
         least: fewest vectors that the embedding needs.
-        remedy: what the user can do if there are fewer.
-        dtype: type of the returned array; see `finite_vectors`.
+        remedy: what the user can do if there are fewer, ``map more`` by default.
+        dtype: type of the returned array, float32 by default; see `finite_vectors`.
 
     Raises:
         UserError: there are too few vectors or dimensions, all vectors are equal, or one of them
@@ -58,7 +58,7 @@ def checked_new_vectors(
         vectors: array-like that the user gave.
         name: name of the embedding, for messages.
         dimensions: D of the fitted vectors; None if there was no fit.
-        dtype: type of the returned array; see `finite_vectors`.
+        dtype: type of the returned array, float32 by default; see `finite_vectors`.
 
     Raises:
         UserError: the embedding is not fitted, a vector is not finite, or D differs from that of
@@ -86,7 +86,7 @@ def check_map_size(
         name: name of the embedding, for messages.
         n_components: dimensions of the map.
         least: fewest vectors that the embedding needs.
-        remedy: what the user can do if there are fewer.
+        remedy: what the user can do if there are fewer, ``map more`` by default.
 
     Raises:
         UserError: there are fewer than ``least``, or they have too few dimensions.
@@ -109,10 +109,13 @@ def finite_vectors(
 ) -> NDArray[np.floating[Any]]:
     """Return vectors (N, D) as a contiguous array, all of them finite.
 
+    This may be the user's own array, so do not change it.
+
     Args:
         vectors: array-like that the user gave.
         name: name of the embedding, for messages.
-        dtype: type of the returned array; None keeps float64, and makes float32 of all other types.
+        dtype: type of the returned array, float32 by default; None keeps float64, and makes float32
+            of all other types.
 
     Raises:
         UserError: they are not numbers (N, D), or a row is not finite; the message has its number.
