@@ -108,9 +108,15 @@ def test_the_reference_network_is_trained_as_described(reference):
     assert reference.dataset.name == "fashion-mnist"
     chosen = reference.training.model_dump(
         exclude={
-            "weight_decay", "clip_norm", "ema_decay", "patience", "snapshots", "flip", "shift",
+            "weight_decay",
+            "clip_norm",
+            "ema_decay",
+            "patience",
+            "snapshots",
+            "flip",
+            "shift",
             "checkpoint_minutes",
-        }  # fmt: skip
+        }
     )
     assert chosen == {
         "epochs": 10,
