@@ -43,6 +43,12 @@ def reference(session: nox.Session) -> None:
 
 
 @nox.session
+def site(session: nox.Session) -> None:
+    """Write the documentation as a site to build/site; needs ``pip install -e '.[docs]'``."""
+    session.run("mkdocs", "build", *session.posargs)
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests of every day; arguments after ``--`` go to pytest."""
     session.run("python", "-m", "pytest", *session.posargs)
