@@ -44,6 +44,10 @@ class Tags(HTMLParser):
             self.loads.append(found["src"])
 
 
+def _page_name(end: re.Match[str]) -> str:
+    return "index.html" if end[0] == "README.md" else ".html"
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("site")
@@ -64,10 +68,8 @@ def pages(site) -> dict[Path, Tags]:
 def test_every_document_is_a_page(site, pages):
     documents = [path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")]
     documents += [path.relative_to(ROOT) for path in ROOT.glob("plugins/*/README.md")]
-    expected = {
-        site / (path.parent / "index.html" if path.name == "README.md" else path.with_suffix(".html"))
-        for path in documents
-    }
+    names = (re.sub(r"README\.md$|\.md$", _page_name, path.as_posix()) for path in documents)
+    expected = {site / name for name in names}
     assert len(expected) > 40
     assert expected - set(pages) == set()
 
