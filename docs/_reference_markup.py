@@ -7,7 +7,11 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from pathlib import PurePath
 from typing import Any
+
+_LINE = 100
+_PATH = re.compile(r"\b(?:\w+\.)?Path_\b")  # an alias in the source
 
 
 @dataclass
@@ -31,7 +35,7 @@ class Docstring:
 
 
 def parse_docstring(raw: str | None) -> Docstring:
-    """Parse a docstring; ``word::`` before an indented block makes it a block of Python."""
+    """Parse a docstring; ``word::`` and ``Example:`` before an indented block make it Python."""
     parsed, lines = Docstring(), inspect.cleandoc(raw or "").replace("``", "`").splitlines()
     text: list[str] = []
     outcomes: list[str] = []
@@ -39,10 +43,14 @@ def parse_docstring(raw: str | None) -> Docstring:
         line = lines.pop(0)
         if line == "Args:":
             parsed.arguments = dict(_items(_indented(lines)))
+        elif line == "Attributes:":
+            text += [f"- `{name}`: {meaning}" for name, meaning in _items(_indented(lines))]
         elif line == "Returns:":
             outcomes.append(f"- returns {' '.join(_indented(lines))}")
         elif line == "Raises:":
             outcomes += [f"- raises `{k}`: {v}" for k, v in _items(_indented(lines))]
+        elif line == "Example:":
+            text += [line, "", "```pycon", *_indented(lines), "```", ""]
         elif line.endswith("::"):
             text += [line[:-1], "", *_python(_indented(lines)), ""]
         else:
@@ -94,7 +102,7 @@ def code(text: object) -> str:
 
 
 def signature(name: str, function: Callable[..., Any]) -> str:
-    """Return a signature as in the source, without ``self``."""
+    """Return a signature as in the source, without ``self``; if it is long, a line an argument."""
     found = inspect.signature(function)
     shown, starred = [], False
     for parameter in found.parameters.values():
@@ -103,15 +111,31 @@ def signature(name: str, function: Callable[..., Any]) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY and not starred:
             shown.append("*")
             starred = True
-        shown.append(f"{parameter.name}: {parameter.annotation}")
-    return f"{name}({', '.join(shown)}) -> {found.return_annotation}"
+        stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        starred = starred or stars == "*"
+        annotation = _PATH.sub("str | PathLike[str]", str(parameter.annotation))
+        shown.append(f"{stars}{parameter.name}: {annotation}{_default(parameter)}")
+    line = f"{name}({', '.join(shown)}) -> {found.return_annotation}"
+    if len(line) <= _LINE:
+        return line
+    return "\n".join([f"{name}(", *(f"    {one}," for one in shown), line[line.rindex(") -> ") :]])
+
+
+def _default(parameter: inspect.Parameter) -> str:
+    value = parameter.default
+    if value is parameter.empty:
+        return ""
+    if isinstance(value, PurePath):
+        value = str(value)
+    named = isinstance(value, type) or inspect.isfunction(value)
+    return f" = {value.__module__}.{value.__name__}" if named else f" = {value!r}"
 
 
 def fields_table(record: type[Any], arguments: dict[str, str], base: type[Any] = object) -> str:
     """Return the table of a dataclass's fields that ``base`` lacks; empty if there are none."""
     rows = []
     for item in fields(record):
-        if item.name in getattr(base, "__dataclass_fields__", ()):
+        if item.name in getattr(base, "__dataclass_fields__", ()) or item.name[0] == "_":
             continue
         factory = item.default_factory
         default = item.default if factory is MISSING else factory()

@@ -12,6 +12,7 @@ import click
 from _reference_markup import code, fields_table, parse_docstring, signature, table
 from pydantic import BaseModel
 
+import latentkit
 from latentkit import config, errors
 from latentkit.cli.main import cli
 from latentkit.plugin import (
@@ -141,6 +142,36 @@ def _own_classes(module: ModuleType) -> list[tuple[str, type[Any]]]:
         for name, thing in vars(module).items()
         if inspect.isclass(thing) and thing.__module__ == module.__name__ and name[0] != "_"
     ]
+
+
+def python_page() -> str:
+    """Return the page of the functions and classes of ``latentkit`` and ``latentkit.explore``."""
+    blocks = []
+    for name in latentkit.__all__:
+        thing = getattr(latentkit, name)
+        if inspect.ismodule(thing) or name == "__version__":
+            continue
+        blocks += _public_blocks(name, thing)
+    explore = latentkit.explore
+    blocks += ["## explore", parse_docstring(explore.__doc__).text]
+    for name in explore.__all__:
+        blocks += _public_blocks(name, getattr(explore, name), "explore.")
+    return _page(
+        "Python",
+        "What `import latentkit as lk` offers. The [tutorial](../tutorial.md#from-python) shows "
+        "how it\nworks together.",
+        *blocks,
+    )
+
+
+def _public_blocks(name: str, thing: Any, module: str = "") -> list[str]:
+    heading = f"{'###' if module else '##'} {module}{name}"
+    if not inspect.isclass(thing):
+        return [heading, *_function_blocks(f"lk.{module}{name}", thing)]
+    blocks = _class_blocks(name, thing)
+    if not is_dataclass(thing):
+        blocks.insert(2, parse_docstring(thing.__doc__).argument_list)
+    return [heading, *blocks[1:]]
 
 
 def options_page() -> str:

@@ -22,6 +22,7 @@ from _reference_pages import (
     events_page,
     hooks_page,
     options_page,
+    python_page,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,6 +57,7 @@ def pages(root: Path) -> dict[str, str]:
     return {
         "docs/reference/hooks.md": hooks_page(),
         "docs/reference/options.md": options_page(),
+        "docs/reference/python.md": python_page(),
         "docs/reference/cli.md": cli_page(),
         "docs/reference/errors.md": errors_page(),
         "docs/reference/events.md": events_page(),

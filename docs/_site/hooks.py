@@ -3,7 +3,8 @@
 The pages link each other as files of a repository do: ``../examples/README.md`` from a page of
 docs/, and ``../../docs/plugins.md`` from the README of a plugin. The site has the files of docs/ at
 its root, so links between the two are changed. A link to a file that is no page of the site leads
-to the address ``extra.repository`` of ``mkdocs.yml``.
+to the address ``extra.repository`` of ``mkdocs.yml``. Nested lists and tables are read as on
+pages of repositories, too.
 """
 
 from __future__ import annotations
@@ -35,21 +36,28 @@ def _outside() -> list[str]:
     return sorted(path.relative_to(ROOT).as_posix() for path in found)
 
 
-class _NestedLists(Extension):
-    """Indents nested lists by the four spaces that Python-Markdown needs."""
+class _RepositoryMarkdown(Preprocessor):
+    """Nests lists by four spaces, and takes the backslash from pipes in the code of a table."""
+
+    def run(self, lines: list[str]) -> list[str]:
+        return [self._changed(line) for line in lines]
+
+    def _changed(self, line: str) -> str:
+        if line.startswith("|"):
+            return re.sub(r"`[^`]+`", lambda code: code[0].replace("\\|", "|"), line)
+        return re.sub(r"^ {2,3}(?=- )", "    ", line)
+
+
+class _Extension(Extension):
+    """Reads Markdown last, when fenced code is already out of the text."""
 
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
-        class Indent(Preprocessor):
-            def run(self, lines: list[str]) -> list[str]:
-                return [re.sub(r"^ {2,3}(?=- )", "    ", line) for line in lines]
-
-        # Last, because fenced code is out of the text by then.
-        md.preprocessors.register(Indent(md), "nested_lists", 0)
+        md.preprocessors.register(_RepositoryMarkdown(md), "repository_markdown", 0)
 
 
 def on_config(config: MkDocsConfig) -> None:
     """Add a page for each plugin and for each decision, so that nobody has to list them."""
-    config.markdown_extensions.append(_NestedLists())
+    config.markdown_extensions.append(_Extension())
     plugins = [path for path in _outside() if re.fullmatch(r"plugins/[^/]+/README\.md", path)]
     decisions = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
     pages = ["decisions/README.md", *(f"decisions/{path.name}" for path in decisions)]

@@ -99,6 +99,14 @@ def test_every_built_in_part_is_in_the_readme(part):
     assert f"| {part.spec.kind} | [`{part.spec.name}`]" in text
 
 
+def test_every_public_name_of_python_is_on_the_page():
+    headings = re.findall(r"^###? (\S+)$", page("python.md"), re.M)
+    offered = {name for name in latentkit.__all__ if name not in ("__version__", "explore")}
+    offered |= {"explore", *(f"explore.{name}" for name in latentkit.explore.__all__)}
+    assert set(headings) == offered
+    assert "lk.run(\n    *,\n    model: str | None = None,\n" in page("python.md")
+
+
 def test_every_command_and_each_of_its_options_is_on_the_page():
     for path, command in commands(cli):
         text = section(page("cli.md"), path.replace("explore ", "explore RUN "))

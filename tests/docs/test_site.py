@@ -109,6 +109,13 @@ def test_links_out_of_the_documents_lead_to_a_page_or_to_the_repository(site, pa
     assert link in pages[site / page].links
 
 
+def test_markdown_of_the_repository_is_read_as_there(site):
+    python = (site / "reference/python.html").read_text(encoding="utf-8")
+    assert "<td><code>NDArray[np.int64] | None</code></td>" in python
+    tutorial = (site / "tutorial.html").read_text(encoding="utf-8")
+    assert re.search(r"<ul>\s*<li><em>Trustworthiness</em>", tutorial)
+
+
 @pytest.mark.browser
 @pytest.mark.skipif(not CHROMIUM, reason="chromium is missing")
 def test_search_finds_a_page_that_was_opened_from_disk(site):
