@@ -9,10 +9,8 @@ and latents must be those of a run that nobody disturbed, byte for byte::
 
 import argparse
 import hashlib
-import multiprocessing
-import os
 import random
-import socket
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,6 +22,9 @@ from latentkit.registry.catalogue import default_registry
 from latentkit.runs.shared_run import follow
 from latentkit.training import loop
 from latentkit.training.processes import joined
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from several_processes import become, fork_server, free_port
 
 OPTIONS = {
     "model.channels": [8],
@@ -47,8 +48,7 @@ def stop_after_encoding(event):
 
 def member(rank, count, port, folder, epochs):
     """Start or resume the run in ``folder`` as one of several processes."""
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    become(rank, count, port)
     loop._SECONDS_BETWEEN_CHECKPOINTS = loop._PAUSE_OVER_SAVING = 0
     try:
         with joined(60) as processes:
@@ -61,13 +61,6 @@ def member(rank, count, port, folder, epochs):
                        listener=stop_after_encoding)  # fmt: skip
     except (Enough, LatentkitError):
         pass
-
-
-def free_port():
-    """Return a port that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def attempt(forks, folder, count, epochs, kill=None):
@@ -105,9 +98,8 @@ def main():
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--minutes", type=float, default=60)
     options = parser.parse_args()
-    forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(
-        [__name__, "latentkit.builtins.models.vae", "latentkit.builtins.datasets.digits"]
+    forks = fork_server(
+        __name__, "latentkit.builtins.models.vae", "latentkit.builtins.datasets.digits"
     )
     chance = random.Random(0)
     ends = time.monotonic() + 60 * options.minutes

@@ -1,11 +1,9 @@
 """A run that several processes share: its result, a killed process, and what is refused."""
 
 import hashlib
-import multiprocessing
 import os
 import platform
 import random
-import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.several_processes import become, fork_server, free_port
 
 import latentkit as lk
 from latentkit.api.inputs import configure
@@ -32,7 +31,7 @@ from latentkit.runs.shared_run import follow
 from latentkit.training import loop, stopping
 from latentkit.training.processes import joined
 
-KILLS = int(os.environ.get("LATENTKIT_RANK_KILLS", "2"))
+KILLS = 2  # tests/benchmarks/process_kills.py kills more often
 OPTIONS = {"model.channels": [8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
 RUN = {"model": "conv-vae", "epochs": 6, "options": OPTIONS}
 
@@ -46,25 +45,16 @@ def stop_after_encoding(event):
         raise Enough
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def forks():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        [__name__, "latentkit.builtins.models.vae", "latentkit.builtins.datasets.digits"]
+    return fork_server(
+        __name__, "latentkit.builtins.models.vae", "latentkit.builtins.datasets.digits"
     )
-    return context
 
 
 def member(rank, count, port, answers, folder, changes):
     """Start or resume the run in ``folder`` as one of several processes."""
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    become(rank, count, port)
     loop._SECONDS_BETWEEN_CHECKPOINTS = loop._PAUSE_OVER_SAVING = 0
     if changes.get("asks") == rank:
         threading.Thread(target=ask_to_stop, args=(folder,), daemon=True).start()

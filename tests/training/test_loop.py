@@ -16,6 +16,8 @@ from latentkit.training.checkpoint import CheckpointStore
 from latentkit.training.device import repeatable
 from latentkit.training.loop import LossMeter, TrainingJob, train
 
+from .noisy import noise
+
 CPU = torch.device("cpu")
 
 
@@ -56,10 +58,6 @@ def trained(store=None, emit=ignore, **arguments):
     with repeatable(CPU, 1):
         result = train(job, store, emit)
     return job, result
-
-
-def noise(images, generator):
-    return (images + 0.3 * torch.empty_like(images).normal_(generator=generator)).clamp(0, 1)
 
 
 def test_the_loss_falls():

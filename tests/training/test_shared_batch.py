@@ -1,13 +1,11 @@
 """Several processes that share each batch train the model that one process would."""
 
-import multiprocessing
-import os
-import socket
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from tests.several_processes import become, fork_server, free_port
 from torch import nn
 
 from latentkit.api.building_blocks import model as build
@@ -23,6 +21,8 @@ from latentkit.training.processes import Share, joined
 from latentkit.training.shared_batch import SharedBatch
 from latentkit.training.summed_gradients import SummedGradients
 
+from .noisy import noise
+
 CPU = torch.device("cpu")
 SHAPE = (1, 12, 12)
 
@@ -37,10 +37,6 @@ class Doubles(DeviceImages):
 def images(n, seed):
     generator = np.random.default_rng(seed)
     return generator.integers(0, 256, (n, *SHAPE), dtype=np.uint8)
-
-
-def noise(images, generator):
-    return (images + 0.3 * torch.empty_like(images).normal_(generator=generator)).clamp(0, 1)
 
 
 class Dropping(nn.Module):
@@ -109,17 +105,9 @@ def make_job(model, corruption=(), device=CPU, **options):
     )
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def forks():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "latentkit.builtins.models.quantised"])
-    return context
+    return fork_server(__name__, "latentkit.builtins.models.quantised")
 
 
 def run_processes(forks, target, count, *arguments):
@@ -138,8 +126,7 @@ def run_processes(forks, target, count, *arguments):
 
 
 def _joined(target, rank, count, port, answers, arguments):
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    become(rank, count, port)
     try:
         with joined(30) as processes, repeatable(CPU, 1):
             found = target(processes, *arguments)

@@ -16,12 +16,10 @@ from latentkit.training.checkpoint import CheckpointStore
 from latentkit.training.device import repeatable
 from latentkit.training.loop import TrainingJob, train
 
+from .noisy import noise
+
 CPU = torch.device("cpu")
 SHAPE = (1, 8, 8)
-
-
-def noise(images, generator):
-    return (images + 0.3 * torch.empty_like(images).normal_(generator=generator)).clamp(0, 1)
 
 
 class Dropping(nn.Module):
