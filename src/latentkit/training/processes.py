@@ -28,9 +28,6 @@ from torch.distributed.rendezvous import rendezvous
 from latentkit import errors
 from latentkit.errors import BrokenEnvironmentError, LatentkitError, ProcessError
 
-TIMEOUT = 300
-"""Seconds for which a process waits for another one before it gives up."""
-
 _RUN = "latentkit-run"
 _LOOK = 0.05  # seconds between two looks at the store
 _LAST_WORDS = 2.0  # seconds in which a process that ends by itself has said why
@@ -312,7 +309,7 @@ def current() -> Processes | None:
 
 
 @contextmanager
-def joined(timeout: int = TIMEOUT) -> Iterator[Processes]:
+def joined(timeout: int) -> Iterator[Processes]:
     """Meet the other processes that torchrun started, and part from them at the end.
 
     Raises:
