@@ -1,14 +1,15 @@
 """Table of encoders side by side, trained for equal epochs and for equal time.
 
 python tests/benchmarks/encoders_table.py --data DIR --out RUNS [--datasets fashion-mnist clothing]
-    [--models conv-ae conv-vae vq-vae denoising simclr vicreg mae] [--seeds 3] [--epochs 20]
-    [--seconds 120] [--dim 32] [--images N]
+    [--models conv-ae conv-vae vq-vae denoising simclr vicreg mae] [--seeds 3]
+    [--epochs 20] [--seconds 120] [--finetune-epochs 10] [--dim 32] [--images N]
 
 Fashion-MNIST is read from DIR, and photographs of clothing at 64x64 from DIR/clothing, one folder a
 class. A model that is not installed is left out, with a line on stderr. Every row comes from
 ordinary runs in RUNS, one for each model and seed, each made in a process of its own. Existing runs
 are not repeated, so the script may be stopped at any time; the same command continues.
 
+Give --epochs, --seconds, or both for a table each; without both, it is 20 epochs.
 With --seconds, the epochs of each model follow from its own second epoch, measured alone on this
 machine: as many as fit into that time, and at least one. The table says how many that are. The
 encoder with the best 10-NN accuracy is also fine-tuned with all labels. RUNS/encoders.md has the
@@ -65,8 +66,9 @@ def main() -> None:
     parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=DATASETS)
     parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("--seconds", type=float)
+    parser.add_argument("--finetune-epochs", type=int, default=10)
     parser.add_argument("--dim", type=int, default=32)
     parser.add_argument("--images", type=int)
     chosen = parser.parse_args()
@@ -75,7 +77,9 @@ def main() -> None:
     models = [name for name in chosen.models if _is_installed(name)]
     if not models:
         parser.error("none of these models is installed")
-    settings = [Setting(chosen.epochs)]
+    settings = []
+    if chosen.epochs is not None or chosen.seconds is None:
+        settings.append(Setting(chosen.epochs or 20))
     if chosen.seconds is not None:
         settings.append(Setting(0, chosen.seconds))
     parts = [
@@ -211,7 +215,7 @@ def _transfer(chosen: argparse.Namespace, parent: lk.Run, folder: Path) -> lk.Ru
         parent.path,
         mode="finetune",
         embed=[],
-        epochs=chosen.epochs,
+        epochs=chosen.finetune_epochs,
         data=chosen.data,
         runs=folder,
         name=f"finetuned-{parent.id}",
