@@ -16,45 +16,74 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-_PEER = """
-import sys, time
-import torch
-from torchvision import datasets, transforms as T
-root, size = sys.argv[1], int(sys.argv[2])
-torch.set_num_threads(1)
-steps = T.Compose([T.Resize(size), T.CenterCrop(size), T.ToTensor()])
-started = time.perf_counter()
-folder = datasets.ImageFolder(root, steps)
-loader = torch.utils.data.DataLoader(folder, batch_size=256, num_workers=2)
-total, n = 0.0, 0
-for images, _ in loader:
-    total += images.double().sum().item(); n += len(images)
-print(n, time.perf_counter() - started, total / n / images[0].numel())
-"""
-_OURS = """
-import sys, time
-import latentkit as lk
-import sklearn.model_selection  # imports take their time in the peer, too, and are not counted
-lk.dataset("digits")
-root, size = sys.argv[1], int(sys.argv[2])
-started = time.perf_counter()
-found = [lk.dataset("image-folder", split, path=root, size=size) for split in ("train", "test")]
-seconds = time.perf_counter() - started
-total = sum(float(one.images.sum(dtype="float64")) for one in found)
-n = sum(map(len, found))
-print(n, seconds, total / n / found[0].images[0].size / 255)
-"""
+
+def torchvision_images(photographs: Path, size: int) -> tuple[int, float]:
+    from torch.utils.data import DataLoader
+    from torchvision import datasets, transforms
+
+    steps = transforms.Compose(
+        [transforms.Resize(size), transforms.CenterCrop(size), transforms.ToTensor()]
+    )
+    folder = datasets.ImageFolder(photographs, steps)
+    total = 0.0
+    for images, _ in DataLoader(folder, batch_size=256, num_workers=2):
+        total += images.double().sum().item()
+    return len(folder), total / len(folder) / images[0].numel()
 
 
-def measured(code: str, folder: Path, size: int, cache: Path) -> tuple[int, float, float]:
+def latentkit_images(photographs: Path, size: int) -> list[Any]:
+    import latentkit as lk
+
+    splits = ("train", "test")
+    return [lk.dataset("image-folder", split, path=photographs, size=size) for split in splits]
+
+
+READERS: dict[str, Callable[[Path, int], Any]] = {
+    "peer": torchvision_images,
+    "ours": latentkit_images,
+}
+
+
+def count_and_mean(read: Any) -> tuple[int, float]:
+    """Return the number of images that were read, and their mean pixel in [0, 1]."""
+    if isinstance(read, tuple):
+        return read
+    total = sum(float(part.images.sum(dtype="float64")) for part in read)
+    count = sum(map(len, read))
+    return count, total / count / read[0].images[0].size / 255
+
+
+def alone(name: str, photographs: Path, size: int) -> None:
+    """Read in this process; print the number of images, seconds without imports, the mean pixel."""
+    if name == "peer":
+        import torch
+        import torchvision.datasets  # noqa: F401
+
+        torch.set_num_threads(1)
+    else:
+        import sklearn.model_selection  # noqa: F401
+
+        import latentkit as lk
+
+        lk.dataset("digits")
+    started = time.perf_counter()
+    read = READERS[name](photographs, size)
+    seconds = time.perf_counter() - started
+    count, mean = count_and_mean(read)
+    print(count, seconds, mean)
+
+
+def measured(name: str, folder: Path, size: int, cache: Path) -> tuple[int, float, float]:
     """Return the number of images, seconds without imports, and the mean pixel."""
     environment = {**os.environ, "LATENTKIT_CACHE": str(cache)}
-    command = [sys.executable, "-c", code, str(folder), str(size)]
+    command = [sys.executable, __file__, str(folder), f"--size={size}", f"--alone={name}"]
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     count, seconds, mean = done.stdout.split()
     return int(count), float(seconds), float(mean)
@@ -76,13 +105,13 @@ def compare(folder: Path, size: int, times: int) -> None:
     first, later, peer, means = [], [], [], {}
     for _ in range(times):
         with tempfile.TemporaryDirectory() as cache:
-            count, seconds, mean = measured(_PEER, folder, size, Path(cache))
+            count, seconds, mean = measured("peer", folder, size, Path(cache))
             peer.append(seconds)
             means["peer"] = mean
-            count, seconds, mean = measured(_OURS, folder, size, Path(cache))
+            count, seconds, mean = measured("ours", folder, size, Path(cache))
             first.append(seconds)
             means["ours"] = mean
-            later.append(measured(_OURS, folder, size, Path(cache))[1])
+            later.append(measured("ours", folder, size, Path(cache))[1])
     theirs, ours, again = map(statistics.median, (peer, first, later))
     print(
         f"| {folder.name} | {count:,} | {size} | {count / theirs:,.0f} | {count / ours:,.0f} ",
@@ -100,7 +129,11 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--small", type=int, default=0)
     parser.add_argument("--only-small", action="store_true")
+    parser.add_argument("--alone", choices=READERS, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.alone:
+        alone(asked.alone, asked.folder, asked.size)
+        return
     print(
         "| files | images | pixels | peer images/s | images/s | ratio | opened again | ratio",
         end="",

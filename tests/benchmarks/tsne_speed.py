@@ -8,16 +8,32 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
-import openTSNE
 from map_measures import load, map_accuracy, sampled_trustworthiness, timed
-from sklearn.manifold import TSNE
-
-import latentkit as lk
+from numpy.typing import NDArray
 
 _SKLEARN_UP_TO = 10_000
+
+
+def latentkit(vectors: NDArray[np.float32], **options: Any) -> Any:
+    import latentkit as lk
+
+    return lk.embedding("tsne", **options).fit_transform(vectors)
+
+
+def opentsne(vectors: NDArray[np.float32]) -> Any:
+    from openTSNE import TSNE
+
+    return TSNE(n_jobs=-1, random_state=0).fit(vectors)
+
+
+def scikit_learn(vectors: NDArray[np.float32]) -> Any:
+    from sklearn.manifold import TSNE
+
+    return TSNE(n_jobs=-1, random_state=0).fit_transform(vectors)
 
 
 def main() -> None:
@@ -29,22 +45,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     vectors, labels = load(asked.vectors, asked.labels, asked.points)
-    lk.embedding("tsne", n_iter=1).fit_transform(vectors[:500])  # compiled, or read from the cache
-    who: dict[str, Callable[[], Any]] = {
-        "latentkit": lambda: lk.embedding("tsne").fit_transform(vectors),
-        "latentkit, uniform": lambda: lk.embedding("tsne", affinities="uniform").fit_transform(
-            vectors
-        ),
-        "openTSNE": lambda: np.asarray(openTSNE.TSNE(n_jobs=-1, random_state=0).fit(vectors)),
+    who: dict[str, Callable[[NDArray[np.float32]], Any]] = {
+        "latentkit": latentkit,
+        "latentkit, uniform": partial(latentkit, affinities="uniform"),
+        "openTSNE": opentsne,
     }
     if asked.points <= _SKLEARN_UP_TO:
-        who["scikit-learn"] = lambda: TSNE(n_jobs=-1, random_state=0).fit_transform(vectors)
+        who["scikit-learn"] = scikit_learn
+    latentkit(vectors[:500], n_iter=1)  # compiled, or read from the cache
+    for peer in (opentsne, scikit_learn):
+        peer(vectors[:100])  # imports are not measured here
     wall: dict[str, list[float]] = {name: [] for name in who}
     cpu: dict[str, list[float]] = {name: [] for name in who}
     maps: dict[str, Any] = {}
     for _ in range(asked.rounds):
         for name, make in who.items():
-            maps[name], seconds, of_processor = timed(make)
+            made, seconds, of_processor = timed(partial(make, vectors))
+            maps[name] = np.asarray(made)
             wall[name].append(seconds)
             cpu[name].append(of_processor)
     n, d = vectors.shape

@@ -40,14 +40,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--fits", type=int, choices=(1, 2), default=2)
     parser.add_argument("--peers", action="store_true")
-    parser.add_argument("--child", choices=[*_WHO, *_PEERS])
+    parser.add_argument("--child", choices=[*WHO, *PEERS])
     asked = parser.parse_args()
     if asked.child:
         print(json.dumps(_measure(asked)))
         return
     found: dict[str, list[dict[str, float]]] = {}
     for _ in range(asked.rounds):
-        for name in _present({**_WHO, **(_PEERS if asked.peers else {})}):
+        for name in _present({**WHO, **(PEERS if asked.peers else {})}):
             command = [sys.executable, *sys.argv, "--child", name]
             ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             found.setdefault(name, []).append(json.loads(ended.stdout.splitlines()[-1]))
@@ -66,7 +66,7 @@ def _measure(asked: argparse.Namespace) -> dict[str, float]:
     else:
         vectors, labels = _of_run(Path(asked.vectors), asked.points)
     warnings.simplefilter("ignore")
-    make = {**_WHO, **_PEERS}[asked.child]
+    make = {**WHO, **PEERS}[asked.child]
     figures: dict[str, float] = {}
     for which in ("first", "second")[: asked.fits]:
         coordinates, wall, processor = timed(lambda: make(vectors))
@@ -91,48 +91,48 @@ def _of_run(run: Path, n: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return vectors[drawn].astype(np.float32), labels[drawn].astype(np.int64)
 
 
-def _latentkit(vectors: NDArray[np.float32]) -> Any:
+def latentkit(vectors: NDArray[np.float32]) -> Any:
     from latentkit.builtins.embeddings.umap import Umap
 
     return Umap().fit_transform(vectors)
 
 
-def _umap_learn(vectors: NDArray[np.float32]) -> Any:
+def umap_learn(vectors: NDArray[np.float32]) -> Any:
     from umap import UMAP
 
     return UMAP(random_state=0).fit_transform(vectors)
 
 
-def _umap_learn_unseeded(vectors: NDArray[np.float32]) -> Any:
+def umap_learn_unseeded(vectors: NDArray[np.float32]) -> Any:
     from umap import UMAP
 
     return UMAP(n_jobs=-1).fit_transform(vectors)
 
 
-def _fastumap(vectors: NDArray[np.float32]) -> Any:
+def fastumap(vectors: NDArray[np.float32]) -> Any:
     from fastumap import umap_project
 
     return umap_project(vectors, 2, random_state=0)
 
 
-def _torchdr(vectors: NDArray[np.float32]) -> Any:
+def torchdr(vectors: NDArray[np.float32]) -> Any:
     from torchdr import UMAP
 
     return UMAP(n_neighbors=15, device="cpu", random_state=0).fit_transform(vectors)
 
 
-def _pacmap(vectors: NDArray[np.float32]) -> Any:
+def pacmap(vectors: NDArray[np.float32]) -> Any:
     from pacmap import PaCMAP
 
     return PaCMAP(random_state=0).fit_transform(vectors)
 
 
-_WHO: dict[str, Maps] = {"latentkit": _latentkit, "umap-learn": _umap_learn}
-_PEERS: dict[str, Maps] = {
-    "umap-learn unseeded": _umap_learn_unseeded,
-    "fastumap": _fastumap,
-    "torchdr": _torchdr,
-    "pacmap": _pacmap,
+WHO: dict[str, Maps] = {"latentkit": latentkit, "umap-learn": umap_learn}
+PEERS: dict[str, Maps] = {
+    "umap-learn unseeded": umap_learn_unseeded,
+    "fastumap": fastumap,
+    "torchdr": torchdr,
+    "pacmap": pacmap,
 }
 
 
