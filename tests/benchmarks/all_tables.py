@@ -40,7 +40,7 @@ PAGES = tuple(ROOT / "docs" / name for name in ("measurements.md", "results.md")
 PLACEHOLDER = re.compile(r"(?<![\w$./-])[A-Z][A-Z_]+(?:\.npy)?(?![\w=])")
 _HERE = re.compile(r"(?<![\w/.-])(?=(?:tests|examples)/)")
 _PLACE = re.compile(r"\w+\.md:\d+")
-_FENCE = re.compile(r"```(sh|bash|console)?$")
+_SHELL = ("```sh", "```bash")
 
 
 @dataclass(frozen=True)
@@ -84,19 +84,18 @@ class Command:
 
 def commands_of(name: str, text: str) -> Iterator[Command]:
     """Yield the commands in the indented and fenced blocks of a page."""
-    heading, block, fenced, blank = "", [], False, True
-    lines = text.splitlines()
-    for number, line in enumerate([*lines, ""], start=1):
-        if _FENCE.match(line):
-            fenced = not fenced
-        elif fenced or (line.startswith("    ") and line.strip() and (block or blank)):
-            block.append((number, line if fenced else line[4:]))
+    heading, fence, blank = "", "", True
+    block: list[tuple[int, str]] = []
+    for number, line in enumerate([*text.splitlines(), ""], start=1):
+        if line.startswith("```"):
+            fence = "" if fence else line
+        elif fence in _SHELL or (not fence and line.startswith("    ") and (block or blank)):
+            block.append((number, line if fence else line[4:]))
             continue
-        if not fenced:
+        if not fence:
             yield from _split(name, heading, block)
             block = []
-        if line.startswith("#"):
-            heading = line.lstrip("# ")
+            heading = line.lstrip("# ") if line.startswith("#") else heading
         blank = not line.strip()
 
 
@@ -105,25 +104,32 @@ def _split(name: str, heading: str, block: list[tuple[int, str]]) -> Iterator[Co
     kept: list[str] = []
     first = 0
     for number, line in block:
+        if not line.strip():
+            continue
         first = first if kept else number
         kept.append(line)
         joined = re.sub(r"\\\n *", "", "\n".join(kept))
         inside = joined.startswith("for ") and not joined.endswith("done")
-        if not (line.endswith("\\") or inside or not line.strip()):
+        if not (line.endswith("\\") or inside):
             yield Command(name, first, heading, joined)
             kept = []
 
 
 def simple_commands(text: str) -> list[list[str]]:
-    """Return the words of each command in a text, without loops, ``time`` and variables."""
+    """Return the words of each command in a text, without ``time`` and variables before it.
+
+    Of a loop, they are those of the first round.
+    """
     found = []
+    variable, value = "", ""
     for line in text.splitlines():
-        words = shlex.split(line)
-        if words[0] in ("for", "done"):
-            continue
+        words = shlex.split(line.replace(f"${variable}", value) if variable else line)
+        if words[0] == "for":
+            variable, value = words[1], words[3].rstrip(";")
         while words[0] == "time" or re.match(r"[A-Z_]+=", words[0]):
             words = words[1:]
-        found.append(words)
+        if words[0] not in ("for", "done"):
+            found.append(words)
     return found
 
 

@@ -284,15 +284,15 @@ def page_latentkit(run, out):
 
 
 def page_embedding_atlas(coordinates, labels, out):
-    import subprocess
-
     import pandas as pd
+    from embedding_atlas.cli import main
 
     x, y = coordinates.T
-    pd.DataFrame({"x": x, "y": y, "label": labels}).to_parquet(out / "points.parquet")
-    command = ["embedding-atlas", out / "points.parquet", "--x", "x", "--y", "y"]
-    subprocess.run([*command, "--export-application", out / "atlas.zip"], check=True)
-    return out / "atlas.zip"
+    table, page = str(out / "points.parquet"), str(out / "atlas")
+    pd.DataFrame({"x": x, "y": y, "label": labels}).to_parquet(table)
+    command = [table, "--x", "x", "--y", "y", "--export-application", page]
+    main(command, standalone_mode=False)
+    return out / "atlas"
 
 
 def page_datamapplot(coordinates, labels, out):
@@ -429,8 +429,9 @@ def images_read(read: Any, inputs: Any) -> Figures:
 
 
 def page_size(path: Path, inputs: Any) -> Figures:
-    """Return the size of a page in megabytes."""
-    return {"MB": path.stat().st_size / 1e6}
+    """Return the size of a page, or of the files in its folder, in megabytes."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return {"MB": sum(one.stat().st_size for one in files) / 1e6}
 
 
 MAP_FIGURES = {"trustworthiness": 1, "continuity": 1, "10-NN accuracy": 1}

@@ -6,6 +6,7 @@ import argparse
 import ast
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -31,12 +32,13 @@ def parser_of(script: Path) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(allow_abbrev=False, exit_on_error=False)
     for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "parser.add_argument":
-            known = {"action", "choices", "nargs", "required", "dest"}
-            options = {
-                one.arg: ast.literal_eval(one.value)
-                for one in node.keywords
-                if one.arg in known and not isinstance(one.value, ast.Name | ast.ListComp)
-            }
+            options = {}
+            for one in node.keywords:
+                if one.arg in ("action", "choices", "nargs", "required", "dest"):
+                    with suppress(ValueError):  # choices that only the script knows
+                        options[one.arg] = ast.literal_eval(one.value)
+            if "choices" in options:
+                options["choices"] = list(map(str, options["choices"]))
             parser.add_argument(*map(ast.literal_eval, node.args), **options)
     return parser
 
@@ -130,7 +132,7 @@ def test_commands_are_read_with_their_place_and_heading(all_tables):
     assert found[0].text == "python a.py --one --two"
     assert [all_tables.simple_commands(one.text) for one in found] == [
         [["python", "a.py", "--one", "--two"]],
-        [["latentkit", "run", "--seed", "$S"]],
+        [["latentkit", "run", "--seed", "0"]],
         [["python", "b.py", "DIR", "LATENTS.npy"]],
     ]
 
