@@ -51,7 +51,7 @@ class Task:
         figures: takes what a way returned and `Inputs`, and returns the figures of its quality.
         better: for each figure 1 if higher is better, -1 if lower is, 0 if neither.
         ways: the ways.
-        images, epochs: sizes; as many images as there are, if 0.
+        images, epochs: how much a task that trains or encodes takes.
     """
 
     title: str
@@ -596,7 +596,7 @@ TASKS: dict[str, Task] = {
             Way("latentkit", "beside_tasks:tune_latentkit", ("latentkit", "optuna")),
             Way("Optuna and a loop", "beside_tasks:tune_optuna", ("optuna", *TORCH), NETWORK),
         ),
-        images=5_000,
-        epochs=2,
+        images=10_000,
+        epochs=3,
     ),
 }

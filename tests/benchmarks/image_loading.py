@@ -42,7 +42,7 @@ def latentkit_images(photographs: Path, size: int) -> list[Any]:
     import latentkit as lk
 
     splits = ("train", "test")
-    return [lk.dataset("image-folder", split, path=photographs, size=size) for split in splits]
+    return [lk.dataset("image-folder", split, path=str(photographs), size=size) for split in splits]
 
 
 READERS: dict[str, Callable[[Path, int], Any]] = {

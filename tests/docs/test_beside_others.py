@@ -22,7 +22,7 @@ def beside():
 
 
 def page_of(beside, rows, *notes):
-    defaults = {"rounds": 3, "limit": 240.0, "images": None, "points": None}
+    defaults = {"rounds": 3, "limit": 180.0, "images": None, "points": None}
     asked = argparse.Namespace(rows=["isomap"], defaults=defaults, **{**defaults, "points": 500})
     page = beside.Page(asked)
     page.done["isomap"] = rows, list(notes)
