@@ -191,6 +191,7 @@ class Tables:
 
     def run(self, command: Command) -> bool:
         """Run a command, keep its output, and return whether it ended well."""
+        (self.out / "logs").mkdir(parents=True, exist_ok=True)
         values = self.values(command)
         for name, value in values.items():
             folder = self.out / value
@@ -198,7 +199,6 @@ class Tables:
                 values[name] = self._array(name, folder)
         text = filled(command, values)[0]
         log = self.out / "logs" / f"{command.page}-{command.line:04d}-{command.stem}.txt"
-        log.parent.mkdir(parents=True, exist_ok=True)
         before = set(self._runs())
         started = time.perf_counter()
         with log.open("w", encoding="utf-8") as output:

@@ -573,7 +573,7 @@ TASKS: dict[str, Task] = {
     ),
     "explorer": Task(
         title="A page of a map",
-        text="A map of the 10,000 test images as an interactive page. latentkit's has the images, "
+        text="A map of {points:,} test images as an interactive page. latentkit's has the images, "
         "the latents and the decoder, and opens from disk; embedding-atlas needs a server, and "
         "datamapplot loads scripts from the network. Neither shows images here.",
         figures=page_size,
