@@ -40,10 +40,10 @@ MARGIN, MARGIN_OF_SHARES = 0.02, 0.005
 INTRODUCTION = """\
 The same work, done with latentkit and with what one would use instead. Each way runs in a process
 of its own, and the ways of a task take turns; numbers are medians of {rounds} rounds. Seconds are
-those of the code [below](#the-code), from its first import to its result. Its arguments are made
-before. The first maps of latentkit on a machine also compile code for some seconds; later processes
-find it on disk. Memory is the largest of the process, without workers that it starts. Lines are
-those that a user writes."""
+those of the code [below](#the-code), from its first import to its result; what a function is given
+was made before. The first maps of latentkit on a machine also compile code for some seconds; later
+processes find it on disk. Memory is the largest of the process, without workers that it starts.
+Lines are those that a user writes."""
 Row = dict[str, float]
 
 
@@ -403,10 +403,10 @@ class Page:
         ]
 
     def _behind(self, name: str) -> list[str]:
-        task, found = TASKS[name], medians(self.done[name][0])
-        ours = task.ways[0]
+        task, (rows, notes) = TASKS[name], self.done[name]
+        found, ours = medians(rows), task.ways[0]
         if ours.name not in found:
-            return [f"- {task.title}: latentkit has no result."] if found else []
+            return [f"- {task.title}: {one}." for one in notes if one.startswith(f"{ours.name}: ")]
         found = {
             who: {**row, "lines": lines_of(self._way(task, who))} for who, row in found.items()
         }

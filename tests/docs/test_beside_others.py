@@ -68,6 +68,8 @@ def test_losses_are_named(beside):
         return re.findall(r"^- Isomap, (.*?): scikit-learn", part.partition("\n## ")[0], re.M)
 
     assert behind() == []
+    text = page_of(beside, {}, "latentkit: stopped after 180 s")
+    assert "- Isomap: latentkit: stopped after 180 s." in text
     assert behind(seconds=1.99, peak=310.0) == []
     assert behind(seconds=1.9, peak=200.0) == ["seconds", "peak RSS in MB"]
     assert behind(**{"10-NN accuracy": 0.81, "continuity": 0.9}) == ["10-NN accuracy"]
