@@ -15,6 +15,7 @@ from latentkit._lazy import lazy_attributes
 if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
     from latentkit.plugin.array_files import *
     from latentkit.plugin.database_urls import *
+    from latentkit.plugin.decorators import *
     from latentkit.plugin.downloads import *
     from latentkit.plugin.events import *
     from latentkit.plugin.hookspecs import *
@@ -104,7 +105,10 @@ __all__ = [
     "checked_vectors",
     "class_codes",
     "common_form",
+    "corruption",
+    "dataset",
     "draw_rows",
+    "embedding",
     "finite_vectors",
     "flat_figures",
     "flat_options",
@@ -113,6 +117,7 @@ __all__ = [
     "in_range_of",
     "is_hidden",
     "left_out_note",
+    "model",
     "needs_own_weights",
     "plain_array",
     "public_url",
@@ -145,6 +150,12 @@ _HOMES = {
         "EmbeddingSpec",
         "ModelSpec",
         "TunerSpec",
+    ),
+    "decorators": (
+        "corruption",
+        "dataset",
+        "embedding",
+        "model",
     ),
     "options": (
         "BackboneOptions",

@@ -16,6 +16,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from latentkit.errors import did_you_mean
 from latentkit.plugin import HOOKSPEC_VERSION, hookspecs
+from latentkit.plugin.decorators import decorated_parts
 from latentkit.plugin.specs import SPEC_TYPES, Spec
 from latentkit.registry.discovery import GROUP, FoundPlugin
 
@@ -176,10 +177,15 @@ class PluginLoader:
 
     def _version_problem(self, found: FoundPlugin, plugin: object) -> Problem | None:
         stated = getattr(plugin, VERSION_ATTRIBUTE, None)
-        if stated == HOOKSPEC_VERSION:
+        # The author of a file uses it with this release, whose decorators read it.
+        if stated == HOOKSPEC_VERSION or (
+            stated is None and found.file and decorated_parts(plugin)
+        ):
             return None
         if stated is None:
             message = f"it does not state its version: set {VERSION_ATTRIBUTE} = {HOOKSPEC_VERSION}"
+            if found.file:
+                message += " (a file needs none if it has decorated parts, such as @corruption)"
         else:
             message = (
                 f"it is written for version {stated!r} of the plugin contract, and this is version "
@@ -217,8 +223,14 @@ class PluginLoader:
                     )
                 if any(other.kind == kind and other.name == spec.name for other in specs):
                     raise ValueError(f"{hook} gave two parts named {spec.name!r}")
-                _check_requires(spec)
                 specs.append(spec)
+        for part in decorated_parts(self._plugins[found]):
+            kind, name = part.spec.kind, part.spec.name
+            if any(other.kind == kind and other.name == name for other in specs):
+                raise ValueError(f"two {kind}s are named {name!r}: use @{kind}(name=...) for one")
+            specs.append(part.spec)
+        for spec in specs:
+            _check_requires(spec)
         return tuple(specs)
 
 
@@ -246,7 +258,7 @@ def _nothing_found(plugin: object) -> str:
     bare = [name for name in vars(plugin) if name.startswith("latentkit_")]
     if bare:
         return f"{', '.join(sorted(bare))} is not decorated with @hookimpl, so nothing is offered"
-    return "it implements none of latentkit's hooks"
+    return "it implements none of latentkit's hooks, and no part of its own is decorated"
 
 
 def _one_line(error: BaseException) -> str:
