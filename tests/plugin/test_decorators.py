@@ -93,13 +93,12 @@ def test_a_whole_plugin_is_one_function(loaded):
 
 
 def test_what_is_decorated_is_unchanged():
-    plain = decorators._PART
     scope = {"__name__": __name__, "corruption": decorators.corruption}
     exec(SHADE, scope)
     images = torch.ones(1, 1, 8, 8)
     assert inspect.isfunction(scope["shade"])
     assert scope["shade"](images, None, share=1).sum() == 0
-    assert hasattr(scope["shade"], plain)
+    assert scope["shade"].latentkit_part.spec.name == "shade"
 
 
 OPTIONS = '''

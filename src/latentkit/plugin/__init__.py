@@ -2,7 +2,8 @@
 
 A plugin is a module named in the entry-point group ``latentkit.plugins`` that implements hooks
 (`latentkit.plugin.hookspecs`). Each hook returns specs (`latentkit.plugin.specs`), and a spec
-names the import path of the part. `latentkit.plugin.protocols` says what each part must provide;
+names the import path of the part. In a single file, decorators make parts of functions
+(`latentkit.plugin.decorators`). `latentkit.plugin.protocols` says what each part must provide;
 for tuners, `latentkit.plugin.studies` does. `latentkit.nn` offers building blocks for networks,
 `latentkit.neighbors` exact nearest neighbours, and `latentkit.errors` errors that the user sees as
 one line. Everything else in latentkit may change without notice.

@@ -16,7 +16,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from latentkit.errors import did_you_mean
 from latentkit.plugin import HOOKSPEC_VERSION, hookspecs
-from latentkit.plugin.decorators import decorated_parts
+from latentkit.plugin.decorated_parts import decorated_parts
 from latentkit.plugin.specs import SPEC_TYPES, Spec
 from latentkit.registry.discovery import GROUP, FoundPlugin
 
@@ -178,9 +178,8 @@ class PluginLoader:
     def _version_problem(self, found: FoundPlugin, plugin: object) -> Problem | None:
         stated = getattr(plugin, VERSION_ATTRIBUTE, None)
         # The author of a file uses it with this release, whose decorators read it.
-        if stated == HOOKSPEC_VERSION or (
-            stated is None and found.file and decorated_parts(plugin)
-        ):
+        needed = found.file is None or not decorated_parts(plugin)
+        if stated == HOOKSPEC_VERSION or (stated is None and not needed):
             return None
         if stated is None:
             message = f"it does not state its version: set {VERSION_ATTRIBUTE} = {HOOKSPEC_VERSION}"
@@ -221,16 +220,11 @@ class PluginLoader:
                     raise TypeError(
                         f"{hook} gave {_short(spec)}, expected {spec_type.__name__} objects"
                     )
-                if any(other.kind == kind and other.name == spec.name for other in specs):
-                    raise ValueError(f"{hook} gave two parts named {spec.name!r}")
-                specs.append(spec)
+                _add(specs, spec, f"{hook} gave two parts named {spec.name!r}")
         for part in decorated_parts(self._plugins[found]):
             kind, name = part.spec.kind, part.spec.name
-            if any(other.kind == kind and other.name == name for other in specs):
-                raise ValueError(f"two {kind}s are named {name!r}: use @{kind}(name=...) for one")
-            specs.append(part.spec)
-        for spec in specs:
-            _check_requires(spec)
+            twice = f"two {kind}s are named {name!r}: use @{kind}(name=...) for one"
+            _add(specs, part.spec, twice)
         return tuple(specs)
 
 
@@ -242,6 +236,14 @@ def _imported(found: FoundPlugin) -> Any:
     if found.file is not None:
         return found.file.load()
     return EntryPoint(found.name, found.module, GROUP).load()
+
+
+def _add(specs: list[Spec], spec: Spec, twice: str) -> None:
+    """Check a spec and add it to the others; ``twice`` is the error if its name is taken."""
+    if any(other.kind == spec.kind and other.name == spec.name for other in specs):
+        raise ValueError(twice)
+    _check_requires(spec)
+    specs.append(spec)
 
 
 def _check_requires(spec: Spec) -> None:
