@@ -9,7 +9,7 @@ This is a whole plugin, which ``--plugin shade.py`` loads::
         \"\"\"Blacken the lower part of every image.\"\"\"
         rows = round(share * images.shape[2])
         hidden = images.clone()
-        hidden[:, :, images.shape[2] - rows:] = 0
+        hidden[:, :, images.shape[2] - rows :] = 0
         return hidden
 
 The part has the function's name, with hyphens. The first line of the docstring says what it does.
