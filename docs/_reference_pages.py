@@ -17,6 +17,7 @@ from latentkit import config, errors
 from latentkit.cli.main import cli
 from latentkit.plugin import (
     array_files,
+    decorators,
     downloads,
     events,
     hookspecs,
@@ -69,6 +70,14 @@ def hooks_page() -> str:
     for name, hook in vars(hookspecs).items():
         if hasattr(hook, "latentkit_spec"):
             blocks += [f"### {name}", *_function_blocks(name, hook)]
+    blocks += ["## Decorators", parse_docstring(decorators.__doc__).text]
+    for function in (
+        decorators.corruption,
+        decorators.model,
+        decorators.embedding,
+        decorators.dataset,
+    ):
+        blocks += [f"### @{function.__name__}", *_function_blocks(function.__name__, function)]
     base = parse_docstring(specs.Spec.__doc__)
     blocks += ["## Specs", base.text, fields_table(specs.Spec, base.arguments)]
     for spec in specs.SPEC_TYPES.values():

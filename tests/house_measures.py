@@ -161,6 +161,8 @@ def public(module: Module) -> Iterator[tuple[str, Described]]:
     yield module.name, module.tree
     for node in module.tree.body:
         if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):
+            if "overload" in map(ast.unparse, node.decorator_list):
+                continue  # the function itself follows, and is documented
             yield f"{module.name}.{node.name}", node
             for inner in node.body if isinstance(node, ast.ClassDef) else []:
                 if isinstance(inner, Function) and not inner.name.startswith("_"):

@@ -2,7 +2,8 @@
 
 A plugin is a module named in the entry-point group ``latentkit.plugins`` that implements hooks
 (`latentkit.plugin.hookspecs`). Each hook returns specs (`latentkit.plugin.specs`), and a spec
-names the import path of the part. `latentkit.plugin.protocols` says what each part must provide;
+names the import path of the part. In a single file, decorators make parts of functions
+(`latentkit.plugin.decorators`). `latentkit.plugin.protocols` says what each part must provide;
 for tuners, `latentkit.plugin.studies` does. `latentkit.nn` offers building blocks for networks,
 `latentkit.neighbors` exact nearest neighbours, and `latentkit.errors` errors that the user sees as
 one line. Everything else in latentkit may change without notice.
@@ -15,6 +16,7 @@ from latentkit._lazy import lazy_attributes
 if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
     from latentkit.plugin.array_files import *
     from latentkit.plugin.database_urls import *
+    from latentkit.plugin.decorators import *
     from latentkit.plugin.downloads import *
     from latentkit.plugin.events import *
     from latentkit.plugin.hookspecs import *
@@ -104,7 +106,10 @@ __all__ = [
     "checked_vectors",
     "class_codes",
     "common_form",
+    "corruption",
+    "dataset",
     "draw_rows",
+    "embedding",
     "finite_vectors",
     "flat_figures",
     "flat_options",
@@ -113,6 +118,7 @@ __all__ = [
     "in_range_of",
     "is_hidden",
     "left_out_note",
+    "model",
     "needs_own_weights",
     "plain_array",
     "public_url",
@@ -145,6 +151,12 @@ _HOMES = {
         "EmbeddingSpec",
         "ModelSpec",
         "TunerSpec",
+    ),
+    "decorators": (
+        "corruption",
+        "dataset",
+        "embedding",
+        "model",
     ),
     "options": (
         "BackboneOptions",

@@ -17,7 +17,7 @@ the version of this contract that it is written for, and implements any of the h
         )
 
 Keep the plugin's module light: targets are strings, which latentkit imports only when it uses the
-part.
+part. A plugin in a single file may use decorators instead (`latentkit.plugin.decorators`).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,8 @@ class Spec:
     Args:
         name: lower case, digits and single hyphens; what a user types.
         summary: one line that says what the part does.
-        target: ``"package.module:attribute"``, imported when the part is first used.
+        target: ``"package.module:attribute"``, imported when the part is first used. The attribute
+            may be one of another, as in ``"package.module:Class.method"``.
         options: ``"package.module:Class"``, a subclass of `latentkit.plugin.Options`; None if the
             part has no options.
         tags: properties that latentkit needs to know; the subclasses list them.

@@ -16,6 +16,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from latentkit.errors import did_you_mean
 from latentkit.plugin import HOOKSPEC_VERSION, hookspecs
+from latentkit.plugin.decorated_parts import decorated_parts
 from latentkit.plugin.specs import SPEC_TYPES, Spec
 from latentkit.registry.discovery import GROUP, FoundPlugin
 
@@ -176,10 +177,14 @@ class PluginLoader:
 
     def _version_problem(self, found: FoundPlugin, plugin: object) -> Problem | None:
         stated = getattr(plugin, VERSION_ATTRIBUTE, None)
-        if stated == HOOKSPEC_VERSION:
+        # The author of a file uses it with this release, whose decorators read it.
+        needed = found.file is None or not decorated_parts(plugin)
+        if stated == HOOKSPEC_VERSION or (stated is None and not needed):
             return None
         if stated is None:
             message = f"it does not state its version: set {VERSION_ATTRIBUTE} = {HOOKSPEC_VERSION}"
+            if found.file:
+                message += " (a file needs none if it has decorated parts, such as @corruption)"
         else:
             message = (
                 f"it is written for version {stated!r} of the plugin contract, and this is version "
@@ -215,10 +220,11 @@ class PluginLoader:
                     raise TypeError(
                         f"{hook} gave {_short(spec)}, expected {spec_type.__name__} objects"
                     )
-                if any(other.kind == kind and other.name == spec.name for other in specs):
-                    raise ValueError(f"{hook} gave two parts named {spec.name!r}")
-                _check_requires(spec)
-                specs.append(spec)
+                _add(specs, spec, f"{hook} gave two parts named {spec.name!r}")
+        for part in decorated_parts(self._plugins[found]):
+            kind, name = part.spec.kind, part.spec.name
+            twice = f"two {kind}s are named {name!r}: use @{kind}(name=...) for one"
+            _add(specs, part.spec, twice)
         return tuple(specs)
 
 
@@ -230,6 +236,14 @@ def _imported(found: FoundPlugin) -> Any:
     if found.file is not None:
         return found.file.load()
     return EntryPoint(found.name, found.module, GROUP).load()
+
+
+def _add(specs: list[Spec], spec: Spec, twice: str) -> None:
+    """Check a spec and add it to the others; ``twice`` is the error if its name is taken."""
+    if any(other.kind == spec.kind and other.name == spec.name for other in specs):
+        raise ValueError(twice)
+    _check_requires(spec)
+    specs.append(spec)
 
 
 def _check_requires(spec: Spec) -> None:
@@ -246,7 +260,7 @@ def _nothing_found(plugin: object) -> str:
     bare = [name for name in vars(plugin) if name.startswith("latentkit_")]
     if bare:
         return f"{', '.join(sorted(bare))} is not decorated with @hookimpl, so nothing is offered"
-    return "it implements none of latentkit's hooks"
+    return "it implements none of latentkit's hooks, and no part of its own is decorated"
 
 
 def _one_line(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from operator import attrgetter
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from packaging.requirements import Requirement
@@ -99,7 +100,7 @@ def resolve_target(target: str, owner: str) -> Any:
     module, _, attribute = target.partition(":")
     try:
         with observed():
-            return getattr(import_module(module), attribute)
+            return attrgetter(attribute)(import_module(module))
     except errors.LatentkitError:
         raise
     # Catch SystemExit too: a module that is also a script must not stop latentkit.

@@ -21,7 +21,11 @@ from latentkit.errors import UserError, did_you_mean
 from latentkit.registry.catalogue import Part
 from latentkit.registry.options import missing_requirements
 from latentkit.testing.checked_parts import Check, Subject
-from latentkit.testing.declarations import DECLARATION_CHECKS, check_declaration_is_light
+from latentkit.testing.declarations import (
+    DECLARATION_CHECKS,
+    check_declaration_is_light,
+    check_options_are_described,
+)
 
 Outcome = Literal["passed", "failed", "expected"]
 
@@ -43,9 +47,13 @@ class Result:
 
 def checks_of(part: Part) -> tuple[Check, ...]:
     """Return the checks that apply to a part, by its kind and tags, in order."""
-    # A single-file plugin may import heavy modules, because it also holds what it declares.
-    light = () if part.plugin.file else (check_declaration_is_light,)
-    return (*light, *DECLARATION_CHECKS, *_CHECKS_OF_KIND[part.spec.kind](part.spec.tags))
+    declared = (check_declaration_is_light, *DECLARATION_CHECKS)
+    if part.plugin.file:
+        # A single file may import heavy modules, because it also holds what it declares. Whoever
+        # uses its options wrote them, or can read the file.
+        excused = (check_declaration_is_light, check_options_are_described)
+        declared = tuple(check for check in declared if check not in excused)
+    return (*declared, *_CHECKS_OF_KIND[part.spec.kind](part.spec.tags))
 
 
 def check_part(
