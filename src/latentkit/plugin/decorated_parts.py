@@ -104,7 +104,7 @@ class Decorated:
         if not (least or len(names)) <= len(taken) <= len(names):
             raise self.fault(
                 f"it takes ({', '.join(taken)}), expected ({', '.join(names)}), and then its "
-                f"options behind a *, as in ({', '.join(names)}, *, size: int = 3)"
+                f"options after a *, as in ({', '.join(names)}, *, size: int = 3)"
             )
         return len(taken)
 
@@ -187,7 +187,7 @@ class Decorated:
         if name == "name" or name.startswith("_") or hasattr(Options, name):
             raise self.fault(f"an option cannot be called {name!r}, which has another meaning")
         if default is parameter.empty:
-            raise self.fault(f"option {name!r} has no default: write one behind a =")
+            raise self.fault(f"option {name!r} has no default: write one after a =")
         if kind is parameter.empty:
             plain = isinstance(default, bool | int | float | str)
             shown = f"{name}: {type(default).__name__ if plain else 'TYPE'} = {default!r}"
