@@ -86,7 +86,8 @@ def made_up(
 
 def transfer(parent, accuracy, *, mode="finetune", images="same"):
     """Return a transfer of a made-up run with 10 % of the labels."""
-    run = made_up("transfer", images=images, dataset={"name": "other"})
+    chosen = {"parent": parent.folder.manifest.id, "mode": mode}
+    run = made_up("transfer", images=images, dataset={"name": "other"}, transfer=chosen)
     card = {
         "kind": "transfer",
         "parent": parent.folder.manifest.id,

@@ -325,8 +325,10 @@ def _named_transfers(
 
 
 def _of_transfer(run: RunFiles) -> Json:
-    """Return the configuration of a transfer without what it has from its parent."""
-    return {k: v for k, v in run.config.items() if k not in (*_MAY_DIFFER, "init", "model")}
+    """Return the configuration of a transfer without its parent and what it has from there."""
+    found = {k: v for k, v in run.config.items() if k not in (*_MAY_DIFFER, "init", "model")}
+    found["transfer"] = {k: v for k, v in found["transfer"].items() if k != "parent"}
+    return found
 
 
 def _of_space(card: Json, space: str) -> dict[str, Json]:
