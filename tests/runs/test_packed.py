@@ -220,7 +220,7 @@ def test_a_run_starts_from_the_weights_of_a_packed_run(file, trained, cache):
     assert weights.read_bytes() == (trained.path / run_files.MODEL).read_bytes()
     assert cache in weights.parents
     file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(DataError, match="is no packed run, or is damaged"):
+    with pytest.raises(DataError, match="is not a packed run, or is damaged"):
         find_weights(str(file), Path("runs"))
 
 

@@ -201,7 +201,7 @@ def test_memory_that_does_not_suffice_becomes_one_line(monkeypatch):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
 
     monkeypatch.setattr(UMAP, "_training_step", fail)
-    with pytest.raises(ResourceError, match="memory does not suffice for 120 different vectors"):
+    with pytest.raises(ResourceError, match="too little memory for 120 different vectors"):
         lk.embedding("torchdr-umap", device="cpu").fit(clusters())
 
 

@@ -264,7 +264,7 @@ def _check_stored(tensors: Mapping[str, Tensor], path: Path) -> None:
             if tensor.numel() * tensor.element_size() <= held:
                 continue
         raise errors.UserError(
-            f"{path}: {name} {tuple(tensor.shape)} is no plain tensor with all of its values in "
+            f"{path}: {name} {tuple(tensor.shape)} is not a plain tensor with all of its values in "
             f"the file: {_WAY_OUT}"
         )
 
