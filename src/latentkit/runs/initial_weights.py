@@ -353,7 +353,7 @@ def check_image_shape(context: RunContext, saved: SavedWeights) -> None:
     if shape != context.image_shape:
         raise errors.UserError(
             f"the encoder of run {run.manifest.id} takes images {shape}, and dataset "
-            f"{context.config.dataset.name!r} has {context.image_shape}: choose a dataset with "
+            f"{context.config.dataset.name!r} has {context.image_shape}: choose a data set with "
             f"the encoder's shape, or another run"
         )
 
