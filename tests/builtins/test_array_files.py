@@ -206,7 +206,7 @@ def test_zarr_codecs_that_could_execute_code_are_refused(save):
 
 def test_a_folder_that_is_no_zarr_is_refused(tmp_path):
     (tmp_path / "a.zarr").mkdir()
-    with pytest.raises(DataError, match="no Zarr array or group"):
+    with pytest.raises(DataError, match="not a Zarr array or group"):
         load(tmp_path / "a.zarr")
 
 

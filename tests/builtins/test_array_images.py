@@ -72,7 +72,11 @@ def test_the_shorter_axis_has_the_channels(tmp_path, shape, expected):
         (BYTES.astype(np.int16), {}, "int16, expected uint8"),
         (BYTES * np.nan, {"range": "0..1"}, "image 0 holds NaN or infinity"),
         (np.zeros((6, 8, 9)), {"range": "data"}, "every number is 0, so range=data has no range"),
-        (np.zeros((6, 2, 8, 9), np.uint8), {"channels": "grey"}, "2 channels, .* no grey pictures"),
+        (
+            np.zeros((6, 2, 8, 9), np.uint8),
+            {"channels": "grey"},
+            "2 channels, so channels=grey does not fit: .*channels=all",
+        ),
         (
             np.zeros((6, 2, 8, 9), np.uint8),
             {"channels": "0,5"},
