@@ -127,13 +127,10 @@ def test_items_of_a_file_are_taken_by_every_view(latentkit, finished):
     for view in (("traversal",), ("arithmetic", "--plus", "1", "--minus", "2")):
         assert latentkit("explore", finished, *view, *few).code == 0
     assert (
-        "1 ITEM is needed, and 2 are given"
+        "1 ITEM is needed, not 2"
         in latentkit("explore", finished, "traversal", "--item", 3, *few).error
     )
-    assert (
-        "2 ITEMs are needed, and 1 are given"
-        in latentkit("explore", finished, "interpolate", *few).error
-    )
+    assert "2 ITEMs are needed, not 1" in latentkit("explore", finished, "interpolate", *few).error
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def _listed(items: Sequence[str | None], file: str | None, *, only: int = 0) -> 
         found += read_items(Path(file))
     if only and len(found) != only:
         count = "1 ITEM is" if only == 1 else f"{only} ITEMs are"
-        raise UserError(f"{count} needed, and {len(found)} are given: change ITEM or --items")
+        raise UserError(f"{count} needed, not {len(found)}: change ITEM or --items")
     return found
 
 

@@ -221,7 +221,7 @@ def trust_command(file: str) -> None:
 
     (found,) = read_plugin_files([file])
     if not trust.trust("plugin", found.sha256, str(found.path)):
-        raise StorageError(f"the permission cannot be written to {trust.folder()}")
+        raise StorageError(f"{trust.folder()} cannot be written: change its permissions")
     shared_options.echo(f"{found.path} may be executed for runs that name it")
     shared_options.echo(f"to take this back, delete its file in {trust.folder()}")
 
