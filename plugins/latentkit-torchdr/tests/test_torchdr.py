@@ -163,7 +163,7 @@ def test_few_vectors_are_mapped(name, n):
         (np.full((100, 4), np.nan), "row 0 of the vectors holds NaN or infinity"),
         (np.full((100, 4), 1e300), "holds NaN or infinity in float32"),
         (np.zeros(100), r"must be numbers \(N, D\)"),
-        ([[1.0], [1.0, 2.0]], "no array of numbers"),
+        ([[1.0], [1.0, 2.0]], "not an array of numbers"),
         (np.arange(100.0)[:, None], "1 dimension cannot be mapped to 2"),
     ],
 )
