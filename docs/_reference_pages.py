@@ -242,7 +242,8 @@ def cli_page() -> str:
     return _page(
         "Commands",
         "What `--help` prints. Results go to stdout, progress and messages to stderr. The exit "
-        "codes are in [errors](errors.md).",
+        "codes are in [errors](errors.md), and the documents of `--json` in "
+        "[JSON for scripts](json.md).",
         table(("environment variable", "what it does"), _ENVIRONMENT),
         *blocks,
     )

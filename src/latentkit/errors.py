@@ -224,7 +224,7 @@ def explained(error: BaseException) -> LatentkitError | None:
     if isinstance(error, OSError):
         return _of_system(error)
     if isinstance(error, UnicodeEncodeError):
-        return UserError("a name or path has bytes that are no text: use another name")
+        return UserError("a name or path has bytes that are not text: use another name")
     if isinstance(error, UnicodeDecodeError):
         return DataError(
             f"a file is not {error.encoding.upper()} text (byte {error.start}): save it as UTF-8"

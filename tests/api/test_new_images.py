@@ -340,5 +340,5 @@ def test_samples_come_from_the_prior_unless_a_mixture_is_asked_for(run):
 
 
 def test_a_run_that_classifies_nothing_says_how_to_train_a_classifier(run):
-    with pytest.raises(UserError, match="is no classifier: train one on its encoder with"):
+    with pytest.raises(UserError, match="is not a classifier: train one on its encoder with"):
         run.predict(EIGHT)

@@ -185,7 +185,7 @@ def test_hdf5_files_that_lead_elsewhere_or_are_damaged_are_refused(save, tmp_pat
         "link.h5": "it holds nothing, expected",
         "raw.h5": "images lies in another file",
         "cut.h5": "cannot be read, or is damaged",
-        "no.h5": "is no HDF5 file",
+        "no.h5": "is not an HDF5 file",
     }.items():
         with pytest.raises(DataError, match=reason) as raised:
             load(tmp_path / name)
@@ -206,7 +206,7 @@ def test_zarr_codecs_that_could_execute_code_are_refused(save):
 
 def test_a_folder_that_is_no_zarr_is_refused(tmp_path):
     (tmp_path / "a.zarr").mkdir()
-    with pytest.raises(DataError, match="no Zarr array or group"):
+    with pytest.raises(DataError, match="not a Zarr array or group"):
         load(tmp_path / "a.zarr")
 
 

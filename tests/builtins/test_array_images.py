@@ -67,13 +67,21 @@ def test_the_shorter_axis_has_the_channels(tmp_path, shape, expected):
     ("values", "options", "reason"),
     [
         (np.zeros((6, 8, 9, 8), np.uint8), {}, "whose channels may come first or last"),
-        (np.zeros((6, 70, 90, 80), np.uint8), {}, "70 channels: 64 is most"),
+        (np.zeros((6, 70, 90, 80), np.uint8), {}, "70 channels: keep 64 or fewer"),
         (BYTES.astype(np.int32), {}, r"int32, expected uint8.*-o npz\.range=LOW\.\.HIGH"),
         (BYTES.astype(np.int16), {}, "int16, expected uint8"),
         (BYTES * np.nan, {"range": "0..1"}, "image 0 holds NaN or infinity"),
         (np.zeros((6, 8, 9)), {"range": "data"}, "every number is 0, so range=data has no range"),
-        (np.zeros((6, 2, 8, 9), np.uint8), {"channels": "grey"}, "2 channels, .* no grey pictures"),
-        (np.zeros((6, 2, 8, 9), np.uint8), {"channels": "0,5"}, "2 channels, without channel 5"),
+        (
+            np.zeros((6, 2, 8, 9), np.uint8),
+            {"channels": "grey"},
+            "2 channels, so channels=grey does not fit: .*channels=all",
+        ),
+        (
+            np.zeros((6, 2, 8, 9), np.uint8),
+            {"channels": "0,5"},
+            "2 channels, so choose from channels 0 to 1, not 5",
+        ),
         (BYTES[:2], {}, "2 images cannot be divided: 3 or more are needed"),
     ],
 )

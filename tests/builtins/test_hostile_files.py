@@ -123,7 +123,7 @@ def test_arrays_are_read_as_they_were_saved(tmp_path, dtype, order):
 @pytest.mark.parametrize(
     ("sizes", "body", "message"),
     [
-        ((2**32 - 1,) * 3, 10, "is truncated: .* cannot hold"),
+        ((2**32 - 1,) * 3, 10, "is truncated \\(.* cannot hold"),
         ((5, 8, 8), 319, "is truncated for an array of"),
         ((5, 8, 8), 5_000_000, "is too long for an array of"),
     ],
@@ -268,10 +268,10 @@ def test_a_safetensors_header_of_any_stated_length_is_refused(tmp_path):
 
 def test_a_tensor_that_claims_more_values_than_the_checkpoint_holds_is_refused(tmp_path):
     torch.save({"a": torch.zeros(1).expand(TERABYTES)}, tmp_path / "x.pt")
-    with pytest.raises(UserError, match=r"x\.pt: a \(1000000000000,\) is no plain tensor"):
+    with pytest.raises(UserError, match=r"x\.pt: a \(1000000000000,\) is not a plain tensor"):
         read_saved_weights(tmp_path / "x.pt")
     torch.save({"a": torch.eye(3).to_sparse()}, tmp_path / "x.pt")
-    with pytest.raises(UserError, match=r"x\.pt: a \(3, 3\) is no plain tensor"):
+    with pytest.raises(UserError, match=r"x\.pt: a \(3, 3\) is not a plain tensor"):
         read_saved_weights(tmp_path / "x.pt")
     with zipfile.ZipFile(tmp_path / "y.pt", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data/0", bytes(10**6))

@@ -117,7 +117,7 @@ def test_images_and_labels_that_do_not_match_are_refused(raw, packed, images, la
         (b"", "not an IDX file"),
         (b"\0\0\x08", "not an IDX file"),
         (b"\0\0\x0d\1\0\0\0\1....", "not an IDX file of bytes"),
-        (b"\0\0\x08\1\0\0\0\2.", "truncated: 9 bytes for an array of"),
+        (b"\0\0\x08\1\0\0\0\2.", r"truncated \(9 bytes for an array of"),
         (b"\0\0\x08\1\0\0\0\2...", "truncated"),
         (b"\0\0\x08\3\0\0", "truncated"),
         (b"\0\0\x08\3" + b"\xff" * 12, "truncated"),

@@ -230,7 +230,7 @@ def test_labels_may_come_from_a_parquet_file(tmp_path):
     train = load(tmp_path, labels="labels.parquet")
     assert train.class_names == ("a", "b")
     (tmp_path / "labels.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(DataError, match=r"labels\.parquet is damaged or no Parquet file"):
+    with pytest.raises(DataError, match=r"labels\.parquet is damaged or not a Parquet file"):
         load(tmp_path, labels="labels.parquet")
 
 
@@ -247,7 +247,7 @@ def test_labels_may_come_from_a_parquet_file(tmp_path):
         ("path,label\n", "has no rows of labels"),
         ("", "has no rows of labels"),
         ("path\n0.png\n", r"has 0 columns beside the paths \(none\)"),
-        ("path,label,split\n0.png,a,dev\n", "row 2: split 'dev' is none of train, val and test"),
+        ("path,label,split\n0.png,a,dev\n", "row 2: split 'dev' should be train, val or test"),
         ("path,label,split\n0.png,a,test\n", "names no training images"),
         ("path,label\n../0.png,a\n", r"names 1 files that are not among"),
     ],

@@ -95,7 +95,7 @@ def test_a_view_in_place_of_a_table_is_refused(database):
         connection.execute("ALTER TABLE trial_values RENAME TO other")
         connection.execute("CREATE VIEW trial_values AS SELECT * FROM other")
         connection.commit()
-    with pytest.raises(IntegrityError, match="view trial_values would execute what it says"):
+    with pytest.raises(IntegrityError, match="its view trial_values would execute code"):
         TUNER.load(task_at(database))
 
 

@@ -164,7 +164,7 @@ def test_a_log_has_one_line_per_epoch_and_one_per_stage(clock, capsys):
         "1,763,152 parameters, 4 epochs of 10 steps, float32 on cpu",
         "epoch 1/4  train 0.1250  validation 0.0625  2.0 s",
         "encode is already there",
-        "warning: look out",
+        "latentkit: warning: look out",
     ]
 
 
@@ -180,7 +180,7 @@ def test_quiet_prints_warnings_and_nothing_else(capsys):
     displays.warnings_only(epoch_finished(1))
     displays.warnings_only(Notice("x", "by the way", "info"))
     displays.warnings_only(Notice("x", "look out"))
-    assert capsys.readouterr().err == "warning: look out\n"
+    assert capsys.readouterr().err == "latentkit: warning: look out\n"
 
 
 def test_python_gets_the_display_of_a_run_or_a_study(monkeypatch, capsys):
@@ -209,4 +209,4 @@ def test_python_gets_the_display_of_a_run_or_a_study(monkeypatch, capsys):
     ]
     with progress_module.progress() as listener:
         listener(Notice("x", "look out"))
-    assert capsys.readouterr().err == "warning: look out\n"
+    assert capsys.readouterr().err == "latentkit: warning: look out\n"

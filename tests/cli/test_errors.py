@@ -35,6 +35,7 @@ GREEDY = """
     ("arguments", "message"),
     [
         ("rnu", "no command 'rnu' (did you mean 'run'?)"),
+        ("data lst", "no command 'lst' (did you mean 'list'?); known commands: cache, check"),
         ("run --modle x", "there is no option --modle"),
         ("run --model conv-a", "no model 'conv-a' (did you mean 'conv-ae'?)"),
         ("run --dataset digit", "no dataset 'digit' (did you mean 'digits'?)"),

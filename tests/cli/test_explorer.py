@@ -127,22 +127,19 @@ def test_items_of_a_file_are_taken_by_every_view(latentkit, finished):
     for view in (("traversal",), ("arithmetic", "--plus", "1", "--minus", "2")):
         assert latentkit("explore", finished, *view, *few).code == 0
     assert (
-        "1 ITEM is needed, and 2 are given"
+        "1 ITEM is needed, not 2"
         in latentkit("explore", finished, "traversal", "--item", 3, *few).error
     )
-    assert (
-        "2 ITEMs are needed, and 1 are given"
-        in latentkit("explore", finished, "interpolate", *few).error
-    )
+    assert "2 ITEMs are needed, not 1" in latentkit("explore", finished, "interpolate", *few).error
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"1\ntrain:5\n", "items.txt, line 2: 'train:5' is a training or validation image"),
-        (b"1\nsomething\n", "line 2: 'something' is no item: write a number, or class:NAME"),
+        (b"1\nsomething\n", "line 2: 'something' is not an item: write a number, or class:NAME"),
         (b"# nothing\n", "items.txt lists no items: write one on each line"),
-        (b"\xff\xfe\x00", "items.txt is no text: give a file that lists items"),
+        (b"\xff\xfe\x00", "items.txt is not text: give a file that lists items"),
         (b"99999\n", "there is no test item 99999: give a number from 0 to 359"),
         (None, "items.txt cannot be read: No such file or directory"),
     ],

@@ -65,7 +65,7 @@ def written(latentkit, install, tmp_path):
         ended = latentkit("plugins", "new", name, "--kind", *asked, "--out", tmp_path)
         assert ended.code == 0, ended.err
         root = tmp_path / f"latentkit-{name}"
-        assert f"pip install -e '{root}[test]'" in ended.out
+        assert f"pip install -e '{root}[test]'" in ended.err
         install(root)
         return root
 

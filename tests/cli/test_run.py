@@ -56,7 +56,8 @@ def test_json_is_one_document_and_the_only_thing_on_stdout(latentkit, small):
 
 def test_quiet_prints_only_the_folder_and_warnings(latentkit, small):
     ended = latentkit("run", "-q", *small)
-    assert all(line.startswith("warning: ") for line in ended.err.splitlines()), ended.err
+    lines = ended.err.splitlines()
+    assert all(line.startswith("latentkit: warning: ") for line in lines), ended.err
     assert Path(ended.out.strip(), "run.json").is_file()
 
 

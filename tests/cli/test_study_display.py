@@ -241,4 +241,4 @@ def test_quiet_shows_warnings_only(capsys):
         run_trial(emit, 0, 0.5)
         emit(Notice("x", "look here"))
         emit(Notice("y", "by the way", "info"))
-    assert capsys.readouterr().err == "warning: look here\n"
+    assert capsys.readouterr().err == "latentkit: warning: look here\n"

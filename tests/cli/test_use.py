@@ -183,7 +183,7 @@ def test_reconstruct_writes_a_png_of_the_same_stem(finished_once, photos, latent
         (("encode", "RUN", "photos", "--dataset", "digits"), "say which images to take"),
         (("encode", "RUN", "photos", "-o", "digits.x=1"), "add --dataset NAME"),
         (("encode", "RUN", "photos", "--map", "isomap"), "has no map 'isomap'; it has pca"),
-        (("classify", "RUN", "photos"), "is no classifier: train one on its encoder with"),
+        (("classify", "RUN", "photos"), "is not a classifier: train one on its encoder with"),
         (("reconstruct", "RUN", "photos", "--out", "photos/a.png"), "a.png is a file: name a fol"),
         (("encode", "RUN", "photos/a.png", "--out", "none.d"), "none.d: should end in .csv"),
         (("sample", "RUN", "--out", "s", "-n", "0"), "0 samples cannot be drawn"),

@@ -73,7 +73,10 @@ def test_corruptions_keep_their_order_and_may_repeat():
         ({"embedding": ["isomap"]}, r"list of tables, written as \[\[embedding\]\]"),
         ({"corruption": "gaussian-noise"}, r"written as \[\[corruption\]\]"),
         ({"training": []}, r"training must be a table, written as \[training\]"),
-        ({"corruption": [{"name": "pca"}]}, "no corruption 'pca'; there is blur, .*gaussian"),
+        (
+            {"corruption": [{"name": "pca"}]},
+            "no corruption 'pca'; known corruptions: blur, .*gaussian",
+        ),
         ({"embedding": [{"name": "isomp"}]}, "did you mean 'isomap'"),
         ({"embedding": [{"name": "isomap", "n_neighbours": 3}]}, "did you mean 'n_neighbors'"),
         ({"embedding": [{"name": "pca", "n_components": 4}]}, "should be 3 or less"),
@@ -268,7 +271,7 @@ def test_a_text_is_kept_whole_though_its_start_is_toml(path):
 
 
 def test_a_text_that_reads_as_a_number_is_explained():
-    with pytest.raises(UserError, match=r"path = 2024 is not a text: .* as in 'path=\"\.\.\.\"'"):
+    with pytest.raises(UserError, match=r"path = 2024 is not text: .* as in 'path=\"\.\.\.\"'"):
         build(dataset="npz", overrides=dict([parse_override("npz.path=2024")]))
     quoted = build(dataset="npz", overrides=dict([parse_override('npz.path="2024"')]))
     assert quoted.dataset.options.path == "2024"

@@ -31,7 +31,7 @@ def map_named(name):
 """
 SMALL = "-o model.channels=[4,8] -o model.hidden=[16] -o model.latent_dim=3 -o threads=1"
 LINE = re.compile(
-    r"(?:latentkit: )?warning: (plugin '[\w-]+' of ([\w-]+) 1\.0)(.*?)"
+    r"latentkit: warning: (plugin '[\w-]+' of ([\w-]+) 1\.0)(.*?)"
     r"(?: \('latentkit doctor' shows more\))?"
 )
 SECONDS = re.compile(r"took \d+\.\d s")

@@ -115,6 +115,12 @@ def test_every_command_and_each_of_its_options_is_on_the_page():
                 assert parameter.opts[-1] in text, f"{path} {parameter.opts[-1]}"
 
 
+def test_no_list_of_commands_is_cut():
+    lists = re.findall(r"^Commands:\n(.*?)^```", page("cli.md"), re.M | re.S)
+    assert len(lists) == 4
+    assert [one for one in lists if "..." in one] == []
+
+
 def test_every_exit_code_is_on_the_page_with_its_meaning():
     text = page("errors.md")
     for error in subclasses(errors.LatentkitError):

@@ -106,7 +106,9 @@ def test_the_python_of_the_tutorial_prints_the_stated_output(folder, monkeypatch
     expected = printed_as_stated(script)
     assert len(expected) > 10
     assert [line for line in expected if line not in lines] == []
-    assert lines[-1].startswith("there is no model 'conv-ea' (did you mean 'conv-ae'?); there is ")
+    assert lines[-1].startswith(
+        "there is no model 'conv-ea' (did you mean 'conv-ae'?); known models: "
+    )
 
 
 def test_fashion_mnist_is_as_the_tutorial_describes(fashion_mnist_dir, monkeypatch, capsys):

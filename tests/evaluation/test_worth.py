@@ -50,7 +50,7 @@ def test_a_difference_that_may_be_chance_is_not_told():
         "It cannot be told with these images whether ae was worth its training: its 10-NN accuracy "
         "of 0.700 differs by +0.000 ["
     )
-    assert "of PCA of 2, which is no clear difference" in found["text"]
+    assert "of PCA of 2, which is not a clear difference" in found["text"]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_without_an_autoencoder_the_best_encoder_is_compared():
     assert found["text"].startswith(
         "No run is a trained autoencoder; the best encoder is views: its 10-NN accuracy of 0.800 "
     )
-    assert "no clear difference" in worth(made_up("views", mse=None, knn=0.7))["text"]
+    assert "not a clear difference" in worth(made_up("views", mse=None, knn=0.7))["text"]
     assert worth(made_up("views", mse=None, labels=False))["comparisons"] == []
 
 

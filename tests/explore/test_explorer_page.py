@@ -187,7 +187,7 @@ def test_no_item_is_its_own_neighbour_in_any_run_whatever_its_split(run, vae, tm
 
 @pytest.mark.parametrize("on", ["train", "tset", 2.5, None])
 def test_an_unknown_choice_of_images_is_refused(run, tmp_path, on):
-    with pytest.raises(UserError, match="is no choice of images: give 'test', 'all' or a number"):
+    with pytest.raises(UserError, match="names no images: give 'test', 'all' or a number"):
         lk.explore.page(run, on=on, out=tmp_path / "page.html")
     assert len(content([run], np.int64(7)).items) == 7
 

@@ -95,9 +95,9 @@ def test_images_of_other_types_become_bytes_by_the_stated_rule(values, expected)
         (np.uint8(3), "images have shape ()"),
         (np.zeros((0, 8, 8), np.uint8), "there are no images: the array has shape (0, 8, 8)"),
         (np.zeros((5, 0, 8), np.uint8), "there are no images: the array has shape (5, 0, 8)"),
-        ([[1, 2], [3]], "a list that is no array"),
+        ([[1, 2], [3]], "a list that is not an array"),
         (None, "images have shape ()"),
-        (torch.eye(3).to_sparse(), "a Tensor that is no array"),
+        (torch.eye(3).to_sparse(), "a Tensor that is not an array"),
     ],
 )
 def test_images_that_could_be_meant_in_two_ways_are_refused(values, message):
@@ -136,8 +136,8 @@ def test_labels_of_any_form_become_codes_and_names(labels, codes, names):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0.5, 1, 2], "label 0 is 0.5, which is no class"),
-        ([1, float("nan"), 2], "label 1 is nan, which is no class"),
+        ([0.5, 1, 2], "label 0 is 0.5, which is not a class"),
+        ([1, float("nan"), 2], "label 1 is nan, which is not a class"),
         ([1, 2, float("inf")], "label 2 is inf"),
         (["cat", None, "dog"], "labels are NoneType, str: make them all text"),
         (["cat", float("nan"), "cat"], "labels"),
@@ -200,7 +200,7 @@ def test_vectors_of_any_form_become_float32_in_order(values):
     ("values", "message"),
     [
         (VECTORS * 1e300, "rows have values that are too large for float32"),
-        ([[1, 2], [3]], "x: a list that is no array"),
+        ([[1, 2], [3]], "x: a list that is not an array"),
         (VECTORS.astype(object), r"x holds object \(6, 4\)"),
         (np.empty((6, 0)), r"x holds float64 \(6, 0\)"),
         (np.float64(3), r"x holds float64 \(\)"),

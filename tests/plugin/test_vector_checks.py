@@ -15,7 +15,7 @@ MORE = "use more latent dimensions"
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([[1.0], [1.0, 2.0]], "vectors are no array of numbers: "),
+        ([[1.0], [1.0, 2.0]], "vectors are not an array of numbers: "),
         (np.zeros(4), r"vectors must be numbers \(N, D\), not float64 \(4,\)$"),
         (np.array([["a", "b"]]), r"vectors must be numbers \(N, D\), not <U1 \(1, 2\)$"),
         (np.ones((2, 2), complex), "vectors must be numbers .* not complex128"),

@@ -59,7 +59,7 @@ def test_a_name_clash_does_not_affect_other_names_of_both_plugins(two):
 
 
 def test_a_name_is_looked_up_in_its_own_kind(two):
-    with pytest.raises(UserError, match="there is no model 'shared'; there is "):
+    with pytest.raises(UserError, match="there is no model 'shared'; known models: "):
         default_registry().get("model", "shared")
     with pytest.raises(UserError, match="there is no embedding 'other-maps:shared'"):
         default_registry().get("embedding", "other-maps:shared")

@@ -194,7 +194,7 @@ def png(width: int, height: int, **info) -> bytes:
     [
         (lambda: png(10_000, 10_000), "'big' has 10,000 x 10,000 pixels"),  # Pillow only warns
         (lambda: png(20_000, 10_000), "'big' is too large"),  # Pillow refuses
-        (lambda: b"no PNG", "'big' is no PNG that can be read"),
+        (lambda: b"no PNG", "'big' is not a PNG that can be read"),
         (lambda: png(500, 500)[:-60], "'big' is damaged"),
     ],
 )

@@ -73,7 +73,7 @@ def test_only_folders_that_hold_a_run_are_listed_by_name(folder, root, new_run):
 @pytest.mark.parametrize("reference", ["", " ", ".", "..", "./"])
 def test_an_empty_name_or_one_of_dots_is_not_the_start_of_another(root, new_run, reference):
     new_run(root).path.rename(root / ".hidden")
-    with pytest.raises(UserError, match=r"name of the run is empty|is no run: name a run"):
+    with pytest.raises(UserError, match=r"name of the run is empty|is not a run: give a name"):
         find_run(reference, root)
 
 

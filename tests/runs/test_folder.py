@@ -289,7 +289,7 @@ def test_a_folder_without_a_manifest_from_a_killed_process_is_reused(tmp_path, n
 def test_a_folder_of_the_user_is_not_made_a_run(tmp_path, name):
     facts = {"config": {}, "config_sha256": "", "seed": 0, "data_dir": ""}
     (tmp_path / name).write_text("mine")
-    refused = pytest.raises(UserError, match=f"exists, but is no run: it contains '{name}'")
+    refused = pytest.raises(UserError, match=f"exists, but is not a run: it contains '{name}'")
     with refused, RunFolder.creating(tmp_path, "seed = 0", **facts):
         pass
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]

@@ -174,16 +174,16 @@ def listed(name, content=b"x"):
 @pytest.mark.parametrize(
     ("what", "error"),
     [
-        ({"extra": [("small/../../evil", b"x")]}, "'../../evil' is missing, or is no file"),
-        ({"extra": [("/evil", b"x")]}, "'/evil' is missing, or is no file"),
-        ({"extra": [("small/extra.py", b"x")]}, "'extra.py' is missing, or is no file"),
+        ({"extra": [("small/../../evil", b"x")]}, "'../../evil' is missing, or is not a file"),
+        ({"extra": [("/evil", b"x")]}, "'/evil' is missing, or is not a file"),
+        ({"extra": [("small/extra.py", b"x")]}, "'extra.py' is missing, or is not a file"),
         (listed("../evil"), "names a file outside its folder"),
         (listed("a\\..\\evil"), "names a file outside its folder"),
         (listed("extra", b"xy"), "extra has 2 bytes"),
         (listed("extra"), "the SHA-256 of extra differs"),
         ({"extra": [("small/MODEL.safetensors", b"x")]}, "a name appears twice"),
         ({"compression": zipfile.ZIP_DEFLATED}, "its files are compressed or overlap"),
-        ({"change": lambda manifest: manifest["artefacts"].popitem()}, "is no file of the run"),
+        ({"change": lambda manifest: manifest["artefacts"].popitem()}, "is not a file of the run"),
     ],
 )
 def test_a_hostile_file_is_refused_and_nothing_is_kept(file, cache, tmp_path, what, error):
@@ -220,7 +220,7 @@ def test_a_run_starts_from_the_weights_of_a_packed_run(file, trained, cache):
     assert weights.read_bytes() == (trained.path / run_files.MODEL).read_bytes()
     assert cache in weights.parents
     file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(DataError, match="is no packed run, or is damaged"):
+    with pytest.raises(DataError, match="is not a packed run, or is damaged"):
         find_weights(str(file), Path("runs"))
 
 

@@ -161,7 +161,7 @@ def test_vectors_that_cannot_be_mapped_are_refused_with_the_reason(cuml, name, g
 @pytest.mark.parametrize(
     ("error", "kind", "message"),
     [
-        (MemoryError("std::bad_alloc"), ResourceError, "memory of the GPU does not suffice"),
+        (MemoryError("std::bad_alloc"), ResourceError, "the GPU has too little memory"),
         (RuntimeError("CUDA\nerror"), UserError, "failed: CUDA error"),
     ],
 )

@@ -224,7 +224,7 @@ def test_hidden_labels_damaged_and_missing_files_are_refused(load, tmp_path):
     with pytest.raises(DataError, match="there is no"):
         load(tmp_path / "c.parquet")
     (tmp_path / "d.txt").write_text("x")
-    with pytest.raises(DataError, match="no Parquet or Arrow file"):
+    with pytest.raises(DataError, match="not a Parquet or Arrow file"):
         load(tmp_path / "d.txt")
     with pytest.raises(UserError, match=r"huggingface\.path=PATH"):
         load()

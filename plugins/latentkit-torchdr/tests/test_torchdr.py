@@ -163,7 +163,7 @@ def test_few_vectors_are_mapped(name, n):
         (np.full((100, 4), np.nan), "row 0 of the vectors holds NaN or infinity"),
         (np.full((100, 4), 1e300), "holds NaN or infinity in float32"),
         (np.zeros(100), r"must be numbers \(N, D\)"),
-        ([[1.0], [1.0, 2.0]], "no array of numbers"),
+        ([[1.0], [1.0, 2.0]], "not an array of numbers"),
         (np.arange(100.0)[:, None], "1 dimension cannot be mapped to 2"),
     ],
 )
@@ -201,7 +201,7 @@ def test_memory_that_does_not_suffice_becomes_one_line(monkeypatch):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
 
     monkeypatch.setattr(UMAP, "_training_step", fail)
-    with pytest.raises(ResourceError, match="memory does not suffice for 120 different vectors"):
+    with pytest.raises(ResourceError, match="too little memory for 120 different vectors"):
         lk.embedding("torchdr-umap", device="cpu").fit(clusters())
 
 

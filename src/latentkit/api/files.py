@@ -169,7 +169,7 @@ def unpack(path: Path_, *, runs: Path_ | None = None) -> Run:
         The run.
 
     Raises:
-        latentkit.errors.DataError: the file is no packed run, or cannot be read.
+        latentkit.errors.DataError: the file is not a packed run, or cannot be read.
         latentkit.errors.IntegrityError: the file was changed.
         latentkit.errors.UserError: there is a run of this name already.
 

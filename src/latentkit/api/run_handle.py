@@ -381,7 +381,7 @@ class Run(OpenedRun):
         """Yield the results of `predict` in parts of up to 65,536 images, in constant memory."""
         if self.kind.points != "features":
             raise UserError(
-                f"run {self.id} is no classifier: train one on its encoder with "
+                f"run {self.id} is not a classifier: train one on its encoder with "
                 f"'{shell_command('transfer', self.path)}'"
             )
         given = self.given_images(images, unreadable, listener)

@@ -27,9 +27,9 @@ _WHERE = {
 }
 
 
-@click.group("data")
+@click.group("data", cls=shared_options.CommandGroup)
 def data_command() -> None:
-    """List data sets, check or look at one, verify one, or free disk space."""
+    """List data sets, check, draw or verify one, and free disk space."""
 
 
 def _one_data_set(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,7 +44,7 @@ def _one_data_set(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @data_command.command("list")
 @data_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@shared_options.json_option()
 @shared_options.common_options
 def list_data(data_dir: str | None, as_json: bool) -> None:
     """List the data sets, and whether their files are on this machine."""
@@ -90,7 +90,13 @@ def _whereabouts(facts: dict[str, Any]) -> str:
 
 @data_command.command("preview")
 @_one_data_set
-@click.option("--split", type=click.Choice(("train", "test")), default="train", show_default=True)
+@click.option(
+    "--split",
+    type=click.Choice(("train", "test")),
+    default="train",
+    show_default=True,
+    help="Which images to draw.",
+)
 @click.option("--out", metavar="FILE", help="File for the picture.  [default: NAME-SPLIT.png]")
 @shared_options.common_options
 def preview(
@@ -115,7 +121,7 @@ def preview(
 
 @data_command.command("verify")
 @_one_data_set
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@shared_options.json_option()
 @shared_options.common_options
 def verify(name: str, options: tuple[str, ...], data_dir: str | None, as_json: bool) -> None:
     """Load a whole data set, compare published checksums, and print its SHA-256."""
@@ -200,7 +206,7 @@ def _facts(images: ImageData) -> dict[str, Any]:
 @shared_options.settings_option("Set an option, e.g. -o image-folder.size=128.")
 @data_option
 @click.option("--out", metavar="FILE", help="Also write an HTML page with pictures.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@shared_options.json_option()
 @shared_options.common_options
 def check(
     source: str, options: tuple[str, ...], data_dir: str | None, out: str | None, as_json: bool
@@ -240,7 +246,7 @@ def check(
     show_default=True,
     help="With --prune: keep the sets used last, up to this many gigabytes.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@shared_options.json_option()
 @shared_options.common_options
 def cache(prune: bool, keep: float, as_json: bool) -> None:
     """List or delete the decoded images that later commands use again.

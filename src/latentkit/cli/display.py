@@ -103,7 +103,7 @@ def training_line(event: events.TrainingStarted) -> str:
 
 def notice_line(event: events.Notice) -> str:
     """Return a notice as a line of text."""
-    return f"warning: {event.message}" if event.level == "warning" else event.message
+    return f"latentkit: warning: {event.message}" if event.level == "warning" else event.message
 
 
 _NAME_WIDTH = 16

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from latentkit import caches
-from latentkit.cli.shared_options import common_options, print_json, runs_option
+from latentkit.cli.outcome import data_option
+from latentkit.cli.shared_options import common_options, json_option, print_json, runs_option
 from latentkit.errors import BrokenEnvironmentError, UserError, describe_os_error
 from latentkit.terminal import printable
 
@@ -36,9 +37,9 @@ class Finding:
 
 
 @click.command("doctor")
-@click.option("--data-dir", metavar="DIR", help="Folder of data sets.  [env: LATENTKIT_DATA]")
+@data_option
 @runs_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option()
 @common_options
 def doctor_command(data_dir: str | None, runs_dir: str | None, as_json: bool) -> None:
     """Check versions, devices, plugins, data and runs; exit with code 3 if something is broken."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from latentkit.api.run_handle import Run
 
 
-class Views(click.Group):
+class Views(shared_options.CommandGroup):
     """``explore RUN [RUN]...``, or ``explore RUN VIEW``.
 
     The first word after the run decides which of the two it is.
@@ -105,8 +105,9 @@ def explore_command(
 
     The explorer is one page that opens from disk: images, maps, true distances and the decoder.
     Without options it is explorer.html in the run's folder. With several RUNs of the same images,
-    one page shows all of them, and with --on all also training and validation images, whose maps
-    are fitted again. Such pages are written to the working folder. The page's path is printed.
+    one page shows all of them. With --on all, it also shows training and validation images, and
+    their maps are fitted again. Such pages are written to the current folder. The page's path is
+    printed.
     A run that was stopped is finished first, as by 'latentkit resume'.
 
     A VIEW is drawn as PNG and SVG. An ITEM is a test image: its number from 0, class:NAME for the

@@ -84,30 +84,39 @@ def _listed(items: Sequence[str | None], file: str | None, *, only: int = 0) -> 
         found += read_items(Path(file))
     if only and len(found) != only:
         count = "1 ITEM is" if only == 1 else f"{only} ITEMs are"
-        raise UserError(f"{count} needed, and {len(found)} are given: change ITEM or --items")
+        raise UserError(f"{count} needed, not {len(found)}: change ITEM or --items")
     return found
 
 
 @VIEWS.command("traversal")
 @click.option("--item", metavar="ITEM", help="Start from this item, not from the mean latent.")
 @_items_option
-@click.option("--steps", type=int, default=9, show_default=True, help="Images per dimension.")
+@click.option(
+    "--steps", type=int, metavar="N", default=9, show_default=True, help="Images per dimension."
+)
 @click.option(
     "--reach",
     type=float,
+    metavar="X",
     default=3.0,
     show_default=True,
-    help="Largest distance from the mean, in sigmas.",
+    help="Largest distance from the mean, in standard deviations.",
 )
 @click.option(
     "--dimension",
     "dimensions",
     type=int,
+    metavar="N",
     multiple=True,
     help="Dimension to vary; repeatable.  [default: all]",
 )
 @click.option(
-    "--most", type=click.IntRange(1), default=16, show_default=True, help="Maximum number of rows."
+    "--most",
+    type=click.IntRange(1),
+    metavar="N",
+    default=16,
+    show_default=True,
+    help="Maximum number of rows.",
 )
 @view
 def traversal(
@@ -141,7 +150,12 @@ def traversal(
     help="Two dimensions that span the plane.  [default: the two directions of largest variance]",
 )
 @click.option(
-    "--steps", type=int, default=16, show_default=True, help="Number of rows and of columns."
+    "--steps",
+    type=int,
+    metavar="N",
+    default=16,
+    show_default=True,
+    help="Number of rows and of columns.",
 )
 @view
 def grid(run: str, dimensions: str | None, steps: int, out: str | None) -> None:
@@ -165,11 +179,17 @@ def grid(run: str, dimensions: str | None, steps: int, out: str | None) -> None:
     help="Kind of path; repeatable.  [default: all]",
 )
 @click.option(
-    "--steps", type=int, default=10, show_default=True, help="Images, including both ends."
+    "--steps",
+    type=int,
+    metavar="N",
+    default=10,
+    show_default=True,
+    help="Number of images, including both ends.",
 )
 @click.option(
     "--neighbours",
     type=click.IntRange(1),
+    metavar="N",
     default=10,
     show_default=True,
     help="Neighbours of each latent in the graph.",
@@ -205,7 +225,9 @@ def interpolate(
 
 
 @VIEWS.command("samples")
-@click.option("-n", "count", type=int, default=40, show_default=True, help="Images per source.")
+@click.option(
+    "-n", "count", type=int, metavar="N", default=40, show_default=True, help="Images per source."
+)
 @click.option(
     "--from",
     "sources",
@@ -216,12 +238,16 @@ def interpolate(
 @click.option(
     "--components",
     type=int,
+    metavar="N",
     default=10,
     show_default=True,
     help="Number of components of the mixture.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), help="Seed of the draws.  [default: the run's]"
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    metavar="N",
+    help="Seed of the draws.  [default: the run's]",
 )
 @view
 def samples(
@@ -271,7 +297,9 @@ def arithmetic(
 @VIEWS.command("neighbours")
 @click.argument("items", metavar="[ITEM]...", nargs=-1)
 @_items_option
-@click.option("--samples", type=click.IntRange(1), help="Use this many samples instead of ITEMs.")
+@click.option(
+    "--samples", type=click.IntRange(1), metavar="N", help="Use N samples instead of ITEMs."
+)
 @click.option(
     "--from",
     "source",
@@ -281,6 +309,7 @@ def arithmetic(
 @click.option(
     "--count",
     type=click.IntRange(1),
+    metavar="N",
     default=5,
     show_default=True,
     help="Number of training images for each item.",

@@ -25,12 +25,13 @@ from latentkit.cli import shared_options
 @click.option(
     "--opset",
     type=click.IntRange(18),
+    metavar="N",
     default=18,
     show_default=True,
     help="Version of ONNX's operator set. The newest may not suit the model.",
 )
 @shared_options.runs_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@shared_options.json_option()
 @shared_options.common_options
 def export_command(
     run: str, format_: str, out: str | None, opset: int, runs_dir: str | None, as_json: bool

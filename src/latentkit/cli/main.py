@@ -14,7 +14,7 @@ from click.shell_completion import get_completion_class
 
 from latentkit._version import __version__
 from latentkit.cli.launch import follow_silently, is_launched
-from latentkit.cli.shared_options import common_options, echo, run_guarded
+from latentkit.cli.shared_options import CommandGroup, common_options, echo, run_guarded
 from latentkit.errors import INTERRUPTED_EXIT_CODE, UserError
 from latentkit.training import stopping
 
@@ -54,9 +54,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "studies": ("tune_command:studies_command", "List studies, or show one."),
     "plugins": (
         "plugins_command:plugins_command",
-        "List installed parts, check them, and create a new plugin.",
+        "List installed parts, show their options, check them, and create a new plugin.",
     ),
-    "data": ("data_command:data_command", "List data sets, check one, look at one, verify one."),
+    "data": (
+        "data_command:data_command",
+        "List data sets, check, draw or verify one, and free disk space.",
+    ),
     "doctor": (
         "doctor_command:doctor_command",
         "Check the installation, and say how to repair it.",
@@ -71,7 +74,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 _TOGETHER = 1.0  # seconds; `timeout` signals a process and then its group, which counts once
 
 
-class LazyGroup(click.Group):
+class LazyGroup(CommandGroup):
     """A group that imports a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -90,19 +93,6 @@ class LazyGroup(click.Group):
         """Write the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, short) for name, (_, short) in COMMANDS.items()])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Suggest the nearest command for one that does not exist."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from latentkit.errors import UserError, did_you_mean
-
-            near = did_you_mean(args[0], COMMANDS)
-            raise UserError(
-                f"there is no command {args[0]!r}{near}; known commands: {', '.join(COMMANDS)}"
-            )
-        return super().resolve_command(ctx, args)
 
 
 @click.group(

@@ -27,9 +27,7 @@ def run_options(function: Callable[..., object]) -> Callable[..., object]:
     function = click.option("--quiet", "-q", is_flag=True, help="Print the run's folder only.")(
         function
     )
-    return click.option(
-        "--json", "as_json", is_flag=True, help="Print the summary as one JSON document."
-    )(function)
+    return shared_options.json_option("Print the summary as one JSON document.")(function)
 
 
 def data_option(function: Callable[..., object], **settings: Any) -> Callable[..., object]:

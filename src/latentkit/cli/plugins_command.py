@@ -48,7 +48,7 @@ class _Checked:
     metavar="DIR",
     help="Also check data sets that need downloads, and keep their files in this folder.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@shared_options.json_option()
 @shared_options.common_options
 def check_parts(
     name: str | None,
@@ -194,10 +194,10 @@ def new_plugin(name: str, kind: str, no_decoder: bool, out: str) -> None:
         shared_options.echo(path)
     root = written[0].parent
     install, test = (shlex.quote(str(words)) for words in (f"{root}[test]", root))
-    shared_options.echo(f"\nNext: pip install -e {install} && python -m pytest {test}")
+    shared_options.echo(f"\nNext: pip install -e {install} && python -m pytest {test}", err=True)
 
 
-@click.group("plugins")
+@click.group("plugins", cls=shared_options.CommandGroup)
 def plugins_command() -> None:
     """List installed parts, show their options, check them, and create a new plugin."""
 
@@ -221,14 +221,14 @@ def trust_command(file: str) -> None:
 
     (found,) = read_plugin_files([file])
     if not trust.trust("plugin", found.sha256, str(found.path)):
-        raise StorageError(f"the permission cannot be written to {trust.folder()}")
+        raise StorageError(f"{trust.folder()} cannot be written: change its permissions")
     shared_options.echo(f"{found.path} may be executed for runs that name it")
     shared_options.echo(f"to take this back, delete its file in {trust.folder()}")
 
 
 @plugins_command.command("list")
 @click.option("--kind", type=click.Choice(shared_options.KINDS), help="Only parts of this kind.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@shared_options.json_option()
 @shared_options.common_options
 def list_parts(kind: str | None, as_json: bool) -> None:
     """List every model, data set, corruption, embedding and tuner."""
@@ -258,7 +258,7 @@ def list_parts(kind: str | None, as_json: bool) -> None:
     type=click.Choice(shared_options.KINDS),
     help="Kind of the part, if several kinds share the name.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@shared_options.json_option()
 @shared_options.common_options
 def show_part(name: str, kind: str | None, as_json: bool) -> None:
     """Show what NAME does, where it comes from, and every option it takes."""

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     default="",
     help="Name of the run's folder. If it already exists, the run is resumed.  "
-    "[default: made of the date]",
+    "[default: made from the date]",
 )
 @shared_options.out_option
 @data_option
@@ -196,8 +196,8 @@ def resume_command(
     """Complete RUN without repeating finished stages.
 
     RUN is the run's folder, its name in the folder of runs, an unambiguous start or end of that
-    name, or 'last'. The result is byte for byte that of a run that was never stopped, if as many
-    processes share it.
+    name, or 'last'. The result is, byte for byte, that of an uninterrupted run on the same
+    number of processes.
     """
     if launch.has_followed(timeout, data_dir):
         return
@@ -253,7 +253,9 @@ _SUFFIXES = (".npy", ".npz")
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**31 - 1),
+    metavar="N",
     default=0,
+    show_default=True,
     help="Seed for maps of vectors and pixels.",
 )
 @click.option(

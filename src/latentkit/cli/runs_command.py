@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command("runs")
 @click.argument("run", required=False)
 @shared_options.out_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@shared_options.json_option()
 @shared_options.common_options
 def runs_command(run: str | None, runs_dir: str | None, out: str | None, as_json: bool) -> None:
     """List the runs in the folder of runs; with RUN, show the summary of one."""
@@ -111,7 +111,8 @@ def _cells(line: dict[str, Any]) -> list[str]:
 @click.option("--again", is_flag=True, help="Evaluate again, even if it was done before.")
 @shared_options.runs_option
 @outcome.data_option
-@outcome.run_options
+@shared_options.json_option("Print the card as one JSON document.")
+@click.option("--quiet", "-q", is_flag=True, help="Print the path of the card only.")
 @shared_options.common_options
 def evaluate_command(
     run: str,
@@ -158,7 +159,7 @@ def evaluate_command(
 )
 @click.option("--figure", metavar="FILE", help="Draw all maps side by side, too: .png or .svg.")
 @shared_options.runs_option
-@click.option("--json", "as_json", is_flag=True, help="Print the comparison as one JSON document.")
+@shared_options.json_option("Print the comparison as one JSON document.")
 @shared_options.common_options
 def maps_command(
     run: str, question: Any, figure: str | None, runs_dir: str | None, as_json: bool
@@ -195,7 +196,7 @@ def maps_command(
 @click.argument("runs", nargs=-1, metavar="RUN RUN...")
 @shared_options.runs_option
 @click.option("--page", metavar="FILE", help="Write the comparison as an HTML page, too.")
-@click.option("--json", "as_json", is_flag=True, help="Print the comparison as one JSON document.")
+@shared_options.json_option("Print the comparison as one JSON document.")
 @shared_options.common_options
 def compare_command(
     runs: tuple[str, ...], runs_dir: str | None, page: str | None, as_json: bool
@@ -203,7 +204,7 @@ def compare_command(
     """Compare encoders: was the autoencoder worth it, the results, and their differences.
 
     Runs that differ only in their seed are one encoder. A transfer belongs to the run that it
-    started from, which is to be compared, too.
+    started from: name that run, too.
 
     Each RUN is a run's folder, its name in the folder of runs, an unambiguous start or end of that
     name, or 'last'. Differences are from the first run, with 95 % intervals. If the test images are
@@ -271,8 +272,16 @@ def page_command(report: str, root: str, out: str | None) -> None:
     """Write one page on several runs, transfers and studies.
 
     REPORT is a TOML file with a title, and chapters with text, commands, tables and figures. A
-    figure is given as RUN/FIGURE, a table as RUN/TITLE. docs/pages.md shows an example.
-    """
+    figure is given as RUN/FIGURE, a table as RUN/TITLE:
+
+    \b
+    title = "Plain and noisy"
+    [[chapter]]
+    title = "Without noise"
+    text = "An empty line begins a paragraph."
+    tables = ["plain/Summary"]
+    figures = ["plain/loss", "plain/map-*"]
+    """  # noqa: D301  # Click takes a real backspace
     from latentkit.api.files import write_page
 
     shared_options.echo(write_page(report, root=root, out=out))

@@ -152,6 +152,30 @@ def load_registry() -> Registry:
     return registry
 
 
+class CommandGroup(click.Group):
+    """A group that lists its commands in whole sentences, and suggests the nearest one."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the first sentence of each command's help."""
+        rows = [
+            (name, self.commands[name].get_short_help_str(_WIDE)) for name in sorted(self.commands)
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggest the nearest command for one that does not exist."""
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-"):
+            near = errors.did_you_mean(args[0], known)
+            raise errors.UserError(
+                f"there is no command {args[0]!r}{near}; known commands: {', '.join(known)}"
+            )
+        return super().resolve_command(ctx, args)
+
+
 class CommandEndedError(Exception):
     """The command has ended with ``code``, and what there is to say has been printed."""
 
@@ -211,8 +235,10 @@ def say_how_to_resume(error: BaseException, *words: str) -> None:
 def print_json(document: Any) -> None:
     """Print one JSON document to stdout."""
     text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False)
-    # json escapes what is not ASCII, but not the control character DEL.
-    _print_document(text, lambda c: "\\u007f" if c == "\x7f" else json.dumps(c)[1:-1])
+    context = click.get_current_context(silent=True)
+    with redirect_stdout(context.meta.get(_STDOUT, sys.stdout) if context else sys.stdout):
+        # json escapes what is not ASCII, but not the control character DEL.
+        _print_document(text, lambda c: "\\u007f" if c == "\x7f" else json.dumps(c)[1:-1])
 
 
 def print_toml(text: str) -> None:
@@ -351,6 +377,22 @@ def part_option(flag: str, kind: str, text: str, *, several: bool = False) -> De
     return click.option(
         flag, metavar="NAME", multiple=several, shell_complete=part_completion(kind), help=text
     )
+
+
+def json_option(text: str = "Print one JSON document.") -> Decorator:
+    """Return the option ``--json``; docs/reference/json.md describes what each command prints."""
+    return click.option("--json", "as_json", is_flag=True, callback=_keep_stdout, help=text)
+
+
+_STDOUT = "latentkit.stdout"
+
+
+def _keep_stdout(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
+    """Keep stdout for `print_json`, and send to stderr whatever else is printed."""
+    if value:
+        ctx.meta[_STDOUT] = sys.stdout
+        ctx.with_resource(redirect_stdout(sys.stderr))
+    return value
 
 
 def settings_option(text: str) -> Decorator:

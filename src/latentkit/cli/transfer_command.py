@@ -64,7 +64,7 @@ from latentkit.config import MODES
     metavar="NAME",
     default="",
     help="Name of the transfer's folder. If it already exists, the transfer is resumed.  "
-    "[default: made of the date]",
+    "[default: made from the date]",
 )
 @shared_options.out_option
 @data_option

@@ -127,13 +127,15 @@ _SECONDS_A_MINUTE = 60
 @click.command("tune")
 @shared_options.part_option("--model", "model", "Model.  [default: conv-ae]")
 @shared_options.part_option("--dataset", "dataset", "Data set.  [default: digits]")
-@shared_options.part_option("--corrupt", "corruption", "Corrupt the input.", several=True)
+@shared_options.part_option(
+    "--corrupt", "corruption", "Corrupt the input; repeatable, applied in order.", several=True
+)
 @click.option(
     "--trials",
     type=int,
     metavar="N",
     callback=shared_options.check_positive,
-    help="Number of finished trials that ends the study.  [default: 10]",
+    help="End the study after N finished trials.  [default: 10]",
 )
 @click.option("--minutes", type=float, metavar="M", help="Start no trial after M minutes.")
 @click.option(
@@ -141,14 +143,15 @@ _SECONDS_A_MINUTE = 60
     "objectives",
     metavar="NAME",
     multiple=True,
-    help="What to optimise: loss, mse, knn, ...; several give a Pareto front.  [default: loss]",
+    help="What to optimise: loss, mse, knn, ...; repeatable: several give a Pareto front.  "
+    "[default: loss]",
 )
 @click.option(
     "--search",
     "searches",
     metavar="PART.KEY=RANGE",
     multiple=True,
-    help="Search an option: LOW..HIGH, LOW..HIGH:log, LOW..HIGH:step=S, or A,B,C.",
+    help="Search an option: LOW..HIGH, LOW..HIGH:log, LOW..HIGH:step=S, or A,B,C; repeatable.",
 )
 @click.option(
     "--fix",
@@ -209,7 +212,7 @@ _SECONDS_A_MINUTE = 60
 )
 @shared_options.runs_option
 @data_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@shared_options.json_option()
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @shared_options.common_options
 @click.pass_context
@@ -331,10 +334,10 @@ def _working(quiet: bool) -> Iterator[Listener]:
 @click.option(
     "--storage",
     metavar="URL",
-    help="The study's database, with its password; @FILE reads it from a file.  "
+    help="URL of the study's database, with its password; @FILE reads it from a file.  "
     "[env: LATENTKIT_STORAGE]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@shared_options.json_option()
 @shared_options.common_options
 def studies_command(study: str | None, out: str, storage: str | None, as_json: bool) -> None:
     """List the studies in a folder; with STUDY, show the trials of one.

@@ -34,7 +34,7 @@ _Part = TypeVar("_Part", bound=Sized)
 
 def _takes_images(function: Command) -> Command:
     """Add the arguments and options of commands that read images."""
-    for option in (
+    options = (
         click.argument("images", nargs=-1, metavar="[IMAGES]..."),
         shared_options.part_option("--dataset", "dataset", "Take the images of a data set."),
         click.option(
@@ -62,7 +62,8 @@ def _takes_images(function: Command) -> Command:
             help="Device to compute on.",
         ),
         outcome.data_option,
-    ):
+    )
+    for option in reversed(options):  # the first one in the list is the first one in the help
         function = option(function)
     return function
 
@@ -71,8 +72,8 @@ def _prints(function: Command) -> Command:
     """Add ``--runs``, ``--json``, ``--quiet`` and the common options."""
     for option in (
         shared_options.common_options,
-        click.option("--quiet", "-q", is_flag=True, help="Show warnings only, and no progress."),
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
+        click.option("--quiet", "-q", is_flag=True, help="Show no progress, only warnings."),
+        shared_options.json_option(),
         shared_options.runs_option,
     ):
         function = option(function)
@@ -177,9 +178,10 @@ def encode_command(
 
     IMAGES are files, folders or patterns such as 'photos/*.png'. RUN is a run's folder, its name in
     the folder of runs, an unambiguous start or end of that name, 'last', or a packed run. The
-    result has a row for each image: its latents, the error of its reconstruction, the distance to
-    the nearest latent of a training image (novelty), both also as percentiles among the test images
-    of RUN, and its coordinates in the maps of RUN that can place new points.
+    result has a row for each image: its latents, the error of its reconstruction, its novelty (the
+    distance to the nearest latent of a training image), and its coordinates in the maps of RUN that
+    can place new points. Error and novelty are also given as percentiles among the test images of
+    RUN.
     """
     if maps and no_maps:
         raise UserError("--map and --no-maps exclude each other: leave one out")
@@ -266,6 +268,7 @@ def _show(path: Path, facts: dict[str, Any], unreadable: dict[str, str], as_json
 @click.option(
     "--top",
     type=int,
+    metavar="N",
     default=5,
     show_default=True,
     callback=shared_options.check_positive,
@@ -332,9 +335,9 @@ def reconstruct_command(
     """Reconstruct new IMAGES with RUN; a run that learned to remove noise removes it.
 
     IMAGES are files, folders or patterns such as 'photos/*.png'. RUN is a run's folder, its name in
-    the folder of runs, an unambiguous start or end of that name, 'last', or a packed run. The
-    images are taken as they are. Each result is a PNG of the size of RUN's images, named after its
-    file.
+    the folder of runs, an unambiguous start or end of that name, 'last', or a packed run. No
+    corruption is added to the images. Each result is a PNG of the size of RUN's images, named after
+    its file.
     """
     from latentkit.data.new_images import GivenFiles, loss_notes
     from latentkit.export.tables import FolderOfImages
@@ -363,7 +366,9 @@ def reconstruct_command(
 
 @click.command("sample")
 @click.argument("run")
-@click.option("-n", "count", type=int, default=64, show_default=True, help="Number of images.")
+@click.option(
+    "-n", "count", type=int, metavar="N", default=64, show_default=True, help="Number of images."
+)
 @click.option("--out", metavar="DIR", required=True, help="Folder for the images.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist in --out.")
 @click.option(
@@ -373,7 +378,10 @@ def reconstruct_command(
     help="Source of the images.  [default: the prior, if the model has one]",
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), help="Seed of the draws.  [default: the run's]"
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    metavar="N",
+    help="Seed of the draws.  [default: the run's]",
 )
 @_prints
 def sample_command(
@@ -420,7 +428,7 @@ def pack_command(
 
     The file has the weights, the configuration, the evaluation card, latents and maps, and the
     versions of plugins. It has no images, unless --pictures keeps figures, report and explorer.
-    Every command that reads a run reads it: latentkit runs NAME.latentkit.
+    Every command that reads a run takes such a file: latentkit runs NAME.latentkit.
     """
     from latentkit.api.files import pack
 

@@ -285,7 +285,7 @@ def check_files(plan: FilePlan, root: Path, dataset: str) -> DataCheck:
     found = [one for one in answers if not isinstance(one, str)]
     if not found:
         place, why = next(iter(unreadable.items()))
-        raise DataError(f"none of {len(answers)} images can be read, such as {place} ({why})")
+        raise DataError(f"no image can be read, such as {place} ({why}): give other files")
     names = [places[row] for row in rows]
     files = [plan.files[row] for row in rows]
     looks = _looks(found)

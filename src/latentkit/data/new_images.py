@@ -218,7 +218,9 @@ class GivenFiles:
                 yield names, np.stack(images)
         if not found:
             first, why = next(iter(self.unreadable.items()))
-            raise DataError(f"none of {len(self)} images can be read, such as {first} ({why})")
+            raise DataError(
+                f"none of {len(self)} images can be read, such as {first} ({why}): give other files"
+            )
 
     def _decoded(self, paths: Sequence[str]) -> list[DecodedImage | _Fault]:
         size = _FILES_OF_TASK

@@ -135,8 +135,9 @@ def _opened(folder: RunFolder, kind: RunKind) -> RunFiles:
     card = folder.json(run_files.EVALUATION)
     if card["protocol"] != kind.protocol:
         raise UserError(
-            f"run {folder.manifest.id} was evaluated with protocol {card['protocol']}, not "
-            f"{kind.protocol}: evaluate it again with  {shell_command('evaluate', folder.path)}"
+            f"run {folder.manifest.id} was evaluated by another version of latentkit (protocol "
+            f"{card['protocol']}, not {kind.protocol}): evaluate it again with  "
+            f"{shell_command('evaluate', folder.path)}"
         )
     return RunFiles(folder, card, folder.arrays(run_files.FIGURES_OF_IMAGES))
 

@@ -442,9 +442,7 @@ def _check_random(model: Any, random: Any) -> None:
     """
     state = random.state_dict()
     if all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items()):
-        raise UserError(
-            "the model loads the weights that it arrives with even if random ones are asked for"
-        )
+        raise UserError("the model loads its own weights, also when random ones are asked for")
 
 
 def _chosen(values: Any, rows: NDArray[np.int64] | None) -> Any:

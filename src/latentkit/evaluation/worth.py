@@ -170,7 +170,7 @@ def _main_part(first: _Contest) -> str:
 def _reconstruction_part(main: Answer, pca: _Contest) -> str:
     """Return how it reconstructs, after what was said about labels."""
     if pca.answer == "unclear":
-        return f"; {_what(pca)}, which is no clear difference"
+        return f"; {_what(pca)}, which is not a clear difference"
     word = "and" if pca.answer == main else "but"
     way = "better" if pca.answer == "yes" else "worse"
     return f", {word} it reconstructs {way}: {_what(pca)}"
@@ -205,7 +205,7 @@ def _without_autoencoder(rows: Sequence[Encoder], n_images: int) -> Json:
     if contest is None:
         text = "No run is a trained autoencoder, so there is no answer whether one was worth it."
         return {"answer": "none", "text": text, "comparisons": []}
-    clear = "" if contest.answer != "unclear" else ", which is no clear difference"
+    clear = "" if contest.answer != "unclear" else ", which is not a clear difference"
     text = (
         f"No run is a trained autoencoder; the best encoder is {contest.one.name}: "
         f"{_what(contest)}{clear} ({_basis([contest], n_images)})."

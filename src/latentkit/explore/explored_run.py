@@ -114,7 +114,7 @@ def read_items(path: Path) -> tuple[str, ...]:
     try:
         lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no text: give a file that lists items") from error
+        raise DataError(f"{path} is not text: give a file that lists items") from error
     found = []
     for number, line in enumerate(lines, 1):
         text = line.strip()
@@ -127,7 +127,7 @@ def read_items(path: Path) -> tuple[str, ...]:
             )
         if not (text.isdecimal() or text.startswith("class:")):
             raise UserError(
-                f"{path}, line {number}: {text!r} is no item: write a number, or class:NAME[:i]"
+                f"{path}, line {number}: {text!r} is not an item: write a number, or class:NAME[:i]"
             )
         found.append(text)
     if not found:

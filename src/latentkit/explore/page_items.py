@@ -119,7 +119,7 @@ def _checked(on: Any) -> On:
         count = operator.index(on)
     except TypeError:
         raise UserError(
-            f"{on!r} is no choice of images: give 'test', 'all' or a number of images"
+            f"{on!r} names no images: give 'test', 'all' or a number of images"
         ) from None
     if count < 1:
         raise UserError(f"{count} images cannot be shown: ask for 1 or more, 'test' or 'all'")

@@ -56,7 +56,9 @@ def compare_maps(
     """
     if question is not None and question not in QUESTIONS:
         near = did_you_mean(question, QUESTIONS)
-        raise UserError(f"there is no question {question!r}{near}: {', '.join(QUESTIONS)}")
+        raise UserError(
+            f"there is no question {question!r}{near}; known questions: {', '.join(QUESTIONS)}"
+        )
     by_label = {part.label: part for part in parts}
     rows = [_row(one, by_label.get(one["map"]), of) for one in maps]
     asked = QUESTIONS if question is None else (question,)

@@ -102,7 +102,7 @@ def check_sqlite_files(database: Path) -> None:
         if stat.S_ISLNK(found.st_mode):
             raise IntegrityError(f"{path} is a link, which is not followed: remove it")
         if not stat.S_ISREG(found.st_mode):
-            raise IntegrityError(f"{path} is no regular file: remove it")
+            raise IntegrityError(f"{path} is not a regular file: remove it")
         if found.st_nlink > 1:
             raise IntegrityError(
                 f"{path} has another name elsewhere (a hard link), so writing would change that "

@@ -210,7 +210,7 @@ def _in_all_processes(work: Callable[..., T], tasks: Iterator[tuple[Any, ...]]) 
     except TerminatedWorkerError as error:
         raise errors.ResourceError(
             "a process that decoded images was ended by the system, probably because the memory "
-            "is full: close other programs and repeat the command, which goes on from there"
+            "is full: close other programs and repeat the command, which continues from there"
         ) from error
     except BaseException:
         executor.shutdown(kill_workers=True)

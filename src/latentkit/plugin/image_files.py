@@ -357,16 +357,20 @@ class ImageReading:
         n = shades.shape[2]
         if isinstance(self.channels, tuple):
             if n <= max(self.channels):
-                raise ValueError(f"it has {n} channels, without channel {max(self.channels)}")
+                raise ValueError(
+                    f"it has {n} channels, so choose from channels 0 to {n - 1}, not "
+                    f"{max(self.channels)}"
+                )
             return shades[..., list(self.channels)]
         if self.channels in ("grey", "rgb") and n not in (1, 3):
             raise NeedsOptionError(
-                f"it has {n} channels, which are no {self.channels} picture",
+                f"it has {n} channels, so channels={self.channels} does not fit",
                 "keep them with channels=all, or choose some, such as channels=0,1,2",
             )
         if n > MOST_CHANNELS:
             raise NeedsOptionError(
-                f"it has {n} channels, and {MOST_CHANNELS} is most", "choose some"
+                f"it has {n} channels",
+                f"choose up to {MOST_CHANNELS} of them, such as channels=0,1,2",
             )
         if self.channels == "grey" and n == 3:
             return (shades @ _LUMA)[..., None]
@@ -454,7 +458,7 @@ def _numbers(picture: Picture) -> tuple[NDArray[Any], NDArray[Any] | None]:
         converted = np.asarray(image if image.mode == mode else image.convert(mode))
         pixels = converted if converted.ndim == 3 else converted[..., None]
     if pixels.dtype.kind not in "iuf":
-        raise ValueError(f"its values are {pixels.dtype.name}, which are no shades")
+        raise ValueError(f"its values are {pixels.dtype.name}, which are not shades")
     return (pixels[..., :-1], pixels[..., -1:]) if alpha else (pixels, None)
 
 

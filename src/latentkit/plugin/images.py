@@ -277,7 +277,7 @@ def plain_array(values: Any) -> NDArray[Any]:
     # Whatever offers itself as an array may fail in its own way.
     except Exception as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"a {type(values).__name__} that is no array: {reason}") from error
+        raise ValueError(f"a {type(values).__name__} that is not an array: {reason}") from error
 
 
 def _without_torch(values: Any) -> Any:
@@ -369,8 +369,8 @@ def _comparable(labels: NDArray[Any]) -> NDArray[Any]:
         if wrong.any():
             row = int(wrong.argmax())
             raise ValueError(
-                f"label {row} is {labels[row]:g}, which is no class: labels are whole numbers or "
-                f"text, and images without a class must be left out"
+                f"label {row} is {labels[row]:g}, which is not a class: labels are whole numbers "
+                f"or text, and images without a class must be left out"
             )
         return labels.astype(np.int64)
     if kind not in "biuU":

@@ -124,7 +124,9 @@ def finite_vectors(
         given = np.asarray(vectors)
     except (ValueError, TypeError, RuntimeError) as error:  # such as rows that differ in length
         reason = " ".join(str(error).split())
-        raise UserError(f"embedding {name!r}: vectors are no array of numbers: {reason}") from error
+        raise UserError(
+            f"embedding {name!r}: vectors are not an array of numbers: {reason}"
+        ) from error
     if given.ndim != 2 or given.dtype.kind not in "fiub":
         raise UserError(
             f"embedding {name!r}: vectors must be numbers (N, D), not {given.dtype} {given.shape}"

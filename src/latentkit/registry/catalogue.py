@@ -161,7 +161,9 @@ class Registry:
             )
         near = did_you_mean(name, known)
         own = "" if near else " (a plugin file of your own is read with --plugin FILE)"
-        raise UserError(f"there is no {kind} {name!r}{near}; there is {', '.join(known)}{own}")
+        raise UserError(
+            f"there is no {kind} {name!r}{near}; known {kind}s: {', '.join(known)}{own}"
+        )
 
     def short_name(self, part: Part) -> str:
         """Return the bare name if it is unambiguous, otherwise ``distribution:name``."""

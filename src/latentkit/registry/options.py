@@ -233,7 +233,7 @@ def _explain(
     whole = values.get(key, first["input"])
     if first["type"] == "string_type" and len(same) == 1:
         quoted = f'{key}="..."'
-        return f"{where}: {key} = {whole!r} is not a text: write it in quotes, as in '{quoted}'"
+        return f"{where}: {key} = {whole!r} is not text: write it in quotes, as in '{quoted}'"
     return f"{where}: {key} = {whole!r} is not valid: {requirement_with_hint(whole, same)}"
 
 

@@ -63,7 +63,7 @@ class Picture:
         """Return the picture in 256 colours if that is smaller and the difference is invisible.
 
         Raises:
-            IntegrityError: it is no PNG that can be read, or has more than 40 million pixels.
+            IntegrityError: it is not a PNG that can be read, or has more than 40 million pixels.
         """
         with self._opened() as image:
             colours = image.convert("RGB")
@@ -86,7 +86,7 @@ class Picture:
             raise IntegrityError(f"{name} is too large to show: {error}") from error
         except _UNREADABLE as error:
             raise IntegrityError(
-                f"{name} is no PNG that can be read ({describe_error(error)}): draw it again"
+                f"{name} is not a PNG that can be read ({describe_error(error)}): draw it again"
             ) from error
         with image:
             if image.width * image.height > _MOST_PIXELS:

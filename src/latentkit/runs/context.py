@@ -349,7 +349,7 @@ def stored_class_names(folder: RunFolder) -> tuple[str, ...]:
     with unexpected_content(folder.path / run_files.DATA):
         names = tuple(folder.json(run_files.DATA)["class_names"])
         if not all(isinstance(name, str) for name in names):
-            raise TypeError("a class name that is no text")
+            raise TypeError("a class name that is not text")
         return names
 
 

@@ -121,7 +121,7 @@ def dry_run(
     with repeatable(context.device, threads):
         needs = measured_needs(context, kind, runs)
         if needs is None:
-            raise UserError(f"a run of kind {kind.name} has no dry run: start it")
+            raise UserError(f"there is no dry run of kind {kind.name}: leave out --dry-run")
         before = {"start": time.time() - began}
         rehearsed, disk, memory = _rehearsed(context, kind, emit)
         stages = {**before, **rehearsed}

@@ -75,7 +75,8 @@ def _of_path(reference: str) -> Path:
     if contains(path, NAME):
         return path
     raise errors.UserError(
-        f"folder {reference!r} is no run: name a run, which 'latentkit runs' lists, or its folder"
+        f"folder {reference!r} is not a run: give a name that 'latentkit runs' lists, or the "
+        f"folder of a run"
     )
 
 

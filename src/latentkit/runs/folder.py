@@ -413,8 +413,8 @@ def _check_new(path: Path) -> None:
     others = names - {LOCK, f"{LOCK}.json", CONFIG}
     if NAME not in names and names and (others or LOCK not in names):
         raise errors.UserError(
-            f"{path} exists, but is no run: it contains {min(others or names)!r}; choose another "
-            f"--name"
+            f"{path} exists, but is not a run: it contains {min(others or names)!r}; choose "
+            f"another --name"
         )
 
 
@@ -452,4 +452,4 @@ def new_folder(root: Path, label: str) -> Path:
             raise atomic.storage_error(path, error) from error
         else:
             return path
-    raise errors.StorageError(f"no free name {stem}-xxxx in {root}")
+    raise errors.StorageError(f"{root} has no free name {stem}-xxxx: choose one with --name")

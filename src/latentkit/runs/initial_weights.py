@@ -264,7 +264,7 @@ def _check_stored(tensors: Mapping[str, Tensor], path: Path) -> None:
             if tensor.numel() * tensor.element_size() <= held:
                 continue
         raise errors.UserError(
-            f"{path}: {name} {tuple(tensor.shape)} is no plain tensor with all of its values in "
+            f"{path}: {name} {tuple(tensor.shape)} is not a plain tensor with all of its values in "
             f"the file: {_WAY_OUT}"
         )
 
@@ -353,7 +353,7 @@ def check_image_shape(context: RunContext, saved: SavedWeights) -> None:
     if shape != context.image_shape:
         raise errors.UserError(
             f"the encoder of run {run.manifest.id} takes images {shape}, and dataset "
-            f"{context.config.dataset.name!r} has {context.image_shape}: choose a dataset with "
+            f"{context.config.dataset.name!r} has {context.image_shape}: choose a data set with "
             f"the encoder's shape, or another run"
         )
 

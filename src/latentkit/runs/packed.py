@@ -164,7 +164,7 @@ def is_unpacked(run: Path) -> bool:
 
 
 def can_write(run: Path) -> bool:
-    """Return whether a run may be changed: this user can write it, and it is no packed run."""
+    """Return whether a run may be changed: this user can write it, and it is not a packed run."""
     return os.access(run, os.W_OK) and not is_unpacked(run)
 
 
@@ -229,7 +229,7 @@ def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, str]]:
     """Open a packed run, and hash it.
 
     Raises:
-        DataError: the file cannot be read, or is no packed run.
+        DataError: the file cannot be read, or is not a packed run.
     """
     try:
         with reading.open_file(path) as file:
@@ -245,7 +245,7 @@ def _opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, str]]:
         if isinstance(error, OSError) and error.strerror:
             reason = describe_os_error(error)
         raise DataError(
-            f"{path} is no packed run, or is damaged ({reason}): get another copy, or make one "
+            f"{path} is not a packed run, or is damaged ({reason}): get another copy, or make one "
             f"with 'latentkit pack'"
         ) from error
 
@@ -286,9 +286,9 @@ def _run_of(archive: zipfile.ZipFile, path: Path) -> str:
     try:
         check_name(run)
     except (UserError, IndexError):
-        raise IntegrityError(f"{path} is no packed run: it holds no folder of a run") from None
+        raise IntegrityError(f"{path} is not a packed run: it holds no folder of a run") from None
     if f"{run}/{NAME}" not in names:
-        raise IntegrityError(f"{path} is no packed run: it has no {run}/{NAME}")
+        raise IntegrityError(f"{path} is not a packed run: it has no {run}/{NAME}")
     if len({name.casefold() for name in names}) < len(names):
         raise IntegrityError(f"{path} is damaged: a name appears twice")
     total = sum(info.file_size for info in members)
@@ -300,8 +300,8 @@ def _run_of(archive: zipfile.ZipFile, path: Path) -> str:
     )
     if not stored or total > path.stat().st_size:
         raise IntegrityError(
-            f"{path} is no packed run: its files are compressed or overlap, and 'latentkit pack' "
-            f"writes them one after the other as they are"
+            f"{path} is not a packed run: its files are compressed or overlap, and "
+            f"'latentkit pack' writes them one after the other as they are"
         )
     return run
 
@@ -320,7 +320,7 @@ def _extracted(archive: zipfile.ZipFile, path: Path, into: Path) -> Iterator[Pat
         for name in (NAME, CONFIG):
             most = reading.MOST_JSON if name == NAME else reading.MOST_TOML
             if name not in members or members[name].file_size > most:
-                raise IntegrityError(f"{path} is no packed run: {name} is missing or too large")
+                raise IntegrityError(f"{path} is not a packed run: {name} is missing or too large")
             _extract(archive, members.pop(name), made / run / name)
         _extract_artefacts(archive, members, made / run, path)
         yield made
@@ -334,7 +334,7 @@ def _extract_artefacts(
     manifest = read_manifest(run)
     if manifest.artefacts.keys() != members.keys():
         odd = min(manifest.artefacts.keys() ^ members.keys())
-        raise IntegrityError(f"{path} is damaged: {odd!r} is missing, or is no file of the run")
+        raise IntegrityError(f"{path} is damaged: {odd!r} is missing, or is not a file of the run")
     for name, info in members.items():
         known = manifest.artefacts[name]
         if info.file_size != known.size:

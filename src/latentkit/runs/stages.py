@@ -169,9 +169,9 @@ def _execute(stage: Stage, context: StageContext) -> None:
         context.emit(
             Notice(
                 "made-otherwise",
-                f"files of {stage.name} were missing, and were made again with other content: "
-                f"{', '.join(changed)}; training that was extended, or interrupted under other "
-                f"versions, cannot be repeated without its checkpoints",
+                f"files of stage {stage.name} were missing, and what was made in their place "
+                f"differs: {', '.join(changed)}; without its checkpoints, training that was "
+                f"extended, or interrupted under other versions, cannot be repeated exactly",
             )
         )
     context.emit(StageFinished(stage.name, seconds, peak_rss_bytes()))

@@ -89,8 +89,7 @@ def new_distribution(name: str, kind: str, out: Path, *, decoder: bool = True) -
 def _check(name: str, kind: str) -> None:
     if kind not in KINDS:
         raise UserError(
-            f"there is no kind {kind!r}{did_you_mean(kind, KINDS)}; the kinds are "
-            f"{', '.join(KINDS)}"
+            f"there is no kind {kind!r}{did_you_mean(kind, KINDS)}; known kinds: {', '.join(KINDS)}"
         )
     if not _NAME.fullmatch(name):
         words = re.findall(r"[a-z0-9]+", name.lower())

@@ -134,7 +134,7 @@ def check_expectations(expected: Mapping[str, str], checks: tuple[Check, ...]) -
     for name, reason in expected.items():
         if name not in known:
             raise UserError(
-                f"there is no check {name!r}{did_you_mean(name, known)}; the checks are "
+                f"there is no check {name!r}{did_you_mean(name, known)}; known checks: "
                 f"{', '.join(known)}"
             )
         if not reason.strip():

@@ -134,5 +134,5 @@ def _refuse_strangers(names: set[str], parts: list[Part]) -> None:
     for name in sorted(names.difference(known)):
         raise UserError(
             f"options or expected failures are given for {name!r}, which is not checked"
-            f"{did_you_mean(name, known)}; the checked parts are {', '.join(known)}"
+            f"{did_you_mean(name, known)}; checked parts: {', '.join(known)}"
         )

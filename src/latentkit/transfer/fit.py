@@ -239,7 +239,7 @@ def labels_of(context: RunContext, split: str) -> NDArray[np.int64]:
     if labels is None:
         raise UserError(
             f"dataset {context.config.dataset.name!r} has no labels for its {split} images: a "
-            f"transfer needs labels, so choose a dataset that has them"
+            f"transfer needs labels, so choose a data set that has them"
         )
     return labels
 

@@ -149,7 +149,7 @@ def _check_head(found: initial_weights.Match, path: Path, layers: int, dataset: 
         here, there = shapes[last]
         raise UserError(
             f"the head in {path} has {there[0]} classes, but dataset {dataset!r} has {here[0]}: "
-            f"use -o transfer.new_head=true for a new head, or choose another dataset"
+            f"use -o transfer.new_head=true for a new head, or choose another data set"
         )
     wrong = [name for name in (*shapes, *found.unused) if name.startswith(HEAD)]
     if wrong:

@@ -70,7 +70,7 @@ def choose_goals(names: Sequence[str]) -> tuple[Goal, ...]:
     goals = tuple(map(_choose, names or (DEFAULT_GOAL,)))
     for goal in goals:
         if goals.count(goal) > 1:
-            raise UserError(f"objective {goal.name!r} is given twice")
+            raise UserError(f"objective {goal.name!r} is given twice: give it once")
     return goals
 
 

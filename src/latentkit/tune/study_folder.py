@@ -372,11 +372,11 @@ def _check_document(document: Mapping[str, Any]) -> None:
             raise TypeError(f"the range of {key!r} is not a JSON object")
         ends = [domain.get(end, 0) for end in ("low", "high", "step")]
         if not all(isinstance(end, int | float) and math.isfinite(end) for end in ends):
-            raise TypeError(f"the range of {key!r} has an end that is no number")
+            raise TypeError(f"the range of {key!r} has an end that is not a number")
         if domain.get("step", 1) <= 0:
             raise ValueError(f"the range of {key!r} has no positive step")
         if not isinstance(domain.get("values", []), list):
-            raise TypeError(f"the values of {key!r} are no list")
+            raise TypeError(f"the values of {key!r} are not a list")
     if not all(isinstance(name, str) for name in document["objectives"]):
         raise TypeError("key 'objectives' is not a list of names")
     if not isinstance(document["config"].get("seed"), int):

@@ -104,7 +104,8 @@ def _value(goal: Goal, terms: Mapping[str, float], figures: _Figures) -> float:
         return float(terms[goal.term])
     if goal.name not in _MEASURES:
         raise errors.UserError(
-            f"objective {goal.name!r} is no term of the model's loss, which has {', '.join(terms)}"
+            f"objective {goal.name!r} is not a term of the model's loss, which has "
+            f"{', '.join(terms)}"
         )
     return float(_MEASURES[goal.name](figures))
 

@@ -96,7 +96,7 @@ class CumlMap:
                 yield
         except MemoryError as error:
             raise ResourceError(
-                f"embedding {self.name!r}: the memory of the GPU does not suffice for {n:,} "
+                f"embedding {self.name!r}: the GPU has too little memory for {n:,} "
                 f"vectors: map fewer"
             ) from error
         except (ValueError, RuntimeError, NotImplementedError) as error:

@@ -54,7 +54,7 @@ def _explained(source: Source) -> Iterator[None]:
     except Exception as error:
         reason = " ".join(str(error).split())
         raise DataError(
-            f"{source.named} cannot be read ({type(error).__name__}: {reason})"
+            f"{source.named} cannot be read ({type(error).__name__}: {reason}): get another copy"
         ) from error
 
 
@@ -63,7 +63,7 @@ def _loaded(source: Source, options: HuggingfaceOptions, split: Split) -> ImageD
     parts = _parts(list(splits), options, source)
     features = splits[parts["train"]].features
     if features is None:
-        raise DataError(f"{source.named} does not say which columns it has")
+        raise DataError(f"{source.named} does not say which columns it has: save it as Parquet")
     image = _image_column(features, options, source)
     label = _label_column(features, options, source)
     read = {
@@ -73,7 +73,10 @@ def _loaded(source: Source, options: HuggingfaceOptions, split: Split) -> ImageD
     labels, counts = {}, {}
     for part, name in parts.items():
         if read[part] is None:
-            raise DataError(f"{source.named}: split {name} has no column {image!r}")
+            raise DataError(
+                f"{source.named}: split {name} has no column {image!r}: name another split with  "
+                f"-o huggingface.{part}_split=NAME"
+            )
         found = _column(splits[name], label or _narrowest(features, image))
         counts[part] = len(found)
         if label:
@@ -141,7 +144,9 @@ def _parts(names: list[str], options: HuggingfaceOptions, source: Source) -> dic
             f"with  -o huggingface.train_split=NAME"
         )
     if len(set(parts.values())) < len(parts):
-        raise DataError(f"{source.named}: one split is used for two of {', '.join(parts)}")
+        raise DataError(
+            f"{source.named}: one split is used twice, for two of {', '.join(parts)}: name others"
+        )
     return parts
 
 

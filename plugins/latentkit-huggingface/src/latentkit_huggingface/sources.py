@@ -120,7 +120,9 @@ def _opened(path: Path, config: str) -> Mapping[str, Any]:
     if path.is_file():
         kind = _KINDS.get(path.suffix.lower())
         if kind is None:
-            raise DataError(f"{path} is no Parquet or Arrow file: it should end in .parquet")
+            raise DataError(
+                f"{path} is not a Parquet or Arrow file: name one that ends in .parquet or .arrow"
+            )
         return _load(kind, "", data_files={"train": str(path)})
     _check_folder(path)
     return _load(str(path), config)

@@ -79,7 +79,10 @@ def find_volumes(root: Path, options: MedicalOptions) -> list[Volume]:
         )
     found += _dicom_volumes(root, dicom, options)
     if not found:
-        raise DataError(f"{root} holds no DICOM or NIfTI files (.dcm, .nii, .nii.gz)")
+        raise DataError(
+            f"{root} holds no DICOM or NIfTI files (.dcm, .nii, .nii.gz): name another folder "
+            f"with  -o medical.path=DIR"
+        )
     return sorted(found, key=lambda volume: volume.place.parts)
 
 

@@ -200,14 +200,14 @@ class TorchMap:
                 yield
         except torch.OutOfMemoryError as error:
             raise ResourceError(
-                f"embedding {self.name!r}: the memory of the GPU does not suffice for {n:,} "
+                f"embedding {self.name!r}: the GPU has too little memory for {n:,} "
                 f"different vectors: map fewer, or set {self.name}.device=cpu"
             ) from error
         except (ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split()).removeprefix("[TorchDR] ERROR ")
             if "can't allocate memory" in reason or "not enough memory" in reason:
                 raise ResourceError(
-                    f"embedding {self.name!r}: memory does not suffice for {n:,} different "
+                    f"embedding {self.name!r}: there is too little memory for {n:,} different "
                     f"vectors: map fewer, or choose another embedding"
                 ) from error
             raise UserError(f"embedding {self.name!r} failed: {reason}") from error

@@ -15,7 +15,7 @@ class TorchvisionOptions(Options):
     dataset: str = Field("", description="Name of the set as torchvision has it, such as CIFAR100.")
     root: str = Field(
         "",
-        description="Folder that already has the set's files, as for torchvision's own root; by"
+        description="Folder that already has the set's files, laid out as torchvision does; by"
         " default a folder of the set's own in the folder of data sets.",
     )
     size: int | None = Field(

@@ -63,7 +63,8 @@ def with_channels_first(values: Any) -> NDArray[Any]:
         )
     if images.shape[1] > MOST_CHANNELS:
         raise ValueError(
-            f"images have shape {shape} and {images.shape[1]} channels: {MOST_CHANNELS} is most"
+            f"images have shape {shape} and {images.shape[1]} channels: keep "
+            f"{MOST_CHANNELS} or fewer"
         )
     return images
 
@@ -235,10 +236,15 @@ def _with_channels(values: NDArray[Any], options: ValueOptions) -> NDArray[Any]:
     n, choice = values.shape[1], options.channels
     if isinstance(choice, tuple):
         if max(choice) >= n:
-            raise ValueError(f"images have {n} channels, without channel {max(choice)}")
+            raise ValueError(
+                f"images have {n} channels, so choose from channels 0 to {n - 1}, not {max(choice)}"
+            )
         return values[:, list(choice)]
     if choice in ("grey", "rgb") and n not in (1, 3):
-        raise ValueError(f"images have {n} channels, which are no {choice} pictures")
+        raise ValueError(
+            f"images have {n} channels, so channels={choice} does not fit: keep them with "
+            f"channels=all, or choose some, such as channels=0"
+        )
     return np.repeat(values, 3, 1) if choice == "rgb" and n == 1 else values
 
 

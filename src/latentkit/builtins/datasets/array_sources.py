@@ -111,7 +111,7 @@ def _starts_as_hdf5(path: Path) -> bool:
     except OSError:
         return False
     if not found and path.suffix.lower() in (".h5", ".hdf5"):
-        raise DataError(f"{path} is no HDF5 file, or is damaged: save it again with h5py")
+        raise DataError(f"{path} is not an HDF5 file, or is damaged: save it again with h5py")
     return found
 
 
@@ -133,7 +133,9 @@ def _explained(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path} cannot be read, or is damaged ({reason})") from error
+        raise DataError(
+            f"{path} cannot be read, or is damaged ({reason}): get another copy"
+        ) from error
 
 
 class _Spans:
@@ -205,7 +207,9 @@ def _hdf5_arrays(path: Path) -> Iterator[NamedArrays]:
 
 def _zarr_arrays(path: Path) -> NamedArrays:
     if not _is_zarr(path):
-        raise DataError(f"{path} is no Zarr array or group: it has no {' or '.join(_OF_ZARR[:3])}")
+        raise DataError(
+            f"{path} is not a Zarr array or group: it has no {' or '.join(_OF_ZARR[:3])}"
+        )
     files = sorted(file for file in path.rglob("*") if file.is_file())
     for file in files:
         if file.name in _OF_ZARR:
@@ -246,7 +250,7 @@ def _check_codecs(file: Path) -> None:
     try:
         waiting: list[Any] = [json.loads(read_bytes(file))]
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{file} is damaged: it is no JSON") from error
+        raise DataError(f"{file} is damaged: it is not JSON") from error
     while waiting:
         one = waiting.pop()
         if isinstance(one, list):

@@ -69,7 +69,8 @@ def load(options: DownloadOptions, split: Split, cache: Path) -> ImageData:
     except Exception as error:  # a damaged archive can fail anywhere in its readers
         reason = " ".join(str(error).split())
         raise DataError(
-            f"{files.folder / name} is not the archive of CIFAR-10: {reason}"
+            f"{files.folder / name} is not the archive of CIFAR-10 ({reason}): delete it to "
+            f"download it again"
         ) from error
     return shortened(found, options, split)
 

@@ -85,7 +85,7 @@ def _read_table(path: Path) -> Table:
             csv.reader(text.splitlines(), delimiter=max(",;\t", key=head.count), strict=True)
         )
     except csv.Error as error:
-        raise DataError(f"{path} is no CSV file: {error}") from error
+        raise DataError(f"{path} is not a CSV file: {error}") from error
     rows = [row for row in rows if row]
     if not rows:
         return {}
@@ -117,7 +117,7 @@ def _read_parquet(path: Path) -> Table:
         table: Table = pyarrow.parquet.read_table(pyarrow.BufferReader(content)).to_pydict()
     except Exception as error:  # pyarrow's own exceptions, of many kinds
         reason = " ".join(str(error).split())
-        raise DataError(f"{path} is damaged or no Parquet file ({reason})") from error
+        raise DataError(f"{path} is damaged or not a Parquet file ({reason})") from error
     return table
 
 
@@ -183,6 +183,6 @@ def _parts(path: Path, places: Sequence[str], values: Sequence[Any]) -> dict[str
     for row, (place, value) in enumerate(zip(places, values, strict=True), 2):
         part = SPLITS.get(str(value).strip().lower())
         if part is None:
-            raise DataError(f"{path}, row {row}: split {value!r} is none of train, val and test")
+            raise DataError(f"{path}, row {row}: split {value!r} should be train, val or test")
         found[place] = part
     return found

@@ -45,6 +45,7 @@ STEMS = (
     "t10k-labels-idx1-ubyte",
 )
 """Names of the files without ``.gz``."""
+_AGAIN = "delete it to download it again"
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,9 @@ def parse_packed_idx(content: bytes, path: Path) -> NDArray[np.uint8]:
             shape = _stated_shape(head, path)
             size = math.prod(shape)
             if size > _MOST_PACKED * len(content):
-                raise DataError(f"{path} is truncated: {len(content)} bytes cannot hold {shape}")
+                raise DataError(
+                    f"{path} is truncated ({len(content)} bytes cannot hold {shape}): {_AGAIN}"
+                )
             check_memory(size, str(path))
             # The images are unpacked into their place, so they are in memory once, not twice.
             flat = np.empty(size, np.uint8)
@@ -155,9 +158,11 @@ def parse_packed_idx(content: bytes, path: Path) -> NDArray[np.uint8]:
                 at += len(chunk)
             more = file.read(1)  # compares the checksum
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is not a gzip file: {error}") from error
+        raise DataError(f"{path} is not a gzip file ({error}): {_AGAIN}") from error
     if at < size or more:
-        raise DataError(f"{path} is {'too long' if more else 'truncated'} for an array of {shape}")
+        raise DataError(
+            f"{path} is {'too long' if more else 'truncated'} for an array of {shape}: {_AGAIN}"
+        )
     return flat.reshape(shape)
 
 
@@ -172,7 +177,7 @@ def parse_idx(raw: bytes, path: Path) -> NDArray[np.uint8]:
     start = _MAGIC + 4 * (raw[_MAGIC - 1] if len(raw) >= _MAGIC else 0)
     shape = _stated_shape(raw[:start], path)
     if len(raw) != start + math.prod(shape):
-        raise DataError(f"{path} is truncated: {len(raw)} bytes for an array of {shape}")
+        raise DataError(f"{path} is truncated ({len(raw)} bytes for an array of {shape}): {_AGAIN}")
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
 
 
@@ -180,9 +185,9 @@ def _stated_shape(head: bytes, path: Path) -> tuple[int, ...]:
     """Return the shape that the head of an IDX file states."""
     dimensions = head[_MAGIC - 1] if len(head) >= _MAGIC else 0
     if len(head) < _MAGIC or head[:3] != bytes((0, 0, _UINT8_CODE)) or dimensions > _MOST_AXES:
-        raise DataError(f"{path} is not an IDX file of bytes")
+        raise DataError(f"{path} is not an IDX file of bytes: {_AGAIN}")
     if len(head) < _MAGIC + 4 * dimensions:
-        raise DataError(f"{path} is truncated: its head has {len(head)} bytes")
+        raise DataError(f"{path} is truncated (its head has {len(head)} bytes): {_AGAIN}")
     shape = tuple(int.from_bytes(head[at : at + 4], "big") for at in range(_MAGIC, len(head), 4))
     if not all(shape):  # sizes beside a 0 may be larger than any array's
         return (0,) * dimensions
@@ -268,7 +273,7 @@ def load_emnist(options: EmnistOptions, split: Split, cache: Path) -> ImageData:
     except LatentkitError:
         raise
     except Exception as error:  # a damaged archive can fail anywhere in its readers
-        raise DataError(f"{path} is not the archive of EMNIST: {error}") from error
+        raise DataError(f"{path} is not the archive of EMNIST ({error}): {_AGAIN}") from error
     return shortened(found, options, split)
 
 

@@ -22,13 +22,13 @@ class DownloadOptions(Options):
         None,
         ge=2,
         lt=2**31,
-        description="Use only this many training images, the first; all if not given.",
+        description="Number of training images to use, from the first on; all if not given.",
     )
     n_test: int | None = Field(
         None,
         ge=2,
         lt=2**31,
-        description="Use only this many test images, the first; all if not given.",
+        description="Number of test images to use, from the first on; all if not given.",
     )
 
 

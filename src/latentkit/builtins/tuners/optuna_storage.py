@@ -286,7 +286,7 @@ def _check_file(file: Path, how: str) -> None:
     for kind, name, table, sql in made:
         executes = kind in ("view", "trigger") or str(sql).upper().startswith("CREATE VIRTUAL")
         if executes and any(str(one).lower().startswith(_OF_OPTUNA) for one in (name, table)):
-            raise sqlite3.DatabaseError(f"{kind} {name} would execute what it says")
+            raise sqlite3.DatabaseError(f"its {kind} {name} would execute code")
 
 
 def _has_log(file: Path) -> bool:
