@@ -1,0 +1,338 @@
+"""What is in a folder of photographs? Encoders, maps, odd pictures and a classifier, on one page.
+
+python examples/photographs_study/study.py photos           in full
+python examples/photographs_study/study.py photos --quick   in minutes, with small images
+python examples/photographs_study/study.py --quick          without photographs: on small drawings
+
+photos is a folder of image files; folders in it are classes. Without it, the study takes the folder
+clothing in LATENTKIT_DATA, or draws digits. Everything is written to study-photographs
+(study-photographs-quick), and its folder share is what to look at and to send: open index.html.
+After Ctrl-C, kill or a power cut, run the same command to resume.
+"""
+
+import argparse
+import hashlib
+import os
+import sys
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+import latentkit as lk
+from latentkit.figures.image_grids import image_table
+
+sys.path.append(str(Path(__file__).parents[1]))  # for the module that the studies share
+from chapters import Chapter, Chapters, finish
+
+MAPS = ["pca", "isomap", "tsne", "umap"]
+ODD = 8  # pictures to show
+
+
+@dataclass(frozen=True)
+class Study:
+    """What to study, and how long; for the classifier, None is as many epochs as it chooses."""
+
+    photos: Path
+    out: Path
+    size: int = 64
+    epochs: int = 15
+    fits: int = 8
+    labels: tuple[str, ...] = ("10%", "100%")
+    label_epochs: int | None = None
+    seeds: int = 3
+
+    @property
+    def runs(self) -> Path:
+        """The folder of runs, one for each encoder and one for the classifier."""
+        return self.out / "runs"
+
+    @property
+    def share(self) -> Path:
+        """The folder of the pages and of the packed run."""
+        return self.out / "share"
+
+    @property
+    def encoders(self) -> list[str]:
+        """The models to train; the last one learns without a decoder, if it is installed."""
+        return ["conv-ae", "conv-vae", *(["vicreg"] if find_spec("latentkit_lightly") else [])]
+
+    def open(self, name: str) -> lk.Run:
+        """Open a run; those of encoders are named after their model."""
+        return lk.open(name, runs=self.runs)
+
+
+QUICK = {"size": 32, "epochs": 3, "fits": 3, "labels": ("10%",), "label_epochs": 10, "seeds": 2}
+
+
+def check(study: Study) -> Chapter:
+    """Look at the files before any training."""
+    found = lk.check_data(study.photos, out=study.share / "check.html")
+    classes = len(found.class_names)
+    text = f"""{len(found):,} images in {classes or "no"} classes; \
+{len(found.unreadable):,} files cannot be read. {len(found.groups):,} groups or pairs of files \
+show the same picture. {len(found.in_training):,} test images are also among the training images: \
+a model may know such images by heart."""
+    if found.lost is not None:
+        text += f" Images become squares, which cuts away {found.lost.mean():.0%} of a picture."
+    return {"text": text, "links": {"The check, with pictures of what it found": "check.html"}}
+
+
+def train(study: Study) -> Chapter:
+    """Train each encoder on the same images."""
+    with lk.progress() as listener:
+        for model in study.encoders:
+            lk.run(
+                model=model,
+                dataset="image-folder",
+                options={"dataset.path": str(study.photos), "dataset.size": study.size},
+                embed=["umap"],
+                epochs=study.epochs,
+                name=model,
+                runs=study.runs,
+                listener=listener,
+            )
+    card = study.open("conv-ae").evaluation
+    own, pca = card["reconstruction"]["mse"], card["baselines"]["pca"]["mse"]
+    text = f"""An autoencoder (conv-ae) and a variational one (conv-vae) learn to rebuild an image \
+from few numbers; vicreg learns that two views of one image belong together, and has no decoder. \
+Each saw all training images {study.epochs} times.
+
+conv-ae rebuilds test images with a mean squared error of {own["value"]:.4f} a pixel. PCA with as \
+many numbers, which needs no training, has {pca["value"]:.4f}. In the pictures, look for what is \
+lost: fine patterns go first."""
+    if "vicreg" not in study.encoders:
+        text += "\n\nvicreg is left out: to add it, run pip install ./plugins/latentkit-lightly."
+    return {
+        "text": text,
+        "figures": ["conv-ae/reconstructions", "conv-vae/reconstructions", "conv-vae/prior"],
+    }
+
+
+def compare(study: Study) -> Chapter:
+    """Put the encoders beside PCA and raw pixels."""
+    best, accuracy = best_encoder(study)
+    text = """Which encoder is worth its training? Without labels, look at the error. With labels, \
+look at the accuracy of the probes, which are simple classifiers on what an encoder gives: if an \
+image and its ten nearest ones are of one class, the encoder keeps what makes them alike."""
+    if accuracy:
+        text += f" {best} is best here, and is used below: its 10-NN accuracy is {accuracy:.2f}."
+    return {"text": text, "compare": study.encoders}
+
+
+@cache
+def best_encoder(study: Study) -> tuple[str, float]:
+    """Return the trained encoder with the best 10-NN accuracy, and this accuracy.
+
+    Without labels, it is the autoencoder, with an accuracy of 0.
+    """
+    rows = lk.compare(*study.encoders, runs=study.runs)["encoders"]
+    accuracies = {
+        row["runs"][0]: row["figures"]["knn 100%"]["value"]
+        for row in rows
+        if row["kind"] != "baseline" and "knn 100%" in row["figures"]
+    }
+    best = max(accuracies, key=accuracies.__getitem__, default="conv-ae")
+    return best, accuracies.get(best, 0.0)
+
+
+def make_maps(study: Study) -> Chapter:
+    """Draw four maps of the best encoder, and ask each how certain it is."""
+    best, _ = best_encoder(study)
+    run = lk.embed(best, MAPS, stability=study.fits, runs=study.runs)
+    found = run.compare_maps()
+    near = found["recommended"]["neighbours"]
+    text = f"""A map shows many dimensions in two, so each one is wrong somewhere. To see which \
+images are alike, use {near["map"]}: {near["why"]}. Each map was fitted {study.fits} times more, \
+with other seeds and four fifths of the images; where points moved, it is not certain, and its \
+picture is pale."""
+    return {
+        "text": text,
+        "header": ["map", "what may be read from it"],
+        "rows": [[one["map"], one["reading"]] for one in found["maps"]],
+        "figures": [f"{best}/map-{near['map']}-images", f"{best}/map-{near['map']}-errors?"],
+    }
+
+
+def explore(study: Study) -> Chapter:
+    """Write one explorer page of all encoders."""
+    page = lk.explore.page(
+        [study.open(model) for model in study.encoders], out=study.share / "explorer.html"
+    )
+    text = """The explorer has the maps of all encoders, true distances and the decoders in one \
+file, which needs no network. Point at a picture to see its true neighbours, drag to select, and \
+choose two maps to see what moves from one to the other."""
+    return {"text": text, "links": {"Open the explorer": page.name}}
+
+
+def find_odd(study: Study) -> Chapter:
+    """Find the photographs that the encoders have most trouble with."""
+    best, _ = best_encoder(study)
+    network = study.open("conv-ae")
+    rebuilt = network.encode(study.photos, maps=[])
+    placed = study.open(best).encode(study.photos, maps=[])
+    lists = {
+        "hard to rebuild": (np.argsort(-rebuilt.errors)[:ODD], rebuilt.errors),
+        "far from training": (np.argsort(-placed.novelty)[:ODD], placed.novelty),
+    }
+    names = [Path(name) for name in rebuilt.names]
+    images = {key: [names[row] for row in rows] for key, (rows, _) in lists.items()}
+    again = network.reconstruct(images["hard to rebuild"])
+    cells = [
+        again if key == "again" else pixels(images[key], again.shape[1:])
+        for key in ("hard to rebuild", "again", "far from training")
+    ]
+    figure = image_table(
+        np.stack(cells), ["hard to rebuild", "rebuilt", "far from\ntraining"], (), "Odd photographs"
+    )
+    figure.savefig(study.share / "odd.png", dpi=160)
+    text = f"""The first row shows the images with the largest error of all {len(names):,}, the \
+second what conv-ae makes of them. The last row shows the images that are farthest from their \
+nearest training image, in the latents of {best}; these are test or validation images, because a \
+training image has itself. Odd does not mean bad: look for wrong files, rare things, and classes \
+with few images."""
+    rows = [
+        [key, name.relative_to(study.photos).as_posix(), f"{values[row]:.3g}"]
+        for key, (found, values) in lists.items()
+        for name, row in zip(images[key], found, strict=True)
+    ]
+    return {
+        "text": text,
+        "pictures": {"Odd photographs": "odd.png"},
+        "header": ["why", "file", "error or distance"],
+        "rows": rows,
+    }
+
+
+def pixels(files: list[Path], shape: tuple[int, ...]) -> np.ndarray:
+    """Read files as images (N, C, H, W) in [0, 1], cropped to the middle as by image-folder."""
+    channels, height, width = shape
+    found = []
+    for path in files:
+        upright = ImageOps.exif_transpose(Image.open(path)).convert("L" if channels == 1 else "RGB")
+        found.append(np.asarray(ImageOps.fit(upright, (width, height))) / 255)
+    return np.stack(found).reshape(len(files), height, width, channels).transpose(0, 3, 1, 2)
+
+
+def classify(study: Study) -> Chapter:
+    """Train classifiers on the best encoder with few labels and with all."""
+    best, accuracy = best_encoder(study)
+    if not accuracy:
+        return {"text": "Left out, because these images have no classes."}
+    with lk.progress() as listener:
+        run = lk.transfer(
+            best,
+            mode="all",
+            labels=study.labels,
+            seeds=study.seeds,
+            epochs=study.label_epochs,
+            embed=[],
+            name="classifier",
+            runs=study.runs,
+            listener=listener,
+        )
+    rows = [one for one in run.evaluation["comparison"]["rows"] if one["labels"] == study.labels[0]]
+    values = {one["mode"]: one["accuracy"]["value"] for one in rows}
+    text = f"""Labels are dear, photographs are cheap. With {rows[0]["n_labels"]:,} labels, a \
+classifier on the fixed encoder of {best} has an accuracy of {values["probe"]:.2f}, one that \
+trains the encoder, too, {values["finetune"]:.2f}, and the same network from random weights \
+{values["scratch"]:.2f}. If the first two are above the last, learning without labels has helped."""
+    return {
+        "text": text,
+        "tables": ["classifier/Did pre-training help*?", "classifier/Most confused?"],
+        "figures": ["classifier/efficiency?", "classifier/confused?"],
+    }
+
+
+def pack(study: Study) -> Chapter:
+    """Pack the best run, and say what the shared folder has."""
+    best, _ = best_encoder(study)
+    packed = lk.pack(best, out=study.share / f"{best}.latentkit", runs=study.runs)
+    text = f"""This folder is what to send: the pages show your photographs, and the packed run \
+has the trained encoder without them. On another machine, lk.open("{packed.name}").encode("new") \
+encodes the images of a folder new, and says how unlike yours they are."""
+    return {"text": text, "links": {f"The packed run, {packed.name}": packed.name}}
+
+
+def look(study: Study) -> Chapter:
+    """Say in short what was found, and link every page."""
+    best, _ = best_encoder(study)
+    answer = lk.compare(*study.encoders, runs=study.runs)["answer"]["text"]
+    near = study.open(best).compare_maps("neighbours")["recommended"]["neighbours"]["map"]
+    text = f"""{answer}
+
+Open the explorer first, and choose the {near} map of {best} there: it shows best which \
+photographs are alike. The check shows what the folder has, and what may be wrong with it. The \
+chapters below explain each step with its numbers."""
+    return {
+        "text": text,
+        "links": {
+            "The explorer: maps, true neighbours and decoders": "explorer.html",
+            "The check: sizes, faults and duplicates of the files": "check.html",
+        },
+    }
+
+
+CHAPTERS = {
+    "The photographs": check,
+    "Three ways to learn": train,
+    "Was it worth it?": compare,
+    "Maps, and how certain they are": make_maps,
+    "Explore": explore,
+    "Odd photographs": find_odd,
+    "A classifier with few labels": classify,
+    "Take it with you": pack,
+    "What to look at": look,
+}
+
+
+def main() -> None:
+    """Do each chapter, then write the page, which begins with what to look at."""
+    study = chosen()
+    study.share.mkdir(parents=True, exist_ok=True)
+    recipe = f"{asdict(study)} {study.encoders} {Path(__file__).read_text()}"
+    made = hashlib.sha256(recipe.encode()).hexdigest()
+    chapters = Chapters(study.out / "chapters.json", study.runs, study.share / "index.html")
+    for title, work in CHAPTERS.items():
+        chapters.add({"title": title}, partial(work, study), made)
+    chapters.done.insert(0, chapters.done.pop())
+    subtitle = f"{study.photos}, {study.size} pixels a side, {study.epochs} epochs"
+    chapters.write_page("What is in these photographs?", subtitle)
+
+
+def chosen() -> Study:
+    """Read the command line; without photographs, draw some."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
+    parser.add_argument("photos", nargs="?", type=Path, help="folder of images")
+    parser.add_argument("--quick", action="store_true", help="small images, few epochs and seeds")
+    parser.add_argument("--out", type=Path, help="folder of all results")
+    parser.add_argument("--size", type=int, help="pixels a side of the images")
+    parser.add_argument("--epochs", type=int, help="passes over the training images")
+    asked = parser.parse_args()
+    out = asked.out or Path(f"study-photographs{'-quick' if asked.quick else ''}")
+    photos = asked.photos or Path(os.environ.get("LATENTKIT_DATA", "")) / "clothing"
+    if asked.photos is None and not photos.is_dir():
+        photos = draw_digits(out / "digits")
+    given = {key: value for key in ("size", "epochs") if (value := getattr(asked, key))}
+    return Study(photos, out, **{**(QUICK if asked.quick else {}), **given})
+
+
+def draw_digits(folder: Path, each: int = 40) -> Path:
+    """Write handwritten digits as image files, a folder a class, unless they are there."""
+    digits = lk.dataset("digits")
+    print(f"no folder is named, so this takes {10 * each} digits, written to {folder}")
+    for label, name in enumerate(digits.class_names):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for row in np.flatnonzero(digits.labels == label)[:each]:
+            path = folder / name / f"{row}.png"
+            if not path.exists():
+                Image.fromarray(digits.images[row, 0]).resize((64, 64)).save(path)
+    return folder
+
+
+if __name__ == "__main__":
+    finish(main)
