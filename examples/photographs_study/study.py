@@ -20,10 +20,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 import latentkit as lk
-from latentkit.figures.image_grids import image_table
+from latentkit.figures.image_grids import image_rows
 
 sys.path.append(str(Path(__file__).parents[1]))  # for the module that the studies share
 from chapters import Chapter, Chapters, finish
@@ -73,11 +73,11 @@ def check(study: Study) -> Chapter:
     found = lk.check_data(study.photos, out=study.share / "check.html")
     classes = len(found.class_names)
     text = f"""{len(found):,} images in {classes or "no"} classes; \
-{len(found.unreadable):,} files cannot be read. {len(found.groups):,} groups or pairs of files \
+{len(found.unreadable):,} files cannot be read and are left out. {len(found.groups):,} groups or pairs of files \
 show the same picture. {len(found.in_training):,} test images are also among the training images: \
 a model may know such images by heart."""
-    if found.lost is not None:
-        text += f" Images become squares, which cuts away {found.lost.mean():.0%} of a picture."
+    if found.lost is not None and found.lost.any():
+        text += f" Images become squares, which cuts away {found.lost.mean():.0%} of them."
     return {"text": text, "links": {"The check, with pictures of what it found": "check.html"}}
 
 
@@ -88,7 +88,11 @@ def train(study: Study) -> Chapter:
             lk.run(
                 model=model,
                 dataset="image-folder",
-                options={"dataset.path": str(study.photos), "dataset.size": study.size},
+                options={
+                    "dataset.path": str(study.photos),
+                    "dataset.size": study.size,
+                    "dataset.unreadable": "skip",
+                },
                 embed=["umap"],
                 epochs=study.epochs,
                 name=model,
@@ -99,7 +103,7 @@ def train(study: Study) -> Chapter:
     own, pca = card["reconstruction"]["mse"], card["baselines"]["pca"]["mse"]
     text = f"""An autoencoder (conv-ae) and a variational one (conv-vae) learn to rebuild an image \
 from few numbers; vicreg learns that two views of one image belong together, and has no decoder. \
-Each saw all training images {study.epochs} times.
+Epochs of each: {study.epochs}.
 
 conv-ae rebuilds test images with a mean squared error of {own["value"]:.4f} a pixel. PCA with as \
 many numbers, which needs no training, has {pca["value"]:.4f}. In the pictures, look for what is \
@@ -119,7 +123,7 @@ def compare(study: Study) -> Chapter:
 look at the accuracy of the probes, which are simple classifiers on what an encoder gives: if an \
 image and its ten nearest ones are of one class, the encoder keeps what makes them alike."""
     if accuracy:
-        text += f" {best} is best here, and is used below: its 10-NN accuracy is {accuracy:.2f}."
+        text += f" {best} has the highest 10-NN accuracy, {accuracy:.2f}, and is used below."
     return {"text": text, "compare": study.encoders}
 
 
@@ -147,8 +151,7 @@ def make_maps(study: Study) -> Chapter:
     near = found["recommended"]["neighbours"]
     text = f"""A map shows many dimensions in two, so each one is wrong somewhere. To see which \
 images are alike, use {near["map"]}: {near["why"]}. Each map was fitted {study.fits} times more, \
-with other seeds and four fifths of the images; where points moved, it is not certain, and its \
-picture is pale."""
+with other seeds and four fifths of the images: the table says how far points moved."""
     return {
         "text": text,
         "header": ["map", "what may be read from it"],
@@ -172,49 +175,33 @@ def find_odd(study: Study) -> Chapter:
     """Find the photographs that the encoders have most trouble with."""
     best, _ = best_encoder(study)
     network = study.open("conv-ae")
-    rebuilt = network.encode(study.photos, maps=[])
-    placed = study.open(best).encode(study.photos, maps=[])
-    lists = {
-        "hard to rebuild": (np.argsort(-rebuilt.errors)[:ODD], rebuilt.errors),
-        "far from training": (np.argsort(-placed.novelty)[:ODD], placed.novelty),
-    }
-    names = [Path(name) for name in rebuilt.names]
-    images = {key: [names[row] for row in rows] for key, (rows, _) in lists.items()}
-    again = network.reconstruct(images["hard to rebuild"])
-    cells = [
-        again if key == "again" else pixels(images[key], again.shape[1:])
-        for key in ("hard to rebuild", "again", "far from training")
-    ]
-    figure = image_table(
-        np.stack(cells), ["hard to rebuild", "rebuilt", "far from\ntraining"], (), "Odd photographs"
-    )
-    figure.savefig(study.share / "odd.png", dpi=160)
-    text = f"""The first row shows the images with the largest error of all {len(names):,}, the \
-second what conv-ae makes of them. The last row shows the images that are farthest from their \
-nearest training image, in the latents of {best}; these are test or validation images, because a \
-training image has itself. Odd does not mean bad: look for wrong files, rare things, and classes \
-with few images."""
+    rebuilt = network.encode(study.photos, maps=[], unreadable="skip")
+    placed = study.open(best).encode(study.photos, maps=[], unreadable="skip")
+    hard = np.argsort(-rebuilt.errors)[:ODD]
+    far = np.argsort(-placed.novelty)[:ODD]
+    files = [rebuilt.names[row] for row in (*hard, *far)]
+    _, images = next(network.given_images(files).batches())
     rows = [
-        [key, name.relative_to(study.photos).as_posix(), f"{values[row]:.3g}"]
-        for key, (found, values) in lists.items()
-        for name, row in zip(images[key], found, strict=True)
+        ("hard to rebuild", images[:ODD]),
+        ("rebuilt", network.reconstruct(files[:ODD])),
+        ("far from\ntraining", images[ODD:]),
     ]
+    image_rows(rows, "Odd photographs").savefig(study.share / "odd.png", dpi=160)
+    text = f"""The first row shows the images with the largest error of all {len(rebuilt):,}, the \
+second what conv-ae makes of them. The last row shows the images that are farthest from their \
+nearest training image, in the latents of {best}. Training images are never far, because each is \
+its own nearest. Odd does not mean bad: look for wrong files, rare things, and small classes."""
+    values = [*rebuilt.errors[hard], *placed.novelty[far]]
+    reasons = ["error", "distance"]
     return {
         "text": text,
         "pictures": {"Odd photographs": "odd.png"},
-        "header": ["why", "file", "error or distance"],
-        "rows": rows,
+        "header": ["file", "large is its", "value"],
+        "rows": [
+            [os.path.relpath(file, study.photos), reasons[number // ODD], f"{value:.3g}"]
+            for number, (file, value) in enumerate(zip(files, values, strict=True))
+        ],
     }
-
-
-def pixels(files: list[Path], shape: tuple[int, ...]) -> np.ndarray:
-    """Read files as images (N, C, H, W) in [0, 1], cropped to the middle as by image-folder."""
-    channels, height, width = shape
-    found = []
-    for path in files:
-        upright = ImageOps.exif_transpose(Image.open(path)).convert("L" if channels == 1 else "RGB")
-        found.append(np.asarray(ImageOps.fit(upright, (width, height))) / 255)
-    return np.stack(found).reshape(len(files), height, width, channels).transpose(0, 3, 1, 2)
 
 
 def classify(study: Study) -> Chapter:
@@ -236,13 +223,14 @@ def classify(study: Study) -> Chapter:
         )
     rows = [one for one in run.evaluation["comparison"]["rows"] if one["labels"] == study.labels[0]]
     values = {one["mode"]: one["accuracy"]["value"] for one in rows}
-    text = f"""Labels are dear, photographs are cheap. With {rows[0]["n_labels"]:,} labels, a \
+    text = f"""Photographs are easy to have, labels take work. With {rows[0]["n_labels"]:,} labels, a \
 classifier on the fixed encoder of {best} has an accuracy of {values["probe"]:.2f}, one that \
 trains the encoder, too, {values["finetune"]:.2f}, and the same network from random weights \
-{values["scratch"]:.2f}. If the first two are above the last, learning without labels has helped."""
+{values["scratch"]:.2f}. Learning without labels has helped if the first two are clearly above \
+the last; the table has intervals."""
     return {
         "text": text,
-        "tables": ["classifier/Did pre-training help*?", "classifier/Most confused?"],
+        "tables": ["classifier/Means over*"],
         "figures": ["classifier/efficiency?", "classifier/confused?"],
     }
 
@@ -299,7 +287,7 @@ def main() -> None:
     for title, work in CHAPTERS.items():
         chapters.add({"title": title}, partial(work, study), made)
     chapters.done.insert(0, chapters.done.pop())
-    subtitle = f"{study.photos}, {study.size} pixels a side, {study.epochs} epochs"
+    subtitle = f"Folder {study.photos.name}, {study.size} pixels a side"
     chapters.write_page("What is in these photographs?", subtitle)
 
 
@@ -317,6 +305,7 @@ def chosen() -> Study:
     photos = asked.photos or Path(os.environ.get("LATENTKIT_DATA", "")) / "clothing"
     if asked.photos is None and not photos.is_dir():
         photos = draw_digits(out / "digits")
+    photos = photos.absolute()  # so that runs can be resumed from another folder
     given = {key: value for key in ("size", "epochs") if (value := getattr(asked, key))}
     return Study(photos, out, **{**(QUICK if asked.quick else {}), **given})
 
