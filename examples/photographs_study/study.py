@@ -73,9 +73,9 @@ def check(study: Study) -> Chapter:
     found = lk.check_data(study.photos, out=study.share / "check.html")
     classes = len(found.class_names)
     text = f"""{len(found):,} images in {classes or "no"} classes; \
-{len(found.unreadable):,} files cannot be read and are left out. {len(found.groups):,} groups or pairs of files \
-show the same picture. {len(found.in_training):,} test images are also among the training images: \
-a model may know such images by heart."""
+{len(found.unreadable):,} files cannot be read and are left out. {len(found.groups):,} groups or \
+pairs of files show the same picture. {len(found.in_training):,} test images are also among the \
+training images: a model may know such images by heart."""
     if found.lost is not None and found.lost.any():
         text += f" Images become squares, which cuts away {found.lost.mean():.0%} of them."
     return {"text": text, "links": {"The check, with pictures of what it found": "check.html"}}
@@ -223,8 +223,8 @@ def classify(study: Study) -> Chapter:
         )
     rows = [one for one in run.evaluation["comparison"]["rows"] if one["labels"] == study.labels[0]]
     values = {one["mode"]: one["accuracy"]["value"] for one in rows}
-    text = f"""Photographs are easy to have, labels take work. With {rows[0]["n_labels"]:,} labels, a \
-classifier on the fixed encoder of {best} has an accuracy of {values["probe"]:.2f}, one that \
+    text = f"""Photographs are easy to have, labels take work. With {rows[0]["n_labels"]:,} labels, \
+a classifier on the fixed encoder of {best} has an accuracy of {values["probe"]:.2f}, one that \
 trains the encoder, too, {values["finetune"]:.2f}, and the same network from random weights \
 {values["scratch"]:.2f}. Learning without labels has helped if the first two are clearly above \
 the last; the table has intervals."""
