@@ -223,8 +223,9 @@ def classify(study: Study) -> Chapter:
         )
     rows = [one for one in run.evaluation["comparison"]["rows"] if one["labels"] == study.labels[0]]
     values = {one["mode"]: one["accuracy"]["value"] for one in rows}
-    text = f"""Photographs are easy to have, labels take work. With {rows[0]["n_labels"]:,} labels, \
-a classifier on the fixed encoder of {best} has an accuracy of {values["probe"]:.2f}, one that \
+    n_labels = rows[0]["n_labels"]
+    text = f"""Photographs are easy to have, labels take work. With {n_labels:,} labels, a \
+classifier on the fixed encoder of {best} has an accuracy of {values["probe"]:.2f}, one that \
 trains the encoder, too, {values["finetune"]:.2f}, and the same network from random weights \
 {values["scratch"]:.2f}. Learning without labels has helped if the first two are clearly above \
 the last; the table has intervals."""
