@@ -154,7 +154,7 @@ def test_the_page_links_the_check_the_explorer_and_the_comparison(study, page):
 
 
 def test_the_page_says_how_certain_a_map_is(page):
-    assert re.search(r"<td[^>]*>\d+ %</td>", page)
+    assert re.search(r"Fitted 2 times again, .* moves by \d+ %", page)
     assert "<h3>All maps side by side</h3>" in page
 
 
