@@ -71,14 +71,18 @@ QUICK = {"size": 32, "epochs": 3, "fits": 3, "labels": ("10%",), "label_epochs":
 def check(study: Study) -> Chapter:
     """Look at the files before any training."""
     found = lk.check_data(study.photos, out=study.share / "check.html")
-    classes = len(found.class_names)
-    text = f"""{len(found):,} images in {classes or "no"} classes; \
-{len(found.unreadable):,} files cannot be read and are left out. {len(found.groups):,} groups or \
-pairs of files show the same picture. {len(found.in_training):,} test images are also among the \
-training images: a model may know such images by heart."""
-    if found.lost is not None and found.lost.any():
-        text += f" Images become squares, which cuts away {found.lost.mean():.0%} of them."
-    return {"text": text, "links": {"The check, with pictures of what it found": "check.html"}}
+    text = f"""{len(found):,} images in {len(found.class_names) or "no"} classes. Look at the \
+files before you train: a test image that is also a training image makes every figure too good, \
+and the crop to squares may cut away what matters."""
+    lost = "none" if found.lost is None else f"{found.lost.mean():.0%}"
+    rows = [
+        ["Files that cannot be read, and are left out", f"{len(found.unreadable):,}"],
+        ["Groups or pairs of files that show the same picture", f"{len(found.groups):,}"],
+        ["Test images that are also training images", f"{len(found.in_training):,}"],
+        ["Share of a picture that the crop cuts away, in the mean", lost],
+    ]
+    links = {"The check, with pictures of what it found": "check.html"}
+    return {"text": text, "header": ["", "found"], "rows": rows, "links": links}
 
 
 def train(study: Study) -> Chapter:
@@ -92,6 +96,7 @@ def train(study: Study) -> Chapter:
                     "dataset.path": str(study.photos),
                     "dataset.size": study.size,
                     "dataset.unreadable": "skip",
+                    "umap.stability": study.fits,
                 },
                 embed=["umap"],
                 epochs=study.epochs,
@@ -162,12 +167,14 @@ with other seeds and four fifths of the images: the table says how far points mo
 
 def explore(study: Study) -> Chapter:
     """Write one explorer page of all encoders."""
+    best, _ = best_encoder(study)
+    models = sorted(study.encoders, key=lambda model: model != best)  # the first one opens
     page = lk.explore.page(
-        [study.open(model) for model in study.encoders], out=study.share / "explorer.html"
+        [study.open(model) for model in models], out=study.share / "explorer.html"
     )
     text = """The explorer has the maps of all encoders, true distances and the decoders in one \
-file, which needs no network. Point at a picture to see its true neighbours, drag to select, and \
-choose two maps to see what moves from one to the other."""
+file, which needs no network. Point at a picture to see its true neighbours, hold Shift and drag \
+to select some, and click the small maps to see what moves from one to the other."""
     return {"text": text, "links": {"Open the explorer": page.name}}
 
 
@@ -242,7 +249,8 @@ def pack(study: Study) -> Chapter:
     packed = lk.pack(best, out=study.share / f"{best}.latentkit", runs=study.runs)
     text = f"""This folder is what to send: the pages show your photographs, and the packed run \
 has the trained encoder without them. On another machine, lk.open("{packed.name}").encode("new") \
-encodes the images of a folder new, and says how unlike yours they are."""
+encodes the images of a folder new, and says how unlike yours they are. Latents still say \
+something about images, so do not publish the packed run if your photographs are private."""
     return {"text": text, "links": {f"The packed run, {packed.name}": packed.name}}
 
 
