@@ -126,7 +126,7 @@ def test_the_page_shows_the_chapters_in_order(page, report):
 def test_every_figure_of_the_study_is_on_the_page(page, report):
     """Except for optional figures, such as parameter importance after only two trials."""
     ids = set(re.findall(r'<figure id="figure-(.*?)">', page))
-    for reference in (name for chapter in report["chapter"] for name in chapter["figures"]):
+    for reference in (name for chapter in report["chapter"] for name in chapter.get("figures", ())):
         name = reference.removesuffix("?").replace("/", "-")
         fits = re.compile(re.escape(name).replace(r"\*", ".*"))
         assert reference.endswith("?") or any(fits.fullmatch(one) for one in ids), reference
@@ -149,7 +149,7 @@ def test_the_page_shows_every_command_as_it_was_executed(study, page):
 def test_the_page_links_the_check_the_explorer_and_the_comparison(study, page):
     linked = set(re.findall(r'<a href="([^#].*?)"', page))
     assert linked == {"data-check.html", "explorer.html", "encoders.html"}
-    assert all((study[0] / name).stat().st_size > 10_000 for name in linked)
+    assert all((study[0] / name).stat().st_size > 5_000 for name in linked)
     assert "worth its training" in page
 
 
