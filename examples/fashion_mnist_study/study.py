@@ -9,19 +9,20 @@ story.toml has the commands. After Ctrl-C, kill or a power cut, run the same com
 
 import argparse
 import hashlib
-import json
 import os
 import shlex
 import sys
-import time
+import tomllib
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 from typing import Any
 
-import latentkit as lk
 from latentkit.cli.main import cli
-from latentkit.config import read_config_file
-from latentkit.errors import LatentkitError
+
+sys.path.append(str(Path(__file__).parents[1]))  # for the module that the studies share
+from chapters import Chapter, Chapters, finish
 
 HERE = Path(__file__).parent
 FULL = {
@@ -32,6 +33,8 @@ FULL = {
     "search": "",
     "part": "",
     "maps": "--embed pca --embed tsne --embed isomap --embed umap",
+    "certain": "--embed umap",
+    "fits": "8",
     "transfer_maps": "--embed pca --embed tsne --embed isomap",
     "tuned_maps": "--embed pca --embed tsne",
 }
@@ -40,12 +43,16 @@ QUICK = {
     "how": "A quick look with few epochs, trials and images, too short for conclusions.",
     "size": "--epochs 5 -o training.batch_size=32",
     "transfer_size": "--epochs 3",
+    "fits": "3",
     "trials": "3",
     "transfer_maps": "--embed pca --embed tsne",
     "tuned_maps": "--embed pca",
 }
 PART = "-o dataset.n_train=3000 -o dataset.n_test=1000"
-TIME = "If a chapter was interrupted, its seconds are those of the call that finished it."
+ENCODER = (
+    "latentkit run --config $here/encoder.toml --dataset $dataset $part $size $views"
+    " --name encoder --out $out"
+)
 CLASSES = {"fashion-mnist": ("Bag", "Coat"), "digits": ("8", "3")}  # for the arithmetic
 
 
@@ -54,22 +61,14 @@ def main() -> None:
     chosen = arguments()
     out = Path(chosen.out)
     out.mkdir(parents=True, exist_ok=True)
-    values = values_of(chosen, out)
-    story = filled(read_config_file(HERE / "story.toml"), values)
-    try:
-        times, chapters = out / "timings.json", story["chapter"]
-        seconds = {one["title"]: carry_out(one, out, times) for one in chapters}
-        seconds["Together"] = sum(seconds.values())
-        rows = [[title, f"{value:.1f}"] for title, value in seconds.items()]
-        chapters.append({"title": "Time", "text": TIME, "header": ["", "seconds"], "rows": rows})
-        page = lk.write_page(story, root=out, out=out / "study.html")
-    except KeyboardInterrupt:
-        sys.exit("interrupted; run the same command again to resume")
-    except LatentkitError as error:
-        sys.exit(f"study: error: {error}")
-    for title, value in rows:
-        print(f"{title:50} {value:>10}")
-    print(f"page {page}")
+    story = tomllib.loads((HERE / "story.toml").read_text(encoding="utf-8"))
+    story = filled(story, values_of(chosen, out))
+    chapters = Chapters(out / "chapters.json", out, out / "study.html")
+    texts = [path.read_text() for path in sorted(HERE.glob("[!s]*.toml"))]
+    for one in story["chapter"]:
+        made = hashlib.sha256("\n".join([*one["commands"], *texts]).encode()).hexdigest()
+        chapters.add(one, partial(carry_out, one["commands"]), made)
+    chapters.write_page(story["title"], story["subtitle"])
 
 
 def arguments() -> argparse.Namespace:
@@ -94,7 +93,7 @@ def arguments() -> argparse.Namespace:
 def values_of(chosen: argparse.Namespace, out: Path) -> dict[str, str]:
     """Return the value of each $NAME in the file of the page."""
     plus, minus = CLASSES[chosen.dataset]
-    return {
+    values = {
         **(QUICK if chosen.quick else FULL),
         "part": PART if chosen.quick and chosen.dataset == "fashion-mnist" else "",
         "dataset": chosen.dataset,
@@ -103,44 +102,37 @@ def values_of(chosen: argparse.Namespace, out: Path) -> dict[str, str]:
         "here": shlex.quote(os.path.relpath(HERE)),
         "examples": shlex.quote(os.path.relpath(HERE.parent)),
         "out": shlex.quote(str(out)),
+        "views": "-o model.flip=false" if chosen.dataset == "digits" else "",
         **dict(text.split("=", 1) for text in chosen.set),
+    }
+    there = find_spec("latentkit_lightly") is not None
+    if not there:
+        print("left out: an encoder without a decoder, which needs the plugin latentkit-lightly")
+    return {
+        **values,
+        "encoder": "encoder" if there else "",
+        "out_encoder": f"{values['out']}/encoder" if there else "",
+        "train_encoder": Template(ENCODER).substitute(values) if there else "",
     }
 
 
 def filled(value: Any, values: dict[str, str]) -> Any:
-    """Replace the $NAMES; in commands, reduce repeated spaces to one."""
+    """Replace the $NAMES; leave out empty texts of lists, and repeated spaces of commands."""
     if isinstance(value, dict):
         return {key: filled(inner, values) for key, inner in value.items()}
     if isinstance(value, list):
-        return [filled(inner, values) for inner in value]
+        return [found for inner in value if (found := filled(inner, values))]
     text = Template(value).substitute(values)
     return " ".join(text.split()) if text.startswith("latentkit ") else text
 
 
-def carry_out(chapter: dict[str, Any], out: Path, times: Path) -> float:
-    """Run a chapter's commands, unless the same ones were run and their results exist.
-
-    Returns:
-        Seconds that the commands took; for a resumed chapter, those of the last call only.
-    """
-    known = json.loads(times.read_text()) if times.exists() else {}
-    texts = [path.read_text() for path in sorted(HERE.glob("[!s]*.toml"))]
-    made = hashlib.sha256("\n".join([*chapter["commands"], *texts]).encode()).hexdigest()
-    sources = {out / figure.split("/")[0] for figure in chapter["figures"]}
-    before = known.get(chapter["title"], {"made": ""})
-    if before["made"] == made and all(path.exists() for path in sources):
-        return float(before["seconds"])
-    started = time.perf_counter()
-    for command in chapter["commands"]:
+def carry_out(commands: list[str]) -> Chapter:
+    """Run a chapter's commands; what they have done before, they do not repeat."""
+    for command in commands:
         print(f"$ {command}", flush=True)
         cli(shlex.split(command)[1:], prog_name="latentkit", standalone_mode=False)
-    seconds = round(time.perf_counter() - started, 2)
-    known[chapter["title"]] = {"seconds": seconds, "made": made}
-    half = times.with_suffix(".part")
-    half.write_text(json.dumps(known, indent=2))
-    half.replace(times)  # a reader never sees half a file
-    return seconds
+    return {}
 
 
 if __name__ == "__main__":
-    main()
+    finish(main)

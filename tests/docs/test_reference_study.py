@@ -11,6 +11,7 @@ import sys
 import time
 import tomllib
 from html import unescape
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,14 @@ SMALL = {
     "transfer_size": "--epochs 1 -o threads=1",
     "trials": "2",
     "maps": "--embed pca --embed isomap",
+    "certain": "--embed pca",
+    "fits": "2",
     "transfer_maps": "--embed pca",
     "tuned_maps": "",
 }
+
+
+ENCODER = {"encoder"} if find_spec("latentkit_lightly") else set()
 
 
 def command(out: Path) -> list[str]:
@@ -93,7 +99,7 @@ def test_each_piece_is_an_ordinary_run_transfer_or_study(study):
     runs = {path.parent.name for path in out.glob("*/run.json")}
     assert runs == {
         "reference", "default", "probe", "finetune", "scratch", "vae", "denoising", "tuned",
-    }  # fmt: skip
+    } | ENCODER  # fmt: skip
     assert {lk.open(out / name).status for name in runs} == {"finished"}
     assert lk.open(out / "default").maps == ["isomap", "pca"]
     found = lk.open_study(out / "tuning")
@@ -102,7 +108,7 @@ def test_each_piece_is_an_ordinary_run_transfer_or_study(study):
 
 def test_the_duration_of_every_chapter_is_stored_and_printed(study, report):
     out, printed, _ = study
-    times = json.loads((out / "timings.json").read_text())
+    times = json.loads((out / "chapters.json").read_text())
     titles = [chapter["title"] for chapter in report["chapter"]]
     assert list(times) == titles
     assert all(one["seconds"] > 0 for one in times.values())
@@ -120,7 +126,7 @@ def test_the_page_shows_the_chapters_in_order(page, report):
 def test_every_figure_of_the_study_is_on_the_page(page, report):
     """Except for optional figures, such as parameter importance after only two trials."""
     ids = set(re.findall(r'<figure id="figure-(.*?)">', page))
-    for reference in (name for chapter in report["chapter"] for name in chapter["figures"]):
+    for reference in (name for chapter in report["chapter"] for name in chapter.get("figures", ())):
         name = reference.removesuffix("?").replace("/", "-")
         fits = re.compile(re.escape(name).replace(r"\*", ".*"))
         assert reference.endswith("?") or any(fits.fullmatch(one) for one in ids), reference
@@ -132,12 +138,24 @@ def test_the_page_shows_every_command_as_it_was_executed(study, page):
     out = study[0]
     page = re.sub("</?span>", "", page)  # spans keep the words of a line whole
     commands = re.findall(r"<li><code>(latentkit .*?)</code></li>", page)
-    assert len(commands) == 18
+    assert len(commands) == 23 + len(ENCODER)
     assert not [one for one in commands if "$" in one]
     kinds = [one.split()[1] for one in commands]
-    assert kinds[:4] == ["data", "run", "run", "embed"]
+    assert kinds[:7] == ["data", "data", "run", "run", "embed", "embed", "maps"]
     assert kinds.count("transfer") == 3
     assert f"--trials 2 --fix model.latent_dim --name tuning --out {out}" in page
+
+
+def test_the_page_links_the_check_the_explorer_and_the_comparison(study, page):
+    linked = set(re.findall(r'<a href="([^#].*?)"', page))
+    assert linked == {"data-check.html", "explorer.html", "encoders.html"}
+    assert all((study[0] / name).stat().st_size > 5_000 for name in linked)
+    assert "worth its training" in page
+
+
+def test_the_page_says_how_certain_a_map_is(page):
+    assert re.search(r"Fitted 2 times again, .* moves by \d+ %", page)
+    assert "<h3>All maps side by side</h3>" in page
 
 
 def test_the_page_loads_no_external_resource(page):

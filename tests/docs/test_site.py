@@ -102,7 +102,7 @@ def test_a_page_loads_nothing_from_a_network(site, pages):
         ("plugins.html", "plugins/latentkit-pacmap/index.html"),
         ("examples/index.html", "../measurements.html#errors-by-number-of-latents"),
         ("examples/index.html", f"{REPOSITORY}/blob/main/examples/quickstart.py"),
-        ("pages.html", f"{REPOSITORY}/tree/main/examples/fashion_mnist_study"),
+        ("pages.html", "examples/fashion_mnist_study/index.html"),
     ],
 )
 def test_links_out_of_the_documents_lead_to_a_page_or_to_the_repository(site, pages, page, link):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html import unescape
 
 import pytest
@@ -9,7 +10,7 @@ from click.testing import CliRunner
 
 import latentkit as lk
 from latentkit.cli.main import cli
-from latentkit.errors import IntegrityError, UserError
+from latentkit.errors import IntegrityError, LatentkitError, UserError
 
 SMALL = {"model.channels": [4, 8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
 
@@ -80,6 +81,39 @@ def test_commands_texts_and_rows_are_shown_literally(root):
     assert "<p>Three.</p>" in source
     assert "<code>latentkit run --name first</code>" in re.sub("</?span>", "", source)
     assert '<td class="number">1.5</td>' in source
+
+
+def test_files_beside_the_page_are_linked_and_pictures_shown(root):
+    shutil.copy(root / "first/figures/loss.png", root / "my own.png")
+    source = page(
+        root,
+        links={"The explorer <here>": "first/explorer.html", "A picture": "my own.png"},
+        pictures={"My own": "my own.png"},
+    )
+    assert '<a href="first/explorer.html">The explorer &lt;here&gt;</a>' in source
+    assert '<a href="my%20own.png">A picture</a>' in source
+    assert "<h3>My own</h3>" in source
+
+
+def test_links_start_at_the_folder_of_the_page(root, tmp_path):
+    (tmp_path / "notes.txt").write_text("Seen.")
+    report = {"title": "A story", "chapter": [{"title": "One", "links": {"Notes": "notes.txt"}}]}
+    page = lk.write_page(report, root=root, out=tmp_path / "index.html")
+    assert '<a href="notes.txt">Notes</a>' in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("chapter", "message"),
+    [
+        ({"links": {"One": "nowhere.html"}}, "leads to .*nowhere.html, which does not exist"),
+        ({"pictures": {"One": "nowhere.png"}}, "picture .*nowhere.png cannot be read"),
+        ({"links": {"One": "../page.html"}}, "outside its folder"),
+        ({"links": {"One": "https://example.org"}}, "outside its folder"),
+    ],
+)
+def test_a_link_to_what_is_not_beside_the_page_is_refused(root, chapter, message):
+    with pytest.raises(LatentkitError, match=message):
+        page(root, **chapter)
 
 
 def test_the_page_loads_nothing_and_runs_no_script(root):

@@ -31,7 +31,8 @@ def write_page(
     Args:
         story: a TOML file, or its content: ``title``, ``subtitle`` and a list ``chapter`` of
             tables with ``title``, ``text``, ``commands``, ``figures``, ``tables``, ``compare``,
-            and ``header`` and ``rows`` of an extra table.
+            ``header`` and ``rows`` of an extra table, and ``pictures`` and ``links`` of files
+            beside the page.
         root: the folder that contains the sources.
         out: path of the page; by default the TOML file's name with ``.html``, in ``root``.
 

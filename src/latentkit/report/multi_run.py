@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 import numpy as np
 from pydantic import Field
@@ -57,6 +58,7 @@ class Chapter(Options):
     A figure is given as ``SOURCE/NAME`` and a table as ``SOURCE/TITLE``. The source is the folder
     of a run, a transfer or a study below the root. A ``*`` in the name selects every name that
     matches. With a ``?`` at the end, a missing name is no error. ``Summary`` is a table, too.
+    Paths of links and pictures start at the folder of the page, and stay in it.
     """
 
     title: str = Field("", min_length=1, description="Heading of the section.")
@@ -67,6 +69,8 @@ class Chapter(Options):
     header: tuple[str, ...] = Field((), description="Column names of an extra table.")
     rows: tuple[tuple[str, ...], ...] = Field((), description="Rows of the extra table.")
     figures: tuple[str, ...] = Field((), description="SOURCE/NAME of each figure.")
+    pictures: dict[str, str] = Field({}, description="PNG files of your own, by title.")
+    links: dict[str, str] = Field({}, description="Files to link, by the text of the link.")
 
 
 class MultiRunReport(Options):
@@ -216,12 +220,12 @@ def write_multi_run_report(report: MultiRunReport, root: Path, path: Path, kind_
             can only be compared with each other.
 
     Raises:
-        UserError: a source, or one of its figures or tables, does not exist.
+        UserError: a source, one of its figures or tables, or a file beside the page does not exist.
         IntegrityError: a file of a source is missing or was changed.
         StorageError: the page cannot be written.
     """
     sources = _Sources(root, kind_of)
-    sections = [_section(chapter, sources) for chapter in report.chapters]
+    sections = [_section(chapter, sources, path.parent) for chapter in report.chapters]
     folders = (source.folder for source in sources.known.values())
     first = next((folder for folder in folders if folder is not None), None)
     rows: list[tuple[str, str]] = []
@@ -353,12 +357,13 @@ def _encoder_pictures(found: Mapping[str, Any], key: str) -> list[Picture]:
     return pictures
 
 
-def _section(chapter: Chapter, sources: _Sources) -> Section:
+def _section(chapter: Chapter, sources: _Sources, beside: Path) -> Section:
     tables: list[Table] = []
     for reference in chapter.tables:
         source, title = sources.named(reference)
         tables += source.tables(title)
-    text, pictures = chapter.text, _pictures(chapter, sources)
+    own = [_own_picture(title, beside, name) for title, name in chapter.pictures.items()]
+    text, pictures = chapter.text, [*own, *_pictures(chapter, sources)]
     if chapter.compare:
         found, compared = _comparison(chapter, sources)
         tables += compared
@@ -367,7 +372,25 @@ def _section(chapter: Chapter, sources: _Sources) -> Section:
             pictures = [*_encoder_pictures(found, chapter.title), *pictures]
     if chapter.rows:
         tables.append(Table("", chapter.header, chapter.rows))
-    return Section(chapter.title, text, tables=tables, pictures=pictures, commands=chapter.commands)
+    links = [(label, _address(beside, name)) for label, name in chapter.links.items()]
+    return Section(chapter.title, text, tables, pictures, chapter.commands, links)
+
+
+def _own_picture(title: str, beside: Path, name: str) -> Picture:
+    try:
+        return Picture(title, "", reading.read_inside(beside, name))
+    except OSError as error:
+        raise UserError(
+            f"report file: picture {beside / name} cannot be read ({describe_os_error(error)})"
+        ) from error
+
+
+def _address(beside: Path, name: str) -> str:
+    """Return the address of a link from the page to a file in its folder."""
+    reading.check_relative(beside, name)
+    if not (beside / name).exists():
+        raise UserError(f"report file: a link leads to {beside / name}, which does not exist")
+    return quote(name)
 
 
 def _comparison(chapter: Chapter, sources: _Sources) -> tuple[dict[str, Any], list[Table]]:

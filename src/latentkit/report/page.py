@@ -130,6 +130,7 @@ class Section:
         tables: tables below the text and the commands.
         pictures: pictures below the tables.
         commands: commands that make the section's content, shown below the text.
+        links: text and address of each link to another file, shown below the commands.
         key: its name in links, ``#section-KEY``; by default made from the title.
     """
 
@@ -138,6 +139,7 @@ class Section:
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
     commands: Sequence[str] = ()
+    links: Sequence[tuple[str, str]] = ()
     key: str = ""
 
     @property
@@ -302,6 +304,7 @@ def _with_ids(sections: Sequence[Section]) -> list[dict[str, Any]]:
             "title": section.title,
             "paragraphs": section.paragraphs,
             "commands": section.commands,
+            "links": section.links,
             "tables": section.tables,
             "pictures": [
                 (
