@@ -3,12 +3,15 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from contextlib import suppress
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import latentkit as lk
 
@@ -118,3 +121,81 @@ def test_a_cut_cable_ends_the_run_in_one_line_that_names_the_host_and_resume_fin
         end(hosts, started)
     assert codes == [0, 0], (tmp_path / "host1" / "err.txt").read_text()
     assert lk.open(folder).status == "finished"
+
+
+LINK = """
+import fcntl, os, queue, random, socket, struct, sys, threading, time
+
+end = os.open("/dev/net/tun", os.O_RDWR)
+fcntl.ioctl(end, 0x400454CA, struct.pack("16sH", b"cable", 0x1001))  # packets, without a header
+other = socket.socket(fileno=int(sys.argv[1]))
+waiting, chance = queue.Queue(), random.Random(0)
+
+def take():
+    while True:
+        packet = os.read(end, 65536)
+        if chance.random() >= 0.05:
+            waiting.put((time.monotonic() + 0.02, packet))
+
+def send():
+    while True:
+        due, packet = waiting.get()
+        time.sleep(max(0.0, due - time.monotonic()))
+        other.send(packet)
+
+for task in (take, send):
+    threading.Thread(target=task, daemon=True).start()
+while packet := other.recv(65536):
+    os.write(end, packet)
+"""
+
+
+def replace_cable(hosts):
+    """Join the hosts by a cable that loses 5 % of the packets, and delays the others by 20 ms.
+
+    Two programs carry the packets, because many kernels lack the queue netem.
+    """
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ip("-n", hosts[0], "link", "del", "cable")
+    for number, (host, one) in enumerate(zip(hosts, ends, strict=True), 1):
+        try:
+            ip("-n", host, "tuntap", "add", "dev", "cable", "mode", "tun")
+        except subprocess.CalledProcessError as error:
+            pytest.skip(f"no program may carry packets here: {error.stderr.strip()}")
+        ip("-n", host, "addr", "add", f"10.77.0.{number}/24", "dev", "cable")
+        ip("-n", host, "link", "set", "cable", "up")
+        carry = [sys.executable, "-c", LINK, str(one.fileno())]
+        subprocess.Popen(["ip", "netns", "exec", host, *carry], pass_fds=[one.fileno()])
+        one.close()
+
+
+class Trained(Exception):
+    """The stage that the test needs is done."""
+
+
+def stop_after_training(event):
+    if event.as_dict().get("event") == "StageFinished" and event.stage == "train":
+        raise Trained
+
+
+def test_a_slow_cable_that_loses_packets_gives_the_weights_of_one_process(hosts, tmp_path):
+    replace_cable(hosts)
+    few = {"training.batch_size": 256, "training.epochs": 1}
+    words = [word for key, value in few.items() for word in ("-o", f"{key}={value}")]
+    words += [*OPTIONS, "--data-dir", str(tmp_path)]
+    started = start(hosts, tmp_path, "3", "run", "--name", "slow", *words)
+    try:
+        codes = [process.wait(180) for process in started]
+    finally:
+        end(hosts, started)
+    assert codes == [0, 0], (tmp_path / "host1" / "err.txt").read_text()
+    small = {"model.channels": [4], "model.hidden": [8], "model.latent_dim": 2, "threads": 1}
+    with pytest.raises(Trained):
+        lk.run(name="alone", runs=tmp_path, options={**small, **few}, listener=stop_after_training)
+    found, expected = (
+        load_file(folder / "model.safetensors")
+        for folder in (tmp_path / "host1" / "runs" / "slow", tmp_path / "alone")
+    )
+    assert found.keys() == expected.keys()
+    for name, weights in found.items():  # float32: rounding grows over the steps
+        assert np.allclose(weights, expected[name], atol=1e-4), name

@@ -189,7 +189,7 @@ class Processes:
                 continue
             key = self._key(name)
             try:
-                content = save(make())
+                content = _packed(make())
             except (Exception, SystemExit) as error:  # process 0 raises it
                 self.say(key, _words(error))
                 continue
@@ -270,7 +270,7 @@ class Processes:
 
     def arrays_from_leader(self, arrays: Arrays | None = None) -> Arrays:
         """Return the arrays that process 0 gives; the others give nothing."""
-        content = self.from_leader(b"" if arrays is None else save(arrays))
+        content = self.from_leader(b"" if arrays is None else _packed(arrays))
         # Those of safetensors cannot be written to.
         return arrays or {name: one.copy() for name, one in load(content).items()}
 
@@ -392,6 +392,11 @@ class Processes:
             if self._store.check([f"host/{rank}"]):
                 host = str(json.loads(self._store.get(f"host/{rank}")))
         return f"process {rank} on {host}"
+
+
+def _packed(arrays: Arrays) -> bytes:
+    # safetensors writes the memory of an array as it is, whatever its strides are.
+    return save({name: np.asarray(one, order="C") for name, one in arrays.items()})
 
 
 def _words(error: BaseException) -> dict[str, str]:
