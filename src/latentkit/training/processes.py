@@ -184,7 +184,7 @@ class Processes:
 
         Process 0 begins with the first piece, the others with the last.
         """
-        for name, make in reversed(pieces.items()):
+        for name, make in reversed(list(pieces.items())):
             if self._taker(name) != self.rank:
                 continue
             key = self._key(name)
