@@ -284,6 +284,7 @@ def test_process_0_gets_results_and_errors_of_pieces_and_gives_a_dead_process_up
         process.start()
     for process in started:
         process.join(60)
+    assert not answers.empty()
     sound, own, (broken, fatal) = answers.get()
     assert (sound, own) == ([1, 7], [0, 7])
     assert broken == f"process 1 on {platform.node()}: ValueError: no"

@@ -92,6 +92,7 @@ class Processes:
         self.say("host", platform.node())
         self._ended = threading.Event()
         if rank:
+            self._beat()  # at once, so that silence is noticed from the start
             threading.Thread(target=self._pulse, daemon=True).start()
 
     # What is said in words, through the store.
@@ -316,7 +317,10 @@ class Processes:
         """Give signs of life, because a piece of work may take longer than the timeout."""
         with suppress(Exception):  # the store is gone, and the main thread notices
             while not self._ended.wait(min(_PULSE, self._timeout / 4)):
-                self._store.set(f"pulse/{self.rank}", str(time.monotonic()))
+                self._beat()
+
+    def _beat(self) -> None:
+        self._store.set(f"pulse/{self.rank}", str(time.monotonic()))
 
     def lost(self) -> LatentkitError | None:
         """Return the error of a process that was killed or failed, after this one was interrupted.
