@@ -16,12 +16,7 @@ from latentkit.atomic import json_bytes, write_bytes
 from latentkit.config import RunConfig, canonical_sha256
 from latentkit.data.batches import DeviceImages, augmentation_of, spread_rows
 from latentkit.data.duplicates import rows_in_training
-from latentkit.errors import (
-    DataError,
-    UserError,
-    describe_error,
-    unexpected_content,
-)
+from latentkit.errors import DataError, UserError, describe_error, unexpected_content
 from latentkit.evaluation.card import PROTOCOL, evaluate, follow_card
 from latentkit.evaluation.card_tables import card_rows, card_summary, card_tables, map_tables
 from latentkit.evaluation.encoding import encode_images, follow_encoding
