@@ -310,7 +310,8 @@ def in_files(
 def leaving_out(record: Callable[[str], object]) -> Iterator[None]:
     """Go on without an optional part of a result if making it fails.
 
-    Errors that are not about this part pass: an interrupt, a full disk, a changed or locked file.
+    Errors that are not about this part pass: an interrupt, a full disk, a changed or locked file, a
+    process that is gone.
 
     Args:
         record: receives the reason in one line. Code of a plugin may raise anything, also
@@ -318,7 +319,7 @@ def leaving_out(record: Callable[[str], object]) -> Iterator[None]:
     """
     try:
         yield
-    except (StorageError, IntegrityError, LockedError):
+    except (StorageError, IntegrityError, LockedError, ProcessError):
         raise
     except (Exception, SystemExit) as error:
         record(describe_error(error))

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from latentkit import atomic
+from latentkit.training.device import device_at_hand, device_text
 from latentkit.tune import trial
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
@@ -230,6 +232,8 @@ def test_ctrl_c_shows_how_to_resume_and_the_resumed_study_ends_like_an_uninterru
     assert (row["complete"], row["pruned"]) == (1, 0)
     resumed = trials_of(latentkit("tune", "--resume", "conv-ae-digits", "--no-finish", "--json"))
     whole = trials_of(latentkit("studies", studied_once, "--json"))
+    assert {one["machine"] for one in whole} == {platform.node()}
+    assert {one["device"] for one in whole} == {device_text(device_at_hand("auto"))}
 
     def known(trials):
         return [(one["number"], one["state"], one["params"], one["values"]) for one in trials]

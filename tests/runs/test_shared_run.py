@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +24,10 @@ from latentkit.errors import (
     LatentkitError,
     ProcessError,
     UserError,
+    leaving_out,
 )
+from latentkit.evaluation import likelihood, representation
+from latentkit.maps import stability
 from latentkit.registry.catalogue import default_registry
 from latentkit.runs import shared_run
 from latentkit.runs.context import load_images
@@ -40,9 +44,17 @@ class Enough(Exception):
     """The stages that a test needs are done."""
 
 
-def stop_after_encoding(event):
-    if event.as_dict().get("event") == "StageFinished" and event.stage == "encode":
-        raise Enough
+def stop_after(stage):
+    """Return a listener that ends a run after a stage."""
+
+    def listen(event):
+        if event.as_dict().get("event") == "StageFinished" and event.stage == stage:
+            raise Enough
+
+    return listen
+
+
+stop_after_encoding = stop_after("encode")
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +73,17 @@ def member(rank, count, port, answers, folder, changes):
     found = None
     try:
         with joined(20) as processes:
+            if changes.get("others_do_the_card"):
+                leave_the_card_to_others(processes)
             if rank:
                 follow(processes, default_registry(), None, kind_of_config)
             elif (folder / "run" / "run.json").exists():
                 lk.resume(folder / "run", listener=stop_after_encoding)
             else:
-                given = {**RUN, "options": {**OPTIONS, **changes.get("options", {})}}
-                lk.run(**given, name="run", runs=folder, listener=stop_after_encoding)
+                given = {**RUN, **changes.get("run", {})}
+                given["options"] = {**OPTIONS, **changes.get("options", {})}
+                listener = stop_after(changes.get("until", "encode"))
+                lk.run(**given, name="run", runs=folder, listener=listener)
     except Enough:
         found = "enough"
     except KeyboardInterrupt:
@@ -75,6 +91,32 @@ def member(rank, count, port, answers, folder, changes):
     except LatentkitError as error:
         found = error
     answers.put((rank, found))
+
+
+def refuse(*_, **__):
+    raise AssertionError("this process should not do it")
+
+
+def leave_the_card_to_others(processes):
+    """Let process 0 wait until the others have done all pieces, and do none itself."""
+    if processes.rank:
+        help_with = processes.help_with
+
+        def help_and_say(pieces):
+            help_with(pieces)
+            processes.say(f"helped-{processes._orders}", True)
+
+        processes.help_with = help_and_say
+        return
+    give = processes.arrays_from_leader
+
+    def give_and_wait(arrays):
+        give(arrays)
+        for rank in range(1, processes.count):
+            processes.heard(f"helped-{processes._orders}", rank)
+
+    processes.arrays_from_leader = give_and_wait
+    representation._Trial._found = stability._refit = likelihood.likelihood_card = refuse
 
 
 def ask_to_stop(folder):
@@ -171,6 +213,83 @@ def test_a_signal_to_any_process_saves_the_epoch_and_resume_gives_the_same_bytes
     assert list(tmp_path.glob("run/checkpoints/epoch-*-batch-*.json"))
     assert shared(forks, tmp_path) == "enough"
     assert digests(tmp_path) == digests(undisturbed)
+
+
+MEASURED = {"epochs": 0, "model": "conv-vae", "embed": ["pca"]}
+
+
+def measured(folder):
+    """Return the evaluation card of a run, and the arrays of its card and its map."""
+    arrays = {}
+    for name in ("evaluation.npz", "embeddings/pca.npz"):
+        with np.load(folder / "run" / name) as file:
+            arrays |= {f"{name} {key}": file[key] for key in file.files}
+    return (folder / "run" / "evaluation.json").read_bytes(), arrays
+
+
+@pytest.mark.parametrize(("count", "others_do_all"), [(2, True), (3, False)])
+def test_the_card_and_the_certainty_of_maps_are_those_of_one_process(
+    forks, tmp_path, count, others_do_all
+):
+    options = {"pca.stability": 3}
+    changes = {"run": MEASURED, "options": options, "until": "evaluate"}
+    changes["others_do_the_card"] = others_do_all
+    assert shared(forks, tmp_path / "together", count, changes=changes) == "enough"
+    given = {**RUN, **MEASURED, "options": {**OPTIONS, **options}}
+    with pytest.raises(Enough):
+        lk.run(**given, name="run", runs=tmp_path / "alone", listener=stop_after("evaluate"))
+    (card, arrays), (expected, others) = map(measured, (tmp_path / "together", tmp_path / "alone"))
+    assert card == expected
+    assert arrays.keys() == others.keys()
+    assert all(np.array_equal(arrays[name], others[name]) for name in arrays)
+
+
+def work(rank, port, answers):
+    """Do pieces of work together: one names its process, one fails, and one kills its process."""
+    become(rank, 2, port)
+
+    def fail():
+        raise ValueError("no")
+
+    pieces = {
+        "fatal": lambda: os.kill(os.getpid(), signal.SIGKILL),
+        "broken": fail,
+        "sound": lambda: {"rank": np.array([[rank, 9], [9, 7]]).diagonal()},  # with strides
+    }
+    with joined(20) as processes:
+        if rank:
+            for _ in processes.orders():
+                processes.help_with(pieces)
+            return
+        processes.order("work")
+        while not processes._store.check([processes._key("taker of fatal")]):
+            time.sleep(0.01)
+        errors = []
+        with leaving_out(errors.append):
+            processes.piece("broken", None)
+        processes._timeout = 3  # seconds of silence, after which process 0 gives up
+        try:
+            with leaving_out(errors.append):
+                processes.piece("fatal", None)
+        except ProcessError as error:
+            errors.append(error)
+        sound, own = processes.piece("sound", None), processes.piece("its own", pieces["sound"])
+        answers.put((sound["rank"].tolist(), own["rank"].tolist(), errors))
+
+
+def test_process_0_gets_results_and_errors_of_pieces_and_gives_a_dead_process_up(forks):
+    port, answers = free_port(), forks.SimpleQueue()
+    started = [forks.Process(target=work, args=(rank, port, answers)) for rank in range(2)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(60)
+    assert not answers.empty()
+    sound, own, (broken, fatal) = answers.get()
+    assert (sound, own) == ([1, 7], [0, 7])
+    assert broken == f"process 1 on {platform.node()}: ValueError: no"
+    assert isinstance(fatal, ProcessError)
+    assert str(fatal).startswith(f"process 1 on {platform.node()} did not answer for 3 s: look at")
 
 
 def test_another_number_of_processes_is_recorded_and_said(forks, tmp_path):

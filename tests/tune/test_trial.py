@@ -1,6 +1,7 @@
 """Trials are runs: they resume where they stopped, and a failing one does not end the study."""
 
 import json
+import platform
 from dataclasses import replace
 
 import pytest
@@ -24,6 +25,7 @@ from latentkit.runs import run_files
 from latentkit.runs.context import ImageCache
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.lifecycle import resume_run, start_run
+from latentkit.training.device import device_at_hand, device_text
 from latentkit.tune import trial as trial_module
 from latentkit.tune.finish import finish_best, report_study
 from latentkit.tune.space import search_space
@@ -40,6 +42,7 @@ OPTIONS = {
     "training.epochs": 3,
     "threads": 1,
 }
+DEVICE = device_text(device_at_hand("auto"))
 FIXED = ["model.activation", "model.latent_dim"]
 LEARNING_RATE = {"training.learning_rate": SearchRange(1e-3, 1e-2, log=True)}
 
@@ -90,6 +93,7 @@ def test_a_trial_is_an_ordinary_run_with_its_options_and_its_value(begin):
         assert trial.values[0] == best["loss"]
         assert trial.reports == {r["epoch"]: r["validation"]["mse"] for r in history["epochs"]}
         assert (trial.notes["epochs"], trial.notes["of_epochs"]) == (3, 3)
+        assert (trial.notes["machine"], trial.notes["device"]) == (platform.node(), DEVICE)
 
 
 def test_the_first_trial_has_the_options_of_a_run_outside_a_study(begin):

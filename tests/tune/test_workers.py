@@ -6,9 +6,11 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from latentkit.errors import StudyError
 from latentkit.plugin.events import Notice
+from latentkit.training.device import device_text
 from latentkit.tune import workers
 from latentkit.tune.workers import _crew
 
@@ -120,3 +122,10 @@ def test_each_worker_has_a_gpu_of_its_own(search, started, monkeypatch, gpus, st
     with _crew(search, 3, None):
         found = [process.environment.get("CUDA_VISIBLE_DEVICES") for process in started]
     assert found == expected
+
+
+def test_the_record_of_a_trial_names_the_gpu_of_its_worker(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")  # as `gpu_of_worker` sets it
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: "NVIDIA H200")
+    assert device_text(torch.device("cuda")) == "GPU 7 (NVIDIA H200)"

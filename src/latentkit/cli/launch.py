@@ -77,7 +77,7 @@ def processes_options(function: Callable[..., object]) -> Callable[..., object]:
         type=int,
         metavar="N",
         callback=shared_options.check_positive,
-        help="Share training and encoding among N processes of this machine.  "
+        help="Share training, encoding and the card among N processes of this machine.  "
         "[default: 1, or those of torchrun]",
     )(function)
 

@@ -51,6 +51,8 @@ def _trial_facts(trial: TrialRecord) -> dict[str, Any]:
         "values": list(trial.values),
         "seconds": trial.seconds,
         "epochs": trial.notes.get("epochs"),
+        "machine": trial.notes.get("machine"),
+        "device": trial.notes.get("device"),
         "params": dict(trial.params),
         "error": trial.error,
     }

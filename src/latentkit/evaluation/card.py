@@ -5,25 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.torch import load
 
 from latentkit.evaluation.bootstrap import CONFIDENCE, Bootstrap
 from latentkit.evaluation.card_sentences import codes_text, collapse_text, dead_codes_text
 from latentkit.evaluation.code_usage import code_usage
-from latentkit.evaluation.disentanglement import measure_factors
+from latentkit.evaluation.disentanglement import factor_pieces, measure_factors
 from latentkit.evaluation.inference import saturated_share
-from latentkit.evaluation.likelihood import likelihood
+from latentkit.evaluation.likelihood import likelihood, likelihood_pieces
 from latentkit.evaluation.measuring import Json, MeasuringHarness, outside_training
 from latentkit.evaluation.reconstruction import reconstructions, robustness
-from latentkit.evaluation.representation import representation
+from latentkit.evaluation.representation import representation, representation_pieces
 from latentkit.evaluation.spread import latent_spread
 from latentkit.plugin.events import Notice, StageProgress
 from latentkit.plugin.protocols import Generative, HasCodes, HasDecoder, provides
 from latentkit.runs import run_files
-from latentkit.runs.context import StageContext, no_decoder_text
+from latentkit.runs.context import RunContext, StageContext, no_decoder_text
+from latentkit.runs.folder import RunFolder
+from latentkit.training.checkpoint import tensor_bytes
+from latentkit.training.processes import Processes, current
 
 PROTOCOL = 3
 """Version of the evaluation protocol; results of different versions are not comparable."""
@@ -43,8 +48,20 @@ class Card:
 
 
 def make_card(context: StageContext) -> Card:
-    """Evaluate a run's model in eval mode and float32, and return its card."""
-    harness = MeasuringHarness(context)
+    """Evaluate a run's model in eval mode and float32, and return its card.
+
+    Several processes share it: what does not depend on other parts is a piece of work.
+    """
+    latents = {
+        split: context.folder.arrays(run_files.latents_path(split))["latents"]
+        for split in ("train", "test")
+    }
+    processes = current()
+    if processes is not None:
+        processes.order(_STAGE)
+        processes.from_leader(tensor_bytes(context.model.state_dict()))
+        processes.arrays_from_leader(latents)
+    harness = MeasuringHarness(context, context.model, latents, context.emit)
     document: Json = {
         "protocol": PROTOCOL,
         "split": "test",
@@ -58,7 +75,7 @@ def make_card(context: StageContext) -> Card:
         },
         "baselines": {},
     }
-    parts = _parts(harness)
+    parts = _parts(harness, context.folder)
     for done, (name, make) in enumerate(parts):
         context.emit(StageProgress("evaluate", done, len(parts), name))
         found: Json = {}
@@ -69,19 +86,33 @@ def make_card(context: StageContext) -> Card:
                 found = make(harness)
         document["baselines"] |= found.pop("baselines", {})
         document |= found
-    document |= _without_duplicates(harness)
+    document |= _without_duplicates(harness, context.folder)
     context.emit(StageProgress("evaluate", len(parts), len(parts), "done"))
     document["left_out"] = harness.left_out
     document["sampled"] = harness.sampled
     return Card(document, harness.arrays)
 
 
-def _without_duplicates(harness: MeasuringHarness) -> Json:
+def follow_card(context: RunContext, processes: Processes) -> None:
+    """Do pieces of the card, with the weights and latents that process 0 gives."""
+    model = context.random_model()
+    model.load_state_dict(load(processes.from_leader()))
+    harness = MeasuringHarness(context, model, processes.arrays_from_leader())
+    processes.help_with(
+        {
+            **representation_pieces(harness),
+            **likelihood_pieces(harness),
+            **factor_pieces(harness),
+        }
+    )
+
+
+def _without_duplicates(harness: MeasuringHarness, folder: RunFolder) -> Json:
     """Return figures of the test images that are not also training images, beside those of all.
 
     The record of the run's images says which they are. If there are none, the result is empty.
     """
-    alone, n = outside_training(harness.context.folder, len(harness.test))
+    alone, n = outside_training(folder, len(harness.test))
     if alone.all():
         return {}
     probed = harness.arrays.get("probed_rows", np.arange(len(alone)))
@@ -114,7 +145,9 @@ def figures_of_images(harness: MeasuringHarness) -> dict[str, NDArray[Any]]:
     return {new: harness.arrays[old] for old, new in names.items() if old in harness.arrays}
 
 
-def _parts(harness: MeasuringHarness) -> list[tuple[str, Callable[[MeasuringHarness], Json]]]:
+def _parts(
+    harness: MeasuringHarness, folder: RunFolder
+) -> list[tuple[str, Callable[[MeasuringHarness], Json]]]:
     """Return the parts of the card that apply to the run, with their names."""
     parts: list[tuple[str, Callable[[MeasuringHarness], Json]]] = []
     of_decoder = [("reconstruction", reconstructions)]
@@ -125,7 +158,8 @@ def _parts(harness: MeasuringHarness) -> list[tuple[str, Callable[[MeasuringHarn
     else:
         for name, _ in of_decoder:
             harness.leave_out(name, no_decoder_text(harness.context))
-    parts += [("latents", latent_spread), ("representation", representation)]
+    parts.append(("latents", partial(latent_spread, folder=folder)))
+    parts.append(("representation", representation))
     if provides(harness.model, Generative):
         parts.append(("likelihood", likelihood))
     if provides(harness.model, HasCodes):
@@ -140,8 +174,13 @@ _SATURATED = 0.999  # share of all pixels
 
 
 def evaluate(context: StageContext) -> None:
-    """Evaluate the run's model on the test images."""
+    """Evaluate the run's model on the test images.
+
+    What follows is the work of process 0 alone, so the others leave.
+    """
     card = make_card(context)
+    if (processes := current()) is not None:
+        processes.dismiss()
     context.folder.commit_arrays(run_files.FIGURES_OF_IMAGES, _STAGE, **card.arrays)
     context.folder.commit_json(run_files.EVALUATION, _STAGE, card.document)
     for notice in _notices(context, card.document):

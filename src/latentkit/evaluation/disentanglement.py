@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latentkit.evaluation.measuring import Json, MeasuringHarness
+from latentkit.training.processes import Arrays, Pieces, piece
 
 BINS = 20
 MOST_ITEMS = 5_000
@@ -199,34 +200,49 @@ def _squared_correlation(latent: NDArray[np.float32], truth: Factors) -> float:
     return float(np.corrcoef(latent, truth)[0, 1] ** 2)
 
 
+def factor_pieces(harness: MeasuringHarness) -> Pieces:
+    """Return the measures of factors as a piece of work; none if the images have no factors."""
+    train, test = (harness.context.images(split).factors for split in ("train", "test"))
+    if train is None or test is None:
+        return {}
+    known, truth = train[harness.context.split.train], test
+
+    def make() -> Arrays:
+        found = measure_disentanglement(
+            harness.latents["train"],
+            known,
+            harness.latents["test"],
+            truth,
+            harness.seed("disentanglement"),
+        )
+        return {name: np.asarray(value) for name, value in vars(found).items()}
+
+    return {"disentanglement": make}
+
+
 def measure_factors(harness: MeasuringHarness) -> Json:
     """Measure whether single latent dimensions represent single factors."""
-    train, test = harness.context.images("train"), harness.context.images("test")
-    if train.factors is None or test.factors is None:
+    pieces = factor_pieces(harness)
+    if not pieces:
         harness.leave_out("disentanglement", "the training images have no factors")
         return {}
-    found = measure_disentanglement(
-        harness.latents("train"),
-        train.factors[harness.context.split.train],
-        harness.latents("test"),
-        test.factors,
-        harness.seed("disentanglement"),
-    )
+    ((name, make),) = pieces.items()
+    found = piece(name, make)
     columns = zip(
-        test.factor_names,
-        found.mig_by_factor.tolist(),
-        found.informativeness.tolist(),
-        found.importance.T.tolist(),
+        harness.context.images("test").factor_names,
+        found["mig_by_factor"].tolist(),
+        found["informativeness"].tolist(),
+        found["importance"].T.tolist(),
         strict=True,
     )
     return {
         "disentanglement": {
             "n_images": min(MOST_ITEMS, len(harness.test)),
-            "mig": found.mig,
-            "dci_disentanglement": found.disentanglement,
-            "dci_completeness": found.completeness,
-            "dci_informativeness": float(found.informativeness.mean()),
-            "sap": found.sap,
+            "mig": float(found["mig"]),
+            "dci_disentanglement": float(found["disentanglement"]),
+            "dci_completeness": float(found["completeness"]),
+            "dci_informativeness": float(found["informativeness"].mean()),
+            "sap": float(found["sap"]),
             "factors": [
                 {"factor": name, "mig": mig, "informativeness": score, "importance": importance}
                 for name, mig, score, importance in columns

@@ -30,8 +30,7 @@ def encode_images(context: StageContext) -> None:
     The record has ``seconds_per_image``, the median over batches, from stored images to latents;
     ``device``; and ``parameters``, how many numbers the file of the model's weights holds.
 
-    Several processes share the images of each split. What follows is the work of process 0 alone,
-    so the others leave.
+    Several processes share the images of each split.
 
     Raises:
         PluginError: latents are not finite.
@@ -56,8 +55,6 @@ def encode_images(context: StageContext) -> None:
         if labels is not None:
             arrays["labels"] = labels[rows[name]]
         context.folder.commit_arrays(run_files.latents_path(name), _STAGE, **arrays)
-    if processes is not None:
-        processes.dismiss()
     record = {
         "seconds_per_image": statistics.median(each),
         "device": str(context.device),

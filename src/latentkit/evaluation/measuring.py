@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from latentkit.errors import leaving_out, unexpected_content
 from latentkit.evaluation.baselines import DIRECT, MOST_VALUES, PixelPCA
 from latentkit.evaluation.bootstrap import Bootstrap
-from latentkit.plugin.events import Notice
+from latentkit.plugin.events import Listener, Notice, ignore
 from latentkit.plugin.seeds import stream_seed
 from latentkit.runs import run_files
-from latentkit.runs.context import StageContext
+from latentkit.runs.context import RunContext
 from latentkit.runs.folder import RunFolder
 
 Json = dict[str, Any]
@@ -62,14 +62,25 @@ class MeasuringHarness:
     says so.
 
     Args:
-        context: context of a run whose latents are committed.
+        context: the run.
+        model: its trained model.
+        latents: its latents (N, latent_dim) of ``train`` and ``test`` images.
+        emit: receives progress, and notices of parts that are left out.
     """
 
-    def __init__(self, context: StageContext) -> None:
+    def __init__(
+        self,
+        context: RunContext,
+        model: Any,
+        latents: Mapping[str, NDArray[np.float32]],
+        emit: Listener = ignore,
+    ) -> None:
         self.context = context
+        self.model = model
+        self.latents = latents
+        self.emit = emit
         self.train = context.device_images("train")
         self.test = context.device_images("test")
-        self.model = context.model
         self.left_out: list[Json] = []
         self.sampled: list[str] = []
         self.arrays: dict[str, NDArray[Any]] = {}
@@ -151,13 +162,6 @@ class MeasuringHarness:
         """The name of each label."""
         return self.context.images("test").class_names
 
-    def latents(self, split: str) -> NDArray[np.float32]:
-        """Return the committed latents of a split."""
-        latents: NDArray[np.float32] = self.context.folder.arrays(run_files.latents_path(split))[
-            "latents"
-        ]
-        return latents
-
     def seed(self, name: str) -> int:
         """Return the seed for a named part of the card."""
         return stream_seed(self.context.seed, "evaluation", name)
@@ -176,7 +180,7 @@ class MeasuringHarness:
 
         def record(why: str) -> None:
             self.leave_out(part, why)
-            self.context.emit(Notice("left-out", f"{part} is left out of the card: {why}"))
+            self.emit(Notice("left-out", f"{part} is left out of the card: {why}"))
 
         with leaving_out(record):
             yield

@@ -17,7 +17,7 @@ from latentkit.evaluation.inference import reconstruction
 from latentkit.evaluation.measuring import Json, MeasuringHarness
 from latentkit.nn import ms_ssim, spectral_distance, ssim
 from latentkit.plugin.options import strength_option
-from latentkit.runs.context import StageContext
+from latentkit.runs.context import RunContext
 
 Rebuild = Callable[[Tensor], Tensor]
 """Function from images (B, C, H, W) to images (B, C, H, W), in [0, 1]."""
@@ -182,7 +182,7 @@ def robustness(harness: MeasuringHarness) -> Json:
     return {"robustness": {"n_images": len(rows), "points": points}}
 
 
-def _chain(context: StageContext, factor: float) -> tuple[list[Json], CorruptionChain]:
+def _chain(context: RunContext, factor: float) -> tuple[list[Json], CorruptionChain]:
     """Return the strengths and the chain of the run's corruptions, scaled by ``factor``."""
     strengths, built = [], []
     for part in context.config.corruptions:
@@ -196,7 +196,7 @@ def _chain(context: StageContext, factor: float) -> tuple[list[Json], Corruption
     return strengths, CorruptionChain(built)
 
 
-def _noise(context: StageContext, chain: CorruptionChain, factor: float) -> Rebuild:
+def _noise(context: RunContext, chain: CorruptionChain, factor: float) -> Rebuild:
     """Return the corruption with noise that restarts from the same seed in every call."""
     generator = noise_generator(context.device, context.seed, "robustness", str(factor))
     return lambda images: chain(images, generator)

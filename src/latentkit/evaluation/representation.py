@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from latentkit.evaluation.inference import encode
 from latentkit.evaluation.measuring import MOST_PROBED, Json, MeasuringHarness
 from latentkit.plugin.events import StageProgress
 from latentkit.plugin.images import Pixels
+from latentkit.training.processes import Arrays, Pieces, piece
 
 N_NEIGHBORS = 10
 MOST_ITERATIONS = 100
@@ -285,7 +286,22 @@ SHARES = (0.01, 0.1, 1.0)
 """Shares of the training labels that probes are trained on."""
 _SIDE = 32  # height and width of a reduced image
 _OWN = "latents"
+# Spaces of features, and the cache name of what is measured there. It is empty if the features
+# depend on the run's weights or model, because such results cannot be shared between runs.
+_SPACES = {
+    _OWN: "",
+    "pca": "probes of pca of {}",
+    "random_encoder": "",
+    "raw_pixels": "probes of raw pixels",
+}
+_PROBES, _KMEANS, _WIDTH = ("linear", "knn"), "k-means", "n_features"
 Pair = tuple[Features, Features]
+
+
+def representation_pieces(harness: MeasuringHarness) -> Pieces:
+    """Return what probes and k-means find in each space of features, as pieces of work."""
+    trial = _trial(harness)
+    return {} if isinstance(trial, str) else trial.pieces
 
 
 def representation(harness: MeasuringHarness) -> Json:
@@ -293,36 +309,30 @@ def representation(harness: MeasuringHarness) -> Json:
 
     Baselines are PCA, a random encoder and raw pixels.
     """
-    train_labels, test_labels = harness.context.images("train").labels, harness.test_labels
-    if train_labels is None or test_labels is None:
-        harness.leave_out("representation", "probes and clusters need labels")
+    trial = _trial(harness)
+    if isinstance(trial, str):
+        harness.leave_out("representation", trial)
         return {}
-    known = _chosen(train_labels[harness.context.split.train], harness.probed_train)
-    truth = _chosen(test_labels, harness.probed_test)
-    if len(np.unique(known)) < 2 or len(np.unique(truth)) < 2:
-        harness.leave_out("representation", "all images are of one class")
-        return {}
-    trial = _Trial(harness, known, truth)
-    spaces = _spaces(harness)
     found: Json = {}
-    for done, (name, features, once) in enumerate(spaces):
-        harness.context.emit(StageProgress("evaluate", done, len(spaces), f"probes of {name}"))
-        measure = partial(_measure, trial, features, own=name == _OWN)
+    for done, (name, once) in enumerate(_SPACES.items()):
+        harness.emit(StageProgress("evaluate", done, len(_SPACES), f"probes of {name}"))
+        measure = partial(trial.of, name)
         if name == _OWN:
             found[name], hits = measure()
             harness.arrays |= {f"{probe}_hits": of.astype(np.float64) for probe, of in hits.items()}
             continue
+        kept = once.format(harness.model.latent_dim)
         with harness.optional(f"representation of the baseline {name}"):
-            found[name], hits = harness.once(once, measure) if once else measure()
+            found[name], hits = harness.once(kept, measure) if kept else measure()
             harness.arrays |= {f"{name}_{probe}_hits": of for probe, of in hits.items()}
     return {
         "representation": {
-            "n_train": len(known),
-            "n_test": len(truth),
+            "n_train": len(trial.train_labels),
+            "n_test": len(trial.test_labels),
             "n_classes": trial.classes,
             "knn": {"n_neighbors": N_NEIGHBORS},
             "linear": {"penalty": "l2", "C": 1.0, "max_iter": MOST_ITERATIONS},
-            "kmeans": {"n_fitted": min(MOST_FITTED, len(known))},
+            "kmeans": {"n_fitted": min(MOST_FITTED, len(trial.train_labels))},
             "spaces": found,
         }
     }
@@ -332,13 +342,24 @@ Hits = dict[str, NDArray[np.bool_]]
 """By probe, whether each test image was given its label, with all training labels."""
 
 
-def _measure(trial: _Trial, features: Callable[[], Pair], *, own: bool) -> tuple[Json, Hits]:
-    train, test = features()
-    return trial.of(train, test, own=own)
+def _trial(harness: MeasuringHarness) -> _Trial | str:
+    """Return what measures the spaces of features, or why they cannot be measured."""
+    train_labels, test_labels = harness.context.images("train").labels, harness.test_labels
+    if train_labels is None or test_labels is None:
+        return "probes and clusters need labels"
+    known = _chosen(train_labels[harness.context.split.train], harness.probed_train)
+    truth = _chosen(test_labels, harness.probed_test)
+    if len(np.unique(known)) < 2 or len(np.unique(truth)) < 2:
+        return "all images are of one class"
+    return _Trial(harness, known, truth)
 
 
 class _Trial:
-    """Applies the same probes and k-means to every space of features."""
+    """Applies the same probes and k-means to every space of features.
+
+    Attributes:
+        pieces: what each of them finds in each space, as pieces of work.
+    """
 
     def __init__(
         self, harness: MeasuringHarness, train_labels: Labels, test_labels: Labels
@@ -353,30 +374,53 @@ class _Trial:
         self.classes = len(np.unique(train_labels))
         seed = harness.seed("labels")
         self.rows = {share: labelled_rows(train_labels, share, seed) for share in SHARES}
+        self.pieces: Pieces = {
+            f"{what} of {space}": partial(self._found, space, what)
+            for space in _SPACES
+            for what in (*_PROBES, _KMEANS)
+        }
+        self._features = lru_cache(1)(partial(_features, harness))
 
-    def of(self, train: Features, test: Features, *, own: bool) -> tuple[Json, Hits]:
-        found: Json = {"n_features": train.shape[1]}
+    def of(self, space: str) -> tuple[Json, Hits]:
+        found: Json = {}
         of_images: Hits = {}
-        for probe, fit in (("linear", linear_probe), ("knn", knn_probe)):
-            found[probe] = []
+        own = space == _OWN
+        for probe in _PROBES:
+            given = self._piece(space, probe)
+            found |= {"n_features": int(given[_WIDTH]), probe: []}
             for share, rows in self.rows.items():
-                given = fit(_chosen(train, rows), self.train_labels[rows], test)
-                hits = given == self.test_labels
+                hits = given[str(share)] == self.test_labels
                 accuracy = asdict(self.bootstrap.of_mean(hits))
                 found[probe].append({"share": share, "n_labels": len(rows), "accuracy": accuracy})
                 if share == 1.0:
                     of_images[probe] = hits
                     if own:
-                        self.harness.arrays[f"{probe}_labels"] = given
+                        self.harness.arrays[f"{probe}_labels"] = given[str(share)]
         if own:
             names = self.harness.class_names
             counts = confusion(self.test_labels, self.harness.arrays["linear_labels"], len(names))
             found["confusion"] = {"probe": "linear", "counts": counts.tolist()}
-        found["kmeans"] = self._clusters(train, test)
+        found["kmeans"] = self._clusters(self._piece(space, _KMEANS)["clusters"])
         return found, of_images
 
-    def _clusters(self, train: Features, test: Features) -> Json:
-        clusters = k_means(train, test, self.classes, self.harness.seed("k-means"))
+    def _piece(self, space: str, what: str) -> Arrays:
+        name = f"{what} of {space}"
+        return piece(name, self.pieces[name])
+
+    def _found(self, space: str, what: str) -> Arrays:
+        """Return the labels or clusters (M,) that a probe or k-means finds for the test images."""
+        train, test = self._features(space)
+        if what == _KMEANS:
+            seed = self.harness.seed(_KMEANS)
+            return {"clusters": k_means(train, test, self.classes, seed)}
+        fit = linear_probe if what == "linear" else knn_probe
+        labels = {
+            str(share): fit(_chosen(train, rows), self.train_labels[rows], test)
+            for share, rows in self.rows.items()
+        }
+        return {_WIDTH: np.array(train.shape[1]), **labels}
+
+    def _clusters(self, clusters: Labels) -> Json:
         columns = indicators(clusters, self.test_labels)
         shape = (int(clusters.max()) + 1, int(self.test_labels.max()) + 1)
         figures: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
@@ -395,43 +439,25 @@ class _Trial:
         return {"n_clusters": self.classes, **{name: figure(name) for name in figures}}
 
 
-def _spaces(harness: MeasuringHarness) -> list[tuple[str, Callable[[], Pair], str]]:
-    """Return (name, function, cache name) of each space that probes are trained on.
-
-    The function returns features of the training and test images that are probed, and computes no
-    others. The cache name is empty if the features depend on the run's model, because such results
-    cannot be shared between runs.
-    """
+def _features(harness: MeasuringHarness, space: str) -> Pair:
+    """Return the features of a space for the training and test images that are probed."""
     rows = harness.probed_train, harness.probed_test
-
-    def images() -> tuple[DeviceImages, DeviceImages]:
-        of_split = zip((harness.train, harness.test), rows, strict=True)
-        train, test = (whole if few is None else whole.subset(few) for whole, few in of_split)
+    if space == _OWN:
+        of_splits = zip(("train", "test"), rows, strict=True)
+        train, test = (_chosen(harness.latents[split], few) for split, few in of_splits)
         return train, test
-
-    def of_images(features: Callable[[DeviceImages], Features]) -> Pair:
-        train, test = images()
-        return features(train), features(test)
-
-    def latents() -> Pair:
-        return _chosen(harness.latents("train"), rows[0]), _chosen(harness.latents("test"), rows[1])
-
-    def random_encoder() -> Pair:
+    if space == "pca":
+        features: Callable[[DeviceImages], Features] = harness.pca.codes
+    elif space == "random_encoder":
         model = harness.context.random_model()
         if getattr(model, "pretrained", False):
             _check_random(harness.model, model)
-        return of_images(partial(encode, model))
-
-    return [
-        (_OWN, latents, ""),
-        (
-            "pca",
-            lambda: of_images(harness.pca.codes),
-            f"probes of pca of {harness.model.latent_dim}",
-        ),
-        ("random_encoder", random_encoder, ""),
-        ("raw_pixels", lambda: of_images(_pixels), "probes of raw pixels"),
-    ]
+        features = partial(encode, model)
+    else:
+        features = _pixels
+    of_images = zip((harness.train, harness.test), rows, strict=True)
+    train, test = (features(all_ if few is None else all_.subset(few)) for all_, few in of_images)
+    return train, test
 
 
 def _check_random(model: Any, random: Any) -> None:

@@ -33,9 +33,9 @@ _TERM = "projection_spread"
 _ROUNDING = 1e-7  # share of the largest value below which float32 has only rounding errors
 
 
-def latent_spread(harness: MeasuringHarness) -> Json:
-    """Measure the effective rank and the spread of the test latents."""
-    latents = harness.latents("test")
+def latent_spread(harness: MeasuringHarness, folder: RunFolder) -> Json:
+    """Measure the effective rank and the spread of the test latents of the run in ``folder``."""
+    latents = harness.latents["test"]
     what = "the spread of latents is measured on"
     rows = harness.drawn(what, "test", len(latents), MOST_TEST, "")
     measured = latents if rows is None else latents[rows]
@@ -43,7 +43,7 @@ def latent_spread(harness: MeasuringHarness) -> Json:
         "latents": {
             "n_images": len(measured),
             **spread_of(measured),
-            **_spread_in_loss(harness.context.folder),
+            **_spread_in_loss(folder),
         }
     }
 

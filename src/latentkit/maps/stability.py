@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,9 @@ from latentkit.config import MapConfig
 from latentkit.maps.alignment import align
 from latentkit.maps.fitting import fit_embedding
 from latentkit.maps.islands import Pair, compare_pairs, find_islands, groups_in_latents
-from latentkit.plugin.events import Event, Listener, StageProgress
+from latentkit.plugin.events import Event, Listener, StageProgress, ignore
 from latentkit.plugin.seeds import short_stream_seed, stream_seed
+from latentkit.training.processes import Arrays, Pieces, Processes, current, piece
 
 FEWEST_POINTS = 20
 """Points that a map needs for its stability to be measured."""
@@ -105,28 +108,52 @@ def _refits(
     emit: Listener,
 ) -> tuple[list[tuple[Rows, Points]], list[float]]:
     """Return rows and aligned coordinates of each refit, and its disparity from the map."""
-    count, n = part.map.stability, len(vectors)
-    refits: list[tuple[Rows, Points]] = []
-    disparities = []
-    for number in range(count):
-        rows = rows_of_refit(n, number, seed)
-        estimator = part.build(short_stream_seed(seed, "embedding", f"{part.name}-{number}"))
-        again, _ = fit_embedding(
-            estimator,
-            part.name,
-            np.ascontiguousarray(vectors[rows]),
-            None if labels is None else labels[rows],
-            stage=f"embed:{part.slug}",
-            emit=_Refitting(emit, number, count),
-        )
-        try:
-            alignment = align(again, coordinates[rows])
-            again = alignment(again)
-            disparities.append(alignment.disparity)
-        except ValueError:  # all points of one map are equal
-            disparities.append(1.0)
-        refits.append((rows, again))
-    return refits, disparities
+    points: Arrays = {"vectors": vectors, "coordinates": coordinates}
+    if labels is not None:
+        points["labels"] = labels
+    processes = current()
+    if processes is not None:
+        processes.order(f"embed:{part.slug}")
+        processes.arrays_from_leader(points)
+    found = [piece(name, make) for name, make in _pieces(part, points, seed, emit).items()]
+    return (
+        [
+            (rows_of_refit(len(vectors), number, seed), one["coordinates"])
+            for number, one in enumerate(found)
+        ],
+        [float(one["disparity"]) for one in found],
+    )
+
+
+def follow_refits(part: MapConfig, seed: int, processes: Processes) -> None:
+    """Do refits of a map with the points that process 0 gives."""
+    processes.help_with(_pieces(part, processes.arrays_from_leader(), seed, ignore))
+
+
+def _pieces(part: MapConfig, points: Arrays, seed: int, emit: Listener) -> Pieces:
+    return {
+        f"refit {number}": partial(_refit, part, points, seed, emit, number)
+        for number in range(part.map.stability)
+    }
+
+
+def _refit(part: MapConfig, points: Arrays, seed: int, emit: Listener, number: int) -> Arrays:
+    """Return the aligned ``coordinates`` (M, 2 or 3) of a refit, and its ``disparity`` ()."""
+    vectors, labels = points["vectors"], points.get("labels")
+    rows = rows_of_refit(len(vectors), number, seed)
+    again, _ = fit_embedding(
+        part.build(short_stream_seed(seed, "embedding", f"{part.name}-{number}")),
+        part.name,
+        np.ascontiguousarray(vectors[rows]),
+        None if labels is None else labels[rows],
+        stage=f"embed:{part.slug}",
+        emit=_Refitting(emit, number, part.map.stability),
+    )
+    disparity = 1.0
+    with suppress(ValueError):  # all points of one map are equal
+        alignment = align(again, points["coordinates"][rows])
+        again, disparity = alignment(again), alignment.disparity
+    return {"coordinates": again, "disparity": np.array(disparity)}
 
 
 class _Refitting:

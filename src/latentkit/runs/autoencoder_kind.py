@@ -16,13 +16,8 @@ from latentkit.atomic import json_bytes, write_bytes
 from latentkit.config import RunConfig, canonical_sha256
 from latentkit.data.batches import DeviceImages, augmentation_of, spread_rows
 from latentkit.data.duplicates import rows_in_training
-from latentkit.errors import (
-    DataError,
-    UserError,
-    describe_error,
-    unexpected_content,
-)
-from latentkit.evaluation.card import PROTOCOL, evaluate
+from latentkit.errors import DataError, UserError, describe_error, unexpected_content
+from latentkit.evaluation.card import PROTOCOL, evaluate, follow_card
 from latentkit.evaluation.card_tables import card_rows, card_summary, card_tables, map_tables
 from latentkit.evaluation.encoding import encode_images, follow_encoding
 from latentkit.evaluation.measuring import card_bytes
@@ -34,6 +29,7 @@ from latentkit.maps.make import (
     most_bytes,
     reads_of_same_run,
 )
+from latentkit.maps.stability import follow_refits
 from latentkit.plugin.events import Notice, StageProgress, ignore
 from latentkit.plugin.images import ImageData
 from latentkit.plugin.protocols import HasLoss, provides
@@ -244,10 +240,15 @@ class AutoencoderKind(RunKind):
         return _job(context, context.new_model(), images), len(rows)
 
     def shared_work(self, context: RunContext) -> dict[str, SharedWork]:
-        """Return the training and the encoding of shares of the images."""
+        """Return the training and encoding of shares of the images, and pieces of maps and card."""
         return {
             "train": partial(_follow_training, context),
             "encode": partial(follow_encoding, context),
+            **{
+                f"embed:{part.slug}": partial(follow_refits, part, context.seed)
+                for part in context.config.embeddings
+            },
+            "evaluate": partial(follow_card, context),
         }
 
     def memory_after_training(self, context: RunContext, latent_dim: int) -> int:

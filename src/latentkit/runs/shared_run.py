@@ -55,7 +55,7 @@ def share_run(context: RunContext, kind: RunKind, emit: Listener) -> None:
         processes.heard("ready", rank)
     hosts = Counter(processes.host(rank) for rank in range(processes.count))
     where = ", ".join(f"{count} on {host}" for host, count in hosts.items())
-    shared = f"{processes.count} processes share training and encoding ({where})"
+    shared = f"{processes.count} processes share training, encoding and the card ({where})"
     emit(Notice("processes", shared, "info"))
 
 

@@ -88,6 +88,24 @@ def resolve_device(wanted: Device) -> torch.device:
     return torch.device(wanted)
 
 
+def gpu_names() -> list[str]:
+    """Return how the machine names the GPUs of this process, such as ``0``, in torch's order.
+
+    ``CUDA_VISIBLE_DEVICES`` chooses them; without it, they are the machine's GPUs by number.
+    """
+    stated = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    names = [one.strip() for one in stated if one.strip()]
+    return names or list(map(str, range(torch.cuda.device_count())))
+
+
+def device_text(device: torch.device) -> str:
+    """Return the device in use in words, such as ``GPU 1 (NVIDIA H200)`` or ``cpu``."""
+    if device.type != "cuda":
+        return device.type
+    number = torch.cuda.current_device()
+    return f"GPU {gpu_names()[number]} ({torch.cuda.get_device_name(number)})"
+
+
 def device_at_hand(recorded: Device) -> torch.device:
     """Return the device to resume on: the recorded one, or the best that is available."""
     try:

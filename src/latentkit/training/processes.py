@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
+from safetensors.numpy import load, save
 from torch import Tensor
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
@@ -31,6 +33,12 @@ from latentkit.errors import BrokenEnvironmentError, LatentkitError, ProcessErro
 _RUN = "latentkit-run"
 _LOOK = 0.05  # seconds between two looks at the store
 _LAST_WORDS = 2.0  # seconds in which a process that ends by itself has said why
+_PULSE = 1.0  # seconds between two signs of life, or a quarter of the timeout if that is less
+_MOST_BYTES = 2**22  # of one value; torchrun's store refuses more than 2**23
+
+Arrays = dict[str, NDArray[Any]]
+Pieces = Mapping[str, Callable[[], Arrays]]
+"""Pieces of work that do not depend on each other, by name."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,10 @@ class Processes:
         while isinstance(self._lasting, PrefixStore):
             self._lasting = self._lasting.underlying_store
         self.say("host", platform.node())
+        self._ended = threading.Event()
+        if rank:
+            self._beat()  # at once, so that silence is noticed from the start
+            threading.Thread(target=self._pulse, daemon=True).start()
 
     # What is said in words, through the store.
 
@@ -96,12 +108,18 @@ class Processes:
         It sleeps between two looks, so that waiting takes no processor, and a signal is heeded.
 
         Raises:
-            ProcessError: the process ended without having said it.
+            ProcessError: the process ended without having said it, or gives no sign of life.
         """
+        pulse, since = b"", time.monotonic()
         with self._reaching_others():
             while not self._store.check([f"{what}/{rank}"]):
                 if rank != self.rank and self._store.check([f"ended/{rank}"]):
                     raise self._what_happened()
+                if self._store.check([f"pulse/{rank}"]):
+                    before, pulse = pulse, self._store.get(f"pulse/{rank}")
+                    since = since if pulse == before else time.monotonic()
+                    if time.monotonic() - since > self._timeout:
+                        raise self._silent(self._named(rank))
                 time.sleep(_LOOK)
             return json.loads(self._store.get(f"{what}/{rank}"))
 
@@ -110,7 +128,18 @@ class Processes:
         return str(self.heard("host", rank))
 
     def order(self, what: str, **words: Any) -> None:
-        """Tell the other processes what to do next. Only process 0 does this."""
+        """Tell the other processes what to do next, and wait until they begin.
+
+        Only process 0 does this.
+
+        Raises:
+            ProcessError: one of them ended, or gives no sign of life.
+        """
+        self._tell(what, words)
+        for rank in range(1, self.count):
+            self.heard(f"begins-{self._orders}", rank)
+
+    def _tell(self, what: str, words: Mapping[str, Any]) -> None:
         self.say(f"order-{self._orders}", {"do": what, **words})
         self._orders += 1
 
@@ -121,6 +150,7 @@ class Processes:
             self._orders += 1
             if found["do"] == "leave":
                 return
+            self.say(f"begins-{self._orders}", True)
             yield found
 
     def dismiss(self) -> None:
@@ -128,7 +158,55 @@ class Processes:
         if not self._dismissed and self.rank == 0:
             self._dismissed = True
             with suppress(LatentkitError):
-                self.order("leave")
+                self._tell("leave", {})
+
+    # Pieces of work, each done by the process that is free first.
+
+    def piece(self, name: str, make: Callable[[], Arrays]) -> Arrays:
+        """Return the result of a piece of work: made here, unless another process has begun it.
+
+        Only process 0 does this; the others `help_with` the pieces of its last order.
+
+        Raises:
+            LatentkitError: the process that has begun it failed, or is gone.
+        """
+        rank = self._taker(name)
+        if rank == self.rank:
+            return make()
+        key = self._key(name)
+        words = self.heard(key, rank)
+        if "error" in words:
+            raise self._error_of(rank, words, LatentkitError)
+        with self._reaching_others():
+            return load(b"".join(self._store.get(f"{key}/{one}") for one in range(words["values"])))
+
+    def help_with(self, pieces: Pieces) -> None:
+        """Do pieces of work that nobody has begun, and hand their results or errors to process 0.
+
+        Process 0 begins with the first piece, the others with the last.
+        """
+        for name, make in reversed(list(pieces.items())):
+            if self._taker(name) != self.rank:
+                continue
+            key = self._key(name)
+            try:
+                content = _packed(make())
+            except (Exception, SystemExit) as error:  # process 0 raises it
+                self.say(key, _words(error))
+                continue
+            starts = range(0, len(content), _MOST_BYTES)
+            with self._reaching_others():
+                for one, start in enumerate(starts):
+                    self._store.set(f"{key}/{one}", content[start : start + _MOST_BYTES])  # type: ignore[arg-type]
+            self.say(key, {"values": len(starts)})
+
+    def _taker(self, name: str) -> int:
+        """Return the process that does a piece: this one, unless another was faster."""
+        with self._reaching_others():
+            return int(self._store.compare_set(self._key(f"taker of {name}"), "", str(self.rank)))
+
+    def _key(self, name: str) -> str:
+        return f"order-{self._orders}-{name}"
 
     @property
     def active(self) -> bool:
@@ -191,6 +269,12 @@ class Processes:
             dist.broadcast(tensor, 0)
         return tensor.numpy().tobytes()
 
+    def arrays_from_leader(self, arrays: Arrays | None = None) -> Arrays:
+        """Return the arrays that process 0 gives; the others give nothing."""
+        content = self.from_leader(b"" if arrays is None else _packed(arrays))
+        # Those of safetensors cannot be written to.
+        return arrays or {name: one.copy() for name, one in load(content).items()}
+
     def to_leader(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the rows (n, D) of all processes in order, if this is process 0."""
         counts = torch.zeros(self.count, dtype=torch.int64)
@@ -224,13 +308,19 @@ class Processes:
 
     def end(self, error: BaseException | None) -> None:
         """Tell process 0 that this process ends, and why."""
-        words = None
-        if isinstance(error, LatentkitError):
-            words = {"error": type(error).__name__, "text": str(error)}
-        elif isinstance(error, Exception):
-            words = {"error": "", "text": errors.describe_error(error)}
+        self._ended.set()
+        words = _words(error) if isinstance(error, Exception) else None
         with suppress(Exception):
             self._store.set(f"ended/{self.rank}", json.dumps(words))
+
+    def _pulse(self) -> None:
+        """Give signs of life, because a piece of work may take longer than the timeout."""
+        with suppress(Exception):  # the store is gone, and the main thread notices
+            while not self._ended.wait(min(_PULSE, self._timeout / 4)):
+                self._beat()
+
+    def _beat(self) -> None:
+        self._store.set(f"pulse/{self.rank}", str(time.monotonic()))
 
     def lost(self) -> LatentkitError | None:
         """Return the error of a process that was killed or failed, after this one was interrupted.
@@ -272,11 +362,7 @@ class Processes:
                             return self._error_of(rank, words)
                 time.sleep(_LOOK)
         if "imed out" in text or "imeout" in text:
-            names = ", ".join(map(self._named, sorted(silent))) or "a process"
-            return ProcessError(
-                f"{names} did not answer for {self._timeout} s: look at the machines and their "
-                f"network, or wait longer with --timeout"
-            )
+            return self._silent(", ".join(map(self._named, sorted(silent))) or "a process")
         if silent:
             names = ", ".join(map(self._named, sorted(silent)))
             return ProcessError(
@@ -285,12 +371,24 @@ class Processes:
             )
         return ProcessError(f"the processes lost each other: {text}" if text else "")
 
-    def _error_of(self, rank: int, words: Mapping[str, str]) -> LatentkitError:
+    def _silent(self, names: str) -> ProcessError:
+        return ProcessError(
+            f"{names} did not answer for {self._timeout} s: look at the machines and their "
+            f"network, or wait longer with --timeout"
+        )
+
+    def _error_of(
+        self,
+        rank: int,
+        words: Mapping[str, str],
+        unknown: type[LatentkitError] = ProcessError,
+    ) -> LatentkitError:
+        """Return another process's error; one that latentkit does not explain is ``unknown``."""
         text = f"{self._named(rank)}: {words['text']}"
         kind = getattr(errors, words["error"], None) if words["error"] else None
         if isinstance(kind, type) and issubclass(kind, LatentkitError):
             return kind(text)
-        return ProcessError(text)
+        return unknown(text)
 
     def _named(self, rank: int) -> str:
         host = "?"
@@ -300,12 +398,28 @@ class Processes:
         return f"process {rank} on {host}"
 
 
+def _packed(arrays: Arrays) -> bytes:
+    # safetensors writes the memory of an array as it is, whatever its strides are.
+    return save({name: np.asarray(one, order="C") for name, one in arrays.items()})
+
+
+def _words(error: BaseException) -> dict[str, str]:
+    known = isinstance(error, LatentkitError)
+    return {"error": type(error).__name__ if known else "", "text": errors.describe_error(error)}
+
+
 _joined: Processes | None = None
 
 
 def current() -> Processes | None:
     """Return the processes that share this run's work; None if this one works alone."""
     return _joined if _joined is not None and _joined.active else None
+
+
+def piece(name: str, make: Callable[[], Arrays]) -> Arrays:
+    """Return the result of a piece of work, which another process may do; see `Processes.piece`."""
+    processes = current()
+    return make() if processes is None else processes.piece(name, make)
 
 
 @contextmanager

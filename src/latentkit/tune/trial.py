@@ -41,6 +41,7 @@ from latentkit.runs.manifest import NAME
 from latentkit.runs.saved_config import stored_config, with_choices_of
 from latentkit.runs.stages import Stage
 from latentkit.training.checkpoint import CheckpointStore
+from latentkit.training.device import device_at_hand, device_text
 from latentkit.training.loop import TrainingJob
 from latentkit.tune.goals import Goal
 from latentkit.tune.space import option_of
@@ -300,6 +301,7 @@ class TrialRunner:
             trial.note("epochs", watch.epoch)
             trial.note("of_epochs", of)
             trial.note("machine", platform.node())
+            trial.note("device", device_text(device_at_hand(self._base.run.device)))
             self._emit(
                 events.TrialFinished(
                     trial.number, state, tuple(values), watch.epoch, of, seconds, error

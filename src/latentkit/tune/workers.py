@@ -24,6 +24,7 @@ from latentkit.plugin.machine import usable_cpus
 from latentkit.plugin.studies import StudyResult, TrialRecord
 from latentkit.reading import open_file
 from latentkit.terminal import printable
+from latentkit.training.device import gpu_names
 from latentkit.trust import without_current_folder
 from latentkit.tune.study import Search
 
@@ -214,11 +215,7 @@ def gpu_of_worker(number: int) -> dict[str, str]:
     count = torch.cuda.device_count()
     if count < 2:
         return {}
-    stated = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    names = [one.strip() for one in stated.split(",") if one.strip()] or list(
-        map(str, range(count))
-    )
-    return {"CUDA_VISIBLE_DEVICES": names[number % count]}
+    return {"CUDA_VISIBLE_DEVICES": gpu_names()[number % count]}
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:
