@@ -213,3 +213,16 @@ def test_a_folder_that_is_no_zarr_is_refused(tmp_path):
 def test_a_zarr_array_without_a_name_is_read(tmp_path):
     zarr.create_array(str(tmp_path / "one.zarr"), data=PIXELS)
     assert len(load(tmp_path / "one.zarr")) == 16
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_has_moved_is_found_by_its_name_in_the_folder_of_data_sets(
+    save, tmp_path, kind
+):
+    path = save(kind, images=PIXELS)
+    before = load(path)
+    (tmp_path / "data").mkdir()
+    path.rename(tmp_path / "data" / path.name)
+    np.testing.assert_array_equal(load(path, data=tmp_path / "data").images, before.images)
+    with pytest.raises(DataError, match=path.name):
+        load(path, data=tmp_path)

@@ -310,3 +310,14 @@ def test_a_folder_is_listed_once_for_both_splits_and_again_when_it_changes(tmp_p
     fill(tmp_path, "b/another.png")
     assert sum(map(len, both(tmp_path))) == 11
     assert len(listed) == 2
+
+
+def test_a_folder_that_has_moved_is_found_by_its_name_in_the_folder_of_data_sets(tmp_path):
+    root = fill(tmp_path / "old" / "photos", *many("a/", "b/"))
+    before = load(root)
+    (tmp_path / "data").mkdir()
+    shutil.move(root, tmp_path / "data" / "photos")
+    after = load(root, data=tmp_path / "data")
+    assert (after.checksum, after.class_names) == (before.checksum, before.class_names)
+    with pytest.raises(DataError, match=r"no folder .*old.photos: .*--data-dir.* contains photos"):
+        load(root, data=tmp_path)

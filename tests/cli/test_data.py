@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,7 @@ def test_the_cache_is_listed_and_deleted(latentkit, tmp_path, monkeypatch):
     Image.new("L", (8, 8), 7).save(files[0])
     read_images([ImageFile(path) for path in files], ImageReading(size=(8, 8)), source="my photos")
     listed = latentkit("data", "cache")
-    assert "my photos" in listed.out
+    assert re.search(r"^my photos +1 +1x8x8 +0\.0 MB$", listed.out, re.M)
     assert "1 set, " in listed.out
     (one,) = json.loads(latentkit("data", "cache", "--json").out)["sets"]
     assert (one["source"], one["count"]) == ("my photos", 1)

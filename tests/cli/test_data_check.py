@@ -161,4 +161,5 @@ def test_a_readable_summary_is_printed_without_json(latentkit, tmp_path):
 def test_a_source_that_does_not_exist_is_one_line(latentkit):
     ended = latentkit("data", "check", "no-such-thing")
     assert ended.code == 2
-    assert "no-such-thing" in ended.error
+    assert "there is no folder or file 'no-such-thing', and no dataset of that name" in ended.error
+    assert "(did you mean 'digits'?)" in latentkit("data", "check", "digit").error

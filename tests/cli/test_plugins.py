@@ -139,6 +139,7 @@ def test_a_missing_requirement_is_reported_with_the_install_command_before_the_r
     assert ended.code == 3
     assert "pip install 'no-such-package>=2'" in ended.error
     assert "missing: no-such-package>=2" in latentkit("plugins", "show", "my-map").out
+    assert "to repair it: pip install 'no-such-package>=2'" in latentkit("doctor").out
 
 
 @pytest.mark.parametrize(

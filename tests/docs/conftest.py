@@ -3,13 +3,52 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from latentkit.cli.main import main
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """Return the fenced blocks of a page that are in ``language``."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+
+
+def write_photos(folder: Path, count: int) -> None:
+    """Make ``folder`` with ``count`` colour images of noise, 20x24 pixels."""
+    folder.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 20, 24, 3), dtype=np.uint8)
+    for row, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"{row}.png")
+
+
+@pytest.fixture
+def execute(monkeypatch, capsys) -> Callable[[str], str]:
+    """Return a function that runs a line as the shell would and returns its stdout."""
+
+    def run(line: str) -> str:
+        command, _, file = line.partition(" > ")
+        monkeypatch.setattr(sys, "argv", shlex.split(command))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        assert not ended.value.code, f"{line}\n{printed.err}"
+        if file:
+            Path(file).write_text(printed.out, encoding="utf-8")
+        return printed.out
+
+    return run
 
 
 @pytest.fixture(scope="module")

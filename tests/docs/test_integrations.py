@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import re
-import shlex
-import sys
 import warnings
-from pathlib import Path
 
 import pytest
-
-from latentkit.cli.main import main
+from tests.docs.conftest import DOCS, blocks
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_cpu", "blank_figures")]
 
-PAGE = (Path(__file__).parents[2] / "docs" / "integrations.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "integrations.md").read_text(encoding="utf-8")
 
 
 def section(name: str) -> str:
     return re.split(rf"^## {name}$", PAGE, flags=re.M)[1].split("\n## ")[0]
-
-
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
 
 
 def run_block(block: str, capsys) -> None:
@@ -43,16 +35,12 @@ def test_a_model_trained_by_lightning_becomes_a_run(tmp_path, monkeypatch, capsy
         run_block(block.replace("max_epochs=10", "max_epochs=1"), capsys)
 
 
-def test_the_onnx_files_of_a_run_give_latents(tmp_path, monkeypatch, capsys):
+def test_the_onnx_files_of_a_run_give_latents(tmp_path, monkeypatch, execute, capsys):
     for name in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(name, reason=f"{name} is not installed")
     monkeypatch.chdir(tmp_path)
     (commands,) = blocks(section("ONNX"), "console")
-    for line in commands.splitlines():
-        monkeypatch.setattr(sys, "argv", shlex.split(line.replace("--epochs 5", "--epochs 1")))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert not ended.value.code, line
-    assert "largest difference from the model" in capsys.readouterr().out
+    printed = [execute(line.replace("--epochs 5", "--epochs 1")) for line in commands.splitlines()]
+    assert "largest difference from the model" in "".join(printed)
     (block,) = blocks(section("ONNX"), "python")
     run_block(block, capsys)

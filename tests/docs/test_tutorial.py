@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.docs.conftest import DOCS, blocks
 
 import latentkit as lk
-from latentkit.cli.main import main
 from latentkit.config import build_config
 from latentkit.registry.catalogue import default_registry
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_cpu", "blank_figures")]
 
-ROOT = Path(__file__).parents[2]
-TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+ROOT = DOCS.parent
+TUTORIAL = (DOCS / "tutorial.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
-
-
 COMMANDS = [line for block in blocks(TUTORIAL, "console") for line in block.splitlines()]
 README_COMMANDS = re.findall(r"`(latentkit [^`]+)`", README)
 PYTHON = blocks(TUTORIAL, "python")
@@ -36,24 +27,6 @@ PYTHON = blocks(TUTORIAL, "python")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("tutorial")
-
-
-@pytest.fixture
-def execute(monkeypatch, capsys) -> Callable[[str], str]:
-    """Return a function that runs a line as the shell would and returns its stdout."""
-
-    def run(line: str) -> str:
-        command, _, file = line.partition(" > ")
-        monkeypatch.setattr(sys, "argv", shlex.split(command))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        assert not ended.value.code, f"{line}\n{printed.err}"
-        if file:
-            Path(file).write_text(printed.out, encoding="utf-8")
-        return printed.out
-
-    return run
 
 
 def quick(line: str) -> str:

@@ -51,6 +51,8 @@ def test_a_name_with_other_options_is_refused_with_the_differences(once):
     other = {**SMALL, "model.hidden": []}
     with pytest.raises(UserError, match=r"model\.hidden"):
         begun(once.path.parent, options=other)
+    with pytest.raises(UserError, match=r'dataset\.name: "digits" became "sprites"'):
+        begun(once.path.parent, dataset="sprites", options={**SMALL, "sprites.n_train": 20})
 
 
 @pytest.mark.parametrize("name", ["a/b", ".."])

@@ -10,6 +10,7 @@ from latentkit.api.inputs import Path_, configure, data_dir
 from latentkit.atomic import write_bytes
 from latentkit.config import PartConfig
 from latentkit.data.data_check import DataCheck, check_files, check_images
+from latentkit.errors import UserError, did_you_mean
 from latentkit.plugin.events import Listener, StageProgress, ignore
 from latentkit.plugin.image_cache import decoding_progress
 from latentkit.plugin.image_sets import FilePlan
@@ -79,9 +80,15 @@ def _checked(chosen: PartConfig, source: str, data: Path_ | None) -> DataCheck:
 def _chosen(registry: Registry, source: str, options: Mapping[str, Any]) -> PartConfig:
     """Return the data set that a source means."""
     path = Path(source).expanduser()
-    is_name = any(part.is_called(source) for part in registry.parts("dataset"))
-    if is_name or not path.exists():
+    known = registry.parts("dataset")
+    if any(part.is_called(source) for part in known):
         return configure(registry, dataset=source, options=options).dataset
+    if not path.exists():
+        near = did_you_mean(source, {part.spec.name for part in known})
+        raise UserError(
+            f"there is no folder or file {source!r}, and no dataset of that name{near}: give the "
+            f"path of your images, or a name that 'latentkit data list' shows"
+        )
     name = FOLDER if path.is_dir() and path.suffix != ".zarr" else ARRAYS
     return configure(registry, dataset=name, options={f"{name}.path": str(path), **options}).dataset
 

@@ -268,8 +268,16 @@ def cache(prune: bool, keep: float, as_json: bool) -> None:
         shared_options.print_json(document)
         return
     if not prune:
-        rows = ((one.source or one.key, f"{one.count:,}", _size(one.bytes)) for one in sets)
-        shared_options.print_rows(("made of", "images", "size"), rows)
+        rows = (
+            (
+                one.source or one.key,
+                f"{one.count:,}",
+                "x".join(map(str, one.shape)),
+                _size(one.bytes),
+            )
+            for one in sets
+        )
+        shared_options.print_rows(("made of", "images", "shape", "size"), rows)
     found = f"{len(sets)} set{'' if len(sets) == 1 else 's'}, {_size(total)}"
     shared_options.echo(f"{found}, {'deleted from' if prune else 'in'} {folder}")
 

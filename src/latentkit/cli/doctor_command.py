@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -135,12 +136,13 @@ def _plugins() -> Iterator[Finding]:
             text = f"{part.spec.name!r} is offered more than once; this one is {name}"
             yield Finding(str(part), "note", text)
         if missing := missing_requirements(part.spec):
-            remedy = f"pip install {' '.join(missing)}"
+            remedy = f"pip install {shlex.join(missing)}"
             yield Finding(str(part), "note", f"cannot be used: needs {', '.join(missing)}", remedy)
 
 
 def _loaded(plugin: LoadedPlugin) -> Finding:
-    offers = [", ".join(spec.name for spec in plugin.specs)] if plugin.specs else []
+    # A name that two kinds share is said once.
+    offers = [", ".join(dict.fromkeys(spec.name for spec in plugin.specs))] if plugin.specs else []
     if plugin.watches_runs:
         offers.append("watches runs")
     # A built-in plugin may be slow only because it is the first to import shared packages.

@@ -373,6 +373,7 @@ class CachedSet:
         key: its name.
         source: what it was made of.
         count: number of images; 0 if it is not complete.
+        shape: channels, height and width of each image; empty if it is not complete.
         bytes: what it takes on the disk.
         used: when it was last used, in seconds since 1970.
     """
@@ -380,6 +381,7 @@ class CachedSet:
     key: str
     source: str
     count: int
+    shape: tuple[int, ...]
     bytes: int
     used: float
 
@@ -397,13 +399,14 @@ def cached_sets(folder: Path | None = None) -> list[CachedSet]:
 
 def _described(path: Path) -> CachedSet:
     source, count, size, used = "", 0, 0, 0.0
+    shape: tuple[int, ...] = ()
     with suppress(OSError):
         used = path.stat().st_mtime
         size = sum(file.stat().st_blocks * 512 for file in path.iterdir())
     with suppress(OSError, errors.LatentkitError, KeyError, TypeError, ValueError):
         index = read_hashed(path, INDEX)
-        source, count = str(index["source"]), int(index["count"])
-    return CachedSet(path.name, source, count, size, used)
+        source, count, shape = str(index["source"]), int(index["count"]), Form(*index["form"]).shape
+    return CachedSet(path.name, source, count, shape, size, used)
 
 
 def prune(keep_bytes: int, *, folder: Path | None = None, keep: str = "") -> list[CachedSet]:

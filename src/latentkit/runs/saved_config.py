@@ -168,8 +168,8 @@ def _has_more_epochs(known: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
 
 
 def differing(known: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """Describe the first key, in alphabetical order, in which two configurations differ."""
-    for key in sorted({*known, *here}):
+    """Describe the first key in which two configurations differ: a name before any option."""
+    for key in sorted({*known, *here}, key=lambda key: (key != "name", key)):
         a, b = known.get(key), here.get(key)
         if a == b:
             continue

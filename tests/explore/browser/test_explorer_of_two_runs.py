@@ -142,6 +142,15 @@ def test_a_click_keeps_the_decoded_latent_and_pointing_alone_does_not(opened, pa
     assert page.complaints == []
 
 
+def test_each_small_map_says_of_which_run_it_is(opened, page_of_two_runs):
+    page = opened(page_of_two_runs)
+    of_runs = page.tab.locator(".lk-strip-run").all_inner_texts()
+    names = page.tab.locator(".lk-strip-name").all_inner_texts()
+    assert len(of_runs) == len(names) > 2
+    assert (names[-1], of_runs[-1]) == ("Other", "run-2")
+    assert "run-2" not in of_runs[:-1]
+
+
 def test_tracks_are_named_by_what_differs(opened, page_of_two_runs):
     page = opened(page_of_two_runs, "#maps=1/other")
     page.tab.keyboard.press("4")

@@ -41,11 +41,12 @@ _OPTION = "-o image-folder.{}".format
 def load(options: ImageFolderOptions, split: Split, cache: Path) -> ImageData:
     """Return the images of a split, (N, C, H, W); validation images follow the training images."""
     with _light_collection():
-        plan = plan_folder(options)
+        root = _root(options, cache)
+        plan = _planned_at(root, options)
         read = read_images(
             plan.files,
             plan.reading,
-            source=str(_root(options)),
+            source=str(root),
             skip=options.unreadable == "skip",
             advice=_OPTION,
         )
@@ -89,7 +90,7 @@ def _light_collection() -> Iterator[None]:
 
 
 _planned: dict[str, tuple[FilePlan, Mapping[str, FolderTimes]]] = {}
-"""The last plan by its options, because the second split of a large folder is asked for next."""
+"""The last plan by its folder and options; the second split of a large folder is asked for next."""
 
 
 def plan_folder(options: ImageFolderOptions) -> FilePlan:
@@ -99,12 +100,16 @@ def plan_folder(options: ImageFolderOptions) -> FilePlan:
         UserError: no folder is named.
         DataError: the folder or the label file cannot be read, or cannot be understood.
     """
-    asked = options.model_dump_json()
+    return _planned_at(_root(options), options)
+
+
+def _planned_at(root: Path, options: ImageFolderOptions) -> FilePlan:
+    asked = f"{root}\n{options.model_dump_json()}"
     if asked in _planned:
         plan, folders = _planned[asked]
         if all(folder_times(folder) == times for folder, times in folders.items()):
             return plan
-    plan, folders = _plan(options)
+    plan, folders = _plan(root, options)
     _planned.clear()
     # A folder that has just changed may change again without another time.
     newest = max((max(times) for times in folders.values()), default=math.inf) / 1e9
@@ -113,9 +118,9 @@ def plan_folder(options: ImageFolderOptions) -> FilePlan:
     return plan
 
 
-def _plan(options: ImageFolderOptions) -> tuple[FilePlan, Mapping[str, FolderTimes]]:
+def _plan(folder: Path, options: ImageFolderOptions) -> tuple[FilePlan, Mapping[str, FolderTimes]]:
     """Return the plan, and the times of change of the folders that it depends on."""
-    listing = list_folder(_root(options), "none" if options.labels else options.classes)
+    listing = list_folder(folder, "none" if options.labels else options.classes)
     if options.labels:
         listing = labelled(listing, options.labels, options.label_column)
     reading = ImageReading(
@@ -154,19 +159,22 @@ def _plan(options: ImageFolderOptions) -> tuple[FilePlan, Mapping[str, FolderTim
 _ORDER: dict[Part, int] = {"train": 0, "validation": 1, "test": 2}
 
 
-def _root(options: ImageFolderOptions) -> Path:
+def _root(options: ImageFolderOptions, cache: Path | None = None) -> Path:
+    """Return the folder of the images; if it is missing, one of its name in ``cache``."""
     if not options.path:
         raise UserError("dataset image-folder: say which folder with  -o image-folder.path=DIR")
     root = Path(options.path).expanduser().absolute()
     try:
-        is_there = root.is_dir()
+        if root.is_dir():
+            return root
+        if cache is not None and (cache / root.name).is_dir():
+            return cache / root.name
     except OSError as error:
         raise DataError(f"cannot read {root}: {describe_os_error(error)}") from error
-    if not is_there:
-        raise DataError(
-            f"there is no folder {root}: say where your images are with  -o image-folder.path=DIR"
-        )
-    return root
+    raise DataError(
+        f"there is no folder {root}: say where your images are with  -o image-folder.path=DIR, or, "
+        f"for a run that exists, with --data-dir and the folder that contains {root.name}"
+    )
 
 
 def _with_test(listing: Listing) -> dict[Part, list[tuple[str, str]]]:

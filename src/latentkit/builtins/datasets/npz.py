@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,9 @@ def load(options: NpzOptions, split: Split, cache: Path) -> ImageData:
     if not options.path:
         raise UserError("dataset npz: say which file with  -o npz.path=FILE")
     path = Path(options.path).expanduser().absolute()
+    with suppress(OSError):  # opening the file says what is wrong with it
+        if not path.exists() and (cache / path.name).exists():
+            path = cache / path.name  # it has moved since the run was started
     with open_arrays(path) as arrays:
         try:
             return _loaded(path, arrays, options, split)

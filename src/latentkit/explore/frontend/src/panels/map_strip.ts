@@ -57,8 +57,9 @@ export class MapStrip {
       "button",
       { type: "button", class: "lk-strip-map", title: `${name}: click to show it, Shift-click to show it beside` },
       h("span", { class: "lk-strip-picture" }, canvas, mark),
-      h("span", { class: "lk-strip-name" }, name),
+      h("span", { class: "lk-strip-name" }, map.header.name),
       trust !== undefined && h("small", {}, `trust ${trust.toFixed(2)}`),
+      several && h("small", { class: "lk-strip-run" }, map.space.label),
     );
     button.addEventListener("click", (event) => this.choose(map, event.shiftKey));
     this.element.append(button);
