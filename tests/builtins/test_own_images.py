@@ -29,7 +29,7 @@ def photos(tmp_path):
 
 
 def folder(path, split="train", **options):
-    return lk.dataset("image-folder", split, path=str(path), **{"size": 16, **options})
+    return lk.dataset("image-folder", split, path=path, **{"size": 16, **options})
 
 
 def test_folders_are_classes_and_one_image_in_five_is_for_testing(photos):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import types
 import typing
@@ -185,12 +186,13 @@ def validate(model: type[M], values: Mapping[str, Any], where: str) -> M:
 
     Args:
         model: the class.
-        values: its fields.
+        values: its fields; a path may be a `pathlib.Path`.
         where: what the fields belong to, e.g. ``"model conv-ae"``, for the error message.
 
     Raises:
         UserError: a key is unknown, or a value has the wrong type or range.
     """
+    values = {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in values.items()}
     for key, value in values.items():
         if isinstance(value, str) and not is_utf8(value):
             raise errors.UserError(
@@ -198,7 +200,7 @@ def validate(model: type[M], values: Mapping[str, Any], where: str) -> M:
                 f"the file or folder"
             )
     try:
-        return model.model_validate(dict(values))
+        return model.model_validate(values)
     except ValidationError as error:
         # Its own text quotes the values, which may come from a stranger's file.
         raise errors.UserError(_explain(error, model, values, where)) from None

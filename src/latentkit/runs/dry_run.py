@@ -135,7 +135,8 @@ def dry_run(
             epoch = seconds_of_epoch(job, n, validation, _STEPS, _SECONDS)
             stages["train"] += job.epochs * epoch
             shared = {
-                count: _shared_seconds(job, n, validation, count, threads)
+                # On a busy machine, a share may seem to need less than its part of the time.
+                count: max(_shared_seconds(job, n, validation, count, threads), epoch / count)
                 for count in processes
                 if count > 1
             }
