@@ -17,7 +17,13 @@ from latentkit._version import __version__
 
 if TYPE_CHECKING:
     from latentkit.api import explore
-    from latentkit.api.building_blocks import dataset, embed_vectors, embedding, model
+    from latentkit.api.building_blocks import (
+        dataset,
+        embed_vectors,
+        embedding,
+        map_quality,
+        model,
+    )
     from latentkit.api.check_data import check_data
     from latentkit.api.commands import (
         compare,
@@ -53,6 +59,7 @@ __all__ = [
     "explore",
     "export",
     "list_runs",
+    "map_quality",
     "model",
     "open",
     "open_study",
@@ -84,6 +91,7 @@ __getattr__, __dir__ = lazy_attributes(
         "explore": "latentkit.api.explore:",
         "export": "latentkit.api.files",
         "list_runs": "latentkit.api.commands",
+        "map_quality": "latentkit.api.building_blocks",
         "model": "latentkit.api.building_blocks",
         "open": "latentkit.api.commands:open_run",
         "open_study": "latentkit.api.tune",

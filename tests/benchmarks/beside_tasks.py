@@ -223,12 +223,9 @@ def isomap_scikit_learn(vectors):
 
 
 def trust_latentkit(vectors, coordinates):
-    import os
+    import latentkit as lk
 
-    from latentkit.maps.quality import map_quality
-
-    card = map_quality(vectors, coordinates, None, threads=os.cpu_count())
-    return card.trustworthiness.value
+    return lk.map_quality(vectors, coordinates).trustworthiness.value
 
 
 def trust_scikit_learn(vectors, coordinates):

@@ -6,6 +6,8 @@ from scipy.stats import spearmanr
 from sklearn.manifold import trustworthiness
 from sklearn.neighbors import KNeighborsClassifier
 
+import latentkit as lk
+from latentkit.errors import LatentkitError
 from latentkit.maps import quality as module
 from latentkit.maps import uncompiled_ranks
 from latentkit.maps.quality import map_quality
@@ -311,3 +313,29 @@ def test_without_labels_there_is_no_accuracy(clouds):
     found = map_quality(clouds[0], clouds[1], None)
     assert found.knn_accuracy_map is None
     assert found.knn_accuracy_latents is None
+
+
+def test_a_map_of_any_tool_is_measured_in_one_call():
+    x = np.random.default_rng(0).normal(size=(60, 5))
+    words = np.array(["left", "right"])[(x[:, 0] > 0).astype(int)]
+    found = lk.map_quality(x.tolist(), x[:, :2], words, n_neighbors=5)
+    own = map_quality(
+        x.astype(np.float32), x[:, :2].astype(np.float32), words == "right", n_neighbors=5
+    )
+    assert found == own
+    assert np.array_equal(found.point_trustworthiness, own.point_trustworthiness)
+
+
+@pytest.mark.parametrize(
+    ("coordinates", "labels", "more", "why"),
+    [
+        (np.zeros((8, 4)), None, {}, "2 or 3 coordinates for each point, not 4"),
+        (np.zeros((7, 2)), None, {}, "given are 8 vectors, 7 coordinates"),
+        (np.full((8, 2), np.nan), None, {}, "coordinates"),
+        (np.zeros((8, 2)), [1, 2], {}, "labels"),
+        (np.zeros((8, 2)), None, {"n_neighbors": 0}, "n_neighbors is 0: give 1 or more"),
+    ],
+)
+def test_a_map_that_cannot_be_measured_is_refused_in_one_line(coordinates, labels, more, why):
+    with pytest.raises(LatentkitError, match=why):
+        lk.map_quality(np.eye(8), coordinates, labels, **more)

@@ -13,12 +13,14 @@ from numpy.typing import ArrayLike
 from latentkit.api.inputs import MAPS, data_dir
 from latentkit.config import build_config, choose_part
 from latentkit.errors import UserError
-from latentkit.maps import vector_maps
+from latentkit.maps import quality, vector_maps
 from latentkit.maps.make import draw_rows
+from latentkit.maps.quality import MapQuality
 from latentkit.plugin import ImageData, Split
 from latentkit.plugin.events import Listener, ignore
 from latentkit.registry.catalogue import default_registry
 from latentkit.runs.context import build_model, load_images
+from latentkit.training.device import resolve_threads
 
 
 def dataset(
@@ -194,6 +196,61 @@ def _vectors(
         found = vector_maps.read_labels(Path(labels).expanduser())
         return vectors.with_labels(found, str(labels))
     return vectors.with_labels(labels, "the array of labels")
+
+
+def map_quality(
+    vectors: ArrayLike,
+    coordinates: ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    n_neighbors: int = 10,
+    seed: int = 0,
+) -> MapQuality:
+    """Measure how well a map, made by any tool, shows the vectors.
+
+    Args:
+        vectors: what was mapped, (N, D), in any form that `embed_vectors` takes as an array.
+        coordinates: the map, (N, 2 or 3), row by row as the vectors.
+        labels: one label for each vector, (N,), for accuracies of neighbours.
+        n_neighbors: size of the neighbourhoods that are compared, at least 1.
+        seed: seed of what is drawn if there are many points.
+
+    Returns:
+        Trustworthiness, continuity, rank correlation and more, most with a standard error, and the
+        trustworthiness of each point.
+
+    Raises:
+        latentkit.errors.DataError: an input is not finite numbers, or cannot be labels.
+        latentkit.errors.UserError: there are fewer than 5 points, the inputs differ in length, or
+            another argument is not valid.
+
+    Example:
+        >>> import latentkit as lk
+        >>> images = lk.dataset("digits", "test")
+        >>> pixels = images.images.reshape(360, 64) / 255
+        >>> found = lk.map_quality(pixels, pixels[:, [20, 43]], images.labels)
+        >>> found.trustworthiness.value < found.continuity.value < 1
+        True
+    """
+    points = _vectors(vectors, labels)
+    placed = vector_maps.as_vectors(coordinates, "the array of coordinates")
+    if placed.shape[1] not in (2, 3):
+        raise UserError(f"a map has 2 or 3 coordinates for each point, not {placed.shape[1]}")
+    if n_neighbors < 1:
+        raise UserError(f"n_neighbors is {n_neighbors}: give 1 or more")
+    threads = resolve_threads(0)
+    try:
+        return quality.map_quality(
+            points.values,
+            placed,
+            points.labels,
+            n_neighbors=n_neighbors,
+            seed=seed,
+            threads=threads,
+        )
+    except ValueError as error:
+        lengths = f"{len(points.values):,} vectors, {len(placed):,} coordinates"
+        raise UserError(f"{error}; given are {lengths}") from error
 
 
 def images_of(
