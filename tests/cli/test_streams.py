@@ -15,6 +15,7 @@ import tomli_w
 
 from latentkit.cli import main as main_module
 from latentkit.cli import shared_options
+from latentkit.training import stopping
 
 pytestmark = pytest.mark.early
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such shell")
@@ -119,6 +120,7 @@ def test_a_document_is_parsed_as_it_was_whatever_the_encoding(monkeypatch, encod
 
 @POSIX
 def test_a_terminal_that_closes_interrupts_like_sigterm(latentkit, monkeypatch):
+    monkeypatch.setattr(stopping, "_heeds", False)  # a training in a thread would hear SIGTERM
     for number in (signal.SIGTERM, signal.SIGHUP):
         monkeypatch.setattr(
             "latentkit.api.inputs.configure",
