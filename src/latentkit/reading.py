@@ -64,8 +64,10 @@ def check_relative(root: Path, relative: str) -> tuple[str, ...]:
     Raises:
         IntegrityError: the path leaves the folder, or is none.
     """
-    parts = PurePosixPath(relative).parts
-    if not parts or parts[0] == "/" or ".." in parts or set("\\:\0") & set(relative):
+    path = PurePosixPath(relative)
+    # The root of a path may also be two slashes.
+    absolute, parts = path.is_absolute(), path.parts
+    if absolute or not parts or ".." in parts or set("\\:\0") & set(relative):
         raise IntegrityError(f"{root} names a file outside its folder: {relative!r}")
     return parts
 

@@ -223,6 +223,8 @@ def test_a_file_that_has_moved_is_found_by_its_name_in_the_folder_of_data_sets(
     before = load(path)
     (tmp_path / "data").mkdir()
     path.rename(tmp_path / "data" / path.name)
-    np.testing.assert_array_equal(load(path, data=tmp_path / "data").images, before.images)
+    after = load(path, data=tmp_path / "data")
+    np.testing.assert_array_equal(after.images, before.images)
+    assert f"no {path}: the images of {tmp_path / 'data' / path.name} are" in after.notes[0]
     with pytest.raises(DataError, match=path.name):
         load(path, data=tmp_path)

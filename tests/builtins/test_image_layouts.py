@@ -319,5 +319,6 @@ def test_a_folder_that_has_moved_is_found_by_its_name_in_the_folder_of_data_sets
     shutil.move(root, tmp_path / "data" / "photos")
     after = load(root, data=tmp_path / "data")
     assert (after.checksum, after.class_names) == (before.checksum, before.class_names)
+    assert f"no {root}: the images of {tmp_path / 'data' / 'photos'} are used" in after.notes[0]
     with pytest.raises(DataError, match=r"no folder .*old.photos: .*--data-dir.* contains photos"):
         load(root, data=tmp_path)

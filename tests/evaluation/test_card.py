@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -326,6 +327,18 @@ def test_a_memory_mapped_set_gets_the_card_of_the_same_set_in_memory(
     rows = [np.load(one.path / "evaluation.npz")["probed_rows"] for one in (cards[0], other)]
     assert np.array_equal(*rows)  # so that runs are compared image by image
     assert lk.compare(cards[0].path, other.path)["paired"]
+
+
+def test_the_card_says_what_pca_is_fitted_on_also_if_its_probes_are_known(tmp_path, monkeypatch):
+    monkeypatch.setattr(measuring, "MOST_VALUES", 64 * 120)
+    monkeypatch.setattr(measuring, "_kept", {})
+    plugin = Path(__file__).parents[1] / "own_encoders.py"
+    cards = [
+        lk.run(model="own-frozen", plugins=[plugin], options={"threads": 1}, runs=tmp_path)
+        for _ in range(2)
+    ]
+    first, second = (card.evaluation["sampled"] for card in cards)
+    assert first == second == ["PCA is fitted on 120 of 1,150 training images, drawn at random"]
 
 
 def test_figures_are_shown_without_test_images_that_are_also_in_training(tmp_path):

@@ -109,6 +109,7 @@ def test_links_start_at_the_folder_of_the_page(root, tmp_path):
         ({"pictures": {"One": "nowhere.png"}}, "picture .*nowhere.png cannot be read"),
         ({"links": {"One": "../page.html"}}, "outside its folder"),
         ({"links": {"One": "https://example.org"}}, "outside its folder"),
+        ({"links": {"One": "//etc"}}, "outside its folder"),
     ],
 )
 def test_a_link_to_what_is_not_beside_the_page_is_refused(root, chapter, message):

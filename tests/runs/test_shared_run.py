@@ -1,6 +1,7 @@
 """A run that several processes share: its result, a killed process, and what is refused."""
 
 import hashlib
+import json
 import os
 import platform
 import random
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.several_processes import become, fork_server, free_port
+from torch.distributed import HashStore
 
 import latentkit as lk
 from latentkit.api.inputs import configure
@@ -33,7 +35,7 @@ from latentkit.runs import shared_run
 from latentkit.runs.context import load_images
 from latentkit.runs.shared_run import follow
 from latentkit.training import loop, stopping
-from latentkit.training.processes import joined
+from latentkit.training.processes import Processes, joined
 
 KILLS = 2  # tests/benchmarks/process_kills.py kills more often
 OPTIONS = {"model.channels": [8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
@@ -290,6 +292,38 @@ def test_process_0_gets_results_and_errors_of_pieces_and_gives_a_dead_process_up
     assert broken == f"process 1 on {platform.node()}: ValueError: no"
     assert isinstance(fatal, ProcessError)
     assert str(fatal).startswith(f"process 1 on {platform.node()} did not answer for 3 s: look at")
+
+
+def process(rank, store):
+    """Return one of two processes after the first order, with a store that nobody else has."""
+    found = Processes.__new__(Processes)
+    found.rank, found.count, found._store = rank, 2, store
+    found._orders, found._timeout, found._dismissed = 1, 5, False
+    return found
+
+
+def test_pieces_that_process_0_has_left_out_are_not_begun():
+    store = HashStore()
+    leader, other = process(0, store), process(1, store)
+
+    def last():
+        leader._tell("next", {})
+        return {"value": np.ones(1)}
+
+    other.help_with({"left out": refuse, "last": last})
+    assert not store.check([other._key("taker of left out")])
+    assert json.loads(store.get(f"{other._key('last')}/1")) == {"values": 1}
+
+
+def test_what_a_process_says_right_before_its_end_is_heard():
+    class Ending(HashStore):
+        def check(self, keys):
+            if keys == ["ended/1"]:  # it says this and ends, after the first look
+                self.set("result/1", "7")
+                self.set("ended/1", "null")
+            return super().check(keys)
+
+    assert process(0, Ending()).heard("result", 1) == 7
 
 
 def test_another_number_of_processes_is_recorded_and_said(forks, tmp_path):

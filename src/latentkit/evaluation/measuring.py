@@ -93,13 +93,17 @@ class MeasuringHarness:
     @cached_property
     def pca(self) -> PixelPCA:
         """PCA with as many dimensions as the model has, fitted on training images."""
-        dimension, values = self.model.latent_dim, self.train.values_of_image
-        most = max(MOST_VALUES // values, 2 * dimension)
-        rows = self.drawn("PCA is fitted on", "training", len(self.train), most, "pca items")
+        dimension, rows = self.model.latent_dim, self.pca_train
         images = self.train if rows is None else self.train.subset(rows)
-        if values * dimension > _MOST_KEPT_VALUES:
+        if self.train.values_of_image * dimension > _MOST_KEPT_VALUES:
             return PixelPCA.fit(images, dimension)
         return self.once(f"pca of {dimension}", lambda: PixelPCA.fit(images, dimension))
+
+    @cached_property
+    def pca_train(self) -> NDArray[np.int64] | None:
+        """Positions of the training images that PCA is fitted on; None for all."""
+        most = max(MOST_VALUES // self.train.values_of_image, 2 * self.model.latent_dim)
+        return self.drawn("PCA is fitted on", "training", len(self.train), most, "pca items")
 
     @cached_property
     def probed_train(self) -> NDArray[np.int64] | None:

@@ -313,6 +313,7 @@ def representation(harness: MeasuringHarness) -> Json:
     if isinstance(trial, str):
         harness.leave_out("representation", trial)
         return {}
+    _ = harness.pca_train  # the card says what is drawn, also if PCA is fitted elsewhere
     found: Json = {}
     for done, (name, once) in enumerate(_SPACES.items()):
         harness.emit(StageProgress("evaluate", done, len(_SPACES), f"probes of {name}"))
@@ -355,11 +356,7 @@ def _trial(harness: MeasuringHarness) -> _Trial | str:
 
 
 class _Trial:
-    """Applies the same probes and k-means to every space of features.
-
-    Attributes:
-        pieces: what each of them finds in each space, as pieces of work.
-    """
+    """Applies the same probes and k-means to every space of features."""
 
     def __init__(
         self, harness: MeasuringHarness, train_labels: Labels, test_labels: Labels
@@ -374,12 +371,17 @@ class _Trial:
         self.classes = len(np.unique(train_labels))
         seed = harness.seed("labels")
         self.rows = {share: labelled_rows(train_labels, share, seed) for share in SHARES}
-        self.pieces: Pieces = {
+        self._features = lru_cache(1)(partial(_features, harness))
+
+    @property
+    def pieces(self) -> Pieces:
+        """What each probe and k-means finds in each space, as pieces of work."""
+        # An attribute would refer to this object, and keep features until the collector comes.
+        return {
             f"{what} of {space}": partial(self._found, space, what)
             for space in _SPACES
             for what in (*_PROBES, _KMEANS)
         }
-        self._features = lru_cache(1)(partial(_features, harness))
 
     def of(self, space: str) -> tuple[Json, Hits]:
         found: Json = {}

@@ -114,6 +114,8 @@ class Processes:
         with self._reaching_others():
             while not self._store.check([f"{what}/{rank}"]):
                 if rank != self.rank and self._store.check([f"ended/{rank}"]):
+                    if self._store.check([f"{what}/{rank}"]):  # said since the first look
+                        break
                     raise self._what_happened()
                 if self._store.check([f"pulse/{rank}"]):
                     before, pulse = pulse, self._store.get(f"pulse/{rank}")
@@ -183,9 +185,13 @@ class Processes:
     def help_with(self, pieces: Pieces) -> None:
         """Do pieces of work that nobody has begun, and hand their results or errors to process 0.
 
-        Process 0 begins with the first piece, the others with the last.
+        Process 0 begins with the first piece, the others with the last. They stop when process 0
+        gives its next order, because it has left out what nobody has begun.
         """
         for name, make in reversed(list(pieces.items())):
+            with self._reaching_others():
+                if self._store.check([f"order-{self._orders}/0"]):
+                    return
             if self._taker(name) != self.rank:
                 continue
             key = self._key(name)
@@ -267,7 +273,7 @@ class Processes:
             tensor = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         with self._reaching_others():
             dist.broadcast(tensor, 0)
-        return tensor.numpy().tobytes()
+        return tensor.numpy().tobytes() if self.rank else content
 
     def arrays_from_leader(self, arrays: Arrays | None = None) -> Arrays:
         """Return the arrays that process 0 gives; the others give nothing."""
@@ -453,8 +459,8 @@ def joined(timeout: int) -> Iterator[Processes]:
             raise why from error
         raise
     finally:
+        found.dismiss()  # first, because whoever waits for an order takes an end for a failure
         found.end(stopped)
-        found.dismiss()
         _joined = None
         with suppress(Exception):  # it may be broken
             dist.destroy_process_group()

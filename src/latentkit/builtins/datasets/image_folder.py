@@ -29,7 +29,7 @@ from latentkit.builtins.datasets.image_listing import (
     list_folder,
 )
 from latentkit.builtins.datasets.label_file import labelled
-from latentkit.builtins.datasets.options import ImageFolderOptions
+from latentkit.builtins.datasets.options import ImageFolderOptions, moved_note
 from latentkit.builtins.datasets.subsets import LEAST_IMAGES, draw_note, rows_of
 from latentkit.errors import DataError, UserError, describe_os_error
 from latentkit.plugin import FilePlan, ImageData, ImageFile, ImageReading, Split, read_images
@@ -64,7 +64,7 @@ def load(options: ImageFolderOptions, split: Split, cache: Path) -> ImageData:
             checksum=read.sha256,
             images_sha256=hashlib.sha256(shown.encode()).hexdigest(),
             validation=validation if len(validation) else None,
-            notes=(*plan.notes, *read.notes),
+            notes=(*moved_note(_stated(options), root), *plan.notes, *read.notes),
             display_channels=options.display_channels,
             value_range=read.value_range,
         )
@@ -159,11 +159,15 @@ def _plan(folder: Path, options: ImageFolderOptions) -> tuple[FilePlan, Mapping[
 _ORDER: dict[Part, int] = {"train": 0, "validation": 1, "test": 2}
 
 
-def _root(options: ImageFolderOptions, cache: Path | None = None) -> Path:
-    """Return the folder of the images; if it is missing, one of its name in ``cache``."""
+def _stated(options: ImageFolderOptions) -> Path:
     if not options.path:
         raise UserError("dataset image-folder: say which folder with  -o image-folder.path=DIR")
-    root = Path(options.path).expanduser().absolute()
+    return Path(options.path).expanduser().absolute()
+
+
+def _root(options: ImageFolderOptions, cache: Path | None = None) -> Path:
+    """Return the folder of the images; if it is missing, one of its name in ``cache``."""
+    root = _stated(options)
     try:
         if root.is_dir():
             return root

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -170,3 +171,8 @@ class SpritesOptions(Options):
     seed: int = Field(
         0, ge=0, lt=2**31, description="Seed of the factors; independent of the run's seed."
     )
+
+
+def moved_note(stated: Path, found: Path) -> list[str]:
+    """Return a note if images were not found where an option says, but elsewhere."""
+    return [] if found == stated else [f"there is no {stated}: the images of {found} are used"]
