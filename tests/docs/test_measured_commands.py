@@ -49,11 +49,13 @@ def problem(words: list[str]) -> str:
     if program == "pip":
         return ""
     if program == "latentkit":
-        command = cli.get_command(click.Context(cli), rest[0])
+        # A command keeps its option for help, whose names follow from the settings above it.
+        above = click.Context(cli, **cli.context_settings)
+        command = cli.get_command(above, rest[0])
         if command is None:
             return f"there is no command {rest[0]}"
         try:
-            command.make_context(rest[0], rest[1:])
+            command.make_context(rest[0], rest[1:], parent=above)
         except click.UsageError as error:
             return error.message
         return ""
