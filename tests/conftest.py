@@ -162,3 +162,20 @@ def _read_only(folder: Path) -> Iterator[None]:
         os.seteuid(user)
         for path, mode in before.items():
             path.chmod(mode)
+
+
+@pytest.fixture(scope="session")
+def all_commands():
+    """Return every command and group of commands by its full name, such as ``latentkit runs``."""
+    import click
+
+    from latentkit.cli.main import cli
+
+    def below(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+        yield path, command
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                yield from below(command.get_command(context, name), f"{path} {name}")
+
+    return dict(below(cli, "latentkit"))

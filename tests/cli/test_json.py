@@ -11,11 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 
 import latentkit as lk
-from latentkit.cli.main import cli
 
 pytestmark = [pytest.mark.early, pytest.mark.usefixtures("blank_figures")]
 
@@ -106,21 +104,15 @@ def runs(blank_figures, finished_once, studied_once, tmp_path_factory):
     return folder
 
 
-def commands(command: click.Command, path: str = "latentkit"):
-    yield path, command
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            yield from commands(command.get_command(context, name), f"{path} {name}")
-
-
-def test_the_page_names_every_command_that_takes_json():
+def test_the_page_names_every_command_that_takes_json(all_commands):
     rows = re.findall(r"^\| (`latentkit .*?) \|", sections()["#which-command-prints-what"], re.M)
     named = {
         re.sub(r" (--|[A-Z]).*", "", one) for row in rows for one in re.findall(r"`(.+?)`", row)
     }
     assert named == {
-        path for path, one in commands(cli) if any("--json" in param.opts for param in one.params)
+        path
+        for path, one in all_commands.items()
+        if any("--json" in param.opts for param in one.params)
     }
 
 

@@ -16,7 +16,6 @@ import pytest
 
 import latentkit
 from latentkit import errors
-from latentkit.cli.main import cli
 from latentkit.config import RunOptions, SplitOptions, TrainingOptions
 from latentkit.plugin import events, hookspecs
 from latentkit.registry.catalogue import Registry
@@ -39,14 +38,6 @@ def section(text: str, heading: str) -> str:
 
 def built_in_parts():
     return Registry(found for found in find_plugins() if found.built_in).parts()
-
-
-def commands(command: click.Command, path: str = "latentkit"):
-    yield path, command
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            yield from commands(command.get_command(context, name), f"{path} {name}")
 
 
 def subclasses(base: type):
@@ -107,8 +98,8 @@ def test_every_public_name_of_python_is_on_the_page():
     assert "lk.run(\n    *,\n    model: str | None = None,\n" in page("python.md")
 
 
-def test_every_command_and_each_of_its_options_is_on_the_page():
-    for path, command in commands(cli):
+def test_every_command_and_each_of_its_options_is_on_the_page(all_commands):
+    for path, command in all_commands.items():
         text = section(page("cli.md"), path.replace("explore ", "explore RUN "))
         for parameter in command.params:
             if isinstance(parameter, click.Option):

@@ -29,7 +29,7 @@ from latentkit.builtins.datasets.image_listing import (
     list_folder,
 )
 from latentkit.builtins.datasets.label_file import labelled
-from latentkit.builtins.datasets.options import ImageFolderOptions, moved_note
+from latentkit.builtins.datasets.options import ImageFolderOptions, located
 from latentkit.builtins.datasets.subsets import LEAST_IMAGES, draw_note, rows_of
 from latentkit.errors import DataError, UserError, describe_os_error
 from latentkit.plugin import FilePlan, ImageData, ImageFile, ImageReading, Split, read_images
@@ -41,7 +41,7 @@ _OPTION = "-o image-folder.{}".format
 def load(options: ImageFolderOptions, split: Split, cache: Path) -> ImageData:
     """Return the images of a split, (N, C, H, W); validation images follow the training images."""
     with _light_collection():
-        root = _root(options, cache)
+        root, notes = _root(options, cache)
         plan = _planned_at(root, options)
         read = read_images(
             plan.files,
@@ -64,7 +64,7 @@ def load(options: ImageFolderOptions, split: Split, cache: Path) -> ImageData:
             checksum=read.sha256,
             images_sha256=hashlib.sha256(shown.encode()).hexdigest(),
             validation=validation if len(validation) else None,
-            notes=(*moved_note(_stated(options), root), *plan.notes, *read.notes),
+            notes=(*notes, *plan.notes, *read.notes),
             display_channels=options.display_channels,
             value_range=read.value_range,
         )
@@ -100,7 +100,8 @@ def plan_folder(options: ImageFolderOptions) -> FilePlan:
         UserError: no folder is named.
         DataError: the folder or the label file cannot be read, or cannot be understood.
     """
-    return _planned_at(_root(options), options)
+    root, _ = _root(options, None)
+    return _planned_at(root, options)
 
 
 def _planned_at(root: Path, options: ImageFolderOptions) -> FilePlan:
@@ -159,20 +160,14 @@ def _plan(folder: Path, options: ImageFolderOptions) -> tuple[FilePlan, Mapping[
 _ORDER: dict[Part, int] = {"train": 0, "validation": 1, "test": 2}
 
 
-def _stated(options: ImageFolderOptions) -> Path:
+def _root(options: ImageFolderOptions, cache: Path | None) -> tuple[Path, tuple[str, ...]]:
+    """Return the folder of the images, and a note if it is not the one of the options."""
     if not options.path:
         raise UserError("dataset image-folder: say which folder with  -o image-folder.path=DIR")
-    return Path(options.path).expanduser().absolute()
-
-
-def _root(options: ImageFolderOptions, cache: Path | None = None) -> Path:
-    """Return the folder of the images; if it is missing, one of its name in ``cache``."""
-    root = _stated(options)
+    root, notes = located(options.path, cache)
     try:
         if root.is_dir():
-            return root
-        if cache is not None and (cache / root.name).is_dir():
-            return cache / root.name
+            return root, notes
     except OSError as error:
         raise DataError(f"cannot read {root}: {describe_os_error(error)}") from error
     raise DataError(

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ from latentkit.builtins.datasets.array_images import (
     rule_of,
 )
 from latentkit.builtins.datasets.array_sources import NamedArrays, open_arrays
-from latentkit.builtins.datasets.options import NpzOptions, moved_note
+from latentkit.builtins.datasets.options import NpzOptions, located
 from latentkit.builtins.datasets.subsets import draw_note, rows_of
 from latentkit.errors import DataError, UserError
 from latentkit.plugin import ImageData, Pixels, Split, StoredImages, class_codes, stored_rows
@@ -87,14 +86,11 @@ def load(options: NpzOptions, split: Split, cache: Path) -> ImageData:
     """Return the images of a split, (N, C, H, W); validation images follow the training images."""
     if not options.path:
         raise UserError("dataset npz: say which file with  -o npz.path=FILE")
-    stated = path = Path(options.path).expanduser().absolute()
-    with suppress(OSError):  # opening the file says what is wrong with it
-        if not path.exists() and (cache / path.name).exists():
-            path = cache / path.name  # it has moved since the run was started
+    path, notes = located(options.path, cache)
     with open_arrays(path) as arrays:
         try:
             images = _loaded(path, arrays, options, split)
-            return replace(images, notes=(*moved_note(stated, path), *images.notes))
+            return replace(images, notes=(*notes, *images.notes))
         except ValueError as error:
             raise DataError(f"{path}: {error}") from error
 

@@ -1,8 +1,9 @@
-"""Options of the built-in data sets."""
+"""Options of the built-in data sets, and where the paths in them lead."""
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -173,6 +174,15 @@ class SpritesOptions(Options):
     )
 
 
-def moved_note(stated: Path, found: Path) -> list[str]:
-    """Return a note if images were not found where an option says, but elsewhere."""
-    return [] if found == stated else [f"there is no {stated}: the images of {found} are used"]
+def located(path: str, cache: Path | None) -> tuple[Path, tuple[str, ...]]:
+    """Return where the images of an option ``path`` are, and a note if that is elsewhere.
+
+    If the path does not exist, images of the same name in ``cache``, the folder of data sets, are
+    used: with ``--data-dir``, a run finds images that have moved.
+    """
+    stated = Path(path).expanduser().absolute()
+    with suppress(OSError):  # reading the path says what is wrong with it
+        if cache is not None and not stated.exists() and (cache / stated.name).exists():
+            found = cache / stated.name
+            return found, (f"there is no {stated}: the images of {found} are used",)
+    return stated, ()
