@@ -94,6 +94,13 @@ def test_no_two_files_have_the_same_name():
     assert twice == {}
 
 
+@pytest.mark.parametrize("package", ["nn", "plugin", "neighbors"])
+def test_no_public_name_is_also_that_of_a_file(package):
+    # Python makes an imported file an attribute of its package, in place of the function.
+    files = {path.stem for path in (ROOT / "src/latentkit" / package).glob("*.py")}
+    assert files.isdisjoint(importlib.import_module(f"latentkit.{package}").__all__)
+
+
 def test_no_file_has_a_meaningless_name():
     assert [module.name for module in FOUND if module.path.stem in EMPTY_NAMES] == []
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:  # for type checkers, which do not see lazy attributes
     from latentkit.nn.linear_path import *
     from latentkit.nn.networks import *
     from latentkit.nn.quantisers import *
-    from latentkit.nn.whole_batch import *
 
 __all__ = [
     "KERNEL",
@@ -113,6 +112,7 @@ _HOMES = {
         "norm_1d",
         "norm_2d",
         "size_pyramid",
+        "whole_batch",
     ),
     "likelihoods": (
         "Bernoulli",
@@ -154,7 +154,6 @@ _HOMES = {
         "nearest_codes",
         "perplexity",
     ),
-    "whole_batch": ("whole_batch",),
 }
 __getattr__, __dir__ = lazy_attributes(
     __name__,

@@ -1,4 +1,4 @@
-"""Layers of convolutional networks, and the image sizes before and after them."""
+"""Layers of convolutional networks, image sizes before and after them, and what losses share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from latentkit.nn.fast_conv import FastTransposed
 
@@ -89,6 +90,27 @@ def norm_1d(name: Norm, features: int) -> nn.Module:
 def at_least_float32(values: Tensor) -> Tensor:
     """Return values in float32 if they have a shorter type; float64 stays."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def whole_batch(values: Tensor) -> Tensor:
+    """Return the values of all images of a batch, for a loss that compares images of a batch.
+
+    If a run has several processes, each computes the loss of its share of a batch, and latentkit
+    takes the mean over all images. A term that is no such mean, such as a contrastive one or the
+    maximum of a batch's mean and a bound, needs the values of all images. With one process, they
+    are the given values.
+
+    Args:
+        values: (B, ...), a row for each image of this process's share.
+
+    Returns:
+        The rows of all images, in the order of the batch; gradients reach every process.
+    """
+    # The training of several processes overrides this function, as a torch function mode may.
+    if has_torch_function_unary(values):
+        found: Tensor = handle_torch_function(whole_batch, (values,), values)
+        return found
+    return values
 
 
 class ResidualBlock(nn.Module):

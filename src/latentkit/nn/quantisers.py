@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from latentkit.nn.layers import at_least_float32
-from latentkit.nn.whole_batch import whole_batch
+from latentkit.nn.layers import at_least_float32, whole_batch
 
 _ROUNDS = 20  # of k-means
 _MOST_VECTORS = 2**15  # that k-means is fitted on
