@@ -104,6 +104,21 @@ def runs(blank_figures, finished_once, studied_once, tmp_path_factory):
     return folder
 
 
+def test_every_type_of_the_page_is_known():
+    rows = [
+        row
+        for one in sections().values()
+        for row in re.findall(r"^\| (`.*?) \| (.*?) \|", one, re.M)
+    ]
+    kinds = {
+        kind
+        for keys, types in rows
+        for kind in types.split(" or ")
+        if not keys.startswith("`latentkit")
+    }
+    assert {one for one in kinds if not re.fullmatch(r".*\(#.+\)", one)} <= set(TYPES)
+
+
 def test_the_page_names_every_command_that_takes_json(all_commands):
     rows = re.findall(r"^\| (`latentkit .*?) \|", sections()["#which-command-prints-what"], re.M)
     named = {
