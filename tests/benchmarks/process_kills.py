@@ -76,7 +76,7 @@ def attempt(forks, folder, count, epochs, kill=None):
         killed = started[rank].is_alive()
         started[rank].kill()
     for process in started:
-        process.join(120)
+        process.join(300)
         if process.is_alive():
             raise SystemExit("a process did not end after another one was killed")
     return killed
@@ -95,7 +95,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=60)
     options = parser.parse_args()
     forks = fork_server(
@@ -104,30 +104,36 @@ def main():
     chance = random.Random(0)
     ends = time.monotonic() + 60 * options.minutes
     with tempfile.TemporaryDirectory() as place:
-        whole, longest = {}, {}
+        whole, start, step = {}, {}, {}
+        attempt(forks, Path(place) / "first", 2, 1)  # what it imports is on disk and in memory then
         for count in (2, 3):
-            began = time.monotonic()
-            attempt(forks, Path(place) / f"whole{count}", count, options.epochs)
-            whole[count] = digests(Path(place) / f"whole{count}")
-            longest[count] = time.monotonic() - began
+            seconds = [time.monotonic()]
+            for epochs in (1, options.epochs):
+                attempt(forks, Path(place) / f"{epochs}by{count}", count, epochs)
+                seconds.append(time.monotonic())
+            whole[count] = digests(Path(place) / f"{options.epochs}by{count}")
+            start[count] = seconds[1] - seconds[0]
+            # So far apart, on average, that the training lasts for twice as many kills as asked.
+            trained = seconds[2] - seconds[1] - start[count]
+            step[count] = trained * options.runs / options.kills / 2
+            print(f"{count} processes: start {start[count]:.1f} s, a kill each {step[count]:.1f} s")
         kills = finished = equal = within = 0
-        while finished < options.runs and time.monotonic() < ends:
+        while min(finished / options.runs, kills / options.kills) < 1 and time.monotonic() < ends:
             count = 2 + finished % 2
             folder = Path(place) / str(finished)
             aim = options.kills * (finished + 1) // options.runs
             while kills < aim and digests(folder) is None and time.monotonic() < ends:
-                moment = chance.uniform(0.1, 0.9) * longest[count]
-                kills += attempt(
-                    forks, folder, count, options.epochs, (chance.randrange(count), moment)
-                )
-                within += any(folder.glob("run/checkpoints/*-batch-*.json"))
+                moment = chance.uniform(0.7, 1) * start[count] + chance.uniform(0, 2) * step[count]
+                if attempt(forks, folder, count, options.epochs, (chance.randrange(count), moment)):
+                    kills += 1
+                    within += any(folder.glob("run/checkpoints/*-batch-*.json"))
             while digests(folder) is None:
                 attempt(forks, folder, count, options.epochs)
             finished += 1
             equal += digests(folder) == whole[count]
             print(f"run {finished}: {kills} kills so far, {equal} runs equal", flush=True)
     print(
-        f"{kills} kills in {finished} runs of 2 and 3 processes, {within} of them within an epoch: "
+        f"{kills} kills in {finished} runs of 2 and 3 processes, {within} with a checkpoint within an epoch: "
         f"{finished} runs ended, {equal} with the bytes of the undisturbed run"
     )
 
