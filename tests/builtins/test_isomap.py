@@ -262,7 +262,7 @@ def test_progress_reaches_its_total_and_facts_are_json(roll):
     isomap.on_progress = lambda done, total, message: seen.append((done, total, message))
     isomap.fit(roll[0])
     messages = list(dict.fromkeys(message for _, _, message in seen))
-    assert messages == ["nearest neighbours", "distances along the graph", "scaling"]
+    assert messages == ["finding neighbours", "distances along the graph", "scaling"]
     assert seen[-1][:2] == (100, 100)
     facts = json.loads(json.dumps(isomap.facts_))
     assert facts["graph_recall"] == 1

@@ -254,3 +254,19 @@ def test_what_is_no_array_is_refused_in_one_line():
         with pytest.raises(VectorsError) as refused:
             NeighborIndex(wrong)
         assert "\n" not in str(refused.value)
+
+
+def test_the_search_reports_its_progress_and_can_be_ended(monkeypatch):
+    monkeypatch.setattr(index, "_BATCHES_AT_ONCE", 3)
+    points, told = cloud(3000, 8), []
+    found = NeighborIndex(points).neighbors(5, lambda *call: told.append(call))
+    assert len(told) > 3
+    assert told[-1] == (3000, 3000)
+    assert told == sorted(told)
+    assert np.array_equal(found.indices, brute_force(points, points, 5, leave_out_self=True)[0])
+
+    def end(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        NeighborIndex(points).neighbors(5, end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -107,6 +108,9 @@ def nearest_of_few(
 _WIDTHS = ((4, 64), (2**62, 128))
 """Pairs of (most dimensions, block width); these widths were the fastest."""
 _BATCH = 128
+_BATCHES_AT_ONCE = 256
+"""Batches between two reports of progress; threads that wait for others at the end of them lose
+little."""
 _SAMPLED_BATCHES = 24
 _SAMPLED_QUERIES = 2_048
 _MARGIN = 0.003
@@ -115,6 +119,9 @@ _TRIED = 4  # members of each group that are searched first for a bridge
 _EVERYTHING = 2**62
 _FARTHEST = 40
 """Binary exponent of the largest value of a query; the squares of larger ones would overflow."""
+
+
+OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -199,8 +206,13 @@ class NeighborIndex:
     def _seen(self) -> Floats:
         return self._look(self.rows)
 
-    def neighbors(self, k: int) -> Neighbors:
+    def neighbors(self, k: int, on_progress: OnProgress | None = None) -> Neighbors:
         """Return the ``k`` nearest other points of each point; its duplicates are among them.
+
+        Args:
+            k: number of neighbours.
+            on_progress: called with the points that are done and their total. What it raises, and
+                Ctrl-C, end the search within some seconds.
 
         Raises:
             UserError: there are fewer than ``k`` others.
@@ -215,7 +227,7 @@ class NeighborIndex:
         queries = Queries(
             self._seen[order], self._full(self.rows[order]), order, self._blocks.starts, homes
         )
-        return self._answer(queries, k, order)
+        return self._answer(queries, k, order, on_progress)
 
     def query(self, points: ArrayLike, k: int) -> Neighbors:
         """Return the ``k`` nearest of the set to each of ``points`` (m, d).
@@ -346,10 +358,16 @@ class NeighborIndex:
         """Return ``rows``, or no columns of them if the blocks hold the points in full."""
         return rows[:, :0].copy() if self._projections is None else rows
 
-    def _answer(self, queries: Queries, k: int, order: Integers) -> Neighbors:
+    def _answer(
+        self,
+        queries: Queries,
+        k: int,
+        order: Integers,
+        on_progress: OnProgress | None = None,
+    ) -> Neighbors:
         """Search, and return the results in the original order of the queries."""
         limit = self._limit(queries, k)
-        found, squares, _ = self._search(queries, k, limit)
+        found, squares, _ = self._search(queries, k, limit, on_progress=on_progress)
         recall = 1.0 if limit == _EVERYTHING else self._measured_recall(queries, found)
         indices, distances = np.empty(found.shape, np.int32), np.empty_like(squares)
         indices[order] = found
@@ -363,27 +381,32 @@ class NeighborIndex:
         limit: int,
         labels: Integers | None = None,
         squares: Floats | None = None,
+        on_progress: OnProgress | None = None,
     ) -> tuple[NDArray[np.int32], Floats, int]:
         """Search for ``k`` points that are nearer than ``squares`` (m, k) and of other labels.
 
         Without labels, each point has its own. Without squares, all distances are near enough.
         """
+        work = 0
         shape = (len(queries.own), k)
         indices = np.full(shape, -1, np.int32)
         squares = np.full(shape, np.inf, np.float32) if squares is None else squares.copy()
         labels = np.arange(len(self)) if labels is None else labels
+        of_points, rows = label_points(self._blocks, labels), self._full(self.rows)
+        batches = len(queries.homes)
         with threadpool_limits(limits=1, user_api="blas"):  # each thread multiplies by itself
-            work = search(
-                self._blocks,
-                self._full(self.rows),
-                label_points(self._blocks, labels),
-                queries,
-                limit,
-                self._slack,
-                indices,
-                squares,
-            )
-        return indices, squares, int(work.sum())
+            for first in range(0, batches, _BATCHES_AT_ONCE):
+                last = min(first + _BATCHES_AT_ONCE, batches)
+                part = queries._replace(
+                    starts=queries.starts[first : last + 1], homes=queries.homes[first:last]
+                )
+                done = search(
+                    self._blocks, rows, of_points, part, limit, self._slack, indices, squares
+                )
+                work += int(done.sum())
+                if on_progress is not None:
+                    on_progress(int(queries.starts[last]), len(indices))
+        return indices, squares, work
 
     def _limit(self, queries: Queries, k: int) -> int:
         """Return how many blocks a batch may visit."""

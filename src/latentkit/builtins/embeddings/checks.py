@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,8 @@ def nearest(
     vectors: NDArray[np.floating[Any]],
     k: int,
     queries: NDArray[np.floating[Any]] | None = None,
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[NDArray[np.int32], NDArray[np.floating[Any]]]:
     """Return indices and distances (M, k) of the ``k`` nearest ``vectors``, nearest first.
 
     Distances above 2^40 are scaled down, see `brought_near`.
@@ -80,10 +82,11 @@ def nearest(
         vectors: (N, D), more than ``k``.
         k: number of neighbours.
         queries: (M, D); None for the vectors themselves. A vector is then not its own neighbour.
+        on_progress: called with the vectors that are done and their total, without queries.
     """
     index = NeighborIndex(vectors)
-    found = index.neighbors(k) if queries is None else index.query(queries, k)
-    return found.indices, brought_near(found.distances, 40).astype(np.float64)
+    found = index.neighbors(k, on_progress) if queries is None else index.query(queries, k)
+    return found.indices, brought_near(found.distances, 40)
 
 
 def brought_near(distances: NDArray[np.floating[Any]], exponent: int) -> NDArray[np.floating[Any]]:

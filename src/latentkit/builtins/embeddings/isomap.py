@@ -9,6 +9,7 @@ is a landmark, this is exact Isomap, as in scikit-learn.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -102,9 +103,10 @@ class LandmarkIsomap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """
         rows = as_vectors(X)
         validate_data(self, X, skip_check_array=True)
-        self._report(0, 1, "nearest neighbours")
+        searching = partial(self._report, message="finding neighbours")
+        searching(0, 0)
         net = isomap_graph.connected_graph(
-            rows, self.n_neighbors, self.disconnected, self.random_state
+            rows, self.n_neighbors, self.disconnected, self.random_state, searching
         )
         n = len(net.nodes)
         chosen = np.arange(n)

@@ -99,11 +99,17 @@ class Net:
     recall: float
 
 
-def connected_graph(rows: Floats, n_neighbors: int, disconnected: Disconnected, seed: int) -> Net:
+def connected_graph(
+    rows: Floats,
+    n_neighbors: int,
+    disconnected: Disconnected,
+    seed: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Net:
     """Return the graph of the nearest neighbours of ``rows`` (n, d), made connected.
 
     If all neighbours of some vector are its copies, the graph has one point for each different
-    vector.
+    vector. `NeighborIndex.neighbors` says what is told of its progress.
 
     Raises:
         VectorsError: there are too few vectors, or too few different ones.
@@ -112,12 +118,12 @@ def connected_graph(rows: Floats, n_neighbors: int, disconnected: Disconnected, 
     kept = np.arange(len(rows))
     _refuse_too_few(len(rows), n_neighbors, "vectors")
     index = NeighborIndex(rows, random_state=seed)
-    found = index.neighbors(n_neighbors)
+    found = index.neighbors(n_neighbors, on_progress)
     if not found.distances[:, -1].all():
         kept = np.sort(np.unique(rows, axis=0, return_index=True)[1])
         _refuse_too_few(len(kept), n_neighbors, "different vectors")
         index = NeighborIndex(rows[kept], random_state=seed)
-        found = index.neighbors(n_neighbors)
+        found = index.neighbors(n_neighbors, on_progress)
     graph = _in_order(found.indices, found.distances, index.order)
     count, labels = graph.components()
     bridges = np.empty(0, np.float32)
@@ -133,7 +139,7 @@ def connected_graph(rows: Floats, n_neighbors: int, disconnected: Disconnected, 
         kept = kept[largest]
         # All neighbours of the component's points are in it, so this is the same graph.
         index = NeighborIndex(rows[kept], random_state=seed)
-        found = index.neighbors(n_neighbors)
+        found = index.neighbors(n_neighbors, on_progress)
         graph = _in_order(found.indices, found.distances, index.order)
     order = index.order
     return Net(graph, index, kept[order], _places(order), count, bridges, found.recall)

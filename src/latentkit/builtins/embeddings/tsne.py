@@ -8,6 +8,7 @@ learning rate follow D. Kobak, P. Berens, Nature Communications 10 (2019).
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -15,9 +16,8 @@ import numba
 import numpy as np
 import openTSNE
 from numpy.typing import NDArray
-from openTSNE.affinity import PerplexityBasedNN, PrecomputedAffinities, Uniform
+from openTSNE.affinity import PrecomputedAffinities
 from openTSNE.affinity import joint_probabilities_nn as affinities_to
-from openTSNE.nearest_neighbors import PrecomputedNeighbors
 from openTSNE.tsne import PartialTSNEEmbedding
 from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -43,6 +43,7 @@ _START_SPREAD = 1e-4
 _LEAST_VECTORS = 5
 _NEW_PERPLEXITY = 5  # small, so that a new point follows its nearest neighbours
 _NEW_STEPS = 250
+_AT_ONCE = 65_536  # points whose affinities are in memory in float64
 
 
 class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -120,15 +121,8 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             return np.empty((0, self.n_components))
         perplexity = min(_NEW_PERPLEXITY, (n - 1) / 3)
         neighbors, distances = nearest(self._vectors, max(1, int(3 * perplexity)), points)
-        affinities = affinities_to(
-            neighbors,
-            distances,
-            [perplexity],
-            symmetrize=False,
-            normalization="point-wise",
-            n_reference_samples=n,
-            n_jobs=numba.get_num_threads(),
-        ).tocsr()
+        shares = _shares(neighbors, distances, perplexity, n)
+        affinities = _sparse(neighbors, shares, n)
         start: NDArray[np.float64] = affinities @ self.embedding_
         return start if self.n_components == 3 else self._settle(start, affinities)
 
@@ -168,14 +162,9 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         # If near points are next to each other, the cache has most of what the gradient reads.
         order = NeighborIndex(points).order
         points = points[order]
-        index = PrecomputedNeighbors(*nearest(points, self._neighbors(perplexity)))
-        if self.affinities == "uniform":
-            affinities = Uniform(knn_index=index, symmetrize="mean")
-        else:
-            threads = numba.get_num_threads()
-            affinities = PerplexityBasedNN(knn_index=index, perplexity=perplexity, n_jobs=threads)
+        affinities = self._affinities(points, perplexity)
         self._emit(0, steps, "optimising")
-        gradient = MeshGradient(affinities.P, numba.get_num_threads())
+        gradient = MeshGradient(affinities, numba.get_num_threads())
         descent = Descent(self._start(points), gradient)
         done = count(1)
         for phase, exaggeration in ((_EARLY_STEPS, _EXAGGERATION), (self.n_iter, 1)):
@@ -183,6 +172,23 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         coordinates = np.empty_like(descent.points)
         coordinates[order] = descent.points
         return coordinates, gradient.divergence(descent.points), steps
+
+    def _affinities(self, points: NDArray[np.floating[Any]], perplexity: float) -> Any:
+        """Return the symmetric affinities (N, N) of the nearest points, with the sum 1."""
+        searching = partial(self._emit, message="finding neighbours")
+        neighbors, distances = nearest(points, self._neighbors(perplexity), on_progress=searching)
+        # In float32, which halves the memory of the largest arrays.
+        shares = np.ones(neighbors.shape, np.float32)
+        if self.affinities == "perplexity":
+            for first in range(0, len(points), _AT_ONCE):
+                rows = slice(first, first + _AT_ONCE)
+                shares[rows] = _shares(neighbors[rows], distances[rows], perplexity, len(points))
+        del distances
+        affinities = _sparse(neighbors, shares, len(points))
+        affinities.sort_indices()
+        affinities = affinities + affinities.T
+        affinities.data /= affinities.data.sum(dtype=np.float64)
+        return affinities
 
     def _fit_sklearn(
         self, points: NDArray[np.floating[Any]], perplexity: float
@@ -231,6 +237,36 @@ class Tsne(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _emit(self, done: int, total: int, message: str) -> None:
         if self.on_progress is not None:
             self.on_progress(done, total, message)
+
+
+def _shares(
+    neighbors: NDArray[np.int32], distances: NDArray[np.floating[Any]], perplexity: float, n: int
+) -> NDArray[np.float64]:
+    """Return the affinities (M, k) of points to their neighbours among ``n``; each row sums to 1.
+
+    Args:
+        neighbors: (M, k).
+        distances: (M, k).
+        perplexity: of each row.
+        n: number of points that may be neighbours.
+    """
+    matrix = affinities_to(
+        neighbors,
+        distances,
+        [perplexity],
+        symmetrize=False,
+        n_reference_samples=n,
+        n_jobs=numba.get_num_threads(),
+    )
+    shares: NDArray[np.float64] = matrix.data.reshape(neighbors.shape)
+    shares /= shares.sum(1, keepdims=True)
+    return shares
+
+
+def _sparse(neighbors: NDArray[np.int32], shares: NDArray[np.floating[Any]], n: int) -> Any:
+    """Return a matrix (M, n) of the shares (M, k) of each row's neighbours (M, k)."""
+    starts = np.arange(0, neighbors.size + 1, neighbors.shape[1])
+    return csr_matrix((shares.ravel(), neighbors.ravel(), starts), (len(neighbors), n))
 
 
 def _estimate(n: int, d: int, method: str, n_iter: int, neighbors: int) -> ResourceEstimate:

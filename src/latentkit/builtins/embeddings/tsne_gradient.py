@@ -39,13 +39,14 @@ class MeshGradient:
     Results are equal to the last bit for any number of threads.
 
     Args:
-        affinities: (N, N), a symmetric sparse matrix in compressed rows, with the sum 1.
+        affinities: (N, N), a symmetric sparse matrix in compressed rows, with the sum 1. Its values
+            are read in float32.
         threads: threads of the Fourier transforms; the loops use numba's number of threads.
     """
 
     def __init__(self, affinities: Any, threads: int) -> None:
-        self._affinities = affinities
-        self._edges = affinities.indptr, affinities.indices, affinities.data.astype(np.float32)
+        values = affinities.data.astype(np.float32, copy=False)
+        self._edges = affinities.indptr, affinities.indices, values
         self._threads = threads
         self._kernel_of: tuple[tuple[int, ...], float] | None = None
         self._kernel: Any = None
@@ -67,8 +68,7 @@ class MeshGradient:
         """Return the Kullback-Leibler divergence of a map (N, 2), in nats."""
         _, potential = self.repulsion(points)
         sums = np.empty((len(points), 2))
-        edges = self._affinities
-        _divergence_terms(edges.indptr, edges.indices, edges.data, points, sums)
+        _divergence_terms(*self._edges, points, sums)
         terms, mass = sums.sum(0)
         normaliser = float(potential.sum()) - len(points)  # without each point's own 1
         return float(terms + mass * np.log(normaliser + _EPSILON))
@@ -304,7 +304,7 @@ def _divergence_terms(
         terms = mass = 0.0
         for e in range(starts[i], starts[i + 1]):
             j = neighbors[e]
-            p = affinities[e]
+            p = np.float64(affinities[e])
             dx, dy = points[i, 0] - points[j, 0], points[i, 1] - points[j, 1]
             if p > 0:
                 terms += p * np.log(p * (1 + dx * dx + dy * dy))

@@ -224,25 +224,28 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ) -> tuple[Floats, float, int]:
         """Return coordinates, the recall of the neighbours, and the number of components."""
         self._emit(0, 0, "finding neighbours")
-        found = self._index.neighbors(k)
-        graph = fuzzy_graph(found.indices, self._distances(found.distances))
+        found = self._index.neighbors(k, partial(self._emit, message="finding neighbours"))
+        graph, recall = fuzzy_graph(found.indices, self._distances(found.distances)), found.recall
+        del found  # of ten million points, it is more than a gigabyte
         if labels is not None:
             graph = with_labels(graph, labels)
         parts, labels = connected_components(
             csr_matrix((graph.weights, graph.neighbors, graph.starts)), directed=False
         )
         steps = self._steps(len(points))
-        self._emit(0, steps, "optimising")
+        self._emit(0, 0, "placing the points")
         start = self._start(points, graph, parts, labels)
+        self._emit(0, steps, "optimising")
+        graph = graph.without(float(graph.weights.max()) / steps)
         coordinates = optimise(
             start,
-            graph.without(float(graph.weights.max()) / steps),
+            graph,
             self._kernel,
             steps=steps,
             seed=self.random_state,
             on_step=partial(self._emit, total=steps, message="optimising"),
         )
-        return coordinates, found.recall, int(parts)
+        return coordinates, recall, int(parts)
 
     def _comparable(self, points: NDArray[np.floating[Any]]) -> Floats:
         """Return vectors whose Euclidean distances rank pairs as the metric does.

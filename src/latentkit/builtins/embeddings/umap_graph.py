@@ -64,18 +64,19 @@ def fuzzy_graph(neighbors: Integers, distances: Doubles) -> Graph:
     """
     n, k = neighbors.shape
     starts = np.arange(0, n * k + 1, k)
-    outward = csr_matrix((memberships(distances).ravel(), neighbors.ravel(), starts), (n, n))
-    return _of_matrix(_either(outward, outward.T.tocsr()))
+    weights = memberships(distances)
+    return _either_way(csr_matrix((weights.ravel(), neighbors.ravel(), starts), (n, n)))
 
 
-def _either(one: Any, other: Any) -> Any:
-    """Return the probability that at least one of two independent edges exists."""
-    return one + other - one.multiply(other)
-
-
-def _of_matrix(matrix: Any) -> Graph:
-    matrix.sort_indices()
-    return Graph(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
+def _either_way(forth: Any) -> Graph:
+    """Return the graph of a matrix (n, n) of edges, with the probability of either direction."""
+    back = forth.T.tocsr()
+    both = forth.multiply(back)
+    either = forth + back
+    del forth, back
+    either -= both
+    either.sort_indices()
+    return Graph(either.indptr.astype(np.int64), either.indices.astype(np.int32), either.data)
 
 
 def memberships(distances: Doubles) -> Floats:
@@ -105,8 +106,7 @@ def with_labels(graph: Graph, labels: NDArray[np.int64]) -> Graph:
     weights = graph.weights * kept
     strongest = np.zeros(len(sizes), np.float32)
     np.maximum.at(strongest, source, weights)
-    kept_edges = csr_matrix((weights / strongest[source], graph.neighbors, graph.starts))
-    return _of_matrix(_either(kept_edges, kept_edges.T.tocsr()))
+    return _either_way(csr_matrix((weights / strongest[source], graph.neighbors, graph.starts)))
 
 
 def spectral_start(graph: Graph, dimensions: int, seed: int) -> Doubles:
@@ -121,20 +121,18 @@ def spectral_start(graph: Graph, dimensions: int, seed: int) -> Doubles:
         seed: of the random start.
     """
     n = len(graph.starts) - 1
-    # Multiplication by a vector adds the weights of a row in their order.
-    edges = csr_matrix((graph.weights.astype(np.float64), graph.neighbors, graph.starts), (n, n))
-    roots: Doubles = np.sqrt(edges @ np.ones(n))
+    roots = np.empty(n)
+    scaled = np.empty(len(graph.weights))
+    _scale(graph.starts, graph.neighbors, graph.weights, roots, scaled)
     columns = min(n, dimensions + 1 + _EXTRA)
     vectors = np.random.default_rng(seed).random((n, columns)) - 0.5
     vectors[:, 0] = roots
-    source = np.repeat(np.arange(n), np.diff(graph.starts))
-    scaled = edges.data / (roots[source] * roots[graph.neighbors])
     matrix = graph.starts, graph.neighbors, scaled
     values = np.full(columns, 0.8)
     for turn in range(_ROUNDS + 1):
         _orthonormalise(vectors)
-        product = np.empty_like(vectors)
-        _multiply(matrix, vectors, product)
+        product = np.zeros_like(vectors)
+        _advance(matrix, vectors, product, 0.0, 2.0)
         if turn:
             values, rotation = _jacobi(_gram(vectors, product))
             vectors, product = _rotated(vectors, rotation), _rotated(product, rotation)
@@ -147,11 +145,12 @@ def spectral_start(graph: Graph, dimensions: int, seed: int) -> Doubles:
 def _filtered(matrix: Any, vectors: Doubles, product: Doubles, cut: float) -> Doubles:
     """Return vectors with their parts for eigenvalues between -1 and ``cut`` damped."""
     middle, half = (cut - 1) / 2, (cut + 1) / 2
-    before, now = vectors, (product - middle * vectors) / half
+    before, now = vectors, product
+    now -= middle * vectors
+    now /= half
     for _ in range(_DEGREE):
-        product = np.empty_like(now)
-        _multiply(matrix, now, product)
-        before, now = now, 2 * (product - middle * now) / half - before
+        _advance(matrix, now, before, middle, half)
+        before, now = now, before
     return now
 
 
@@ -200,17 +199,32 @@ def _smooth(distances: Doubles, overall: float, target: float, weights: Floats) 
             weights[i, j] = _exp(-beyond / width) if beyond > 0.0 and width > 0.0 else 1.0
 
 
+@compiled()
+def _scale(starts: Any, neighbors: Any, weights: Any, roots: Doubles, scaled: Doubles) -> None:
+    """Write the square root of each point's degree, and weights divided by those of both ends."""
+    for i in range(len(roots)):
+        degree = 0.0
+        for e in range(starts[i], starts[i + 1]):
+            degree += weights[e]
+        roots[i] = math.sqrt(degree)
+    for i in range(len(roots)):
+        for e in range(starts[i], starts[i + 1]):
+            scaled[e] = weights[e] / (roots[i] * roots[neighbors[e]])
+
+
 @compiled(parallel=True)
-def _multiply(matrix: Any, vectors: Any, product: Any) -> None:
+def _advance(matrix: Any, now: Doubles, before: Doubles, middle: float, half: float) -> None:
+    """Replace ``before`` with the next term, 2 / half (matrix - middle) now - before."""
     starts, neighbors, scaled = matrix
-    columns = vectors.shape[1]
-    for i in numba.prange(len(vectors)):
-        for c in range(columns):
-            product[i, c] = 0.0
+    n, columns = now.shape
+    for i in numba.prange(n):
+        sums = np.zeros(columns)
         for e in range(starts[i], starts[i + 1]):
             j = neighbors[e]
             for c in range(columns):
-                product[i, c] += scaled[e] * vectors[j, c]
+                sums[c] += scaled[e] * now[j, c]
+        for c in range(columns):
+            before[i, c] = 2.0 * (sums[c] - middle * now[i, c]) / half - before[i, c]
 
 
 @compiled()

@@ -96,7 +96,7 @@ def _rounds(graph: Graph, rates: Floats) -> tuple[Any, NDArray[np.int64]]:
     sources = np.repeat(np.arange(len(graph.starts) - 1, dtype=np.int32), np.diff(graph.starts))
     once = sources < graph.neighbors
     ends = sources[once], graph.neighbors[once]
-    places = np.empty(len(ends[0]), np.int64)
+    places = np.empty(len(ends[0]), np.int16)  # NumPy sorts these by counting
     _colour(*ends, np.zeros((len(graph.starts) - 1, _WORDS), np.uint64), places)
     order = np.argsort(places, kind="stable")
     left = 64 * _WORDS
