@@ -363,13 +363,14 @@ def _different(
     points: Floats, labels: NDArray[np.int64] | None
 ) -> tuple[Floats, NDArray[np.int64] | None, NDArray[np.intp]]:
     """Return the different points and their labels, and the row among them of each given point."""
-    if labels is None:
-        points, places = np.unique(points, axis=0, return_inverse=True)
-        return points, None, places.reshape(-1)
-    _, codes = np.unique(points, axis=0, return_inverse=True)
-    both = np.stack([codes.reshape(-1), labels], axis=1)
-    _, rows, places = np.unique(both, axis=0, return_index=True, return_inverse=True)
-    return points[rows], labels[rows], places.reshape(-1)
+    # Rows of few numbers are compared four times faster as bytes. In big-endian order the first
+    # values count most, so that rows with nearly the same ones become neighbours.
+    keys = (points + np.float32(0)).astype(">f4")  # -0 becomes 0
+    if labels is not None:
+        keys = np.hstack([keys, labels.astype(">i8").view(">f4").reshape(len(points), 2)])
+    rows = keys.view(f"V{keys.itemsize * keys.shape[1]}")[:, 0]
+    _, first, places = np.unique(rows, return_index=True, return_inverse=True)
+    return points[first], None if labels is None else labels[first], places
 
 
 def build(options: UmapOptions, random_state: int) -> Embedding:
