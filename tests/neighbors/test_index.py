@@ -256,8 +256,7 @@ def test_what_is_no_array_is_refused_in_one_line():
         assert "\n" not in str(refused.value)
 
 
-def test_the_search_reports_its_progress_and_can_be_ended(monkeypatch):
-    monkeypatch.setattr(index, "_BATCHES_AT_ONCE", 3)
+def test_the_search_reports_its_progress_and_can_be_ended():
     points, told = cloud(3000, 8), []
     found = NeighborIndex(points).neighbors(5, lambda *call: told.append(call))
     assert len(told) > 3

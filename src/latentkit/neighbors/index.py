@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
+import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
@@ -108,9 +110,8 @@ def nearest_of_few(
 _WIDTHS = ((4, 64), (2**62, 128))
 """Pairs of (most dimensions, block width); these widths were the fastest."""
 _BATCH = 128
-_BATCHES_AT_ONCE = 256
-"""Batches between two reports of progress; threads that wait for others at the end of them lose
-little."""
+_MOST_BATCHES = 64  # in a part of a search
+_PARTS = 8  # of each thread, at least
 _SAMPLED_BATCHES = 24
 _SAMPLED_QUERIES = 2_048
 _MARGIN = 0.003
@@ -387,25 +388,35 @@ class NeighborIndex:
 
         Without labels, each point has its own. Without squares, all distances are near enough.
         """
-        work = 0
         shape = (len(queries.own), k)
         indices = np.full(shape, -1, np.int32)
         squares = np.full(shape, np.inf, np.float32) if squares is None else squares.copy()
         labels = np.arange(len(self)) if labels is None else labels
-        of_points, rows = label_points(self._blocks, labels), self._full(self.rows)
-        batches = len(queries.homes)
-        with threadpool_limits(limits=1, user_api="blas"):  # each thread multiplies by itself
-            for first in range(0, batches, _BATCHES_AT_ONCE):
-                last = min(first + _BATCHES_AT_ONCE, batches)
-                part = queries._replace(
-                    starts=queries.starts[first : last + 1], homes=queries.homes[first:last]
-                )
-                done = search(
-                    self._blocks, rows, of_points, part, limit, self._slack, indices, squares
-                )
-                work += int(done.sum())
-                if on_progress is not None:
-                    on_progress(int(queries.starts[last]), len(indices))
+        fixed = self._blocks, self._full(self.rows), label_points(self._blocks, labels)
+        threads, batches = numba.get_num_threads(), len(queries.homes)
+
+        def search_part(first: int, last: int) -> tuple[int, int]:
+            starts, homes = queries.starts[first : last + 1], queries.homes[first:last]
+            part = queries._replace(starts=starts, homes=homes)
+            work = search(*fixed, part, limit, self._slack, indices, squares)
+            return int(starts[-1] - starts[0]), work
+
+        size = max(1, min(_MOST_BATCHES, batches // (_PARTS * threads)))
+        done = work = 0
+        # Each thread multiplies by itself. Parts differ in work, so threads take one after another.
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
+            try:
+                parts = [
+                    pool.submit(search_part, first, min(first + size, batches))
+                    for first in range(0, batches, size)
+                ]
+                for part in as_completed(parts):
+                    done, work = done + part.result()[0], work + part.result()[1]
+                    if on_progress is not None:
+                        on_progress(done, len(indices))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
         return indices, squares, work
 
     def _limit(self, queries: Queries, k: int) -> int:

@@ -64,7 +64,7 @@ def label_points(blocks: Blocks, labels: Integers) -> Labels:
     return Labels(labels, np.where(least == most, least, -2))
 
 
-@compiled(parallel=True)
+@compiled()
 def search(
     blocks: Blocks,
     rows: Floats,
@@ -74,7 +74,7 @@ def search(
     slack: float,
     indices: NDArray[np.int32],
     squares: Floats,
-) -> Integers:
+) -> int:
     """Write the nearest points of each query, nearest first, to ``indices`` and ``squares``.
 
     Args:
@@ -89,12 +89,12 @@ def search(
             ascending order that a point must be below to be found.
 
     Returns:
-        (batches,), the number of multiplications of each batch.
+        The number of multiplications.
     """
-    work = np.empty(len(queries.homes), np.int64)
-    for batch in numba.prange(len(work)):
+    work = 0
+    for batch in range(len(queries.homes)):
         first, last = queries.starts[batch], queries.starts[batch + 1]
-        work[batch] = _search_batch(
+        work += _search_batch(
             blocks,
             rows,
             labels,
