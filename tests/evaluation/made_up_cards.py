@@ -77,6 +77,7 @@ def made_up(
         seed=seed,
         config={"seed": seed, "model": {"name": name, "latent_dim": size}, **config},
         artefacts=there,
+        stages={},
     )
     folder = SimpleNamespace(
         manifest=manifest, json=files.__getitem__, outdated_by=lambda path: None, path=manifest.id

@@ -115,6 +115,21 @@ def test_results_of_the_earlier_weights_are_not_given_for_those_of_longer_traini
     assert finished.latents("test").shape[1] == 3
 
 
+def test_runs_whose_extension_stopped_are_compared_by_the_epochs_of_their_weights(tmp_path):
+    runs = [
+        lk.run(epochs=1, options={**SMALL, "seed": seed}, embed=[], runs=tmp_path, name=str(seed))
+        for seed in (0, 1)
+    ]
+    with pytest.raises(KeyboardInterrupt):
+        lk.resume(runs[0].path, epochs=2, listener=stop_before("train"))
+    assert lk.open(runs[0].path).config.training.epochs == 2
+    found = lk.compare(*[run.path for run in runs])
+    assert list(found["config"]) == ["seed"]
+    assert found["encoders"][0]["runs"] == ["0", "1"]  # one row, because only the seeds differ
+    shown = lk.explore.settings([lk.open(run.path) for run in runs])
+    assert list(shown.names) == ["seed 0", "seed 1"]
+
+
 def test_checkpoints_of_a_shorter_run_with_the_same_options_are_not_used(tmp_path):
     options = {**SMALL, "training.schedule": "one-cycle"}
     runs = [

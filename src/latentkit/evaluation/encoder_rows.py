@@ -21,6 +21,7 @@ from latentkit.evaluation.card_tables import SPACES
 from latentkit.evaluation.representation import N_NEIGHBORS, SHARES
 from latentkit.runs import run_files
 from latentkit.runs.folder import RunFolder
+from latentkit.runs.manifest import as_trained
 from latentkit.runs.summary import map_facts
 
 Json = dict[str, Any]
@@ -162,8 +163,9 @@ class RunFiles:
 
     @property
     def config(self) -> Json:
-        """The run's configuration."""
-        return self.folder.manifest.config
+        """The run's configuration, with the epochs that its weights were trained for."""
+        manifest = self.folder.manifest
+        return as_trained(manifest.config, manifest)
 
     @property
     def images(self) -> str:

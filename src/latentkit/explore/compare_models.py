@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from latentkit.errors import UserError
 from latentkit.explore.scale import Decode, Floats
 from latentkit.runs.context import StageContext
+from latentkit.runs.manifest import as_trained
 
 Encode = Decode
 """Images (N, C, H, W) in [0, 1] to latents (N, D)."""
@@ -93,7 +94,8 @@ def settings_names(runs: Sequence[Configured]) -> list[str]:
     for name in ids:
         if ids.count(name) > 1:
             raise UserError(f"run {name} is named twice: name each run once")
-    names = _differences([run.context.config.identity() for run in runs])
+    found = [(run.context.config.identity(), run.context.folder.manifest) for run in runs]
+    names = _differences([as_trained(config, manifest) for config, manifest in found])
     return [
         f"{name} ({run.id[-4:]})" if names.count(name) > 1 else name
         for name, run in zip(names, runs, strict=True)

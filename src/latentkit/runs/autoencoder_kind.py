@@ -39,6 +39,7 @@ from latentkit.runs.context import RunContext, StageContext, load_weights
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.initial_weights import INITIAL, START, check_start, start_network
 from latentkit.runs.kind import Facts, MapImages, Row, RunKind, SharedWork, explorer_stage
+from latentkit.runs.manifest import training_settings
 from latentkit.runs.prepare import choices_made, suited_learning_rate, with_counts
 from latentkit.runs.shared_run import record_processes
 from latentkit.runs.stages import Stage
@@ -196,7 +197,7 @@ class AutoencoderKind(RunKind):
                 "train",
                 _train,
                 reads=(run_files.DATA, INITIAL) if config.init else (run_files.DATA,),
-                settings=f"epochs={config.training.epochs}",
+                settings=training_settings(config.training.epochs),
                 keeps=run_files.SNAPSHOTS,
             ),
             Stage("encode", encode_images, reads=(run_files.DATA, run_files.MODEL)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -105,6 +106,27 @@ class Manifest(_Record):
             StorageError: the folder cannot be written, or was deleted.
         """
         write_hashed(folder / NAME, self.model_dump(mode="json"))
+
+
+_EPOCHS = "epochs="
+
+
+def training_settings(epochs: int | str) -> str:
+    """Return the settings of a stage that trains for so many epochs."""
+    return f"{_EPOCHS}{epochs}"
+
+
+def as_trained(config: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
+    """Return a run's configuration with the epochs that its weights were trained for.
+
+    They are fewer than the configuration asks for if training was extended, and stopped before it
+    ended: until then, the run has the weights and results of the shorter training.
+    """
+    record, training = manifest.stages.get("train"), config.get("training")
+    epochs = record.settings.removeprefix(_EPOCHS) if record else ""
+    if not (isinstance(training, Mapping) and epochs.isdecimal()):
+        return dict(config)
+    return {**config, "training": {**training, "epochs": int(epochs)}}
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -16,6 +16,7 @@ from latentkit.runs.autoencoder_kind import record_images
 from latentkit.runs.context import RunContext, StageContext
 from latentkit.runs.initial_weights import INITIAL, INITIAL_FACTS, START
 from latentkit.runs.kind import Facts, MapImages, Row, RunKind, explorer_stage
+from latentkit.runs.manifest import training_settings
 from latentkit.runs.stages import Stage
 from latentkit.terminal import shell_command
 from latentkit.training.loop import TrainingJob
@@ -73,7 +74,7 @@ class TransferKind(RunKind):
     def plan(self, config: RunConfig, *, svg: bool = False) -> list[Stage]:
         """Return the stages from images to report."""
         start_files = (run_files.DATA, INITIAL, INITIAL_FACTS)
-        epochs = f"epochs={config.training.epochs}"
+        epochs = training_settings(config.training.epochs)
         embeds = [
             Stage(
                 f"embed:{part.slug}",
