@@ -5,7 +5,9 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from latentkit.cli.shared_options import print_facts
 from latentkit.runs.folder import RunFolder
@@ -194,3 +196,17 @@ def test_a_dry_run_says_what_each_stage_takes_and_leaves_nothing(latentkit, smal
     assert found["memory"] > 10**8
     assert found["disk"] > 10**6
     assert all(seconds > 0 for seconds in found["processes"].values())
+
+
+def test_a_dry_run_says_of_the_images_what_a_run_says(latentkit, small, tmp_path):
+    photos, dark = tmp_path / "photos", np.random.default_rng(0).integers(0, 2, (4, 8, 8), np.uint8)
+    photos.mkdir()
+    for number in range(40):
+        Image.fromarray(dark[number % 4]).save(photos / f"{number:02}.png")
+    (photos / "40.png").write_bytes(b"no image")
+    path, skip = f"image-folder.path={photos}", "image-folder.unreadable=skip"
+    images = ("--dataset", "image-folder", "-o", path, "-o", skip)
+    ended = [latentkit("run", *more, *images, *small) for more in (("--dry-run",), ("--name", "a"))]
+    assert [one.code for one in ended] == [0, 0]
+    for text in ("40.png", "also among its training", "nearly black"):
+        assert all(text in one.err for one in ended), text

@@ -19,12 +19,18 @@ from torch import nn
 
 from latentkit.config import RunConfig
 from latentkit.errors import UserError
-from latentkit.plugin.events import Listener, StageFinished, StageProgress, StageStarted
+from latentkit.plugin.events import Listener, Notice, StageFinished, StageProgress, StageStarted
 from latentkit.registry.catalogue import Registry
 from latentkit.runs.context import RunContext, StageContext
 from latentkit.runs.folder import RunFolder
 from latentkit.runs.kind import RunKind
-from latentkit.runs.needs import duration_text, measured_needs, seconds_of_epoch, size_text
+from latentkit.runs.needs import (
+    duration_text,
+    image_fault,
+    measured_needs,
+    seconds_of_epoch,
+    size_text,
+)
 from latentkit.runs.prepare import prepare
 from latentkit.runs.saved_config import run_facts
 from latentkit.runs.stages import run_stages
@@ -34,6 +40,7 @@ from latentkit.training.loop import TrainingJob, start_from_images
 _STEPS = 40  # most steps that are measured
 _SECONDS = 4.0  # the time after which no step is begun
 _IMAGES = 10_000  # from which some models start
+_OF_IMAGES = ("images", "duplicates")  # notices that are as true of a run
 _MESSAGE = {"cpu": 0.7e-3, "cuda": 30e-6}  # seconds of a small message, docs/scale.md
 _BYTES = {"cpu": 2.5e9, "cuda": 100e9}  # sent a second, docs/scale.md
 
@@ -107,7 +114,7 @@ def dry_run(
         registry: where names are looked up.
         data: the folder of data sets.
         runs: the folder of runs.
-        emit: receives the progress of the rehearsal.
+        emit: receives the progress of the rehearsal, and notices of what the images lack.
         kind: the kind of run.
         processes: numbers of processes whose time is predicted.
         began: when the command began, as `time.time` gives it; None for now.
@@ -117,6 +124,8 @@ def dry_run(
     """
     began = began or time.time()
     context = prepare(config, registry, data, kind, runs=runs)
+    if fault := image_fault(context.images("train")):
+        emit(Notice("image-fault", fault))
     threads = context.config.run.threads
     with repeatable(context.device, threads):
         needs = measured_needs(context, kind, runs)
@@ -168,7 +177,9 @@ def _rehearsed(
     def note(event: Any) -> None:
         if isinstance(event, StageFinished):
             seconds[event.stage] = event.seconds
-        if isinstance(event, StageStarted | StageProgress | StageFinished):
+        # Other notices speak of the untrained weights, or of the temporary folder.
+        of_images = isinstance(event, Notice) and event.code in _OF_IMAGES
+        if of_images or isinstance(event, StageStarted | StageProgress | StageFinished):
             emit(event)
 
     try:
