@@ -107,7 +107,12 @@ class PlainNetwork(nn.Module):
             nn.ConvTranspose2d(8, 1, 3, 2, 1, 1),
         )
         source = reference_network().state_dict().values()
-        self.load_state_dict(dict(zip(self.state_dict(), source, strict=True)))
+        weights = dict(zip(self.state_dict(), source, strict=True))
+        # nn.Flatten orders the 32 maps of 3x3 by channel, latentkit's layer by pixel.
+        for name, axis in (("encoder.7.weight", 1), ("decoder.2.weight", 0), ("decoder.2.bias", 0)):
+            by_pixel = weights[name].unflatten(axis, (9, 32))
+            weights[name] = by_pixel.transpose(axis, axis + 1).flatten(axis, axis + 1)
+        self.load_state_dict(weights)
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Return latents (B, 3)."""
