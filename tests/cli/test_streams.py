@@ -118,9 +118,23 @@ def test_a_document_is_parsed_as_it_was_whatever_the_encoding(monkeypatch, encod
     assert not set(out.text) & set("\x1b\x7f\x9b\u202e")
 
 
+@pytest.fixture
+def no_training(monkeypatch):
+    """Let no training of another test, in a thread that has not ended, hear SIGTERM."""
+    monkeypatch.setattr(stopping, "ask", lambda: False)
+
+
+@pytest.fixture
+def hang_up():
+    """Give SIGHUP its usual effect, also if the tests are run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @POSIX
+@pytest.mark.usefixtures("no_training", "hang_up")
 def test_a_terminal_that_closes_interrupts_like_sigterm(latentkit, monkeypatch):
-    monkeypatch.setattr(stopping, "_heeds", False)  # a training in a thread would hear SIGTERM
     for number in (signal.SIGTERM, signal.SIGHUP):
         monkeypatch.setattr(
             "latentkit.api.inputs.configure",
@@ -144,6 +158,7 @@ def test_nohup_keeps_a_run_alive(latentkit, monkeypatch):
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.usefixtures("no_training")
 def test_a_signal_before_a_command_begins_or_after_it_ended_gives_its_exit_code(monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(main_module, "run_guarded", lambda cli: signal.raise_signal(signal.SIGTERM))
