@@ -156,6 +156,30 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
     return found
 
 
+def names_bound(init: Path) -> set[str]:
+    """Return the names that the ``__init__.py`` of a package imports, defines or lists."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(init.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, Function | ast.ClassDef):
+            found.add(node.name)
+            continue
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            listed = (one for one in ast.walk(node.value) if isinstance(one, ast.Constant))
+            found |= {str(one.value) for one in listed}
+        waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def names_within(package: Path) -> set[str]:
+    """Return the names of the modules and folders in a package."""
+    files = {path.stem for path in package.glob("*.py")}
+    return (files | {path.name for path in package.iterdir() if path.is_dir()}) - {"__init__"}
+
+
 def public(module: Module) -> Iterator[tuple[str, Described]]:
     """Yield what a module offers: itself, its public functions and classes, and their methods."""
     yield module.name, module.tree

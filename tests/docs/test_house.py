@@ -94,11 +94,30 @@ def test_no_two_files_have_the_same_name():
     assert twice == {}
 
 
-@pytest.mark.parametrize("package", ["nn", "plugin", "neighbors"])
-def test_no_public_name_is_also_that_of_a_file(package):
+def test_no_name_of_a_package_is_also_that_of_a_file_or_folder_in_it():
     # Python makes an imported file an attribute of its package, in place of the function.
-    files = {path.stem for path in (ROOT / "src/latentkit" / package).glob("*.py")}
-    assert files.isdisjoint(importlib.import_module(f"latentkit.{package}").__all__)
+    guarded = ROOT / "src/latentkit"  # whose class refuses that
+    packages = {path.parent for path in ROOT.glob("src/latentkit/**/__init__.py")} - {guarded}
+    packages |= {path.parent for path in ROOT.glob("plugins/*/src/**/__init__.py")}
+    assert len(packages) > 30
+    twice = {
+        str(package.relative_to(ROOT)): names
+        for package in packages
+        if (names := house.names_bound(package / "__init__.py") & house.names_within(package))
+    }
+    assert twice == {}
+
+
+def test_names_that_a_package_binds_are_found(tmp_path):
+    init = tmp_path / "__init__.py"
+    init.write_text(
+        "from a.b import c, d as e\nif x:\n    from f import g\n__all__ = ['h']\n"
+        "def i():\n    from j import k\n"
+    )
+    (tmp_path / "c.py").touch()
+    (tmp_path / "folder").mkdir()
+    assert house.names_bound(init) == {"c", "e", "g", "h", "i"}
+    assert house.names_within(tmp_path) == {"c", "folder"}
 
 
 def test_no_file_has_a_meaningless_name():
