@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -364,14 +364,19 @@ class _Trial:
         self.harness = harness
         self.train_labels = train_labels
         self.test_labels = test_labels
-        self.bootstrap = harness.bootstrap
         if harness.probed_test is not None:
-            self.bootstrap = Bootstrap(len(test_labels), harness.seed("probes"))
             harness.arrays["probed_rows"] = harness.probed_test
         self.classes = len(np.unique(train_labels))
         seed = harness.seed("labels")
         self.rows = {share: labelled_rows(train_labels, share, seed) for share in SHARES}
         self._features = lru_cache(1)(partial(_features, harness))
+
+    @cached_property
+    def bootstrap(self) -> Bootstrap:
+        """Draws of the test images that are probed, made only where there are intervals to find."""
+        if self.harness.probed_test is None:
+            return self.harness.bootstrap
+        return Bootstrap(len(self.test_labels), self.harness.seed("probes"))
 
     @property
     def pieces(self) -> Pieces:
