@@ -334,6 +334,7 @@ def test_a_map_of_any_tool_is_measured_in_one_call():
         (np.full((8, 2), np.nan), None, {}, "coordinates"),
         (np.zeros((8, 2)), [1, 2], {}, "labels"),
         (np.zeros((8, 2)), None, {"n_neighbors": 0}, "n_neighbors is 0: give 1 or more"),
+        (np.zeros((8, 2)), None, {"seed": -1}, "seed is -1: give 0 or more"),
     ],
 )
 def test_a_map_that_cannot_be_measured_is_refused_in_one_line(coordinates, labels, more, why):

@@ -212,8 +212,9 @@ def map_quality(
         vectors: what was mapped, (N, D), in any form that `embed_vectors` takes as an array.
         coordinates: the map, (N, 2 or 3), row by row as the vectors.
         labels: one label for each vector, (N,), for accuracies of neighbours.
-        n_neighbors: size of the neighbourhoods that are compared, at least 1.
-        seed: seed of what is drawn if there are many points.
+        n_neighbors: size of the neighbourhoods that are compared, at least 1; reduced to
+            (N - 1) // 2 if it is larger.
+        seed: seed of what is drawn if there are many points; 0 or more.
 
     Returns:
         Trustworthiness, continuity, rank correlation and more, most with a standard error, and the
@@ -236,8 +237,9 @@ def map_quality(
     placed = vector_maps.as_vectors(coordinates, "the array of coordinates")
     if placed.shape[1] not in (2, 3):
         raise UserError(f"a map has 2 or 3 coordinates for each point, not {placed.shape[1]}")
-    if n_neighbors < 1:
-        raise UserError(f"n_neighbors is {n_neighbors}: give 1 or more")
+    for name, value, least in (("n_neighbors", n_neighbors, 1), ("seed", seed, 0)):
+        if value < least:
+            raise UserError(f"{name} is {value}: give {least} or more")
     threads = resolve_threads(0)
     try:
         return quality.map_quality(

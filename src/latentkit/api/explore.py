@@ -309,8 +309,8 @@ def neighbours(run: Run, items: Sequence[Item] | Samples, *, k: int = 5) -> Trai
 def settings(runs: Sequence[Run], items: Sequence[Item] = (0,)) -> Settings:
     """Reconstruct test items with several runs, e.g. of other epochs or latent dimensions.
 
-    A run keeps only its final weights. To compare reconstructions over epochs, train runs of one,
-    two, five ... epochs. Models are named by the options in which the runs differ.
+    Each run is shown with its trained weights. To compare reconstructions over epochs, train runs
+    of one, two, five ... epochs. Models are named by the options in which the runs differ.
 
     Args:
         runs: runs in the order of display; the images are those of the first run.

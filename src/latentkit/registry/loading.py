@@ -177,7 +177,7 @@ class PluginLoader:
 
     def _version_problem(self, found: FoundPlugin, plugin: object) -> Problem | None:
         stated = getattr(plugin, VERSION_ATTRIBUTE, None)
-        # The author of a file uses it with this release, whose decorators read it.
+        # Decorated parts of a file state none, because this release has made their specs itself.
         needed = found.file is None or not decorated_parts(plugin)
         if stated == HOOKSPEC_VERSION or (stated is None and not needed):
             return None

@@ -376,7 +376,19 @@ def _section(chapter: Chapter, sources: _Sources, beside: Path) -> Section:
     return Section(chapter.title, text, tables, pictures, chapter.commands, links)
 
 
+def _check_beside(beside: Path, name: str) -> None:
+    """Refuse a path that leads out of the folder of the page, or an address of the web."""
+    try:
+        reading.check_relative(beside, name)
+    except IntegrityError as error:
+        raise UserError(
+            f"report file: {name!r} is not a path in the folder of the page: put the file there, "
+            f"and name it from there"
+        ) from error
+
+
 def _own_picture(title: str, beside: Path, name: str) -> Picture:
+    _check_beside(beside, name)
     try:
         return Picture(title, "", reading.read_inside(beside, name))
     except OSError as error:
@@ -387,7 +399,7 @@ def _own_picture(title: str, beside: Path, name: str) -> Picture:
 
 def _address(beside: Path, name: str) -> str:
     """Return the address of a link from the page to a file in its folder."""
-    reading.check_relative(beside, name)
+    _check_beside(beside, name)
     if not (beside / name).exists():
         raise UserError(f"report file: a link leads to {beside / name}, which does not exist")
     return quote(name)
