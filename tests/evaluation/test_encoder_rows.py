@@ -147,7 +147,7 @@ def test_transfers_with_other_options_are_not_averaged():
     parent = made_up()
     others = [transfer(parent, share) for share in (0.5, 0.9)]
     for number, one in enumerate(others, 1):
-        one.config["training"] = {"epochs": number}
+        one.folder.manifest.config["training"] = {"epochs": number}
     figures = by_name([parent], others)["ae"].figures
     assert figures["transfer finetune, 10 % (epochs=1)"]["value"] == pytest.approx(0.5)
     assert figures["transfer finetune, 10 % (epochs=2)"]["value"] == pytest.approx(0.9)
