@@ -17,13 +17,8 @@ from latentkit._version import __version__
 
 if TYPE_CHECKING:
     from latentkit.api import explore
-    from latentkit.api.building_blocks import (
-        dataset,
-        embed_vectors,
-        embedding,
-        map_quality,
-        model,
-    )
+    from latentkit.api.any_vectors import embed_vectors, map_quality
+    from latentkit.api.building_blocks import dataset, embedding, model
     from latentkit.api.check_data import check_data
     from latentkit.api.commands import (
         compare,
@@ -85,13 +80,13 @@ __getattr__, __dir__ = lazy_attributes(
         "compare": "latentkit.api.commands",
         "dataset": "latentkit.api.building_blocks",
         "embed": "latentkit.api.commands",
-        "embed_vectors": "latentkit.api.building_blocks",
+        "embed_vectors": "latentkit.api.any_vectors",
         "embedding": "latentkit.api.building_blocks",
         "evaluate": "latentkit.api.commands",
         "explore": "latentkit.api.explore:",
         "export": "latentkit.api.files",
         "list_runs": "latentkit.api.commands",
-        "map_quality": "latentkit.api.building_blocks",
+        "map_quality": "latentkit.api.any_vectors",
         "model": "latentkit.api.building_blocks",
         "open": "latentkit.api.commands:open_run",
         "open_study": "latentkit.api.tune",

@@ -308,9 +308,9 @@ def test_pca_inverts_only_coordinates_of_its_own_width(digits):
         lk.embedding("pca").fit(digits).inverse_transform(np.ones((3, 3)))
 
 
-def test_umap_is_imported_only_when_it_is_fitted():
+def test_umap_learn_is_imported_only_when_it_is_fitted_and_torch_never():
     code = (
-        "import sys, latentkit.builtins.embeddings.umap, latentkit.builtins.embeddings.tsne; "
+        "import sys, latentkit as lk; lk.embedding('umap'); lk.embedding('tsne'); "
         "sys.exit(len({'umap', 'pynndescent', 'torch'} & set(sys.modules)))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -342,7 +342,7 @@ def _embed_file(
     options: dict[str, Any],
     listener: Listener,
 ) -> VectorMaps:
-    from latentkit.api.building_blocks import embed_vectors
+    from latentkit.api.any_vectors import embed_vectors
 
     count = _number_or_name(on)
     if isinstance(count, str) and count != "all":
@@ -369,7 +369,8 @@ def _embed_pixels(
     data_dir: str | None,
     listener: Listener,
 ) -> VectorMaps:
-    from latentkit.api.building_blocks import embed_vectors, images_of
+    from latentkit.api.any_vectors import embed_vectors
+    from latentkit.api.building_blocks import images_of
 
     own = {k.partition(".")[2]: v for k, v in options.items() if k.startswith(f"{dataset}.")}
     count = _number_or_name(on or "test")
