@@ -133,8 +133,8 @@ def main():
             equal += digests(folder) == whole[count]
             print(f"run {finished}: {kills} kills so far, {equal} runs equal", flush=True)
     print(
-        f"{kills} kills in {finished} runs of 2 and 3 processes, {within} with a checkpoint within an epoch: "
-        f"{finished} runs ended, {equal} with the bytes of the undisturbed run"
+        f"{kills} kills in {finished} runs of 2 and 3 processes, {within} after a checkpoint "
+        f"within an epoch: {finished} runs ended, {equal} with the bytes of the undisturbed run"
     )
 
 
