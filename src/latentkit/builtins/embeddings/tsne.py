@@ -277,7 +277,7 @@ def _estimate(n: int, d: int, method: str, n_iter: int, neighbors: int) -> Resou
             bytes=4 * 2**20 + n * (60 * k + 8 * d + 400), seconds=steps * n * 1e-5
         )
     return ResourceEstimate(
-        bytes=60 * 2**20 + n * (60 * k + 16 * d + 200),
+        bytes=60 * 2**20 + n * (32 * k + 16 * d + 200),
         seconds=0.5 + n * k * d**0.5 * 1e-6 + steps * (0.002 + n * (k * 3e-9 + 3e-7)),
     )
 
