@@ -90,6 +90,8 @@ class Processes:
         while isinstance(self._lasting, PrefixStore):
             self._lasting = self._lasting.underlying_store
         self.say("host", platform.node())
+        self._leader = "?"
+        self._leader = self.host(0)  # now, because its store may be gone later
         self._ended = threading.Event()
         if rank:
             self._beat()  # at once, so that silence is noticed from the start
@@ -355,7 +357,10 @@ class Processes:
             text: what torch says about it.
         """
         if self.rank:
-            return ProcessError(f"process 0 cannot be reached ({text})")
+            return ProcessError(
+                f"process 0 on {self._leader} cannot be reached ({text}): it says why, unless its "
+                f"machine or the network failed"
+            )
         until = time.monotonic() + _LAST_WORDS
         silent = set(range(1, self.count))
         with suppress(Exception):  # the store may be gone, too
