@@ -37,7 +37,7 @@ from latentkit.runs import shared_run
 from latentkit.runs.context import load_images
 from latentkit.runs.shared_run import follow
 from latentkit.training import loop, stopping
-from latentkit.training.processes import Processes, joined
+from latentkit.training.processes import Processes, _not_met, joined
 
 KILLS = 2  # tests/benchmarks/process_kills.py kills more often
 OPTIONS = {"model.channels": [8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
@@ -374,7 +374,7 @@ def test_a_process_with_other_versions_or_plugins_is_refused(order):
         shared_run._context(order, default_registry(), None)
     order["versions"]["numpy"] = np.__version__
     order["plugins"]["latentkit-moon"] = "0.1"
-    with pytest.raises(BrokenEnvironmentError, match="latentkit-moon is missing, but 0.1 in"):
+    with pytest.raises(BrokenEnvironmentError, match=r"latentkit-moon is missing, but 0\.1 in"):
         shared_run._context(order, default_registry(), None)
 
 
@@ -387,7 +387,7 @@ def test_a_process_with_another_command_is_refused_but_folders_may_differ():
         launching._check_command(other)
     with (
         run_command.make_context("run", ["--name", "a", "--epochs", "2"]),
-        pytest.raises(UserError, match="^--epochs is 2, but None in process 0: give all machines"),
+        pytest.raises(UserError, match="--epochs is 2, but None in process 0: give all machines"),
     ):
         launching._check_command(other)
 
@@ -445,6 +445,12 @@ def test_processes_starts_them_and_one_line_says_what_is_wrong(tmp_path):
     (error,) = [line for line in found.stderr.splitlines() if "error" in line]
     assert error.startswith("latentkit: error: training.batch_size is 1, fewer than the 2 process")
     assert found.returncode == 2
+
+
+def test_a_network_that_the_machine_lacks_is_named():
+    error = RuntimeError("[enforce fail] ifa != nullptr. Unable to find address for: eth9\n")
+    said = str(_not_met(error, 5))
+    assert said.startswith(f"{platform.node()} has no network 'eth9': correct or unset GLOO_")
 
 
 def test_a_process_that_cannot_reach_process_0_says_so_itself(tmp_path):

@@ -134,10 +134,9 @@ def _check_room(wanted: int, device: str | None) -> None:
     most = gpus or usable_cpus()
     if wanted > most:
         what = f"{most} GPU{'s' * (most > 1)}" if gpus else f"{most} CPU{'s' * (most > 1)}"
+        fewer = f"use --processes {most} or fewer" if most > 1 else "leave it out"
         other = ", or --device cpu" if gpus else ""
-        raise UserError(
-            f"--processes {wanted}: this machine has {what}; use --processes {most} or fewer{other}"
-        )
+        raise UserError(f"--processes {wanted}: this machine has {what}; {fewer}{other}")
 
 
 def _launch(count: int) -> int:

@@ -488,6 +488,10 @@ def _not_met(error: Exception, timeout: int) -> ProcessError:
     text = str(error).partition("\n")[0]
     if "EADDRINUSE" in str(error) or "in use" in text:
         return ProcessError(f"port {where} is in use: set another MASTER_PORT")
+    if name := text.partition("Unable to find address for: ")[2]:
+        return ProcessError(
+            f"{platform.node()} has no network {name!r}: correct or unset GLOO_SOCKET_IFNAME there"
+        )
     return ProcessError(
         f"process {os.environ.get('RANK', '?')} on {platform.node()} did not meet the others at "
         f"{where} within {timeout} s ({text}): check that all of them were started, and that this "
