@@ -266,6 +266,11 @@ def remembering(processes: Processes | None, listener: Listener) -> Listener:
     return fan_out(remember, listener)
 
 
-def resume_words() -> tuple[str, ...]:
-    """Return the words with which a command is resumed by as many processes."""
-    return ("--processes", str(_stated("WORLD_SIZE", 1))) if is_launched() else ()
+def resume_words() -> tuple[str, tuple[str, ...]]:
+    """Return what precedes and what follows a command that as many processes should resume."""
+    there = _stated("WORLD_SIZE", 1)
+    if not is_launched():
+        return "", ()
+    if _stated("LOCAL_WORLD_SIZE", there) < there:  # on several machines
+        return "torchrun ... -m ", ()
+    return "", ("--processes", str(there))

@@ -347,7 +347,7 @@ class Processes:
         try:
             yield
         except RuntimeError as error:  # of torch.distributed
-            text = str(error).partition("\n")[0]
+            text = str(error).partition("\n")[0].rpartition("] ")[2]  # without gloo's file
             raise self._what_happened(text) from error
 
     def _what_happened(self, text: str = "it ended early") -> LatentkitError:
