@@ -377,8 +377,8 @@ class Processes:
         if silent:
             names = ", ".join(map(self._named, sorted(silent)))
             return ProcessError(
-                f"{names} of {self.count} was killed, or cannot be reached: if the machine ran out "
-                f"of memory, use fewer processes"
+                f"{names} was killed, or cannot be reached: if that machine ran out of memory, use "
+                f"fewer processes"
             )
         return ProcessError(f"the processes lost each other: {text}" if text else "")
 
