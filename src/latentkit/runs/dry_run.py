@@ -34,8 +34,8 @@ from latentkit.training.loop import TrainingJob, start_from_images
 _STEPS = 40  # most steps that are measured
 _SECONDS = 4.0  # the time after which no step is begun
 _IMAGES = 10_000  # from which some models start
-_MESSAGE = {"cpu": 0.7e-3, "cuda": 30e-6}  # seconds of a small message: decision 21, docs/scale.md
-_BYTES = {"cpu": 2.5e9, "cuda": 100e9}  # sent a second; docs/scale.md
+_MESSAGE = {"cpu": 0.7e-3, "cuda": 30e-6}  # seconds of a small message, docs/scale.md
+_BYTES = {"cpu": 2.5e9, "cuda": 100e9}  # sent a second, docs/scale.md
 
 
 @dataclass(frozen=True)
