@@ -20,6 +20,8 @@ from torch.distributed import HashStore
 import latentkit as lk
 from latentkit.api.inputs import configure
 from latentkit.api.kinds import kind_of_config
+from latentkit.cli import launch as launching
+from latentkit.cli.run_command import run_command
 from latentkit.errors import (
     BrokenEnvironmentError,
     DataError,
@@ -35,7 +37,7 @@ from latentkit.runs import shared_run
 from latentkit.runs.context import load_images
 from latentkit.runs.shared_run import follow
 from latentkit.training import loop, stopping
-from latentkit.training.processes import Processes, joined
+from latentkit.training.processes import Processes, _not_met, joined
 
 KILLS = 2  # tests/benchmarks/process_kills.py kills more often
 OPTIONS = {"model.channels": [8], "model.hidden": [16], "model.latent_dim": 3, "threads": 1}
@@ -368,12 +370,53 @@ def test_a_process_with_other_images_is_refused(order):
 
 def test_a_process_with_other_versions_or_plugins_is_refused(order):
     order["versions"]["numpy"] = "1.0"
-    with pytest.raises(BrokenEnvironmentError, match=r"numpy is .* here and 1.0 in process 0"):
+    with pytest.raises(BrokenEnvironmentError, match=r"numpy is .*, but 1.0 in process 0"):
         shared_run._context(order, default_registry(), None)
     order["versions"]["numpy"] = np.__version__
     order["plugins"]["latentkit-moon"] = "0.1"
-    with pytest.raises(BrokenEnvironmentError, match="latentkit-moon is missing here"):
+    with pytest.raises(BrokenEnvironmentError, match=r"latentkit-moon is missing, but 0\.1 in"):
         shared_run._context(order, default_registry(), None)
+
+
+def test_a_process_with_another_command_is_refused_but_folders_may_differ():
+    store = HashStore()
+    leader, other = process(0, store), process(1, store)
+    with run_command.make_context("run", ["--name", "a", "--runs", "here"]):
+        leader.say("command", launching._command())
+    with run_command.make_context("run", ["--name", "a", "--data-dir", "there", "--quiet"]):
+        launching._check_command(other)
+    with (
+        run_command.make_context("run", ["--name", "a", "--epochs", "2"]),
+        pytest.raises(UserError, match="--epochs is 2, but None in process 0: give all machines"),
+    ):
+        launching._check_command(other)
+
+
+def test_what_ends_a_process_on_another_machine_is_printed_on_both(tmp_path):
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    started = []
+    for rank in "01":
+        number = {"RANK": rank, "GROUP_RANK": rank, "LOCAL_RANK": "0", "OMP_NUM_THREADS": "1"}
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "latentkit", "run", "--name", f"night{rank}"],
+                cwd=tmp_path,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, **place, **number},
+            )
+        )
+    said = [process.communicate(timeout=120)[1] for process in started]
+    lines = [
+        [line.removeprefix("latentkit: error: ") for line in text.splitlines() if "error: " in line]
+        for text in said
+    ]
+    own = "--name is 'night1', but 'night0' in process 0: give all machines the same command"
+    assert lines[0][0].startswith(f"process 1 on {platform.node()}: {own}")
+    assert lines[1][0].startswith(own)
+    assert [process.returncode for process in started] == [UserError.exit_code] * 2
+    assert not list(tmp_path.iterdir())
 
 
 def launch(*words, cwd):
@@ -402,6 +445,12 @@ def test_processes_starts_them_and_one_line_says_what_is_wrong(tmp_path):
     (error,) = [line for line in found.stderr.splitlines() if "error" in line]
     assert error.startswith("latentkit: error: training.batch_size is 1, fewer than the 2 process")
     assert found.returncode == 2
+
+
+def test_a_network_that_the_machine_lacks_is_named():
+    error = RuntimeError("[enforce fail] ifa != nullptr. Unable to find address for: eth9\n")
+    said = str(_not_met(error, 5))
+    assert said.startswith(f"{platform.node()} has no network 'eth9': correct or unset GLOO_")
 
 
 def test_a_process_that_cannot_reach_process_0_says_so_itself(tmp_path):

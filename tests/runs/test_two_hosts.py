@@ -109,6 +109,7 @@ def test_a_cut_cable_ends_the_run_in_one_line_that_names_the_host_and_resume_fin
     (line,) = [line for line in said.splitlines() if line.startswith("latentkit: error:")]
     assert "process 1 on beta did not answer for 8 s" in line
     assert "exitcode  : 13" in said
+    assert "to resume:  torchrun ... -m latentkit resume runs/night\n" in said
     assert lk.open(folder).status == "failed"
     assert not (tmp_path / "host2" / "runs").exists()  # only process 0 writes
     ip("-n", hosts[0], "link", "set", "cable", "up")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -11,12 +12,12 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from latentkit.cli import shared_options
-from latentkit.errors import INTERRUPTED_EXIT_CODE, ProcessError, UserError
+from latentkit.errors import INTERRUPTED_EXIT_CODE, LatentkitError, ProcessError, UserError
 from latentkit.plugin.events import Event, Listener, RunStarted, fan_out
 from latentkit.plugin.machine import usable_cpus
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 300  # seconds
 _AFTER_LEADER = 30.0  # seconds; torchrun ends this process earlier, when process 0 has ended
+_MAY_DIFFER = {"--processes", "--timeout", "--runs", "--out", "--data-dir", "--json", "--quiet"}
 
 _stderr: int | None = None  # of a follower that prints nothing
 
@@ -56,7 +58,7 @@ def follow_silently() -> None:
 
 
 def _speak_again() -> None:
-    """Let a follower print, because process 0 does not know of its error."""
+    """Let a follower print its error, which process 0 does not know, or prints elsewhere."""
     if _stderr is not None:
         os.dup2(_stderr, 2)
 
@@ -132,10 +134,9 @@ def _check_room(wanted: int, device: str | None) -> None:
     most = gpus or usable_cpus()
     if wanted > most:
         what = f"{most} GPU{'s' * (most > 1)}" if gpus else f"{most} CPU{'s' * (most > 1)}"
+        fewer = f"use --processes {most} or fewer" if most > 1 else "leave it out"
         other = ", or --device cpu" if gpus else ""
-        raise UserError(
-            f"--processes {wanted}: this machine has {what}; use --processes {most} or fewer{other}"
-        )
+        raise UserError(f"--processes {wanted}: this machine has {what}; {fewer}{other}")
 
 
 def _launch(count: int) -> int:
@@ -199,12 +200,13 @@ def has_followed(timeout: int, data_dir: str | None) -> bool:
     try:
         with shared_options.work_of_parts(), joined(timeout) as processes:
             have_met = True
+            _check_command(processes)
             data: Path | None = given_data_dir(data_dir)
             follow_run(processes, default_registry(), data, kind_of_config)
-    except ProcessError:
-        if have_met:
+    except LatentkitError as error:
+        if have_met and isinstance(error, ProcessError):
             time.sleep(_AFTER_LEADER)  # torchrun should see the exit code of process 0 first
-        else:
+        if not have_met or _stated("GROUP_RANK", 0):  # on another machine
             _speak_again()
         raise
     return True
@@ -219,7 +221,32 @@ def leading(timeout: int) -> Iterator[Processes | None]:
     from latentkit.training.processes import joined
 
     with joined(timeout) as processes:
+        processes.say("command", _command())
         yield processes
+
+
+def _command() -> dict[str, Any]:
+    """Return what the command of all processes should be, by option, as JSON gives it back."""
+    context = click.get_current_context()
+    names = {one.name: max(one.opts, key=len) for one in context.command.params}
+    given = {names[name]: value for name, value in context.params.items()}
+    given = {name: value for name, value in given.items() if name not in _MAY_DIFFER}
+    return dict(json.loads(json.dumps({"the command": context.info_name, **given})))
+
+
+def _check_command(processes: Processes) -> None:
+    """Refuse to follow a process 0 with another command: torchrun has mixed two runs.
+
+    Raises:
+        UserError: an option is not that of process 0.
+    """
+    own, there = _command(), processes.heard("command", 0)
+    for name in {**there, **own}:
+        if own.get(name) != there.get(name):
+            raise UserError(
+                f"{name} is {own.get(name)!r}, but {there.get(name)!r} in process 0: give all "
+                f"machines the same command, and each run an --rdzv-id and a port of its own"
+            )
 
 
 def run_name(processes: Processes | None, name: str) -> str:
@@ -239,6 +266,11 @@ def remembering(processes: Processes | None, listener: Listener) -> Listener:
     return fan_out(remember, listener)
 
 
-def resume_words() -> tuple[str, ...]:
-    """Return the words with which a command is resumed by as many processes."""
-    return ("--processes", str(_stated("WORLD_SIZE", 1))) if is_launched() else ()
+def resume_words() -> tuple[str, tuple[str, ...]]:
+    """Return what precedes and what follows a command that as many processes should resume."""
+    there = _stated("WORLD_SIZE", 1)
+    if not is_launched():
+        return "", ()
+    if _stated("LOCAL_WORLD_SIZE", there) < there:  # on several machines
+        return "torchrun ... -m ", ()
+    return "", ("--processes", str(there))

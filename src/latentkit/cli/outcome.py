@@ -54,9 +54,9 @@ def working_on_run(quiet: bool) -> Iterator[Listener]:
             yield fan_out(remember, display)
     except BaseException as error:
         if path:
-            shared_options.say_how_to_resume(
-                error, "resume", shared_options.near_path(path[0]), *resume_words()
-            )
+            before, after = resume_words()
+            words = ("resume", shared_options.near_path(path[0]), *after)
+            shared_options.say_how_to_resume(error, *words, before=before)
         raise
 
 

@@ -225,10 +225,10 @@ def warn(text: object) -> None:
 _COMES_AGAIN = (errors.UserError, errors.IntegrityError, errors.DivergedError)
 
 
-def say_how_to_resume(error: BaseException, *words: str) -> None:
+def say_how_to_resume(error: BaseException, *words: str, before: str = "") -> None:
     """Print the command that goes on, unless the error would only come again."""
     if not isinstance(error, _COMES_AGAIN):
-        command = shell_command(*words)
+        command = before + shell_command(*words)
         echo(f"Finished work is kept; to resume:  {command}", err=True)
 
 

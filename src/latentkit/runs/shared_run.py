@@ -67,8 +67,8 @@ def _check_shareable(context: RunContext, kind: RunKind, processes: Processes) -
     if training.epochs and least < processes.count:
         name = "training.batch_size" if least < images else "the number of training images"
         raise UserError(
-            f"{name} is {least}, fewer than the {processes.count} processes: use at most {least} "
-            f"processes, or larger batches"
+            f"{name} is {least}, fewer than the {processes.count} processes: use at most "
+            f"{_counted(least)}, or larger batches"
         )
 
 
@@ -163,6 +163,6 @@ def _check_installed(there: Mapping[str, Any], here: Mapping[str, Mapping[str, s
             wanted, found = there[what].get(name, "missing"), own.get(name, "missing")
             if wanted != found:
                 raise BrokenEnvironmentError(
-                    f"{name} is {found[:16]} here and {wanted[:16]} in process 0 ({what}): install "
-                    f"the same on all machines"
+                    f"{name} is {found[:16]}, but {wanted[:16]} in process 0 ({what}): install the "
+                    f"same on all machines"
                 )

@@ -90,6 +90,8 @@ class Processes:
         while isinstance(self._lasting, PrefixStore):
             self._lasting = self._lasting.underlying_store
         self.say("host", platform.node())
+        self._leader = "?"
+        self._leader = self.host(0)  # now, because its store may be gone later
         self._ended = threading.Event()
         if rank:
             self._beat()  # at once, so that silence is noticed from the start
@@ -345,7 +347,7 @@ class Processes:
         try:
             yield
         except RuntimeError as error:  # of torch.distributed
-            text = str(error).partition("\n")[0]
+            text = str(error).partition("\n")[0].rpartition("] ")[2]  # without gloo's file
             raise self._what_happened(text) from error
 
     def _what_happened(self, text: str = "it ended early") -> LatentkitError:
@@ -355,7 +357,10 @@ class Processes:
             text: what torch says about it.
         """
         if self.rank:
-            return ProcessError(f"process 0 cannot be reached ({text})")
+            return ProcessError(
+                f"process 0 on {self._leader} cannot be reached ({text}): it says why, unless its "
+                f"machine or the network failed"
+            )
         until = time.monotonic() + _LAST_WORDS
         silent = set(range(1, self.count))
         with suppress(Exception):  # the store may be gone, too
@@ -372,8 +377,8 @@ class Processes:
         if silent:
             names = ", ".join(map(self._named, sorted(silent)))
             return ProcessError(
-                f"{names} of {self.count} was killed, or cannot be reached: if the machine ran out "
-                f"of memory, use fewer processes"
+                f"{names} was killed, or cannot be reached: if that machine ran out of memory, use "
+                f"fewer processes"
             )
         return ProcessError(f"the processes lost each other: {text}" if text else "")
 
@@ -483,6 +488,10 @@ def _not_met(error: Exception, timeout: int) -> ProcessError:
     text = str(error).partition("\n")[0]
     if "EADDRINUSE" in str(error) or "in use" in text:
         return ProcessError(f"port {where} is in use: set another MASTER_PORT")
+    if name := text.partition("Unable to find address for: ")[2]:
+        return ProcessError(
+            f"{platform.node()} has no network {name!r}: correct or unset GLOO_SOCKET_IFNAME there"
+        )
     return ProcessError(
         f"process {os.environ.get('RANK', '?')} on {platform.node()} did not meet the others at "
         f"{where} within {timeout} s ({text}): check that all of them were started, and that this "
