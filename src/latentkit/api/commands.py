@@ -384,8 +384,8 @@ def _default_dataset_notice(registry: Registry) -> Notice:
     summary = registry.get("dataset", name).spec.summary
     return Notice(
         "default-dataset",
-        f"using dataset {DEFAULT_DATASET}: {summary}. For other images, add --dataset NAME; "
-        f"'latentkit data list' shows the names",
+        f"using dataset {DEFAULT_DATASET}: {summary}. "
+        f"'latentkit data list' shows other data sets",
         "info",
     )
 
