@@ -385,7 +385,7 @@ def _default_dataset_notice(registry: Registry) -> Notice:
     return Notice(
         "default-dataset",
         f"using dataset {DEFAULT_DATASET}: {summary}. "
-        f"'latentkit data list' shows other data sets",
+        "For larger images, add --dataset fashion-mnist",
         "info",
     )
 
