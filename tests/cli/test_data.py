@@ -66,7 +66,7 @@ def test_a_data_set_that_does_not_declare_its_files_has_no_download_status(
     """,
     )
     rows = {row.split()[0]: row for row in latentkit("data", "list").out.splitlines()}
-    assert rows["untold"].endswith(" downloaded once")
+    assert rows["untold"].endswith(" downloaded when first used")
     assert rows["told"].endswith(" not here yet")
 
 

@@ -384,8 +384,8 @@ def _default_dataset_notice(registry: Registry) -> Notice:
     summary = registry.get("dataset", name).spec.summary
     return Notice(
         "default-dataset",
-        f"using dataset {DEFAULT_DATASET}: {summary}. For the reference data add "
-        f"--dataset fashion-mnist",
+        f"using dataset {DEFAULT_DATASET}: {summary}. "
+        "For larger images, add --dataset fashion-mnist",
         "info",
     )
 

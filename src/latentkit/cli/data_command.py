@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NAMED = 10  # most unreadable files that are printed
 _WHERE = {
     "bundled": "nothing to download",
-    "download": "downloaded once",
+    "download": "downloaded when first used",
     "local": "your own files",
 }
 

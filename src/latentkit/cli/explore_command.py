@@ -104,11 +104,12 @@ def explore_command(
     """Open the explorer of RUN, or draw a VIEW of its latent space.
 
     The explorer is one page that opens from disk: images, maps, true distances and the decoder.
-    Without options it is explorer.html in the run's folder. With several RUNs of the same images,
-    one page shows all of them. With --on all, it also shows training and validation images, and
-    their maps are fitted again. Such pages are written to the current folder. The page's path is
-    printed.
-    A run that was stopped is finished first, as by 'latentkit resume'.
+    It is explorer.html in the run's folder, and its path is printed. A run that was stopped is
+    finished first, as by 'latentkit resume'.
+
+    Several RUNs of the same images share one page. With --on all, the page also shows training and
+    validation images, and their maps are fitted again. These pages are written to the current
+    folder.
 
     A VIEW is drawn as PNG and SVG. An ITEM is a test image: its number from 0, class:NAME for the
     first image of a class, or class:NAME:2 for the third. 'latentkit explore RUN VIEW --help' shows

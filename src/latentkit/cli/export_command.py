@@ -36,7 +36,7 @@ from latentkit.cli import shared_options
 def export_command(
     run: str, format_: str, out: str | None, opset: int, runs_dir: str | None, as_json: bool
 ) -> None:
-    """Write the encoder and decoder of RUN for another runtime, and compare them with the model.
+    """Write the encoder and decoder of RUN as ONNX files, and compare them with the model.
 
     A model without a decoder has one file only.
 

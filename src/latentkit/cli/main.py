@@ -35,11 +35,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "transfer_command:transfer_command",
         "Train classifiers on a run's encoder, and compare them.",
     ),
-    "compare": ("runs_command:compare_command", "Compare runs: options, results, differences."),
+    "compare": ("runs_command:compare_command", "Compare runs: which encoder is better?"),
     "report": ("runs_command:report_command", "Draw a run's figures and write its report again."),
     "page": (
         "runs_command:page_command",
-        "Write one page on several runs, transfers and studies.",
+        "Write one page about several runs, transfers and studies.",
     ),
     "explore": ("explore_command:explore_command", "Open the explorer of a run's latent space."),
     "export": ("export_command:export_command", "Write a run's encoder and decoder as ONNX."),

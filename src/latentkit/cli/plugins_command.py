@@ -57,7 +57,7 @@ def check_parts(
     data_dir: str | None,
     as_json: bool,
 ) -> None:
-    """Check that parts keep the contract of their kind.
+    """Check that parts do what latentkit expects of their kind.
 
     NAME is a part or a distribution; without it, everything that is installed is checked. The
     exit code is 1 if a check fails or a plugin does not load.

@@ -122,12 +122,13 @@ def evaluate_command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Show the evaluation card of RUN; an unfinished run is completed first.
+    """Show the evaluation card of RUN: how good the model and its maps are.
 
-    In a read-only folder, the card is shown as it is.
+    Every figure is shown with its baselines and its 95 % interval. An unfinished run is completed
+    first; in a read-only folder, the card is shown as it is.
 
     RUN is the run's folder, its name in the folder of runs, an unambiguous start or end of that
-    name, or 'last'. Every figure is shown with its baselines and its 95 % interval.
+    name, or 'last'.
     """
     shared_options.load_registry()
     from latentkit.api import commands
@@ -201,14 +202,14 @@ def maps_command(
 def compare_command(
     runs: tuple[str, ...], runs_dir: str | None, page: str | None, as_json: bool
 ) -> None:
-    """Compare encoders: was the autoencoder worth it, the results, and their differences.
+    """Compare the encoders of RUNs, and say whether the autoencoder was worth its training.
 
     Runs that differ only in their seed are one encoder. A transfer belongs to the run that it
-    started from: name that run, too.
+    started from: name that run, too. The last table has the differences from the first run, with
+    95 % intervals, image by image if the test images are the same.
 
     Each RUN is a run's folder, its name in the folder of runs, an unambiguous start or end of that
-    name, or 'last'. Differences are from the first run, with 95 % intervals. If the test images are
-    the same, differences are computed image by image.
+    name, or 'last'.
     """
     shared_options.load_registry()
     from latentkit.api.commands import compare
@@ -269,7 +270,7 @@ def report_command(
 )
 @shared_options.common_options
 def page_command(report: str, root: str, out: str | None) -> None:
-    """Write one page on several runs, transfers and studies.
+    """Write one page about several runs, transfers and studies.
 
     REPORT is a TOML file with a title, and chapters with text, commands, tables and figures. A
     figure is given as RUN/FIGURE, a table as RUN/TITLE:

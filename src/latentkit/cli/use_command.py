@@ -419,7 +419,9 @@ def sample_command(
 @click.option(
     "--out", metavar="FILE", help="File or folder for the packed run.  [default: RUN.latentkit]"
 )
-@click.option("--pictures", is_flag=True, help="Keep figures and report, which show images.")
+@click.option(
+    "--pictures", is_flag=True, help="Keep figures, report and explorer, which show images."
+)
 @_prints
 def pack_command(
     run: str, out: str | None, pictures: bool, runs_dir: str | None, as_json: bool, quiet: bool
