@@ -77,6 +77,7 @@ def examine(data_dir: str | None, runs_dir: str | None = None) -> Iterator[Findi
 
 
 def _packages() -> Iterator[Finding]:
+    from latentkit.plugin.downloads import REPAIR_TORCH
     from latentkit.runs.stages import package_versions
 
     for name, version in package_versions().items():
@@ -92,7 +93,7 @@ def _packages() -> Iterator[Finding]:
                 name,
                 "broken",
                 f"{version}: {type(error).__name__}: {first}",
-                "pip install --force-reinstall torch torchvision"
+                REPAIR_TORCH
                 if name.startswith("torch")
                 else f"pip install --force-reinstall {name}",
             )
