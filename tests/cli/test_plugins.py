@@ -97,6 +97,20 @@ def test_the_doctor_shows_the_traceback_and_the_fix_and_exits_with_3(latentkit, 
     assert "pip uninstall import-fails" in ended.out
 
 
+def test_the_doctor_repairs_latentkit_from_its_source_because_its_name_on_pypi_is_not_ours(
+    latentkit, install_plugin, monkeypatch
+):
+    install_plugin("my_maps", good("my-map"))  # so that plugins are loaded again
+    monkeypatch.setitem(sys.modules, "latentkit.builtins.tuners.plugin", None)
+    ended = latentkit("doctor", "--json", "--no-plugins")
+    assert ended.code == 3
+    broken = {
+        one["topic"]: one["remedy"] for one in json.loads(ended.out) if one["state"] == "broken"
+    }
+    assert set(broken) == {"plugin latentkit:tuners", "tuners"}
+    assert set(broken.values()) == {"pip install .  in the folder of latentkit's source"}
+
+
 def test_the_doctor_finds_nothing_wrong_with_a_good_installation(latentkit):
     ended = latentkit("doctor", "--json", "--no-plugins")
     assert ended.code == 0

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _STATES = {"ok": "green", "note": "cyan", "broken": "red"}
 
+# Never 'pip install latentkit': on the package index, that name is another project's.
+_REINSTALL = "pip install .  in the folder of latentkit's source"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -74,6 +77,7 @@ def examine(data_dir: str | None, runs_dir: str | None = None) -> Iterator[Findi
 
 
 def _packages() -> Iterator[Finding]:
+    from latentkit.plugin.downloads import REPAIR_TORCH
     from latentkit.runs.stages import package_versions
 
     for name, version in package_versions().items():
@@ -89,7 +93,7 @@ def _packages() -> Iterator[Finding]:
                 name,
                 "broken",
                 f"{version}: {type(error).__name__}: {first}",
-                "pip install --force-reinstall torch torchvision"
+                REPAIR_TORCH
                 if name.startswith("torch")
                 else f"pip install --force-reinstall {name}",
             )
@@ -127,9 +131,7 @@ def _plugins() -> Iterator[Finding]:
         yield Finding("LATENTKIT_PLUGINS", "note", text)
     for kind in KINDS:
         if not registry.parts(kind):
-            yield Finding(
-                f"{kind}s", "broken", "none found", "pip install --force-reinstall latentkit"
-            )
+            yield Finding(f"{kind}s", "broken", "none found", _REINSTALL)
     for part in registry.parts():
         name = registry.short_name(part)
         if name != part.spec.name:
@@ -163,7 +165,9 @@ def _loaded(plugin: LoadedPlugin) -> Finding:
 def _set_aside(problem: Problem) -> Finding:
     distribution = problem.plugin.distribution
     remedy = f"pip install --upgrade {distribution}, or pip uninstall {distribution}"
-    if problem.plugin.file is not None:
+    if problem.plugin.built_in:
+        remedy = _REINSTALL
+    elif problem.plugin.file is not None:
         remedy = "repair the file, or leave out its --plugin or LATENTKIT_PLUGIN_FILES"
     return Finding(
         _topic(problem.plugin),

@@ -32,6 +32,11 @@ from latentkit import errors, reading
 from latentkit.plugin.machine import check_memory
 from latentkit.terminal import shell_command
 
+REPAIR_TORCH = (
+    "pip install --force-reinstall torch torchvision  (for CPU builds, with the --index-url of an "
+    "index that has both)"
+)
+
 _compared: ContextVar[list[Path] | None] = ContextVar("compared", default=None)
 _saved_follow: ContextVar[bool] = ContextVar("saved_follow", default=False)
 _offline: ContextVar[tuple[str, ...] | None] = ContextVar("offline", default=None)
@@ -373,7 +378,7 @@ def torchvision_datasets() -> Any:
 
         raise errors.BrokenEnvironmentError(
             f"torchvision cannot be imported with torch {torch.__version__} ({error}): their "
-            f"versions must match; run  pip install --force-reinstall torch torchvision"
+            f"versions must match, and both be CPU builds or both CUDA builds: run  {REPAIR_TORCH}"
         ) from error
     return datasets
 
