@@ -212,7 +212,7 @@ class Umap(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         # Measured on two cores up to a million points, which no longer fit into the caches.
         slower = min(1 + n / 300_000, 4)
         return ResourceEstimate(
-            bytes=100 * 2**20 + n * (60 * k + 16 * d + 300),
+            bytes=100 * 2**20 + n * (30 * k + 16 * d + 300),
             seconds=0.5 + slower * n * k * (d**0.5 * 1e-6 + self._steps(n) * 3e-8),
         )
 
