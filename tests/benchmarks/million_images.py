@@ -7,7 +7,10 @@ epoch, encodes, makes four maps, measures the card and writes the report. Its an
 The script prints the seconds of each stage and the largest anonymous memory. A set of a million
 images takes 12 GB of disk.
 
-    python tests/benchmarks/million_images.py PHOTOGRAPHS [--images N] [--folder DIR]
+    python tests/benchmarks/million_images.py PHOTOGRAPHS [--images N] [--folder DIR] [--hosts]
+
+With --hosts, two processes of one thread share the run, on two network namespaces that stand for
+machines (as root, on Linux); each host's largest memory is printed.
 """
 
 from __future__ import annotations
@@ -21,6 +24,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from several_processes import end_on_hosts, ip, start_on_hosts, two_hosts
 
 SIDE, LARGER = 64, 80  # sides of an image and of the photographs that it is cropped from
 BLOCK = 10_000
@@ -86,14 +92,32 @@ def anonymous_bytes(pid: int) -> int:
     return 1024 * int(found[0]) if found else 0
 
 
-def watched(command: list[str]) -> tuple[int, list[int]]:
-    """Run a command, and return its exit code and its anonymous memory in each second."""
-    memory: list[int] = []
+def watched(words: list[str]) -> tuple[int, list[list[int]]]:
+    """Run latentkit, and return its exit code and its anonymous memory in each second."""
+    memory: list[list[int]] = []
+    command = [sys.executable, "-m", "latentkit", *words]
     process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "2"})
     while process.poll() is None:
-        memory.append(anonymous_bytes(process.pid))
+        memory.append([anonymous_bytes(process.pid)])
         time.sleep(1)
     return process.returncode, memory
+
+
+def watched_on_hosts(words: list[str], folder: Path) -> tuple[int, list[list[int]]]:
+    """Run latentkit on two hosts, and return an exit code and the largest process of each host."""
+    memory: list[list[int]] = []
+    with two_hosts() as hosts:
+        started = start_on_hosts(hosts, folder, "1", *words)
+        try:
+            while any(process.poll() is None for process in started):
+                pids = [ip("netns", "pids", host).stdout.split() for host in hosts]
+                memory.append([max(anonymous_bytes(int(pid)) for pid in [0, *of]) for of in pids])
+                time.sleep(1)
+        finally:
+            end_on_hosts(hosts, started)
+    for number in (1, 2):
+        print((folder / f"host{number}" / "err.txt").read_text(), file=sys.stderr)
+    return max(process.returncode for process in started), memory
 
 
 def main() -> None:
@@ -103,6 +127,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--folder", type=Path, default=Path("million-images"))
     parser.add_argument("--maps", default=",".join(MAPS), help="names of maps, with commas")
+    parser.add_argument("--hosts", action="store_true", help="share the run among two hosts")
     parser.add_argument("--in-memory", action="store_true", help="load the images, to compare")
     chosen = parser.parse_args()
     folder = chosen.folder.absolute() / str(chosen.images)
@@ -116,19 +141,24 @@ def main() -> None:
     name = f"run-{time.time_ns()}"
     maps = [word for one in chosen.maps.split(",") if one for word in ("--embed", one)]
     options = ("model.channels=[8,16]", "model.hidden=[64]", "training.epochs=1")
-    command = [sys.executable, "-m", "latentkit", "run", "--plugin", str(plugin)]
-    command += ["--dataset", "many-images", "--runs", str(folder), "--name", name, *maps]
-    command += [word for option in options for word in ("-o", option)]
-    code, memory = watched(command)
+    words = ["run", "--plugin", str(plugin), "--dataset", "many-images", "--device", "cpu"]
+    words += ["--runs", str(folder), "--name", name, *maps]
+    words += [word for option in options for word in ("-o", option)]
+    code, memory = watched_on_hosts(words, folder) if chosen.hosts else watched(words)
     if code:
         sys.exit(code)
     manifest = json.loads((folder / name / "run.json").read_text())
     for stage, record in manifest["stages"].items():
         seconds = record["seconds"]
         print(f"{stage:16} {seconds:8.1f} s  {1e6 * seconds / chosen.images:8.1f} us an image")
-    rows = [f"{second},{one / 2**30:.3f}" for second, one in enumerate(memory)]
-    (folder / f"{name}.csv").write_text("\n".join(["seconds,RssAnon GiB", *rows]) + "\n")
-    print(f"exit code {code}, peak RssAnon {max(memory) / 2**30:.2f} GiB over {len(memory)} s")
+    rows = [
+        ",".join([str(second), *(f"{one / 2**30:.3f}" for one in each)])
+        for second, each in enumerate(memory)
+    ]
+    head = ",".join(["seconds", *["RssAnon GiB"] * len(memory[0])])
+    (folder / f"{name}.csv").write_text("\n".join([head, *rows]) + "\n")
+    peaks = " and ".join(f"{max(each) / 2**30:.2f}" for each in zip(*memory, strict=True))
+    print(f"exit code {code}, peak RssAnon {peaks} GiB over {len(memory)} s")
 
 
 if __name__ == "__main__":
