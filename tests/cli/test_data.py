@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from latentkit.builtins.datasets.mnist_family import STEMS
+from latentkit.builtins.datasets.options import STEMS
 from latentkit.plugin import ImageFile, ImageReading, read_images
 
 

@@ -23,7 +23,7 @@ RAISES = """
     def latentkit_models():
         raise RuntimeError("no models today")
 """
-HEAVY = ("torch", "sklearn", "scipy", "umap", "optuna", "matplotlib")
+HEAVY = ("torch", "numpy", "sklearn", "scipy", "umap", "optuna", "matplotlib")
 
 
 def good(name, requires=()):
@@ -178,6 +178,16 @@ def test_commands_that_only_print_import_nothing_heavy(arguments):
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stderr.splitlines()[-1] == "[]"
+
+
+def test_help_imports_less_than_what_it_would_print_with():
+    code = (
+        "import sys; from latentkit.cli.main import main\nsys.argv = ['latentkit', '--help']\n"
+        "try: main()\n"
+        "except SystemExit: print(sorted({'numpy', 'pydantic', 'rich'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines()[-1] == "[]"
 
 
 def test_the_command_also_runs_as_a_module():

@@ -23,7 +23,6 @@ from latentkit.api import encoder_files
 from latentkit.config import (
     DEFAULT_MODEL,
     DEFAULT_VECTOR_MODEL,
-    Device,
     RunConfig,
     build_config,
 )
@@ -36,6 +35,7 @@ from latentkit.data.batches import (
 from latentkit.errors import BrokenEnvironmentError, UserError, unexpected_content
 from latentkit.evaluation.inference import decode, encode
 from latentkit.plugin.events import EpochFinished, Event, Listener, ignore
+from latentkit.plugin.machine import Device
 from latentkit.plugin.protocols import HasDecoder, HasLoss, provides
 from latentkit.plugin.seeds import stream_seed
 from latentkit.registry.catalogue import Registry, default_registry

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from latentkit.api.notebook_html import map_pictures, table, title
 from latentkit.api.opened_run import OpenedRun
-from latentkit.config import Device
 from latentkit.data.new_images import GivenFiles, GivenImages, ImageForm, Unreadable, given_images
 from latentkit.errors import (
     BrokenEnvironmentError,
@@ -35,6 +34,7 @@ from latentkit.maps.compare_maps import Question, compare_maps
 from latentkit.maps.make import made_maps
 from latentkit.maps.placing import FittedMap, fitted_map
 from latentkit.plugin.events import Listener, Notice, ignore
+from latentkit.plugin.machine import Device
 from latentkit.runs import run_files
 from latentkit.runs.context import stored_class_names, stored_numbers
 from latentkit.runs.summary import map_facts, summarise, summary_rows

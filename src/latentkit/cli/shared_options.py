@@ -17,7 +17,7 @@ import click
 
 from latentkit import errors
 from latentkit.cli.streams import ReaderGoneError, standard_streams
-from latentkit.config import DEVICES
+from latentkit.plugin.machine import DEVICES
 from latentkit.terminal import in_one_line, printable, shell_command
 
 if TYPE_CHECKING:

@@ -12,19 +12,19 @@ import click
 
 from latentkit.cli import outcome, shared_options
 from latentkit.cli.display import progress_display
-from latentkit.config import DEVICES
 from latentkit.errors import UserError
 from latentkit.plugin.events import Listener, RunPreparing
+from latentkit.plugin.machine import DEVICES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from latentkit.api.run_handle import Run
-    from latentkit.config import Device
     from latentkit.data.new_images import Unreadable
     from latentkit.explore.encoded import EncodedImages
     from latentkit.explore.explored_run import Source
     from latentkit.export.tables import TablePart
+    from latentkit.plugin.machine import Device
     from latentkit.transfer.classified import ClassifiedImages
 
 _SHOWN = 20  # most unreadable files that are named on the terminal; --json names all

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from latentkit.plugin.machine import Device
 from latentkit.plugin.options import Options, SearchRange
 
 DEFAULT_MODEL = "conv-ae"
@@ -13,9 +14,7 @@ DEFAULT_VECTOR_MODEL = "dense-ae"
 DEFAULT_DATASET = "digits"
 DEFAULT_TUNER = "optuna"
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
 _MOST = 2**31 - 1  # no count is larger, and torch and NumPy hold it in every integer type
-DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
 
 
 class RunOptions(Options):

@@ -19,10 +19,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from latentkit.config import Device
 from latentkit.errors import BrokenEnvironmentError
 from latentkit.neighbors.threads import numba_threads
-from latentkit.plugin.machine import usable_cpus
+from latentkit.plugin.machine import Device, usable_cpus
 
 _MARK = "__dynamo_disable"  # set by torch._compile; if torch renames it, the compiler is imported
 

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from latentkit.builtins.datasets.options import DownloadOptions, EmnistOptions
+from latentkit.builtins.datasets.options import STEMS, DownloadOptions, EmnistOptions
 from latentkit.builtins.datasets.subsets import shortened
 from latentkit.errors import DataError, LatentkitError
 from latentkit.plugin import (
@@ -38,13 +38,6 @@ from latentkit.plugin import (
     torchvision_datasets,
 )
 
-STEMS = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
-"""Names of the files without ``.gz``."""
 _AGAIN = "delete it to download it again"
 
 

@@ -11,6 +11,14 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from latentkit.plugin import Options
 
+STEMS = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+"""Names of the files of a data set of the family of MNIST, without ``.gz``."""
+
 
 class DownloadOptions(Options):
     """Options of a data set whose files are downloaded on first use."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from latentkit.builtins.datasets.mnist_family import STEMS
+from latentkit.builtins.datasets.options import STEMS
 from latentkit.plugin import DatasetSpec, hookimpl
 
 LATENTKIT_HOOKSPEC_VERSION = 1
