@@ -154,13 +154,14 @@ def test_cma_es_reports_what_it_needs(task):
         make(sampler="cma-es").optimize(bowl, task, Budget(1))
 
 
-def test_an_unreachable_storage_is_reported_without_its_password(task):
+def test_an_unreachable_storage_is_reported_without_its_password(task, tmp_path):
     unreachable = "postgresql+psycopg2x://me:secret@localhost:1/db"
     with pytest.raises(UserError, match="me@localhost") as refused:
         make().optimize(bowl, replace(task, storage=unreachable), Budget(1))
     assert "secret" not in str(refused.value)
     with pytest.raises(StorageError, match="unable to open database file"):
-        make().optimize(bowl, replace(task, storage="sqlite:////nowhere/s.db"), Budget(1))
+        missing = f"sqlite:///{tmp_path}/missing/s.db"
+        make().optimize(bowl, replace(task, storage=missing), Budget(1))
     with pytest.raises(UserError, match="not a URL that SQLAlchemy can read"):
         make().optimize(bowl, replace(task, storage="hello"), Budget(1))
 
