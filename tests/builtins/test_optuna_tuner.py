@@ -159,8 +159,8 @@ def test_an_unreachable_storage_is_reported_without_its_password(task, tmp_path)
     with pytest.raises(UserError, match="me@localhost") as refused:
         make().optimize(bowl, replace(task, storage=unreachable), Budget(1))
     assert "secret" not in str(refused.value)
+    missing = f"sqlite:///{tmp_path}/missing/s.db"
     with pytest.raises(StorageError, match="unable to open database file"):
-        missing = f"sqlite:///{tmp_path}/missing/s.db"
         make().optimize(bowl, replace(task, storage=missing), Budget(1))
     with pytest.raises(UserError, match="not a URL that SQLAlchemy can read"):
         make().optimize(bowl, replace(task, storage="hello"), Budget(1))
