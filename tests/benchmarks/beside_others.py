@@ -37,6 +37,8 @@ COMPONENTS = 50
 FIXED = {"points": 10_000, "size": 64, "trials": 10}
 MARGIN, MARGIN_OF_SHARES = 0.02, 0.005
 """How much worse a figure of latentkit is before the page says so."""
+FRONT_MATTER = "---\nsearch:\n  exclude: true\n---"
+"""So that a search of the site finds the pages that explain a word, and not all this code."""
 INTRODUCTION = """\
 The same work, done with latentkit and with what one would use instead. Each way runs in a process
 of its own, and the ways of a task take turns; numbers are medians of {rounds} rounds. Seconds are
@@ -343,6 +345,7 @@ class Page:
         tables = [part for name in self.done for part in self._table(name)]
         behind = [line for name in self.done for line in self._behind(name)]
         head = [
+            FRONT_MATTER,
             "# latentkit beside others",
             INTRODUCTION.format(rounds=self.asked.rounds),
             f"    {self._command()}",
