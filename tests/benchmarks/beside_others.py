@@ -41,7 +41,7 @@ FRONT_MATTER = "---\nsearch:\n  exclude: true\n---"
 """So that a search of the site finds the pages that explain a word, and not all this code."""
 INTRODUCTION = """\
 The same work, done with latentkit and with what one would use instead. Each way runs in a process
-of its own, and the ways of a task take turns; numbers are medians of {rounds} rounds. Seconds are
+of its own, and the ways of a task take turns; numbers are {rounds}. Seconds are
 those of the code [below](#the-code), from its first import to its result; what a function is given
 was made before. The first maps of latentkit on a machine also compile code for some seconds; later
 processes find it on disk. Memory is the largest of the process, without workers that it starts.
@@ -347,7 +347,7 @@ class Page:
         head = [
             FRONT_MATTER,
             "# latentkit beside others",
-            INTRODUCTION.format(rounds=self.asked.rounds),
+            INTRODUCTION.format(rounds=self._rounds()),
             f"    {self._command()}",
             self._facts(),
             "## Where latentkit is behind",
@@ -355,6 +355,10 @@ class Page:
             "\n".join(behind) or "Nowhere.",
         ]
         return "\n\n".join([*head, *tables, "## The code", *self._code()]) + "\n"
+
+    def _rounds(self) -> str:
+        rounds = self.asked.rounds
+        return f"medians of {rounds} rounds" if rounds > 1 else "those of one round"
 
     def _command(self) -> str:
         words = ["python", "tests/benchmarks/beside_others.py", "--data", "DIR"]
