@@ -109,7 +109,14 @@ def connected_graph(
     """Return the graph of the nearest neighbours of ``rows`` (n, d), made connected.
 
     If all neighbours of some vector are its copies, the graph has one point for each different
-    vector. `NeighborIndex.neighbors` says what is told of its progress.
+    vector.
+
+    Args:
+        rows: (n, d).
+        n_neighbors: number of neighbours of each vector.
+        disconnected: what to do if the graph is not connected.
+        seed: of the search.
+        on_progress: called with the vectors whose neighbours are found, and their total.
 
     Raises:
         VectorsError: there are too few vectors, or too few different ones.
